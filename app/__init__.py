@@ -1,0 +1,1 @@
+"""A gateway in front of one or many ComfyUI servers."""

@@ -1,0 +1,181 @@
+"""Every error this program raises on purpose.
+
+GatewayError
+├── InvalidRequest            400  the request cannot be read at all
+│   ├── InvalidJson           400
+│   └── PayloadTooLarge       413
+├── InvalidWorkflow           422  node_errors
+│   ├── WorkflowFormatUnsupported  422
+│   └── InvalidParameter      422
+├── InvalidInput              422  a field has a value we cannot use
+├── NotFound                  404
+│   ├── TaskNotFound  WorkflowNotFound  FileNotFound  ServerNotFound
+├── Conflict                  409
+│   ├── WorkflowExists  TaskNotFinished
+├── NoServer                  503  no ComfyUI server can be asked now
+├── StorageFull               507
+└── ComfyError                502  ComfyUI's side; raised by app/comfyui only
+    ├── ComfyUnreachable      503  no answer: it may or may not have got the request
+    ├── ComfyMissing          404  it answered that it has no such thing
+    └── PromptRejected        422  it refused the prompt; node_errors
+
+Each class carries the HTTP `status` and the machine-readable `code`; the first line of its
+docstring is the problem's `title` (RFC 9457). app/problems.py turns them into responses.
+"""
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """Something went wrong in the gateway."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, detail: str, *, hint: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+        self.extra = extra  # further members of the problem document, such as node_errors
+
+    @classmethod
+    def title(cls) -> str:
+        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be read."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not valid JSON."""
+
+    code = "invalid_json"
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The body is too large."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class InvalidInput(GatewayError):
+    """A field has a value that cannot be used."""
+
+    status = 422
+    code = "invalid_input"
+
+
+class InvalidWorkflow(GatewayError):
+    """The workflow cannot be run."""
+
+    status = 422
+    code = "invalid_workflow"
+
+
+class WorkflowFormatUnsupported(InvalidWorkflow):
+    """The file is not in a workflow format that can be used here."""
+
+    code = "workflow_format"
+
+
+class InvalidParameter(InvalidWorkflow):
+    """A parameter is unknown or has a value that cannot be used."""
+
+    code = "invalid_parameter"
+
+
+class NotFound(GatewayError):
+    """There is no such thing."""
+
+    status = 404
+    code = "not_found"
+
+
+class TaskNotFound(NotFound):
+    """There is no such task."""
+
+    code = "task_not_found"
+
+
+class WorkflowNotFound(NotFound):
+    """There is no such workflow."""
+
+    code = "workflow_not_found"
+
+
+class FileNotFound(NotFound):
+    """There is no such file."""
+
+    code = "file_not_found"
+
+
+class ServerNotFound(NotFound):
+    """There is no such server."""
+
+    code = "server_not_found"
+
+
+class Conflict(GatewayError):
+    """The request does not fit the present state."""
+
+    status = 409
+    code = "conflict"
+
+
+class WorkflowExists(Conflict):
+    """A workflow of that name exists already."""
+
+    code = "workflow_exists"
+
+
+class TaskNotFinished(Conflict):
+    """The task is not finished yet."""
+
+    code = "task_not_finished"
+
+
+class NoServer(GatewayError):
+    """No ComfyUI server can be asked at the moment."""
+
+    status = 503
+    code = "no_server"
+
+
+class StorageFull(GatewayError):
+    """There is no room left to store the file."""
+
+    status = 507
+    code = "storage_full"
+
+
+class ComfyError(GatewayError):
+    """ComfyUI answered with an error."""
+
+    status = 502
+    code = "comfyui_error"
+
+
+class ComfyUnreachable(ComfyError):
+    """ComfyUI does not answer."""
+
+    status = 503
+    code = "comfyui_unreachable"
+
+
+class ComfyMissing(ComfyError):
+    """ComfyUI has no such thing."""
+
+    status = 404
+    code = "comfyui_not_found"
+
+
+class PromptRejected(ComfyError):
+    """ComfyUI refused the prompt."""
+
+    status = 422
+    code = "invalid_workflow"
