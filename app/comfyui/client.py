@@ -1,0 +1,273 @@
+"""ComfyUI's HTTP routes as methods. One client for all versions: features are detected.
+
+Only this package sees httpx's exceptions: `translating` turns them into ours.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, BinaryIO, NoReturn
+from urllib.parse import quote
+
+import httpx
+
+from app.comfyui import wire
+from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
+from app.errors import ComfyError, ComfyMissing, ComfyUnreachable, PromptRejected
+
+Json = dict[str, Any]
+
+TIMEOUT = httpx.Timeout(10, connect=5)
+# object_info blocks a busy server for a while; uploads and downloads may be large
+SLOW = httpx.Timeout(120, connect=5)
+
+
+@contextmanager
+def translating(address: str) -> Iterator[None]:
+    """Turn httpx's exceptions into ours."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ComfyUnreachable(f"ComfyUI at {address} did not answer in time.") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
+
+
+class ComfyClient:
+    """One ComfyUI server's HTTP side. `base_url` is like http://127.0.0.1:8188."""
+
+    def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.base_url = base_url
+        self.address = base_url.split("://", 1)[-1]
+        # Set by `probe`; GET and cancel by id stand only in newer servers (after 0.3.64).
+        self.has_jobs_api = False
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=TIMEOUT, trust_env=False, transport=transport
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    async def probe(self) -> Json:
+        """Detect what the server can do, and answer its `system_stats`.
+
+        A 500 from /api/jobs means that it is there but broken by a prompt in it: not used then.
+        """
+        stats = await self.system_stats()
+        response = await self._send("GET", "/api/jobs", params={"status": "pending", "limit": 1})
+        try:
+            self.has_jobs_api = response.status_code == 200 and "jobs" in wire.loads(
+                response.content
+            )
+        except ValueError:
+            self.has_jobs_api = False
+        return stats
+
+    async def system_stats(self) -> Json:
+        return await self._object("/system_stats")
+
+    async def object_info(self) -> Json:
+        """Every node type. Up to 2 MB; takes a quarter of a second of the server's event loop."""
+        return await self._object("/object_info", timeout=SLOW)
+
+    async def features(self) -> Json:
+        return await self._object("/features")
+
+    async def extensions(self) -> list[str]:
+        return [str(item) for item in await self._list("/extensions")]
+
+    async def embeddings(self) -> list[str]:
+        return [str(item) for item in await self._list("/embeddings")]
+
+    async def model_folders(self) -> list[str]:
+        return [str(item) for item in await self._list("/models")]
+
+    async def models(self, folder: str) -> list[str]:
+        """File names in a model folder. Raises ComfyMissing for an unknown folder."""
+        return [str(item) for item in await self._list(f"/models/{quote(folder, safe='')}")]
+
+    async def model_metadata(self, folder: str, filename: str) -> Json:
+        """The header metadata of a safetensors file. Raises ComfyMissing where there is none."""
+        path = f"/view_metadata/{quote(folder, safe='')}"
+        return await self._object(path, params={"filename": filename})
+
+    async def queue(self) -> Json:
+        """`{"queue_running": [...], "queue_pending": [...]}`, items as ComfyUI keeps them:
+        [number, prompt_id, graph, extra_data, outputs]. Pending ones come in no order."""
+        return await self._object("/queue")
+
+    async def history(self, *, max_items: int = 200) -> Json:
+        return await self._object("/history", params={"max_items": max_items}, timeout=SLOW)
+
+    async def history_entry(self, prompt_id: str) -> HistoryEntry | None:
+        """The finished prompt, or None while it is unknown, waiting or running."""
+        history = await self._object(f"/history/{quote(prompt_id, safe='')}")
+        entry = history.get(prompt_id)
+        return HistoryEntry.read(entry) if isinstance(entry, dict) else None
+
+    async def find(self, prompt_id: str, *, finished: bool = False) -> Sighting:
+        """Where the prompt is. UNKNOWN means: never received, deleted, or the server restarted.
+
+        `finished`: it is expected to be, so history is asked first.
+        """
+        if self.has_jobs_api and not finished:
+            response = await self._send("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+            if response.status_code == 404:
+                return Sighting(State.UNKNOWN)
+            state = state_of_job(response.content) if response.status_code == 200 else None
+            if state in (State.PENDING, State.RUNNING):
+                return Sighting(state)
+        return await self._find_in_queue(prompt_id)
+
+    async def _find_in_queue(self, prompt_id: str) -> Sighting:
+        # History once more after the queue: the prompt may move between the two requests.
+        for look_in_queue in (True, False):
+            entry = await self.history_entry(prompt_id)
+            if entry is not None:
+                return Sighting(State.FINISHED, entry)
+            if look_in_queue:
+                queue = await self.queue()
+                for state, key in (
+                    (State.RUNNING, "queue_running"),
+                    (State.PENDING, "queue_pending"),
+                ):
+                    if any(item[1] == prompt_id for item in queue.get(key, ())):
+                        return Sighting(state)
+        return Sighting(State.UNKNOWN)
+
+    # -- acting ---------------------------------------------------------------------------------
+
+    async def queue_prompt(
+        self, prompt: Json, *, prompt_id: str, client_id: str, extra: Json
+    ) -> Json:
+        """Queue a prompt under our own id; answers the node_errors of outputs left out.
+
+        ComfyUI runs a repeated prompt_id again: call `find` before a POST that may be a second
+        one. Raises PromptRejected, ComfyUnreachable (it may have been queued all the same) and
+        ComfyError (a fault in ComfyUI).
+        """
+        body: Json = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
+        if extra:
+            body["extra_data"] = extra
+        response = await self._send("POST", "/prompt", json=body, timeout=SLOW)
+        if response.status_code == 400:
+            raise _rejection(response, self.address)
+        answer = self._json(response)
+        errors = answer.get("node_errors") if isinstance(answer, dict) else None
+        return errors if isinstance(errors, dict) else {}
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Ask for the prompt to stop, waiting or running. Proves nothing: look for its end.
+
+        Without the jobs API the interrupt goes out only after seeing this very prompt run: an
+        interrupt without a match would be ignored, one without an id stops somebody else's work.
+        """
+        if self.has_jobs_api:
+            path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+            response = await self._send("POST", path)
+            if response.status_code not in (404, 405):
+                self._json(response)
+                return
+        self._check(await self._send("POST", "/queue", json={"delete": [prompt_id]}))
+        running = (await self.queue()).get("queue_running", ())
+        if any(item[1] == prompt_id for item in running):
+            self._check(await self._send("POST", "/interrupt", json={"prompt_id": prompt_id}))
+
+    async def free(self, *, unload_models: bool, free_memory: bool) -> None:
+        body = {"unload_models": unload_models, "free_memory": free_memory}
+        self._check(await self._send("POST", "/free", json=body))
+
+    async def delete_history(self, prompt_ids: list[str]) -> None:
+        self._check(await self._send("POST", "/history", json={"delete": prompt_ids}))
+
+    async def upload_input(self, filename: str, content: BinaryIO) -> str:
+        """Put a file into the server's input folder; answers the name it got there.
+
+        The same name with the same bytes keeps its name, with other bytes it gets another one.
+        """
+        files = {"image": (filename, content)}
+        response = await self._send(
+            "POST", "/upload/image", files=files, data={"type": "input"}, timeout=SLOW
+        )
+        answer = self._json(response)
+        name, subfolder = str(answer["name"]), str(answer.get("subfolder") or "")
+        return f"{subfolder}/{name}" if subfolder else name
+
+    @asynccontextmanager
+    async def view(
+        self, filename: str, *, subfolder: str = "", type: str = "output"
+    ) -> AsyncIterator[httpx.Response]:
+        """A file of the server's as a stream. Raises ComfyMissing where it is gone."""
+        params = {"filename": filename, "subfolder": subfolder, "type": type}
+        with translating(self.address):
+            async with self._http.stream("GET", "/view", params=params, timeout=SLOW) as response:
+                if response.status_code in (400, 403, 404):
+                    raise ComfyMissing(f"ComfyUI at {self.address} has no file {filename!r}.")
+                self._check(response)
+                yield response
+
+    # -- plumbing -------------------------------------------------------------------------------
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with translating(self.address):
+            return await self._http.request(method, path, **options)
+
+    async def _get(self, path: str, **options: Any) -> Any:
+        response = await self._send("GET", path, **options)
+        if response.status_code == 404:
+            raise ComfyMissing(f"ComfyUI at {self.address} has nothing at {path}.")
+        return self._json(response)
+
+    async def _object(self, path: str, **options: Any) -> Json:
+        answer = await self._get(path, **options)
+        return answer if isinstance(answer, dict) else self._unexpected(path)
+
+    async def _list(self, path: str) -> list[Any]:
+        answer = await self._get(path)
+        return answer if isinstance(answer, list) else self._unexpected(path)
+
+    def _check(self, response: httpx.Response) -> None:
+        if response.is_error:
+            path = response.request.url.path
+            raise ComfyError(
+                f"ComfyUI at {self.address} answered {response.status_code} to {path}."
+            )
+
+    def _json(self, response: httpx.Response) -> Any:
+        self._check(response)
+        try:
+            return wire.loads(response.content)
+        except ValueError:
+            self._unexpected(response.request.url.path)
+
+    def _unexpected(self, path: str) -> NoReturn:
+        raise ComfyError(
+            f"{self.address} answered {path} with something that is not ComfyUI's.",
+            hint="Is this address really a ComfyUI server?",
+        )
+
+
+def _rejection(response: httpx.Response, address: str) -> PromptRejected:
+    """ComfyUI's refusal of a prompt. `details` is often empty: the reason is in node_errors."""
+    try:
+        answer = wire.loads(response.content)
+        error, node_errors = answer.get("error") or {}, answer.get("node_errors") or {}
+        said = "; ".join([str(error.get("message") or "no reason given"), *_faults(node_errors)])
+        kind = str(error.get("type") or "")
+    except (ValueError, AttributeError):
+        said, node_errors, kind = response.text[:500], {}, ""
+    return PromptRejected(
+        f"ComfyUI at {address} refused the prompt: {said}", node_errors=node_errors, reason=kind
+    )
+
+
+def _faults(node_errors: Json) -> list[str]:
+    """The first fault of each of the first nodes, in words."""
+    said = []
+    for node_id, node in list(node_errors.items())[:3]:
+        fault = (node.get("errors") or [{}])[0]
+        text = f"{fault.get('message')} ({fault.get('details')})"
+        said.append(f"node {node_id} ({node.get('class_type')}): {text}")
+    return said

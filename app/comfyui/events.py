@@ -1,0 +1,301 @@
+"""Frames of ComfyUI's WebSocket -> dataclasses. Pure; never raises on what a server sends.
+
+The classes are named after the messages. Sources: traffic recorded from ComfyUI 0.3.64 and
+0.33.0 (tests/fixtures/comfyui); both send the same messages and binary frames.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.comfyui import wire
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The server's queue changed. `sid` comes only with the first message of a connection."""
+
+    queue_remaining: int | None
+    sid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFlags:
+    """The server's answer to our feature flags."""
+
+    flags: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStart:
+    prompt_id: str
+    timestamp: int | None = None  # ms since the epoch, as in all execution_* messages
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCached:
+    prompt_id: str
+    nodes: tuple[str, ...]
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executing:
+    """A node starts. `node` None ends the prompt; without `prompt_id` it answers a reconnect."""
+
+    prompt_id: str | None
+    node: str | None
+    display_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    prompt_id: str | None
+    node: str | None
+    value: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    state: str  # "running", "finished" or "error"
+    value: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressState:
+    """All nodes of the prompt that are no longer pending."""
+
+    prompt_id: str
+    nodes: dict[str, NodeState]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A node's `ui` result. `output` is None for cached output nodes that have none."""
+
+    prompt_id: str
+    node: str
+    output: Json | None
+    display_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSuccess:
+    """All nodes ran. The history entry may not be there yet: wait for `Executing` None."""
+
+    prompt_id: str
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionError:
+    prompt_id: str
+    node_id: str | None
+    node_type: str | None
+    exception_type: str
+    exception_message: str
+    traceback: tuple[str, ...] = ()
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionInterrupted:
+    prompt_id: str
+    node_id: str | None
+    node_type: str | None
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An image while a node works (binary types 1 and 4). Type 1 carries no ids."""
+
+    content_type: str
+    image: bytes = field(repr=False)
+    prompt_id: str | None = None
+    node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeText:
+    """A line of text from a node (binary type 3). Sent to every client, names no prompt."""
+
+    node_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a type we do not know, or one that we could not read."""
+
+    type: str
+    data: Any = None
+
+
+Event = (
+    Status
+    | FeatureFlags
+    | ExecutionStart
+    | ExecutionCached
+    | Executing
+    | Progress
+    | ProgressState
+    | Executed
+    | ExecutionSuccess
+    | ExecutionError
+    | ExecutionInterrupted
+    | Preview
+    | NodeText
+    | Unknown
+)
+
+
+def decode(frame: str | bytes) -> Event:
+    """One WebSocket frame, text or binary, as an event."""
+    try:
+        if isinstance(frame, bytes):
+            return _binary(frame)
+        message = wire.loads(frame)
+        return decode_message(str(message["type"]), message.get("data"))
+    except _UNREADABLE as error:
+        return Unknown("unreadable", repr(error))
+
+
+def decode_message(kind: str, data: Any) -> Event:
+    """A message's type and data, as they stand in a text frame and in a history entry."""
+    reader = _READERS.get(kind)
+    try:
+        return reader(data) if reader else Unknown(kind, data)
+    except _UNREADABLE as error:
+        return Unknown("unreadable", repr(error))
+
+
+_UNREADABLE = (
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+)
+
+
+def _id(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _time(data: Json) -> int | None:
+    value = data.get("timestamp")
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _status(data: Json) -> Status:
+    remaining = data["status"]["exec_info"]["queue_remaining"]
+    return Status(int(remaining), _id(data.get("sid")))
+
+
+def _executing(data: Json) -> Executing:
+    return Executing(
+        _id(data.get("prompt_id")), _id(data.get("node")), _id(data.get("display_node"))
+    )
+
+
+def _progress(data: Json) -> Progress:
+    value, maximum = float(data["value"] or 0), float(data["max"] or 0)
+    return Progress(_id(data.get("prompt_id")), _id(data.get("node")), value, maximum)
+
+
+def _progress_state(data: Json) -> ProgressState:
+    nodes = {
+        str(node_id): NodeState(
+            str(node["state"]), float(node.get("value") or 0), float(node.get("max") or 0)
+        )
+        for node_id, node in data["nodes"].items()
+    }
+    return ProgressState(str(data["prompt_id"]), nodes)
+
+
+def _executed(data: Json) -> Executed:
+    output = data.get("output")
+    return Executed(
+        str(data["prompt_id"]),
+        str(data["node"]),
+        output if isinstance(output, dict) else None,
+        _id(data.get("display_node")),
+    )
+
+
+def _execution_cached(data: Json) -> ExecutionCached:
+    nodes = tuple(str(node) for node in data.get("nodes") or ())
+    return ExecutionCached(str(data["prompt_id"]), nodes, _time(data))
+
+
+def _execution_error(data: Json) -> ExecutionError:
+    traceback = data.get("traceback") or ()
+    return ExecutionError(
+        prompt_id=str(data["prompt_id"]),
+        node_id=_id(data.get("node_id")),
+        node_type=_id(data.get("node_type")),
+        exception_type=str(data.get("exception_type") or "Exception"),
+        exception_message=str(data.get("exception_message") or "").strip(),
+        traceback=tuple(str(line) for line in traceback) if isinstance(traceback, list) else (),
+        timestamp=_time(data),
+    )
+
+
+def _execution_interrupted(data: Json) -> ExecutionInterrupted:
+    return ExecutionInterrupted(
+        str(data["prompt_id"]), _id(data.get("node_id")), _id(data.get("node_type")), _time(data)
+    )
+
+
+_READERS: dict[str, Callable[[Json], Event]] = {
+    "status": _status,
+    "feature_flags": lambda data: FeatureFlags(dict(data)),
+    "execution_start": lambda data: ExecutionStart(str(data["prompt_id"]), _time(data)),
+    "execution_cached": _execution_cached,
+    "executing": _executing,
+    "progress": _progress,
+    "progress_state": _progress_state,
+    "executed": _executed,
+    "execution_success": lambda data: ExecutionSuccess(str(data["prompt_id"]), _time(data)),
+    "execution_error": _execution_error,
+    "execution_interrupted": _execution_interrupted,
+}
+
+_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
+_IMAGE_FORMATS = {1: "image/jpeg", 2: "image/png"}
+
+
+def _binary(frame: bytes) -> Event:
+    (kind,) = struct.unpack_from(">I", frame)
+    if kind == _PREVIEW:
+        (image_format,) = struct.unpack_from(">I", frame, 4)
+        return Preview(_IMAGE_FORMATS[image_format], frame[8:])
+    if kind == _TEXT:
+        node_id, text = _split(frame)
+        return NodeText(node_id.decode(), text.decode(errors="replace"))
+    if kind == _PREVIEW_WITH_METADATA:
+        header, image = _split(frame)
+        metadata = wire.loads(header)
+        return Preview(
+            str(metadata.get("image_type") or "image/jpeg"),
+            image,
+            _id(metadata.get("prompt_id")),
+            _id(metadata.get("node_id")),
+        )
+    return Unknown(f"binary_{kind}", len(frame))
+
+
+def _split(frame: bytes) -> tuple[bytes, bytes]:
+    """The part after the type whose length is given, and the rest."""
+    (length,) = struct.unpack_from(">I", frame, 4)
+    if 8 + length > len(frame):
+        raise ValueError("the frame is shorter than its header says")
+    return frame[8 : 8 + length], frame[8 + length :]

@@ -1,0 +1,91 @@
+"""What ComfyUI knows of a prompt after the fact: where it is, and how it ended. Pure."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Self, TypeVar
+
+from app.comfyui import wire
+from app.comfyui.events import (
+    Event,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    decode_message,
+)
+
+T = TypeVar("T")
+
+
+class State(Enum):
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A finished prompt. The end is read from `messages`: status_str calls an interrupt an
+    error, and a cycle found while running a success."""
+
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    error: ExecutionError | None = None
+    interrupted: ExecutionInterrupted | None = None
+    started_at: float | None = None  # seconds since the epoch, by the server's clock
+    finished_at: float | None = None
+
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> Self:
+        status = entry.get("status")
+        status = status if isinstance(status, dict) else {}
+        events = [_event(message) for message in status.get("messages") or ()]
+        error = _first(events, ExecutionError)
+        interrupted = _first(events, ExecutionInterrupted)
+        if error is None and interrupted is None and status.get("status_str") == "error":
+            error = ExecutionError("", None, None, "Error", "ComfyUI gives no reason.")
+        start = _first(events, ExecutionStart)
+        end = error or interrupted or _first(events, ExecutionSuccess)
+        outputs = entry.get("outputs")
+        return cls(
+            outputs=outputs if isinstance(outputs, dict) else {},
+            error=error,
+            interrupted=interrupted,
+            started_at=_seconds(start.timestamp if start else None),
+            finished_at=_seconds(end.timestamp if end else None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Where a prompt was seen; with its history entry once it is finished."""
+
+    state: State
+    entry: HistoryEntry | None = None
+
+
+_JOB_STATES = {"pending": State.PENDING, "in_progress": State.RUNNING}
+
+
+def state_of_job(body: bytes) -> State | None:
+    """The state in an answer of GET /api/jobs/{id}; None if it cannot be read."""
+    try:
+        job = wire.loads(body)
+    except ValueError:
+        return None
+    status = job.get("status") if isinstance(job, dict) else None
+    return _JOB_STATES.get(str(status), State.FINISHED)
+
+
+def _event(message: Any) -> Event | None:
+    if isinstance(message, list) and len(message) == 2:
+        return decode_message(str(message[0]), message[1])
+    return None
+
+
+def _first(events: list[Any], kind: type[T]) -> T | None:
+    return next((event for event in events if isinstance(event, kind)), None)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

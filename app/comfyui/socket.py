@@ -1,0 +1,80 @@
+"""The WebSocket to one ComfyUI server: connects, reconnects, yields decoded events."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
+
+from app.comfyui.events import Event, decode
+
+log = logging.getLogger(__name__)
+
+# Without these ComfyUI sends previews that name neither prompt nor node (binary type 1). They
+# count only as the first message of a connection and are forgotten with it.
+FEATURES = {"supports_preview_metadata": True}
+
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+
+
+class Connected:
+    """The socket is open (again): events may have been missed, look at the server's state."""
+
+
+class Disconnected:
+    """The socket is gone; a new one is being tried."""
+
+
+def reconnect_delays() -> Generator[float]:
+    delay = FIRST_DELAY
+    while True:
+        yield delay
+        delay = min(delay * 2, LAST_DELAY)
+
+
+def _retry_always(error: Exception) -> Exception | None:
+    """A server that is starting answers anything; only a wrong address is worth giving up for."""
+    if isinstance(error, InvalidURI):
+        return error
+    if isinstance(error, OSError | WebSocketException | InvalidHandshake | TimeoutError | EOFError):
+        return None
+    return error
+
+
+async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connected | Disconnected]:
+    """Events that ComfyUI at `base_url` (http…) sends to `client_id`, for ever.
+
+    One socket at a time for a client_id: a second one that overlaps the first makes ComfyUI
+    forget both, so the old one is closed before the next is opened.
+    """
+    url = f"ws{base_url.removeprefix('http')}/ws?clientId={quote(client_id)}"
+    connections = connect(
+        url,
+        proxy=None,
+        max_size=None,  # results of SaveImageWebsocket come as frames of any size
+        open_timeout=10,
+        close_timeout=1,
+        reconnect_delays=reconnect_delays,
+        process_exception=_retry_always,
+    )
+    async for connection in connections:
+        async with aclosing(_frames(connection)) as events:
+            async for event in events:
+                yield event
+        yield Disconnected()
+
+
+async def _frames(connection: ClientConnection) -> AsyncGenerator[Event | Connected]:
+    try:
+        await connection.send(json.dumps({"type": "feature_flags", "data": FEATURES}))
+        yield Connected()
+        async for frame in connection:
+            yield decode(frame)
+    except (OSError, WebSocketException, asyncio.IncompleteReadError) as error:
+        log.debug("socket lost: %r", error)
+    finally:
+        await connection.close()

@@ -1,0 +1,19 @@
+"""JSON as ComfyUI writes it: bare NaN and Infinity occur, in prompts, queues and node results."""
+
+import json
+import math
+from typing import Any
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def loads(data: str | bytes) -> Any:
+    """Parse JSON leniently: NaN, Infinity and floats out of range become None.
+
+    So nothing that we pass on can make a strict parser fail. Raises ValueError (also for
+    bytes that are not UTF-8) and RecursionError.
+    """
+    return json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
