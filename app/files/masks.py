@@ -1,0 +1,34 @@
+"""Put a mask into an image's alpha channel, as ComfyUI's mask editor does."""
+
+import io
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from app.errors import InvalidInput
+
+MAX_PIXELS = 100_000_000
+
+
+def apply_mask(original: Path, mask: bytes) -> bytes:
+    """A PNG: the original with the mask's alpha. LoadImage gives its MASK output from it.
+
+    Raises InvalidInput if one is no image, or their sizes differ.
+    """
+    try:
+        with Image.open(original) as picture, Image.open(io.BytesIO(mask)) as painted:
+            if max(picture.width * picture.height, painted.width * painted.height) > MAX_PIXELS:
+                raise InvalidInput(f"The image has more than {MAX_PIXELS} pixels.")
+            if picture.size != painted.size:
+                raise InvalidInput(
+                    f"The mask is {painted.width}x{painted.height}, the image "
+                    f"{picture.width}x{picture.height}: they must have one size.",
+                    field="image",
+                )
+            masked = picture.convert("RGBA")
+            masked.putalpha(painted.convert("RGBA").getchannel("A"))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        raise InvalidInput(f"The image or the mask cannot be read: {error}.") from error
+    content = io.BytesIO()
+    masked.save(content, "png", compress_level=4)
+    return content.getvalue()

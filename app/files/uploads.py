@@ -1,0 +1,92 @@
+"""Uploaded inputs: kept in uploads/, put on the server that runs a task which names them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from app.errors import FileNotFound
+from app.files.kinds import Kind, content_type_of, kind_of
+from app.files.store import FileStore, safe_name
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An uploaded file. `hash` is "blake3:<hex>"."""
+
+    name: str
+    content_type: str
+    kind: Kind
+    size_bytes: int
+    hash: str
+
+    @property
+    def placed_name(self) -> str:
+        """Its name on servers: content-addressed, so that it never collides there."""
+        return f"{self.hash.partition(':')[2][:16]}_{self.name}"
+
+
+class Uploads:
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self._store = FileStore(folder)
+        self._max_bytes = max_bytes
+        self._naming = asyncio.Lock()
+        self._hashes: dict[str, tuple[float, Upload]] = {}  # name -> (mtime, upload)
+
+    async def save(self, filename: str, chunks: AsyncIterator[bytes]) -> Upload:
+        """Keep a file. The same name with the same bytes is the same upload; with other bytes it
+        gets " (1)" and so on, as in ComfyUI. Raises PayloadTooLarge and StorageFull."""
+        wanted = safe_name(filename)
+        arriving = f".arriving-{id(chunks)}-{wanted}"
+        stored = await self._store.save(arriving, chunks, max_bytes=self._max_bytes)
+        source = self._store.path(arriving)
+        try:
+            async with self._naming:
+                name = await self._name_for(wanted, stored.hash)
+                source.replace(self._store.path(name))
+        finally:
+            source.unlink(missing_ok=True)
+        return await self.get(name)
+
+    async def get(self, name: str) -> Upload:
+        """Raises FileNotFound."""
+        path = self.path(name)
+        changed = path.stat().st_mtime
+        known = self._hashes.get(name)
+        if known is None or known[0] != changed:
+            digest = await asyncio.to_thread(_hash, path)
+            content_type = content_type_of(name)
+            upload = Upload(
+                name, content_type, kind_of(name, content_type), path.stat().st_size, digest
+            )
+            self._hashes[name] = known = (changed, upload)
+        return known[1]
+
+    def exists(self, name: str) -> bool:
+        return bool(name) and name == safe_name(name) and self._store.exists(name)
+
+    def path(self, name: str) -> Path:
+        """Raises FileNotFound."""
+        if not self.exists(name):
+            raise FileNotFound(
+                f"There is no upload {name[:200]!r}.",
+                hint="POST /api/image/upload keeps a file; use the name in its answer.",
+            )
+        return self._store.path(name)
+
+    async def _name_for(self, wanted: str, digest: str) -> str:
+        stem, dot, suffix = wanted.rpartition(".")
+        stem, suffix = (stem, f".{suffix}") if dot else (wanted, "")
+        name, number = wanted, 0
+        while self._store.exists(name) and (await self.get(name)).hash != digest:
+            number += 1
+            name = f"{stem} ({number}){suffix}"
+        return name
+
+
+def _hash(path: Path) -> str:
+    digest = blake3()
+    digest.update_mmap(path)
+    return f"blake3:{digest.hexdigest()}"

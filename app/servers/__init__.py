@@ -1,0 +1,1 @@
+"""The ComfyUI servers: which there are, whether they answer, what they have."""

@@ -1,0 +1,146 @@
+"""Fetches a task's results from its server into the file store, each once."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from app.comfyui.results import FileResult, Result, TextResult, results_of
+from app.errors import ComfyError, ComfyMissing
+from app.files.kinds import Kind, content_type_of, kind_of
+from app.files.store import FileStore, safe_name
+from app.servers.server import Server
+from app.tasks.claims import Claims
+from app.tasks.hub import Hub
+from app.tasks.model import Output, Task
+from app.tasks.view import output_view
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+class Collector:
+    """`add` while the task runs, as nodes end; `finish` with the history, which is the truth."""
+
+    def __init__(
+        self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
+    ) -> None:
+        self._task_id = task.task_id
+        self._server = server
+        self._files = files
+        self._claims = claims
+        self._hub = hub
+        self._one_at_a_time = asyncio.Lock()
+        self._have = {output.identity for output in task.outputs}
+        self._keys = {output.key for output in task.outputs}
+        self._fetching: set[asyncio.Task[None]] = set()
+        self.missing = [output for output in task.outputs if output.error]
+
+    def add(self, node_id: str, output: Json | None) -> None:
+        """A node has ended. What cannot be fetched now is fetched at the end."""
+        if results := results_of(node_id, output):
+            fetching = asyncio.create_task(self._try(results), name=f"fetch {self._task_id}")
+            self._fetching.add(fetching)
+            fetching.add_done_callback(self._fetching.discard)
+
+    async def add_image(self, node_id: str, image: bytes, content_type: str) -> None:
+        """A result that comes as a frame and is on no disk (SaveImageWebsocket)."""
+        suffix = content_type.rpartition("/")[2]
+        number = sum(1 for identity in self._have if identity[0] == node_id) + 1
+        result = FileResult(node_id, "images", f"node{node_id}_{number:05}.{suffix}", "", "output")
+        async with self._one_at_a_time:
+            await self._keep(result, _once(image), content_type)
+
+    def has_results_of(self, node_id: str) -> bool:
+        return any(identity[0] == node_id for identity in self._have)
+
+    async def finish(self, outputs: dict[str, Json]) -> None:
+        """Fetch all that is not here yet. Raises ComfyError if the server does not answer."""
+        await self.settle()
+        for node_id, output in outputs.items():
+            for result in results_of(node_id, output):
+                await self._fetch(result)
+
+    async def settle(self) -> None:
+        """Let what is under way come to its end."""
+        if self._fetching:
+            await asyncio.wait(self._fetching)
+
+    async def abandon(self) -> None:
+        for fetching in self._fetching:
+            fetching.cancel()
+        await self.settle()
+
+    async def say_missing(self, node_id: str, filename: str | None, reason: str) -> None:
+        """Keep a note in place of a result that is not to be had."""
+        output = Output(node_id=node_id, kind=Kind.FILE, filename=filename, error=reason)
+        self.missing.append(output)
+        await self._record(output)
+
+    async def _try(self, results: list[Result]) -> None:
+        try:
+            for result in results:
+                await self._fetch(result, final=False)
+        except ComfyError as error:
+            log.info("task %s: a result comes later: %s", self._task_id, error.detail)
+        except Exception:  # the final pass meets the same trouble and reports it
+            log.exception("task %s: a result cannot be kept yet", self._task_id)
+
+    async def _fetch(self, result: Result, *, final: bool = True) -> None:
+        async with self._one_at_a_time:
+            if isinstance(result, TextResult):
+                output = Output(result.node_id, Kind.TEXT, text=result.text)
+                if output.identity not in self._have:
+                    await self._record(output)
+                return
+            if (result.node_id, *result.identity) in self._have:
+                return
+            try:
+                view = self._server.client.view(
+                    result.filename, subfolder=result.subfolder, type=result.type
+                )
+                async with view as response:
+                    said = response.headers.get("content-type")
+                    await self._keep(result, response.aiter_bytes(), said)
+            except ComfyMissing as error:
+                if final:
+                    await self.say_missing(result.node_id, result.filename, error.detail)
+
+    async def _keep(
+        self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
+    ) -> None:
+        content_type = content_type_of(result.filename, said)
+        stored = await self._files.save(self._free_key(result), chunks)
+        await self._record(
+            Output(
+                node_id=result.node_id,
+                kind=kind_of(result.filename, content_type),
+                filename=result.filename,
+                subfolder=result.subfolder,
+                type=result.type,
+                content_type=content_type,
+                size_bytes=stored.size_bytes,
+                hash=stored.hash,
+                key=stored.key,
+            )
+        )
+
+    async def _record(self, output: Output) -> None:
+        await self._claims.add_output(self._task_id, output)
+        self._have.add(output.identity)
+        self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
+
+    def _free_key(self, result: FileResult) -> str:
+        """<task_id>/<name>, numbered where two results of the task have one name."""
+        name = safe_name(result.filename)
+        key, number = f"{self._task_id}/{name}", 1
+        while key in self._keys:
+            number += 1
+            key = f"{self._task_id}/{number}_{name}"
+        self._keys.add(key)
+        return key
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

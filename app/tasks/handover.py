@@ -1,0 +1,85 @@
+"""Getting a prompt onto a server exactly once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from app.comfyui.history import Sighting, State
+from app.errors import ComfyUnreachable
+from app.servers.server import Server
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class Reach:
+    """Asks one server about one prompt, patiently: a server that does not answer is asked again
+    for `grace` seconds. Raises ComfyUnreachable after that."""
+
+    def __init__(self, server: Server, prompt_id: str, *, grace: float, retry: float) -> None:
+        self._server = server
+        self._prompt_id = prompt_id
+        self._grace = grace
+        self._retry = retry
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        until = time.monotonic() + self._grace
+        while True:
+            try:
+                return await ask()
+            except ComfyUnreachable:
+                self._server.look_now()
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(self._retry)
+
+    async def look(self, *, finished: bool = False) -> Sighting:
+        """Where the prompt is now. `finished`: it is expected to be over."""
+        find = self._server.client.find
+        return await self.patiently(lambda: find(self._prompt_id, finished=finished))
+
+    async def knows_it(self) -> bool:
+        return (await self.look()).state is not State.UNKNOWN
+
+    async def cancel(self) -> None:
+        await self.patiently(lambda: self._server.client.cancel(self._prompt_id))
+
+    async def post(self, prompt: Json) -> Json:
+        """Queue the prompt; answers node_errors. ComfyUI runs a repeated id again, so after a
+        POST without an answer it is looked for before another one is sent."""
+
+        async def post() -> Json:
+            try:
+                return await self._server.client.queue_prompt(
+                    with_titles(prompt),
+                    prompt_id=self._prompt_id,
+                    client_id=self._server.client_id,
+                    extra={},
+                )
+            except ComfyUnreachable:
+                if await self.knows_it():
+                    return {}
+                raise
+
+        return await self.patiently(post)
+
+
+def with_titles(prompt: Json) -> Json:
+    """ComfyUI answers 500 for a node whose class is gone and that has no `_meta`."""
+    return {
+        node_id: node
+        if isinstance(node.get("_meta"), dict)
+        else {**node, "_meta": {"title": node["class_type"]}}
+        for node_id, node in prompt.items()
+    }
+
+
+def warnings_of(node_errors: Json) -> list[str]:
+    """ComfyUI leaves out the outputs that fail its checks, and runs the rest."""
+    return [
+        f"ComfyUI left out what depends on node {node_id}: "
+        f"{error.get('message')} ({error.get('details')})"
+        for node_id, node in node_errors.items()
+        for error in node.get("errors", ())
+    ]

@@ -1,0 +1,147 @@
+"""Fan-out of what happens to tasks, in this process. Streams are a convenience: a subscriber
+that is too slow is let go, and finds the truth by asking."""
+
+import asyncio
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Json = dict[str, Any]
+Type = Literal["status", "progress", "preview", "output"]
+
+KEPT_UPDATES = 200  # a task, for streams that resume
+KEPT_TASKS = 500
+QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
+
+
+@dataclass(frozen=True)
+class Update:
+    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway."""
+
+    id: int
+    task_id: str
+    type: Type
+    data: Json
+    image: bytes = field(default=b"", repr=False)  # previews only
+
+    @cached_property
+    def json(self) -> str:
+        """The data encoded: once for all subscribers."""
+        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
+
+
+class Overrun(Exception):
+    """The subscriber did not keep up and has missed updates: it must start over."""
+
+
+class Closed(Exception):
+    """The gateway is stopping."""
+
+
+class Subscription:
+    """A bounded queue. Of a task's undelivered progress and previews only the newest is kept."""
+
+    def __init__(self, task_ids: Collection[str] | None, *, previews: bool) -> None:
+        self.task_ids = None if task_ids is None else set(task_ids)  # None: all tasks
+        self.previews = previews
+        self._waiting: OrderedDict[object, Update] = OrderedDict()
+        self._ready = asyncio.Event()
+        self._end: Exception | None = None
+
+    def wants(self, update: Update) -> bool:
+        if update.type == "preview" and not self.previews:
+            return False
+        return self.task_ids is None or update.task_id in self.task_ids
+
+    def put(self, update: Update) -> None:
+        replaceable = update.type in ("progress", "preview")
+        key: object = (update.task_id, update.type) if replaceable else update.id
+        self._waiting.pop(key, None)
+        self._waiting[key] = update
+        if len(self._waiting) > QUEUE_LIMIT and not self._drop_preview():
+            self.end(Overrun())
+        self._ready.set()
+
+    def end(self, reason: Exception) -> None:
+        self._end = reason
+        self._ready.set()
+
+    async def get(self) -> Update:
+        """The next update. Raises Overrun or Closed when there will be none."""
+        while True:
+            if isinstance(self._end, Overrun):
+                raise self._end
+            if self._waiting:
+                return self._waiting.popitem(last=False)[1]
+            if self._end:
+                raise self._end
+            self._ready.clear()
+            await self._ready.wait()
+
+    def _drop_preview(self) -> bool:
+        for key, update in self._waiting.items():
+            if update.type == "preview":
+                del self._waiting[key]
+                return True
+        return False
+
+
+class Hub:
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
+        self._last_id = 0
+        self._closed = False
+
+    def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
+        # Microseconds: larger than all ids before a restart, and exact in JavaScript.
+        self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
+        update = Update(self._last_id, task_id, type, data, image)
+        if type != "preview":
+            self._keep(update)
+        for subscription in self._subscriptions:
+            if subscription.wants(update):
+                subscription.put(update)
+
+    @contextmanager
+    def subscribe(
+        self, task_ids: Collection[str] | None = None, *, previews: bool = False
+    ) -> Iterator[Subscription]:
+        subscription = Subscription(task_ids, previews=previews)
+        if self._closed:
+            subscription.end(Closed())
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def since(self, task_id: str, last_id: int) -> list[Update]:
+        """The task's updates after `last_id`, as far as they are kept; previews are not."""
+        return [update for update in self._recent.get(task_id, ()) if update.id > last_id]
+
+    @property
+    def last_id(self) -> int:
+        return self._last_id
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions)
+
+    def close(self) -> None:
+        """End all streams, so that the server can stop."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.end(Closed())
+
+    def _keep(self, update: Update) -> None:
+        updates = self._recent.setdefault(update.task_id, deque(maxlen=KEPT_UPDATES))
+        self._recent.move_to_end(update.task_id)
+        updates.append(update)
+        if len(self._recent) > KEPT_TASKS:
+            self._recent.popitem(last=False)

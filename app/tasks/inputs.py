@@ -1,0 +1,50 @@
+"""Put the uploads that a prompt names on the server that is to run it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from app.files.uploads import Uploads
+from app.servers.server import Server
+from app.workflows.parameters import definition_of, takes_upload
+
+Json = dict[str, Any]
+
+
+async def place_inputs(prompt: Json, server: Server, uploads: Uploads) -> Json:
+    """The prompt with names as they are on the server. Files go there once.
+
+    A name that is no upload of ours is left alone: the server may have such a file itself.
+    """
+    placed = dict(prompt)
+    for node_id, name, value in _named_files(prompt, server.node_types):
+        if uploads.exists(value):
+            there = await _place(value, server, uploads)
+            node = placed[node_id]
+            placed[node_id] = {**node, "inputs": {**node["inputs"], name: there}}
+    return placed
+
+
+async def _place(name: str, server: Server, uploads: Uploads) -> str:
+    upload = await uploads.get(name)
+    if upload.placed_name not in server.placed:
+        with uploads.path(name).open("rb") as content:
+            # The same name with the same bytes keeps its name: no need to look first.
+            there = await server.client.upload_input(upload.placed_name, content)
+        if there != upload.placed_name:
+            return there
+        server.placed.add(there)
+    return upload.placed_name
+
+
+def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str]]:
+    """(node id, input name, value) of the inputs that name an input file."""
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            if not isinstance(value, str) or not value:
+                continue
+            definition = definition_of(node["class_type"], name, node_types)
+            if takes_upload(definition) or (
+                # Some loaders list the input folder without saying that it takes uploads.
+                node["class_type"].startswith("Load") and name in ("image", "audio", "video")
+            ):
+                yield node_id, name, value

@@ -1,0 +1,160 @@
+"""A task and its states. Pure: no clock, no I/O."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class Status(StrEnum):
+    """The words of Comfy API v2."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.CANCELED, Status.FAILED, Status.EXPIRED})
+ACTIVE = frozenset(Status) - TERMINAL
+
+# What may follow what. RUNNING -> QUEUED: its server was lost, another try is due.
+# CANCELING -> SUCCEEDED or FAILED: the cancel came too late.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset(
+        {Status.RUNNING, Status.CANCELING, Status.CANCELED, Status.FAILED, Status.SUCCEEDED}
+    ),
+    Status.RUNNING: frozenset(
+        {Status.QUEUED, Status.CANCELING, Status.SUCCEEDED, Status.FAILED, Status.CANCELED}
+    ),
+    Status.CANCELING: frozenset({Status.CANCELED, Status.SUCCEEDED, Status.FAILED}),
+    Status.SUCCEEDED: frozenset({Status.EXPIRED}),
+    Status.CANCELED: frozenset({Status.EXPIRED}),
+    Status.FAILED: frozenset({Status.EXPIRED}),
+    Status.EXPIRED: frozenset(),
+}
+
+
+def sources_of(status: Status) -> tuple[Status, ...]:
+    """The states from which `status` may be reached, itself included."""
+    return (status, *(source for source, targets in TRANSITIONS.items() if status in targets))
+
+
+class CancelReason(StrEnum):
+    REQUEST = "request"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a task is. `value` runs from 0 to 1 over all its nodes."""
+
+    value: float = 0.0
+    nodes_done: int = 0
+    nodes_total: int = 0
+    current_node: str | None = None
+    class_type: str | None = None
+    step: float | None = None
+    steps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why a task failed. `code` is for programs, `message` says what to do where it can."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    class_type: str | None = None
+    traceback: tuple[str, ...] = ()
+    node_errors: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One handing of the prompt to a server. `outcome` is None while it lasts."""
+
+    server: str
+    started_at: float
+    ended_at: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One result. Text has `text`, all others a file; `error` says why there is no file."""
+
+    node_id: str
+    kind: str
+    filename: str | None = None
+    subfolder: str = ""
+    type: str = "output"
+    content_type: str | None = None
+    size_bytes: int | None = None
+    hash: str | None = None
+    key: str | None = None  # in the file store
+    text: str | None = None
+    error: str | None = None
+
+    @property
+    def identity(self) -> tuple[str | None, ...]:
+        """What tells two results of one task apart."""
+        if self.filename is None:
+            return self.node_id, self.text
+        return self.node_id, self.type, self.subfolder, self.filename
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """What a submit decides; the store adds the rest."""
+
+    task_id: str
+    prompt: Json
+    params: Json = field(default_factory=dict)
+    metadata: Json = field(default_factory=dict)
+    filename: str | None = None  # the workflow it came from, if it was a saved one
+    timeout: float | None = None  # seconds of running
+    priority: int = 0
+    webhook: Json | None = None
+    wanted_server: str | None = None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of the task table. Times are seconds since the epoch."""
+
+    seq: int
+    task_id: str
+    status: Status
+    priority: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    server: str | None
+    wanted_server: str | None
+    client_id: str | None
+    owner: str | None
+    submitted_at: float | None
+    cancel_reason: CancelReason | None
+    timeout: float | None
+    filename: str | None
+    retry_of: str | None
+    webhook: Json | None
+    params: Json
+    metadata: Json
+    progress: Progress
+    error: TaskError | None
+    attempts: tuple[Attempt, ...]
+    warnings: tuple[str, ...]
+    outputs: tuple[Output, ...] = ()
+    queue_position: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TERMINAL

@@ -1,0 +1,95 @@
+"""Rows of the tables <-> the dataclasses of the model."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from app.tasks.model import (
+    Attempt,
+    CancelReason,
+    NewTask,
+    Output,
+    Progress,
+    Status,
+    Task,
+    TaskError,
+)
+
+_PLAIN = (
+    *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
+    *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
+)
+_OUTPUT = list(Output.__dataclass_fields__)
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def dump_progress(progress: Progress) -> str:
+    return dump(asdict(progress))
+
+
+def dump_error(error: TaskError | None) -> str | None:
+    return dump(asdict(error)) if error else None
+
+
+def dump_attempts(attempts: Iterable[Attempt]) -> str:
+    return dump([asdict(attempt) for attempt in attempts])
+
+
+def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "status": Status.QUEUED,
+        "priority": task.priority,
+        "created_at": created_at,
+        "wanted_server": task.wanted_server,
+        "timeout": task.timeout,
+        "filename": task.filename,
+        "retry_of": task.retry_of,
+        "webhook": dump(task.webhook) if task.webhook else None,
+        "params": dump(task.params),
+        "metadata": dump(task.metadata),
+        "attempts": "[]",
+        "warnings": "[]",
+    }
+
+
+def task_of(row: RowMapping, outputs: Iterable[Output] = ()) -> Task:
+    return Task(
+        **{name: row[name] for name in _PLAIN},
+        status=Status(row["status"]),
+        cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
+        webhook=_load(row["webhook"]),
+        params=json.loads(row["params"]),
+        metadata=json.loads(row["metadata"]),
+        progress=Progress(**json.loads(row["progress"])) if row["progress"] else Progress(),
+        error=_error(row["error"]),
+        attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
+        warnings=tuple(json.loads(row["warnings"])),
+        outputs=tuple(outputs),
+        queue_position=row.get("queue_position"),
+    )
+
+
+def output_row(task_id: str, output: Output) -> dict[str, Any]:
+    return {"task_id": task_id, **asdict(output)}
+
+
+def output_of(row: RowMapping) -> Output:
+    return Output(**{name: row[name] for name in _OUTPUT})
+
+
+def _load(text: str | None) -> Any:
+    return json.loads(text) if text else None
+
+
+def _error(text: str | None) -> TaskError | None:
+    if not text:
+        return None
+    fields = json.loads(text)
+    return TaskError(**{**fields, "traceback": tuple(fields["traceback"])})

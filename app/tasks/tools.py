@@ -1,0 +1,32 @@
+"""What every run needs: its collaborators and its patience."""
+
+from dataclasses import dataclass
+
+from app.files.store import FileStore
+from app.files.uploads import Uploads
+from app.servers.pool import Pool
+from app.tasks.claims import Claims
+from app.tasks.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All in seconds."""
+
+    poll: float = 2.0  # between two looks at a task's state while events come
+    poll_blind: float = 0.5  # the same while the socket is down
+    retry: float = 0.5  # between two tries to reach a server that does not answer
+    server_grace: float = 60.0  # how long a server may be away before its task is given up
+    cancel_grace: float = 120.0  # how long a cancel may stay without effect
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every run needs."""
+
+    claims: Claims
+    hub: Hub
+    files: FileStore
+    uploads: Uploads
+    pool: Pool
+    timing: Timing

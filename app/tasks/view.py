@@ -1,0 +1,85 @@
+"""A task as the API shows it: the JSON of polls, lists, streams and webhooks alike. Pure."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.tasks.model import Attempt, Json, Output, Progress, Task
+
+
+def task_view(task: Task, progress: Progress | None = None) -> Json:
+    """The task as JSON. `progress` is the live one, newer than the row's."""
+    return {
+        "task_id": task.task_id,
+        "prompt_id": task.task_id,
+        "status": task.status.value,
+        "created_at": timestamp(task.created_at),
+        "started_at": timestamp(task.started_at),
+        "finished_at": timestamp(task.finished_at),
+        "queue_position": task.queue_position,
+        "eta_seconds": None,
+        "progress": asdict(progress or task.progress),
+        "outputs": [output_view(task.task_id, output) for output in task.outputs],
+        "error": _without_none(asdict(task.error)) if task.error else None,
+        "server": task.server,
+        "params": task.params,
+        "metadata": task.metadata,
+        "attempts": [_attempt(attempt) for attempt in task.attempts],
+        "warnings": list(task.warnings),
+        "priority": task.priority,
+        "timeout": task.timeout,
+        "workflow": task.filename,
+        "retry_of": task.retry_of,
+    }
+
+
+def progress_view(task: Task, progress: Progress) -> Json:
+    """The small one, for what changes many times a second."""
+    return {
+        "task_id": task.task_id,
+        "status": task.status.value,
+        "progress": asdict(progress),
+    }
+
+
+def output_view(task_id: str, output: Output) -> Json:
+    view: Json = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
+    if output.text is not None:
+        return {**view, "text": output.text}
+    return {
+        **view,
+        "filename": output.filename,
+        "subfolder": output.subfolder,
+        "url": _url(task_id, output) if output.key else None,
+        "content_type": output.content_type,
+        "size_bytes": output.size_bytes,
+        "hash": output.hash,
+        "error": output.error and {"code": "output_unavailable", "message": output.error},
+    }
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, or None."""
+    if seconds is None:
+        return None
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _url(task_id: str, output: Output) -> str:
+    query = {"task_id": task_id}
+    if output.subfolder:
+        query["subfolder"] = output.subfolder
+    if output.type != "output":
+        query["type"] = output.type
+    return f"/api/image/{quote(output.filename or '', safe='')}?{urlencode(query)}"
+
+
+def _attempt(attempt: Attempt) -> Json:
+    times = {"started_at": timestamp(attempt.started_at), "ended_at": timestamp(attempt.ended_at)}
+    return {**asdict(attempt), **times}
+
+
+def _without_none(fields: dict[str, Any]) -> Json:
+    return {name: value for name, value in fields.items() if value not in (None, ())}

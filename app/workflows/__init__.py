@@ -1,0 +1,1 @@
+"""Workflows: formats, checks, parameters (pure functions), and the files in workflows/."""

@@ -1,0 +1,144 @@
+"""Refuse prompts that ComfyUI would choke on, before they are queued. Pure.
+
+The structural rules hold without knowing any server. They are stricter than ComfyUI's own
+where it is known to take a prompt and then never run anything again: a link to a node that is
+not there, in an input that the class does not know, kills its worker thread (measured on
+0.3.64 and 0.33.0), and a cycle through such an input is recorded as a success.
+"""
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.errors import InvalidWorkflow
+
+Json = dict[str, Any]
+Errors = dict[str, list[Json]]
+
+MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
+
+
+def check_structure(prompt: Json) -> None:
+    """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed."""
+    if len(prompt) > MAX_NODES:
+        raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
+    errors: Errors = {}
+    for node_id, node in prompt.items():
+        found = list(_node_faults(node_id, node, prompt))
+        if found:
+            errors[node_id] = found
+    if not errors:
+        errors = _cycle(prompt)
+    if errors:
+        raise _invalid(prompt, errors)
+
+
+def check_classes(prompt: Json, object_info: Mapping[str, Json]) -> None:
+    """Raise InvalidWorkflow for node types that the server lacks, and for a graph without output.
+
+    `object_info` is ComfyUI's: class name -> definition.
+    """
+    errors: Errors = {}
+    for node_id, node in prompt.items():
+        name = node["class_type"]
+        if name not in object_info:
+            near = difflib.get_close_matches(name, object_info, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else "Is a custom node not installed?"
+            message = f"The server has no node type {name!r}. {remedy}"
+            errors[node_id] = [_fault("missing_node_type", message)]
+    if errors:
+        raise _invalid(prompt, errors)
+    if not any(object_info[node["class_type"]].get("output_node") for node in prompt.values()):
+        raise InvalidWorkflow(
+            "The workflow has no output node, so ComfyUI would have nothing to do.",
+            hint="Add a node that keeps a result, such as SaveImage or PreviewImage.",
+        )
+
+
+def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
+    """(input name, node id) for each input that is a link `[node_id, slot]`."""
+    for name, value in inputs.items():
+        if isinstance(value, list) and len(value) == 2:
+            target, slot = value
+            if isinstance(target, str) and isinstance(slot, int | float):
+                yield name, target
+
+
+def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
+    if not isinstance(node, dict):
+        yield _fault("invalid_node", "A node must be an object with class_type and inputs.")
+        return
+    if not isinstance(node.get("class_type"), str) or not node["class_type"]:
+        yield _fault("missing_class_type", "The node has no class_type (a non-empty string).")
+    inputs = node.get("inputs")
+    if not isinstance(inputs, dict):
+        yield _fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
+        return
+    for name, target in links_of(inputs):
+        if target not in prompt:
+            message = f"Input {name!r} is linked to node {target!r}, which is not in the workflow."
+            yield _fault("link_to_missing_node", message, name)
+    for name, value in inputs.items():
+        if not _finite(value):
+            message = f"Input {name!r} holds a number that is not finite."
+            yield _fault("not_finite", message, name)
+
+
+def _finite(value: Any) -> bool:
+    """False if a NaN or an infinity stands anywhere in the value (1e999 reads as infinity)."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return False
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return True
+
+
+def _cycle(prompt: Json) -> Errors:
+    """The nodes that stand in or before a cycle, each with a fault; {} if there is none.
+
+    Kahn's algorithm: take away nodes with no open links until nothing is left, or a cycle is.
+    """
+    needs = {
+        node_id: {target for _, target in links_of(node["inputs"])}
+        for node_id, node in prompt.items()
+    }
+    followers: dict[str, list[str]] = {}
+    for node_id, targets in needs.items():
+        for target in targets:
+            followers.setdefault(target, []).append(node_id)
+    ready = [node_id for node_id, targets in needs.items() if not targets]
+    while ready:
+        done = ready.pop()
+        del needs[done]
+        for follower in followers.get(done, ()):
+            needs[follower].discard(done)
+            if not needs[follower]:
+                ready.append(follower)
+    message = "The node waits for its own result: the links form a cycle."
+    return {node_id: [_fault("dependency_cycle", message)] for node_id in needs}
+
+
+def _fault(kind: str, message: str, input_name: str | None = None) -> Json:
+    """One error in the shape that ComfyUI's node_errors have."""
+    extra = {"input_name": input_name} if input_name else {}
+    return {"type": kind, "message": message, "details": input_name or "", "extra_info": extra}
+
+
+def _invalid(prompt: Json, errors: Errors) -> InvalidWorkflow:
+    first, faults = next(iter(errors.items()))
+    more = f" ({len(errors) - 1} more nodes have faults)" if len(errors) > 1 else ""
+    node_errors = {
+        node_id: {"class_type": _class_type(prompt[node_id]), "errors": found}
+        for node_id, found in errors.items()
+    }
+    return InvalidWorkflow(f"Node {first!r}: {faults[0]['message']}{more}", node_errors=node_errors)
+
+
+def _class_type(node: Any) -> Any:
+    return node.get("class_type") if isinstance(node, dict) else None
