@@ -1,0 +1,77 @@
+"""The settings: environment variables COMFYUI_*, a .env file, or the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+VERSION = "0.1.0"
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable COMFYUI_<NAME>; see .env.example."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COMFYUI_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    comfyui_server: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1:8188"], description="ComfyUI servers as HOST:PORT, separated by commas."
+    )
+    slots: int = Field(
+        2, ge=1, le=100, description="Prompts that a server may hold: one runs, one is ready."
+    )
+
+    workflows_dir: Path = Field(Path("workflows"), description="Folder of saved workflows.")
+    uploads_dir: Path = Field(Path("uploads"), description="Folder of uploaded inputs.")
+    outputs_dir: Path = Field(Path("outputs"), description="Folder of results.")
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
+    )
+
+    task_timeout: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a task may run if it names no timeout; none: no limit.",
+    )
+    max_attempts: int = Field(3, ge=1, description="How often a task may be started.")
+    server_grace: float = Field(
+        60, ge=0, description="Seconds that a server may be away before its tasks are given up."
+    )
+    cancel_grace: float = Field(
+        120, ge=0, description="Seconds until a cancel without effect counts as done."
+    )
+    lease_seconds: float = Field(
+        15, ge=1, description="Seconds until another process takes over a silent one's tasks."
+    )
+    poll_interval: float = Field(
+        2, gt=0, description="Seconds between two looks at a running task, whatever events say."
+    )
+
+    max_body_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
+    )
+    max_upload_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024, description="Largest upload that is accepted."
+    )
+    max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("comfyui_server", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("task_timeout", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value in ("", "none", "None") else value
+
+    def shown(self) -> dict[str, object]:
+        """The settings in force, without secrets."""
+        return self.model_dump(mode="json", exclude={"database_url"})

@@ -1,0 +1,124 @@
+"""Puts the gateway together: the only file that knows all the others."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from app import problems
+from app.config import VERSION, Settings
+from app.files.store import FileStore
+from app.files.uploads import Uploads
+from app.files.views import Views
+from app.gateway import Gateway
+from app.routers import events, image, system, task, workflow
+from app.servers.pool import Pool
+from app.tasks.claims import Claims
+from app.tasks.database import Database
+from app.tasks.dispatcher import Dispatcher, new_owner
+from app.tasks.hub import Hub
+from app.tasks.service import Tasks
+from app.tasks.store import TaskStore
+from app.tasks.tools import Timing, Tools
+from app.workflows.library import Library
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent.parent / "static"
+
+
+class State(TypedDict):
+    gateway: Gateway
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application. Each call makes an independent one."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        async with running(settings) as gateway:
+            app.state.gateway = gateway
+            yield {"gateway": gateway}
+
+    app = FastAPI(
+        title="ComfyUI API gateway",
+        version=VERSION,
+        description="One dependable API in front of one or many ComfyUI servers.",
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    for module in (system, workflow, task, image, events):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    return app
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway with everything it does in the background."""
+    database = Database(settings.database_url.get_secret_value())
+    await database.open()
+    gateway = build(settings, database)
+    work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
+    work.add_done_callback(_stop_if_dead)
+    try:
+        yield gateway
+    finally:
+        gateway.hub.close()
+        work.cancel()
+        await asyncio.wait([work])
+        await database.close()
+
+
+def build(settings: Settings, database: Database) -> Gateway:
+    pool = Pool(settings.comfyui_server, slots=settings.slots)
+    files = FileStore(settings.outputs_dir)
+    uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
+    library = Library(settings.workflows_dir)
+    hub = Hub()
+    claims = Claims(
+        database,
+        new_owner(),
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+    )
+    timing = Timing(
+        poll=settings.poll_interval,
+        poll_blind=min(settings.poll_interval, 0.5),
+        server_grace=settings.server_grace,
+        cancel_grace=settings.cancel_grace,
+    )
+    dispatcher = Dispatcher(pool, Tools(claims, hub, files, uploads, pool, timing))
+    store = TaskStore(database)
+    tasks = Tasks(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        pool=pool,
+        library=library,
+        files=files,
+        default_timeout=settings.task_timeout,
+    )
+    views = Views(settings.outputs_dir / ".views")
+    return Gateway(settings, pool, tasks, store, hub, dispatcher, library, files, uploads, views)
+
+
+def _stop_if_dead(work: asyncio.Task[None]) -> None:
+    """uvicorn goes on without its background work: a gateway like that must not live."""
+    if not work.cancelled() and (error := work.exception()):
+        log.critical("the background work died; stopping", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)

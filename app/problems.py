@@ -1,0 +1,129 @@
+"""Errors -> application/problem+json (RFC 9457): the one place that does it."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from app.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """The shape of every error."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str | None = None
+    node_errors: dict[str, Any] | None = None
+
+
+def document(error: GatewayError) -> Json:
+    """The problem of an error of ours."""
+    problem: Json = {
+        "type": f"urn:comfyui-gateway:{error.code}",
+        "title": error.title(),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.hint:
+        problem["hint"] = error.hint
+    return {**problem, **error.extra}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
+    """The `responses=` of a route that may raise these."""
+    found: dict[int | str, Json] = {}
+    for error in errors:
+        text = f"{error.title()} (`{error.code}`)."
+        known = found.get(error.status)
+        found[error.status] = {
+            "model": Problem,
+            "content": {MEDIA_TYPE: {}},
+            "description": f"{known['description']} {text}" if known else text,
+        }
+    return found
+
+
+def response(problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, GatewayError)
+    return response(document(error))
+
+
+async def _validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return response(validation_problem([dict(fault) for fault in error.errors()]))
+
+
+def validation_problem(faults: list[Json]) -> Json:
+    """The problem of pydantic's errors: the first in words, all of them in `errors`."""
+    errors = [{"field": field_of(fault), "message": str(fault.get("msg", ""))} for fault in faults]
+    first = errors[0]
+    return {
+        "type": "urn:comfyui-gateway:invalid_input",
+        "title": "A field has a value that cannot be used",
+        "status": 422,
+        "detail": f"{first['field']}: {first['message']}",
+        "code": "invalid_input",
+        "errors": errors,
+    }
+
+
+def field_of(fault: Json) -> str:
+    """Where a fault stands: "timeout", "query.limit"."""
+    place = [str(part) for part in fault.get("loc", ())]
+    return ".".join(place[1:] if place[:1] == ["body"] and len(place) > 1 else place) or "body"
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": str(error.detail),
+        "code": phrase.lower().replace(" ", "_"),
+    }
+    return response(problem, dict(error.headers) if error.headers else None)
+
+
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    request_id = uuid4().hex
+    log.error("request %s failed", request_id, exc_info=error)
+    problem = {
+        "type": "urn:comfyui-gateway:internal_error",
+        "title": "Something went wrong in the gateway",
+        "status": 500,
+        "detail": "The gateway failed; its log has the reason.",
+        "code": "internal_error",
+        "request_id": request_id,
+    }
+    return response(problem)

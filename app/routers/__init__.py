@@ -1,0 +1,1 @@
+"""HTTP and WebSocket routes: declare, call once, return."""

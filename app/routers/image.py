@@ -1,0 +1,162 @@
+"""Files: results by name, smaller views of them, uploads of inputs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi.responses import FileResponse, Response, StreamingResponse
+
+from app.errors import (
+    ComfyUnreachable,
+    FileNotFound,
+    InvalidInput,
+    PayloadTooLarge,
+    ServerNotFound,
+    StorageFull,
+)
+from app.files.kinds import content_type_of, is_inline
+from app.files.masks import apply_mask
+from app.files.uploads import Upload
+from app.files.views import MAX_SIDE, ViewFormat
+from app.problems import responses
+from app.routers.bodies import chunks_of
+from app.routers.deps import GatewayDep
+from app.routers.schemas import UploadOut
+from app.servers.server import Server
+
+router = APIRouter(prefix="/api", tags=["images"])
+
+Json = dict[str, Any]
+Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to fit.")]
+
+
+@router.get(
+    "/image/{filename}",
+    response_class=FileResponse,
+    responses={
+        **responses(FileNotFound, ServerNotFound, InvalidInput, ComfyUnreachable),
+        200: {"content": {"*/*": {}}, "description": "The file; Range and ETag work."},
+        206: {"content": {"*/*": {}}, "description": "The part that Range asked for."},
+        304: {"description": "It is what If-None-Match names."},
+        416: {"description": "Range is outside of the file."},
+    },
+)
+async def get_image(
+    filename: str,
+    gateway: GatewayDep,
+    task_id: Annotated[str | None, Query(description="Of this task.", max_length=100)] = None,
+    subfolder: Annotated[str | None, Query(max_length=500)] = None,
+    type: Annotated[Literal["output", "temp", "input"] | None, Query()] = None,
+    server: Annotated[
+        str | None, Query(description="Straight from this server's folders.", max_length=200)
+    ] = None,
+    width: Side = None,
+    height: Side = None,
+    format: Annotated[ViewFormat | None, Query(description="Another format.")] = None,
+    quality: Annotated[int, Query(ge=1, le=100)] = 85,
+) -> Response:
+    """Any result by name, or an upload with type=input; the newest if several have the name."""
+    if server is not None:
+        chosen = gateway.pool.get(server)
+        return await _relayed(chosen, filename, subfolder or "", type or "output")
+    if type == "input":
+        path, content_type = gateway.uploads.path(filename), content_type_of(filename)
+    else:
+        path, content_type = await gateway.tasks.result_file(
+            filename, task_id=task_id, subfolder=subfolder, type=type
+        )
+    if width or height or format:
+        view = await gateway.views.of(
+            path, width=width, height=height, format=format or "webp", quality=quality
+        )
+        return _file(view, f"image/{format or 'webp'}", f"{Path(filename).stem}{view.suffix}")
+    return _file(path, content_type, filename)
+
+
+@router.post(
+    "/image/upload",
+    status_code=201,
+    responses={**responses(PayloadTooLarge, StorageFull), 201: {"model": UploadOut}},
+)
+async def upload_image(
+    gateway: GatewayDep, image: Annotated[UploadFile, "Any file, not only images."]
+) -> Json:
+    """Keep an input file. Its name is then a value for LoadImage and the like, on every server."""
+    return _shown(await gateway.uploads.save(image.filename or "upload", chunks_of(image)))
+
+
+@router.post(
+    "/image/upload/mask",
+    status_code=201,
+    responses={
+        **responses(FileNotFound, InvalidInput, PayloadTooLarge, StorageFull),
+        201: {"model": UploadOut},
+    },
+)
+async def upload_mask(
+    gateway: GatewayDep,
+    image: Annotated[UploadFile, "The mask: its alpha channel is used."],
+    original: Annotated[str, Form(description="Name of the upload to put the mask on.")],
+) -> Json:
+    """A new upload: the original with the mask as its alpha channel."""
+    mask = await image.read(gateway.settings.max_upload_bytes)
+    masked = await asyncio.to_thread(apply_mask, gateway.uploads.path(original), mask)
+    return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", _once(masked)))
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _file(path: Path, content_type: str, filename: str) -> FileResponse:
+    disposition = "inline" if is_inline(content_type) else "attachment"
+    response = FileResponse(
+        path, media_type=content_type, filename=filename, content_disposition_type=disposition
+    )
+    response.headers.update(_headers())
+    return response
+
+
+async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -> Response:
+    """A file as the server has it, streamed through."""
+    view = server.client.view(filename, subfolder=subfolder, type=folder)
+    answer = await view.__aenter__()
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in answer.aiter_bytes():
+                yield chunk
+        finally:
+            await view.__aexit__(None, None, None)
+
+    content_type = content_type_of(filename, answer.headers.get("content-type"))
+    headers = _headers()
+    if not is_inline(content_type):
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename)}"
+    return StreamingResponse(body(), media_type=content_type, headers=headers)
+
+
+def _headers() -> dict[str, str]:
+    """Files come from strangers: nothing in them may run on our origin."""
+    return {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def _shown(upload: Upload) -> Json:
+    return {
+        "name": upload.name,
+        "filename": upload.name,
+        "subfolder": "",
+        "type": "input",
+        "kind": upload.kind,
+        "content_type": upload.content_type,
+        "size_bytes": upload.size_bytes,
+        "hash": upload.hash,
+        "url": f"/api/image/{quote(upload.name, safe='')}?type=input",
+    }

@@ -1,0 +1,152 @@
+"""Tasks: look, list, cancel, retry, forget; the queue and the history."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from app.errors import InvalidInput, NoServer, ServerNotFound, TaskNotFinished, TaskNotFound
+from app.problems import responses
+from app.routers.bodies import read_json, validated
+from app.routers.deps import GatewayDep, ServerQuery
+from app.routers.schemas import DeleteRequest, TaskOut, TaskPage
+from app.servers import queues
+from app.tasks.model import TERMINAL, Status
+from app.tasks.view import task_view
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+
+Json = dict[str, Any]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+
+
+def _seq(cursor: Cursor = None) -> int | None:
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidInput(
+            f"cursor: {cursor[:40]!r} is none of ours.", hint="Use next_cursor as it was given."
+        )
+    return int(cursor)
+
+
+Before = Annotated[int | None, Depends(_seq)]
+
+
+@router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
+async def get_task(task_id: str, gateway: GatewayDep) -> Json:
+    """All of a task."""
+    return gateway.tasks.view(await gateway.tasks.get(task_id))
+
+
+@router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
+async def get_task_workflow(task_id: str, gateway: GatewayDep) -> Json:
+    """The graph that the task runs, in API format, parameters set."""
+    return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
+
+
+@router.get("/tasks", responses={200: {"model": TaskPage}})
+async def list_tasks(
+    gateway: GatewayDep,
+    before: Before,
+    status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
+    limit: Limit = 50,
+) -> Json:
+    """Tasks, newest first."""
+    return await _page(gateway, status or (), limit, before)
+
+
+@router.post(
+    "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
+)
+async def cancel_task(task_id: str, gateway: GatewayDep) -> Json:
+    """Cancel a task in whatever state it is; a finished one stays as it is."""
+    return gateway.tasks.view(await gateway.tasks.cancel(task_id))
+
+
+@router.post(
+    "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
+)
+async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
+    """The same by ComfyUI's word. Only ever stops a task of ours."""
+    return gateway.tasks.view(await gateway.tasks.cancel(prompt_id))
+
+
+@router.post(
+    "/task/{task_id}/retry",
+    status_code=202,
+    responses={**responses(TaskNotFound), 202: {"model": TaskOut}},
+)
+async def retry_task(task_id: str, gateway: GatewayDep) -> Json:
+    """A new task from the same request."""
+    return gateway.tasks.view(await gateway.tasks.retry(task_id))
+
+
+@router.delete(
+    "/task/{task_id}", status_code=204, responses=responses(TaskNotFound, TaskNotFinished)
+)
+async def delete_task(task_id: str, gateway: GatewayDep) -> None:
+    """Forget a finished task and its files."""
+    await gateway.tasks.delete([task_id])
+
+
+@router.get("/queue", responses=responses(ServerNotFound))
+async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """Our tasks that are not finished, in order, and what each server holds, ours or not."""
+    tasks = [task_view(task) for task in await gateway.tasks.queue()]
+    return {
+        "running": [task for task in tasks if task["status"] != Status.QUEUED],
+        "queued": [task for task in tasks if task["status"] == Status.QUEUED],
+        "servers": await queues.held_by(gateway.pool, server, gateway.tasks.known),
+    }
+
+
+@router.post("/queue/clear")
+async def clear_queue(gateway: GatewayDep) -> Json:
+    """Cancel what is queued: only tasks of ours, and none that runs."""
+    return {"canceled": await gateway.tasks.cancel_queued()}
+
+
+@router.get("/history", responses=responses(ServerNotFound, NoServer))
+async def get_history(
+    gateway: GatewayDep,
+    before: Before,
+    limit: Limit = 50,
+    include_servers: Annotated[
+        bool, Query(description="Also what the servers' own histories hold that is not ours.")
+    ] = False,
+    server: ServerQuery = None,
+) -> Json:
+    """Finished tasks with their outputs, newest first."""
+    page = await _page(gateway, TERMINAL, limit, before)
+    if include_servers:
+        servers = gateway.pool.choose(server)
+        page["servers"] = await queues.histories(servers, gateway.tasks.known, limit)
+    return page
+
+
+@router.post(
+    "/history/delete",
+    responses=responses(TaskNotFound, TaskNotFinished),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": DeleteRequest.model_json_schema()}},
+        }
+    },
+)
+async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: GatewayDep) -> Json:
+    """Forget finished tasks and their files."""
+    request = validated(DeleteRequest, body)
+    removed = await gateway.tasks.delete(request.task_ids)
+    if request.servers:
+        await queues.forget(gateway.pool.online(), removed)
+    return {"deleted": removed}
+
+
+async def _page(gateway: GatewayDep, status: Any, limit: int, before: int | None) -> Json:
+    tasks, following = await gateway.tasks.page(status, limit, before)
+    return {
+        "tasks": [gateway.tasks.view(task) for task in tasks],
+        "next_cursor": None if following is None else str(following),
+    }

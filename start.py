@@ -1,0 +1,120 @@
+"""The command line: python start.py [--host --port --comfyui-server HOST:PORT ...] [--demo]."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.main import create_app
+
+DEMO_PORT = 8188
+GRACE = 3  # seconds for open requests after a SIGTERM
+
+
+class Server(uvicorn.Server):
+    """Ends our streams before uvicorn waits for its connections to close."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        if gateway := getattr(self._app.state, "gateway", None):
+            gateway.hub.close()
+        await super().shutdown(sockets)
+
+
+def parse_args(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="start.py", description="A dependable API in front of one or many ComfyUI servers."
+    )
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (8000)")
+    parser.add_argument(
+        "--comfyui-server",
+        action="append",
+        metavar="HOST:PORT",
+        help="a ComfyUI server; repeat it for more (127.0.0.1:8188)",
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="start a stand-in for ComfyUI, too: needs no GPU"
+    )
+    return parser.parse_args(arguments)
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Command line before environment before .env."""
+    given = {
+        name: value
+        for name in ("host", "port", "comfyui_server")
+        if (value := getattr(options, name)) is not None
+    }
+    return Settings(**given)
+
+
+async def serve(settings: Settings, *, demo: bool) -> None:
+    async with AsyncExitStack() as stack:
+        if demo:
+            address = await stack.enter_async_context(_demo())
+            settings = settings.model_copy(update={"comfyui_server": [address]})
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE,
+            ws_max_size=1 << 20,
+        )
+        await Server(config, app).serve()
+
+
+@asynccontextmanager
+async def _demo() -> AsyncIterator[str]:
+    """The stand-in, on ComfyUI's own port if that is free; its address."""
+    from app.demo.server import DemoServer
+
+    for port in (DEMO_PORT, 0):
+        try:
+            async with DemoServer(port=port) as server:
+                yield server.address
+                return
+        except OSError:
+            if port == 0:
+                raise
+
+
+def main() -> int:
+    options = parse_args(sys.argv[1:])
+    try:
+        settings = settings_of(options)
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        asyncio.run(serve(settings, demo=options.demo))
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "_".join(["COMFYUI", *map(str, fault["loc"])]).upper()
+            sys.stderr.write(f"Setting {name}: {fault['msg']}\n")
+        return 2
+    except (GatewayError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

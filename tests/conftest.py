@@ -1,0 +1,173 @@
+"""Fixtures over real sockets: stand-in ComfyUI servers and a gateway in front of them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.gateway import Gateway
+from app.main import create_app
+
+ROOT = Path(__file__).parent.parent
+WAIT = 20.0  # seconds after which a test gives up waiting
+
+Json = dict[str, Any]
+
+
+async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: float = WAIT) -> Any:
+    """The condition's first true answer; fails the test if there is none in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = condition()
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            if answer:
+                return answer
+            await asyncio.sleep(0.01)
+
+
+class RunningGateway:
+    """A gateway on a real port, with an httpx client for it."""
+
+    def __init__(self, address: str, gateway: Gateway, http: httpx.AsyncClient) -> None:
+        self.address = address
+        self.gateway = gateway
+        self.http = http
+
+    async def submit(self, workflow: Json, *, wait: float = WAIT, **form: Any) -> Json:
+        body = {"workflow": workflow, **form}
+        answer = await self.http.post(f"/api/workflow/submit?wait={wait}", json=body)
+        assert answer.status_code in (200, 202), answer.text
+        return answer.json()
+
+    async def task(self, task_id: str) -> Json:
+        answer = await self.http.get(f"/api/task/{task_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def until(self, task_id: str, *statuses: str) -> Json:
+        """The task when it has one of the statuses."""
+
+        async def has() -> Json | None:
+            task = await self.task(task_id)
+            return task if task["status"] in statuses else None
+
+        return await wait_until(has)
+
+    async def online(self, count: int = 1) -> None:
+        await wait_until(lambda: len(self.gateway.pool.online()) >= count)
+
+
+@contextlib.asynccontextmanager
+async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    serving = asyncio.create_task(server.serve())
+    try:
+        await wait_until(lambda: server.started or serving.done())
+        if serving.done():
+            serving.result()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        address = f"127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
+            yield RunningGateway(address, app.state.gateway, http)
+    finally:
+        if getattr(app.state, "gateway", None):
+            app.state.gateway.hub.close()
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings with all data in the test's own folder."""
+
+    def make(*servers: str, **changes: Any) -> Settings:
+        values = {
+            "comfyui_server": list(servers),
+            "database_url": f"sqlite:///{tmp_path}/gateway.db",
+            "workflows_dir": tmp_path / "workflows",
+            "uploads_dir": tmp_path / "uploads",
+            "outputs_dir": tmp_path / "outputs",
+            "poll_interval": 0.2,
+            "_env_file": None,
+        }
+        return Settings(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[DemoServer]:
+    async with DemoServer(step_seconds=0) as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(
+    demo: DemoServer, settings_for: Callable[..., Settings]
+) -> AsyncIterator[RunningGateway]:
+    """A gateway with one stand-in server that is online."""
+    async with run_gateway(settings_for(demo.address)) as running:
+        await running.online()
+        yield running
+
+
+def model_free(color: int = 255, *, size: int = 16, prefix: str = "test") -> Json:
+    """EmptyImage -> ImageInvert -> SaveImage: the smallest graph that makes a picture."""
+    image = {"width": size, "height": size, "batch_size": 1, "color": color}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": image},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "3": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["2", 0], "filename_prefix": prefix},
+        },
+    }
+
+
+def text_to_image(*, steps: int = 4, seed: int = 1, text: str = "a fox", size: int = 64) -> Json:
+    """Stable Diffusion 1.5 as the page exports it."""
+    return {
+        "4": {
+            "class_type": "CheckpointLoaderSimple",
+            "inputs": {"ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors"},
+        },
+        "5": {
+            "class_type": "EmptyLatentImage",
+            "inputs": {"width": size, "height": size, "batch_size": 1},
+        },
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": text, "clip": ["4", 1]}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}},
+        "3": {
+            "class_type": "KSampler",
+            "inputs": {
+                "seed": seed,
+                "steps": steps,
+                "cfg": 7.0,
+                "sampler_name": "euler",
+                "scheduler": "normal",
+                "denoise": 1.0,
+                "model": ["4", 0],
+                "positive": ["6", 0],
+                "negative": ["7", 0],
+                "latent_image": ["5", 0],
+            },
+        },
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+        "9": {
+            "class_type": "SaveImage",
+            "inputs": {"filename_prefix": "fox", "images": ["8", 0]},
+        },
+    }
