@@ -1,0 +1,48 @@
+"""`python -m app.demo --port 8188`: the demo server alone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from app.demo.server import DemoServer, leave
+
+log = logging.getLogger("app.demo")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app.demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8188, help="0 picks a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--object-info", type=Path, metavar="FILE.json[.gz]")
+    parser.add_argument("--step-seconds", type=float, default=0.12, metavar="S")
+    parser.add_argument("--directory", type=Path, help="keep the files here, not in a temp folder")
+    parser.add_argument("--no-jobs-api", action="store_true", help="pose as ComfyUI 0.3.64")
+    return parser.parse_args()
+
+
+async def main(options: argparse.Namespace) -> None:
+    server = DemoServer(
+        port=options.port,
+        host=options.host,
+        step_seconds=options.step_seconds,
+        object_info=options.object_info,
+        directory=options.directory,
+        jobs_api=not options.no_jobs_api,
+        on_death=leave,
+    )
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        log.info("A stand-in for ComfyUI listens on http://%s", server.address)
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    asyncio.run(main(arguments()))

@@ -1,0 +1,136 @@
+"""The node types the demo knows: its object_info, and the same as specs for validation."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from app.demo.models import CHOICES, FOLDERS
+
+BUILT_IN = Path(__file__).with_name("object_info.json")
+
+# Their `image` is checked against the disk, not against the list of choices.
+IMAGE_LOADERS = frozenset({"LoadImage", "LoadImageMask", "LoadImageOutput"})
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One declared input; `raw` is its entry in object_info."""
+
+    name: str
+    raw: Any
+    required: bool
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        return self.raw[1] if len(self.raw) > 1 and isinstance(self.raw[1], dict) else {}
+
+    @cached_property
+    def kind(self) -> str:
+        """The type's name; the old way of listing choices counts as COMBO."""
+        return "COMBO" if isinstance(self.raw[0], list) else str(self.raw[0])
+
+    @cached_property
+    def choices(self) -> list[Any] | None:
+        if isinstance(self.raw[0], list):
+            return self.raw[0]
+        options = self.options.get("options")
+        if self.kind == "COMFY_DYNAMICCOMBO_V3" and isinstance(options, list):
+            return [option.get("key") for option in options]
+        return options if self.kind == "COMBO" else None
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node type."""
+
+    name: str
+    info: dict[str, Any]
+
+    @cached_property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        declared = self.info.get("input") or {}
+        return tuple(
+            InputSpec(name, raw, required=group == "required")
+            for group in ("required", "optional")
+            for name, raw in (declared.get(group) or {}).items()
+        )
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple("COMBO" if isinstance(o, list) else str(o) for o in self.info["output"])
+
+    @cached_property
+    def is_output(self) -> bool:
+        return bool(self.info.get("output_node"))
+
+    @cached_property
+    def wants_its_id(self) -> bool:
+        """Such a node's result is cached for its own id only."""
+        hidden = (self.info.get("input") or {}).get("hidden") or {}
+        return any("UNIQUE_ID" in str(kind) for kind in hidden.values())
+
+
+class Catalogue:
+    """Object_info with the input folder's files as LoadImage's choices."""
+
+    def __init__(self, file: Path | None, images: Callable[[], list[str]]) -> None:
+        self._info = _read(file) if file else _with_models(_read(BUILT_IN))
+        self._images = images
+        self._specs = {name: NodeSpec(name, info) for name, info in self._info.items()}
+        self._encoded: tuple[list[str], bytes] = ([], b"")
+        self.models: Mapping[str, tuple[str, ...]] = FOLDERS
+
+    def __getitem__(self, class_type: str) -> NodeSpec:
+        return self._specs[class_type]
+
+    def get(self, class_type: Any) -> NodeSpec | None:
+        return self._specs.get(class_type)
+
+    def describe(self, class_type: str) -> dict[str, Any] | None:
+        """One class as GET /object_info shows it."""
+        info = self._info.get(class_type)
+        if info is None or class_type not in IMAGE_LOADERS:
+            return info
+        return _with_images(info, self._images())
+
+    def encoded(self) -> bytes:
+        """The whole object_info as JSON, kept until the input folder changes."""
+        images = self._images()
+        if self._encoded[0] != images or not self._encoded[1]:
+            everything = {name: self.describe(name) for name in self._info}
+            self._encoded = (images, json.dumps(everything).encode())
+        return self._encoded[1]
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    content = file.read_bytes()
+    if file.suffix == ".gz":
+        content = gzip.decompress(content)
+    info: dict[str, dict[str, Any]] = json.loads(content)
+    return info
+
+
+def _with_models(info: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for (class_type, name), folder in CHOICES.items():
+        raw = info[class_type]["input"]["required"][name]
+        if isinstance(raw[0], list):
+            raw[0] = list(FOLDERS[folder])
+        else:
+            raw[1]["options"] = list(FOLDERS[folder])
+    return info
+
+
+def _with_images(info: dict[str, Any], images: list[str]) -> dict[str, Any]:
+    raw = info.get("input", {}).get("required", {}).get("image")
+    if not raw or not isinstance(raw[0], list):
+        return info
+    changed = copy.deepcopy(info)
+    changed["input"]["required"]["image"][0] = images
+    return changed

@@ -1,0 +1,1 @@
+"""The demo server against what the real ones were recorded doing."""

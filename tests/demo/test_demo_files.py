@@ -1,0 +1,115 @@
+"""Uploads, /view and what stands in the files."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import httpx
+from PIL import Image
+
+from app.demo import DemoServer
+from tests.demo.demo_client import Prompts, picture
+
+
+def png(colour: str = "red", size: tuple[int, int] = (8, 8)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGBA", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_object_info_lists_the_uploads(http: httpx.AsyncClient) -> None:
+    everything = (await http.get("/object_info")).json()
+    assert len(everything) > 80
+    assert everything["LoadImage"]["input"]["required"]["image"][0] == ["example.png"]
+    upload = {"image": ("mine.png", png(), "image/png")}
+    await http.post("/upload/image", files=upload)
+    one = (await http.get("/api/object_info/LoadImage")).json()
+    assert one["LoadImage"]["input"]["required"]["image"][0] == ["example.png", "mine.png"]
+
+
+async def test_uploads(http: httpx.AsyncClient, demo: DemoServer) -> None:
+    async def upload(name: str, content: bytes, **data: str) -> httpx.Response:
+        files = {"image": (name, content, "image/png")}
+        return await http.post("/upload/image", files=files, data=data)
+
+    assert (await upload("a.png", png())).json() == {
+        "name": "a.png",
+        "subfolder": "",
+        "type": "input",
+    }
+    assert (await upload("a.png", png())).json()["name"] == "a.png"
+    assert (await upload("a.png", png("blue"))).json()["name"] == "a (1).png"
+    assert (await upload("a.png", png("blue"), overwrite="true")).json()["name"] == "a.png"
+    assert (await upload("a.png", png(), subfolder="x y/z")).json()["subfolder"] == "x y/z"
+    assert (await upload("a.png", png(), type="temp")).json()["type"] == "temp"
+    assert (await upload("a.png", png(), type="nope")).status_code == 500
+    assert (await upload("../../a.png", png())).status_code == 400
+    assert (await upload("a.png", png(), subfolder="../..")).status_code == 400
+    assert (await upload("no/such/a.png", png())).status_code == 500
+    assert demo.records.uploads[:3] == ["a.png", "a.png", "a (1).png"]
+
+
+async def test_masks(http: httpx.AsyncClient) -> None:
+    await http.post("/upload/image", files={"image": ("base.png", png("blue"), "image/png")})
+
+    async def mask(ref: str, content: bytes) -> httpx.Response:
+        files = {"image": ("mask.png", content, "image/png")}
+        return await http.post("/upload/mask", files=files, data={"original_ref": ref})
+
+    base = json.dumps({"filename": "base.png", "type": "input"})
+    assert (await mask(base, png("#ffffff80"))).status_code == 200
+    written = await http.get("/view?filename=mask.png&type=input")
+    with Image.open(io.BytesIO(written.content)) as picture:
+        assert picture.getpixel((0, 0)) == (0, 0, 255, 128)
+    assert (await mask('{"filename": "nope.png"}', png())).status_code == 200
+    assert (await mask(base, png(size=(9, 9)))).status_code == 500
+    assert (await mask("not json", png())).status_code == 500
+
+
+async def test_view(http: httpx.AsyncClient, prompts: Prompts) -> None:
+    entry = await prompts.ended(await prompts.post(picture(prefix="sub/o")))
+    file = entry["outputs"]["3"]["images"][0]
+    assert file == {"filename": "o_00001_.png", "subfolder": "sub", "type": "output"}
+
+    async def view(query: str, **headers: str) -> httpx.Response:
+        return await http.get(f"/view?{query}", headers=headers)
+
+    whole = await view("filename=o_00001_.png&subfolder=sub")
+    assert whole.headers["content-disposition"] == 'filename="o_00001_.png"'
+    assert whole.headers["content-type"] == "image/png"
+    same = await view("filename=a/o_00001_.png&subfolder=sub", Range="bytes=0-9")
+    assert (same.status_code, same.content) == (206, whole.content[:10])
+    unchanged = {"If-None-Match": whole.headers["etag"]}
+    assert (await view("filename=o_00001_.png&subfolder=sub", **unchanged)).status_code == 304
+    for query, status in {
+        "filename=o_00001_.png": 404,
+        "filename=": 400,
+        "": 404,
+        "filename=../x": 400,
+        "filename=/etc/passwd": 400,
+        "filename=example.png&type=input&subfolder=../..": 403,
+        "filename=example.png&type=nope": 400,
+        "filename=example.png [input]": 200,
+    }.items():
+        assert (await view(query)).status_code == status, query
+    for wish, kind in {"webp;50": "webp", "jpeg;80": "jpeg", "png": "webp", "": "webp"}.items():
+        shown = await view(f"filename=example.png&type=input&preview={wish}")
+        assert shown.headers["content-type"] == f"image/{kind}", wish
+
+
+async def test_active_content_is_a_download(http: httpx.AsyncClient) -> None:
+    await http.post("/upload/image", files={"image": ("x.html", b"<p>", "text/html")})
+    response = await http.get("/view?filename=x.html&type=input")
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["content-disposition"].startswith("attachment")
+    assert (await http.get("/view?filename=x.html&type=input&preview=webp")).status_code == 500
+
+
+async def test_png_carries_the_graph(http: httpx.AsyncClient, prompts: Prompts) -> None:
+    extra = {"extra_pnginfo": {"workflow": {"id": "wf"}}}
+    await prompts.ended(await prompts.post(picture(), extra_data=extra))
+    response = await http.get("/view?filename=t_00001_.png")
+    with Image.open(io.BytesIO(response.content)) as opened:
+        assert json.loads(opened.info["prompt"]) == picture()
+        assert json.loads(opened.info["workflow"]) == {"id": "wf"}
