@@ -22,7 +22,7 @@ from app.gateway import Gateway
 from app.routers import events, image, system, task, workflow
 from app.servers.pool import Pool
 from app.tasks.claims import Claims
-from app.tasks.database import Database
+from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher, new_owner
 from app.tasks.hub import Hub
 from app.tasks.service import Tasks
@@ -70,8 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
-    database = Database(settings.database_url.get_secret_value())
-    await database.open()
+    database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
     work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
     work.add_done_callback(_stop_if_dead)

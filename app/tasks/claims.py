@@ -10,8 +10,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, func, insert, null, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from app.tasks import rows
 from app.tasks.database import Database
@@ -29,6 +41,48 @@ from app.tasks.queries import fetch_one, is_active, is_queued
 from app.tasks.tables import outputs, prompts, tasks
 
 Json = dict[str, Any]
+
+
+# Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours.
+_OWNERLESS = or_(
+    tasks.c.owner.is_(None),
+    and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
+)
+_LEFT_BEHIND = (
+    select(tasks.c.seq)
+    .where(is_active(), tasks.c.server == bindparam("for_server"), _OWNERLESS)
+    .order_by(tasks.c.submitted_at)
+)
+_WAITING = (
+    select(tasks.c.seq)
+    .where(is_queued(), tasks.c.server.is_(None))
+    .where(or_(tasks.c.wanted_server.is_(None), tasks.c.wanted_server == bindparam("for_server")))
+    .order_by(tasks.c.priority.desc(), tasks.c.seq)
+)
+
+
+def _taking(candidates: Select[tuple[int]], **more: Any) -> Any:
+    # SQLite has one writer and needs no row locks: it ignores the FOR UPDATE.
+    rows_to_take = candidates.with_for_update(skip_locked=True)
+    return (
+        update(tasks)
+        .where(tasks.c.seq.in_(rows_to_take))
+        .values(owner=bindparam("me"), lease_until=bindparam("until"), **more)
+        .returning(tasks.c.task_id)
+    )
+
+
+_TAKE_LEFT_BEHIND = _taking(_LEFT_BEHIND.limit(1))
+_TAKE_WAITING = _taking(_WAITING.limit(1), server=bindparam("for_server"))
+_PROMPT = select(prompts.c.prompt).where(prompts.c.task_id == bindparam("id"))
+_IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
+_FENCE = select(tasks.c.seq).where(_IS_MINE).with_for_update()
+_TAKE_ORPHANS = _taking(
+    select(tasks.c.seq)
+    .where(is_active(), tasks.c.server.is_not(None), _OWNERLESS)
+    .where(tasks.c.server.not_in(bindparam("keep", expanding=True)))
+    .limit(100)
+)
 
 
 class LostClaim(Exception):
@@ -57,29 +111,23 @@ class Claims:
     async def claim(self, server: str) -> Claim | None:
         """Take the next task that `server` should run: first what is on it already and has no
         live owner, then what is queued, by priority, then age."""
-        left_behind = (
-            select(tasks.c.seq)
-            .where(is_active(), tasks.c.server == server, self._ownerless())
-            .order_by(tasks.c.submitted_at)
-        )
-        waiting = (
-            select(tasks.c.seq)
-            .where(is_queued(), tasks.c.server.is_(None))
-            .where(or_(tasks.c.wanted_server.is_(None), tasks.c.wanted_server == server))
-            .order_by(tasks.c.priority.desc(), tasks.c.seq)
-        )
-        async with self._database.write() as connection:
-            for candidates in (left_behind, waiting):
-                # SQLite has one writer and needs no row locks: it ignores the FOR UPDATE.
-                first = candidates.limit(1).with_for_update(skip_locked=True).scalar_subquery()
-                task_id = await connection.scalar(
-                    self._taking(server).where(tasks.c.seq == first).returning(tasks.c.task_id)
-                )
+        now = time.time()
+        values = {
+            "for_server": server,
+            "me": self.owner,
+            "now": now,
+            "until": now + self.lease_seconds,
+        }
+
+        def work(connection: Connection) -> Claim | None:
+            for taking in (_TAKE_LEFT_BEHIND, _TAKE_WAITING):
+                task_id = connection.scalar(taking, values)
                 if task_id is not None:
-                    task = await fetch_one(connection, task_id)
-                    prompt = select(prompts.c.prompt).where(prompts.c.task_id == task_id)
-                    return Claim(task, json.loads(await connection.scalar(prompt) or "{}"))
-        return None
+                    text = connection.scalar(_PROMPT, {"id": task_id})
+                    return Claim(fetch_one(connection, task_id), json.loads(text or "{}"))
+            return None
+
+        return await self._database.write(work)
 
     async def renew(self) -> None:
         """The heartbeat: keep everything that we drive."""
@@ -90,13 +138,13 @@ class Claims:
         )
 
     async def save_progress(self, progress: dict[str, Progress]) -> None:
-        async with self._database.write() as connection:
+        def work(connection: Connection) -> None:
             for task_id, value in progress.items():
-                await connection.execute(
-                    update(tasks)
-                    .where(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
-                    .values(progress=rows.dump_progress(value))
-                )
+                mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
+                text = rows.dump_progress(value)
+                connection.execute(update(tasks).where(mine).values(progress=text))
+
+        await self._database.write(work)
 
     async def submitted(self, task_id: str, *, client_id: str, attempts: Sequence[Attempt]) -> Task:
         """The prompt is about to be handed over. Written before the POST: after a crash in
@@ -123,9 +171,12 @@ class Claims:
         return await self._update(task_id, warnings=rows.dump(list(warnings)))
 
     async def add_output(self, task_id: str, output: Output) -> None:
-        async with self._database.write() as connection:
-            await self._fence(connection, task_id)
-            await connection.execute(insert(outputs).values(rows.output_row(task_id, output)))
+        def work(connection: Connection) -> None:
+            if connection.scalar(_FENCE, {"id": task_id, "me": self.owner}) is None:
+                raise LostClaim(task_id)
+            connection.execute(insert(outputs), rows.output_row(task_id, output))
+
+        await self._database.write(work)
 
     async def settle(
         self, task: Task, outcome: Outcome, attempts: Sequence[Attempt], elsewhere: bool
@@ -192,28 +243,24 @@ class Claims:
 
     async def owners(self) -> list[str]:
         query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
-        async with self._database.read() as connection:
-            return list(await connection.scalars(query))
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
-    async def adopt(self, *, keep_servers: Collection[str], limit: int = 100) -> list[Task]:
+    async def adopt(self, *, keep_servers: Collection[str]) -> list[Task]:
         """Claim tasks on servers that are not in `keep_servers` and that have no live owner."""
-        orphans = (
-            select(tasks.c.seq)
-            .where(is_active(), tasks.c.server.is_not(None), self._ownerless())
-            .where(tasks.c.server.not_in(list(keep_servers)))
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        taking = self._taking(tasks.c.server).where(tasks.c.seq.in_(orphans))
-        async with self._database.write() as connection:
-            found = await connection.scalars(taking.returning(tasks.c.task_id))
-            return [await fetch_one(connection, task_id) for task_id in list(found)]
+        now = time.time()
+        until = now + self.lease_seconds
+        values = {"me": self.owner, "now": now, "until": until, "keep": list(keep_servers)}
+
+        def work(connection: Connection) -> list[Task]:
+            found = list(connection.scalars(_TAKE_ORPHANS, values))
+            return [fetch_one(connection, task_id) for task_id in found]
+
+        return await self._database.write(work)
 
     # -- plumbing -------------------------------------------------------------------------------
 
-    async def _write(self, statement: Any) -> None:
-        async with self._database.write() as connection:
-            await connection.execute(statement)
+    async def _write(self, statement: Update) -> None:
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def _update(self, task_id: str, **values: Any) -> Task:
         """One fenced change. Raises LostClaim if the task is not the owner's."""
@@ -221,22 +268,10 @@ class Claims:
         status = values.get("status")
         if isinstance(status, Status):
             statement = statement.where(tasks.c.status.in_(sources_of(status)))
-        async with self._database.write() as connection:
-            result = await connection.execute(statement.values(**values))
-            if result.rowcount != 1:
+
+        def work(connection: Connection) -> Task:
+            if connection.execute(statement.values(**values)).rowcount != 1:
                 raise LostClaim(task_id)
-            return await fetch_one(connection, task_id)
+            return fetch_one(connection, task_id)
 
-    async def _fence(self, connection: AsyncConnection, task_id: str) -> None:
-        query = select(tasks.c.seq).where(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
-        if await connection.scalar(query.with_for_update()) is None:
-            raise LostClaim(task_id)
-
-    def _taking(self, server: Any) -> Update:
-        lease_until = time.time() + self.lease_seconds
-        return update(tasks).values(owner=self.owner, lease_until=lease_until, server=server)
-
-    def _ownerless(self) -> ColumnElement[bool]:
-        """Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours."""
-        lapsed = and_(tasks.c.lease_until < time.time(), tasks.c.owner != self.owner)
-        return or_(tasks.c.owner.is_(None), lapsed)
+        return await self._database.write(work)

@@ -5,16 +5,17 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     FromClause,
     Select,
     and_,
+    bindparam,
     case,
     func,
     literal_column,
     or_,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import TaskNotFound
 from app.tasks import rows
@@ -34,41 +35,50 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.status.in_(words)
 
 
-async def fetch_one(connection: AsyncConnection, task_id: str) -> Task:
+_other = tasks.alias("other")
+_position = (
+    select(func.count())
+    .select_from(_other)
+    .where(
+        is_queued(_other),
+        or_(
+            _other.c.priority > tasks.c.priority,
+            and_(_other.c.priority == tasks.c.priority, _other.c.seq <= tasks.c.seq),
+        ),
+    )
+    .scalar_subquery()
+)
+
+# Built once: putting a statement together costs more than running it.
+# All columns, and the place in the queue for those that wait.
+TASKS = select(tasks, case((is_queued(), _position), else_=None).label("queue_position"))
+_TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
+_OUTPUTS = (
+    select(outputs)
+    .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
+    .order_by(outputs.c.id)
+)
+
+
+def fetch_one(connection: Connection, task_id: str) -> Task:
     """Raises TaskNotFound."""
-    found = await fetch(connection, select_tasks().where(tasks.c.task_id == task_id))
+    found = fetch(connection, _TASK, {"task_id": task_id})
     if not found:
         raise no_task(task_id)
     return found[0]
 
 
-async def fetch(connection: AsyncConnection, query: Select[Any]) -> list[Task]:
-    """The tasks that a `select_tasks()` query answers."""
-    found = (await connection.execute(query)).mappings().all()
+def fetch(
+    connection: Connection, query: Select[Any], values: dict[str, Any] | None = None
+) -> list[Task]:
+    """The tasks that a query made from `TASKS` answers."""
+    found = connection.execute(query, values).mappings().all()
     results: dict[str, list[Output]] = defaultdict(list)
     if found:
-        ids = [row["task_id"] for row in found]
-        of_these = select(outputs).where(outputs.c.task_id.in_(ids)).order_by(outputs.c.id)
-        for row in (await connection.execute(of_these)).mappings():
+        ids = {"task_ids": [row["task_id"] for row in found]}
+        for row in connection.execute(_OUTPUTS, ids).mappings():
             results[row["task_id"]].append(rows.output_of(row))
     return [rows.task_of(row, results[row["task_id"]]) for row in found]
-
-
-def select_tasks() -> Select[Any]:
-    """All columns, and the place in the queue for those that wait."""
-    return select(
-        tasks,
-        case((is_queued(), _position()), else_=None).label("queue_position"),
-    )
-
-
-def _position() -> ColumnElement[int]:
-    other = tasks.alias("other")
-    ahead = or_(
-        other.c.priority > tasks.c.priority,
-        and_(other.c.priority == tasks.c.priority, other.c.seq <= tasks.c.seq),
-    )
-    return select(func.count()).select_from(other).where(is_queued(other), ahead).scalar_subquery()
 
 
 def no_task(task_id: str) -> TaskNotFound:

@@ -101,9 +101,6 @@ class Tasks:
     async def queue(self) -> list[Task]:
         return await self._store.queue()
 
-    async def counts(self) -> dict[Status, int]:
-        return await self._store.counts()
-
     async def known(self, task_ids: Collection[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
         return await self._store.ids_of(task_ids)

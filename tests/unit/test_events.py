@@ -18,33 +18,33 @@ from tests.unit.recordings import FOLDER, VERSIONS, binaries, messages
 IGNORED = "assets."
 
 
+# The fields that stand in the event as they stand in the message.
+SAME = {
+    "execution_start": ("prompt_id", "timestamp"),
+    "execution_success": ("prompt_id", "timestamp"),
+    "execution_cached": ("prompt_id", "nodes"),
+    "executing": ("node", "prompt_id"),
+    "progress": ("node", "prompt_id", "value", "max"),
+    "executed": ("node", "prompt_id", "output", "display_node"),
+    "execution_error": ("prompt_id", "node_id", "node_type", "exception_type", "traceback"),
+    "execution_interrupted": ("prompt_id", "node_id", "node_type"),
+    "progress_state": ("prompt_id",),
+}
+
+
 def expected(message: dict[str, Any]) -> dict[str, Any]:
     """The fields that the event of a raw message must have, read by hand."""
-    data = message["data"]
-    match message["type"]:
-        case "status":
-            remaining = data["status"]["exec_info"]["queue_remaining"]
-            return {"queue_remaining": remaining, "sid": data.get("sid")}
-        case "feature_flags":
-            return {"flags": data}
-        case "execution_start" | "execution_success":
-            return {"prompt_id": data["prompt_id"], "timestamp": data["timestamp"]}
-        case "execution_cached":
-            return {"prompt_id": data["prompt_id"], "nodes": tuple(data["nodes"])}
-        case "executing":
-            return {"node": data["node"], "prompt_id": data.get("prompt_id")}
-        case "progress":
-            return {key: data[key] for key in ("node", "prompt_id", "value", "max")}
-        case "executed":
-            return {key: data[key] for key in ("node", "prompt_id", "output", "display_node")}
-        case "execution_error":
-            same = ("prompt_id", "node_id", "node_type", "exception_type")
-            return {**{key: data[key] for key in same}, "traceback": tuple(data["traceback"])}
-        case "execution_interrupted":
-            return {key: data[key] for key in ("prompt_id", "node_id", "node_type")}
-        case "progress_state":
-            return {"prompt_id": data["prompt_id"]}
-    raise AssertionError(f"a message nobody told us of: {message}")
+    kind, data = message["type"], message["data"]
+    if kind == "status":
+        remaining = data["status"]["exec_info"]["queue_remaining"]
+        return {"queue_remaining": remaining, "sid": data.get("sid")}
+    if kind == "feature_flags":
+        return {"flags": data}
+    fields = {name: data.get(name) for name in SAME[kind]}
+    return {
+        name: tuple(value) if name in ("nodes", "traceback") else value
+        for name, value in fields.items()
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)
