@@ -1,12 +1,27 @@
 """The settings: environment variables COMFYUI_*, a .env file, or the command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.errors import InvalidInput
+from app.servers.pool import base_url
+from app.tasks.database import parse_url
+
 VERSION = "0.1.0"
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let pydantic name the setting that an error of ours is about."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise ValueError(f"{error.detail} {error.hint or ''}".strip()) from error
 
 
 class Settings(BaseSettings):
@@ -65,6 +80,19 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("comfyui_server")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return [base_url(address) for address in value]
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        with _as_value_error():
+            parse_url(value.get_secret_value())
         return value
 
     @field_validator("task_timeout", mode="before")

@@ -19,6 +19,7 @@ from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
+from app.limits import BodyLimit
 from app.routers import events, image, system, task, workflow
 from app.servers.pool import Pool
 from app.tasks.claims import Claims
@@ -32,6 +33,7 @@ from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
 
+MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
 STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -55,6 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="One dependable API in front of one or many ComfyUI servers.",
         lifespan=lifespan,
     )
+    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
+    app.add_middleware(BodyLimit, max_bytes=largest)
     problems.install(app)
     for module in (system, workflow, task, image, events):
         app.include_router(module.router)

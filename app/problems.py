@@ -11,11 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from app.errors import GatewayError
+from app.errors import GatewayError, PayloadTooLarge
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+_HTTP_CODES = {413: PayloadTooLarge.code}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -110,7 +111,7 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
         "title": phrase,
         "status": error.status_code,
         "detail": str(error.detail),
-        "code": phrase.lower().replace(" ", "_"),
+        "code": _HTTP_CODES.get(error.status_code) or phrase.lower().replace(" ", "_"),
     }
     return response(problem, dict(error.headers) if error.headers else None)
 

@@ -132,10 +132,10 @@ def validated(model: type[M], value: Any) -> M:
 async def submission(request: Request) -> Submission:
     """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
     value = await read_json(request)
-    if is_api(value) or is_ui(value) or (isinstance(value, dict) and "prompt" in value):
-        return Submission(workflow=value)
-    form = validated(SubmitRequest, value)
-    return Submission(**form.model_dump())
+    is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
+    if not is_envelope or is_api(value) or is_ui(value):
+        return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
+    return Submission(**validated(SubmitRequest, value).model_dump())
 
 
 SubmissionBody = Annotated[Submission, Depends(submission)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi import APIRouter, Form, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from app.errors import (
@@ -46,6 +46,7 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
 )
 async def get_image(
     filename: str,
+    request: Request,
     gateway: GatewayDep,
     task_id: Annotated[str | None, Query(description="Of this task.", max_length=100)] = None,
     subfolder: Annotated[str | None, Query(max_length=500)] = None,
@@ -72,8 +73,9 @@ async def get_image(
         view = await gateway.views.of(
             path, width=width, height=height, format=format or "webp", quality=quality
         )
-        return _file(view, f"image/{format or 'webp'}", f"{Path(filename).stem}{view.suffix}")
-    return _file(path, content_type, filename)
+        content_type, filename = f"image/{format or 'webp'}", f"{Path(filename).stem}{view.suffix}"
+        path = view
+    return await asyncio.to_thread(_file, request, path, content_type, filename)
 
 
 @router.post(
@@ -111,12 +113,21 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def _file(path: Path, content_type: str, filename: str) -> FileResponse:
+def _file(request: Request, path: Path, content_type: str, filename: str) -> Response:
+    """The file, or 304 if the client has it already."""
     disposition = "inline" if is_inline(content_type) else "attachment"
     response = FileResponse(
-        path, media_type=content_type, filename=filename, content_disposition_type=disposition
+        path,
+        media_type=content_type,
+        filename=filename,
+        content_disposition_type=disposition,
+        stat_result=path.stat(),
     )
     response.headers.update(_headers())
+    known = request.headers.get("if-none-match", "")
+    if known and response.headers["etag"] in [tag.strip() for tag in known.split(",")]:
+        headers = {"ETag": response.headers["etag"], **_headers()}
+        return Response(status_code=304, headers=headers)
     return response
 
 

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 Inbox = asyncio.Queue[Any]  # events of one prompt, and what others put in for its runner
 
 HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
+PROBE_TIMEOUT = 5.0  # for the whole look
 RETRY_INTERVAL = 1.0  # and at one that does not answer
 
 
@@ -109,14 +110,20 @@ class Server:
 
     async def _look(self) -> None:
         try:
-            stats = await self.client.probe()
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                stats = await self.client.probe()
             if not self.node_types:
                 self.node_types = await self.client.object_info()
             self._found(Health(True, None, stats=stats))
         except ComfyError as error:
-            self._found(Health(False, error.detail))
-            self.node_types = {}  # another server may stand there when it comes back
-            self.placed.clear()
+            self._lost(error.detail)
+        except TimeoutError:
+            self._lost(f"{self.id} accepts connections, but does not answer.")
+
+    def _lost(self, reason: str) -> None:
+        self._found(Health(False, reason))
+        self.node_types = {}  # another server may stand there when it comes back
+        self.placed.clear()
 
     def _found(self, health: Health) -> None:
         turned = health.online != self.health.online

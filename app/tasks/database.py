@@ -23,6 +23,7 @@ from app.tasks.tables import metadata
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+_HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
@@ -36,27 +37,27 @@ class Database(Protocol):
     async def close(self) -> None: ...
 
 
-async def open_database(database_url: str) -> Database:
-    """Connect and create what is missing. Raises InvalidInput for a URL that cannot be used."""
+def parse_url(database_url: str) -> URL:
+    """sqlite:///FILE or postgresql://... Raises InvalidInput for what cannot be used."""
     try:
         url = make_url(database_url)
     except ArgumentError as error:
-        raise InvalidInput(f"COMFYUI_DATABASE_URL cannot be read: {error}.") from error
-    database = _open(url)
+        raise InvalidInput("This is not the URL of a database.", hint=_HINT) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InvalidInput(f"{url.get_backend_name()} is not supported.", hint=_HINT)
+    return url
+
+
+async def open_database(database_url: str) -> Database:
+    """Connect and create what is missing. Raises InvalidInput."""
+    url = parse_url(database_url)
+    database: Database
+    if url.get_backend_name() == "sqlite":
+        database = _Sqlite(url.set(drivername="sqlite"))
+    else:
+        database = _Postgresql(url.set(drivername="postgresql+asyncpg"))
     await database.write(metadata.create_all)
     return database
-
-
-def _open(url: URL) -> Database:
-    match url.get_backend_name():
-        case "sqlite":
-            return _Sqlite(url.set(drivername="sqlite"))
-        case "postgresql":
-            return _Postgresql(url.set(drivername="postgresql+asyncpg"))
-        case other:
-            raise InvalidInput(
-                f"COMFYUI_DATABASE_URL names {other}; sqlite and postgresql can be used."
-            )
 
 
 class _Sqlite:

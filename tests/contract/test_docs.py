@@ -1,0 +1,268 @@
+"""The documentation tells what the code does: routes, settings, error codes, both READMEs."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.main import create_app
+from app.routers.schemas import DeleteRequest, FreeRequest, SubmitRequest, UpdateRequest
+
+ROOT = Path(__file__).parents[2]
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings from outside."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"COMFYUI_{name.upper()}", raising=False)
+
+
+@pytest.fixture
+def operations(tmp_path: Path) -> dict[str, Json]:
+    """ "GET /api/tasks" -> its description in OpenAPI."""
+    settings = Settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/gateway.db")
+    paths = create_app(settings).openapi()["paths"]
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if method in METHODS
+    }
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_blocks(text: str) -> list[tuple[str, str]]:
+    """(language, content) of the fenced blocks."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ .*$", without_code(text), re.MULTILINE)
+
+
+# -- API_USAGE.md -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sections() -> dict[str, str]:
+    """The text of API_USAGE.md by route: "GET /api/tasks" -> its section."""
+    parts = re.split(r"^### `([A-Z]+ \S+)`$", read("API_USAGE.md"), flags=re.MULTILINE)
+    titles, texts = parts[1::2], parts[2::2]
+    assert len(titles) == len(set(titles))
+    return {
+        title: re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+        for title, text in zip(titles, texts, strict=True)
+    }
+
+
+def test_every_route_has_its_section(operations: dict[str, Json], sections: dict[str, str]) -> None:
+    assert set(sections) == {*operations, "WS /ws"}
+
+
+def test_every_section_names_the_routes_parameters(
+    operations: dict[str, Json], sections: dict[str, str]
+) -> None:
+    for route, operation in operations.items():
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] != "path":
+                assert f"`{parameter['name']}`".lower() in sections[route].lower(), route
+
+
+@pytest.mark.parametrize(
+    ("route", "model"),
+    [
+        ("POST /api/workflow/submit", SubmitRequest),
+        ("POST /api/workflow/update", UpdateRequest),
+        ("POST /api/history/delete", DeleteRequest),
+        ("POST /api/system/free", FreeRequest),
+    ],
+)
+def test_every_field_of_a_body_is_named(
+    route: str, model: type[Any], sections: dict[str, str]
+) -> None:
+    missing = [name for name in model.model_fields if name not in sections[route]]
+    assert not missing
+
+
+def test_every_route_has_an_example_and_its_errors(sections: dict[str, str]) -> None:
+    for route, text in sections.items():
+        if route != "WS /ws":
+            assert "curl " in text, route
+            assert "Errors: " in text, route
+
+
+def every_error(base: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
+    yield base
+    for error in base.__subclasses__():
+        yield from every_error(error)
+
+
+def test_every_error_code_stands_in_the_table_with_its_status() -> None:
+    table = set(re.findall(r"^\| `(\w+)` \| (\d+) \|", read("API_USAGE.md"), re.MULTILINE))
+    codes = {
+        (error.code, str(error.status))
+        for error in every_error()
+        if error.__module__ == GatewayError.__module__
+    }
+    assert codes <= table
+
+
+def test_every_task_status_and_output_kind_is_explained() -> None:
+    from app.files.kinds import Kind
+    from app.tasks.model import Status
+
+    text = read("API_USAGE.md")
+    for word in (*Status, *Kind):
+        assert f"`{word.value}`" in text, word
+
+
+@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md"])
+def test_examples_can_be_parsed(name: str) -> None:
+    blocks = code_blocks(read(name))
+    assert blocks
+    for language, content in blocks:
+        if language == "json":
+            json.loads(content)
+        elif language == "python":
+            ast.parse(content)
+
+
+@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md", "README.zh-CN.md"])
+def test_links_within_a_page_lead_somewhere(name: str) -> None:
+    text = read(name)
+    anchors = {
+        re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
+        for heading in headings(text)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
+# -- the Postman collection ---------------------------------------------------------------------
+
+
+def requests_of(items: list[Json]) -> Iterator[Json]:
+    for item in items:
+        if "item" in item:
+            yield from requests_of(item["item"])
+        else:
+            yield item
+
+
+@pytest.fixture
+def collection() -> Json:
+    found: Json = json.loads(read("ComfyUI_API.postman_collection.json"))
+    return found
+
+
+def route_of(request: Json, routes: dict[str, Json]) -> str | None:
+    """The route that the request goes to; one without parameters before one with."""
+    path = "/" + "/".join(request["url"]["path"])
+    for route in sorted(routes, key=lambda route: route.count("{")):
+        method, template = route.split(" ")
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+        if method == request["method"] and re.fullmatch(pattern, path):
+            return route
+    return None
+
+
+def test_the_collection_has_every_route_and_no_other(
+    operations: dict[str, Json], collection: Json
+) -> None:
+    found = {
+        item["name"]: route_of(item["request"], operations)
+        for item in requests_of(collection["item"])
+    }
+    assert [name for name, route in found.items() if route is None] == []
+    assert set(found.values()) == set(operations)
+
+
+def test_the_collections_queries_are_parameters_of_the_routes(
+    operations: dict[str, Json], collection: Json
+) -> None:
+    for item in requests_of(collection["item"]):
+        operation = operations[route_of(item["request"], operations) or ""]
+        known = {parameter["name"] for parameter in operation.get("parameters", ())}
+        used = {entry["key"] for entry in item["request"]["url"].get("query", ())}
+        assert used <= known, item["name"]
+
+
+def test_every_request_of_the_collection_is_tested(collection: Json) -> None:
+    assert "v2.1.0" in collection["info"]["schema"]
+    for item in requests_of(collection["item"]):
+        scripts = [event["script"] for event in item["event"] if event["listen"] == "test"]
+        assert any("pm.test(" in line for script in scripts for line in script["exec"])
+
+
+def test_the_collection_needs_no_file_or_variable_that_is_not_there(collection: Json) -> None:
+    known = {variable["key"] for variable in collection["variable"]}
+    assert set(re.findall(r"\{\{(\w+)\}\}", json.dumps(collection["item"]))) <= known
+    for item in requests_of(collection["item"]):
+        for field in item["request"].get("body", {}).get("formdata", ()):
+            assert field["type"] != "file" or (ROOT / field["src"]).is_file()
+
+
+# -- settings -----------------------------------------------------------------------------------
+
+
+def example_settings() -> dict[str, str]:
+    return dict(re.findall(r"^# (COMFYUI_\w+)=(.*)$", read(".env.example"), re.MULTILINE))
+
+
+def test_env_example_has_every_setting_with_its_description() -> None:
+    text = read(".env.example")
+    expected = [f"COMFYUI_{name.upper()}" for name in Settings.model_fields]
+    assert re.findall(r"^# (COMFYUI_\w+)=", text, re.MULTILINE) == expected
+    for name, field in Settings.model_fields.items():
+        assert f"# {field.description}\n# COMFYUI_{name.upper()}=" in text
+
+
+def test_env_example_has_the_defaults(tmp_path: Path) -> None:
+    lines = [f"{name}={value}" for name, value in example_settings().items()]
+    env_file = tmp_path / ".env"
+    env_file.write_text("\n".join(lines), encoding="utf-8")
+    assert Settings(_env_file=env_file) == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_table_has_every_setting_with_its_default(name: str) -> None:
+    rows = re.findall(r"^\| `(COMFYUI_\w+)` \| (.+?) \|", read(name), re.MULTILINE)
+    table = {variable: value.strip("`") for variable, value in rows}
+    expected = {variable: value or None for variable, value in example_settings().items()}
+    assert set(table) == set(expected)
+    for variable, value in expected.items():
+        assert value is None or table[variable] == value, variable
+
+
+# -- the two READMEs ----------------------------------------------------------------------------
+
+
+def test_both_readmes_have_the_same_headings_and_code() -> None:
+    english, chinese = read("README.md"), read("README.zh-CN.md")
+    levels = [[heading.split(" ")[0] for heading in headings(text)] for text in (english, chinese)]
+    assert levels[0] == levels[1]
+    assert code_blocks(english) == code_blocks(chinese)
+
+
+def test_both_readmes_have_the_same_links() -> None:
+    links = [
+        sorted(set(re.findall(r"\]\(([^)#]+)\)", read(name))) - {"README.md", "README.zh-CN.md"})
+        for name in ("README.md", "README.zh-CN.md")
+    ]
+    assert links[0] == links[1]

@@ -1,0 +1,224 @@
+"""The program as a process: start.py, signals, restarts."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from app.demo.server import DemoServer
+from tests.conftest import ROOT, model_free, text_to_image, wait_until
+
+Json = dict[str, Any]
+
+
+class Process:
+    """`python start.py` in its own folder of data."""
+
+    def __init__(self, process: asyncio.subprocess.Process, base: str, log: Path) -> None:
+        self.process = process
+        self.base = base
+        self.log = log
+
+    async def stop(self, signal_number: int = signal.SIGTERM) -> float:
+        """Seconds until the process is gone."""
+        begin = time.monotonic()
+        self.process.send_signal(signal_number)
+        async with asyncio.timeout(20):
+            await self.process.wait()
+        return time.monotonic() - begin
+
+
+@asynccontextmanager
+async def started(folder: Path, *arguments: str) -> AsyncIterator[Process]:
+    log = folder / f"log-{time.monotonic_ns()}"
+    environment = {
+        **os.environ,
+        "COMFYUI_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+        "COMFYUI_OUTPUTS_DIR": str(folder / "outputs"),
+        "COMFYUI_UPLOADS_DIR": str(folder / "uploads"),
+        "COMFYUI_WORKFLOWS_DIR": str(folder / "workflows"),
+    }
+    command = [sys.executable, str(ROOT / "start.py"), "--port", "0", *arguments]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=output, stderr=output, cwd=ROOT
+        )
+    try:
+
+        def address() -> Any:
+            assert process.returncode is None, log.read_text()
+            return re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text())
+
+        found = await wait_until(address)
+        yield Process(process, found.group(1), log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def ended(http: httpx.AsyncClient, task_id: str) -> Json:
+    async def look() -> Json | None:
+        task: Json = (await http.get(f"/api/task/{task_id}")).json()
+        return task if task["status"] in ("succeeded", "failed", "canceled") else None
+
+    task: Json = await wait_until(look)
+    return task
+
+
+async def drain(socket: ClientConnection) -> None:
+    """Read until the connection closes; raises ConnectionClosed."""
+    while True:
+        await socket.recv()
+
+
+async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) -> None:
+    demo.knobs.step_seconds = 0.1
+    tasks = []
+    async with (
+        started(tmp_path, "--comfyui-server", demo.address) as first,
+        httpx.AsyncClient(base_url=first.base) as http,
+    ):
+        for seed in range(3):
+            workflow = text_to_image(steps=20, seed=seed)
+            answer = await http.post("/api/workflow/submit", json=workflow)
+            tasks.append(answer.json()["task_id"])
+        await wait_until(lambda: tasks[0] in demo.records.executed)
+        async with (
+            connect(first.base.replace("http", "ws") + "/ws") as socket,
+            http.stream("GET", f"/api/task/{tasks[0]}/events") as stream,
+        ):
+            last = {"workflow": text_to_image(seed=99), "priority": 9}
+            waiting = asyncio.create_task(http.post("/api/workflow/submit?wait=60", json=last))
+            await wait_until(lambda: len(demo.records.prompts) >= 2)
+            async for line in stream.aiter_lines():
+                if line.startswith("event: progress"):
+                    break
+            assert await first.stop() < 5
+            assert first.process.returncode in (0, -signal.SIGTERM), first.log.read_text()
+            with pytest.raises(ConnectionClosed) as closed:
+                await drain(socket)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+            tasks.append((await waiting).json()["task_id"])
+    assert "Traceback" not in first.log.read_text()
+    async with (
+        started(tmp_path, "--comfyui-server", demo.address) as second,
+        httpx.AsyncClient(base_url=second.base) as http,
+    ):
+        for task_id in tasks:
+            assert (await ended(http, task_id))["status"] == "succeeded"
+    assert {run.starts for run in demo.records.executed.values()} == {1}
+
+
+async def test_killed_and_started_again(demo: DemoServer, tmp_path: Path) -> None:
+    demo.knobs.step_seconds = 0.05
+    tasks: list[str] = []
+    for round_ in range(3):
+        async with (
+            started(tmp_path, "--comfyui-server", demo.address) as gateway,
+            httpx.AsyncClient(base_url=gateway.base) as http,
+        ):
+            for number in range(5):
+                workflow = text_to_image(steps=5, seed=round_ * 100 + number)
+                answer = await http.post("/api/workflow/submit", json=workflow)
+                tasks.append(answer.json()["task_id"])
+            await ended(http, tasks[round_ * 5])
+            await gateway.stop(signal.SIGKILL)
+    async with (
+        started(tmp_path, "--comfyui-server", demo.address) as gateway,
+        httpx.AsyncClient(base_url=gateway.base) as http,
+    ):
+        for task_id in tasks:
+            task = await ended(http, task_id)
+            assert task["status"] == "succeeded", task["error"]
+            assert len(task["outputs"]) == 1
+            assert (await http.get(task["outputs"][0]["url"])).status_code == 200
+    starts = {task_id: demo.records.executed[task_id].starts for task_id in tasks}
+    assert set(starts.values()) == {1}, starts
+    assert len(demo.records.executed) == len(tasks)
+
+
+async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
+    (tmp_path / "workflows").mkdir()
+    saved = (ROOT / "workflows" / "qwen_t2i_distill.json").read_bytes()
+    async with (
+        started(tmp_path, "--demo") as gateway,
+        httpx.AsyncClient(base_url=gateway.base, timeout=60) as http,
+    ):
+
+        async def ready() -> bool:
+            return (await http.get("/api/ready")).status_code == 200
+
+        await wait_until(ready)
+        answer = await http.post("/api/workflow/submit?wait=50", content=saved)
+        task = answer.json()
+        assert (answer.status_code, task["status"]) == (200, "succeeded"), task
+        assert task["params"]["3.seed"] >= 0
+        assert (await http.get("/")).status_code == 200
+        assert await gateway.stop() < 5
+
+
+async def run_to_exit(*arguments: str, **environment: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "start.py"),
+        *arguments,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    async with asyncio.timeout(20):
+        output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def test_a_wrong_setting_is_named() -> None:
+    code, output = await run_to_exit(COMFYUI_PORT="http")
+    assert code == 2
+    assert "COMFYUI_PORT" in output
+    assert "Traceback" not in output
+
+
+async def test_a_wrong_address_is_named() -> None:
+    code, output = await run_to_exit("--comfyui-server", "not an address")
+    assert code == 2
+    assert "'not an address'" in output
+    assert "HOST:PORT" in output
+
+
+async def test_a_wrong_database_is_named() -> None:
+    code, output = await run_to_exit(COMFYUI_DATABASE_URL="mysql://user:secret@host/db")
+    assert code == 2
+    assert "COMFYUI_DATABASE_URL" in output
+    assert "postgresql://" in output
+    assert "secret" not in output
+
+
+async def test_settings_from_the_environment(demo: DemoServer, tmp_path: Path) -> None:
+    os.environ["COMFYUI_COMFYUI_SERVER"] = f"{demo.address}, 127.0.0.1:1"
+    try:
+        async with (
+            started(tmp_path) as gateway,
+            httpx.AsyncClient(base_url=gateway.base) as http,
+        ):
+            health = (await http.get("/api/health")).json()
+            assert [server["id"] for server in health["servers"]] == [demo.address, "127.0.0.1:1"]
+            answer = await http.post("/api/workflow/submit?wait=20", json=model_free())
+            assert answer.json()["status"] == "succeeded"
+            assert "gateway.db" not in json.dumps((await http.get("/api/system/info")).json())
+    finally:
+        del os.environ["COMFYUI_COMFYUI_SERVER"]

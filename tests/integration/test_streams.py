@@ -1,0 +1,171 @@
+"""SSE and the WebSocket: what they show, a poll shows, too."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.demo.server import DemoServer
+from tests.conftest import RunningGateway, model_free, text_to_image
+
+Json = dict[str, Any]
+ENDS = ("succeeded", "failed", "canceled")
+
+
+async def sse(http: AsyncClient, url: str, last_id: str | None = None) -> AsyncIterator[Json]:
+    """Events of a stream as {"id", "event", "data"}."""
+    headers = {"last-event-id": last_id} if last_id else {}
+    async with http.stream("GET", url, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        event: Json = {}
+        async for line in answer.aiter_lines():
+            if not line:
+                if "event" in event:
+                    yield {**event, "data": json.loads(event["data"])}
+                event = {}
+            elif not line.startswith(":"):
+                key, _, value = line.partition(": ")
+                event[key] = value
+
+
+async def test_sse_tells_the_whole_story(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.03
+    task = await gateway.submit(text_to_image(steps=6), wait=0)
+    url = f"/api/task/{task['task_id']}/events"
+    events = [event async for event in sse(gateway.http, url)]
+    kinds = {event["event"] for event in events}
+    assert kinds == {"status", "progress", "preview", "output"}
+    ids = [int(event["id"]) for event in events]
+    assert ids == sorted(ids)
+    values = [e["data"]["progress"]["value"] for e in events if e["event"] == "progress"]
+    assert values == sorted(values)
+    statuses = [e["data"]["status"] for e in events if e["event"] == "status"]
+    assert statuses[-1] == "succeeded"
+    assert "running" in statuses
+    preview = next(e["data"] for e in events if e["event"] == "preview")
+    assert preview["content_type"] == "image/jpeg"
+    assert preview["data_base64"]
+    assert events[-1]["data"] == await gateway.task(task["task_id"])
+
+
+async def test_sse_of_a_finished_task_ends_at_once(gateway: RunningGateway) -> None:
+    task = await gateway.submit(model_free())
+    events = [e async for e in sse(gateway.http, f"/api/task/{task['task_id']}/events")]
+    assert [event["data"]["status"] for event in events] == ["succeeded"]
+
+
+async def test_sse_resumes_after_the_last_id(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.02
+    task = await gateway.submit(text_to_image(steps=5), wait=0)
+    url = f"/api/task/{task['task_id']}/events?previews=false"
+    whole = [event async for event in sse(gateway.http, url)]
+    assert not [event for event in whole if event["event"] == "preview"]
+    middle = next(e for e in whole if e["event"] == "progress")
+    rest = [event async for event in sse(gateway.http, url, middle["id"])]
+    assert all(int(event["id"]) >= int(middle["id"]) for event in rest)
+    assert [e["data"] for e in rest if e["event"] == "output"] == [
+        e["data"] for e in whole if e["event"] == "output"
+    ]
+    assert rest[-1]["data"]["status"] == "succeeded"
+
+
+async def receive_until(socket: ClientConnection, end: Any) -> list[Json | bytes]:
+    found: list[Json | bytes] = []
+    async with asyncio.timeout(20):
+        while True:
+            frame = await socket.recv()
+            message = frame if isinstance(frame, bytes) else json.loads(frame)
+            found.append(message)
+            if isinstance(message, dict) and end(message):
+                return found
+
+
+def ends(task_id: str) -> Any:
+    return lambda m: m.get("task_id") == task_id and m.get("status") in ENDS
+
+
+async def test_ws_shows_every_task(gateway: RunningGateway) -> None:
+    async with connect(f"ws://{gateway.address}/ws") as socket:
+        tasks = [await gateway.submit(model_free(color), wait=0) for color in range(3)]
+        ended = set()
+        while len(ended) < 3:
+            messages = await receive_until(socket, lambda m: m.get("status") in ENDS)
+            assert all(isinstance(m, dict) and m["type"] == "task_update" for m in messages)
+            last = messages[-1]
+            assert isinstance(last, dict)
+            ended.add(last["task_id"])
+            polled = await gateway.task(last["task_id"])
+            assert {key: last[key] for key in polled} == polled
+        assert ended == {task["task_id"] for task in tasks}
+
+
+async def test_ws_subscription_narrows(gateway: RunningGateway) -> None:
+    async with connect(f"ws://{gateway.address}/ws") as socket:
+        wanted = await gateway.submit(model_free(1), wait=20)
+        await receive_until(socket, ends(wanted["task_id"]))
+        await socket.send(json.dumps({"type": "subscribe", "task_ids": [wanted["task_id"]]}))
+        confirmed = await receive_until(socket, ends(wanted["task_id"]))
+        assert confirmed[0] == {"type": "subscribed", "task_ids": [wanted["task_id"]]}
+        other = await gateway.submit(model_free(2))
+        await socket.send('{"type": "ping"}')
+        assert await receive_until(socket, lambda m: True) == [{"type": "pong"}]
+        await socket.send('{"type": "unsubscribe"}')
+        third = await gateway.submit(model_free(3), wait=0)
+        seen = await receive_until(socket, ends(third["task_id"]))
+        assert other["task_id"] not in {m.get("task_id") for m in seen if isinstance(m, dict)}
+
+
+async def test_ws_previews_only_when_asked_for(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.02
+    async with connect(f"ws://{gateway.address}/ws") as socket:
+        task = await gateway.submit(text_to_image(steps=3, seed=1), wait=0)
+        messages = await receive_until(socket, ends(task["task_id"]))
+        assert not [message for message in messages if isinstance(message, bytes)]
+        await socket.send('{"type": "subscribe", "previews": true}')
+        task = await gateway.submit(text_to_image(steps=3, seed=2), wait=0)
+        messages = await receive_until(socket, ends(task["task_id"]))
+    frames = [message for message in messages if isinstance(message, bytes)]
+    assert frames
+    kind, length = struct.unpack(">II", frames[0][:8])
+    header = json.loads(frames[0][8 : 8 + length])
+    assert kind == 4
+    assert (header["task_id"], header["node_id"]) == (task["task_id"], "3")
+    assert frames[0][8 + length :].startswith(b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "junk", "[]", "{}", '{"type": []}', '{"type": "subscribe", "task_ids": "x"}', "[" * 9999],
+)
+async def test_ws_bad_messages_are_answered(gateway: RunningGateway, text: str) -> None:
+    async with connect(f"ws://{gateway.address}/ws") as socket:
+        await socket.send(text)
+        (answer,) = await receive_until(socket, lambda m: True)
+        assert isinstance(answer, dict)
+        assert (answer["type"], answer["code"]) == ("error", "invalid_message")
+        await socket.send('{"type": "subscribe", "task_ids": ["nope"]}')
+        messages = await receive_until(socket, lambda m: m["type"] == "error")
+        assert messages[-1]["code"] == "task_not_found"  # type: ignore[index,call-overload]
+
+
+async def test_live_progress_in_a_poll(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.1
+    task = await gateway.submit(text_to_image(steps=10), wait=0)
+    await gateway.until(task["task_id"], "running")
+    async for event in sse(gateway.http, f"/api/task/{task['task_id']}/events?previews=false"):
+        if event["event"] == "progress" and event["data"]["progress"]["step"] == 3:
+            progress = (await gateway.task(task["task_id"]))["progress"]
+            assert progress["step"] >= 3
+            assert progress["steps"] == 10
+            assert progress["class_type"] == "KSampler"
+            assert 0 < progress["value"] < 1
+            listed = (await gateway.http.get("/api/tasks")).json()["tasks"][0]["progress"]
+            assert listed["step"] >= 3
+            return
+    raise AssertionError("no progress was seen")
