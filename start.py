@@ -65,7 +65,7 @@ async def serve(settings: Settings, *, demo: bool) -> None:
     async with AsyncExitStack() as stack:
         if demo:
             address = await stack.enter_async_context(_demo())
-            settings = settings.model_copy(update={"comfyui_server": [address]})
+            settings = settings.model_copy(update={"comfyui_server": [f"http://{address}"]})
         app = create_app(settings)
         config = uvicorn.Config(
             app,

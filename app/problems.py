@@ -85,16 +85,23 @@ async def _validation(_request: Request, error: Exception) -> JSONResponse:
 
 def validation_problem(faults: list[Json]) -> Json:
     """The problem of pydantic's errors: the first in words, all of them in `errors`."""
-    errors = [{"field": field_of(fault), "message": str(fault.get("msg", ""))} for fault in faults]
+    errors = [{"field": field_of(fault), "message": _message(fault)} for fault in faults]
     first = errors[0]
+    place = "" if first["field"] == "body" else f"{first['field']}: "
     return {
         "type": "urn:comfyui-gateway:invalid_input",
         "title": "A field has a value that cannot be used",
         "status": 422,
-        "detail": f"{first['field']}: {first['message']}",
+        "detail": f"{place}{first['message']}",
         "code": "invalid_input",
         "errors": errors,
     }
+
+
+def _message(fault: Json) -> str:
+    if fault.get("type") == "extra_forbidden":
+        return "there is no such field"
+    return str(fault.get("msg", "")).removeprefix("Value error, ")
 
 
 def field_of(fault: Json) -> str:

@@ -28,7 +28,7 @@ def apply_mask(original: Path, mask: bytes) -> bytes:
             masked = picture.convert("RGBA")
             masked.putalpha(painted.convert("RGBA").getchannel("A"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        raise InvalidInput(f"The image or the mask cannot be read: {error}.") from error
+        raise InvalidInput("The original or the mask is no image that can be read.") from error
     content = io.BytesIO()
     masked.save(content, "png", compress_level=4)
     return content.getvalue()

@@ -33,7 +33,7 @@ class Views:
         quality: int,
     ) -> Path:
         """The image scaled down to fit, keeping its proportions. Raises InvalidInput for what is
-        no image, or too large a one."""
+        no image that can be read, or too large a one."""
         size = (width, height)
         async with self._limit:
             return await asyncio.to_thread(self._view, source, size, format, quality)
@@ -68,6 +68,6 @@ def _make(
             content = io.BytesIO()
             view.save(content, format, quality=quality)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        raise InvalidInput(f"No view can be made of {source.name!r}: {error}.") from error
+        raise InvalidInput(f"No view can be made of {source.name!r}: it is no image.") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())

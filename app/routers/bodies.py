@@ -20,6 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 CHUNK = 1 << 20
+COMFYUI_IDS = ("client_id", "prompt_id")
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -132,6 +133,10 @@ def validated(model: type[M], value: Any) -> M:
 async def submission(request: Request) -> Submission:
     """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
     value = await read_json(request)
+    if isinstance(value, dict) and (is_api(value.get("prompt")) or is_ui(value.get("prompt"))):
+        # ComfyUI's own body. Its ids are ours to choose; all else must be something we know.
+        rest = {key: value[key] for key in value if key not in COMFYUI_IDS}
+        value = {"workflow": rest.pop("prompt"), **rest}
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped

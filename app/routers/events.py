@@ -172,9 +172,10 @@ class _Session:
         """To some tasks, or to all without `task_ids`; their present state comes at once."""
         task_ids = message.get("task_ids")
         if task_ids is not None and not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of at most 1000 strings")
+            await self._complain("task_ids must be a list of 1 to 1000 strings")
             return
-        self._updates.previews = message.get("previews") is True
+        if "previews" in message:
+            self._updates.previews = message["previews"] is True
         if task_ids is None:
             self._updates.task_ids = None
         else:
@@ -184,15 +185,15 @@ class _Session:
             await self._send_state(task_id)
 
     async def _unsubscribe(self, message: Json) -> None:
-        """From some tasks; without `task_ids` from all that were named, so all tasks come again."""
+        """From some of the tasks named; without `task_ids` from all of them: every task comes."""
         task_ids = message.get("task_ids")
         if task_ids is None:
             self._updates.task_ids = None
         elif not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of at most 1000 strings")
+            await self._complain("task_ids must be a list of 1 to 1000 strings")
             return
-        else:
-            self._updates.task_ids = (self._updates.task_ids or set()) - set(task_ids)
+        elif self._updates.task_ids is not None:
+            self._updates.task_ids -= set(task_ids)
         await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
 
     async def _send_state(self, task_id: str) -> None:
@@ -219,7 +220,7 @@ class _Session:
 def _is_ids(value: Any) -> bool:
     return (
         isinstance(value, list)
-        and len(value) <= 1000
+        and 1 <= len(value) <= 1000
         and all(isinstance(item, str) for item in value)
     )
 

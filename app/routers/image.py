@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from app.errors import (
+    ComfyError,
     ComfyUnreachable,
     FileNotFound,
     InvalidInput,
@@ -33,11 +34,12 @@ Json = dict[str, Any]
 Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to fit.")]
 
 
+@router.head("/image/{filename}", include_in_schema=False)
 @router.get(
     "/image/{filename}",
     response_class=FileResponse,
     responses={
-        **responses(FileNotFound, ServerNotFound, InvalidInput, ComfyUnreachable),
+        **responses(FileNotFound, ServerNotFound, InvalidInput, ComfyUnreachable, ComfyError),
         200: {"content": {"*/*": {}}, "description": "The file; Range and ETag work."},
         206: {"content": {"*/*": {}}, "description": "The part that Range asked for."},
         304: {"description": "It is what If-None-Match names."},
@@ -61,6 +63,8 @@ async def get_image(
 ) -> Response:
     """Any result by name, or an upload with type=input; the newest if several have the name."""
     if server is not None:
+        if width or height or format:
+            raise InvalidInput("A view cannot be made of a file on a server.", field="server")
         chosen = gateway.pool.get(server)
         return await _relayed(chosen, filename, subfolder or "", type or "output")
     if type == "input":
@@ -104,7 +108,10 @@ async def upload_mask(
     original: Annotated[str, Form(description="Name of the upload to put the mask on.")],
 ) -> Json:
     """A new upload: the original with the mask as its alpha channel."""
-    mask = await image.read(gateway.settings.max_upload_bytes)
+    limit = gateway.settings.max_upload_bytes
+    mask = await image.read(limit + 1)
+    if len(mask) > limit:
+        raise PayloadTooLarge(f"The mask is larger than the {limit} bytes that are allowed.")
     masked = await asyncio.to_thread(apply_mask, gateway.uploads.path(original), mask)
     return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", _once(masked)))
 

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from app.config import VERSION
-from app.errors import ComfyMissing, ComfyUnreachable, InvalidInput, NoServer, ServerNotFound
+from app.errors import (
+    ComfyError,
+    ComfyMissing,
+    ComfyUnreachable,
+    InvalidInput,
+    InvalidJson,
+    NoServer,
+    PayloadTooLarge,
+    ServerNotFound,
+)
 from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
@@ -19,7 +28,7 @@ from app.tasks.view import timestamp
 router = APIRouter(prefix="/api", tags=["system"])
 
 Json = dict[str, Any]
-_ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable)
+_ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 
 @router.get("/health", responses={200: {"model": HealthOut}})
@@ -58,7 +67,7 @@ async def info(gateway: GatewayDep) -> Json:
     }
 
 
-@router.get("/nodes", responses=responses(ServerNotFound, ComfyMissing))
+@router.get("/nodes", responses=responses(ServerNotFound, NoServer, ComfyMissing))
 async def nodes(
     gateway: GatewayDep,
     search: Annotated[
@@ -70,6 +79,7 @@ async def nodes(
     server: ServerQuery = None,
 ) -> Json:
     """Node types that the servers have."""
+    gateway.pool.choose(server)
     node_types = gateway.pool.node_types(server)
     if class_type is None:
         found = inventory.search_nodes(node_types, search)
@@ -87,13 +97,15 @@ async def models(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     return {"models": await inventory.models(gateway.pool.choose(server))}
 
 
-@router.get("/models/{folder}", responses={**_ASKS, **responses(ComfyMissing)})
+@router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
 async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Model files in one folder."""
     return {"models": await inventory.models(gateway.pool.choose(server), folder)}
 
 
-@router.get("/models/{folder}/metadata", responses={**_ASKS, **responses(ComfyMissing)})
+@router.get(
+    "/models/{folder}/metadata", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)}
+)
 async def model_metadata(
     folder: str,
     filename: Annotated[str, Query(min_length=1, description="Name of a safetensors file.")],
@@ -129,7 +141,7 @@ async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 @router.post(
     "/system/free",
-    responses={**_ASKS, **responses(InvalidInput)},
+    responses={**_ASKS, **responses(InvalidInput, InvalidJson, PayloadTooLarge)},
     openapi_extra={
         "requestBody": {
             "required": False,

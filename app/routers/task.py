@@ -4,7 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from app.errors import InvalidInput, NoServer, ServerNotFound, TaskNotFinished, TaskNotFound
+from app.errors import (
+    InvalidInput,
+    InvalidJson,
+    NoServer,
+    PayloadTooLarge,
+    ServerNotFound,
+    TaskNotFinished,
+    TaskNotFound,
+)
 from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.deps import GatewayDep, ServerQuery
@@ -119,7 +127,7 @@ async def get_history(
 ) -> Json:
     """Finished tasks with their outputs, newest first."""
     page = await _page(gateway, TERMINAL, limit, before)
-    if include_servers:
+    if include_servers or server:
         servers = gateway.pool.choose(server)
         page["servers"] = await queues.histories(servers, gateway.tasks.known, limit)
     return page
@@ -127,7 +135,7 @@ async def get_history(
 
 @router.post(
     "/history/delete",
-    responses=responses(TaskNotFound, TaskNotFinished),
+    responses=responses(TaskNotFound, TaskNotFinished, InvalidJson, PayloadTooLarge, InvalidInput),
     openapi_extra={
         "requestBody": {
             "required": True,

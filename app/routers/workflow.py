@@ -11,9 +11,9 @@ from app.errors import (
     InvalidJson,
     InvalidParameter,
     InvalidWorkflow,
-    NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    StorageFull,
     WorkflowExists,
     WorkflowNotFound,
 )
@@ -81,6 +81,7 @@ async def submit(
     status_code=201,
     responses={
         **responses(InvalidJson, PayloadTooLarge, InvalidInput, WorkflowExists, InvalidWorkflow),
+        **responses(StorageFull),
         201: {"model": WorkflowOut},
     },
 )
@@ -112,11 +113,14 @@ async def list_workflows(gateway: GatewayDep) -> Json:
 
 @router.get(
     "/workflow/{filename}",
-    responses={**responses(WorkflowNotFound, InvalidInput), 200: {"model": WorkflowOut}},
+    responses={
+        **responses(WorkflowNotFound, InvalidInput, InvalidJson),
+        200: {"model": WorkflowOut},
+    },
 )
 async def get_workflow(filename: str, gateway: GatewayDep) -> Json:
     """A saved workflow, its format and its parameters."""
-    return _shown(gateway, filename, await asyncio.to_thread(gateway.library.read, filename))
+    return _shown(gateway, *await asyncio.to_thread(gateway.library.read, filename))
 
 
 @router.delete(
@@ -131,6 +135,7 @@ async def delete_workflow(filename: str, gateway: GatewayDep) -> None:
     "/workflow/update",
     responses={
         **responses(InvalidJson, WorkflowNotFound, InvalidWorkflow, InvalidParameter),
+        **responses(PayloadTooLarge, StorageFull),
         200: {"model": WorkflowOut},
     },
     openapi_extra=_body(UpdateRequest),
@@ -138,7 +143,7 @@ async def delete_workflow(filename: str, gateway: GatewayDep) -> None:
 async def update_workflow(body: JsonBody, gateway: GatewayDep) -> Json:
     """Save new parameter values, or a whole new workflow, into a saved file."""
     request = validated(UpdateRequest, body)
-    workflow = await asyncio.to_thread(
+    filename, workflow = await asyncio.to_thread(
         editing.update,
         gateway.library,
         request.filename,
@@ -146,21 +151,20 @@ async def update_workflow(body: JsonBody, gateway: GatewayDep) -> Json:
         request.workflow,
         gateway.pool.node_types(),
     )
-    return _shown(gateway, request.filename, workflow)
+    return _shown(gateway, filename, workflow)
 
 
 @router.post(
     "/workflow/parameters",
     responses={
-        **responses(InvalidJson, InvalidWorkflow, NoServer),
+        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
         200: {"model": ParametersOut},
     },
     openapi_extra=_body(SubmitRequest, _RAW),
 )
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The parameters of a workflow; nothing is kept."""
-    workflow = await gateway.tasks.workflow_of(body)
-    shown = _shown(gateway, body.filename, workflow)
+    shown = _shown(gateway, *await gateway.tasks.workflow_of(body))
     return {"format": shown["format"], "parameters": shown["parameters"]}
 
 

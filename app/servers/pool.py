@@ -50,10 +50,10 @@ class Pool:
         return wanted is None and any(server.id != server_id for server in self.online())
 
     def choose(self, server_id: str | None) -> list[Server]:
-        """The named server, or all that are online. Raises ServerNotFound and NoServer."""
-        if server_id is not None:
-            return [self.get(server_id)]
+        """The servers that are online, or the named one. Raises ServerNotFound and NoServer."""
         servers = self.online()
+        if server_id is not None:
+            servers = [server for server in servers if server is self.get(server_id)]
         if not servers:
             reasons = "; ".join(f"{server.id}: {server.health.reason}" for server in self)
             raise NoServer(

@@ -11,6 +11,8 @@ from app.servers.server import Server
 Json = dict[str, Any]
 Known = Callable[[Collection[str]], Awaitable[set[str]]]  # which of these ids are ours
 
+LOOKED_AT = 200  # newest entries of a server's history among which strangers' are sought
+
 
 async def held_by(pool: Pool, server_id: str | None, known: Known) -> list[Json]:
     """What each server runs and holds waiting; a server that does not answer says why."""
@@ -48,7 +50,7 @@ async def histories(servers: Iterable[Server], known: Known, limit: int) -> list
 
 async def _history(server: Server, known: Known, limit: int) -> Json:
     try:
-        entries = await server.client.history(max_items=limit)
+        entries = await server.client.history(max_items=max(limit, LOOKED_AT))
     except ComfyError as error:
         return {"server": server.id, "reason": error.detail, "prompts": []}
     ours = await known(list(entries))
@@ -57,7 +59,7 @@ async def _history(server: Server, known: Known, limit: int) -> Json:
         for prompt_id, entry in reversed(entries.items())
         if prompt_id not in ours and isinstance(entry, dict)
     ]
-    return {"server": server.id, "prompts": prompts}
+    return {"server": server.id, "prompts": prompts[:limit]}
 
 
 async def forget(servers: Iterable[Server], prompt_ids: list[str]) -> None:

@@ -54,8 +54,7 @@ class Lost:
 
     @property
     def error(self) -> TaskError:
-        advice = "POST /api/task/{task_id}/retry runs the task again."
-        return TaskError(self.code, f"{self.reason} {advice}")
+        return TaskError(self.code, f"{self.reason} A retry runs the task again.")
 
 
 Outcome = Succeeded | Canceled | Failed | Lost

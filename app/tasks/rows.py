@@ -52,6 +52,7 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "filename": task.filename,
         "retry_of": task.retry_of,
         "webhook": dump(task.webhook) if task.webhook else None,
+        "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "params": dump(task.params),
         "metadata": dump(task.metadata),
         "attempts": "[]",

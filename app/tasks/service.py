@@ -57,7 +57,7 @@ class Tasks:
 
     async def submit(self, submission: Submission, server_id: str | None = None) -> Task:
         """Queue a task; it is durable when this returns. Raises InvalidWorkflow and its kinds."""
-        workflow = await self.workflow_of(submission)
+        filename, workflow = await self.workflow_of(submission)
         wanted = submission.server or server_id
         server = self._pool.get(wanted).id if wanted else None
         node_types = self._pool.node_types(server)
@@ -68,7 +68,7 @@ class Tasks:
                 prompt=prepared.prompt,
                 params={**submission.params, **prepared.params},
                 metadata=submission.metadata,
-                filename=submission.filename,
+                filename=filename,
                 timeout=submission.timeout or self._default_timeout,
                 priority=submission.priority,
                 webhook=submission.webhook,
@@ -76,10 +76,10 @@ class Tasks:
             )
         )
 
-    async def workflow_of(self, submission: Submission) -> Any:
-        """The workflow's JSON, read from its file if it is a saved one."""
+    async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
+        """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
         if submission.filename is None:
-            return submission.workflow
+            return None, submission.workflow
         return await asyncio.to_thread(self._library.read, submission.filename)
 
     async def get(self, task_id: str) -> Task:
@@ -166,7 +166,7 @@ class Tasks:
             if not (await self._store.get(task_id)).finished:
                 raise TaskNotFinished(
                     f"Task {task_id} is not finished.",
-                    hint="Cancel it first: POST /api/task/{task_id}/cancel.",
+                    hint=f"Cancel it first: POST /api/task/{task_id}/cancel.",
                 )
         removed = await self._store.delete(task_ids)
         for task_id in removed:

@@ -13,9 +13,7 @@ from app.workflows.parameters import Parameter, apply_params, list_parameters
 Json = dict[str, Any]
 
 
-def describe(
-    workflow: Any, node_types: Mapping[str, Json]
-) -> tuple[Format, Json, list[Parameter]]:
+def describe(workflow: Any, node_types: Mapping[str, Json]) -> tuple[Format, Json, list[Parameter]]:
     """A workflow's format, graph and parameters. Raises InvalidWorkflow and its kinds."""
     kind, graph = unwrap(workflow)
     if kind is Format.UI:
@@ -30,13 +28,13 @@ def update(
     params: Mapping[str, Any] | None,
     workflow: Json | None,
     node_types: Mapping[str, Json],
-) -> Any:
-    """Save a new graph, or new parameter values, into a file; answers what it holds now.
+) -> tuple[str, Any]:
+    """Save a new graph, or new parameter values, into a file; answers its name and content.
 
     A seed of -1 is saved as it is: every run then gets another one. Raises WorkflowNotFound,
     InvalidWorkflow and InvalidParameter; the file is unchanged then.
     """
-    changed = library.read(filename)
+    name, changed = library.read(filename)
     if workflow is not None:
         changed = workflow
         describe(changed, node_types)
@@ -44,13 +42,12 @@ def update(
         kind, graph = unwrap(changed)
         if kind is Format.UI:
             raise WorkflowFormatUnsupported(
-                f"{filename!r} is in UI format, whose parameters cannot be set here yet.",
+                f"{name!r} is in UI format, whose parameters cannot be set here yet.",
                 hint="Send the whole changed workflow instead, or keep it in API format.",
             )
         check_structure(graph)
         changed, _ = apply_params(graph, params or {}, node_types, new_seed=lambda: -1)
-    library.save(filename, changed, overwrite=True)
-    return changed
+    return library.save(name, changed, overwrite=True), changed
 
 
 def listing(library: Library) -> list[Json]:

@@ -55,11 +55,11 @@ class Library:
         paths = sorted(path for path in self.folder.iterdir() if path.suffix in SUFFIXES)
         return [self._entry(path) for path in paths if path.is_file()]
 
-    def read(self, filename: str) -> Any:
-        """The file's JSON. Raises WorkflowNotFound and InvalidJson."""
+    def read(self, filename: str) -> tuple[str, Any]:
+        """The file's name and JSON. Raises WorkflowNotFound and InvalidJson."""
         path = self._path(filename)
         try:
-            return json.loads(path.read_bytes())
+            return path.name, json.loads(path.read_bytes())
         except FileNotFoundError:
             raise WorkflowNotFound(
                 f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."

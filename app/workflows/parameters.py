@@ -6,6 +6,7 @@ A parameter's key is "<node_id>.<input>". Types, limits and choices come from Co
 
 import copy
 import difflib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -196,6 +197,8 @@ def _open_seeds(prompt: Json, object_info: Mapping[str, Json]) -> Iterator[tuple
 def _check_number(parameter: Parameter, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(parameter, "a number", value)
+    if not math.isfinite(value):
+        raise _wrong_type(parameter, "a finite number", value)
     if parameter.type == "int" and value != int(value):
         raise _wrong_type(parameter, "a whole number", value)
     for limit, breaks, word in (

@@ -1,0 +1,236 @@
+"""The queue on both databases: order, claims, leases, fencing."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from app.errors import TaskNotFound
+from app.tasks.claims import Claim, Claims, LostClaim
+from app.tasks.database import Database, open_database
+from app.tasks.model import Attempt, CancelReason, NewTask, Output, Progress, Status, Task
+from app.tasks.outcome import Lost, Succeeded
+from app.tasks.store import TaskStore
+from app.tasks.tables import metadata
+
+POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/test")
+PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
+
+
+async def postgresql() -> Database:
+    """An empty database; skips where no server answers."""
+    try:
+        pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+        database = await open_database(POSTGRESQL)
+    except (OSError, pytest.skip.Exception) as error:
+        if os.environ.get("REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"PostgreSQL is not at hand: {error}")
+
+    def empty(connection: object) -> None:
+        for table in metadata.tables:
+            connection.execute(text(f"DELETE FROM {table}"))  # type: ignore[attr-defined]
+
+    await database.write(empty)
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    if request.param == "sqlite":
+        database = await open_database(f"sqlite:///{tmp_path}/tasks.db")
+    else:
+        database = await postgresql()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def store(database: Database) -> TaskStore:
+    return TaskStore(database)
+
+
+def claims(database: Database, owner: str = "me", lease: float = 60) -> Claims:
+    return Claims(database, owner, lease_seconds=lease, max_attempts=3)
+
+
+async def add(store: TaskStore, **fields: object) -> Task:
+    return await store.add(NewTask(task_id=str(uuid4()), prompt=PROMPT, **fields))  # type: ignore[arg-type]
+
+
+async def take(queue: Claims, server: str = "s") -> Claim:
+    claim = await queue.claim(server)
+    assert claim is not None
+    return claim
+
+
+async def test_a_task_comes_back_as_it_was(store: TaskStore) -> None:
+    task = await add(
+        store, params={"1.text": "\x00"}, metadata={"a": [1, None]}, timeout=1.5, filename="f.json"
+    )
+    assert await store.get(task.task_id) == task
+    assert await store.prompt(task.task_id) == PROMPT
+    assert (task.status, task.params, task.metadata) == (
+        Status.QUEUED,
+        {"1.text": "\x00"},
+        {"a": [1, None]},
+    )
+    with pytest.raises(TaskNotFound):
+        await store.get("nope")
+
+
+async def test_priority_then_age(database: Database, store: TaskStore) -> None:
+    first, second = await add(store), await add(store)
+    urgent, last = await add(store, priority=5), await add(store, priority=-1)
+    order = [urgent, first, second, last]
+    assert [(await store.get(t.task_id)).queue_position for t in order] == [1, 2, 3, 4]
+    queue = claims(database)
+    assert [(await take(queue)).task.task_id for _ in range(4)] == [t.task_id for t in order]
+    assert await queue.claim("s") is None
+
+
+async def test_a_wish_for_a_server(database: Database, store: TaskStore) -> None:
+    await add(store, wanted_server="b")
+    queue = claims(database)
+    assert await queue.claim("a") is None
+    assert (await take(queue, "b")).task.server == "b"
+
+
+async def test_two_never_get_the_same(database: Database, store: TaskStore) -> None:
+    for _ in range(20):
+        await add(store)
+    queues = [claims(database, f"owner {n}") for n in range(4)]
+    found = await asyncio.gather(*(queue.claim("s") for queue in queues for _ in range(5)))
+    taken = [claim.task.task_id for claim in found if claim]
+    assert len(taken) == len(set(taken)) == 20
+
+
+async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore) -> None:
+    await add(store)
+    dead, alive = claims(database, "dead", lease=0), claims(database, "alive")
+    claim = await take(dead)
+    task_id = claim.task.task_id
+    await dead.submitted(task_id, client_id="c", attempts=[Attempt("s", 1.0)])
+    assert await alive.claim("other server") is None
+    taken = await take(alive)
+    assert (taken.task.task_id, taken.task.client_id) == (task_id, "c")
+    assert taken.task.attempts == (Attempt("s", 1.0),)
+    with pytest.raises(LostClaim):
+        await dead.started(task_id, 2.0)
+    with pytest.raises(LostClaim):
+        await dead.add_output(task_id, Output("1", "image"))
+    with pytest.raises(LostClaim):
+        await dead.settle(claim.task, Succeeded(), [], elsewhere=False)
+    assert (await store.get(task_id)).status is Status.QUEUED
+
+
+async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskStore) -> None:
+    await add(store)
+    mine, other = claims(database, "mine", lease=0), claims(database, "other")
+    await take(mine)
+    mine.lease_seconds = 60
+    await mine.renew()
+    assert await other.claim("s") is None
+    assert await mine.claim("s") is None, "late or not, our own is not claimed again"
+
+
+async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
+    await add(store)
+    queue = claims(database)
+    task = (await take(queue)).task
+    await queue.submitted(task.task_id, client_id="c", attempts=[])
+    running = await queue.started(task.task_id, 5.0)
+    assert (running.status, running.started_at) == (Status.RUNNING, 5.0)
+    assert (await queue.started(task.task_id, 9.0)).started_at == 5.0
+    await queue.save_progress({task.task_id: Progress(value=0.5)})
+    assert (await store.get(task.task_id)).progress.value == 0.5
+    await queue.add_output(task.task_id, Output("9", "image", "a.png", key="k"))
+    done = await queue.settle(running, Succeeded(), [Attempt("s", 1.0, 2.0)], elsewhere=False)
+    assert done.status is Status.SUCCEEDED
+    assert done.owner is None
+    assert [output.filename for output in done.outputs] == ["a.png"]
+    found = await store.find_output("a.png")
+    assert found is not None
+    assert found.key == "k"
+    assert await store.find_output("a.png", task_id="other") is None
+    with pytest.raises(LostClaim):
+        await queue.started(task.task_id, 1.0)
+
+
+@pytest.mark.parametrize("canceling", [False, True])
+async def test_back_into_the_queue(database: Database, store: TaskStore, canceling: bool) -> None:
+    await add(store)
+    queue = claims(database)
+    task = (await take(queue)).task
+    await queue.submitted(task.task_id, client_id="c", attempts=[])
+    if canceling:
+        await store.request_cancel(task.task_id)
+    lost = await queue.settle(task, Lost("server_lost", "gone"), [], elsewhere=False)
+    assert lost.status is (Status.CANCELED if canceling else Status.QUEUED)
+    assert (lost.server, lost.submitted_at, lost.owner) == (None, None, None)
+
+
+async def test_cancel_in_each_state(database: Database, store: TaskStore) -> None:
+    queue = claims(database)
+    waiting = await add(store)
+    assert (await store.request_cancel(waiting.task_id)).status is Status.CANCELED
+    claimed = await add(store)
+    await take(queue)
+    assert (await store.request_cancel(claimed.task_id)).status is Status.CANCELING
+    canceling = await queue.started(claimed.task_id, 1.0)
+    assert canceling.status is Status.CANCELING
+    done = await queue.settle(canceling, Succeeded(), [], elsewhere=False)
+    assert done.status is Status.SUCCEEDED, "the cancel came too late"
+    assert (await store.request_cancel(claimed.task_id)).status is Status.SUCCEEDED
+
+
+async def test_handing_back(database: Database, store: TaskStore) -> None:
+    there, not_yet, unwanted = [await add(store) for _ in range(3)]
+    queue, other = claims(database, "going"), claims(database, "staying")
+    for _ in range(3):
+        await take(queue)
+    await queue.submitted(there.task_id, client_id="c", attempts=[])
+    await store.request_cancel(unwanted.task_id)
+    await queue.hand_back()
+    assert (await store.get(unwanted.task_id)).status is Status.CANCELED
+    assert (await take(other, "elsewhere")).task.task_id == not_yet.task_id
+    assert await other.claim("elsewhere") is None
+    assert (await take(other, "s")).task.task_id == there.task_id
+
+
+async def test_orphans(database: Database, store: TaskStore) -> None:
+    await add(store)
+    queue, other = claims(database, "going"), claims(database, "staying")
+    task = (await take(queue, "gone")).task
+    await queue.submitted(task.task_id, client_id="c", attempts=[])
+    assert await other.adopt(keep_servers=[]) == [], "its owner lives"
+    await queue.hand_back()
+    assert await other.adopt(keep_servers=["gone"]) == []
+    (adopted,) = await other.adopt(keep_servers=["else"])
+    assert (adopted.task_id, adopted.server) == (task.task_id, "gone")
+    assert await other.owners() == ["staying"]
+
+
+async def test_pages(database: Database, store: TaskStore) -> None:
+    tasks = [await add(store) for _ in range(5)]
+    newest = await store.page(limit=2)
+    assert [task.task_id for task in newest] == [tasks[4].task_id, tasks[3].task_id]
+    rest = await store.page(limit=10, before=newest[-1].seq)
+    assert [task.task_id for task in rest] == [task.task_id for task in tasks[2::-1]]
+    await store.request_cancel(tasks[0].task_id, CancelReason.REQUEST)
+    canceled = await store.page(statuses=[Status.CANCELED])
+    assert [task.task_id for task in canceled] == [tasks[0].task_id]
+    assert [task.task_id for task in await store.queue()] == [task.task_id for task in tasks[1:]]
+
+
+async def test_only_finished_tasks_are_deleted(database: Database, store: TaskStore) -> None:
+    kept, gone = await add(store), await add(store)
+    await store.request_cancel(gone.task_id)
+    assert await store.delete([kept.task_id, gone.task_id]) == [gone.task_id]
+    assert await store.ids_of([kept.task_id, gone.task_id]) == {kept.task_id}
+    with pytest.raises(TaskNotFound):
+        await store.prompt(gone.task_id)

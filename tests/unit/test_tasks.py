@@ -1,0 +1,271 @@
+"""States, progress, outcomes and the hub: the pure parts of tasks."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.comfyui.events import (
+    Executed,
+    Executing,
+    ExecutionCached,
+    ExecutionError,
+    ExecutionInterrupted,
+    NodeState,
+    ProgressState,
+)
+from app.comfyui.events import Progress as Step
+from app.comfyui.history import HistoryEntry
+from app.tasks.hub import QUEUE_LIMIT, Closed, Hub, Overrun
+from app.tasks.model import (
+    ACTIVE,
+    TERMINAL,
+    TRANSITIONS,
+    CancelReason,
+    Output,
+    Progress,
+    Status,
+    Task,
+    sources_of,
+)
+from app.tasks.outcome import Canceled, Failed, Lost, Succeeded, judge, may_try_again
+from app.tasks.progress import Tracker
+from app.tasks.view import task_view, timestamp
+from tests.conftest import text_to_image
+
+TASK = Task(
+    seq=1,
+    task_id="t",
+    status=Status.RUNNING,
+    priority=0,
+    created_at=1_700_000_000.25,
+    started_at=1_700_000_001.0,
+    finished_at=None,
+    server="s",
+    wanted_server=None,
+    client_id="c",
+    owner="o",
+    submitted_at=1_700_000_000.5,
+    cancel_reason=None,
+    timeout=5,
+    filename=None,
+    retry_of=None,
+    webhook=None,
+    params={},
+    metadata={},
+    progress=Progress(),
+    error=None,
+    attempts=(),
+    warnings=(),
+)
+
+
+# -- states -------------------------------------------------------------------------------------
+
+
+def test_every_status_has_its_transitions() -> None:
+    assert set(TRANSITIONS) == set(Status)
+    assert set(Status) == ACTIVE | TERMINAL
+    for status in TERMINAL:
+        assert not TRANSITIONS[status] & ACTIVE, "what has ended stays so"
+    for status in ACTIVE:
+        assert TRANSITIONS[status] & TERMINAL, "everything can end"
+
+
+def test_sources() -> None:
+    assert set(sources_of(Status.CANCELED)) == {
+        Status.CANCELED,
+        Status.QUEUED,
+        Status.RUNNING,
+        Status.CANCELING,
+    }
+
+
+# -- progress -----------------------------------------------------------------------------------
+
+
+def test_progress_follows_a_run() -> None:
+    tracker = Tracker(text_to_image(steps=4))
+    events: list[Any] = [
+        ExecutionCached("p", ("4",)),
+        Executing("p", "6", "6"),
+        ProgressState("p", {"4": NodeState("finished", 1, 1), "6": NodeState("finished", 1, 1)}),
+        Executing("p", "3", "3"),
+        Step("p", "3", 2, 4),
+    ]
+    values = []
+    for event in events:
+        tracker.apply(event)
+        values.append(tracker.progress.value)
+    assert values == sorted(values)
+    progress = tracker.progress
+    assert (progress.nodes_done, progress.nodes_total) == (2, 7)
+    assert (progress.current_node, progress.class_type) == ("3", "KSampler")
+    assert (progress.step, progress.steps) == (2, 4)
+    assert progress.value == pytest.approx(2.5 / 7, abs=1e-4)
+    assert tracker.complete().value == 1
+
+
+def test_progress_never_goes_back() -> None:
+    tracker = Tracker(text_to_image(), Progress(value=0.9, nodes_done=6, nodes_total=7))
+    tracker.apply(Step("p", "3", 1, 20))
+    assert (tracker.progress.value, tracker.progress.nodes_done) == (0.9, 6)
+
+
+def test_nodes_that_others_expanded_into_do_not_count() -> None:
+    tracker = Tracker(text_to_image())
+    tracker.apply(ProgressState("p", {"3.0.0.1": NodeState("finished", 1, 1)}))
+    tracker.apply(Executed("p", "3.0.0.1", None))
+    assert tracker.progress.nodes_done == 0
+    tracker.apply(Executing("p", "3.0.0.1", "3"))
+    assert tracker.progress.class_type == "KSampler"
+
+
+def test_progress_says_whether_it_changed() -> None:
+    tracker = Tracker(text_to_image())
+    assert tracker.apply(Step("p", "3", 1, 4))
+    assert not tracker.apply(Step("p", "3", 1, 4))
+
+
+# -- outcomes -----------------------------------------------------------------------------------
+
+
+def test_a_success() -> None:
+    assert isinstance(judge(HistoryEntry(), TASK, []), Succeeded)
+
+
+def test_a_success_without_its_files_is_none() -> None:
+    outcome = judge(HistoryEntry(), TASK, [Output("9", "image", "a.png", error="gone")])
+    assert isinstance(outcome, Failed)
+    assert outcome.error.code == "output_unavailable"
+    assert "a.png" in outcome.error.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("ValueError", "execution_error"), ("torch.cuda.OutOfMemoryError", "out_of_memory")],
+)
+def test_an_error(kind: str, code: str) -> None:
+    error = ExecutionError("p", "3", "KSampler", kind, "it broke", ("line",))
+    outcome = judge(HistoryEntry(error=error), TASK, [])
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.code, outcome.error.node_id) == (code, "3")
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [(CancelReason.REQUEST, None), (CancelReason.TIMEOUT, "timeout"), (None, "interrupted")],
+)
+def test_an_interrupt(reason: CancelReason | None, code: str | None) -> None:
+    entry = HistoryEntry(interrupted=ExecutionInterrupted("p", "3", "KSampler"))
+    outcome = judge(entry, replace(TASK, cancel_reason=reason), [])
+    assert isinstance(outcome, Canceled)
+    assert (outcome.error.code if outcome.error else None) == code
+
+
+def test_tries() -> None:
+    waiting = replace(TASK, status=Status.QUEUED, started_at=None)
+    away, back = Lost("server_lost", "x"), Lost("server_restarted", "x")
+    assert may_try_again(waiting, away, 9, 3, elsewhere=False), "it never ran"
+    assert not may_try_again(TASK, away, 1, 3, elsewhere=False), "nobody could run it"
+    assert may_try_again(TASK, away, 1, 3, elsewhere=True)
+    assert may_try_again(TASK, back, 1, 3, elsewhere=False)
+    assert not may_try_again(TASK, back, 3, 3, elsewhere=True), "it had its tries"
+    canceling = replace(TASK, status=Status.CANCELING)
+    assert may_try_again(canceling, away, 9, 3, elsewhere=False), "that ends it as canceled"
+
+
+# -- view ---------------------------------------------------------------------------------------
+
+
+def test_times_are_iso_in_utc() -> None:
+    assert timestamp(1_700_000_000.25) == "2023-11-14T22:13:20.250Z"
+    assert timestamp(None) is None
+
+
+def test_urls_in_outputs_are_quoted() -> None:
+    output = Output("9", "image", "a b#?.png", subfolder="x/y", type="temp", key="t/a")
+    view = task_view(replace(TASK, outputs=(output,)))
+    assert view["outputs"][0]["url"] == (
+        "/api/image/a%20b%23%3F.png?task_id=t&subfolder=x%2Fy&type=temp"
+    )
+
+
+# -- hub ----------------------------------------------------------------------------------------
+
+
+async def test_a_subscriber_gets_what_it_wants() -> None:
+    hub = Hub()
+    with hub.subscribe(["a"]) as mine, hub.subscribe(previews=True) as all_:
+        hub.publish("a", "status", {"n": 1})
+        hub.publish("b", "status", {"n": 2})
+        hub.publish("a", "preview", {}, b"image")
+        hub.publish("a", "status", {"n": 3})
+        assert [(await mine.get()).data["n"] for _ in range(2)] == [1, 3]
+        assert [(await all_.get()).type for _ in range(4)] == [
+            "status",
+            "status",
+            "preview",
+            "status",
+        ]
+    assert hub.subscribers == 0
+
+
+async def test_only_the_newest_progress_waits() -> None:
+    hub = Hub()
+    with hub.subscribe() as updates:
+        hub.publish("a", "status", {"s": "running"})
+        for value in range(100):
+            hub.publish("a", "progress", {"v": value})
+            hub.publish("b", "progress", {"v": value})
+        hub.publish("a", "status", {"s": "succeeded"})
+        seen = [(await updates.get()).data for _ in range(4)]
+    assert seen == [{"s": "running"}, {"v": 99}, {"v": 99}, {"s": "succeeded"}]
+
+
+async def test_a_subscriber_that_does_not_read_is_let_go() -> None:
+    hub = Hub()
+    with hub.subscribe() as slow, hub.subscribe() as fast:
+        for number in range(QUEUE_LIMIT + 1):
+            hub.publish("a", "status", {"n": number})
+            assert (await fast.get()).data["n"] == number
+        with pytest.raises(Overrun):
+            await slow.get()
+
+
+async def test_previews_make_room_first() -> None:
+    hub = Hub()
+    with hub.subscribe(previews=True) as updates:
+        hub.publish("a", "preview", {}, b"image")
+        for number in range(QUEUE_LIMIT):
+            hub.publish("a", "status", {"n": number})
+        assert (await updates.get()).data == {"n": 0}
+
+
+async def test_closing_ends_all_streams_after_what_waits() -> None:
+    hub = Hub()
+    with hub.subscribe() as updates:
+        hub.publish("a", "status", {})
+        waiting = asyncio.create_task(updates.get())
+        await waiting
+        hub.close()
+        with pytest.raises(Closed):
+            await updates.get()
+    with hub.subscribe() as late, pytest.raises(Closed):
+        await late.get()
+
+
+def test_resuming() -> None:
+    hub = Hub()
+    hub.publish("a", "status", {"n": 1})
+    last = hub.last_id
+    hub.publish("a", "progress", {"n": 2})
+    hub.publish("b", "status", {"n": 3})
+    hub.publish("a", "preview", {"n": 4}, b"x")
+    assert [update.data["n"] for update in hub.since("a", last)] == [2]
+    assert [update.data["n"] for update in hub.since("a", 0)] == [1, 2]
+    assert hub.since("unknown", 0) == []
+    ids = [update.id for update in hub.since("a", 0)]
+    assert ids == sorted(ids)
+    assert ids[-1] < 2**53, "exact in JavaScript"
