@@ -7,10 +7,10 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from app import problems
@@ -35,6 +35,15 @@ log = logging.getLogger(__name__)
 
 MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
 STATIC = Path(__file__).parent.parent / "static"
+
+
+class Static(StaticFiles):
+    """Browsers ask whether a file has changed, so that an upgrade shows at once."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 class State(TypedDict):
@@ -62,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for module in (system, workflow, task, image, events):
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:

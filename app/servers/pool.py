@@ -11,7 +11,7 @@ from app.servers.server import Server
 
 Json = dict[str, Any]
 
-_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<rest>[^/\s?#]+(/[^\s?#]*)?)")
+_ADDRESS = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
 
 
 def base_url(address: str) -> str:

@@ -50,7 +50,7 @@ class Server:
         self.client_id = uuid4().hex  # ours for as long as this process lives
         self.health = Health()
         self.connected = False
-        self.node_types: Json = {}  # object_info; empty until it was fetched
+        self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
         self.placed: set[str] = set()  # names of inputs that were put there
         self.on_change: Callable[[], None] = lambda: None
         self._inboxes: dict[str, Inbox] = {}
@@ -112,18 +112,14 @@ class Server:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 stats = await self.client.probe()
-            if not self.node_types:
+            if not self.online:  # another server may stand there now
                 self.node_types = await self.client.object_info()
+                self.placed.clear()
             self._found(Health(True, None, stats=stats))
         except ComfyError as error:
-            self._lost(error.detail)
+            self._found(Health(False, error.detail))
         except TimeoutError:
-            self._lost(f"{self.id} accepts connections, but does not answer.")
-
-    def _lost(self, reason: str) -> None:
-        self._found(Health(False, reason))
-        self.node_types = {}  # another server may stand there when it comes back
-        self.placed.clear()
+            self._found(Health(False, f"{self.id} accepts connections, but does not answer."))
 
     def _found(self, health: Health) -> None:
         turned = health.online != self.health.online

@@ -120,7 +120,6 @@ class NewTask:
     filename: str | None = None  # the workflow it came from, if it was a saved one
     timeout: float | None = None  # seconds of running
     priority: int = 0
-    webhook: Json | None = None
     wanted_server: str | None = None
     retry_of: str | None = None
 
@@ -145,7 +144,6 @@ class Task:
     timeout: float | None
     filename: str | None
     retry_of: str | None
-    webhook: Json | None
     params: Json
     metadata: Json
     progress: Progress

@@ -51,7 +51,6 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "timeout": task.timeout,
         "filename": task.filename,
         "retry_of": task.retry_of,
-        "webhook": dump(task.webhook) if task.webhook else None,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "params": dump(task.params),
         "metadata": dump(task.metadata),
@@ -65,7 +64,6 @@ def task_of(row: RowMapping, outputs: Iterable[Output] = ()) -> Task:
         **{name: row[name] for name in _PLAIN},
         status=Status(row["status"]),
         cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
-        webhook=_load(row["webhook"]),
         params=json.loads(row["params"]),
         metadata=json.loads(row["metadata"]),
         progress=Progress(**json.loads(row["progress"])) if row["progress"] else Progress(),
@@ -83,10 +81,6 @@ def output_row(task_id: str, output: Output) -> dict[str, Any]:
 
 def output_of(row: RowMapping) -> Output:
     return Output(**{name: row[name] for name in _OUTPUT})
-
-
-def _load(text: str | None) -> Any:
-    return json.loads(text) if text else None
 
 
 def _error(text: str | None) -> TaskError | None:

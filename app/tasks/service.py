@@ -31,7 +31,6 @@ class Submission:
     metadata: Json = field(default_factory=dict)
     timeout: float | None = None
     priority: int = 0
-    webhook: Json | None = None
     server: str | None = None
 
 
@@ -71,7 +70,6 @@ class Tasks:
                 filename=filename,
                 timeout=submission.timeout or self._default_timeout,
                 priority=submission.priority,
-                webhook=submission.webhook,
                 wanted_server=server,
             )
         )
@@ -151,7 +149,6 @@ class Tasks:
                 filename=old.filename,
                 timeout=old.timeout,
                 priority=old.priority,
-                webhook=old.webhook,
                 wanted_server=old.wanted_server,
                 retry_of=task_id,
             )

@@ -38,7 +38,6 @@ tasks = Table(
     Column("timeout", Float),
     Column("filename", String(255)),
     Column("retry_of", String(36)),
-    Column("webhook", Text),
     Column("params", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("progress", Text),

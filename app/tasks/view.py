@@ -1,4 +1,4 @@
-"""A task as the API shows it: the JSON of polls, lists, streams and webhooks alike. Pure."""
+"""A task as the API shows it: the JSON of polls, lists and streams alike. Pure."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime

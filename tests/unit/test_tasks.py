@@ -51,7 +51,6 @@ TASK = Task(
     timeout=5,
     filename=None,
     retry_of=None,
-    webhook=None,
     params={},
     metadata={},
     progress=Progress(),

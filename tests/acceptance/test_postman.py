@@ -1,0 +1,40 @@
+"""The Postman collection passes in newman, from a first request to the last."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from tests.conftest import ROOT, run_gateway
+
+COLLECTION = "ComfyUI_API.postman_collection.json"
+
+
+async def test_the_collection(demo: DemoServer, settings_for: Callable[..., Settings]) -> None:
+    newman = shutil.which("newman")
+    if newman is None:
+        if os.environ.get("REQUIRE_SERVICES"):
+            pytest.fail("newman is not installed (npm install --global newman)")
+        pytest.skip("newman is not installed (npm install --global newman)")
+    settings = settings_for(demo.address)
+    shutil.copytree(ROOT / "workflows", settings.workflows_dir)
+    async with run_gateway(settings) as gateway:
+        await gateway.online()
+        process = await asyncio.create_subprocess_exec(
+            newman,
+            "run",
+            COLLECTION,
+            "--env-var",
+            f"base_url=http://{gateway.address}",
+            "--bail",
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(120):
+            output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
