@@ -13,12 +13,24 @@ from app.comfyui.events import (
 from app.comfyui.events import Progress as Step
 from app.tasks.model import Json, Progress
 
+SAMPLER_STEPS = 20  # of a sampler that does not name its steps itself
+
+
+def weight_of(node: Json) -> int:
+    """A sampler (whatever takes a latent_image) weighs as much as its steps, all else as one:
+    most of a run's time goes by in sampling."""
+    if "latent_image" not in node["inputs"]:
+        return 1
+    steps = node["inputs"].get("steps")
+    return steps if isinstance(steps, int) and 1 <= steps <= 10_000 else SAMPLER_STEPS
+
 
 class Tracker:
-    """Follows one prompt. Every node weighs the same; a node with steps counts in part."""
+    """Follows one prompt. A node with steps counts in part while it works."""
 
     def __init__(self, prompt: Json, progress: Progress | None = None) -> None:
         self._classes = {node_id: node["class_type"] for node_id, node in prompt.items()}
+        self._weights = {node_id: weight_of(node) for node_id, node in prompt.items()}
         self._done: set[str] = set()
         self._fractions: dict[str, float] = {}
         self.progress = progress or Progress(nodes_total=len(prompt))
@@ -66,15 +78,16 @@ class Tracker:
         )
 
     def _count(self) -> None:
-        parts = sum(
-            min(max(part, 0.0), 1.0)
-            for node_id, part in self._fractions.items()
-            if node_id in self._classes and node_id not in self._done
-        )
-        value = round((len(self._done) + parts) / (len(self._classes) or 1), 4)
+        done = sum(weight * self._part_done(node_id) for node_id, weight in self._weights.items())
+        value = round(done / (sum(self._weights.values()) or 1), 4)
         self.progress = replace(
             self.progress,
             # Never backwards: after a re-attach we know less than what was shown before.
             value=min(max(self.progress.value, value), 1.0),
             nodes_done=max(self.progress.nodes_done, len(self._done)),
         )
+
+    def _part_done(self, node_id: str) -> float:
+        if node_id in self._done:
+            return 1.0
+        return min(max(self._fractions.get(node_id, 0.0), 0.0), 1.0)

@@ -1,0 +1,14 @@
+// Asks for the gateway's health every few seconds: "health" events, with null when it is away.
+import * as api from "./api.js";
+
+const EVERY = 5000;
+
+class Health extends EventTarget {
+  async start() {
+    const detail = await api.health().catch(() => null);
+    this.dispatchEvent(new CustomEvent("health", { detail }));
+    setTimeout(() => this.start(), EVERY);
+  }
+}
+
+export const health = new Health();
