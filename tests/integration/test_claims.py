@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from app.errors import TaskNotFound
 from app.tasks.claims import Claim, Claims, LostClaim
@@ -31,11 +30,8 @@ async def postgresql() -> Database:
             raise
         pytest.skip(f"PostgreSQL is not at hand: {error}")
 
-    def empty(connection: object) -> None:
-        for table in metadata.tables:
-            connection.execute(text(f"DELETE FROM {table}"))  # type: ignore[attr-defined]
-
-    await database.write(empty)
+    await database.write(metadata.drop_all)
+    await database.write(metadata.create_all)
     return database
 
 
