@@ -1,0 +1,64 @@
+"""Convert a workflow from the format that ComfyUI's page saves to the one that `/prompt` takes.
+
+`app.graphToPrompt()` of the page is the measure: the answer has the same nodes, ids and values.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import InvalidWorkflow
+from app.workflows.conversion import primitives
+from app.workflows.conversion.assembling import Assembler
+from app.workflows.conversion.configure import configure
+from app.workflows.conversion.definitions import Definitions
+from app.workflows.conversion.group_nodes import unfold
+from app.workflows.conversion.model import Document
+from app.workflows.conversion.nesting import put_inner_first
+from app.workflows.conversion.numbering import renumber
+from app.workflows.conversion.promotion import Promotions
+from app.workflows.conversion.proxies import adopt
+from app.workflows.conversion.reading import read
+from app.workflows.conversion.replacements import Replacements
+
+__all__ = ["Conversion", "convert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    prompt: dict[str, Any]
+    warnings: list[str]
+
+
+def convert(
+    workflow: dict[str, Any],
+    object_info: Mapping[str, dict[str, Any]],
+    *,
+    choose: Callable[[Sequence[str]], str] = random.choice,
+) -> Conversion:
+    """The prompt for a workflow file; `choose` decides in dynamic prompts.
+
+    Raises InvalidWorkflow, and nothing else, whatever the file holds.
+    """
+    try:
+        return _convert(read(workflow), Definitions(object_info), choose)
+    except RecursionError as error:  # of values in values in values; nothing else here recurses
+        raise InvalidWorkflow("The workflow's values are nested too deeply.") from error
+
+
+def _convert(
+    document: Document, definitions: Definitions, choose: Callable[[Sequence[str]], str]
+) -> Conversion:
+    renumber(document)
+    unfold(document, definitions)
+    put_inner_first(document)
+    promotions = Promotions(document)
+    for graph in document.graphs():
+        configure(document, graph, definitions)
+        promotions.settle(graph)
+        adopt(document, promotions, graph)
+    replacements = Replacements(document)
+    primitives.apply(document, replacements)
+    prompt = Assembler(document, promotions, replacements, choose).prompt()
+    return Conversion(prompt, document.warnings)

@@ -1,0 +1,133 @@
+"""Write the prompt: every node that runs, with its widgets' values and its links."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.errors import InvalidWorkflow
+from app.workflows.conversion.dynamic_prompts import choose_texts
+from app.workflows.conversion.execution_order import in_order
+from app.workflows.conversion.model import UNSET, Document, Json, Node, Widget, as_number
+from app.workflows.conversion.promotion import Promotions
+from app.workflows.conversion.replacements import Replacements
+from app.workflows.conversion.resolution import Resolver, Scope
+from app.workflows.conversion.virtual import VIRTUAL
+
+MAX_NODES = 50_000  # a few nested subgraphs that use each other twice make any number of nodes
+
+
+class Assembler:
+    def __init__(
+        self,
+        document: Document,
+        promotions: Promotions,
+        replacements: Replacements,
+        choose: Callable[[Sequence[str]], str],
+    ) -> None:
+        self._document = document
+        self._choose = choose
+        self._replacements = replacements
+        self._resolver = Resolver(document, promotions)
+
+    def prompt(self) -> Json:
+        prompt: Json = {}
+        for scope, node in self._running():
+            prompt[f"{scope.prefix}{node.id}"] = {
+                "inputs": self._inputs(scope, node),
+                "class_type": node.type,
+                "_meta": {"title": node.title},
+            }
+        _drop_dangling_links(prompt)
+        return dict(sorted(prompt.items(), key=_page_order))
+
+    def _running(self) -> list[tuple[Scope, Node]]:
+        """All nodes, subgraphs unfolded where they stand.
+
+        A subgraph that is off at the root is not unfolded; the page looks no deeper than that.
+        """
+        root = Scope(self._document.root)
+        found: list[tuple[Scope, Node]] = []
+        stack = [(root, iter(in_order(root.graph)))]
+        while stack:
+            scope, nodes = stack[-1]
+            node = next(nodes, None)
+            if node is None:
+                stack.pop()
+                continue
+            definition = self._document.definition(node)
+            found.append((scope, node))
+            if definition is not None and (scope is not root or not node.off):
+                inner = Scope(definition, f"{scope.prefix}{node.id}:", node, scope)
+                scope.inside[node.id] = inner
+                stack.append((inner, iter(definition.nodes.values())))
+            if len(found) > MAX_NODES:
+                place = f"{scope.prefix}{node.id}"
+                raise InvalidWorkflow(f"Node {place}: more than {MAX_NODES} nodes, unfolded.")
+        return [(scope, node) for scope, node in found if self._runs(node)]
+
+    def _runs(self, node: Node) -> bool:
+        return not (node.off or node.type in VIRTUAL or self._document.definition(node) is not None)
+
+    def _inputs(self, scope: Scope, node: Node) -> Json:
+        inputs: Json = {}
+        for widget in node.widgets:
+            if widget.sent and widget.name:
+                inputs[widget.name] = wrapped(widget, self._sent_value(scope, node, widget))
+        for place, slot in enumerate(node.inputs):
+            if slot.link is None:
+                continue
+            origin = self._resolver.origin(scope, node, place)
+            if origin is None:
+                continue
+            if origin.value is not None:
+                inputs[slot.name] = wrapped(None, origin.value[0])
+            else:
+                inputs[slot.name] = [origin.node_id, origin.slot]
+        return {name: value for name, value in inputs.items() if value is not UNSET}
+
+    def _sent_value(self, scope: Scope, node: Node, widget: Widget) -> Any:
+        if widget.type == "INDEX":
+            return self._chosen_index(scope, node)
+        if not isinstance(widget.value, str):
+            return widget.value
+        if widget.options.get("dynamicPrompts") is True:
+            return choose_texts(widget.value, self._choose)
+        return self._replacements.apply(node, widget)
+
+    def _chosen_index(self, scope: Scope, node: Node) -> int:
+        """A CustomCombo sends the number of its choice among its options."""
+        combo = node.widgets[0]
+        choice = combo.value
+        for place, slot in enumerate(node.inputs):
+            if slot.widget == combo.name and slot.link is not None:
+                origin = self._resolver.origin(scope, node, place)
+                if origin is not None and origin.value is not None:
+                    choice = origin.value[0]
+        options = [widget.value for widget in node.widgets if widget.type == "OPTION"]
+        return options.index(choice) if choice in options else -1
+
+
+def wrapped(widget: Widget | None, value: Any) -> Any:
+    """A list in a prompt is a link; one that is a value is wrapped. The caller gets a copy."""
+    value = copy.deepcopy(value)
+    if widget is not None and widget.type == "CURVE" and value is not None:
+        return {"__type__": "CURVE", "__value__": value}
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def _drop_dangling_links(prompt: Json) -> None:
+    """Without links to nodes that do not run."""
+    for node in prompt.values():
+        inputs = node["inputs"]
+        for name in [
+            name
+            for name, value in inputs.items()
+            if isinstance(value, list) and value[0] not in prompt
+        ]:
+            del inputs[name]
+
+
+def _page_order(item: tuple[str, Any]) -> tuple[int, int]:
+    """Numbers come first, in their order, as in every object of JavaScript."""
+    number = as_number(item[0])
+    return (1, 0) if number is None else (0, number)

@@ -1,0 +1,171 @@
+"""The graph as ComfyUI's page holds it after loading a file: what every pass here works on.
+
+A file has one root graph and any number of subgraph definitions; both are a `Graph`. Nothing in
+here is shared with the caller's JSON, so the passes may change it freely.
+"""
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+# The two ends of a subgraph are written as nodes with these ids.
+INPUT_BOUNDARY = "-10"
+OUTPUT_BOUNDARY = "-20"
+
+MUTED, BYPASSED = 2, 4
+
+# The value of a widget that has none: JavaScript's undefined, which is not sent. None is null.
+UNSET = ...
+
+NUMBER = re.compile("0|[1-9][0-9]{0,14}")
+
+
+def as_number(text: str) -> int | None:
+    """The number that an id is, if it is written as JavaScript would write it."""
+    return int(text) if NUMBER.fullmatch(text) else None
+
+
+class NameIndex:
+    """Finds the first item of a name in a list; looks anew when the list is another or longer."""
+
+    def __init__(self) -> None:
+        self._items: list[Any] | None = None
+        self._count = 0
+        self._found: Json = {}
+
+    def get(self, items: list[Any], name: str | None) -> Any:
+        if self._items is not items or self._count != len(items):
+            self._items, self._count = items, len(items)
+            self._found = {item.name: item for item in reversed(items)}
+        return self._found.get(name) if name is not None else None
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One wire: from an output (or a subgraph's input) to an input (or a subgraph's output)."""
+
+    id: str
+    origin: str
+    origin_slot: int
+    target: str
+    target_slot: int
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """Links sort by their ids, which are numbers unless a file is odd."""
+        return (as_number(self.id) or 0, self.id)
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A socket. `widget` names the widget that an input socket stands for, if it does."""
+
+    name: str
+    type: str
+    widget: str | None = None
+    link_id: str | None = None  # what the file says; `link` is what holds
+    link: Link | None = None
+    label: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Widget:
+    """A value on a node. `type` is the widget's type, `options` its part of the definition."""
+
+    name: str
+    type: str
+    value: Any
+    options: Json = field(default_factory=dict)
+    saved: bool = True  # takes a place in `widgets_values`
+    sent: bool = True  # goes into the prompt
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    id: str
+    type: str
+    title: str
+    mode: int
+    inputs: list[Slot]
+    outputs: list[Slot]
+    values: list[Any] | Json
+    properties: Json
+    widgets: list[Widget] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)  # names of its autogrow groups
+    promoted: Json = field(default_factory=dict)  # subgraph input name -> value set on this node
+    _widget_index: NameIndex = field(default_factory=NameIndex)
+    _input_index: NameIndex = field(default_factory=NameIndex)
+
+    @property
+    def off(self) -> bool:
+        return self.mode in (MUTED, BYPASSED)
+
+    def widget(self, name: str | None) -> Widget | None:
+        found: Widget | None = self._widget_index.get(self.widgets, name)
+        return found
+
+    def input(self, name: str) -> Slot | None:
+        found: Slot | None = self._input_index.get(self.inputs, name)
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Boundary:
+    """An input or output of a subgraph; its links are those on the inside."""
+
+    name: str
+    type: str
+    link_ids: list[str]
+
+
+@dataclass(slots=True, eq=False)
+class Graph:
+    id: str
+    name: str
+    nodes: dict[str, Node]
+    links: dict[str, Link]
+    inputs: list[Boundary] = field(default_factory=list)
+    outputs: list[Boundary] = field(default_factory=list)
+    _input_index: NameIndex = field(default_factory=NameIndex)
+
+    def input(self, name: str) -> Boundary | None:
+        found: Boundary | None = self._input_index.get(self.inputs, name)
+        return found
+
+    def links_of(self, boundary: Boundary) -> list[Link]:
+        return [self.links[link_id] for link_id in boundary.link_ids if link_id in self.links]
+
+    def target_of(self, link: Link) -> tuple[Node, Slot] | None:
+        """The node and the input that a link ends at, if both are there."""
+        node = self.nodes.get(link.target)
+        if node is None or not 0 <= link.target_slot < len(node.inputs):
+            return None
+        return node, node.inputs[link.target_slot]
+
+
+@dataclass(slots=True)
+class Document:
+    """A file: the root graph, and the subgraph definitions with those they use first."""
+
+    root: Graph
+    subgraphs: dict[str, Graph]
+    groups: Json
+    last_node_id: int
+    warnings: list[str]
+    twins: list[Node] = field(default_factory=list)  # of the root, with ids that stand twice
+
+    def graphs(self) -> list[Graph]:
+        return [*self.subgraphs.values(), self.root]
+
+    def definition(self, node: Node) -> Graph | None:
+        """The subgraph that a node is an instance of."""
+        return self.subgraphs.get(node.type)
+
+    def mint_node_id(self, used: Container[str]) -> str:
+        self.last_node_id += 1
+        while str(self.last_node_id) in used:
+            self.last_node_id += 1
+        return str(self.last_node_id)

@@ -1,0 +1,101 @@
+"""PrimitiveNode: a value of its own for widgets of other nodes.
+
+It does not run. Just before the page writes the prompt, each primitive writes its value into the
+widgets that it is linked to; those then send it as theirs. On the way the value is fitted to
+each widget, as if somebody had typed it.
+"""
+
+import math
+from typing import Any
+
+from app.workflows.conversion.model import UNSET, Document, Graph, Link, Node, Slot, Widget
+from app.workflows.conversion.replacements import Replacements
+from app.workflows.conversion.values import set_value
+from app.workflows.conversion.virtual import PRIMITIVE
+
+REPLACE_PROPERTY = "Run widget replace on values"
+
+
+def apply(document: Document, replacements: Replacements) -> None:
+    """Write the values of all primitives into their targets."""
+    for graph in document.graphs():
+        primitives = [node for node in graph.nodes.values() if node.type == PRIMITIVE]
+        if primitives:
+            outgoing: dict[str, list[Link]] = {}
+            for link in sorted(graph.links.values(), key=lambda link: link.age):
+                if link.origin_slot == 0:
+                    outgoing.setdefault(link.origin, []).append(link)
+            for node in primitives:
+                _apply_one(graph, node, outgoing.get(node.id, []), replacements)
+
+
+def _apply_one(
+    graph: Graph, primitive: Node, links: list[Link], replacements: Replacements
+) -> None:
+    targets = [target for link in links if (target := graph.target_of(link)) is not None]
+    if not links or not targets or graph.target_of(links[0]) is None:
+        return
+    widgets = [(node, widget) for node, slot in targets if (widget := node.widget(slot.widget))]
+    value = _own_value(primitive, *targets[0])
+    for _, widget in widgets:
+        value = _within(value, widget)
+    if value and isinstance(value, str) and primitive.properties.get(REPLACE_PROPERTY):
+        value = replacements.fill(value)
+    for node, widget in widgets:
+        set_value(node, widget, fitted(value, widget))
+
+
+def _own_value(primitive: Node, node: Node, slot: Slot) -> Any:
+    """Its value in the file, unless it was saved for another type of widget."""
+    theirs = node.widget(slot.widget)
+    saved = primitive.values if isinstance(primitive.values, list) else []
+    own = primitive.outputs[0].type if primitive.outputs else "*"
+    if saved and own == (theirs.type if theirs else slot.type):
+        return saved[0]
+    return theirs.value if theirs else UNSET
+
+
+def fitted(value: Any, widget: Widget) -> Any:
+    """A number as the widget takes it: whole, in its steps, in its limits."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    if widget.type == "INT":
+        return _in_steps(value, widget)
+    if widget.type == "FLOAT":
+        return _rounded(value, widget)
+    return value
+
+
+def _in_steps(value: float, widget: Widget) -> int | float:
+    step = _number(widget, "step", 1) or 1
+    offset = math.fmod(_number(widget, "min", 0), step)
+    if isinstance(value, int) and step == 1:
+        return value
+    if step == 1:
+        return math.floor(value + 0.5)
+    return math.floor((value - offset) / step + 0.5) * step + offset
+
+
+def _rounded(value: float, widget: Widget) -> int | float:
+    places = max(0, -math.floor(math.log10(abs(_number(widget, "step", 0.5)) or 0.5)))
+    unit = _number(widget, "round", 0) or (10**-places if places else 0)
+    if not unit:
+        return value
+    result = round(math.floor(value / unit + 0.5) * unit, places)
+    low, high = _number(widget, "min", 0), _number(widget, "max", 2048)
+    return low if result < low else high if result > high else result
+
+
+def _within(value: Any, widget: Widget) -> Any:
+    """The value in the limits of a target; the primitive takes those of all of them."""
+    if widget.type not in ("INT", "FLOAT") or isinstance(value, bool):
+        return value
+    if not isinstance(value, int | float):
+        return value
+    low, high = _number(widget, "min", 0), _number(widget, "max", 2048)
+    return low if value < low else high if value > high else value
+
+
+def _number(widget: Widget, name: str, otherwise: float) -> int | float:
+    value = widget.options.get(name)
+    return value if isinstance(value, int | float) else otherwise

@@ -1,0 +1,124 @@
+"""Widgets of a subgraph's inside that are shown, and set, on the subgraph node outside.
+
+An input of the subgraph that leads to a widget is promoted: each instance of the subgraph has a
+value of its own for it, which counts where nothing is connected. Until somebody sets it, it is
+the value inside. A chain of nested subgraphs hands the value through.
+"""
+
+import json
+from typing import Any
+
+from app.workflows.conversion.layout import choices
+from app.workflows.conversion.model import Boundary, Document, Graph, Json, Node, Slot, Widget
+
+OWN_INPUT = "-1"  # names the subgraph's own input where otherwise a node id stands
+
+
+class Promotions:
+    """Which inputs of which subgraph lead to a widget, and what each instance has set."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._sources: dict[str, dict[str, tuple[Node, Slot] | None]] = {}
+
+    def source(self, definition: Graph, boundary: Boundary) -> tuple[Node, Slot] | None:
+        """The input inside that gives a promoted input its widget, one step in."""
+        known = self._sources.setdefault(definition.id, {})
+        if boundary.name not in known:
+            known[boundary.name] = self._find(definition, boundary)
+        return known[boundary.name]
+
+    def _find(self, definition: Graph, boundary: Boundary) -> tuple[Node, Slot] | None:
+        for link in definition.links_of(boundary):
+            target = definition.target_of(link)
+            if target and self._has_widget(*target):
+                return target
+        return None
+
+    def _has_widget(self, node: Node, slot: Slot) -> bool:
+        inner = self._document.definition(node)
+        if inner is None:
+            return node.widget(slot.widget) is not None
+        boundary = inner.input(slot.name)  # known already: inner subgraphs are settled first
+        return boundary is not None and self.source(inner, boundary) is not None
+
+    def target(self, definition: Graph, boundary: Boundary) -> tuple[str, str] | None:
+        """The id of the node inside that an input leads to, and its widget's or input's name."""
+        for link in definition.links_of(boundary):
+            node, slot = definition.target_of(link) or (None, None)
+            if node is None or slot is None:
+                continue
+            if self._document.definition(node) is not None:
+                return node.id, slot.name
+            if node.widget(slot.widget) is not None:
+                return node.id, str(slot.widget)
+        return None
+
+    def forget(self, definition: Graph) -> None:
+        """The subgraph's inputs have changed."""
+        self._sources.pop(definition.id, None)
+
+    def value(self, node: Node, name: str) -> tuple[Any] | None:
+        """The value of an instance's promoted input, boxed; None if it is not promoted."""
+        set_here: list[Any] = []
+        while (definition := self._document.definition(node)) is not None:
+            if name in node.promoted:
+                set_here.append(node.promoted[name])
+            boundary = definition.input(name)
+            found = self.source(definition, boundary) if boundary else None
+            if found is None:
+                return None
+            node, slot = found
+            name = slot.name
+            widget = node.widget(slot.widget)
+            if widget is not None:
+                return (_mended(set_here[0], widget) if set_here else widget.value,)
+        return None
+
+    def settle(self, graph: Graph) -> None:
+        """Read the values that the file holds for the graph's subgraph nodes."""
+        for boundary in graph.inputs:
+            self.source(graph, boundary)
+        for node in graph.nodes.values():
+            definition = self._document.definition(node)
+            if definition is not None:
+                self._read_values(node, definition)
+
+    def _read_values(self, node: Node, definition: Graph) -> None:
+        """`widgets_values` has one value for each promoted input, in their order."""
+        kept = quarantined(node.properties)
+        values = iter(node.values if isinstance(node.values, list) else ())
+        for boundary in definition.inputs:
+            if self.source(definition, boundary) is None:
+                continue
+            value = kept.get(boundary.name, next(values, ...))
+            if value is not ...:
+                node.promoted[boundary.name] = value
+
+
+def _mended(value: Any, widget: Widget) -> Any:
+    """A combo that is set to nothing takes its first choice."""
+    if value is None and widget.type == "COMBO":
+        return next(iter(choices(widget.options)), None)
+    return value
+
+
+def quarantined(properties: Json) -> Json:
+    """Values by input that an earlier page could not place; it kept them beside the others."""
+    entries = listed(properties.get("proxyWidgetErrorQuarantine"))
+    found: Json = {}
+    for entry in entries:
+        original = entry.get("originalEntry") if isinstance(entry, dict) else None
+        if isinstance(original, list) and original[:1] == [OWN_INPUT] and "hostValue" in entry:
+            found.setdefault(str(original[1]), entry["hostValue"])
+    return found
+
+
+def listed(value: Any) -> list[Any]:
+    """A property that holds a list, or the JSON text of one."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    return value if isinstance(value, list) else []

@@ -1,0 +1,77 @@
+"""Fill `%Node.widget%` and `%date:yyyy-MM-dd%` into the file names of nodes that save.
+
+The server only knows `%width%`, `%year%` and their like; these are left to it.
+"""
+
+import datetime
+import re
+from typing import Any
+
+from app.workflows.conversion.model import UNSET, Document, Node, Widget
+
+SAVING = frozenset(
+    {
+        *("SaveImage", "SaveImageAdvanced", "SaveSVGNode", "SaveAnimatedWEBP", "SaveAnimatedPNG"),
+        *("SaveVideo", "SaveWEBM", "SaveLatent", "CLIPSave", "VAESave", "ModelSave", "LoraSave"),
+        *("SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced"),
+        *("SaveGLB", "Save3DAdvanced", "SaveGaussianSplat", "SavePointCloud"),
+    }
+)
+ALIAS = "Node name for S&R"
+PATTERN = re.compile(r"%([^%]+)%")
+UNFIT = re.compile(r'[/?<>\\:*|"\x00-\x1F\x7F]')
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
+
+
+class Replacements:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._names: dict[str, Node] | None = None
+
+    def apply(self, node: Node, widget: Widget) -> Any:
+        """The widget's text, filled in if it is the file name of a node that saves."""
+        if widget.name != "filename_prefix" or node.type not in SAVING:
+            return widget.value
+        return self.fill(widget.value)
+
+    def fill(self, text: str) -> str:
+        return PATTERN.sub(self._replacement, text)
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        parts = match.group(1).split(".")
+        if len(parts) != 2:
+            if parts[0].startswith("date:"):
+                return _date(parts[0].removeprefix("date:"))
+            return match.group()
+        node = self._by_name().get(parts[0])
+        widget = node.widget(parts[1]) if node else None
+        if widget is None:
+            return match.group()
+        return UNFIT.sub("_", "" if widget.value in (None, UNSET) else str(widget.value))
+
+    def _by_name(self) -> dict[str, Node]:
+        """Nodes by the name that replacements use: their alias, else their title."""
+        if self._names is None:
+            nodes = [
+                node
+                for graph in (self._document.root, *self._document.subgraphs.values())
+                for node in graph.nodes.values()
+            ]
+            self._names = {node.title: node for node in reversed(nodes)}
+            self._names |= {
+                str(node.properties.get(ALIAS) or node.type): node for node in reversed(nodes)
+            }
+        return self._names
+
+
+def _date(pattern: str) -> str:
+    now = datetime.datetime.now()
+    values = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def part(match: re.Match[str]) -> str:
+        text = match.group()
+        if text[0] == "y":
+            return {2: str(now.year)[2:], 4: str(now.year)}.get(len(text), text)
+        return str(values[text[0]]).zfill(len(text))
+
+    return DATE_PART.sub(part, pattern)

@@ -1,0 +1,178 @@
+"""Follow a link back to the node that makes its value.
+
+What runs is only ordinary nodes. On the way back lie nodes that pass a value on: reroutes,
+bypassed nodes, the borders of subgraphs. Each step leads to exactly one next step, so the way is
+a loop, not a recursion, and all steps of a way share its end.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import InvalidWorkflow
+from app.workflows.conversion.model import (
+    BYPASSED,
+    INPUT_BOUNDARY,
+    MUTED,
+    Document,
+    Graph,
+    Node,
+)
+from app.workflows.conversion.promotion import Promotions
+from app.workflows.conversion.virtual import GETTERS, REROUTES, SETTERS, VIRTUAL, wire_name
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A graph as it stands in the prompt: the root, or one instance of a subgraph."""
+
+    graph: Graph
+    prefix: str = ""  # of the ids of its nodes
+    host: Node | None = None  # the subgraph node, in the scope `outside`
+    outside: "Scope | None" = None
+    inside: "dict[str, Scope]" = field(default_factory=dict)  # by id of the subgraph node
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from: an output, or (`value`, boxed) a promoted widget."""
+
+    node_id: str = ""
+    slot: int = 0
+    value: tuple[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A place on the way: an input or an output of a node, and the type that is looked for."""
+
+    scope: Scope
+    node: Node
+    slot: int
+    type: str | None
+    is_input: bool
+
+    @property
+    def key(self) -> tuple[int, str, int, str | None, bool]:
+        return (id(self.scope), self.node.id, self.slot, self.type, self.is_input)
+
+
+class Resolver:
+    def __init__(self, document: Document, promotions: Promotions) -> None:
+        self._document = document
+        self._promotions = promotions
+        self._ends: dict[Any, Origin | None] = {}
+        self._wires: dict[str, dict[str, Node]] = {}
+
+    def origin(self, scope: Scope, node: Node, slot: int) -> Origin | None:
+        """What an input gets; None if nothing reaches it."""
+        step: Step | Origin | None = Step(scope, node, slot, None, is_input=True)
+        way: dict[Any, None] = {}
+        while isinstance(step, Step) and step.key not in self._ends:
+            if step.key in way:
+                raise InvalidWorkflow(
+                    f"Node {scope.prefix}{node.id} ({node.title}): the links to its input "
+                    f"{node.inputs[slot].name!r} run in a circle.",
+                )
+            way[step.key] = None
+            step = self._from_input(step) if step.is_input else self._from_output(step)
+        end = self._ends[step.key] if isinstance(step, Step) else step
+        self._ends.update(dict.fromkeys(way, end))
+        return end
+
+    def _from_input(self, step: Step) -> Step | Origin | None:
+        socket = step.node.inputs[step.slot]
+        if socket.link is None:
+            return None
+        if socket.link.origin == INPUT_BOUNDARY:
+            return self._from_border(step.scope, socket.link.origin_slot)
+        node = step.scope.graph.nodes.get(socket.link.origin)
+        if node is None:
+            return None
+        return Step(step.scope, node, socket.link.origin_slot, step.type or socket.type, False)
+
+    def _from_border(self, scope: Scope, slot: int) -> Step | Origin | None:
+        """From a subgraph's own input to the input of the subgraph node outside."""
+        host, outside = scope.host, scope.outside
+        if host is None or outside is None or not 0 <= slot < len(scope.graph.inputs):
+            return None
+        if slot < len(host.inputs) and host.inputs[slot].link is not None:
+            return Step(outside, host, slot, None, is_input=True)
+        value = self._promotions.value(host, scope.graph.inputs[slot].name)
+        return Origin(value=value) if value else None
+
+    def _from_output(self, step: Step) -> Step | Origin | None:
+        node = step.node
+        if node.mode == MUTED:
+            return None
+        if node.mode == BYPASSED:
+            passed = bypass_input(node, step.slot, step.type or "*")
+            return None if passed is None else Step(step.scope, node, passed, None, is_input=True)
+        if self._document.definition(node) is not None:
+            return self._from_inside(step)
+        if node.type in VIRTUAL:
+            return self._from_virtual(step)
+        return Origin(f"{step.scope.prefix}{node.id}", step.slot) if step.slot >= 0 else None
+
+    def _from_virtual(self, step: Step) -> Step | None:
+        """Through a reroute, or from a get node to the set node of the same name."""
+        scope: Scope | None = step.scope
+        node: Node | None = step.node
+        if step.node.type in GETTERS:
+            node = None
+            while scope is not None:  # it may stand further out
+                node = self._setters(scope.graph).get(wire_name(step.node))
+                if node is not None:
+                    break
+                scope = scope.outside
+            else:
+                name = wire_name(step.node)
+                self._document.warnings.append(f"Node {step.node.id}: nothing sets {name!r}.")
+        if scope is None or node is None or node.type not in REROUTES or not node.inputs:
+            return None
+        return Step(scope, node, 0, step.type, is_input=True)
+
+    def _setters(self, graph: Graph) -> dict[str, Node]:
+        found = self._wires.get(graph.id)
+        if found is None:
+            nodes = [node for node in graph.nodes.values() if node.type in SETTERS]
+            found = self._wires[graph.id] = {wire_name(node): node for node in reversed(nodes)}
+        return found
+
+    def _from_inside(self, step: Step) -> Step | Origin | None:
+        """From a subgraph node's output to what its inside connects there."""
+        inner = step.scope.inside.get(step.node.id)
+        if inner is None or not 0 <= step.slot < len(inner.graph.outputs):
+            return None
+        link = next(iter(inner.graph.links_of(inner.graph.outputs[step.slot])), None)
+        if link is None:
+            return None
+        if link.origin == INPUT_BOUNDARY:
+            return self._from_border(inner, link.origin_slot)
+        node = inner.graph.nodes.get(link.origin)
+        return Step(inner, node, link.origin_slot, step.type, False) if node else None
+
+
+def bypass_input(node: Node, output: int, wanted: str) -> int | None:
+    """Which input a bypassed node passes on at an output: that of the same number if its type
+    fits, else the first of exactly the type that is looked for, else the first that fits."""
+    inputs = node.inputs
+    if wanted == "*":
+        return output if 0 <= output < len(inputs) else (0 if inputs else None)
+    own = node.outputs[output].type if 0 <= output < len(node.outputs) else "*"
+
+    def fits(place: int) -> bool:
+        kind = inputs[place].type
+        return types_match(kind, own) and types_match(kind, wanted)
+
+    if 0 <= output < len(inputs) and fits(output):
+        return output
+    exact = next((i for i, slot in enumerate(inputs) if slot.type == wanted), None)
+    return next(filter(fits, range(len(inputs))), None) if exact is None else exact
+
+
+def types_match(one: str, other: str) -> bool:
+    """Whether sockets of these types may be connected: `*` fits all, `A,B` is A or B."""
+    if one in ("", "*") or other in ("", "*"):
+        return True
+    first, second = one.lower().split(","), other.lower().split(",")
+    return not set(first).isdisjoint(second) or "*" in (*first, *second)

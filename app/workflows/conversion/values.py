@@ -1,0 +1,101 @@
+"""Put the values of a file into a node's widgets.
+
+`widgets_values` is a list in the order of the widgets, without names. So it can only be read by
+walking the widgets as the page does, and setting one may bring further ones: the rest of the
+list belongs to those. A dict (some custom nodes write one) goes by name.
+"""
+
+from typing import Any
+
+from app.workflows.conversion.definitions import DYNAMIC_COMBO, NodeClass
+from app.workflows.conversion.layout import choices, lay_out_choice
+from app.workflows.conversion.model import UNSET, Json, Node, Widget
+from app.workflows.conversion.views import VIEWS
+
+SAMPLERS = ("KSampler", "KSamplerAdvanced")
+OLD_SAMPLER_PREFIX = "sample_"
+
+
+def restore(node: Node, node_class: NodeClass) -> None:
+    """Set the laid-out widgets of the node to its file's values; the others keep defaults."""
+    if isinstance(node.values, dict):
+        _restore_by_name(node, node.values)
+    else:
+        _restore_in_order(node, _aligned(node.values, node_class, node.widgets))
+    for widget in list(node.widgets):
+        _mend(node, widget)
+
+
+def _restore_in_order(node: Node, values: list[Any]) -> None:
+    place = position = 0
+    while place < len(node.widgets) and position < len(values):  # the list may grow meanwhile
+        widget = node.widgets[place]
+        place += 1
+        if widget.saved:
+            set_value(node, widget, values[position])
+            position += 1
+
+
+def _restore_by_name(node: Node, values: Json) -> None:
+    place = 0
+    while place < len(node.widgets):
+        widget = node.widgets[place]
+        place += 1
+        if widget.name in values:
+            set_value(node, widget, values[widget.name])
+
+
+def _aligned(values: list[Any], node_class: NodeClass, widgets: list[Widget]) -> list[Any]:
+    """The values without those that have no widget (any more).
+
+    Pages before 1.16 saved a value for an input with `forceInput`, and others saved one for
+    widgets that only show something. It is only known from the number of values.
+    """
+    saved = {widget.name: widget.saved for widget in widgets}
+    dummies: list[bool] = []
+    for spec in node_class.inputs:
+        forced = bool(spec.options.get("forceInput"))
+        if forced or saved.get(spec.name):
+            controlled = spec.options.get("control_after_generate")
+            dummies += [forced, False] if controlled else [forced]
+    if not any(dummies) and len(values) == sum(widget.saved for widget in widgets):
+        return values
+    unsaved = {place for place, widget in enumerate(widgets) if not widget.saved}
+    compact = [value for place, value in enumerate(values) if place not in unsaved]
+    for candidate in (compact, values):
+        if len(candidate) == len(dummies):
+            return [value for value, dummy in zip(candidate, dummies, strict=True) if not dummy]
+    return values
+
+
+def set_value(node: Node, widget: Widget, value: Any) -> None:
+    """What happens on the page when a widget gets a value."""
+    if widget.type in VIEWS:
+        return
+    if widget.type == "STRING" and widget.options.get("multiline"):
+        value = _as_text(value)  # it lives in a text area, which holds nothing else
+    widget.value = value
+    if widget.type == DYNAMIC_COMBO:
+        lay_out_choice(node, widget)
+    elif widget.type == "OPTION" and value and widget is node.widgets[-1]:
+        node.widgets.append(Widget(f"option{len(node.widgets) - 1}", "OPTION", ""))
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _mend(node: Node, widget: Widget) -> None:
+    """What the page mends in every file that it opens."""
+    if widget.value in (None, UNSET) and widget.type in ("COMBO", DYNAMIC_COMBO):
+        offered = _option_values(node) if node.type == "CustomCombo" else choices(widget.options)
+        if offered:
+            set_value(node, widget, offered[0])
+    elif widget.name == "sampler_name" and node.type in SAMPLERS and isinstance(widget.value, str):
+        widget.value = widget.value.removeprefix(OLD_SAMPLER_PREFIX)
+
+
+def _option_values(node: Node) -> list[Any]:
+    return [widget.value for widget in node.widgets if widget.type == "OPTION" and widget.value]

@@ -1,0 +1,172 @@
+"""Subgraphs: ids, borders, values of their own for each instance."""
+
+import pytest
+
+from app.errors import InvalidWorkflow
+from tests.unit.conversion.graphs import Json, border, flow, inputs_of, node, run, subgraph
+
+INSIDE, OUTSIDE = -10, -20
+
+# model in -> Sample(steps promoted, model) -> latent out
+SAMPLER = subgraph(
+    "S",
+    [
+        node(10, "Sample", 7, "fixed", 30, 4.5, "fine")
+        | {
+            "inputs": [
+                {"name": "model", "type": "MODEL", "link": 1},
+                {"name": "steps", "type": "INT", "link": 2, "widget": {"name": "steps"}},
+            ]
+        }
+    ],
+    [1, INSIDE, 0, 10, 0],
+    [2, INSIDE, 1, 10, 1],
+    [3, 10, 0, OUTSIDE, 0],
+    inputs=[border("model", 1, kind="MODEL"), border("steps", 2, kind="INT")],
+    outputs=[border("latent", 3, kind="LATENT")],
+)
+
+
+def host(node_id: int, *values: object, **more: object) -> Json:
+    return node(node_id, "S", *values, **more)
+
+
+def with_definitions(nodes: list[Json], *links: list[object], others: list[Json] = ()) -> Json:  # type: ignore[assignment]
+    return flow(nodes, *links, definitions={"subgraphs": [SAMPLER, *others]})
+
+
+def test_nodes_inside_have_the_path_as_their_id() -> None:
+    load, end = node(1, "Load", outputs=["MODEL"]), node(3, "Sample", inputs={"latent": 6})
+    middle = host(2, inputs={"model": 5, "steps": None}, outputs=["LATENT"])
+    workflow = with_definitions([load, middle, end], [5, 1, 0, 2, 0, "M"], [6, 2, 0, 3, 0, "L"])
+
+    prompt = run(workflow).prompt
+
+    assert prompt.keys() == {"1", "3", "2:10"}
+    assert prompt["2:10"]["inputs"]["model"] == ["1", 0]
+    assert prompt["3"]["inputs"]["latent"] == ["2:10", 0]
+
+
+def test_a_promoted_widget_has_the_value_inside_until_it_is_set() -> None:
+    assert inputs_of(with_definitions([host(2)]), "2:10")["steps"] == 30
+
+
+def test_each_instance_has_its_own_value() -> None:
+    workflow = with_definitions([host(2, 11), host(3, 12)])
+    assert inputs_of(workflow, "2:10")["steps"] == 11
+    assert inputs_of(workflow, "3:10")["steps"] == 12
+
+
+def test_a_connected_promoted_widget_takes_the_link() -> None:
+    middle = host(2, 11, inputs={"steps": 5})
+    workflow = with_definitions([node(1, "Number", 3), middle], [5, 1, 0, 2, 1, "INT"])
+    assert inputs_of(workflow, "2:10")["steps"] == ["1", 0]
+
+
+def test_values_that_a_page_could_not_place_are_placed() -> None:
+    kept = [{"originalEntry": ["-1", "steps"], "reason": "x", "hostValue": 44}]
+    middle = host(2, 11, properties={"proxyWidgetErrorQuarantine": kept})
+    assert inputs_of(with_definitions([middle]), "2:10")["steps"] == 44
+
+
+def test_nested_subgraphs_hand_values_and_links_through() -> None:
+    outer = subgraph(
+        "Outer",
+        [host(20, inputs={"model": 1, "steps": 2})],
+        [1, INSIDE, 0, 20, 0],
+        [2, INSIDE, 1, 20, 1],
+        inputs=[border("m", 1), border("s", 2)],
+    )
+    nodes = [node(1, "Load"), node(4, "Outer", 99, inputs={"m": 5, "s": None})]
+    workflow = with_definitions(nodes, [5, 1, 0, 4, 0, "M"], others=[outer])
+    found = inputs_of(workflow, "4:20:10")
+    assert (found["model"], found["steps"]) == (["1", 0], 99)
+
+
+@pytest.mark.parametrize("mode", [2, 4])
+def test_a_subgraph_that_is_off_does_not_run(mode: int) -> None:
+    load, end = node(1, "Load", outputs=["MODEL"]), node(3, "Sample", inputs={"latent": 6})
+    middle = host(2, inputs={"model": 5}, outputs=["LATENT"], mode=mode)
+    workflow = with_definitions([load, middle, end], [5, 1, 0, 2, 0, "M"], [6, 2, 0, 3, 0, "L"])
+    prompt = run(workflow).prompt
+    assert prompt.keys() == {"1", "3"}
+    assert "latent" not in prompt["3"]["inputs"]
+
+
+def test_a_subgraph_may_lead_an_input_straight_to_an_output() -> None:
+    wire = subgraph(
+        "Wire",
+        [],
+        [1, INSIDE, 0, OUTSIDE, 0],
+        inputs=[border("in", 1)],
+        outputs=[border("out", 1)],
+    )
+    nodes = [
+        node(1, "Load"),
+        node(2, "Wire", inputs={"in": 5}),
+        node(3, "Sample", inputs={"model": 6}),
+    ]
+    workflow = with_definitions(nodes, [5, 1, 0, 2, 0, "M"], [6, 2, 0, 3, 0, "M"], others=[wire])
+    assert inputs_of(workflow, "3")["model"] == ["1", 0]
+
+
+def test_ids_that_stand_twice_are_renumbered_from_the_last_id_on() -> None:
+    workflow = with_definitions([host(2), node(10, "Load")]) | {"last_node_id": 40}
+    assert run(workflow).prompt.keys() == {"10", "2:41"}
+
+
+def test_a_subgraph_in_itself_is_refused() -> None:
+    loop = subgraph("Loop", [node(5, "Loop")])
+    workflow = with_definitions([node(1, "Loop")], others=[loop])
+    with pytest.raises(InvalidWorkflow, match=r"Node 5: the subgraph 'The Loop' contains itself"):
+        run(workflow)
+
+
+# The older list of promoted widgets, `properties.proxyWidgets`.
+
+
+def plain(*inputs: Json) -> Json:
+    """A subgraph without borders that holds a Sample, and other nodes."""
+    return subgraph("P", [node(10, "Sample", 7, "fixed", 30, 4.5, "fine"), *inputs])
+
+
+def proxied(proxies: list[list[str]], *values: object, definition: Json | None = None) -> Json:
+    found = node(2, "P", *values, properties={"proxyWidgets": proxies})
+    return flow([found], definitions={"subgraphs": [definition or plain()]})
+
+
+def test_listed_widgets_take_the_values_in_the_order_of_the_list() -> None:
+    workflow = proxied([["10", "mode"], ["10", "steps"]], "fast", 9)
+    assert inputs_of(workflow, "2:10") == {"seed": 7, "steps": 9, "cfg": 4.5, "mode": "fast"}
+
+
+def test_listed_widgets_without_values_keep_those_inside() -> None:
+    assert inputs_of(proxied([["10", "steps"]]), "2:10")["steps"] == 30
+
+
+def test_a_listed_input_of_the_subgraph_itself() -> None:
+    middle = host(2, "wrong", 9, properties={"proxyWidgets": [["10", "mode"], ["-1", "steps"]]})
+    assert inputs_of(with_definitions([middle]), "2:10")["steps"] == 9
+
+
+def test_a_listed_widget_named_with_its_path() -> None:
+    assert inputs_of(proxied([["10", "10: steps"]], 9), "2:10")["steps"] == 9
+
+
+def test_a_listed_primitive_gives_way() -> None:
+    steps = {"name": "steps", "type": "INT", "link": 1, "widget": {"name": "steps"}}
+    definition = subgraph(
+        "P",
+        [
+            node(10, "Sample", 7, "fixed", 30, 4.5, "fine") | {"inputs": [steps]},
+            node(11, "PrimitiveNode", 5, "fixed", outputs=["INT"]),
+        ],
+        [1, 11, 0, 10, 0],
+    )
+    workflow = proxied([["11", "value"]], 9, definition=definition)
+    assert inputs_of(workflow, "2:10")["steps"] == 9
+
+
+def test_previews_and_lost_widgets_in_the_list_change_nothing() -> None:
+    workflow = proxied([["10", "$$canvas-image-preview"], ["77", "x"], ["10", "gone"]], 1, 2, 3)
+    assert inputs_of(workflow, "2:10")["steps"] == 30

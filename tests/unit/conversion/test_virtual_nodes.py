@@ -1,0 +1,90 @@
+"""Nodes of the page alone: notes, primitives, set and get nodes."""
+
+import pytest
+
+from tests.unit.conversion.graphs import Json, flow, inputs_of, node, run, subgraph
+
+
+def primitive(*values: object, kind: str = "INT") -> Json:
+    return node(1, "PrimitiveNode", *values, outputs=[kind])
+
+
+def sample(name: str, kind: str = "INT") -> Json:
+    socket = {"name": name, "type": kind, "link": 1, "widget": {"name": name}}
+    return node(3, "Sample", 7, "fixed", 30, 4.5, "fine") | {"inputs": [socket]}
+
+
+TO_SAMPLE = [1, 1, 0, 3, 0, "INT"]
+
+
+def test_notes_and_switches_of_the_page_are_dropped() -> None:
+    kinds = ["Note", "MarkdownNote", "Fast Groups Muter (rgthree)"]
+    workflow = flow([node(n, kind, "text") for n, kind in enumerate(kinds)])
+    assert run(workflow).prompt == {}
+
+
+def test_a_primitive_writes_its_value_into_its_target() -> None:
+    conversion = run(flow([primitive(12, "fixed"), sample("steps")], TO_SAMPLE))
+    assert conversion.prompt.keys() == {"3"}
+    assert conversion.prompt["3"]["inputs"]["steps"] == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "expected"),
+    [
+        ("cfg", "FLOAT", 3.14159, 3.1),  # in steps of 0.1
+        ("cfg", "FLOAT", 900, 100.0),
+        ("steps", "INT", 0, 1),
+        ("mode", "COMBO", "fast", "fast"),
+    ],
+)
+def test_the_value_is_fitted_to_the_target(
+    name: str, kind: str, value: object, expected: object
+) -> None:
+    workflow = flow([primitive(value, "fixed", kind=kind), sample(name, kind)], TO_SAMPLE)
+    assert inputs_of(workflow, "3")[name] == expected
+
+
+def test_a_primitive_saved_for_another_type_takes_the_targets_value() -> None:
+    workflow = flow([primitive("text", kind="STRING"), sample("steps")], TO_SAMPLE)
+    assert inputs_of(workflow, "3")["steps"] == 30
+
+
+def test_a_primitive_behind_a_reroute_is_not_heard() -> None:
+    reroute = node(2, "Reroute", inputs={"": 1})
+    end = sample("steps")
+    end["inputs"][0]["link"] = 2
+    links = [1, 1, 0, 2, 0, "INT"], [2, 2, 0, 3, 0, "INT"]
+    assert inputs_of(flow([primitive(12), reroute, end], *links), "3")["steps"] == 30
+
+
+@pytest.mark.parametrize("kinds", [("SetNode", "GetNode"), ("easy setNode", "easy getNode")])
+def test_a_get_node_is_wired_to_the_set_node_of_its_name(kinds: tuple[str, str]) -> None:
+    nodes = [
+        node(1, "Load", outputs=["MODEL"]),
+        node(2, kinds[0], "the model", inputs={"MODEL": 1}),
+        node(4, kinds[0], "another", inputs={"MODEL": None}),
+        node(5, kinds[1], "the model", outputs=["MODEL"]),
+        node(3, "Sample", inputs={"model": 2}),
+    ]
+    conversion = run(flow(nodes, [1, 1, 0, 2, 0, "MODEL"], [2, 5, 0, 3, 0, "MODEL"]))
+    assert conversion.prompt["3"]["inputs"]["model"] == ["1", 0]
+    assert conversion.prompt.keys() == {"1", "3"}
+
+
+def test_a_get_node_in_a_subgraph_finds_the_set_node_outside() -> None:
+    inner = subgraph(
+        "S",
+        [node(10, "GetNode", "wire"), node(11, "Sample", inputs={"model": 1})],
+        [1, 10, 0, 11, 0],
+    )
+    nodes = [node(1, "Load"), node(2, "SetNode", "wire", inputs={"MODEL": 1}), node(3, "S")]
+    workflow = flow(nodes, [1, 1, 0, 2, 0, "MODEL"], definitions={"subgraphs": [inner]})
+    assert inputs_of(workflow, "3:11")["model"] == ["1", 0]
+
+
+def test_a_get_node_without_a_set_node_warns() -> None:
+    nodes = [node(5, "GetNode", "lost"), node(3, "Sample", inputs={"model": 2})]
+    conversion = run(flow(nodes, [2, 5, 0, 3, 0, "MODEL"]))
+    assert "model" not in conversion.prompt["3"]["inputs"]
+    assert conversion.warnings == ["Node 5: nothing sets 'lost'."]
