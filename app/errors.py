@@ -9,9 +9,10 @@ GatewayError
 │   └── InvalidParameter      422
 ├── InvalidInput              422  a field has a value we cannot use
 ├── NotFound                  404
-│   ├── TaskNotFound  WorkflowNotFound  FileNotFound  ServerNotFound
+│   ├── TaskNotFound  WorkflowNotFound  VersionNotFound  FileNotFound  ServerNotFound
 ├── Conflict                  409
 │   ├── WorkflowExists  TaskNotFinished
+├── PreconditionFailed        412  If-Match names another version than the present one
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
@@ -108,6 +109,12 @@ class WorkflowNotFound(NotFound):
     code = "workflow_not_found"
 
 
+class VersionNotFound(NotFound):
+    """The workflow has no such version."""
+
+    code = "version_not_found"
+
+
 class FileNotFound(NotFound):
     """There is no such file."""
 
@@ -137,6 +144,13 @@ class TaskNotFinished(Conflict):
     """The task is not finished yet."""
 
     code = "task_not_finished"
+
+
+class PreconditionFailed(GatewayError):
+    """The workflow has changed meanwhile."""
+
+    status = 412
+    code = "workflow_changed"
 
 
 class NoServer(GatewayError):

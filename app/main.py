@@ -20,7 +20,7 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
-from app.routers import events, image, system, task, workflow
+from app.routers import events, image, saved, system, task, workflow
 from app.servers.pool import Pool
 from app.tasks.claims import Claims
 from app.tasks.database import Database, open_database
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
     problems.install(app)
-    for module in (system, workflow, task, image, events):
+    for module in (system, workflow, saved, task, image, events):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 

@@ -1,28 +1,25 @@
 """Reading request bodies: with a limit, strictly, and with errors that say what to do."""
 
-import json
-import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from app.errors import InvalidInput, InvalidJson, PayloadTooLarge
+from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
 from app.routers.schemas import SubmitRequest
 from app.tasks.service import Submission
 from app.workflows.formats import describe, is_api, is_ui
+from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
-MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 CHUNK = 1 << 20
-COMFYUI_IDS = ("client_id", "prompt_id")
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# What else ComfyUI's own body may hold; its ids are ours to choose, and the graph is what runs.
+COMFYUI_FIELDS = ("client_id", "prompt_id", "extra_data", "workflow")
 
 
 async def read_json(request: Request) -> Any:
@@ -37,41 +34,6 @@ async def read_json_or_empty(request: Request) -> Any:
     gateway: Gateway = request.state.gateway
     body = await _read(request, gateway.settings.max_body_bytes)
     return parse_json(body) if body.strip() else {}
-
-
-def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no lone surrogates, not too deep. Raises InvalidJson."""
-    if not body.strip():
-        raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
-    try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant)
-        if _SURROGATE.search(body):
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError as error:
-        raise _too_deep() from error
-    except ValueError as error:
-        raise _not_json(error) from error
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise _too_deep()
-    return value
-
-
-def _not_json(error: ValueError) -> InvalidJson:
-    match error:
-        case UnicodeDecodeError():
-            return InvalidJson(
-                f"The body is not UTF-8 (byte {error.start}).", hint="Save the file as UTF-8."
-            )
-        case UnicodeEncodeError():
-            return InvalidJson("The body holds half of a surrogate pair (\\uD800-\\uDFFF).")
-        case json.JSONDecodeError():
-            place = f"line {error.lineno}, column {error.colno}"
-            return InvalidJson(
-                f"The body is not valid JSON: {error.msg} in {place}.",
-                hint="With curl, send a file with -d @FILE, and inline JSON in single quotes.",
-            )
-        case _:  # a number with thousands of digits
-            return InvalidJson(f"The body is not valid JSON: {error}.")
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -94,30 +56,6 @@ def _too_large(limit: int) -> PayloadTooLarge:
     )
 
 
-def _too_deep() -> InvalidJson:
-    return InvalidJson(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidJson(
-        f"{name} is not valid JSON.", hint="Use a finite number, or null where one is missing."
-    )
-
-
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True
-
-
 def validated(model: type[M], value: Any) -> M:
     """The value as a model, or the same error as FastAPI's own validation gives."""
     if not isinstance(value, Mapping):
@@ -134,8 +72,8 @@ async def submission(request: Request) -> Submission:
     """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
     value = await read_json(request)
     if isinstance(value, dict) and (is_api(value.get("prompt")) or is_ui(value.get("prompt"))):
-        # ComfyUI's own body. Its ids are ours to choose; all else must be something we know.
-        rest = {key: value[key] for key in value if key not in COMFYUI_IDS}
+        # ComfyUI's own body. All else in it must be something we know.
+        rest = {key: value[key] for key in value if key not in COMFYUI_FIELDS}
         value = {"workflow": rest.pop("prompt"), **rest}
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
@@ -143,8 +81,26 @@ async def submission(request: Request) -> Submission:
     return Submission(**validated(SubmitRequest, value).model_dump())
 
 
+async def uploaded_file(file: UploadFile, limit: int) -> bytes:
+    """Raises PayloadTooLarge."""
+    content = await file.read(limit + 1)
+    if len(content) > limit:
+        raise PayloadTooLarge(f"The file is larger than the {limit} bytes that are allowed.")
+    return content
+
+
+def documented(model: type[BaseModel], *others: Json, required: bool = True) -> Json:
+    """The OpenAPI of a body that is read strictly by us, not by FastAPI."""
+    schema = model.model_json_schema()
+    if others:
+        schema = {"anyOf": [schema, *others]}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 SubmissionBody = Annotated[Submission, Depends(submission)]
 JsonBody = Annotated[Any, Depends(read_json)]
+OptionalJsonBody = Annotated[Any, Depends(read_json_or_empty)]
 
 
 async def chunks_of(upload: UploadFile) -> AsyncIterator[bytes]:

@@ -16,11 +16,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SubmitRequest(Strict):
-    """What to run. The workflow itself is a valid body, too."""
+class RunRequest(Strict):
+    """How to run a saved workflow; all of it is optional."""
 
-    workflow: Json | None = Field(None, description="The workflow's JSON, in API format.")
-    filename: str | None = Field(None, description="Or the name of a saved workflow.")
     params: Json = Field(
         default_factory=dict,
         description='New values by "<node_id>.<input>", such as {"6.text": "a cat"}. '
@@ -33,6 +31,13 @@ class SubmitRequest(Strict):
     metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
     server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
 
+
+class SubmitRequest(RunRequest):
+    """What to run. The workflow itself is a valid body, too."""
+
+    workflow: Json | None = Field(None, description="The workflow's JSON, in API or UI format.")
+    filename: str | None = Field(None, description="Or the name of a saved workflow.")
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.workflow is None) == (self.filename is None):
@@ -41,6 +46,10 @@ class SubmitRequest(Strict):
                 "itself as the body"
             )
         return self
+
+
+class RestoreRequest(Strict):
+    version: str = Field(description="The id of the version, from the list of versions.")
 
 
 class UpdateRequest(Strict):
@@ -150,6 +159,8 @@ class TaskPage(BaseModel):
 
 class ParameterOut(BaseModel):
     key: str
+    name: str | None = Field(description="A friendly name, unique in the workflow.")
+    role: str | None = Field(description="What it does: prompt, seed, width, ...")
     type: Literal["int", "float", "string", "boolean", "choice", "any"]
     value: Any
     class_type: str
@@ -160,7 +171,9 @@ class ParameterOut(BaseModel):
     step: float | None
     choices: list[Any] | None
     multiline: bool
-    upload: bool
+    upload: str | None = Field(description="image, video, ...: names an uploaded file.")
+    tooltip: str | None
+    known: bool = Field(description="False: no server told its type; it is guessed.")
 
 
 class WorkflowEntry(BaseModel):
@@ -175,15 +188,33 @@ class WorkflowList(BaseModel):
 
 
 class WorkflowOut(BaseModel):
-    filename: str | None
+    filename: str
+    version: str = Field(description="Changes with the content; the ETag without its quotes.")
     format: Format
     workflow: Json
     parameters: list[ParameterOut]
+    warnings: list[str]
+
+
+class VersionEntry(BaseModel):
+    version: str = Field(description="Its id; it begins with the time when it was replaced.")
+    saved_at: str
+    size_bytes: int
+
+
+class VersionList(BaseModel):
+    versions: list[VersionEntry]
+
+
+class ConvertedOut(BaseModel):
+    workflow: Json = Field(description="In API format.")
+    warnings: list[str]
 
 
 class ParametersOut(BaseModel):
     format: Format
     parameters: list[ParameterOut]
+    warnings: list[str]
 
 
 class ServerOut(BaseModel):

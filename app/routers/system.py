@@ -76,10 +76,13 @@ async def nodes(
     class_type: Annotated[
         str | None, Query(max_length=200, description="One node type, with its inputs.")
     ] = None,
+    refresh: Annotated[bool, Query(description="Ask the servers again first.")] = False,
     server: ServerQuery = None,
 ) -> Json:
     """Node types that the servers have."""
     gateway.pool.choose(server)
+    if refresh:
+        await gateway.pool.refresh(server)
     node_types = gateway.pool.node_types(server)
     if class_type is None:
         found = inventory.search_nodes(node_types, search)

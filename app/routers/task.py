@@ -19,7 +19,6 @@ from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.schemas import DeleteRequest, TaskOut, TaskPage
 from app.servers import queues
 from app.tasks.model import TERMINAL, Status
-from app.tasks.view import task_view
 
 router = APIRouter(prefix="/api", tags=["tasks"])
 
@@ -101,7 +100,7 @@ async def delete_task(task_id: str, gateway: GatewayDep) -> None:
 @router.get("/queue", responses=responses(ServerNotFound))
 async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Our tasks that are not finished, in order, and what each server holds, ours or not."""
-    tasks = [task_view(task) for task in await gateway.tasks.queue()]
+    tasks = [gateway.tasks.view(task) for task in await gateway.tasks.queue()]
     return {
         "running": [task for task in tasks if task["status"] != Status.QUEUED],
         "queued": [task for task in tasks if task["status"] == Status.QUEUED],

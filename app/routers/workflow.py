@@ -1,50 +1,31 @@
-"""Workflows: run one, keep some, see and change their parameters."""
+"""Workflows that come with the request: run one, see its parameters, convert it."""
 
-import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Response, UploadFile
+from fastapi import APIRouter, Query, Response
 
 from app.errors import (
-    InvalidInput,
     InvalidJson,
     InvalidParameter,
     InvalidWorkflow,
+    NoServer,
     PayloadTooLarge,
     ServerNotFound,
-    StorageFull,
-    WorkflowExists,
     WorkflowNotFound,
 )
 from app.problems import responses
-from app.routers.bodies import JsonBody, SubmissionBody, chunks_of, parse_json, validated
+from app.routers.bodies import SubmissionBody, documented
 from app.routers.deps import GatewayDep, ServerQuery
-from app.routers.schemas import (
-    ParametersOut,
-    SubmitRequest,
-    TaskOut,
-    UpdateRequest,
-    WorkflowList,
-    WorkflowOut,
-)
+from app.routers.schemas import ConvertedOut, ParametersOut, SubmitRequest, TaskOut
+from app.tasks.service import Submission
 from app.workflows import editing
-from app.workflows.formats import unwrap
 
 router = APIRouter(prefix="/api", tags=["workflows"])
 
 Json = dict[str, Any]
-
-
-def _body(model: Any, *others: Json) -> Json:
-    """The documentation of a body that is read strictly by us, not by FastAPI."""
-    schema = (
-        {"anyOf": [model.model_json_schema(), *others]} if others else model.model_json_schema()
-    )
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-_RAW = {"type": "object", "description": "A workflow in API format, as it is."}
+Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
+_RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
 
 
 @router.post(
@@ -52,23 +33,31 @@ _RAW = {"type": "object", "description": "A workflow in API format, as it is."}
     status_code=202,
     responses={
         **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, InvalidParameter),
-        **responses(WorkflowNotFound, ServerNotFound),
+        **responses(WorkflowNotFound, ServerNotFound, NoServer),
         200: {"model": TaskOut, "description": "With `wait`: the task is finished."},
         202: {"model": TaskOut},
     },
-    openapi_extra=_body(SubmitRequest, _RAW),
+    openapi_extra=documented(SubmitRequest, _RAW),
 )
 async def submit(
     body: SubmissionBody,
     gateway: GatewayDep,
     response: Response,
-    wait: Annotated[
-        float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")
-    ] = 0,
+    wait: Wait = 0,
     server: ServerQuery = None,
 ) -> Json:
     """Queue a workflow. The body is the workflow itself, or an envelope around it."""
-    task = await gateway.tasks.submit(body, server)
+    return await submit_and_wait(gateway, response, body, wait, server)
+
+
+async def submit_and_wait(
+    gateway: GatewayDep,
+    response: Response,
+    submission: Submission,
+    wait: float,
+    server: str | None,
+) -> Json:
+    task = await gateway.tasks.submit(submission, server)
     if wait:
         task = await gateway.tasks.wait(task.task_id, min(wait, gateway.settings.max_wait))
     response.status_code = 200 if task.finished else 202
@@ -77,102 +66,41 @@ async def submit(
 
 
 @router.post(
-    "/workflow/upload",
-    status_code=201,
-    responses={
-        **responses(InvalidJson, PayloadTooLarge, InvalidInput, WorkflowExists, InvalidWorkflow),
-        **responses(StorageFull),
-        201: {"model": WorkflowOut},
-    },
-)
-async def upload(
-    gateway: GatewayDep,
-    file: Annotated[UploadFile, "A workflow file (.json)."],
-    filename: Annotated[str | None, Form(description="Another name to keep it under.")] = None,
-    overwrite: Annotated[bool, Form()] = False,
-) -> Json:
-    """Keep a workflow file; answers its parameters."""
-    content = bytearray()
-    async for chunk in chunks_of(file):
-        content += chunk
-        if len(content) > gateway.settings.max_body_bytes:
-            raise PayloadTooLarge("The workflow file is too large.")
-    workflow = parse_json(bytes(content))
-    unwrap(workflow)
-    name = await asyncio.to_thread(
-        gateway.library.save, filename or file.filename or "", workflow, overwrite=overwrite
-    )
-    return _shown(gateway, name, workflow)
-
-
-@router.get("/workflows", responses={200: {"model": WorkflowList}})
-async def list_workflows(gateway: GatewayDep) -> Json:
-    """The saved workflows, by name."""
-    return {"workflows": await asyncio.to_thread(editing.listing, gateway.library)}
-
-
-@router.get(
-    "/workflow/{filename}",
-    responses={
-        **responses(WorkflowNotFound, InvalidInput, InvalidJson),
-        200: {"model": WorkflowOut},
-    },
-)
-async def get_workflow(filename: str, gateway: GatewayDep) -> Json:
-    """A saved workflow, its format and its parameters."""
-    return _shown(gateway, *await asyncio.to_thread(gateway.library.read, filename))
-
-
-@router.delete(
-    "/workflow/{filename}", status_code=204, responses=responses(WorkflowNotFound, InvalidInput)
-)
-async def delete_workflow(filename: str, gateway: GatewayDep) -> None:
-    """Remove a saved workflow."""
-    await asyncio.to_thread(gateway.library.delete, filename)
-
-
-@router.post(
-    "/workflow/update",
-    responses={
-        **responses(InvalidJson, WorkflowNotFound, InvalidWorkflow, InvalidParameter),
-        **responses(PayloadTooLarge, StorageFull),
-        200: {"model": WorkflowOut},
-    },
-    openapi_extra=_body(UpdateRequest),
-)
-async def update_workflow(body: JsonBody, gateway: GatewayDep) -> Json:
-    """Save new parameter values, or a whole new workflow, into a saved file."""
-    request = validated(UpdateRequest, body)
-    filename, workflow = await asyncio.to_thread(
-        editing.update,
-        gateway.library,
-        request.filename,
-        request.params,
-        request.workflow,
-        gateway.pool.node_types(),
-    )
-    return _shown(gateway, filename, workflow)
-
-
-@router.post(
     "/workflow/parameters",
     responses={
         **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
         200: {"model": ParametersOut},
     },
-    openapi_extra=_body(SubmitRequest, _RAW),
+    openapi_extra=documented(SubmitRequest, _RAW),
 )
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The parameters of a workflow; nothing is kept."""
-    shown = _shown(gateway, *await gateway.tasks.workflow_of(body))
-    return {"format": shown["format"], "parameters": shown["parameters"]}
-
-
-def _shown(gateway: GatewayDep, filename: str | None, workflow: Any) -> Json:
-    kind, graph, found = editing.describe(workflow, gateway.pool.node_types())
+    _, workflow = await gateway.tasks.workflow_of(body)
+    shown = editing.describe(workflow, gateway.pool.definitions())
     return {
-        "filename": filename,
-        "format": kind,
-        "workflow": graph,
-        "parameters": [asdict(parameter) for parameter in found],
+        "format": shown.format,
+        "parameters": [asdict(parameter) for parameter in shown.parameters],
+        "warnings": shown.warnings + doubts(gateway),
     }
+
+
+def doubts(gateway: GatewayDep) -> list[str]:
+    """What to say of parameters while no server has told its node types."""
+    if gateway.pool.node_types():
+        return []
+    return ["No ComfyUI server has answered yet: types are guesses, and choices are not known."]
+
+
+@router.post(
+    "/workflow/convert",
+    responses={
+        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
+        **responses(ServerNotFound, NoServer),
+        200: {"model": ConvertedOut},
+    },
+    openapi_extra=documented(SubmitRequest, _RAW),
+)
+async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
+    """The workflow in API format; nothing is kept, nothing is queued."""
+    converted = await gateway.tasks.convert(body)
+    return {"workflow": converted.prompt, "warnings": converted.warnings}

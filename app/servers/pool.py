@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.errors import InvalidInput, NoServer, ServerNotFound
+from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
 
 Json = dict[str, Any]
@@ -66,6 +67,15 @@ class Pool:
         """object_info of one server, or of all together; empty while none is known."""
         servers = [self.get(server_id)] if server_id else list(self)
         return ChainMap(*(server.node_types for server in servers))
+
+    def definitions(self, server_id: str | None = None) -> Mapping[str, Json]:
+        """The same, or those of common nodes while no server has told its own."""
+        return self.node_types(server_id) or core_node_types()
+
+    async def refresh(self, server_id: str | None = None) -> bool:
+        """Fetch node types again; True if some have changed."""
+        servers = [self.get(server_id)] if server_id else self.online()
+        return any(await asyncio.gather(*(server.refresh() for server in servers)))
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Watch all servers until cancelled."""

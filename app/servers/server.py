@@ -21,6 +21,7 @@ Inbox = asyncio.Queue[Any]  # events of one prompt, and what others put in for i
 
 HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
 PROBE_TIMEOUT = 5.0  # for the whole look
+REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
 
 
@@ -51,6 +52,7 @@ class Server:
         self.health = Health()
         self.connected = False
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
+        self._fetched_at = 0.0
         self.placed: set[str] = set()  # names of inputs that were put there
         self.on_change: Callable[[], None] = lambda: None
         self._inboxes: dict[str, Inbox] = {}
@@ -91,6 +93,21 @@ class Server:
             receiving.cancel()
             await asyncio.wait([receiving])
 
+    async def refresh(self) -> bool:
+        """Ask for the node types again, unless that was just done; True if they have changed."""
+        if not self.online or time.monotonic() - self._fetched_at < REFRESH_INTERVAL:
+            return False
+        before = self.node_types
+        try:
+            await self._fetch_node_types()
+        except ComfyError:
+            return False
+        return self.node_types != before
+
+    async def _fetch_node_types(self) -> None:
+        self._fetched_at = time.monotonic()
+        self.node_types = await self.client.object_info()
+
     def look_now(self) -> None:
         """Do not wait for the next regular look at the server's health."""
         self._look_now.set()
@@ -113,7 +130,7 @@ class Server:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 stats = await self.client.probe()
             if not self.online:  # another server may stand there now
-                self.node_types = await self.client.object_info()
+                await self._fetch_node_types()
                 self.placed.clear()
             self._found(Health(True, None, stats=stats))
         except ComfyError as error:

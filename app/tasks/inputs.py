@@ -42,7 +42,7 @@ def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str
         for name, value in node["inputs"].items():
             if not isinstance(value, str) or not value:
                 continue
-            definition = definition_of(node["class_type"], name, node_types)
+            definition = definition_of(node, name, node_types)
             if takes_upload(definition) or (
                 # Some loaders list the input folder without saying that it takes uploads.
                 node["class_type"].startswith("Load") and name in ("image", "audio", "video")

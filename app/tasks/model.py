@@ -122,6 +122,7 @@ class NewTask:
     priority: int = 0
     wanted_server: str | None = None
     retry_of: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

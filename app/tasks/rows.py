@@ -55,7 +55,7 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "params": dump(task.params),
         "metadata": dump(task.metadata),
         "attempts": "[]",
-        "warnings": "[]",
+        "warnings": dump(task.warnings),
     }
 
 

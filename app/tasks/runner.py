@@ -120,7 +120,7 @@ class Run:
         await self._note_attempt(self.server.client_id)
         node_errors = await self._reach.post(prompt)
         if node_errors:
-            warnings = warnings_of(node_errors)
+            warnings = [*self.task.warnings, *warnings_of(node_errors)]
             self.task = await self._claims.warn(self.task.task_id, warnings)
         return None
 

@@ -1,24 +1,25 @@
 """What the routers call: submit, ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from app.errors import FileNotFound, TaskNotFinished
+from app.errors import FileNotFound, InvalidWorkflow, TaskNotFinished
 from app.files.store import FileStore
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.hub import Closed, Hub, Overrun
-from app.tasks.intake import prepare
+from app.tasks.intake import Prepared, prepare, to_prompt, with_params
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
 from app.tasks.view import task_view
 from app.workflows.library import Library
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,15 @@ class Tasks:
         filename, workflow = await self.workflow_of(submission)
         wanted = submission.server or server_id
         server = self._pool.get(wanted).id if wanted else None
-        node_types = self._pool.node_types(server)
-        prepared = prepare(workflow, submission.params, node_types)
+        prepared = await self._with_fresh_node_types(
+            server, lambda node_types: prepare(workflow, submission.params, node_types)
+        )
         return await self._add(
             NewTask(
                 task_id=str(uuid4()),
                 prompt=prepared.prompt,
                 params={**submission.params, **prepared.params},
+                warnings=tuple(prepared.warnings),
                 metadata=submission.metadata,
                 filename=filename,
                 timeout=submission.timeout or self._default_timeout,
@@ -73,6 +76,30 @@ class Tasks:
                 wanted_server=server,
             )
         )
+
+    async def convert(self, submission: Submission, server_id: str | None = None) -> Prepared:
+        """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
+        but not for node types that no server has: a warning names them."""
+        _, workflow = await self.workflow_of(submission)
+        wanted = submission.server or server_id
+        server = self._pool.get(wanted).id if wanted else None
+
+        def work(node_types: Mapping[str, Json]) -> Prepared:
+            found = to_prompt(workflow, node_types)
+            return with_params(found, submission.params, node_types)
+
+        return await self._with_fresh_node_types(server, work)
+
+    async def _with_fresh_node_types(
+        self, server: str | None, work: Callable[[Mapping[str, Json]], T]
+    ) -> T:
+        """Do it with the node types as known; if it fails and they have changed, once more."""
+        try:
+            return work(self._pool.node_types(server))
+        except InvalidWorkflow:
+            if not await self._pool.refresh(server):
+                raise
+            return work(self._pool.node_types(server))
 
     async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
         """The workflow's JSON, read from its file if it is a saved one, and that file's name."""

@@ -1,25 +1,63 @@
 """Saved workflows as users see and change them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.errors import WorkflowFormatUnsupported
+from app.workflows.applying import apply_params
 from app.workflows.checks import check_structure
+from app.workflows.conversion import convert
+from app.workflows.embedded import extract, is_image
+from app.workflows.filenames import name_for_image
 from app.workflows.formats import Format, unwrap
-from app.workflows.library import Library
-from app.workflows.parameters import Parameter, apply_params, list_parameters
+from app.workflows.json_text import parse_leniently
+from app.workflows.library import Check, Library, Saved
+from app.workflows.parameters import Parameter, list_parameters
+from app.workflows.write_back import set_params
 
 Json = dict[str, Any]
 
 
-def describe(workflow: Any, node_types: Mapping[str, Json]) -> tuple[Format, Json, list[Parameter]]:
-    """A workflow's format, graph and parameters. Raises InvalidWorkflow and its kinds."""
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A workflow as users see it. `graph` is in the file's own format."""
+
+    format: Format
+    graph: Json
+    parameters: list[Parameter]
+    warnings: list[str]
+
+
+def describe(workflow: Any, definitions: Mapping[str, Json]) -> Description:
+    """Raises InvalidWorkflow and its kinds. The keys of parameters are those of the API format."""
     kind, graph = unwrap(workflow)
+    prompt, warnings = graph, []
     if kind is Format.UI:
-        return kind, graph, []  # parameters of the UI format need its conversion
-    check_structure(graph)
-    return kind, graph, list_parameters(graph, node_types)
+        conversion = convert(graph, definitions)
+        prompt, warnings = conversion.prompt, conversion.warnings
+    check_structure(prompt)
+    return Description(kind, graph, list_parameters(prompt, definitions), warnings)
+
+
+def keep(
+    library: Library,
+    filename: str,
+    content: bytes,
+    definitions: Mapping[str, Json],
+    *,
+    overwrite: bool,
+) -> Saved:
+    """Save the workflow in a file: JSON, or a picture that ComfyUI made.
+
+    Raises InvalidJson, InvalidWorkflow and its kinds, InvalidInput for the name, WorkflowExists.
+    """
+    if is_image(content):
+        filename, workflow = name_for_image(filename), extract(content)
+    else:
+        workflow = parse_leniently(content)
+    graph = describe(workflow, definitions).graph
+    return library.save(filename, graph, overwrite=overwrite)
 
 
 def update(
@@ -27,27 +65,34 @@ def update(
     filename: str,
     params: Mapping[str, Any] | None,
     workflow: Json | None,
-    node_types: Mapping[str, Json],
-) -> tuple[str, Any]:
-    """Save a new graph, or new parameter values, into a file; answers its name and content.
+    definitions: Mapping[str, Json],
+    matches: Check | None = None,
+) -> Saved:
+    """Save a new graph, or new parameter values, into a file.
 
-    A seed of -1 is saved as it is: every run then gets another one. Raises WorkflowNotFound,
-    InvalidWorkflow and InvalidParameter; the file is unchanged then.
+    A seed of -1 is saved as it is into API format: every run then gets another one. Raises
+    WorkflowNotFound, PreconditionFailed, InvalidWorkflow and InvalidParameter; the file is
+    unchanged then.
     """
-    name, changed = library.read(filename)
-    if workflow is not None:
-        changed = workflow
-        describe(changed, node_types)
-    else:
-        kind, graph = unwrap(changed)
-        if kind is Format.UI:
-            raise WorkflowFormatUnsupported(
-                f"{name!r} is in UI format, whose parameters cannot be set here yet.",
-                hint="Send the whole changed workflow instead, or keep it in API format.",
-            )
-        check_structure(graph)
-        changed, _ = apply_params(graph, params or {}, node_types, new_seed=lambda: -1)
-    return library.save(name, changed, overwrite=True), changed
+
+    def changed(name: str, present: Any) -> Json:
+        if workflow is not None:
+            return describe(workflow, definitions).graph
+        return with_params(present, params or {}, definitions)
+
+    return library.change(filename, changed, matches)
+
+
+def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[str, Json]) -> Json:
+    """The graph of a saved workflow with new values, in its own format.
+
+    Raises InvalidWorkflow and InvalidParameter.
+    """
+    kind, graph = unwrap(workflow)
+    if kind is Format.UI:
+        return set_params(graph, params, definitions)
+    check_structure(graph)
+    return apply_params(graph, params, definitions, new_seed=lambda: -1)[0]
 
 
 def listing(library: Library) -> list[Json]:
@@ -56,9 +101,23 @@ def listing(library: Library) -> list[Json]:
             "filename": entry.filename,
             "format": entry.format,
             "size_bytes": entry.size_bytes,
-            "modified_at": datetime.fromtimestamp(entry.modified_at, UTC)
-            .isoformat(timespec="seconds")
-            .replace("+00:00", "Z"),
+            "modified_at": _time(entry.modified_at),
         }
         for entry in library.list()
     ]
+
+
+def versions(library: Library, filename: str) -> list[Json]:
+    return [
+        {
+            "version": version.id,
+            "saved_at": _time(version.saved_at),
+            "size_bytes": version.size_bytes,
+        }
+        for version in library.versions(filename)
+    ]
+
+
+def _time(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z")

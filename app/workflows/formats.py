@@ -1,11 +1,14 @@
 """Tell what kind of workflow file a JSON value is, and get the graph out of it. Pure."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, TypeGuard
 
 from app.errors import WorkflowFormatUnsupported
 
 Json = dict[str, Any]
+
+MAX_WRAPPINGS = 4  # {"workflow": {<prompt id>: {"prompt": [1, "id", <graph>, ...]}}} has three
 
 
 class Format(StrEnum):
@@ -29,14 +32,19 @@ def is_ui(value: Any) -> TypeGuard[Json]:
 def unwrap(value: Any) -> tuple[Format, Json]:
     """The graph and its format, out of a file's or a body's JSON.
 
-    Understands the two formats as they are, and ComfyUI's own `{"prompt": ...}` body around the
-    API format. Raises WorkflowFormatUnsupported, saying what was seen instead.
+    Understands the two formats as they are, and what ComfyUI and its tools wrap around them:
+    `{"workflow": ...}`, the body `{"prompt": ...}`, items of the queue, and entries of the history.
+    Where both formats are found, the API format wins. Raises WorkflowFormatUnsupported, saying
+    what was seen instead.
     """
-    for candidate in (value, value.get("prompt") if isinstance(value, dict) else None):
+    ui: Json | None = None
+    for candidate in _candidates(value, MAX_WRAPPINGS):
         if is_api(candidate):
             return Format.API, candidate
-        if is_ui(candidate):
-            return Format.UI, candidate
+        if ui is None and is_ui(candidate):
+            ui = candidate
+    if ui is not None:
+        return Format.UI, ui
     raise WorkflowFormatUnsupported(
         f"This is not a ComfyUI workflow: {describe(value)}.",
         hint="Send the JSON that ComfyUI saves with Workflow > Export (API): an object of nodes, "
@@ -44,14 +52,54 @@ def unwrap(value: Any) -> tuple[Format, Json]:
     )
 
 
+def _candidates(value: Any, wrappings: int) -> Iterator[Any]:
+    yield value
+    if wrappings and not is_api(value) and not is_ui(value):
+        for inner in _wrapped(value):
+            yield from _candidates(inner, wrappings - 1)
+
+
+def _wrapped(value: Any) -> Iterator[Any]:
+    """What may be a workflow within the value, one level down."""
+    if isinstance(value, dict):
+        yield value.get("prompt")
+        yield value.get("workflow")
+        yield _in_extra_data(value.get("extra_data"))
+        if len(value) == 1 and _is_history(value):
+            yield from value.values()
+    elif isinstance(value, list) and len(value) >= 3 and isinstance(value[1], str):
+        yield value[2]  # [number, prompt id, graph, extra data, outputs]
+        yield _in_extra_data(value[3] if len(value) > 3 else None)
+
+
+def _is_history(value: Json) -> bool:
+    """ComfyUI's GET /history: `{prompt_id: {"prompt": [...], "outputs": ..., "status": ...}}`."""
+    return bool(value) and all(
+        isinstance(entry, dict) and isinstance(entry.get("prompt"), list)
+        for entry in value.values()
+    )
+
+
+def _in_extra_data(extra_data: Any) -> Any:
+    """The UI format that the ComfyUI page sends along: extra_data.extra_pnginfo.workflow."""
+    info = extra_data.get("extra_pnginfo") if isinstance(extra_data, dict) else None
+    return info.get("workflow") if isinstance(info, dict) else None
+
+
 def describe(value: Any) -> str:
     """What a JSON value looks like, in a few words, for error messages."""
     if isinstance(value, dict):
-        if not value:
-            return "an empty object"
-        keys = ", ".join(repr(str(key)[:30]) for key in list(value)[:5])
-        return f"an object with the keys {keys}" + (" ..." if len(value) > 5 else "")
+        return _describe_object(value)
     if isinstance(value, list):
         return f"an array of {len(value)} items"
     names = {str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")
+
+
+def _describe_object(value: Json) -> str:
+    if not value:
+        return "an empty object"
+    if len(value) > 1 and _is_history(value):
+        return f"a history of {len(value)} prompts, where one is wanted"
+    keys = ", ".join(repr(str(key)[:30]) for key in list(value)[:5])
+    return f"an object with the keys {keys}" + (" ..." if len(value) > 5 else "")

@@ -1,25 +1,30 @@
-"""The workflow files in workflows/: the only part of this package that does I/O."""
+"""The workflow files in workflows/: this and versions.py are what does I/O in this package."""
 
 import json
-import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.errors import (
-    InvalidInput,
     InvalidJson,
+    InvalidWorkflow,
+    PreconditionFailed,
     StorageFull,
     WorkflowExists,
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
 from app.files.atomic import write_atomically
+from app.workflows.filenames import SUFFIX, checked_name
 from app.workflows.formats import Format, unwrap
+from app.workflows.json_text import parse_leniently
+from app.workflows.versions import Version, Versions, named, version_of
 
-# A plain name in any script; no folders, no leading dot, nothing that a shell or URL minds.
-_NAME = re.compile(r"[^\W_][\w \-.()]{0,119}", re.UNICODE)
-SUFFIXES = (".json",)
+Change = Callable[[str, Any], Any]
+Check = Callable[[str], bool]  # of a file's version
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,70 +37,156 @@ class Entry:
     modified_at: float  # seconds since the epoch
 
 
-def checked_name(filename: str) -> str:
-    """The name with its suffix. Raises InvalidInput for a name that we would not store."""
-    name = filename if filename.lower().endswith(SUFFIXES) else f"{filename}.json"
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidInput(
-            f"{filename[:80]!r} cannot be the name of a workflow.",
-            hint="Use letters, digits, spaces and - _ . ( ), without folders: my-workflow.json.",
-            field="filename",
-        )
-    return name
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A workflow file with its JSON; `version` changes whenever the content does."""
+
+    filename: str
+    workflow: Any
+    version: str
 
 
 class Library:
-    """The folder of saved workflows. Files are written atomically."""
+    """The folder of saved workflows. Files are written atomically, and what a save replaces is
+    kept as a version. A name in another case, or another Unicode form, is the same name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._versions = Versions(folder / ".versions")
+        self._writing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def list(self) -> list[Entry]:
-        paths = sorted(path for path in self.folder.iterdir() if path.suffix in SUFFIXES)
-        return [self._entry(path) for path in paths if path.is_file()]
+        paths = sorted(path for path in self.folder.iterdir() if path.suffix.lower() == SUFFIX)
+        found = []
+        for path in paths:
+            with suppress(FileNotFoundError):  # deleted this moment
+                if path.is_file():
+                    found.append(_entry(path))
+        return found
+
+    def open(self, filename: str) -> Saved:
+        """Raises WorkflowNotFound and InvalidJson."""
+        path, content = self._existing(filename)
+        return Saved(path.name, _parsed(path.name, content), version_of(content))
 
     def read(self, filename: str) -> tuple[str, Any]:
-        """The file's name and JSON. Raises WorkflowNotFound and InvalidJson."""
+        """The file's name and JSON. Raises as `open` does."""
+        saved = self.open(filename)
+        return saved.filename, saved.workflow
+
+    def save(self, filename: str, workflow: Any, *, overwrite: bool) -> Saved:
+        """Keep a workflow. Raises WorkflowExists and StorageFull."""
+        with self._writing:
+            path = self._path(filename)
+            if path.exists() and not overwrite:
+                raise WorkflowExists(
+                    f"There is a workflow {path.name!r} already.",
+                    hint="Choose another name, or pass overwrite=true.",
+                )
+            return self._write(path, _text(workflow), workflow)
+
+    def change(self, filename: str, change: Change, matches: Check | None = None) -> Saved:
+        """Save what `change(name, workflow)` makes of a file; nobody else's save comes between.
+
+        Raises WorkflowNotFound, PreconditionFailed if the present version does not match, and
+        whatever `change` raises.
+        """
+        with self._writing:
+            path, content = self._existing(filename)
+            _check(path.name, content, matches)
+            changed = change(path.name, _parsed(path.name, content))
+            return self._write(path, _text(changed), changed)
+
+    def delete(self, filename: str, matches: Check | None = None) -> None:
+        """Remove a file; its content stays as a version. Raises as `change` does."""
+        with self._writing:
+            path, content = self._existing(filename)
+            _check(path.name, content, matches)
+            with _storing():
+                self._versions.keep(path)
+                path.unlink()
+
+    def versions(self, filename: str) -> Sequence[Version]:
+        """The former contents, newest first; also of a deleted file. Raises WorkflowNotFound."""
+        found = self._versions.of(checked_name(filename))
+        if not found:
+            self._existing(filename)
+        return found
+
+    def version(self, filename: str, version: str) -> Saved:
+        """A former content. Raises VersionNotFound and InvalidJson."""
+        name, content = self._versions.read(checked_name(filename), version)
+        return Saved(name, _parsed(name, content), version_of(content))
+
+    def restore(self, filename: str, version: str) -> Saved:
+        """Make a former content the present one. Raises as `version` and `save` do."""
+        with self._writing:
+            name, content = self._versions.read(checked_name(filename), version)
+            workflow = _parsed(name, content)
+            unwrap(workflow)
+            path = self._path(filename)
+            return self._write(path if path.exists() else self.folder / name, content, workflow)
+
+    def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:
+        with _storing():
+            if not path.exists():
+                write_atomically(path, content)
+            elif path.read_bytes() != content:
+                self._versions.keep(path)
+                write_atomically(path, content)
+        return Saved(path.name, workflow, version_of(content))
+
+    def _path(self, filename: str) -> Path:
+        return named(self.folder, checked_name(filename))
+
+    def _existing(self, filename: str) -> tuple[Path, bytes]:
         path = self._path(filename)
         try:
-            return path.name, json.loads(path.read_bytes())
-        except FileNotFoundError:
+            return path, path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
             raise WorkflowNotFound(
                 f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."
             ) from None
-        except (ValueError, RecursionError) as error:
-            raise InvalidJson(f"The file {path.name!r} is not valid JSON: {error}.") from error
 
-    def save(self, filename: str, workflow: Any, *, overwrite: bool) -> str:
-        """Keep a workflow; answers the name it has. Raises WorkflowExists."""
-        path = self._path(filename)
-        if path.exists() and not overwrite:
-            raise WorkflowExists(
-                f"There is a workflow {path.name!r} already.",
-                hint="Choose another name, or pass overwrite=true.",
-            )
-        content = json.dumps(workflow, ensure_ascii=False, indent=2) + "\n"
-        try:
-            write_atomically(path, content.encode())
-        except OSError as error:
-            raise StorageFull(f"The workflow cannot be stored: {error.strerror}.") from error
-        return path.name
 
-    def delete(self, filename: str) -> None:
-        path = self._path(filename)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            raise WorkflowNotFound(f"There is no workflow {path.name!r}.") from None
+def _entry(path: Path) -> Entry:
+    stat = path.stat()
+    try:
+        kind: Format | None = unwrap(parse_leniently(path.read_bytes()))[0]
+    except (InvalidJson, OSError, WorkflowFormatUnsupported):
+        kind = None
+    return Entry(path.name, kind, stat.st_size, stat.st_mtime)
 
-    def _path(self, filename: str) -> Path:
-        return self.folder / checked_name(filename)
 
-    def _entry(self, path: Path) -> Entry:
-        stat = path.stat()
-        try:
-            kind: Format | None = unwrap(json.loads(path.read_bytes()))[0]
-        except (ValueError, RecursionError, OSError, WorkflowFormatUnsupported):
-            kind = None
-        return Entry(path.name, kind, stat.st_size, stat.st_mtime)
+def _check(name: str, content: bytes, matches: Check | None) -> None:
+    version = version_of(content)
+    if matches is not None and not matches(version):
+        raise PreconditionFailed(
+            f"The workflow {name!r} has changed since you read it.",
+            hint="Read it again, apply your change to what it is now, and send its new ETag.",
+            version=version,
+        )
+
+
+def _parsed(name: str, content: bytes) -> Any:
+    try:
+        return parse_leniently(content)
+    except InvalidJson as error:
+        raise InvalidJson(f"The file {name!r} cannot be read. {error.detail}") from error
+
+
+def _text(workflow: Any) -> bytes:
+    try:
+        text = json.dumps(workflow, ensure_ascii=False, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise InvalidWorkflow("The workflow holds a number that is not finite.") from error
+    return f"{text}\n".encode()
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(f"The workflow cannot be stored: {error.strerror}.") from error

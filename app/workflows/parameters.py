@@ -1,21 +1,19 @@
-"""The editable inputs of a prompt: list them with types and limits, set them by key. Pure.
+"""The editable inputs of a prompt, with types, limits and names. Pure.
 
-A parameter's key is "<node_id>.<input>". Types, limits and choices come from ComfyUI's
-`object_info` where it is at hand; without it a value must at least keep the type it has.
+A parameter's key is "<node_id>.<input>"; most have a friendly name, too. Types, limits and choices
+come from ComfyUI's `object_info`; without it a type is a guess from the value.
 """
 
-import copy
-import difflib
-import math
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.errors import InvalidParameter
 from app.workflows.checks import links_of
+from app.workflows.names import names_of
+from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
+MAX_NESTING = 8  # of dynamic combos in one another
 Type = Literal["int", "float", "string", "boolean", "choice", "any"]
 
 _TYPES: dict[str, Type] = {
@@ -24,8 +22,6 @@ _TYPES: dict[str, Type] = {
     "STRING": "string",
     "BOOLEAN": "boolean",
 }
-SEED_INPUTS = ("seed", "noise_seed")
-MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +29,8 @@ class Parameter:
     """An editable input. Limits are inclusive; `choices` only for type "choice"."""
 
     key: str
+    name: str | None  # a friendly one, unique in the workflow
+    role: str | None  # what it does: prompt, seed, width, ...
     type: Type
     value: Any
     class_type: str
@@ -43,92 +41,90 @@ class Parameter:
     step: float | None = None
     choices: list[Any] | None = None
     multiline: bool = False
-    upload: bool = False  # the value names an uploaded file, so it need not be among the choices
+    upload: str | None = None  # image, video, ...: names an uploaded file, among the choices or not
+    tooltip: str | None = None
+    known: bool = True  # False: no server told its type, which is a guess from its value
+
+    @property
+    def label(self) -> str:
+        """How to speak of it."""
+        return self.name or self.key
 
 
 def list_parameters(prompt: Json, object_info: Mapping[str, Json]) -> list[Parameter]:
-    """The parameters of a checked prompt: every input that is a value and not a link."""
-    found = []
-    for node_id, node in prompt.items():
-        linked = {name for name, _ in links_of(node["inputs"])}
-        for name in node["inputs"]:
-            if name not in linked:
-                found.append(_parameter(node_id, node, name, object_info))
-    return found
+    """The parameters of a checked prompt: every input that is a value and not a link.
 
-
-def apply_params(
-    prompt: Json,
-    params: Mapping[str, Any],
-    object_info: Mapping[str, Json],
-    *,
-    new_seed: Callable[[], int] = lambda: random.randint(0, MAX_SEED),
-) -> tuple[Json, Json]:
-    """A copy of the prompt with `params` set, and the values used.
-
-    A seed of -1, given or in the prompt, becomes a random one, which is among the values
-    answered. Raises InvalidParameter naming the key, and the nearest valid one if it is unknown.
+    What people change first comes first, then the rest node by node.
     """
-    changed = copy.deepcopy(prompt)
-    used: Json = {}
-    for key, value in params.items():
-        node_id, name = _locate(key, changed, object_info)
-        node = changed[node_id]
-        parameter = _parameter(node_id, node, name, object_info)
-        node["inputs"][name] = used[key] = check_value(parameter, value)
-    for key, node, name in _open_seeds(changed, object_info):
-        node["inputs"][name] = used[key] = new_seed()
-    return changed, used
+    roles = roles_of(prompt)
+    names = names_of(prompt, roles)
+    keys = [(node_id, name) for node_id, node in prompt.items() for name in node["inputs"]]
+    rest = [key for key in keys if key not in roles and not _is_link(prompt, key)]
+    return [
+        parameter_at(key, prompt[key[0]], object_info, names.get(key), roles.get(key))
+        for key in (*roles, *rest)
+    ]
 
 
-def check_value(parameter: Parameter, value: Any) -> Any:
-    """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
-    if _is_random_seed(parameter, value):
-        return value
-    match parameter.type:
-        case "int" | "float":
-            return _check_number(parameter, value)
-        case "string" if not isinstance(value, str):
-            raise _wrong_type(parameter, "a string", value)
-        case "boolean" if not isinstance(value, bool):
-            raise _wrong_type(parameter, "true or false", value)
-        case "choice":
-            _check_choice(parameter, value)
-    return value
+def definition_of(node: Json, name: str, object_info: Mapping[str, Json]) -> list[Any] | None:
+    """An input's `[type, options]` in object_info, or None if it is not known there.
+
+    "model.size" is an input that the choice made in the dynamic combo "model" brings with it.
+    """
+    inputs = object_info.get(node["class_type"], {}).get("input", {})
+    definition = _among(inputs, name)
+    if definition is None and 0 < name.count(".") <= MAX_NESTING:
+        combo, _, rest = name.rpartition(".")
+        parent = definition_of(node, combo, object_info)
+        chosen = node["inputs"].get(combo)
+        for option in _options(parent).get("options") or ():
+            if isinstance(option, dict) and option.get("key") == chosen:
+                return _among(option.get("inputs") or {}, rest)
+    return definition
 
 
-def definition_of(class_type: str, name: str, object_info: Mapping[str, Json]) -> list[Any] | None:
-    """An input's `[type, options]` in object_info, or None if it is not known there."""
-    inputs = object_info.get(class_type, {}).get("input", {})
+def _among(inputs: Any, name: str) -> list[Any] | None:
     for section in ("required", "optional"):
-        definition = inputs.get(section, {}).get(name)
+        definition = (inputs.get(section) or {}).get(name) if isinstance(inputs, dict) else None
         if isinstance(definition, list) and definition:
             return definition
     return None
 
 
-def takes_upload(definition: list[Any] | None) -> bool:
-    """True for an input that names a file in the server's input folder."""
-    options = definition[1] if definition and len(definition) > 1 else None
-    if not isinstance(options, dict):
-        return False
-    return any(str(option).endswith("_upload") and options[option] for option in options)
+def _options(definition: list[Any] | None) -> Json:
+    has_them = definition and len(definition) > 1 and isinstance(definition[1], dict)
+    return definition[1] if definition and has_them else {}
 
 
-def _parameter(node_id: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Parameter:
-    definition = definition_of(node["class_type"], name, object_info) or [None]
-    options = definition[1] if len(definition) > 1 and isinstance(definition[1], dict) else {}
-    kind = definition[0]
-    choices = kind if isinstance(kind, list) else options.get("options")
-    value = node["inputs"].get(name)
-    if isinstance(choices, list):
-        parameter_type: Type = "choice"
-    else:
-        parameter_type = _TYPES.get(str(kind)) or (_type_of(value) if kind is None else "any")
-        choices = None
+def _is_link(prompt: Json, key: tuple[str, str]) -> bool:
+    return key[1] in dict(links_of(prompt[key[0]]["inputs"]))
+
+
+def takes_upload(definition: list[Any] | None) -> str | None:
+    """image, video, ... for an input that names a file in the server's input folder."""
+    options = _options(definition)
+    kinds = [name for name in options if str(name).endswith("_upload") and options[name]]
+    return str(kinds[0]).removesuffix("_upload") if kinds else None
+
+
+def parameter_at(
+    key: tuple[str, str],
+    node: Json,
+    object_info: Mapping[str, Json],
+    name: str | None = None,
+    role: str | None = None,
+) -> Parameter:
+    """The parameter at (node id, input), whether the input is in the node or only could be."""
+    node_id, input_name = key
+    definition = definition_of(node, input_name, object_info)
+    options = _options(definition)
+    value = node["inputs"].get(input_name)
+    choices = _choices(definition)
     return Parameter(
-        key=f"{node_id}.{name}",
-        type=parameter_type,
+        key=f"{node_id}.{input_name}",
+        name=name,
+        role=role,
+        type=_type(definition, choices, value),
         value=value,
         class_type=node["class_type"],
         title=_title(node),
@@ -139,7 +135,27 @@ def _parameter(node_id: str, node: Json, name: str, object_info: Mapping[str, Js
         choices=choices,
         multiline=bool(options.get("multiline")),
         upload=takes_upload(definition),
+        tooltip=options.get("tooltip"),
+        known=definition is not None,
     )
+
+
+def _choices(definition: list[Any] | None) -> list[Any] | None:
+    if definition is None:
+        return None
+    choices = definition[0] if isinstance(definition[0], list) else None
+    if choices is None and isinstance(_options(definition).get("options"), list):
+        choices = [
+            option.get("key") if isinstance(option, dict) else option
+            for option in _options(definition)["options"]
+        ]
+    return choices
+
+
+def _type(definition: list[Any] | None, choices: list[Any] | None, value: Any) -> Type:
+    if choices is not None:
+        return "choice"
+    return _TYPES.get(str(definition[0]), "any") if definition else _type_of(value)
 
 
 def _title(node: Json) -> str | None:
@@ -154,83 +170,3 @@ def _type_of(value: Any) -> Type:
             # An int in a file may stand for a float: 8 for 8.0. So only "number" can be told.
             return "float" if name == "int" else name  # type: ignore[return-value]
     return "any"
-
-
-def _locate(key: str, prompt: Json, object_info: Mapping[str, Json]) -> tuple[str, str]:
-    node_id, _, name = key.partition(".")
-    node = prompt.get(node_id)
-    if node is not None and name:
-        for linked, target in links_of(node["inputs"]):
-            if linked == name:
-                raise InvalidParameter(
-                    f"Parameter {key!r} is fed by node {target!r}; set the value there.",
-                    parameter=key,
-                )
-        known = definition_of(node["class_type"], name, object_info)
-        if name in node["inputs"] or known:
-            return node_id, name
-    keys = [f"{i}.{n}" for i, node in prompt.items() for n in node["inputs"]]
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
-    remedy = f" Did you mean {near[0]!r}?" if near else ""
-    raise InvalidParameter(
-        f"There is no parameter {key!r}.{remedy}",
-        hint='Keys have the form "<node_id>.<input>", such as "6.text".',
-        parameter=key,
-    )
-
-
-def _is_random_seed(parameter: Parameter, value: Any) -> bool:
-    name = parameter.key.partition(".")[2]
-    allows_it = parameter.min is not None and parameter.min < 0
-    return name in SEED_INPUTS and value == -1 and value is not True and not allows_it
-
-
-def _open_seeds(prompt: Json, object_info: Mapping[str, Json]) -> Iterator[tuple[str, Json, str]]:
-    for node_id, node in prompt.items():
-        for name in SEED_INPUTS:
-            if node["inputs"].get(name) == -1:
-                parameter = _parameter(node_id, node, name, object_info)
-                if _is_random_seed(parameter, -1):
-                    yield parameter.key, node, name
-
-
-def _check_number(parameter: Parameter, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(parameter, "a number", value)
-    if not math.isfinite(value):
-        raise _wrong_type(parameter, "a finite number", value)
-    if parameter.type == "int" and value != int(value):
-        raise _wrong_type(parameter, "a whole number", value)
-    for limit, breaks, word in (
-        (parameter.min, parameter.min is not None and value < parameter.min, "at least"),
-        (parameter.max, parameter.max is not None and value > parameter.max, "at most"),
-    ):
-        if breaks:
-            raise InvalidParameter(
-                f"Parameter {parameter.key!r} must be {word} {limit}; {value} was given.",
-                parameter=parameter.key,
-            )
-    return int(value) if parameter.type == "int" else value
-
-
-def _check_choice(parameter: Parameter, value: Any) -> None:
-    choices = parameter.choices or []
-    if value in choices or (parameter.upload and isinstance(value, str)):
-        return
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=3)
-    shown = ", ".join(repr(choice) for choice in (near or choices[:10]))
-    more = "" if near or len(choices) <= 10 else " ..."
-    what = "the nearest are" if near else "they are"
-    raise InvalidParameter(
-        f"Parameter {parameter.key!r}: {value!r} is not among its {len(choices)} choices; "
-        f"{what} {shown}{more}.",
-        parameter=parameter.key,
-    )
-
-
-def _wrong_type(parameter: Parameter, wanted: str, value: Any) -> InvalidParameter:
-    return InvalidParameter(
-        f"Parameter {parameter.key!r} must be {wanted}; {str(value)[:80]!r} "
-        f"({type(value).__name__}) was given.",
-        parameter=parameter.key,
-    )

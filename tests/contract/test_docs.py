@@ -12,7 +12,14 @@ import pytest
 from app.config import Settings
 from app.errors import GatewayError
 from app.main import create_app
-from app.routers.schemas import DeleteRequest, FreeRequest, SubmitRequest, UpdateRequest
+from app.routers.schemas import (
+    DeleteRequest,
+    FreeRequest,
+    RestoreRequest,
+    RunRequest,
+    SubmitRequest,
+    UpdateRequest,
+)
 
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -90,6 +97,8 @@ def test_every_section_names_the_routes_parameters(
     [
         ("POST /api/workflow/submit", SubmitRequest),
         ("POST /api/workflow/update", UpdateRequest),
+        ("POST /api/workflow/{filename}/run", RunRequest),
+        ("POST /api/workflow/{filename}/restore", RestoreRequest),
         ("POST /api/history/delete", DeleteRequest),
         ("POST /api/system/free", FreeRequest),
     ],

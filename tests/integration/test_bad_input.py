@@ -78,7 +78,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
         422,
         "inputs",
     ),
-    "ui format": (b'{"nodes": [], "links": []}', 422, "Export (API)"),
+    "ui format without nodes": (b'{"nodes": [], "links": []}', 422, "no output node"),
     "some other json": (b'{"name": "x", "version": 1}', 422, "workflow"),
     "unknown field": (envelope(parms={}), 422, "parms"),
     "both sources": (envelope(filename="a.json"), 422, "filename"),

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidParameter, InvalidWorkflow, WorkflowFormatUnsupported
 from app.tasks.intake import prepare
+from app.workflows.applying import MAX_SEED, apply_params
 from app.workflows.checks import check_classes, check_structure
 from app.workflows.formats import Format, describe, unwrap
-from app.workflows.parameters import MAX_SEED, apply_params, list_parameters
+from app.workflows.parameters import list_parameters
 from tests.conftest import ROOT, text_to_image
 
 Json = dict[str, Any]
@@ -248,7 +249,7 @@ def test_values_that_fit(key: str, value: Any, expected: Any) -> None:
         ("3.model", "x", "fed by node '4'"),
         ("3.stepz", 1, "Did you mean '3.steps'"),
         ("33.steps", 1, "Did you mean '3.steps'"),
-        ("steps", 1, "no parameter 'steps'"),
+        ("stepps", 1, "Did you mean 'steps'"),
         ("", 1, "no parameter ''"),
     ],
 )

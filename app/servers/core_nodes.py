@@ -1,0 +1,29 @@
+"""The node types that every ComfyUI has, for when no server has told its own yet."""
+
+import json
+from functools import cache
+from typing import Any
+
+from app.demo.catalogue import BUILT_IN
+
+Json = dict[str, Any]
+
+
+@cache
+def core_node_types() -> Json:
+    """object_info of about ninety common node types, without choices: those are a server's own."""
+    types: Json = json.loads(BUILT_IN.read_bytes())
+    for definition in types.values():
+        for inputs in definition["input"].values():
+            for name, entry in inputs.items():
+                inputs[name] = _without_choices(entry)
+    return types
+
+
+def _without_choices(entry: list[Any]) -> list[Any]:
+    options = dict(entry[1]) if len(entry) > 1 and isinstance(entry[1], dict) else {}
+    if isinstance(entry[0], list):
+        return ["COMBO", options]
+    if entry[0] == "COMBO":
+        options.pop("options", None)
+    return [entry[0], options]

@@ -1,0 +1,134 @@
+"""Workflows inside pictures, as ComfyUI writes them there. Pure: bytes in, JSON out.
+
+PNG: text chunks `prompt` (API format) and `workflow` (UI format); an animated PNG has them in
+chunks of ComfyUI's own, `comf`. WebP and JPEG: EXIF texts "prompt:{...}" in the tag Model (0x0110)
+and "workflow:{...}" in Make (0x010F) or below. Only the containers are read: no pixel is decoded,
+and no text is unpacked beyond MAX_TEXT.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from app.errors import InvalidJson, WorkflowFormatUnsupported
+from app.workflows.formats import unwrap
+from app.workflows.json_text import parse_leniently
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+MAX_TEXT = 32 << 20  # bytes of one unpacked text
+WANTED = ("prompt", "workflow")  # the better one first
+
+Text = tuple[str, bytes]
+
+
+def is_image(data: bytes) -> bool:
+    """True for the kinds of picture that can hold a workflow."""
+    return data.startswith((PNG, JPEG)) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+def extract(data: bytes) -> Any:
+    """The JSON of the workflow in a picture: the API format if it is there, or the UI format.
+
+    Raises WorkflowFormatUnsupported if there is none.
+    """
+    found: dict[str, bytes] = {}
+    with suppress(struct.error):  # the file ends too early: what was found until then counts
+        for key, text in _texts(data):
+            found.setdefault(key, text)
+    for key in WANTED:
+        with suppress(InvalidJson, WorkflowFormatUnsupported):
+            value = parse_leniently(found[key]) if key in found else None
+            unwrap(value)
+            return value
+    seen = ", ".join(repr(key[:30]) for key in list(found)[:5])
+    raise WorkflowFormatUnsupported(
+        "There is no workflow in this picture"
+        + (f"; it only has the texts {seen}." if seen else "; it has no texts at all."),
+        hint="Take the file that ComfyUI saved: editors, chats and many web sites remove the "
+        "workflow. ComfyUI started with --disable-metadata does not write it.",
+    )
+
+
+def _texts(data: bytes) -> Iterator[Text]:
+    if data.startswith(PNG):
+        return _png_texts(data)
+    return _exif_texts(_webp_exif(data) if data.startswith(b"RIFF") else _jpeg_exif(data))
+
+
+def _png_texts(data: bytes) -> Iterator[Text]:
+    """The texts of a PNG, also those behind the pixels."""
+    position, seen = len(PNG), set()
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind in (b"tEXt", b"zTXt", b"iTXt", b"comf"):
+            chunk = data[position + 8 : position + 8 + length]
+            key, _, rest = chunk.partition(b"\0")
+            name = key.decode("latin-1").lower()
+            if name not in seen:  # a second one is not even unpacked
+                seen.add(name)
+                yield name, _png_text(kind, rest) if name in WANTED else b""
+        position += length + 12
+
+
+def _png_text(kind: bytes, rest: bytes) -> bytes:
+    """The text in what follows the keyword."""
+    if kind == b"zTXt":
+        return _unpacked(rest[1:])  # after the byte for the method, which is always zlib's
+    if kind == b"iTXt":
+        packed, texts = rest[:1] == b"\1", rest[2:].split(b"\0", 2)  # language, translated key
+        return _unpacked(texts[-1]) if packed else texts[-1]
+    return rest
+
+
+def _unpacked(data: bytes) -> bytes:
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(data, MAX_TEXT)
+    except zlib.error:
+        return b""
+    if unpacking.unconsumed_tail:
+        raise WorkflowFormatUnsupported(f"A text in this picture is larger than {MAX_TEXT} bytes.")
+    return text
+
+
+def _webp_exif(data: bytes) -> bytes:
+    position = 12
+    while position + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            return data[position + 8 : position + 8 + length]
+        position += 8 + length + length % 2
+    return b""
+
+
+def _jpeg_exif(data: bytes) -> bytes:
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker, length = struct.unpack_from(">HH", data, position)
+        if marker == 0xFFDA:  # the pixels begin
+            break
+        if marker == 0xFFE1 and data.startswith(b"Exif\0\0", position + 4):
+            return data[position + 4 : position + 2 + length]
+        position += 2 + length
+    return b""
+
+
+def _exif_texts(exif: bytes) -> Iterator[Text]:
+    """The texts "key:value" of the first directory. Raises struct.error."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    left = len(tiff)  # texts that are longer than this together lie upon each other: an attack
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        _tag, kind, length, offset = struct.unpack_from(order + "HHII", tiff, entry)
+        if kind == 2 and 4 < length <= left:  # ASCII; up to four bytes stand in the entry itself
+            left -= length
+            key, colon, text = tiff[offset : offset + length].rstrip(b"\0").partition(b":")
+            if colon:
+                yield key.decode("latin-1").lower(), text

@@ -1,0 +1,61 @@
+"""Names of workflow files: what may be one, and which names are one and the same. Pure."""
+
+import unicodedata
+
+from app.errors import InvalidInput
+
+SUFFIX = ".json"
+IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
+MAX_BYTES = 200  # of a name in UTF-8; file systems allow 255
+
+# Windows takes these for devices, whatever stands behind the first dot.
+_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
+_DEVICES |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+_MARKS = " _-.()"
+
+
+def checked_name(filename: str) -> str:
+    """The name as we store it: in NFC, ending in ".json". Raises InvalidInput for a bad one."""
+    name = unicodedata.normalize("NFC", filename)
+    if name.lower().endswith(SUFFIX):
+        name = name[: -len(SUFFIX)]
+    name += SUFFIX
+    if len(name.encode(errors="replace")) > MAX_BYTES:
+        raise _refused(filename, f"It is longer than {MAX_BYTES} bytes.")
+    if _is_device(name):
+        raise _refused(filename, "Windows keeps this name for a device.")
+    # A plain name in any script; no folders, no leading dot, nothing that a shell or URL minds.
+    if not name[0].isalnum() or not all(map(_allowed, name)) or ".." in name:
+        raise _refused(
+            filename,
+            "Use letters, digits, spaces and - _ . ( ), without folders: my-workflow.json.",
+        )
+    return name
+
+
+def name_for_image(filename: str) -> str:
+    """The name for the workflow out of an image: picture.png -> picture.json."""
+    for suffix in IMAGE_SUFFIXES:
+        if filename.lower().endswith(suffix):
+            return f"{filename[: -len(suffix)]}{SUFFIX}"
+    return filename
+
+
+def fold(name: str) -> str:
+    """What two names have in common that some file systems take for one: "É.json", "é.JSON"."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _allowed(character: str) -> bool:
+    """Letters with their marks, digits, and a few signs."""
+    return character in _MARKS or unicodedata.category(character)[0] in "LMN"
+
+
+def _is_device(name: str) -> bool:
+    base = unicodedata.normalize("NFKC", name.partition(".")[0])  # COM¹ counts as COM1
+    return base.strip().casefold() in _DEVICES
+
+
+def _refused(filename: str, hint: str) -> InvalidInput:
+    shown = filename[:80].encode(errors="replace").decode()
+    return InvalidInput(f"{shown!r} cannot be the name of a workflow.", hint=hint, field="filename")

@@ -1,0 +1,99 @@
+"""Friendly names for parameters: from roles, and from the marks that people put into titles. Pure.
+
+Marks that are honoured (each the convention of a known tool): `$name` in a title; titles
+`input;Name;...;custom_id=name`; titles with VC_BASIC or VC_ADV; nodes ComfyUIDeployExternal*
+(`input_id`), CPackInput* (title) and ServingInput* (`argument`).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+Key = tuple[str, str]
+
+_DOLLAR = re.compile(r"\$([A-Za-z_][\w-]*)")
+_VIEWCOMFY = re.compile(r"\bVC_(?:BASIC|ADV)\w*")
+_CARRIERS = ("default_value", "value", "default", "image", "text")
+
+
+def names_of(prompt: Mapping[str, Json], roles: Mapping[Key, str]) -> dict[Key, str]:
+    """A name for each literal input that can have one. No name stands twice."""
+    names: dict[Key, str] = {}
+    taken: set[str] = set()
+
+    def give(key: Key, name: str) -> None:
+        if name and key not in names:
+            names[key] = _free(name, taken)
+            taken.add(names[key])
+
+    for node_id, node in prompt.items():
+        for key, name in _marked(node_id, node):
+            give(key, name)
+    for key, role in roles.items():
+        give(key, role)
+    for key in _literals(prompt):
+        if key[1] not in taken:
+            give(key, key[1])
+        else:
+            give(key, f"{slug(_title(prompt[key[0]]))}_{key[1]}".strip("_"))
+    return names
+
+
+def slug(text: str) -> str:
+    """ "Load Image (2)" -> "load_image_2"; letters of any script stay."""
+    return re.sub(r"\W+", "_", text.lower()).strip("_")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def _marked(node_id: str, node: Json) -> list[tuple[Key, str]]:
+    """The literal inputs that a mark on the node names."""
+    mark = _mark(node)
+    literals = [key for key in _literals({node_id: node}) if key[1] not in ("input_id", "argument")]
+    if not mark or not literals:
+        return []
+    carriers = [key for key in literals if key[1] in _CARRIERS]
+    if len(literals) == 1 or carriers:
+        return [((carriers or literals)[0], mark)]
+    return [(key, f"{mark}.{key[1]}") for key in literals]
+
+
+def _mark(node: Json) -> str | None:
+    title, class_type, inputs = _title(node), node["class_type"], node["inputs"]
+    if class_type.startswith("ComfyUIDeployExternal"):
+        return slug(str(inputs.get("input_id") or title))
+    if class_type.startswith("ServingInput"):
+        return slug(str(inputs.get("argument") or title))
+    if class_type.startswith("CPackInput"):
+        return slug(title)
+    if title.lower().startswith("input;"):
+        parts = title.split(";")
+        ids = [part.partition("=")[2] for part in parts if part.strip().startswith("custom_id=")]
+        return slug(ids[0] if ids else parts[1])
+    if dollar := _DOLLAR.search(title):
+        return dollar.group(1)
+    if _VIEWCOMFY.search(title):
+        return slug(_VIEWCOMFY.sub(" ", title)) or None
+    return None
+
+
+def _title(node: Json) -> str:
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return title if isinstance(title, str) else str(node["class_type"])
+
+
+def _literals(prompt: Mapping[str, Json]) -> list[Key]:
+    return [
+        (node_id, name)
+        for node_id, node in prompt.items()
+        for name, value in node["inputs"].items()
+        if not isinstance(value, list)
+    ]
