@@ -52,13 +52,13 @@ def _convert(
 ) -> Conversion:
     renumber(document)
     unfold(document, definitions)
-    put_inner_first(document)
+    put_inner_first(document)  # a promoted widget shows what its inside is set to
     promotions = Promotions(document)
     for graph in document.graphs():
         configure(document, graph, definitions)
         promotions.settle(graph)
         adopt(document, promotions, graph)
-    replacements = Replacements(document)
+    replacements = Replacements(document)  # of texts, by what all widgets are set to now
     primitives.apply(document, replacements)
     prompt = Assembler(document, promotions, replacements, choose).prompt()
     return Conversion(prompt, document.warnings)

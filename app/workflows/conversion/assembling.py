@@ -4,11 +4,11 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.errors import InvalidWorkflow
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.execution_order import in_order
 from app.workflows.conversion.model import UNSET, Document, Json, Node, Widget, as_number
 from app.workflows.conversion.promotion import Promotions
+from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.resolution import Resolver, Scope
 from app.workflows.conversion.virtual import VIRTUAL
@@ -62,7 +62,8 @@ class Assembler:
                 stack.append((inner, iter(definition.nodes.values())))
             if len(found) > MAX_NODES:
                 place = f"{scope.prefix}{node.id}"
-                raise InvalidWorkflow(f"Node {place}: more than {MAX_NODES} nodes, unfolded.")
+                message = f"The subgraphs unfold to more than {MAX_NODES} nodes here."
+                raise refused(place, node.type, "too_many_nodes", message)
         return [(scope, node) for scope, node in found if self._runs(node)]
 
     def _runs(self, node: Node) -> bool:
@@ -109,7 +110,8 @@ class Assembler:
 
 def wrapped(widget: Widget | None, value: Any) -> Any:
     """A list in a prompt is a link; one that is a value is wrapped. The caller gets a copy."""
-    value = copy.deepcopy(value)
+    if isinstance(value, list | dict):
+        value = copy.deepcopy(value)
     if widget is not None and widget.type == "CURVE" and value is not None:
         return {"__type__": "CURVE", "__value__": value}
     return {"__value__": value} if isinstance(value, list) else value

@@ -4,7 +4,7 @@ The class decides which inputs there are; the file says what is connected and wh
 Links are matched by the input's name, since the number of an input changes between versions.
 """
 
-from app.workflows.conversion.definitions import DYNAMIC_COMBO, MATCH_TYPE, Definitions, NodeClass
+from app.workflows.conversion.definitions import DYNAMIC_COMBO, Definitions, NodeClass
 from app.workflows.conversion.layout import lay_out
 from app.workflows.conversion.model import Document, Graph, Link, Node, Slot, Widget
 from app.workflows.conversion.values import restore
@@ -52,16 +52,15 @@ def _configure_by_class(node: Node, node_class: NodeClass, links: list[Link]) ->
 
 def _keep_matched_types(node: Node, saved: list[Slot], node_class: NodeClass) -> None:
     """Inputs that take the type of what is connected: the file knows which."""
-    matched = {spec.name for spec in node_class.inputs if spec.type == MATCH_TYPE}
-    types = {slot.name: slot.type for slot in saved if slot.name in matched}
-    for slot in node.inputs:
+    types = {slot.name: slot.type for slot in saved if slot.name in node_class.matched}
+    for slot in node.inputs if types else ():
         slot.type = types.get(slot.name, slot.type)
 
 
 def _move_strays(node: Node, gone: list[Slot], links: list[Link], at_first: list[str]) -> None:
     """The page leaves the link of an autogrow input of another choice where its number leads in
     the layout before the choice; it connects whatever stands there, if that stays."""
-    numbers = {link.id: link.target_slot for link in links}
+    numbers = {link.id: link.target_slot for link in links} if gone else {}
     for slot in gone:
         number = numbers.get(slot.link_id or "", -1)
         is_grown = node.widget(slot.name.rpartition(".")[0]) is None

@@ -56,13 +56,18 @@ class InputSpec:
         return self.widget_type in WIDGET_TYPES and not self.options.get("forceInput")
 
 
-@dataclass(frozen=True, slots=True)
 class NodeClass:
-    name: str
-    title: str
-    inputs: tuple[InputSpec, ...]  # as defined: required, then optional
-    ordered: tuple[InputSpec, ...]  # as laid out: by `input_order` where there is one
-    outputs: tuple[str, ...]
+    """A class; `inputs` as defined, `ordered` as laid out: by `input_order` if there is one."""
+
+    def __init__(
+        self, title: str, inputs: list[InputSpec], ordered: list[InputSpec], outputs: list[str]
+    ) -> None:
+        self.title = title
+        self.inputs = inputs
+        self.outputs = outputs
+        self.sockets = [spec for spec in ordered if not spec.is_widget]
+        self.widgets = [spec for spec in ordered if spec.is_widget]
+        self.matched = {spec.name for spec in inputs if spec.type == MATCH_TYPE}
 
 
 class Definitions:
@@ -109,14 +114,13 @@ def _node_class(name: str, info: Json) -> NodeClass:
     inputs = [*(spec for spec in required if spec.name not in taken), *added, *optional]
     outputs = info.get("output")
     return NodeClass(
-        name=name,
         title=str(info.get("display_name") or name),
-        inputs=tuple(inputs),
-        ordered=tuple(_in_order(inputs, info.get("input_order"))),
-        outputs=tuple(
+        inputs=inputs,
+        ordered=_in_order(inputs, info.get("input_order")),
+        outputs=[
             "COMBO" if isinstance(kind, list) else str(kind)
             for kind in (outputs if isinstance(outputs, list | tuple) else ())
-        ),
+        ],
     )
 
 

@@ -29,8 +29,8 @@ class GroupClass:
     outputs: list[tuple[int, int]] = field(default_factory=list)
 
     def node_class(self, name: str) -> NodeClass:
-        specs = tuple(self.specs.values())
-        return NodeClass(name, name, specs, specs, ())
+        specs = list(self.specs.values())
+        return NodeClass(name, specs, specs, [])
 
 
 class GroupReader:

@@ -58,12 +58,10 @@ TEXT_PREVIEWS = frozenset({"PreviewAny", "SaveText"})
 def lay_out(node: Node, node_class: NodeClass) -> None:
     """Give the node the widgets and sockets of its class, instead of those it has."""
     node.widgets, node.inputs = [], []
-    for spec in node_class.ordered:
-        if not spec.is_widget:
-            add_sockets(node, spec)
-    for spec in node_class.ordered:
-        if spec.is_widget:
-            add_widgets(node, spec)
+    for spec in node_class.sockets:
+        add_sockets(node, spec)
+    for spec in node_class.widgets:
+        add_widgets(node, spec)
     add_extras(node)
 
 

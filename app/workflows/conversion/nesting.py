@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from app.errors import InvalidWorkflow
 from app.workflows.conversion.model import Document, Graph
+from app.workflows.conversion.refusing import refused
 
 
 def put_inner_first(document: Document) -> None:
@@ -25,7 +25,8 @@ def put_inner_first(document: Document) -> None:
         node_id, name = found
         if name in open_:
             title = document.subgraphs[name].name or name
-            raise InvalidWorkflow(f"Node {node_id}: the subgraph {title!r} contains itself.")
+            message = f"The subgraph {title!r} contains itself."
+            raise refused(node_id, name, "subgraph_circle", message)
         if name not in ordered:
             open_[name] = None
             stack.append(_used_by(document, document.subgraphs[name]))

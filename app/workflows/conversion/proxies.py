@@ -62,27 +62,26 @@ class Adoption:
         self._leading_to = {target: name for target, name in reversed(targets) if target}
 
     def run(self) -> None:
-        primitives: dict[str, list[Entry]] = {}
-        unplaced: list[Entry] = []
         # All are looked at before any is changed: of two for one widget, the second gets it.
-        for entry, linked in [(entry, self._linked_input(entry)) for entry in self._entries()]:
+        placed = [(entry, self._linked_input(entry)) for entry in self._entries()]
+        primitives: dict[str, list[Entry]] = {}
+        for entry, linked in placed:
             source = self._definition.nodes.get(entry.node_id)
-            if linked is not None:
-                self._set(linked, entry)
-            elif source is None:
-                unplaced.append(entry)
-            elif source.type == PRIMITIVE:
+            if linked is None and source is not None and source.type == PRIMITIVE:
                 primitives.setdefault(source.id, []).append(entry)
-            elif (slot := self._slot(source, entry)) is not None:
-                self._set(self._promote(entry.widget, slot.type, [(source, slot)]), entry)
-        for entry in unplaced:
-            self._set(entry.own_input, entry)
-        outgoing: dict[str, list[Link]] = {}
-        for link in self._definition.links.values() if primitives else ():
-            outgoing.setdefault(link.origin, []).append(link)
-        for node_id, entries in primitives.items():
-            links = [link for link in outgoing.get(node_id, ()) if link.origin_slot == 0]
-            self._replace_primitive(self._definition.nodes[node_id], entries, links)
+            else:
+                self._place(entry, linked, source)
+        for entry, linked in placed:
+            if linked is None and entry.node_id not in self._definition.nodes:
+                self._set(entry.own_input, entry)
+        self._replace_primitives(primitives)
+
+    def _place(self, entry: Entry, linked: str | None, source: Node | None) -> None:
+        """Set the input that leads to the widget; make one if there is none."""
+        slot = self._slot(source, entry) if linked is None and source is not None else None
+        if slot is not None and source is not None:
+            linked = self._promote(entry.widget, slot.type, [(source, slot)])
+        self._set(linked, entry)
 
     def _entries(self) -> Iterator[Entry]:
         items = listed(self._host.properties[PROPERTY])
@@ -170,6 +169,14 @@ class Adoption:
         self._definition.inputs.append(boundary)
         self._promotions.forget(self._definition)
         return unique
+
+    def _replace_primitives(self, primitives: dict[str, list[Entry]]) -> None:
+        outgoing: dict[str, list[Link]] = {}
+        for link in self._definition.links.values() if primitives else ():
+            outgoing.setdefault(link.origin, []).append(link)
+        for node_id, entries in primitives.items():
+            links = [link for link in outgoing.get(node_id, ()) if link.origin_slot == 0]
+            self._replace_primitive(self._definition.nodes[node_id], entries, links)
 
     def _replace_primitive(self, primitive: Node, entries: list[Entry], links: list[Link]) -> None:
         """A promoted primitive gives way: its targets are connected to the subgraph's input."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.errors import InvalidWorkflow
 from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link, Node, Slot
+from app.workflows.conversion.refusing import refused
 
 MAX_SLOTS = 1000  # of a node; real ones have a few dozen
 LARGEST = 2**53  # whole numbers beyond are not exact in JavaScript
@@ -76,7 +77,8 @@ def read_node(item: Any) -> Node | None:
         return None
     inputs, outputs = _items(item.get("inputs")), _items(item.get("outputs"))
     if max(len(inputs), len(outputs)) > MAX_SLOTS:
-        raise InvalidWorkflow(f"Node {node_id} has more than {MAX_SLOTS} inputs or outputs.")
+        message = f"It has more than {MAX_SLOTS} inputs or outputs."
+        raise refused(node_id, item["type"], "too_many_slots", message)
     values = item.get("widgets_values")
     return Node(
         id=node_id,

@@ -8,7 +8,6 @@ a loop, not a recursion, and all steps of a way share its end.
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import InvalidWorkflow
 from app.workflows.conversion.model import (
     BYPASSED,
     INPUT_BOUNDARY,
@@ -18,6 +17,7 @@ from app.workflows.conversion.model import (
     Node,
 )
 from app.workflows.conversion.promotion import Promotions
+from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.virtual import GETTERS, REROUTES, SETTERS, VIRTUAL, wire_name
 
 
@@ -41,7 +41,7 @@ class Origin:
     value: tuple[Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """A place on the way: an input or an output of a node, and the type that is looked for."""
 
@@ -69,10 +69,8 @@ class Resolver:
         way: dict[Any, None] = {}
         while isinstance(step, Step) and step.key not in self._ends:
             if step.key in way:
-                raise InvalidWorkflow(
-                    f"Node {scope.prefix}{node.id} ({node.title}): the links to its input "
-                    f"{node.inputs[slot].name!r} run in a circle.",
-                )
+                message = f"The links to its input {node.inputs[slot].name!r} run in a circle."
+                raise refused(f"{scope.prefix}{node.id}", node.type, "link_circle", message)
             way[step.key] = None
             step = self._from_input(step) if step.is_input else self._from_output(step)
         end = self._ends[step.key] if isinstance(step, Step) else step

@@ -68,7 +68,7 @@ class SubmitForm extends HTMLElement {
       saved.append(...workflows.map(({ filename, format }) =>
         make("option", { value: filename, textContent: format ? filename : `${filename} (not readable)` })));
       // A newcomer can press Run at once.
-      const first = workflows.find(({ format }) => format === "api");
+      const first = workflows.find(({ format }) => format);
       if (first && this.#chosen === 0) {
         saved.value = first.filename;
         this.#choose({ filename: first.filename });

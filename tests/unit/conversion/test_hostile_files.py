@@ -198,7 +198,7 @@ def test_an_empty_graph_is_an_empty_prompt() -> None:
 
 def test_a_node_with_too_many_inputs_is_named() -> None:
     many = node(7, "Sample", inputs={f"i{n}": None for n in range(1001)})
-    with pytest.raises(InvalidWorkflow, match="Node 7 has more than 1000 inputs"):
+    with pytest.raises(InvalidWorkflow, match="Node 7: It has more than 1000 inputs"):
         run(flow([many]))
 
 

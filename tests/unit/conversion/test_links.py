@@ -123,6 +123,16 @@ def test_bypassing_goes_by_type(kinds: list[str], wanted: str, passed: int | Non
     assert inputs_of(workflow, "3", info) == expected
 
 
+def test_bypassing_looks_for_the_type_that_an_input_has_matched() -> None:
+    match = {"template": {"template_id": "t", "allowed_types": "*"}}
+    info = {"Switch": {"input": {"required": {"on": ["COMFY_MATCHTYPE_V3", match]}}}}
+    number = {"name": "strength", "type": "FLOAT", "link": 1, "widget": {"name": "strength"}}
+    tune = node(2, "Tune", outputs=["MODEL"], mode=4) | {"inputs": [number]}
+    switch = node(3, "Switch", inputs={"on": (2, "MODEL")})
+    workflow = flow([node(1, "Number"), tune, switch], [1, 1, 0, 2, 0, "F"], [2, 2, 0, 3, 0, "M"])
+    assert inputs_of(workflow, "3", info) == {}
+
+
 def test_links_to_nodes_that_are_not_there_are_left_out() -> None:
     workflow = flow([SAMPLE], [2, 77, 0, 3, 0, "MODEL"])
     assert "model" not in inputs_of(workflow, "3")
@@ -133,7 +143,7 @@ def test_a_circle_of_reroutes_is_named() -> None:
     two = node(5, "Reroute", inputs={"": 2})
     end = node(3, "Sample", inputs={"model": 3})
     links = [[1, 5, 0, 4, 0, "*"], [2, 4, 0, 5, 0, "*"], [3, 4, 0, 3, 0, "*"]]
-    with pytest.raises(InvalidWorkflow, match=r"Node 3 .*'model' run in a circle"):
+    with pytest.raises(InvalidWorkflow, match=r"Node 3: .*'model' run in a circle"):
         run(flow([one, two, end], *links))
 
 

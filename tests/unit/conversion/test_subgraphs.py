@@ -1,5 +1,8 @@
 """Subgraphs: ids, borders, values of their own for each instance."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from app.errors import InvalidWorkflow
@@ -31,7 +34,7 @@ def host(node_id: int, *values: object, **more: object) -> Json:
     return node(node_id, "S", *values, **more)
 
 
-def with_definitions(nodes: list[Json], *links: list[object], others: list[Json] = ()) -> Json:  # type: ignore[assignment]
+def with_definitions(nodes: list[Json], *links: Any, others: Sequence[Json] = ()) -> Json:
     return flow(nodes, *links, definitions={"subgraphs": [SAMPLER, *others]})
 
 
@@ -118,8 +121,11 @@ def test_ids_that_stand_twice_are_renumbered_from_the_last_id_on() -> None:
 def test_a_subgraph_in_itself_is_refused() -> None:
     loop = subgraph("Loop", [node(5, "Loop")])
     workflow = with_definitions([node(1, "Loop")], others=[loop])
-    with pytest.raises(InvalidWorkflow, match=r"Node 5: the subgraph 'The Loop' contains itself"):
+    with pytest.raises(
+        InvalidWorkflow, match=r"Node 5: The subgraph 'The Loop' contains itself"
+    ) as error:
         run(workflow)
+    assert error.value.extra["node_errors"]["5"]["class_type"] == "Loop"
 
 
 # The older list of promoted widgets, `properties.proxyWidgets`.
@@ -151,6 +157,10 @@ def test_a_listed_input_of_the_subgraph_itself() -> None:
 
 def test_a_listed_widget_named_with_its_path() -> None:
     assert inputs_of(proxied([["10", "10: steps"]], 9), "2:10")["steps"] == 9
+
+
+def test_of_two_entries_for_one_widget_the_second_counts() -> None:
+    assert inputs_of(proxied([["10", "steps"], ["10", "steps"]], 8, 9), "2:10")["steps"] == 9
 
 
 def test_a_listed_primitive_gives_way() -> None:

@@ -100,6 +100,18 @@ def test_inputs_of_another_choice_go() -> None:
     assert inputs_of(workflow, "1", info) == {"mode": "plain"}
 
 
+def test_a_grown_input_of_another_choice_leaves_its_link_where_its_number_leads() -> None:
+    """As on the page, when a file has a choice that the server does not know."""
+    template = {"input": {"required": {"image": ["IMAGE"]}}, "prefix": "image", "min": 0}
+    images = ["COMFY_AUTOGROW_V3", {"template": template}]
+    modes = [{"key": "old", "inputs": {"required": {"images": images}}}]
+    dynamic = ["COMFY_DYNAMICCOMBO_V3", {"options": modes}]
+    info = {"A": {"input": {"required": {"text": ["STRING"], "mode": dynamic}}}}
+    stale = node(1, "A", "words", "new", inputs={"mode.images.image0": (1, "IMAGE")})
+    workflow = flow([stale, node(2, "Load")], [1, 2, 0, 1, 0, "IMAGE"])
+    assert inputs_of(workflow, "1", info) == {"text": ["2", 0], "mode": "new"}
+
+
 def test_autogrow_inputs_keep_their_links() -> None:
     template = {"input": {"required": {"image": ["IMAGE"]}}, "prefix": "image", "min": 1}
     info = {"A": {"input": {"required": {"images": ["COMFY_AUTOGROW_V3", {"template": template}]}}}}
