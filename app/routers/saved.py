@@ -66,7 +66,7 @@ async def upload(
     saved = await asyncio.to_thread(
         editing.keep, gateway.library, name, content, definitions, overwrite=overwrite
     )
-    return _shown(gateway, saved, response)
+    return await _shown(gateway, saved, response)
 
 
 @router.get("/workflows", responses={200: {"model": WorkflowList}})
@@ -98,7 +98,7 @@ async def update_workflow(
         gateway.pool.definitions(),
         matching(if_match),
     )
-    return _shown(gateway, saved, response)
+    return await _shown(gateway, saved, response)
 
 
 @router.get(
@@ -117,7 +117,7 @@ async def get_workflow(
     saved = await asyncio.to_thread(gateway.library.open, filename)
     if is_known(saved.version, if_none_match):
         return Response(status_code=304, headers={"ETag": etag(saved.version)})
-    return _shown(gateway, saved, response)
+    return await _shown(gateway, saved, response)
 
 
 @router.delete(
@@ -159,7 +159,7 @@ async def run_workflow(
 async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     """An OpenAPI document of the route that runs this workflow, with its own parameters."""
     saved = await asyncio.to_thread(gateway.library.open, filename)
-    shown = editing.describe(saved.workflow, gateway.pool.definitions())
+    shown = await asyncio.to_thread(editing.describe, saved.workflow, gateway.pool.definitions())
     path = f"/api/workflow/{quote(saved.filename, safe='')}/run"
     return openapi.document(saved.filename, saved.version, path, shown.parameters)
 
@@ -180,7 +180,7 @@ async def list_versions(filename: str, gateway: GatewayDep) -> Json:
 async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
     """A former content of the workflow."""
     saved = await asyncio.to_thread(gateway.library.version, filename, version)
-    return _shown(gateway, saved, response)
+    return await _shown(gateway, saved, response)
 
 
 @router.post(
@@ -198,12 +198,12 @@ async def restore_version(
     """Make a former content the present one; what was present becomes a version."""
     request = validated(RestoreRequest, body)
     saved = await asyncio.to_thread(gateway.library.restore, filename, request.version)
-    return _shown(gateway, saved, response)
+    return await _shown(gateway, saved, response)
 
 
-def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
+async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
     response.headers["ETag"] = etag(saved.version)
-    shown = editing.describe(saved.workflow, gateway.pool.definitions())
+    shown = await asyncio.to_thread(editing.describe, saved.workflow, gateway.pool.definitions())
     return {
         "filename": saved.filename,
         "version": saved.version,

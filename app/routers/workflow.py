@@ -1,5 +1,6 @@
 """Workflows that come with the request: run one, see its parameters, convert it."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -76,7 +77,7 @@ async def submit_and_wait(
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The parameters of a workflow; nothing is kept."""
     _, workflow = await gateway.tasks.workflow_of(body)
-    shown = editing.describe(workflow, gateway.pool.definitions())
+    shown = await asyncio.to_thread(editing.describe, workflow, gateway.pool.definitions())
     return {
         "format": shown.format,
         "parameters": [asdict(parameter) for parameter in shown.parameters],

@@ -93,13 +93,16 @@ class Tasks:
     async def _with_fresh_node_types(
         self, server: str | None, work: Callable[[Mapping[str, Json]], T]
     ) -> T:
-        """Do it with the node types as known; if it fails and they have changed, once more."""
+        """Do it with the node types as known; if it fails and they have changed, once more.
+
+        In a thread: a file of thousands of nodes takes its time.
+        """
         try:
-            return work(self._pool.node_types(server))
+            return await asyncio.to_thread(work, self._pool.node_types(server))
         except InvalidWorkflow:
             if not await self._pool.refresh(server):
                 raise
-            return work(self._pool.node_types(server))
+            return await asyncio.to_thread(work, self._pool.node_types(server))
 
     async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
         """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
