@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import uvicorn
 
@@ -14,6 +16,15 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
+
+# No deadlines: the machine may be busy. In CI the same examples each time, elsewhere new ones.
+hypothesis.settings.register_profile(
+    "gateway",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+hypothesis.settings.load_profile("gateway")
 
 ROOT = Path(__file__).parent.parent
 WAIT = 20.0  # seconds after which a test gives up waiting

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -23,9 +23,6 @@ PICTURES = ROOT / "tests/fixtures/pictures"
 API = model_free()
 UI = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
 MODEL, MAKE = 0x0110, 0x010F
-
-# A busy machine is no fault.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def png(*texts: tuple[str, Any], add: str = "add_text", **options: Any) -> bytes:
@@ -160,7 +157,6 @@ KINDS = st.sampled_from([b"tEXt", b"zTXt", b"iTXt", b"comf", b"EXIF"])
 KEYS = st.sampled_from([b"prompt\0", b"workflow\0\1\0\0\0", b"II*\0\x08\0\0\0", b""])
 
 
-@patient
 @given(BEGINNINGS, st.lists(st.tuples(KINDS, KEYS, st.binary(max_size=40))), st.binary())
 def test_arbitrary_bytes_give_a_workflow_or_our_error(
     beginning: bytes, chunks: list[tuple[bytes, bytes, bytes]], rest: bytes
@@ -170,7 +166,6 @@ def test_arbitrary_bytes_give_a_workflow_or_our_error(
         unwrap(extract(data))
 
 
-@patient
 @given(st.sampled_from(["saved.png", "animated.png", "animated.webp"]), st.data())
 def test_real_pictures_with_damage(name: str, data: st.DataObject) -> None:
     content = bytearray((PICTURES / name).read_bytes())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import (
@@ -35,9 +35,6 @@ from tests.conftest import ROOT, model_free
 API = model_free()
 UI = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
 EXTRA = {"extra_pnginfo": {"workflow": UI}, "client_id": "x"}
-
-# A busy machine is no fault.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 # -- formats ------------------------------------------------------------------------------------
@@ -112,14 +109,12 @@ ANYTHING = st.recursive(
 )
 
 
-@patient
 @given(ANYTHING)
 def test_arbitrary_json_gives_a_graph_or_our_error(value: Any) -> None:
     with suppress(WorkflowFormatUnsupported):
         assert isinstance(unwrap(value)[1], dict)
 
 
-@patient
 @given(st.binary() | ANYTHING.map(lambda value: json.dumps(value).encode()))
 def test_arbitrary_bytes_are_json_or_our_error(body: bytes) -> None:
     for parse in (parse_json, parse_leniently):
@@ -167,7 +162,6 @@ def test_a_good_name(name: str, kept: str) -> None:
     assert checked_name(name) == unicodedata.normalize("NFC", kept)
 
 
-@patient
 @given(st.text(max_size=100) | st.text("./\\ aCON:é\u0301", max_size=12))
 def test_any_name_stays_in_its_folder(name: str) -> None:
     with suppress(InvalidInput):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -14,9 +14,6 @@ from tests.conftest import model_free
 
 Json = dict[str, Any]
 PATH = "/api/workflow/My%20flow.json/run"
-
-# A busy machine is no fault.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parameter(**fields: Any) -> Parameter:
@@ -115,7 +112,6 @@ NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.none() | st.booleans() | NUMBERS | st.text(max_size=5) | st.lists(st.text(), max_size=2)
 
 
-@patient
 @given(
     st.lists(
         st.builds(

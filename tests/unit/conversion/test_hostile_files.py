@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidWorkflow
@@ -75,7 +75,7 @@ def mangle(workflow: Json, path: tuple[Any, ...], junk: Any, *, delete: bool) ->
             place[path[-1]] = copy.deepcopy(junk)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(data=st.data())
 def test_mangled_files_raise_nothing_else(data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(MANGLED) - 1))
