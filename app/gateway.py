@@ -10,7 +10,6 @@ from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.hub import Hub
 from app.tasks.service import Tasks
-from app.tasks.store import TaskStore
 from app.workflows.library import Library
 
 
@@ -19,7 +18,6 @@ class Gateway:
     settings: Settings
     pool: Pool
     tasks: Tasks
-    store: TaskStore
     hub: Hub
     dispatcher: Dispatcher
     library: Library

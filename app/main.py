@@ -126,7 +126,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         default_timeout=settings.task_timeout,
     )
     views = Views(settings.outputs_dir / ".views")
-    return Gateway(settings, pool, tasks, store, hub, dispatcher, library, files, uploads, views)
+    return Gateway(settings, pool, tasks, hub, dispatcher, library, files, uploads, views)
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

@@ -5,7 +5,8 @@ import math
 from typing import Any
 
 
-def _finite(text: str) -> float | None:
+def finite(text: str) -> float | None:
+    """A float as JSON writes it, or None if it is out of range (1e999)."""
     value = float(text)
     return value if math.isfinite(value) else None
 
@@ -16,4 +17,4 @@ def loads(data: str | bytes) -> Any:
     So nothing that we pass on can make a strict parser fail. Raises ValueError (also for
     bytes that are not UTF-8) and RecursionError.
     """
-    return json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
+    return json.loads(data, parse_constant=lambda _: None, parse_float=finite)

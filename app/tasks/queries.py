@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from app.errors import TaskNotFound
 from app.tasks import rows
-from app.tasks.model import Output, Task
+from app.tasks.model import ACTIVE, Output, Task
 from app.tasks.tables import outputs, tasks
 
 
@@ -29,9 +29,7 @@ def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
 
 
 def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
-    words: list[ColumnElement[str]] = [
-        literal_column(f"'{status}'") for status in ("queued", "running", "canceling")
-    ]
+    words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(ACTIVE)]
     return table.c.status.in_(words)
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import (
     text,
 )
 
+from app.tasks.model import ACTIVE
+
 metadata = MetaData()
 
 tasks = Table(
@@ -73,7 +75,8 @@ outputs = Table(
 )
 
 _QUEUED = text("status = 'queued'")
-_ACTIVE = text("status IN ('queued', 'running', 'canceling')")
+# In the order in which queries write it: SQLite compares the conditions as they stand.
+_ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
 
 # Partial, so that they stay as small as the queue is, however many tasks are finished.
 Index(

@@ -1,10 +1,10 @@
 """JSON from outside, in a form that can be kept, compared and sent again. Pure."""
 
 import json
-import math
 import re
 from typing import Any, NoReturn
 
+from app.comfyui.wire import finite
 from app.errors import InvalidJson
 
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
@@ -21,7 +21,7 @@ def parse_json(body: bytes) -> Any:
 
 def parse_leniently(body: bytes) -> Any:
     """The same, but NaN, Infinity and floats out of range become None: ComfyUI writes them."""
-    return _parse(body, parse_constant=lambda _: None, parse_float=_finite)
+    return _parse(body, parse_constant=lambda _: None, parse_float=finite)
 
 
 def _parse(body: bytes, **options: Any) -> Any:
@@ -36,11 +36,6 @@ def _parse(body: bytes, **options: Any) -> Any:
     if _depth_exceeds(value, MAX_DEPTH):
         raise _too_deep()
     return value
-
-
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
 
 
 def _not_json(error: ValueError) -> InvalidJson:
