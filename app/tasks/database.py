@@ -9,6 +9,7 @@ half done.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -45,6 +46,8 @@ def parse_url(database_url: str) -> URL:
         raise InvalidInput("This is not the URL of a database.", hint=_HINT) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise InvalidInput(f"{url.get_backend_name()} is not supported.", hint=_HINT)
+    if url.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
+        raise InvalidInput("PostgreSQL needs the package asyncpg.", hint="pip install asyncpg")
     return url
 
 
