@@ -3,11 +3,10 @@
 import io
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from app.errors import InvalidInput
-
-MAX_PIXELS = 100_000_000
+from app.files.images import UNREADABLE, refuse_huge
 
 
 def apply_mask(original: Path, mask: bytes) -> bytes:
@@ -17,8 +16,7 @@ def apply_mask(original: Path, mask: bytes) -> bytes:
     """
     try:
         with Image.open(original) as picture, Image.open(io.BytesIO(mask)) as painted:
-            if max(picture.width * picture.height, painted.width * painted.height) > MAX_PIXELS:
-                raise InvalidInput(f"The image has more than {MAX_PIXELS} pixels.")
+            refuse_huge(picture, painted)
             if picture.size != painted.size:
                 raise InvalidInput(
                     f"The mask is {painted.width}x{painted.height}, the image "
@@ -27,7 +25,7 @@ def apply_mask(original: Path, mask: bytes) -> bytes:
                 )
             masked = picture.convert("RGBA")
             masked.putalpha(painted.convert("RGBA").getchannel("A"))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise InvalidInput("The original or the mask is no image that can be read.") from error
     content = io.BytesIO()
     masked.save(content, "png", compress_level=4)

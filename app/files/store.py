@@ -92,6 +92,11 @@ class FileStore:
         await asyncio.to_thread(_remove, path)
 
 
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are at hand, as the stream that `save` takes."""
+    yield content
+
+
 async def _copy(
     chunks: AsyncIterator[bytes], file: IO[bytes], max_bytes: int | None
 ) -> tuple[int, str]:

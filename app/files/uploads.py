@@ -1,6 +1,7 @@
 """Uploaded inputs: kept in uploads/, put on the server that runs a task which names them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,24 +46,19 @@ class Uploads:
         try:
             async with self._naming:
                 name = await self._name_for(wanted, stored.hash)
-                source.replace(self._store.path(name))
+                path = source.replace(self._store.path(name))
+                return self._remember(name, path.stat(), stored.hash)
         finally:
             source.unlink(missing_ok=True)
-        return await self.get(name)
 
     async def get(self, name: str) -> Upload:
         """Raises FileNotFound."""
         path = self.path(name)
-        changed = path.stat().st_mtime
+        stat = path.stat()
         known = self._hashes.get(name)
-        if known is None or known[0] != changed:
-            digest = await asyncio.to_thread(_hash, path)
-            content_type = content_type_of(name)
-            upload = Upload(
-                name, content_type, kind_of(name, content_type), path.stat().st_size, digest
-            )
-            self._hashes[name] = known = (changed, upload)
-        return known[1]
+        if known is not None and known[0] == stat.st_mtime:
+            return known[1]
+        return self._remember(name, stat, await asyncio.to_thread(_hash, path))
 
     def exists(self, name: str) -> bool:
         return bool(name) and name == safe_name(name) and self._store.exists(name)
@@ -75,6 +71,13 @@ class Uploads:
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
         return self._store.path(name)
+
+    def _remember(self, name: str, stat: os.stat_result, digest: str) -> Upload:
+        content_type = content_type_of(name)
+        kind = kind_of(name, content_type)
+        upload = Upload(name, content_type, kind, stat.st_size, digest)
+        self._hashes[name] = (stat.st_mtime, upload)
+        return upload
 
     async def _name_for(self, wanted: str, digest: str) -> str:
         stem, dot, suffix = wanted.rpartition(".")

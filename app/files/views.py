@@ -6,13 +6,13 @@ import io
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from app.errors import InvalidInput
 from app.files.atomic import write_atomically
+from app.files.images import UNREADABLE, refuse_huge
 
 ViewFormat = Literal["webp", "jpeg", "png"]
-MAX_PIXELS = 100_000_000  # of the original; beyond it is refused before it is decoded
 MAX_SIDE = 4096  # of the view
 
 
@@ -59,15 +59,14 @@ def _make(
 ) -> None:
     try:
         with Image.open(source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InvalidInput(f"The image has more than {MAX_PIXELS} pixels.")
+            refuse_huge(image)
             view = ImageOps.exif_transpose(image)
             view.thumbnail((size[0] or MAX_SIDE, size[1] or MAX_SIDE))
             if format == "jpeg" and view.mode not in ("RGB", "L"):
                 view = view.convert("RGB")
             content = io.BytesIO()
             view.save(content, format, quality=quality)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"No view can be made of {source.name!r}: it is no image.") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())

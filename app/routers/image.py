@@ -20,6 +20,7 @@ from app.errors import (
 )
 from app.files.kinds import content_type_of, is_inline
 from app.files.masks import apply_mask
+from app.files.store import once
 from app.files.uploads import Upload
 from app.files.views import MAX_SIDE, ViewFormat
 from app.problems import responses
@@ -113,11 +114,7 @@ async def upload_mask(
     if len(mask) > limit:
         raise PayloadTooLarge(f"The mask is larger than the {limit} bytes that are allowed.")
     masked = await asyncio.to_thread(apply_mask, gateway.uploads.path(original), mask)
-    return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", _once(masked)))
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
+    return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
 
 
 def _file(request: Request, path: Path, content_type: str, filename: str) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 from app.comfyui.results import FileResult, Result, TextResult, results_of
 from app.errors import ComfyError, ComfyMissing
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.store import FileStore, safe_name
+from app.files.store import FileStore, once, safe_name
 from app.servers.server import Server
 from app.tasks.claims import Claims
 from app.tasks.hub import Hub
@@ -50,7 +50,7 @@ class Collector:
         number = sum(1 for identity in self._have if identity[0] == node_id) + 1
         result = FileResult(node_id, "images", f"node{node_id}_{number:05}.{suffix}", "", "output")
         async with self._one_at_a_time:
-            await self._keep(result, _once(image), content_type)
+            await self._keep(result, once(image), content_type)
 
     def has_results_of(self, node_id: str) -> bool:
         return any(identity[0] == node_id for identity in self._have)
@@ -140,7 +140,3 @@ class Collector:
             key = f"{self._task_id}/{number}_{name}"
         self._keys.add(key)
         return key
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

@@ -58,8 +58,7 @@ class Tasks:
     async def submit(self, submission: Submission, server_id: str | None = None) -> Task:
         """Queue a task; it is durable when this returns. Raises InvalidWorkflow and its kinds."""
         filename, workflow = await self.workflow_of(submission)
-        wanted = submission.server or server_id
-        server = self._pool.get(wanted).id if wanted else None
+        server = self._wanted_server(submission, server_id)
         prepared = await self._with_fresh_node_types(
             server, lambda node_types: prepare(workflow, submission.params, node_types)
         )
@@ -81,14 +80,18 @@ class Tasks:
         """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
         but not for node types that no server has: a warning names them."""
         _, workflow = await self.workflow_of(submission)
-        wanted = submission.server or server_id
-        server = self._pool.get(wanted).id if wanted else None
+        server = self._wanted_server(submission, server_id)
 
         def work(node_types: Mapping[str, Json]) -> Prepared:
             found = to_prompt(workflow, node_types)
             return with_params(found, submission.params, node_types)
 
         return await self._with_fresh_node_types(server, work)
+
+    def _wanted_server(self, submission: Submission, server_id: str | None) -> str | None:
+        """The id of the server that was asked for. Raises ServerNotFound."""
+        wanted = submission.server or server_id
+        return self._pool.get(wanted).id if wanted else None
 
     async def _with_fresh_node_types(
         self, server: str | None, work: Callable[[Mapping[str, Json]], T]

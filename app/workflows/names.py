@@ -84,10 +84,16 @@ def _mark(node: Json) -> str | None:
     return None
 
 
-def _title(node: Json) -> str:
+def title_of(node: Json) -> str | None:
+    """The title that the node's author gave it, if there is one."""
     meta = node.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) else str(node["class_type"])
+    return title if isinstance(title, str) else None
+
+
+def _title(node: Json) -> str:
+    title = title_of(node)
+    return str(node["class_type"]) if title is None else title
 
 
 def _literals(prompt: Mapping[str, Json]) -> list[Key]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.workflows.checks import links_of
-from app.workflows.names import names_of
+from app.workflows.names import names_of, title_of
 from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
@@ -58,8 +58,9 @@ def list_parameters(prompt: Json, object_info: Mapping[str, Json]) -> list[Param
     """
     roles = roles_of(prompt)
     names = names_of(prompt, roles)
+    links = {node_id: dict(links_of(node["inputs"])) for node_id, node in prompt.items()}
     keys = [(node_id, name) for node_id, node in prompt.items() for name in node["inputs"]]
-    rest = [key for key in keys if key not in roles and not _is_link(prompt, key)]
+    rest = [key for key in keys if key not in roles and key[1] not in links[key[0]]]
     return [
         parameter_at(key, prompt[key[0]], object_info, names.get(key), roles.get(key))
         for key in (*roles, *rest)
@@ -96,10 +97,6 @@ def _options(definition: list[Any] | None) -> Json:
     return definition[1] if definition and has_them else {}
 
 
-def _is_link(prompt: Json, key: tuple[str, str]) -> bool:
-    return key[1] in dict(links_of(prompt[key[0]]["inputs"]))
-
-
 def takes_upload(definition: list[Any] | None) -> str | None:
     """image, video, ... for an input that names a file in the server's input folder."""
     options = _options(definition)
@@ -127,7 +124,7 @@ def parameter_at(
         type=_type(definition, choices, value),
         value=value,
         class_type=node["class_type"],
-        title=_title(node),
+        title=title_of(node),
         default=options.get("default"),
         min=options.get("min"),
         max=options.get("max"),
@@ -156,12 +153,6 @@ def _type(definition: list[Any] | None, choices: list[Any] | None, value: Any) -
     if choices is not None:
         return "choice"
     return _TYPES.get(str(definition[0]), "any") if definition else _type_of(value)
-
-
-def _title(node: Json) -> str | None:
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) else None
 
 
 def _type_of(value: Any) -> Type:

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection
 
+from tests.conftest import model_free
+
 PATIENCE = 5.0
 
 
@@ -126,15 +128,7 @@ def without_steps(sequence: list[str]) -> list[str]:
 
 def picture(colour: int = 255, *, prefix: str = "t", size: int = 64) -> dict[str, Any]:
     """EmptyImage -> ImageInvert -> SaveImage: no sampling."""
-    empty = {"width": size, "height": size, "batch_size": 1, "color": colour}
-    return {
-        "1": {"class_type": "EmptyImage", "inputs": empty},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "3": {
-            "class_type": "SaveImage",
-            "inputs": {"images": ["2", 0], "filename_prefix": prefix},
-        },
-    }
+    return model_free(colour, size=size, prefix=prefix)
 
 
 def txt2img(
