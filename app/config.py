@@ -56,6 +56,15 @@ class Settings(BaseSettings):
     server_grace: float = Field(
         60, ge=0, description="Seconds that a server may be away before its tasks are given up."
     )
+    stall_timeout: float = Field(
+        600,
+        gt=0,
+        description="Seconds without a sign of a running task after which its server is stalled.",
+    )
+    max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; more are refused.")
+    priority_ageing: float = Field(
+        300, gt=0, description="Seconds of waiting that are worth a point of priority."
+    )
     cancel_grace: float = Field(
         120, ge=0, description="Seconds until a cancel without effect counts as done."
     )

@@ -6,13 +6,16 @@ GatewayError
 │   └── PayloadTooLarge       413
 ├── InvalidWorkflow           422  node_errors
 │   ├── WorkflowFormatUnsupported  422
-│   └── InvalidParameter      422
+│   ├── InvalidParameter      422
+│   └── NotRunnable           422  no server has all that it needs
 ├── InvalidInput              422  a field has a value we cannot use
 ├── NotFound                  404
-│   ├── TaskNotFound  WorkflowNotFound  VersionNotFound  FileNotFound  ServerNotFound
+│   ├── TaskNotFound WorkflowNotFound VersionNotFound FileNotFound ServerNotFound BatchNotFound
 ├── Conflict                  409
-│   ├── WorkflowExists  TaskNotFinished
+│   ├── WorkflowExists  TaskNotFinished  ServerExists  ServerBusy
 ├── PreconditionFailed        412  If-Match names another version than the present one
+├── KeyReused                 422  the Idempotency-Key came with another body
+├── QueueFull                 429  Retry-After
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
@@ -90,6 +93,26 @@ class InvalidParameter(InvalidWorkflow):
     code = "invalid_parameter"
 
 
+class NotRunnable(InvalidWorkflow):
+    """No server has everything that the workflow needs."""
+
+    code = "not_runnable"
+
+
+class KeyReused(GatewayError):
+    """The Idempotency-Key belongs to another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class QueueFull(GatewayError):
+    """The queue is full."""
+
+    status = 429
+    code = "queue_full"
+
+
 class NotFound(GatewayError):
     """There is no such thing."""
 
@@ -144,6 +167,24 @@ class TaskNotFinished(Conflict):
     """The task is not finished yet."""
 
     code = "task_not_finished"
+
+
+class ServerExists(Conflict):
+    """The server is in use already."""
+
+    code = "server_exists"
+
+
+class ServerBusy(Conflict):
+    """Tasks run on the server."""
+
+    code = "server_busy"
+
+
+class BatchNotFound(NotFound):
+    """There is no such batch."""
+
+    code = "batch_not_found"
 
 
 class PreconditionFailed(GatewayError):

@@ -8,8 +8,10 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
+from app.tasks.fleet import Fleet
 from app.tasks.hub import Hub
 from app.tasks.service import Tasks
+from app.tasks.submitter import Submitter
 from app.workflows.library import Library
 
 
@@ -18,6 +20,8 @@ class Gateway:
     settings: Settings
     pool: Pool
     tasks: Tasks
+    submitter: Submitter
+    fleet: Fleet
     hub: Hub
     dispatcher: Dispatcher
     library: Library

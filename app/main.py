@@ -20,14 +20,21 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
-from app.routers import events, image, saved, system, task, workflow
+from app.routers import batches, events, image, saved, servers, system, task, workflow
 from app.servers.pool import Pool
-from app.tasks.claims import Claims
+from app.tasks.claims import Claims, Lease
 from app.tasks.database import Database, open_database
-from app.tasks.dispatcher import Dispatcher, new_owner
+from app.tasks.dispatcher import Dispatcher
+from app.tasks.estimates import Estimates
+from app.tasks.fleet import Fleet
+from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
+from app.tasks.owner import new_owner
+from app.tasks.queue import Queue
+from app.tasks.registry import Registry
 from app.tasks.service import Tasks
 from app.tasks.store import TaskStore
+from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
 from app.workflows.library import Library
 
@@ -69,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
     problems.install(app)
-    for module in (system, workflow, saved, task, image, events):
+    for module in (system, servers, workflow, saved, task, batches, image, events):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -85,6 +92,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
+    await gateway.fleet.recall()
     work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
     work.add_done_callback(_stop_if_dead)
     try:
@@ -97,36 +105,68 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 
 
 def build(settings: Settings, database: Database) -> Gateway:
-    pool = Pool(settings.comfyui_server, slots=settings.slots)
+    pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = FileStore(settings.outputs_dir)
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
-    claims = Claims(
-        database,
-        new_owner(),
-        lease_seconds=settings.lease_seconds,
+    estimates = Estimates(database)
+    lease = Lease(new_owner(), settings.lease_seconds)
+    queue = Queue(database, lease)
+    tools = Tools(
+        lease=lease,
+        queue=queue,
+        claims=Claims(database, lease),
+        hub=hub,
+        files=files,
+        uploads=uploads,
+        pool=pool,
+        estimates=estimates,
+        timing=_timing(settings),
         max_attempts=settings.max_attempts,
     )
-    timing = Timing(
-        poll=settings.poll_interval,
-        poll_blind=min(settings.poll_interval, 0.5),
-        server_grace=settings.server_grace,
-        cancel_grace=settings.cancel_grace,
-    )
-    dispatcher = Dispatcher(pool, Tools(claims, hub, files, uploads, pool, timing))
-    store = TaskStore(database)
-    tasks = Tasks(
+    dispatcher = Dispatcher(pool, tools)
+    store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
+    submitter = Submitter(
         store=store,
         hub=hub,
         dispatcher=dispatcher,
         pool=pool,
         library=library,
-        files=files,
+        estimates=estimates,
         default_timeout=settings.task_timeout,
     )
-    views = Views(settings.outputs_dir / ".views")
-    return Gateway(settings, pool, tasks, hub, dispatcher, library, files, uploads, views)
+    tasks = Tasks(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        submitter=submitter,
+        forecaster=Forecaster(pool, queue, estimates, dispatcher),
+        files=files,
+    )
+    return Gateway(
+        settings=settings,
+        pool=pool,
+        tasks=tasks,
+        submitter=submitter,
+        fleet=Fleet(pool, Registry(database), dispatcher),
+        hub=hub,
+        dispatcher=dispatcher,
+        library=library,
+        files=files,
+        uploads=uploads,
+        views=Views(settings.outputs_dir / ".views"),
+    )
+
+
+def _timing(settings: Settings) -> Timing:
+    return Timing(
+        poll=settings.poll_interval,
+        poll_blind=min(settings.poll_interval, 0.5),
+        server_grace=settings.server_grace,
+        cancel_grace=settings.cancel_grace,
+        stall_timeout=settings.stall_timeout,
+    )
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

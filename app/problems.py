@@ -75,7 +75,8 @@ def response(problem: Json, headers: dict[str, str] | None = None) -> JSONRespon
 
 async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GatewayError)
-    return response(document(error))
+    seconds = error.extra.get("retry_after")
+    return response(document(error), {"Retry-After": str(seconds)} if seconds else None)
 
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:

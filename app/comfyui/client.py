@@ -170,10 +170,14 @@ class ComfyClient:
             if response.status_code not in (404, 405):
                 self._json(response)
                 return
-        self._check(await self._send("POST", "/queue", json={"delete": [prompt_id]}))
+        await self.withdraw(prompt_id)
         running = (await self.queue()).get("queue_running", ())
         if any(item[1] == prompt_id for item in running):
             self._check(await self._send("POST", "/interrupt", json={"prompt_id": prompt_id}))
+
+    async def withdraw(self, prompt_id: str) -> None:
+        """Take a waiting prompt out of the queue; one that runs is left alone."""
+        self._check(await self._send("POST", "/queue", json={"delete": [prompt_id]}))
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
         body = {"unload_models": unload_models, "free_memory": free_memory}

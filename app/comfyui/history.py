@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 from app.comfyui import wire
 from app.comfyui.events import (
     Event,
+    ExecutionCached,
     ExecutionError,
     ExecutionInterrupted,
     ExecutionStart,
@@ -32,8 +33,16 @@ class HistoryEntry:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: ExecutionError | None = None
     interrupted: ExecutionInterrupted | None = None
+    cached: frozenset[str] = frozenset()  # nodes that did not run: their results were kept
     started_at: float | None = None  # seconds since the epoch, by the server's clock
     finished_at: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(self.finished_at - self.started_at, 0.0)
 
     @classmethod
     def read(cls, entry: dict[str, Any]) -> Self:
@@ -45,12 +54,14 @@ class HistoryEntry:
         if error is None and interrupted is None and status.get("status_str") == "error":
             error = ExecutionError("", None, None, "Error", "ComfyUI gives no reason.")
         start = _first(events, ExecutionStart)
+        cached = _first(events, ExecutionCached)
         end = error or interrupted or _first(events, ExecutionSuccess)
         outputs = entry.get("outputs")
         return cls(
             outputs=outputs if isinstance(outputs, dict) else {},
             error=error,
             interrupted=interrupted,
+            cached=frozenset(cached.nodes) if cached else frozenset(),
             started_at=_seconds(start.timestamp if start else None),
             finished_at=_seconds(end.timestamp if end else None),
         )

@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, UploadFile
+from blake3 import blake3
+from fastapi import Depends, Header, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
 from app.routers.schemas import SubmitRequest
-from app.tasks.service import Submission
+from app.tasks.idempotency import MAX_LENGTH, Key
+from app.tasks.submitter import Submission
 from app.workflows.formats import describe, is_api, is_ui
 from app.workflows.json_text import parse_json
 
@@ -37,6 +39,14 @@ async def read_json_or_empty(request: Request) -> Any:
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    """The whole body; it comes once, and is kept for whoever asks again."""
+    known: bytes | None = getattr(request.state, "body", None)
+    if known is None:
+        known = request.state.body = await _received(request, limit)
+    return known
+
+
+async def _received(request: Request, limit: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
@@ -81,6 +91,26 @@ async def submission(request: Request) -> Submission:
     return Submission(**validated(SubmitRequest, value).model_dump())
 
 
+async def idempotency_key(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=MAX_LENGTH,
+            description="The same key with the same body makes one task, for 24 hours.",
+        ),
+    ] = None,
+) -> Key | None:
+    """What stands for this request, if the client wants it to be done once only."""
+    if idempotency_key is None:
+        return None
+    gateway: Gateway = request.state.gateway
+    said = f"{request.url.path}?{request.url.query}\n".encode()
+    said += await _read(request, gateway.settings.max_body_bytes)
+    return Key(idempotency_key, f"blake3:{blake3(said).hexdigest()}")
+
+
 async def uploaded_file(file: UploadFile, limit: int) -> bytes:
     """Raises PayloadTooLarge."""
     content = await file.read(limit + 1)
@@ -99,6 +129,7 @@ def documented(model: type[BaseModel], *others: Json, required: bool = True) -> 
 
 
 SubmissionBody = Annotated[Submission, Depends(submission)]
+KeyDep = Annotated[Key | None, Depends(idempotency_key)]
 JsonBody = Annotated[Any, Depends(read_json)]
 OptionalJsonBody = Annotated[Any, Depends(read_json_or_empty)]
 

@@ -14,27 +14,32 @@ from app.errors import (
     InvalidWorkflow,
     PayloadTooLarge,
     PreconditionFailed,
-    ServerNotFound,
     StorageFull,
     VersionNotFound,
     WorkflowExists,
     WorkflowNotFound,
 )
 from app.problems import responses
-from app.routers.bodies import JsonBody, OptionalJsonBody, documented, uploaded_file, validated
+from app.routers.bodies import (
+    JsonBody,
+    KeyDep,
+    OptionalJsonBody,
+    documented,
+    uploaded_file,
+    validated,
+)
 from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
 from app.routers.schemas import (
     RestoreRequest,
     RunRequest,
-    TaskOut,
     UpdateRequest,
     VersionList,
     WorkflowList,
     WorkflowOut,
 )
-from app.routers.workflow import Wait, doubts, submit_and_wait
-from app.tasks.service import Submission
+from app.routers.workflow import SUBMIT_RESPONSES, Wait, answer, doubts
+from app.tasks.submitter import Submission
 from app.workflows import editing, openapi
 from app.workflows.library import Saved
 
@@ -133,12 +138,7 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
 @router.post(
     "/workflow/{filename}/run",
     status_code=202,
-    responses={
-        **_GONE_WRONG,
-        **responses(PayloadTooLarge, ServerNotFound, InvalidWorkflow, InvalidParameter),
-        200: {"model": TaskOut, "description": "With `wait`: the task is finished."},
-        202: {"model": TaskOut},
-    },
+    responses={**_GONE_WRONG, **SUBMIT_RESPONSES},
     openapi_extra=documented(RunRequest, required=False),
 )
 async def run_workflow(
@@ -146,13 +146,15 @@ async def run_workflow(
     body: OptionalJsonBody,
     gateway: GatewayDep,
     response: Response,
+    key: KeyDep,
     wait: Wait = 0,
     server: ServerQuery = None,
 ) -> Json:
     """Queue a saved workflow; the answer is that of a submit."""
     request = validated(RunRequest, body)
     submission = Submission(filename=filename, **request.model_dump())
-    return await submit_and_wait(gateway, response, submission, wait, server)
+    tasks = await gateway.submitter.submit(submission, server=server, key=key)
+    return await answer(gateway, response, tasks, wait)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)

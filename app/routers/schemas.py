@@ -30,6 +30,17 @@ class RunRequest(Strict):
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
     metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
     server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
+    wait_for_server: bool = Field(
+        False, description="Queue it even if no server has all that it needs yet."
+    )
+    batch: dict[str, list[Any]] | None = Field(
+        None,
+        min_length=1,
+        description='Many tasks: a list of values for each parameter, such as {"seed": [1, 2]}.',
+    )
+    batch_mode: Literal["product", "zip"] = Field(
+        "product", description="Every combination, or the first of each, the second of each, ..."
+    )
 
 
 class SubmitRequest(RunRequest):
@@ -137,7 +148,10 @@ class TaskOut(BaseModel):
     started_at: str | None
     finished_at: str | None
     queue_position: int | None = Field(description="1 is next; null once it runs.")
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(
+        description="Seconds until it should be done, by past runs; null while none is known."
+    )
+    waiting_for: str | None = Field(description="Why no server can start it at present.")
     progress: ProgressOut
     outputs: list[OutputOut]
     error: TaskErrorOut | None
@@ -150,6 +164,17 @@ class TaskOut(BaseModel):
     timeout: float | None
     workflow: str | None = Field(description="The saved workflow it came from.")
     retry_of: str | None
+    batch_id: str | None
+
+
+class BatchOut(BaseModel):
+    """The tasks of one submit with `batch`."""
+
+    batch_id: str
+    total: int
+    finished: bool
+    counts: dict[str, int] = Field(description="Tasks by status.")
+    tasks: list[TaskOut] = Field(description="In the order of the batch.")
 
 
 class TaskPage(BaseModel):
@@ -217,15 +242,41 @@ class ParametersOut(BaseModel):
     warnings: list[str]
 
 
+class ServerRequest(Strict):
+    address: str = Field(max_length=240, description="HOST:PORT or http(s)://HOST:PORT.")
+    slots: int | None = Field(None, ge=1, le=100, description="Prompts it may hold.")
+
+
+class SlotsRequest(Strict):
+    slots: int = Field(ge=1, le=100, description="Prompts it may hold.")
+
+
 class ServerOut(BaseModel):
     id: str
+    state: Literal["online", "offline", "draining", "stalled", "failing"]
     online: bool
     connected: bool = Field(description="Its WebSocket is open.")
-    reason: str | None
+    accepting: bool = Field(description="It may get new work.")
+    reason: str | None = Field(description="Why it is not as it should be.")
     since: str
     version: str | None
     slots: int
     running: int = Field(description="Tasks of ours that it holds.")
+    queue_length: int | None = Field(description="Prompts that it holds, strangers' too.")
+    others: int | None = Field(description="Those of strangers.")
+    wait_seconds: float | None = Field(description="Until it should be through with them.")
+
+
+class ServerList(BaseModel):
+    servers: list[ServerOut]
+
+
+class ServerDetail(ServerOut):
+    tasks: list[str] = Field(description="Ids of the tasks of ours that it holds.")
+    warm: list[str] = Field(description="Model files of the prompt that it got last.")
+    node_types: int
+    models: dict[str, list[str]] = Field(description="Model files by folder.")
+    system_stats: Json | None
 
 
 class HealthOut(BaseModel):

@@ -16,14 +16,13 @@ from app.errors import (
     PayloadTooLarge,
     ServerNotFound,
 )
-from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.schemas import FreeRequest, HealthOut
+from app.routers.servers import shown
 from app.servers import inventory
 from app.servers.server import Server
-from app.tasks.view import timestamp
 
 router = APIRouter(prefix="/api", tags=["system"])
 
@@ -42,7 +41,7 @@ async def health(gateway: GatewayDep) -> Json:
         "status": "degraded" if reason else "ok",
         "reason": reason or None,
         "version": VERSION,
-        "servers": [_server(gateway, server) for server in gateway.pool],
+        "servers": [shown(gateway, server) for server in gateway.pool],
     }
 
 
@@ -60,7 +59,7 @@ async def info(gateway: GatewayDep) -> Json:
         "version": VERSION,
         "settings": gateway.settings.shown(),
         "servers": [
-            {**_server(gateway, server), "system_stats": server.health.stats or None}
+            {**shown(gateway, server), "system_stats": server.health.stats or None}
             for server in gateway.pool
         ],
         "subscribers": gateway.hub.subscribers,
@@ -172,17 +171,4 @@ async def _features(server: Server) -> Json:
         "features": known,
         "jobs_api": server.client.has_jobs_api,
         "extensions": extensions,
-    }
-
-
-def _server(gateway: Gateway, server: Server) -> Json:
-    return {
-        "id": server.id,
-        "online": server.online,
-        "connected": server.connected,
-        "reason": server.health.reason,
-        "since": timestamp(server.health.since),
-        "version": server.health.version,
-        "slots": server.slots,
-        "running": len(gateway.dispatcher.running_on(server)),
     }

@@ -1,5 +1,6 @@
 """Tasks: look, list, cancel, retry, forget; the queue and the history."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -9,6 +10,7 @@ from app.errors import (
     InvalidJson,
     NoServer,
     PayloadTooLarge,
+    QueueFull,
     ServerNotFound,
     TaskNotFinished,
     TaskNotFound,
@@ -57,10 +59,11 @@ async def list_tasks(
     gateway: GatewayDep,
     before: Before,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
+    batch_id: Annotated[str | None, Query(description="Only of this batch.")] = None,
     limit: Limit = 50,
 ) -> Json:
     """Tasks, newest first."""
-    return await _page(gateway, status or (), limit, before)
+    return await _page(gateway, status or (), limit, before, batch_id)
 
 
 @router.post(
@@ -82,7 +85,7 @@ async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
 @router.post(
     "/task/{task_id}/retry",
     status_code=202,
-    responses={**responses(TaskNotFound), 202: {"model": TaskOut}},
+    responses={**responses(TaskNotFound, QueueFull), 202: {"model": TaskOut}},
 )
 async def retry_task(task_id: str, gateway: GatewayDep) -> Json:
     """A new task from the same request."""
@@ -151,8 +154,14 @@ async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: Gate
     return {"deleted": removed}
 
 
-async def _page(gateway: GatewayDep, status: Any, limit: int, before: int | None) -> Json:
-    tasks, following = await gateway.tasks.page(status, limit, before)
+async def _page(
+    gateway: GatewayDep,
+    status: Collection[Status],
+    limit: int,
+    before: int | None,
+    batch_id: str | None = None,
+) -> Json:
+    tasks, following = await gateway.tasks.page(status, limit, before, batch_id)
     return {
         "tasks": [gateway.tasks.view(task) for task in tasks],
         "next_cursor": None if following is None else str(following),

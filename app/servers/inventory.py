@@ -1,7 +1,7 @@
 """What the servers have: node types and model files."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import ComfyMissing
@@ -59,3 +59,51 @@ def search_nodes(node_types: Mapping[str, Json], text: str) -> list[Json]:
                 }
             )
     return found
+
+
+def merged(all_node_types: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
+    """The node types of several servers as one object_info. Where they differ, the first one's
+    definition stands, with the choices of all."""
+    if len(all_node_types) == 1:
+        return all_node_types[0]
+    result: Json = {}
+    for node_types in all_node_types:
+        for name, definition in node_types.items():
+            known = result.setdefault(name, definition)
+            if known is not definition and known != definition:
+                result[name] = {**known, "input": _merged_inputs(known, definition)}
+    return result
+
+
+def _merged_inputs(one: Json, other: Json) -> Json:
+    sections = dict(one.get("input") or {})
+    for section, inputs in (other.get("input") or {}).items():
+        mine = sections.get(section)
+        if isinstance(inputs, dict) and isinstance(mine, dict | None):
+            sections[section] = {**inputs, **(mine or {})}
+            for name, definition in (mine or {}).items():
+                if name in inputs:
+                    sections[section][name] = _merged_choices(definition, inputs[name])
+    return sections
+
+
+def _merged_choices(one: Any, other: Any) -> Any:
+    """Both notations of a combo: [[choices], options] and ["COMBO", {"options": choices}]."""
+    if not (isinstance(one, list) and isinstance(other, list) and one and other):
+        return one
+    if isinstance(one[0], list) and isinstance(other[0], list):
+        return [_union(one[0], other[0]), *one[1:]]
+    mine, theirs = (_listed(definition) for definition in (one, other))
+    if one[0] == "COMBO" and mine is not None and theirs is not None:
+        return [one[0], {**one[1], "options": _union(mine, theirs)}, *one[2:]]
+    return one
+
+
+def _listed(definition: list[Any]) -> list[Any] | None:
+    options = definition[1] if len(definition) > 1 else None
+    choices = options.get("options") if isinstance(options, dict) else None
+    return choices if isinstance(choices, list) else None
+
+
+def _union(one: list[Any], other: list[Any]) -> list[Any]:
+    return one + [choice for choice in other if choice not in one]

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from app.errors import InvalidInput, NoServer, ServerNotFound
+from app.errors import InvalidInput, NoServer, ServerExists, ServerNotFound
 from app.servers.core_nodes import core_node_types
+from app.servers.inventory import merged
 from app.servers.server import Server
+from app.workflows.needs import Needs
 
 Json = dict[str, Any]
 
@@ -28,12 +29,43 @@ def base_url(address: str) -> str:
 
 
 class Pool:
-    def __init__(self, addresses: Sequence[str], *, slots: int) -> None:
-        servers = [Server(base_url(address), slots) for address in addresses]
-        self._servers = {server.id: server for server in servers}
+    """Servers by id, each watched by a background task once `run` has been called."""
+
+    def __init__(self, addresses: Sequence[str], *, slots: int, grace: float = 60.0) -> None:
+        self.slots = slots  # of a server that names none
+        self._grace = grace
+        self._servers: dict[str, Server] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._on_change: Callable[[], None] = lambda: None
+        self._merged: tuple[list[Json], Mapping[str, Json]] = ([], {})
+        for address in addresses:
+            self.add(address)
 
     def __iter__(self) -> Iterator[Server]:
-        return iter(self._servers.values())
+        return iter(list(self._servers.values()))
+
+    def __contains__(self, server_id: str | None) -> bool:
+        return server_id in self._servers
+
+    def add(self, address: str, *, slots: int | None = None) -> Server:
+        """Raises InvalidInput and ServerExists."""
+        server = Server(base_url(address), slots or self.slots, grace=self._grace)
+        if server.id in self._servers:
+            raise ServerExists(f"Server {server.id} is in use already.")
+        self._servers[server.id] = server
+        if self._group is not None:
+            self._watch(server, self._group)
+        self._on_change()
+        return server
+
+    async def remove(self, server: Server) -> None:
+        """Forget it. Nothing of ours may be on it any more."""
+        self._servers.pop(server.id, None)
+        if watch := self._watches.pop(server.id, None):
+            watch.cancel()
+            await asyncio.wait([watch])
+        self._on_change()
 
     def get(self, server_id: str) -> Server:
         """Raises ServerNotFound. The id is the address without its scheme."""
@@ -46,9 +78,13 @@ class Pool:
     def online(self) -> list[Server]:
         return [server for server in self if server.online]
 
-    def has_other(self, server_id: str | None, wanted: str | None) -> bool:
-        """True if another server than this one could take a task right now."""
-        return wanted is None and any(server.id != server_id for server in self.online())
+    def able(self, needs: Needs, wanted: str | None) -> list[Server]:
+        """The servers that have all of it, online or not; only the wanted one if one is wanted."""
+        return [server for server in self if wanted in (None, server.id) and server.can_run(needs)]
+
+    def has_other(self, server_id: str | None, needs: Needs, wanted: str | None) -> bool:
+        """True if another server than this one could take such a task right now."""
+        return any(s.accepting and s.id != server_id for s in self.able(needs, wanted))
 
     def choose(self, server_id: str | None) -> list[Server]:
         """The servers that are online, or the named one. Raises ServerNotFound and NoServer."""
@@ -64,9 +100,16 @@ class Pool:
         return servers
 
     def node_types(self, server_id: str | None = None) -> Mapping[str, Json]:
-        """object_info of one server, or of all together; empty while none is known."""
-        servers = [self.get(server_id)] if server_id else list(self)
-        return ChainMap(*(server.node_types for server in servers))
+        """object_info of one server, or of all together, with the choices of all; empty while
+        none is known."""
+        if server_id:
+            return self.get(server_id).node_types
+        known = [server.node_types for server in self if server.node_types]
+        before, result = self._merged
+        if len(before) != len(known) or any(a is not b for a, b in zip(before, known, strict=True)):
+            result = merged(known)
+            self._merged = (known, result)
+        return result
 
     def definitions(self, server_id: str | None = None) -> Mapping[str, Json]:
         """The same, or those of common nodes while no server has told its own."""
@@ -79,7 +122,14 @@ class Pool:
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Watch all servers until cancelled."""
+        self._on_change = on_change
         async with asyncio.TaskGroup() as group:
+            self._group = group
             for server in self:
-                server.on_change = on_change
-                group.create_task(server.run(), name=f"server {server.id}")
+                self._watch(server, group)
+            await asyncio.Event().wait()  # servers may come at any time
+
+    def _watch(self, server: Server, group: asyncio.TaskGroup) -> None:
+        server.on_change = self._on_change
+        watch = group.create_task(server.run(), name=f"server {server.id}")
+        self._watches[server.id] = watch

@@ -14,6 +14,12 @@ Known = Callable[[Collection[str]], Awaitable[set[str]]]  # which of these ids a
 LOOKED_AT = 200  # newest entries of a server's history among which strangers' are sought
 
 
+async def held_ids(server: Server) -> list[str]:
+    """All prompts that it runs or holds waiting, in order. Raises ComfyError."""
+    queue = await server.client.queue()
+    return [*_ids(queue.get("queue_running")), *_ids(queue.get("queue_pending"))]
+
+
 async def held_by(pool: Pool, server_id: str | None, known: Known) -> list[Json]:
     """What each server runs and holds waiting; a server that does not answer says why."""
     servers = [pool.get(server_id)] if server_id else list(pool)

@@ -10,9 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 from app.comfyui.client import ComfyClient
-from app.comfyui.events import Event, Preview
+from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
-from app.errors import ComfyError
+from app.errors import ComfyError, ComfyUnreachable
+from app.servers.breaker import Breaker
+from app.workflows.needs import Lack, Needs, lack_of
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
 PROBE_TIMEOUT = 5.0  # for the whole look
 REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
+KNOWN_FITS = 10_000  # answers of `lacks` that are kept
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Health:
 class Server:
     """`run` keeps it watched; `follow` gives the events of one prompt."""
 
-    def __init__(self, base_url: str, slots: int) -> None:
+    def __init__(self, base_url: str, slots: int, *, grace: float = 60.0) -> None:
         self.base_url = base_url
         self.id = base_url.split("://", 1)[-1]
         self.slots = slots
@@ -51,16 +54,63 @@ class Server:
         self.client_id = uuid4().hex  # ours for as long as this process lives
         self.health = Health()
         self.connected = False
+        self.draining = False
+        self.removed = False
+        self.stalled: str | None = None  # why it counts as stuck
+        self.swept = False  # cleared of prompts that are not wanted there since it came online
+        self.sweeping = False
+        self.seen = asyncio.Event()  # it was looked at, whatever the look found
+        self.breaker = Breaker()
+        self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
+        self.queue_length = 0  # prompts there, strangers' too, as it last said
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
-        self._fetched_at = 0.0
         self.placed: set[str] = set()  # names of inputs that were put there
         self.on_change: Callable[[], None] = lambda: None
+        self._grace = grace
+        self._fetched_at = 0.0
+        self._fits: dict[Needs, Lack] = {}
+        self._asking: set[asyncio.Timeout] = set()
         self._inboxes: dict[str, Inbox] = {}
         self._look_now = asyncio.Event()
 
     @property
     def online(self) -> bool:
         return self.health.online
+
+    @property
+    def state(self) -> str:
+        """online, offline, draining, stalled or failing: one word for people."""
+        if not self.online:
+            return "offline"
+        if self.draining or self.removed:
+            return "draining"
+        if self.stalled:
+            return "stalled"
+        return "failing" if self.breaker.reason else "online"
+
+    @property
+    def accepting(self) -> bool:
+        """May it get new work?"""
+        usable = self.online and self.swept and not self.stalled and not self.breaker.is_open
+        return usable and not self.draining and not self.removed
+
+    @property
+    def given_up(self) -> bool:
+        """Gone from the pool, or away for longer than we wait for a server."""
+        away = 0.0 if self.online else time.time() - self.health.since
+        return self.removed or away > self._grace
+
+    def lacks(self, needs: Needs) -> Lack:
+        """What it does not have of these needs; nothing is known of one that never answered."""
+        found = self._fits.get(needs)
+        if found is None:
+            found = self._fits[needs] = lack_of(needs, self.node_types)
+            if len(self._fits) > KNOWN_FITS:
+                self._fits = {}
+        return found
+
+    def can_run(self, needs: Needs) -> bool:
+        return bool(self.node_types) and not self.lacks(needs)
 
     async def run(self) -> None:
         """Watch the server until cancelled."""
@@ -93,6 +143,26 @@ class Server:
             receiving.cancel()
             await asyncio.wait([receiving])
 
+    @asynccontextmanager
+    async def while_hoped_for(self) -> AsyncIterator[None]:
+        """Ends a request to a frozen server, whatever its own timeout, once the server has been
+        away for too long. Raises ComfyUnreachable then."""
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._asking.add(scope)
+                try:
+                    yield
+                finally:
+                    self._asking.discard(scope)
+        except TimeoutError as error:
+            raise ComfyUnreachable(f"{self.id} is gone: {self.health.reason}") from error
+
+    def give_up(self) -> None:
+        """End what still waits for an answer, if there is no hope left."""
+        if self.given_up:
+            for scope in self._asking:
+                scope.reschedule(asyncio.get_running_loop().time())
+
     async def refresh(self) -> bool:
         """Ask for the node types again, unless that was just done; True if they have changed."""
         if not self.online or time.monotonic() - self._fetched_at < REFRESH_INTERVAL:
@@ -102,15 +172,31 @@ class Server:
             await self._fetch_node_types()
         except ComfyError:
             return False
-        return self.node_types != before
+        return self.node_types is not before
 
     async def _fetch_node_types(self) -> None:
         self._fetched_at = time.monotonic()
-        self.node_types = await self.client.object_info()
+        found = await self.client.object_info()
+        if found != self.node_types:  # replaced, never changed: others hold on to it
+            self.node_types = found
+            self._fits = {}
 
     def look_now(self) -> None:
         """Do not wait for the next regular look at the server's health."""
         self._look_now.set()
+
+    def mark_stalled(self, reason: str) -> None:
+        if self.stalled is None:
+            log.warning("server %s is stalled: %s", self.id, reason)
+            self.stalled = reason
+            self.on_change()
+
+    def shows_life(self) -> None:
+        """A prompt of ours moved there."""
+        if self.stalled is not None:
+            log.info("server %s moves again", self.id)
+            self.stalled = None
+            self.on_change()
 
     # -- health ---------------------------------------------------------------------------------
 
@@ -118,6 +204,7 @@ class Server:
         while True:
             self._look_now.clear()
             await self._look()
+            self.seen.set()
             interval = HEALTH_INTERVAL if self.online else RETRY_INTERVAL
             try:
                 async with asyncio.timeout(interval):
@@ -132,6 +219,7 @@ class Server:
             if not self.online:  # another server may stand there now
                 await self._fetch_node_types()
                 self.placed.clear()
+                self.warm = frozenset()
             self._found(Health(True, None, stats=stats))
         except ComfyError as error:
             self._found(Health(False, error.detail))
@@ -145,6 +233,8 @@ class Server:
         self.health = health
         if turned:
             log.info("server %s is %s", self.id, "online" if health.online else "offline")
+            self.swept, self.stalled = False, None
+            asyncio.get_running_loop().call_later(self._grace + 0.01, self.give_up)
             self.on_change()
 
     # -- events ---------------------------------------------------------------------------------
@@ -155,6 +245,8 @@ class Server:
             async for event in events:
                 if isinstance(event, Connected | Disconnected):
                     self._socket_changed(client_id, isinstance(event, Connected))
+                elif isinstance(event, Status):
+                    self.queue_length = event.queue_remaining or 0
                 else:
                     current = self._deliver(event, current)
 

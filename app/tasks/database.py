@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, inspect
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -59,8 +60,29 @@ async def open_database(database_url: str) -> Database:
         database = _Sqlite(url.set(drivername="sqlite"))
     else:
         database = _Postgresql(url.set(drivername="postgresql+asyncpg"))
-    await database.write(metadata.create_all)
+    try:
+        await database.write(_create)
+    except BaseException:
+        await database.close()
+        raise
     return database
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    found = {column["name"] for column in inspect(connection).get_columns("tasks")}
+    if missing := set(metadata.tables["tasks"].columns.keys()) - found:
+        raise InvalidInput(
+            f"The database is of an older version: it lacks {', '.join(sorted(missing))}.",
+            hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
+        )
+
+
+def insert_if_new(connection: Connection, table: Table) -> Insert:
+    """An INSERT that leaves rows alone whose key is there already."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 class _Sqlite:

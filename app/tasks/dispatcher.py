@@ -1,46 +1,27 @@
-"""Gives every server with a free slot its next task, and keeps what it drives alive."""
+"""Gives servers with room their next tasks, and keeps what it drives alive."""
 
 import asyncio
 import logging
-import os
-import socket
-import time
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
 
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.claims import Claims
-from app.tasks.model import CancelReason, Progress
-from app.tasks.outcome import Lost
+from app.tasks.forecast import wait_of
+from app.tasks.messages import CancelRequest, MoveRequest
+from app.tasks.model import CancelReason, Progress, Task
+from app.tasks.owner import is_dead
+from app.tasks.planner import Seat, plan
+from app.tasks.queue import Claim, Queue
+from app.tasks.rescue import feel_pulse, rescue, sweep
 from app.tasks.runner import Run
 from app.tasks.tools import Tools
-from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
-IDLE = 5.0  # seconds after which a server looks for work unasked: a net, not the rule
+IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
-
-
-def new_owner() -> str:
-    """A name for this process. Host and pid tell after a crash that it is gone for good."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
-
-
-def is_dead(owner: str) -> bool:
-    """True if `owner` was a process on this host that no longer runs."""
-    host, pid, _ = owner.rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    if int(pid) == os.getpid():
-        return True  # not us, but it had our pid: a container's pids start at 1 each time
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
 
 
 class Dispatcher:
@@ -48,66 +29,126 @@ class Dispatcher:
         self._pool = pool
         self._tools = tools
         self._claims: Claims = tools.claims
+        self._queue: Queue = tools.queue
         self._runs: dict[str, Run] = {}
-        self._wakes = {server.id: asyncio.Event() for server in pool}
+        self._drives: dict[Run, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._left_behind = True  # there may be tasks on servers that nobody drives
 
     async def run(self) -> None:
         """Work until cancelled; then let go of all tasks, so that others can take over at once."""
         await self._free_the_dead()
+        await self._tools.estimates.load()
+        upkeep = [
+            (self._tools.lease.seconds / 3, self._keep_alive),
+            (PROGRESS_SAVED, self._save_progress),
+            (IDLE, self._look_after_servers),
+            (IDLE, self._tools.estimates.save),
+            (REFRESHED, self._refresh),
+        ]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_alive(), name="heartbeat")
-                group.create_task(self._save_progress(), name="progress")
-                group.create_task(self._pool.run(self.wake), name="servers")
-                for server in self._pool:
-                    serving = self._serve(server, group)
-                    group.create_task(serving, name=f"dispatch {server.id}")
+            async with asyncio.TaskGroup() as self._group:
+                for seconds, work in upkeep:
+                    self._group.create_task(_regularly(seconds, work), name=work.__qualname__)
+                self._group.create_task(self._pool.run(self._server_changed), name="servers")
+                self._group.create_task(self._give_work(), name="dispatch")
         finally:
             await asyncio.shield(self._claims.hand_back())
+            await asyncio.shield(self._tools.estimates.save())
 
     def wake(self) -> None:
         """There may be work, or somebody who can do it."""
-        for event in self._wakes.values():
-            event.set()
+        self._wake.set()
 
     def cancel(self, task_id: str, reason: CancelReason) -> None:
         """Tell the run that drives the task, if it is one of ours."""
         if run := self._runs.get(task_id):
-            run.request_cancel(reason)
+            run.ask(CancelRequest(reason))
+
+    def move_away(self, server: Server, reason: str, *, force: bool = False) -> None:
+        """Take off a server what waits there; with `force` what runs there, too."""
+        for run in self.running_on(server):
+            if force or run.task.started_at is None:
+                run.ask(MoveRequest(reason, force))
 
     def progress_of(self, task_id: str) -> Progress | None:
         """Live progress, newer than what the store has."""
         run = self._runs.get(task_id)
         return run.progress if run else None
 
-    def running_on(self, server: Server) -> list[str]:
-        return [task_id for task_id, run in self._runs.items() if run.server is server]
+    def running_on(self, server: Server) -> list[Run]:
+        return [run for run in self._runs.values() if run.server is server]
+
+    async def until_idle(self, server: Server) -> None:
+        """Wait until nothing of ours is driven on the server."""
+        while drives := [self._drives[run] for run in self.running_on(server)]:
+            await asyncio.wait(drives)
+
+    def wait_of(self, server: Server) -> float:
+        """Seconds until the server is through with what it holds, as far as can be told."""
+        held: list[tuple[Task, Progress]] = [
+            (run.task, run.progress) for run in self.running_on(server)
+        ]
+        return wait_of(held, server.queue_length, self._tools.estimates)
 
     # -- work -----------------------------------------------------------------------------------
 
-    async def _serve(self, server: Server, group: asyncio.TaskGroup) -> None:
-        wake = self._wakes[server.id]
+    async def _give_work(self) -> None:
         while True:
-            wake.clear()
+            self._wake.clear()
             try:
-                while server.online and len(self.running_on(server)) < server.slots:
-                    if not await self._start_next(server, group):
-                        break
+                await self._take_over()
+                while await self._give_out():
+                    pass
             except Exception:  # a full or locked database: the queue is safe, go on later
-                log.exception("server %s: no task can be claimed", server.id)
+                log.exception("no task can be claimed")
             try:
                 async with asyncio.timeout(IDLE):
-                    await wake.wait()
+                    await self._wake.wait()
             except TimeoutError:
                 pass
 
-    async def _start_next(self, server: Server, group: asyncio.TaskGroup) -> bool:
-        claim = await self._claims.claim(server.id)
-        if claim is None:
+    async def _take_over(self) -> None:
+        """Drive what is on our servers and has no live owner."""
+        if not self._left_behind:
+            return
+        self._left_behind = False
+        servers = [server.id for server in self._pool.online()]
+        for claim in await self._queue.take_over(servers):
+            self._start(claim)
+
+    async def _give_out(self) -> bool:
+        """Give the next tasks to servers with room; False when nothing is left to give."""
+        seats = self._seats()
+        if not seats:
             return False
-        run = self._runs[claim.task.task_id] = Run(claim, server, self._tools)
-        group.create_task(self._drive(run), name=f"task {claim.task.task_id}")
-        return True
+        unseated = [
+            route
+            for route, (needs, wanted) in self._queue.routes.items()
+            if not any(seat.takes(needs, wanted) for seat in seats)
+        ]
+        seconds = self._tools.estimates.seconds
+        claims, seen = await self._queue.assign(
+            lambda waiting: plan(waiting, seats, seconds), excluded=unseated
+        )
+        for claim in claims:
+            self._start(claim)
+        return bool(seen)  # what was seen and found no seat is passed over next time
+
+    def _seats(self) -> list[Seat]:
+        seats = []
+        for server in self._pool:
+            held = len(self.running_on(server))
+            slots = 1 if server.breaker.is_probing else server.slots
+            if server.accepting and held < slots:
+                seats.append(Seat(server, slots - held, self.wait_of(server), server.warm))
+        return seats
+
+    def _start(self, claim: Claim) -> None:
+        task_id = claim.task.task_id
+        run = Run(claim, self._pool.get(claim.task.server or ""), self._tools)
+        self._runs[task_id] = run
+        self._drives[run] = self._group.create_task(self._drive(run), name=f"task {task_id}")
 
     async def _drive(self, run: Run) -> None:
         task_id = run.task.task_id
@@ -118,6 +159,7 @@ class Dispatcher:
             await self._let_go(task_id)
         finally:
             self._runs.pop(task_id, None)
+            self._drives.pop(run, None)
             self.wake()
 
     async def _let_go(self, task_id: str) -> None:
@@ -128,47 +170,67 @@ class Dispatcher:
             except Exception:  # as above
                 log.exception("task %s cannot be let go yet", task_id)
             else:
+                self._left_behind = True
                 return
 
     # -- upkeep ---------------------------------------------------------------------------------
 
     async def _keep_alive(self) -> None:
-        while True:
-            try:
-                await self._claims.renew()
-                await self._rescue()
-            except Exception:  # must go on: without the heartbeat our tasks are not ours
-                log.exception("the leases could not be renewed")
-            await asyncio.sleep(self._claims.lease_seconds / 3)
+        await self._claims.renew()
+        await rescue(self._pool, self._tools)
+        self._left_behind = True  # perhaps, by a process whose lease has lapsed meanwhile
+        self.wake()
+
+    async def _look_after_servers(self) -> None:
+        for server in self._pool:
+            if server.stalled and not self.running_on(server):
+                await feel_pulse(server)
+        self._server_changed()
 
     async def _save_progress(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_SAVED)
-            news = {task_id: run.progress for task_id, run in self._runs.items() if run.is_news()}
-            try:
-                if news:
-                    await self._claims.save_progress(news)
-            except Exception:  # it is only progress
-                log.exception("progress could not be saved")
+        news = {task_id: run.progress for task_id, run in self._runs.items() if run.is_news()}
+        if news:
+            await self._claims.save_progress(news)
+
+    async def _refresh(self) -> None:
+        """A task may wait for a node type or model file that is being installed somewhere."""
+        waits_for = [self._queue.routes.get(route) for route in await self._queue.queued()]
+        if any(route and not self._pool.able(*route) for route in waits_for):
+            await self._pool.refresh()
+            self.wake()
 
     async def _free_the_dead(self) -> None:
         """Take over from processes of this host that are gone, without waiting for their leases."""
-        for owner in await self._claims.owners():
+        for owner in await self._queue.owners():
             if is_dead(owner):
                 log.info("taking over from %s", owner)
                 await self._claims.hand_back(owner)
 
-    async def _rescue(self) -> None:
-        """See to tasks without an owner whose server is away for good."""
-        grace = self._tools.timing.server_grace
-        there = [
-            server.id
-            for server in self._pool
-            if server.online or time.time() - server.health.since < grace
-        ]
-        for task in await self._claims.adopt(keep_servers=there):
-            lost = Lost("server_lost", f"{task.server} is gone.")
-            elsewhere = self._pool.has_other(task.server, task.wanted_server)
-            ended = await self._claims.settle(task, lost, task.attempts, elsewhere)
-            self._tools.hub.publish(task.task_id, "status", task_view(ended))
+    def _server_changed(self) -> None:
+        for server in self._pool:
+            if server.online and not server.swept and not server.sweeping:
+                server.sweeping = True
+                self._group.create_task(self._sweep(server), name=f"sweep {server.id}")
+            if server.stalled and self.running_on(server):
+                self.move_away(server, f"{server.id} is stalled.")
+        self._left_behind = True
         self.wake()
+
+    async def _sweep(self, server: Server) -> None:
+        """A server that is online (again) gets work once it is rid of what should not be there."""
+        try:
+            await sweep(server, self._tools)
+        except Exception:  # tried again before long
+            log.exception("server %s cannot be swept", server.id)
+        finally:
+            server.sweeping = False
+        self.wake()
+
+
+async def _regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:  # must go on: without the heartbeat our tasks are not ours
+            log.exception("%s failed", work.__qualname__)
+        await asyncio.sleep(seconds)

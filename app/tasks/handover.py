@@ -1,13 +1,15 @@
-"""Getting a prompt onto a server exactly once."""
+"""Asking one server about one prompt, and getting the prompt onto it exactly once."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from app.comfyui.history import Sighting, State
 from app.errors import ComfyUnreachable
 from app.servers.server import Server
+from app.tasks.model import Attempt
+from app.tasks.outcome import SECOND_TRIES
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -15,7 +17,7 @@ T = TypeVar("T")
 
 class Reach:
     """Asks one server about one prompt, patiently: a server that does not answer is asked again
-    for `grace` seconds. Raises ComfyUnreachable after that."""
+    for `grace` seconds, or until it is given up. Raises ComfyUnreachable after that."""
 
     def __init__(self, server: Server, prompt_id: str, *, grace: float, retry: float) -> None:
         self._server = server
@@ -27,10 +29,11 @@ class Reach:
         until = time.monotonic() + self._grace
         while True:
             try:
-                return await ask()
+                async with self._server.while_hoped_for():
+                    return await ask()
             except ComfyUnreachable:
                 self._server.look_now()
-                if time.monotonic() > until:
+                if self._server.given_up or time.monotonic() > until:
                     raise
                 await asyncio.sleep(self._retry)
 
@@ -44,6 +47,13 @@ class Reach:
 
     async def cancel(self) -> None:
         await self.patiently(lambda: self._server.client.cancel(self._prompt_id))
+
+    async def withdraw(self) -> None:
+        await self.patiently(lambda: self._server.client.withdraw(self._prompt_id))
+
+    async def forget(self) -> None:
+        """Remove the prompt's past from the history, so that it does not pass for its present."""
+        await self.patiently(lambda: self._server.client.delete_history([self._prompt_id]))
 
     async def post(self, prompt: Json) -> Json:
         """Queue the prompt; answers node_errors. ComfyUI runs a repeated id again, so after a
@@ -63,6 +73,26 @@ class Reach:
                 raise
 
         return await self.patiently(post)
+
+
+def is_past(attempts: Sequence[Attempt], server_id: str) -> bool:
+    """Was the last run on that server judged already, by its history? Then what the history says
+    is old news."""
+    here = [attempt for attempt in attempts if attempt.server == server_id]
+    return bool(here) and here[-1].outcome in (*SECOND_TRIES, "failed")
+
+
+def without_cache(prompt: Json, attempts: Sequence[Attempt], node_types: Json) -> Json:
+    """The prompt as it is; or, if results from ComfyUI's cache were gone before, such that its
+    output nodes run. An input that a node does not know is ignored by it, but not by the cache."""
+    if all(attempt.outcome != "output_unavailable" for attempt in attempts):
+        return prompt
+    return {
+        node_id: {**node, "inputs": {**node["inputs"], "_run": len(attempts)}}
+        if node_types.get(node["class_type"], {}).get("output_node")
+        else node
+        for node_id, node in prompt.items()
+    }
 
 
 def with_titles(prompt: Json) -> Json:

@@ -1,15 +1,17 @@
 """From what a client sends to a prompt that is fit to queue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import NoServer
+from app.errors import NoServer, NotRunnable
 from app.servers.core_nodes import core_node_types
+from app.servers.server import Server
 from app.workflows.applying import apply_params
-from app.workflows.checks import check_classes, check_structure
+from app.workflows.checks import check_classes, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
+from app.workflows.needs import Lack, needs_of
 
 Json = dict[str, Any]
 
@@ -45,13 +47,23 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
     return Prepared(conversion.prompt, warnings=conversion.warnings)
 
 
-def prepare(workflow: Any, params: Mapping[str, Any], node_types: Mapping[str, Json]) -> Prepared:
-    """Check the workflow, set its parameters. `node_types` may be empty while no server is known:
-    ComfyUI itself checks the prompt again."""
+def prepare(
+    workflow: Any,
+    param_sets: Sequence[Mapping[str, Any]],
+    node_types: Mapping[str, Json],
+    *,
+    lenient: bool = False,
+) -> list[Prepared]:
+    """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
+    empty while no server is known: ComfyUI itself checks the prompt again.
+
+    `lenient`: node types that no server has yet are none of our business, if the workflow can be
+    read without them: in API format.
+    """
     found = to_prompt(workflow, node_types)
-    if node_types:
+    if node_types and not (lenient and unwrap(workflow)[0] is Format.API):
         check_classes(found.prompt, node_types)
-    return with_params(found, params, node_types)
+    return [with_params(found, params, node_types) for params in param_sets]
 
 
 def with_params(
@@ -59,4 +71,41 @@ def with_params(
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
     prompt, used = apply_params(found.prompt, params, node_types)
-    return Prepared(prompt, used, found.warnings)
+    return Prepared(prompt, {**params, **used}, found.warnings)
+
+
+def check_fit(prompt: Json, servers: Sequence[Server]) -> None:
+    """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
+    it names what is missing on the one that comes nearest."""
+    known = [server for server in servers if server.node_types]
+    needs = needs_of(prompt)
+    if not known or any(server.can_run(needs) for server in known):
+        return
+    nearest = min(known, key=lambda server: len(server.lacks(needs)))
+    lack = nearest.lacks(needs)
+    unknown = [server.id for server in servers if not server.node_types]
+    doubt = f" {', '.join(unknown)} did not answer yet." if unknown else ""
+    raise NotRunnable(
+        f"No server can run this workflow. {nearest.id} comes nearest; it lacks {lack}.{doubt}",
+        hint="Install what is missing, name what a server has (GET /api/models, GET /api/nodes), "
+        'or send "wait_for_server": true to wait until a server has it.',
+        nearest_server=nearest.id,
+        missing={"node_types": list(lack.classes), "files": [f._asdict() for f in lack.files]},
+        node_errors=_node_errors(prompt, lack),
+    )
+
+
+def _node_errors(prompt: Json, lack: Lack) -> Json:
+    errors: dict[str, Json] = {}
+    for node_id, node in prompt.items():
+        class_type, inputs = node["class_type"], node["inputs"]
+        faults = [
+            fault("value_not_in_list", f"The server has no file {file.name!r}.", file.input)
+            for file in lack.files
+            if file.class_type == class_type and inputs.get(file.input) == file.name
+        ]
+        if class_type in lack.classes:
+            faults.append(fault("missing_node_type", f"The server has no {class_type!r}."))
+        if faults:
+            errors[node_id] = {"class_type": class_type, "errors": faults}
+    return errors

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from app.workflows.needs import Needs
+
 Json = dict[str, Any]
 
 
@@ -122,7 +124,20 @@ class NewTask:
     priority: int = 0
     wanted_server: str | None = None
     retry_of: str | None = None
+    batch_id: str | None = None
     warnings: tuple[str, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    shape: str = ""  # the same for prompts that should take the same time
+    expected: float | None = None  # seconds of running, from past runs of the shape
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a queued task stands: what is before it, in tasks and in seconds of running."""
+
+    position: int  # 1 is next
+    seconds_ahead: float  # of those before it whose time is known
+    unknown_ahead: int  # how many there are whose time is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,10 @@ class Task:
     timeout: float | None
     filename: str | None
     retry_of: str | None
+    batch_id: str | None
+    route: str  # stands for what a server must have to run it, and be
+    shape: str
+    expected: float | None
     params: Json
     metadata: Json
     progress: Progress
@@ -152,7 +171,7 @@ class Task:
     attempts: tuple[Attempt, ...]
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...] = ()
-    queue_position: int | None = None
+    place: Place | None = None  # while it is queued
 
     @property
     def finished(self) -> bool:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from app.comfyui.history import HistoryEntry
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
-from app.tasks.model import CancelReason, Output, Status, Task, TaskError
+from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory")
 
@@ -34,9 +34,15 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """`retryable`: the same might go well another time."""
+
     error: TaskError
+    retryable: bool = False
     status: ClassVar[Status] = Status.FAILED
-    word: ClassVar[str] = "failed"
+
+    @property
+    def word(self) -> str:
+        return self.error.code if self.error.code in SECOND_TRIES else "failed"
 
     @property
     def reason(self) -> str:
@@ -57,7 +63,17 @@ class Lost:
         return TaskError(self.code, f"{self.reason} A retry runs the task again.")
 
 
-Outcome = Succeeded | Canceled | Failed | Lost
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Taken off the server before it ran, to run elsewhere."""
+
+    reason: str
+    status: ClassVar[Status] = Status.QUEUED
+    word: ClassVar[str] = "moved"
+    error: ClassVar[TaskError | None] = None
+
+
+Outcome = Succeeded | Canceled | Failed | Lost | Moved
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -74,33 +90,58 @@ def outcome_of(error: Exception) -> Outcome:
             return Failed(TaskError("internal_error", f"The gateway failed: {error!r}."))
 
 
+# Ends that may be others on a second try: once each, and not for the graph's sake.
+SECOND_TRIES = ("out_of_memory", "output_unavailable")
+
+
 def may_try_again(
-    task: Task, lost: Lost, attempts: int, max_attempts: int, *, elsewhere: bool
+    task: Task,
+    outcome: Outcome,
+    attempts: Sequence[Attempt],
+    max_attempts: int,
+    *,
+    elsewhere: bool,
+    doubtful: bool = False,
 ) -> bool:
-    """What never ran, or was asked to stop, goes back freely; what ran has its tries, where
-    there is a server for another one: this one, if it is back, or `elsewhere`."""
-    if task.status is Status.CANCELING or task.started_at is None:
+    """What never ran goes back into the queue freely; what ran has its tries, where there is hope
+    in another one. `attempts`: with the one that ended now.
+
+    `elsewhere`: another server could take it. `doubtful`: the server is on trial, so that a
+    failure there says nothing about the task.
+    """
+    if isinstance(outcome, Moved):
         return True
-    return attempts < max_attempts and (elsewhere or lost.code == "server_restarted")
+    if isinstance(outcome, Lost):
+        if task.status is Status.CANCELING or task.started_at is None:
+            return True
+        hope = elsewhere or outcome.code in ("server_restarted", "server_removed")
+    elif isinstance(outcome, Failed):
+        code = outcome.error.code
+        before = [attempt.outcome for attempt in attempts[:-1]]
+        again = code in SECOND_TRIES and outcome.retryable and code not in before
+        hope = again or (doubtful and code == "execution_error")
+    else:
+        return False
+    return hope and len(attempts) < max_attempts and task.status is not Status.CANCELING
 
 
 def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome:
     """What a finished prompt's history makes of its task."""
     if entry.error is not None:
-        return Failed(_execution_error(entry))
+        error = _execution_error(entry)
+        return Failed(error, retryable=error.code == "out_of_memory")
     if entry.interrupted is not None:
         return Canceled(_interruption(task))
     if missing:
         names = ", ".join(output.filename or f"of node {output.node_id}" for output in missing)
-        return Failed(
-            TaskError(
-                "output_unavailable",
-                f"ComfyUI finished, but results cannot be fetched: {names}. "
-                "It may have answered from its cache with files that were deleted since: change "
-                "the seed, or call POST /api/system/free with free_memory first.",
-                node_id=missing[0].node_id,
-            )
+        error = TaskError(
+            "output_unavailable",
+            f"ComfyUI finished, but results cannot be fetched: {names}.",
+            node_id=missing[0].node_id,
         )
+        # A node that ComfyUI answered from its cache names files that may be gone since.
+        cached = all(output.node_id in entry.cached for output in missing)
+        return Failed(error, retryable=cached)
     return Succeeded()
 
 

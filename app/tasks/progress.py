@@ -1,5 +1,6 @@
 """ComfyUI's events -> one number and a sentence about how far a task is. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from app.comfyui.events import (
@@ -25,22 +26,48 @@ def weight_of(node: Json) -> int:
     return steps if isinstance(steps, int) and 1 <= steps <= 10_000 else SAMPLER_STEPS
 
 
-class Tracker:
-    """Follows one prompt. A node with steps counts in part while it works."""
+LEAST = 0.001  # seconds: of a node that took no time to speak of
 
-    def __init__(self, prompt: Json, progress: Progress | None = None) -> None:
+
+def weights_of(prompt: Json, took: Mapping[str, float]) -> dict[str, float]:
+    """How much of a run each node is: what they took last time (seconds by node), if that is
+    known of any; nodes that did not run then are expected to take the mean."""
+    if not took:
+        return {node_id: weight_of(node) for node_id, node in prompt.items()}
+    mean = sum(took.values()) / len(took)
+    return {node_id: max(took.get(node_id, mean), LEAST) for node_id in prompt}
+
+
+class Tracker:
+    """Follows one prompt. A node with steps counts in part while it works.
+
+    `took`: what its nodes took last time, in seconds. `ran`: what they have taken this time.
+    """
+
+    def __init__(
+        self,
+        prompt: Json,
+        progress: Progress | None = None,
+        took: Mapping[str, float] | None = None,
+    ) -> None:
         self._classes = {node_id: node["class_type"] for node_id, node in prompt.items()}
-        self._weights = {node_id: weight_of(node) for node_id, node in prompt.items()}
+        self._weights = weights_of(prompt, took or {})
         self._done: set[str] = set()
+        self._cached: set[str] = set()
         self._fractions: dict[str, float] = {}
+        self._turn: tuple[str, float] | None = None  # the node that works, and since when
+        self.ran: dict[str, float] = {}
         self.progress = progress or Progress(nodes_total=len(prompt))
 
-    def apply(self, event: Event) -> bool:
-        """Take an event in; True if the progress shown is another one now."""
+    def apply(self, event: Event, now: float = 0.0) -> bool:
+        """Take an event in, at a time in seconds; True if the progress shown is another one."""
         before = self.progress
+        if isinstance(event, Executing):
+            self._clock(event.display_node or event.node, now)
         match event:
             case ExecutionCached(nodes=nodes):
-                self._done.update(node for node in nodes if node in self._classes)
+                self._cached.update(node for node in nodes if node in self._classes)
+                self._done |= self._cached
             case ProgressState(nodes=nodes):
                 self._take_states(nodes)
             case Executed(node=node) if node in self._classes:
@@ -52,6 +79,13 @@ class Tracker:
                 self._turn_to(node, event.value, event.max)
         self._count()
         return self.progress != before
+
+    def _clock(self, node: str | None, now: float) -> None:
+        """The time of the node that worked until now is over."""
+        if self._turn is not None:
+            before, since = self._turn
+            self.ran[before] = self.ran.get(before, 0.0) + now - since
+        self._turn = (node, now) if node in self._classes and node is not None else None
 
     def complete(self) -> Progress:
         """All is done: nodes that no output needed have not run and never will."""
@@ -78,8 +112,10 @@ class Tracker:
         )
 
     def _count(self) -> None:
-        done = sum(weight * self._part_done(node_id) for node_id, weight in self._weights.items())
-        value = round(done / (sum(self._weights.values()) or 1), 4)
+        # What comes from the cache is no work, neither done nor to do.
+        work = {node: self._weights[node] for node in self._weights if node not in self._cached}
+        done = sum(weight * self._part_done(node_id) for node_id, weight in work.items())
+        value = round(done / (sum(work.values()) or 1), 4)
         self.progress = replace(
             self.progress,
             # Never backwards: after a re-attach we know less than what was shown before.

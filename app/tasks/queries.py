@@ -1,16 +1,17 @@
 """Reading tasks: rows with their outputs and their place in the queue."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    RowMapping,
     Select,
     and_,
     bindparam,
-    case,
     func,
     literal_column,
     or_,
@@ -19,8 +20,10 @@ from sqlalchemy import (
 
 from app.errors import TaskNotFound
 from app.tasks import rows
-from app.tasks.model import ACTIVE, Output, Task
+from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, tasks
+
+COUNTED_ONE_BY_ONE = 3  # places; for more of them the whole queue is walked through once
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
@@ -33,29 +36,33 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.status.in_(words)
 
 
-_other = tasks.alias("other")
-_position = (
-    select(func.count())
-    .select_from(_other)
-    .where(
-        is_queued(_other),
-        or_(
-            _other.c.priority > tasks.c.priority,
-            and_(_other.c.priority == tasks.c.priority, _other.c.seq <= tasks.c.seq),
-        ),
-    )
-    .scalar_subquery()
-)
-
 # Built once: putting a statement together costs more than running it.
-# All columns, and the place in the queue for those that wait.
-TASKS = select(tasks, case((is_queued(), _position), else_=None).label("queue_position"))
+TASKS = select(tasks)
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
 _OUTPUTS = (
     select(outputs)
     .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
     .order_by(outputs.c.id)
 )
+_AHEAD = select(func.count(), func.sum(tasks.c.expected), func.count(tasks.c.expected)).where(
+    is_queued(),
+    or_(
+        tasks.c.rank < bindparam("rank"),
+        and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
+    ),
+)
+_BEFORE: dict[str, Any] = {"order_by": (tasks.c.rank, tasks.c.seq), "rows": (None, -1)}
+_ALL_AHEAD = (
+    select(
+        tasks.c.seq,
+        func.count().over(**_BEFORE).label("ahead"),
+        func.sum(tasks.c.expected).over(**_BEFORE).label("seconds"),
+        func.count(tasks.c.expected).over(**_BEFORE).label("known"),
+    )
+    .where(is_queued())
+    .subquery()
+)
+_PLACES = select(_ALL_AHEAD).where(_ALL_AHEAD.c.seq.in_(bindparam("seqs", expanding=True)))
 
 
 def fetch_one(connection: Connection, task_id: str) -> Task:
@@ -76,7 +83,25 @@ def fetch(
         ids = {"task_ids": [row["task_id"] for row in found]}
         for row in connection.execute(_OUTPUTS, ids).mappings():
             results[row["task_id"]].append(rows.output_of(row))
-    return [rows.task_of(row, results[row["task_id"]]) for row in found]
+    places = _places(connection, found)
+    return [rows.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
+
+
+def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Place]:
+    queued = [row for row in found if row["status"] == Status.QUEUED]
+    if len(queued) > COUNTED_ONE_BY_ONE:
+        seqs = {"seqs": [row["seq"] for row in queued]}
+        return {seq: _place(*counts) for seq, *counts in connection.execute(_PLACES, seqs)}
+    return {
+        row["seq"]: _place(
+            *connection.execute(_AHEAD, {"rank": row["rank"], "seq": row["seq"]}).one()
+        )
+        for row in queued
+    }
+
+
+def _place(ahead: int, seconds: float | None, known: int) -> Place:
+    return Place(ahead + 1, float(seconds or 0), ahead - known)
 
 
 def no_task(task_id: str) -> TaskNotFound:

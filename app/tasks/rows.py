@@ -12,15 +12,18 @@ from app.tasks.model import (
     CancelReason,
     NewTask,
     Output,
+    Place,
     Progress,
     Status,
     Task,
     TaskError,
 )
+from app.workflows.needs import fingerprint
 
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
+    *("batch_id", "route", "shape", "expected"),
 )
 _OUTPUT = list(Output.__dataclass_fields__)
 
@@ -41,9 +44,15 @@ def dump_attempts(attempts: Iterable[Attempt]) -> str:
     return dump([asdict(attempt) for attempt in attempts])
 
 
-def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
+def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
+    """`ageing`: seconds of waiting that are worth a point of priority."""
     return {
         "task_id": task.task_id,
+        "rank": created_at - task.priority * ageing,
+        "route": route_of(task),
+        "shape": task.shape,
+        "expected": task.expected,
+        "batch_id": task.batch_id,
         "status": Status.QUEUED,
         "priority": task.priority,
         "created_at": created_at,
@@ -59,7 +68,11 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
     }
 
 
-def task_of(row: RowMapping, outputs: Iterable[Output] = ()) -> Task:
+def route_of(task: NewTask) -> str:
+    return fingerprint(f"{task.wanted_server or ''} {task.needs.dump()}")
+
+
+def task_of(row: RowMapping, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
         status=Status(row["status"]),
@@ -71,7 +84,7 @@ def task_of(row: RowMapping, outputs: Iterable[Output] = ()) -> Task:
         attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
         warnings=tuple(json.loads(row["warnings"])),
         outputs=tuple(outputs),
-        queue_position=row.get("queue_position"),
+        place=place,
     )
 
 

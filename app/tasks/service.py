@@ -1,38 +1,22 @@
-"""What the routers call: submit, ask, wait, cancel, retry, delete."""
+"""What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from app.errors import FileNotFound, InvalidWorkflow, TaskNotFinished
+from app.errors import BatchNotFound, FileNotFound, TaskNotFinished
 from app.files.store import FileStore
-from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
+from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Closed, Hub, Overrun
-from app.tasks.intake import Prepared, prepare, to_prompt, with_params
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
+from app.tasks.submitter import Submitter
 from app.tasks.view import task_view
-from app.workflows.library import Library
 
 Json = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request to run a workflow: its JSON, or the `filename` of a saved one."""
-
-    workflow: Any = None
-    filename: str | None = None
-    params: Json = field(default_factory=dict)
-    metadata: Json = field(default_factory=dict)
-    timeout: float | None = None
-    priority: int = 0
-    server: str | None = None
 
 
 class Tasks:
@@ -42,76 +26,16 @@ class Tasks:
         store: TaskStore,
         hub: Hub,
         dispatcher: Dispatcher,
-        pool: Pool,
-        library: Library,
+        submitter: Submitter,
+        forecaster: Forecaster,
         files: FileStore,
-        default_timeout: float | None,
     ) -> None:
         self._store = store
         self._hub = hub
         self._dispatcher = dispatcher
-        self._pool = pool
-        self._library = library
+        self._submitter = submitter
+        self._forecaster = forecaster
         self._files = files
-        self._default_timeout = default_timeout
-
-    async def submit(self, submission: Submission, server_id: str | None = None) -> Task:
-        """Queue a task; it is durable when this returns. Raises InvalidWorkflow and its kinds."""
-        filename, workflow = await self.workflow_of(submission)
-        server = self._wanted_server(submission, server_id)
-        prepared = await self._with_fresh_node_types(
-            server, lambda node_types: prepare(workflow, submission.params, node_types)
-        )
-        return await self._add(
-            NewTask(
-                task_id=str(uuid4()),
-                prompt=prepared.prompt,
-                params={**submission.params, **prepared.params},
-                warnings=tuple(prepared.warnings),
-                metadata=submission.metadata,
-                filename=filename,
-                timeout=submission.timeout or self._default_timeout,
-                priority=submission.priority,
-                wanted_server=server,
-            )
-        )
-
-    async def convert(self, submission: Submission, server_id: str | None = None) -> Prepared:
-        """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
-        but not for node types that no server has: a warning names them."""
-        _, workflow = await self.workflow_of(submission)
-        server = self._wanted_server(submission, server_id)
-
-        def work(node_types: Mapping[str, Json]) -> Prepared:
-            found = to_prompt(workflow, node_types)
-            return with_params(found, submission.params, node_types)
-
-        return await self._with_fresh_node_types(server, work)
-
-    def _wanted_server(self, submission: Submission, server_id: str | None) -> str | None:
-        """The id of the server that was asked for. Raises ServerNotFound."""
-        wanted = submission.server or server_id
-        return self._pool.get(wanted).id if wanted else None
-
-    async def _with_fresh_node_types(
-        self, server: str | None, work: Callable[[Mapping[str, Json]], T]
-    ) -> T:
-        """Do it with the node types as known; if it fails and they have changed, once more.
-
-        In a thread: a file of thousands of nodes takes its time.
-        """
-        try:
-            return await asyncio.to_thread(work, self._pool.node_types(server))
-        except InvalidWorkflow:
-            if not await self._pool.refresh(server):
-                raise
-            return await asyncio.to_thread(work, self._pool.node_types(server))
-
-    async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
-        """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
-        if submission.filename is None:
-            return None, submission.workflow
-        return await asyncio.to_thread(self._library.read, submission.filename)
 
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
@@ -122,10 +46,16 @@ class Tasks:
         return await self._store.prompt(task_id)
 
     async def page(
-        self, statuses: Collection[Status], limit: int, before: int | None
+        self,
+        statuses: Collection[Status],
+        limit: int,
+        before: int | None,
+        batch_id: str | None = None,
     ) -> tuple[list[Task], int | None]:
         """Tasks, newest first, and where the next page begins."""
-        found = await self._store.page(statuses=statuses, limit=limit + 1, before=before)
+        found = await self._store.page(
+            statuses=statuses, batch_id=batch_id, limit=limit + 1, before=before
+        )
         more = len(found) > limit
         return found[:limit], found[limit - 1].seq if more else None
 
@@ -137,23 +67,27 @@ class Tasks:
         return await self._store.ids_of(task_ids)
 
     def view(self, task: Task) -> Json:
-        """The task as JSON, with live progress."""
-        live = None if task.finished else self._dispatcher.progress_of(task.task_id)
-        return task_view(task, live)
+        """The task as JSON, with live progress and what is to be expected."""
+        if task.finished:
+            return task_view(task)
+        live = self._dispatcher.progress_of(task.task_id)
+        eta = self._forecaster.eta_seconds(task, live or task.progress)
+        return task_view(task, live, eta, self._forecaster.waiting_for(task))
 
-    async def wait(self, task_id: str, seconds: float) -> Task:
-        """The task when it is finished, or as it is after so many seconds."""
-        with self._hub.subscribe([task_id]) as updates:
-            task = await self._store.get(task_id)
+    async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
+        """The tasks when all are finished, or as they are after so many seconds."""
+        with self._hub.subscribe(task_ids) as updates:
+            tasks = {task_id: await self._store.get(task_id) for task_id in task_ids}
+            open_ones = {task_id for task_id, task in tasks.items() if not task.finished}
             try:
                 async with asyncio.timeout(seconds):
-                    while not task.finished:
+                    while open_ones:
                         update = await updates.get()
-                        if update.type == "status":
-                            task = await self._store.get(task_id)
+                        if update.type == "status" and update.data["finished_at"] is not None:
+                            open_ones.discard(update.task_id)
             except (TimeoutError, Overrun, Closed):
-                task = await self._store.get(task_id)
-        return task
+                pass
+        return [await self._store.get(task_id) for task_id in task_ids]
 
     async def cancel(self, task_id: str) -> Task:
         """Cancel in any state; a finished task stays as it is. Raises TaskNotFound."""
@@ -165,27 +99,43 @@ class Tasks:
 
     async def cancel_queued(self) -> list[str]:
         """Cancel all of ours that have not started; answers their ids."""
-        queued = [task for task in await self._store.queue() if task.status is Status.QUEUED]
-        for task in queued:
-            await self.cancel(task.task_id)
-        return [task.task_id for task in queued]
+        return await self._cancel_all(await self._store.unfinished())
+
+    async def counts(self, batch_id: str) -> dict[Status, int]:
+        """How many tasks of the batch are in which state. Raises BatchNotFound."""
+        counts = await self._store.counts(batch_id)
+        if not counts:
+            raise BatchNotFound(
+                f"There is no batch {batch_id[:80]!r}.",
+                hint='A submit with "batch" answers with its batch_id.',
+            )
+        return counts
+
+    async def cancel_batch(self, batch_id: str) -> list[str]:
+        """Cancel all of a batch that is not finished; answers their ids. Raises BatchNotFound."""
+        await self.counts(batch_id)
+        return await self._cancel_all(await self._store.unfinished(batch_id))
+
+    async def _cancel_all(self, task_ids: Collection[str]) -> list[str]:
+        for task_id in task_ids:
+            await self.cancel(task_id)
+        return list(task_ids)
 
     async def retry(self, task_id: str) -> Task:
-        """A new task from the same request. Raises TaskNotFound."""
+        """A new task from the same request. Raises TaskNotFound and QueueFull."""
         old = await self._store.get(task_id)
-        return await self._add(
-            NewTask(
-                task_id=str(uuid4()),
-                prompt=await self._store.prompt(task_id),
-                params=old.params,
-                metadata=old.metadata,
-                filename=old.filename,
-                timeout=old.timeout,
-                priority=old.priority,
-                wanted_server=old.wanted_server,
-                retry_of=task_id,
-            )
+        new = NewTask(
+            task_id=str(uuid4()),
+            prompt=await self._store.prompt(task_id),
+            params=old.params,
+            metadata=old.metadata,
+            filename=old.filename,
+            timeout=old.timeout,
+            priority=old.priority,
+            wanted_server=old.wanted_server,
+            retry_of=task_id,
         )
+        return (await self._submitter.add([new]))[0]
 
     async def delete(self, task_ids: Collection[str] | None) -> list[str]:
         """Forget finished tasks (all, or these) with their files; answers the ids forgotten.
@@ -220,9 +170,3 @@ class Tasks:
             )
         content_type = found.content_type or "application/octet-stream"
         return self._files.path(found.key or ""), content_type
-
-    async def _add(self, new: NewTask) -> Task:
-        task = await self._store.add(new)
-        self._hub.publish(task.task_id, "status", task_view(task))
-        self._dispatcher.wake()
-        return task

@@ -2,32 +2,82 @@
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from app.tasks import rows
-from app.tasks.database import Database
+from app.errors import QueueFull
+from app.tasks import idempotency, rows
+from app.tasks.database import Database, insert_if_new
+from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
-from app.tasks.queries import TASKS, fetch, fetch_one, is_active, no_task
-from app.tasks.tables import outputs, prompts, tasks
+from app.tasks.queries import TASKS, fetch, fetch_one, is_active, is_queued, no_task
+from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
+_QUEUED = select(func.count()).select_from(tasks).where(is_queued())
+_ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
+_ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
+    tasks.c.seq
+)
+
 
 class TaskStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority."""
 
-    async def add(self, task: NewTask) -> Task:
-        def work(connection: Connection) -> Task:
-            prompt = rows.dump(task.prompt)
-            connection.execute(insert(prompts).values(task_id=task.task_id, prompt=prompt))
-            connection.execute(insert(tasks).values(rows.new_row(task, time.time())))
-            return fetch_one(connection, task.task_id)
+    def __init__(
+        self, database: Database, *, max_queued: int = 10_000, ageing: float = 300.0
+    ) -> None:
+        self._database = database
+        self._max_queued = max_queued
+        self._ageing = ageing
+
+    async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
+        """Queue these tasks, all or none; with a key that was used already, the tasks of then.
+
+        Raises QueueFull, and KeyReused if the key came with another body.
+        """
+
+        def work(connection: Connection) -> list[Task]:
+            if key is not None and not idempotency.take(connection, key, new[0].task_id):
+                return idempotency.tasks_of(connection, key)
+            waiting = connection.scalar(_QUEUED) or 0
+            if waiting + len(new) > self._max_queued:
+                raise QueueFull(
+                    f"{waiting} tasks wait, and {self._max_queued} may; these are {len(new)} more.",
+                    hint="Try again later. The limit is the setting COMFYUI_MAX_QUEUED.",
+                )
+            _add_routes(connection, new)
+            now = time.time()
+            texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
+            connection.execute(insert(prompts), texts)
+            connection.execute(insert(tasks), [rows.new_row(t, now, self._ageing) for t in new])
+            return fetch(connection, _ADDED, {"task_ids": [task.task_id for task in new]})
 
         return await self._database.write(work)
+
+    async def answered(self, key: Key) -> list[Task] | None:
+        """The tasks that the key has made, None if it is new. Raises KeyReused."""
+
+        def work(connection: Connection) -> list[Task] | None:
+            if not idempotency.is_known(connection, key):
+                return None
+            return idempotency.tasks_of(connection, key)
+
+        return await self._database.read(work)
 
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
@@ -45,13 +95,16 @@ class TaskStore:
         self,
         *,
         statuses: Collection[Status] = (),
+        batch_id: str | None = None,
         limit: int = 50,
         before: int | None = None,
     ) -> list[Task]:
         """Newest first; `before` is the seq to go on from."""
         query = TASKS.order_by(tasks.c.seq.desc()).limit(limit)
         if statuses:
-            query = query.where(tasks.c.status.in_(list(statuses)))
+            query = query.where(_has_one_of(frozenset(statuses)))
+        if batch_id is not None:
+            query = query.where(tasks.c.batch_id == batch_id)
         if before is not None:
             query = query.where(tasks.c.seq < before)
         return await self._database.read(lambda connection: fetch(connection, query))
@@ -60,10 +113,29 @@ class TaskStore:
         """What is not finished, in the order in which it will run."""
         query = (
             TASKS.where(is_active())
-            .order_by(tasks.c.status == Status.QUEUED, tasks.c.priority.desc(), tasks.c.seq)
+            .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
         return await self._database.read(lambda connection: fetch(connection, query))
+
+    async def counts(self, batch_id: str) -> dict[Status, int]:
+        """How many tasks of a batch are in which state; empty if there is no such batch."""
+        query = (
+            select(tasks.c.status, func.count())
+            .where(tasks.c.batch_id == batch_id)
+            .group_by(tasks.c.status)
+        )
+        found = await self._database.read(lambda connection: connection.execute(query).all())
+        return {Status(status): number for status, number in found}
+
+    async def unfinished(self, batch_id: str | None = None) -> list[str]:
+        """The ids of what is not finished: of a batch, or of all that only waits."""
+        query = select(tasks.c.task_id).order_by(tasks.c.seq)
+        if batch_id is None:
+            query = query.where(is_queued())
+        else:
+            query = query.where(tasks.c.batch_id == batch_id, is_active())
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     async def ids_of(self, task_ids: Collection[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
@@ -104,7 +176,7 @@ class TaskStore:
         def work(connection: Connection) -> list[str]:
             deletion = delete(tasks).where(condition).returning(tasks.c.task_id)
             removed = list(connection.scalars(deletion))
-            for table in (outputs, prompts):
+            for table in (outputs, prompts, idempotency_keys):
                 connection.execute(delete(table).where(table.c.task_id.in_(removed)))
             return removed
 
@@ -132,3 +204,23 @@ class TaskStore:
             lambda connection: connection.execute(newest).mappings().first()
         )
         return rows.output_of(row) if row else None
+
+
+def _add_routes(connection: Connection, new: Sequence[NewTask]) -> None:
+    found = {
+        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
+        for task in new
+    }
+    known = set(connection.scalars(_ROUTES, {"routes": list(found)}))
+    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
+    if missing:
+        # Another process may add the same at the same time.
+        connection.execute(insert_if_new(connection, routes), missing)
+
+
+def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
+    """All finished ones are found by walking over the rows; of one kind, by their index."""
+    if statuses == TERMINAL:
+        return tasks.c.finished_at.is_not(None)
+    condition = tasks.c.status.in_(sorted(statuses))
+    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))

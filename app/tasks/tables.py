@@ -24,6 +24,12 @@ tasks = Table(
     Column("task_id", String(36), nullable=False, unique=True),
     Column("status", String(12), nullable=False),
     Column("priority", Integer, nullable=False),
+    # The order of the queue, lowest first: the time of arrival, less a head start for priority.
+    # So what has waited long enough comes before what is important and new.
+    Column("rank", Float, nullable=False),
+    Column("route", String(32), nullable=False),  # see `routes`
+    Column("shape", String(32), nullable=False),  # see `run_times`
+    Column("expected", Float),  # seconds of running, by past runs of the shape
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -40,6 +46,7 @@ tasks = Table(
     Column("timeout", Float),
     Column("filename", String(255)),
     Column("retry_of", String(36)),
+    Column("batch_id", String(36)),
     Column("params", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("progress", Text),
@@ -74,16 +81,60 @@ outputs = Table(
     Column("error", Text),
 )
 
+# What servers must have, for all tasks that need the same: so that the queue can be asked for
+# what a server can run, however long it is.
+routes = Table(
+    "routes",
+    metadata,
+    Column("route", String(32), primary_key=True),
+    Column("wanted_server", String(200)),
+    Column("needs", Text, nullable=False),
+)
+
+# How long prompts of a shape ran on a server, and each of their nodes.
+run_times = Table(
+    "run_times",
+    metadata,
+    Column("shape", String(32), primary_key=True),
+    Column("server", String(200), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+# What was answered to a submit with an Idempotency-Key.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(80), nullable=False),
+    Column("task_id", String(36), nullable=False),  # the first one, of a batch
+    Column("created_at", Float, nullable=False, index=True),
+)
+
+# Servers that were added, changed or removed while the gateway ran.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("url", String(250), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+)
+
 _QUEUED = text("status = 'queued'")
 # In the order in which queries write it: SQLite compares the conditions as they stand.
 _ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
+_FINISHED = text("finished_at IS NOT NULL")
 
 # Partial, so that they stay as small as the queue is, however many tasks are finished.
 Index(
     "tasks_queued",
-    tasks.c.priority.desc(),
+    tasks.c.rank,
     tasks.c.seq,
+    tasks.c.route,
     tasks.c.server,
+    tasks.c.expected,
     sqlite_where=_QUEUED,
     postgresql_where=_QUEUED,
 )
@@ -94,5 +145,13 @@ Index(
     sqlite_where=_ACTIVE,
     postgresql_where=_ACTIVE,
 )
-Index("tasks_by_status", tasks.c.status, tasks.c.seq)
+# Of finished ones only: SQLite would take it for the queue, too, and sort that each time.
+Index(
+    "tasks_finished",
+    tasks.c.status,
+    tasks.c.seq,
+    sqlite_where=_FINISHED,
+    postgresql_where=_FINISHED,
+)
+Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)

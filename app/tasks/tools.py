@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.servers.pool import Pool
-from app.tasks.claims import Claims
+from app.tasks.claims import Claims, Lease
+from app.tasks.estimates import Estimates
 from app.tasks.hub import Hub
+from app.tasks.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +20,20 @@ class Timing:
     retry: float = 0.5  # between two tries to reach a server that does not answer
     server_grace: float = 60.0  # how long a server may be away before its task is given up
     cancel_grace: float = 120.0  # how long a cancel may stay without effect
+    stall_timeout: float = 600.0  # how long a prompt may run without any sign
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What every run needs."""
 
+    lease: Lease
+    queue: Queue
     claims: Claims
     hub: Hub
     files: FileStore
     uploads: Uploads
     pool: Pool
+    estimates: Estimates
     timing: Timing
+    max_attempts: int

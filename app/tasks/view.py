@@ -8,7 +8,12 @@ from urllib.parse import quote, urlencode
 from app.tasks.model import Attempt, Json, Output, Progress, Task
 
 
-def task_view(task: Task, progress: Progress | None = None) -> Json:
+def task_view(
+    task: Task,
+    progress: Progress | None = None,
+    eta_seconds: float | None = None,
+    waiting_for: str | None = None,
+) -> Json:
     """The task as JSON. `progress` is the live one, newer than the row's."""
     return {
         "task_id": task.task_id,
@@ -17,8 +22,9 @@ def task_view(task: Task, progress: Progress | None = None) -> Json:
         "created_at": timestamp(task.created_at),
         "started_at": timestamp(task.started_at),
         "finished_at": timestamp(task.finished_at),
-        "queue_position": task.queue_position,
-        "eta_seconds": None,
+        "queue_position": task.place.position if task.place else None,
+        "eta_seconds": eta_seconds,
+        "waiting_for": waiting_for,
         "progress": asdict(progress or task.progress),
         "outputs": [output_view(task.task_id, output) for output in task.outputs],
         "error": _without_none(asdict(task.error)) if task.error else None,
@@ -31,15 +37,17 @@ def task_view(task: Task, progress: Progress | None = None) -> Json:
         "timeout": task.timeout,
         "workflow": task.filename,
         "retry_of": task.retry_of,
+        "batch_id": task.batch_id,
     }
 
 
-def progress_view(task: Task, progress: Progress) -> Json:
+def progress_view(task: Task, progress: Progress, eta_seconds: float | None = None) -> Json:
     """The small one, for what changes many times a second."""
     return {
         "task_id": task.task_id,
         "status": task.status.value,
         "progress": asdict(progress),
+        "eta_seconds": eta_seconds,
     }
 
 

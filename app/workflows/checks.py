@@ -46,7 +46,7 @@ def check_classes(prompt: Json, object_info: Mapping[str, Json]) -> None:
             near = difflib.get_close_matches(name, object_info, n=1)
             remedy = f"Did you mean {near[0]!r}?" if near else "Is a custom node not installed?"
             message = f"The server has no node type {name!r}. {remedy}"
-            errors[node_id] = [_fault("missing_node_type", message)]
+            errors[node_id] = [fault("missing_node_type", message)]
     if errors:
         raise _invalid(prompt, errors)
     if not any(object_info[node["class_type"]].get("output_node") for node in prompt.values()):
@@ -67,22 +67,22 @@ def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
 
 def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
     if not isinstance(node, dict):
-        yield _fault("invalid_node", "A node must be an object with class_type and inputs.")
+        yield fault("invalid_node", "A node must be an object with class_type and inputs.")
         return
     if not isinstance(node.get("class_type"), str) or not node["class_type"]:
-        yield _fault("missing_class_type", "The node has no class_type (a non-empty string).")
+        yield fault("missing_class_type", "The node has no class_type (a non-empty string).")
     inputs = node.get("inputs")
     if not isinstance(inputs, dict):
-        yield _fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
+        yield fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
         return
     for name, target in links_of(inputs):
         if target not in prompt:
             message = f"Input {name!r} is linked to node {target!r}, which is not in the workflow."
-            yield _fault("link_to_missing_node", message, name)
+            yield fault("link_to_missing_node", message, name)
     for name, value in inputs.items():
         if not _finite(value):
             message = f"Input {name!r} holds a number that is not finite."
-            yield _fault("not_finite", message, name)
+            yield fault("not_finite", message, name)
 
 
 def _finite(value: Any) -> bool:
@@ -121,10 +121,10 @@ def _cycle(prompt: Json) -> Errors:
             if not needs[follower]:
                 ready.append(follower)
     message = "The node waits for its own result: the links form a cycle."
-    return {node_id: [_fault("dependency_cycle", message)] for node_id in needs}
+    return {node_id: [fault("dependency_cycle", message)] for node_id in needs}
 
 
-def _fault(kind: str, message: str, input_name: str | None = None) -> Json:
+def fault(kind: str, message: str, input_name: str | None = None) -> Json:
     """One error in the shape that ComfyUI's node_errors have."""
     extra = {"input_name": input_name} if input_name else {}
     return {"type": kind, "message": message, "details": input_name or "", "extra_info": extra}

@@ -116,7 +116,7 @@ def parameter_at(
     definition = definition_of(node, input_name, object_info)
     options = _options(definition)
     value = node["inputs"].get(input_name)
-    choices = _choices(definition)
+    choices = choices_of(definition)
     return Parameter(
         key=f"{node_id}.{input_name}",
         name=name,
@@ -137,7 +137,8 @@ def parameter_at(
     )
 
 
-def _choices(definition: list[Any] | None) -> list[Any] | None:
+def choices_of(definition: list[Any] | None) -> list[Any] | None:
+    """What a combo allows, or None for an input that is no combo or tells no choices."""
     if definition is None:
         return None
     choices = definition[0] if isinstance(definition[0], list) else None

@@ -1,48 +1,55 @@
 """The queue on both databases: order, claims, leases, fencing."""
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from app.errors import TaskNotFound
-from app.tasks.claims import Claim, Claims, LostClaim
+from app.tasks.claims import Claims, Lease, LostClaim
 from app.tasks.database import Database, open_database
 from app.tasks.model import Attempt, CancelReason, NewTask, Output, Progress, Status, Task
-from app.tasks.outcome import Lost, Succeeded
+from app.tasks.outcome import Succeeded
+from app.tasks.planner import Assignment, Waiting
+from app.tasks.queue import Claim, Queue
 from app.tasks.store import TaskStore
-from app.tasks.tables import metadata
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/test")
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
 
 
-async def postgresql() -> Database:
-    """An empty database; skips where no server answers."""
+@contextlib.asynccontextmanager
+async def postgresql() -> AsyncIterator[str]:
+    """The URL of a database of the test's own; skips where no server answers."""
     try:
-        pytest.importorskip("asyncpg", reason="asyncpg is not installed")
-        database = await open_database(POSTGRESQL)
+        asyncpg = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+        server = await asyncpg.connect(POSTGRESQL)
     except (OSError, pytest.skip.Exception) as error:
         if os.environ.get("REQUIRE_SERVICES"):
             raise
         pytest.skip(f"PostgreSQL is not at hand: {error}")
-
-    await database.write(metadata.drop_all)
-    await database.write(metadata.create_all)
-    return database
+    name = f"gateway_{uuid4().hex}"
+    await server.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"{POSTGRESQL.rpartition('/')[0]}/{name}"
+    finally:
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
-        database = await open_database(f"sqlite:///{tmp_path}/tasks.db")
-    else:
-        database = await postgresql()
-    yield database
-    await database.close()
+    async with contextlib.AsyncExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/tasks.db"
+        if request.param == "postgresql":
+            url = await stack.enter_async_context(postgresql())
+        database = await open_database(url)
+        stack.push_async_callback(database.close)
+        yield database
 
 
 @pytest.fixture
@@ -50,15 +57,37 @@ def store(database: Database) -> TaskStore:
     return TaskStore(database)
 
 
-def claims(database: Database, owner: str = "me", lease: float = 60) -> Claims:
-    return Claims(database, owner, lease_seconds=lease, max_attempts=3)
+class Process:
+    """What one gateway process has of the store."""
+
+    def __init__(self, database: Database, owner: str = "me", lease: float = 60) -> None:
+        self.queue = Queue(database, Lease(owner, lease))
+        self.claims = Claims(database, Lease(owner, lease))
+
+    async def claim(self, server: str = "s") -> Claim | None:
+        """The next task for a server: what is there already, or else the first that waits."""
+
+        chosen: list[Assignment] = []
+
+        def choose(waiting: Sequence[Waiting]) -> list[Assignment]:
+            fits = [task for task in waiting if task.wanted_server in (None, server)]
+            chosen[:] = [Assignment(task.seq, server) for task in fits[:1]]
+            return chosen
+
+        claims = await self.queue.take_over([server])
+        while not claims:
+            claims, _ = await self.queue.assign(choose)
+            if not claims and not chosen:
+                return None
+        return claims[0]  # if there are none, another process was faster: once more
 
 
 async def add(store: TaskStore, **fields: object) -> Task:
-    return await store.add(NewTask(task_id=str(uuid4()), prompt=PROMPT, **fields))  # type: ignore[arg-type]
+    new = NewTask(task_id=str(uuid4()), prompt=PROMPT, **fields)  # type: ignore[arg-type]
+    return (await store.add([new]))[0]
 
 
-async def take(queue: Claims, server: str = "s") -> Claim:
+async def take(queue: Process, server: str = "s") -> Claim:
     claim = await queue.claim(server)
     assert claim is not None
     return claim
@@ -83,15 +112,16 @@ async def test_priority_then_age(database: Database, store: TaskStore) -> None:
     first, second = await add(store), await add(store)
     urgent, last = await add(store, priority=5), await add(store, priority=-1)
     order = [urgent, first, second, last]
-    assert [(await store.get(t.task_id)).queue_position for t in order] == [1, 2, 3, 4]
-    queue = claims(database)
+    places = [(await store.get(task.task_id)).place for task in order]
+    assert [place and place.position for place in places] == [1, 2, 3, 4]
+    queue = Process(database)
     assert [(await take(queue)).task.task_id for _ in range(4)] == [t.task_id for t in order]
     assert await queue.claim("s") is None
 
 
 async def test_a_wish_for_a_server(database: Database, store: TaskStore) -> None:
     await add(store, wanted_server="b")
-    queue = claims(database)
+    queue = Process(database)
     assert await queue.claim("a") is None
     assert (await take(queue, "b")).task.server == "b"
 
@@ -99,7 +129,7 @@ async def test_a_wish_for_a_server(database: Database, store: TaskStore) -> None
 async def test_two_never_get_the_same(database: Database, store: TaskStore) -> None:
     for _ in range(20):
         await add(store)
-    queues = [claims(database, f"owner {n}") for n in range(4)]
+    queues = [Process(database, f"owner {n}") for n in range(4)]
     found = await asyncio.gather(*(queue.claim("s") for queue in queues for _ in range(5)))
     taken = [claim.task.task_id for claim in found if claim]
     assert len(taken) == len(set(taken)) == 20
@@ -107,45 +137,44 @@ async def test_two_never_get_the_same(database: Database, store: TaskStore) -> N
 
 async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore) -> None:
     await add(store)
-    dead, alive = claims(database, "dead", lease=0), claims(database, "alive")
+    dead, alive = Process(database, "dead", lease=0), Process(database, "alive")
     claim = await take(dead)
     task_id = claim.task.task_id
-    await dead.submitted(task_id, client_id="c", attempts=[Attempt("s", 1.0)])
+    await dead.claims.submitted(task_id, client_id="c", attempts=[Attempt("s", 1.0)])
     assert await alive.claim("other server") is None
     taken = await take(alive)
     assert (taken.task.task_id, taken.task.client_id) == (task_id, "c")
     assert taken.task.attempts == (Attempt("s", 1.0),)
     with pytest.raises(LostClaim):
-        await dead.started(task_id, 2.0)
+        await dead.claims.started(task_id, 2.0)
     with pytest.raises(LostClaim):
-        await dead.add_output(task_id, Output("1", "image"))
+        await dead.claims.add_output(task_id, Output("1", "image"))
     with pytest.raises(LostClaim):
-        await dead.settle(claim.task, Succeeded(), [], elsewhere=False)
+        await dead.claims.settle(claim.task, Succeeded(), [])
     assert (await store.get(task_id)).status is Status.QUEUED
 
 
 async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskStore) -> None:
     await add(store)
-    mine, other = claims(database, "mine", lease=0), claims(database, "other")
+    mine, other = Process(database, "mine", lease=0), Process(database, "other")
     await take(mine)
-    mine.lease_seconds = 60
-    await mine.renew()
+    await Process(database, "mine", lease=60).claims.renew()
     assert await other.claim("s") is None
     assert await mine.claim("s") is None, "late or not, our own is not claimed again"
 
 
 async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
     await add(store)
-    queue = claims(database)
+    queue = Process(database)
     task = (await take(queue)).task
-    await queue.submitted(task.task_id, client_id="c", attempts=[])
-    running = await queue.started(task.task_id, 5.0)
+    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
+    running = await queue.claims.started(task.task_id, 5.0)
     assert (running.status, running.started_at) == (Status.RUNNING, 5.0)
-    assert (await queue.started(task.task_id, 9.0)).started_at == 5.0
-    await queue.save_progress({task.task_id: Progress(value=0.5)})
+    assert (await queue.claims.started(task.task_id, 9.0)).started_at == 5.0
+    await queue.claims.save_progress({task.task_id: Progress(value=0.5)})
     assert (await store.get(task.task_id)).progress.value == 0.5
-    await queue.add_output(task.task_id, Output("9", "image", "a.png", key="k"))
-    done = await queue.settle(running, Succeeded(), [Attempt("s", 1.0, 2.0)], elsewhere=False)
+    await queue.claims.add_output(task.task_id, Output("9", "image", "a.png", key="k"))
+    done = await queue.claims.settle(running, Succeeded(), [Attempt("s", 1.0, 2.0)])
     assert done.status is Status.SUCCEEDED
     assert done.owner is None
     assert [output.filename for output in done.outputs] == ["a.png"]
@@ -154,44 +183,44 @@ async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
     assert found.key == "k"
     assert await store.find_output("a.png", task_id="other") is None
     with pytest.raises(LostClaim):
-        await queue.started(task.task_id, 1.0)
+        await queue.claims.started(task.task_id, 1.0)
 
 
 @pytest.mark.parametrize("canceling", [False, True])
 async def test_back_into_the_queue(database: Database, store: TaskStore, canceling: bool) -> None:
     await add(store)
-    queue = claims(database)
+    queue = Process(database)
     task = (await take(queue)).task
-    await queue.submitted(task.task_id, client_id="c", attempts=[])
+    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
     if canceling:
         await store.request_cancel(task.task_id)
-    lost = await queue.settle(task, Lost("server_lost", "gone"), [], elsewhere=False)
+    lost = await queue.claims.requeue(task.task_id, [])
     assert lost.status is (Status.CANCELED if canceling else Status.QUEUED)
     assert (lost.server, lost.submitted_at, lost.owner) == (None, None, None)
 
 
 async def test_cancel_in_each_state(database: Database, store: TaskStore) -> None:
-    queue = claims(database)
+    queue = Process(database)
     waiting = await add(store)
     assert (await store.request_cancel(waiting.task_id)).status is Status.CANCELED
     claimed = await add(store)
     await take(queue)
     assert (await store.request_cancel(claimed.task_id)).status is Status.CANCELING
-    canceling = await queue.started(claimed.task_id, 1.0)
+    canceling = await queue.claims.started(claimed.task_id, 1.0)
     assert canceling.status is Status.CANCELING
-    done = await queue.settle(canceling, Succeeded(), [], elsewhere=False)
+    done = await queue.claims.settle(canceling, Succeeded(), [])
     assert done.status is Status.SUCCEEDED, "the cancel came too late"
     assert (await store.request_cancel(claimed.task_id)).status is Status.SUCCEEDED
 
 
 async def test_handing_back(database: Database, store: TaskStore) -> None:
     there, not_yet, unwanted = [await add(store) for _ in range(3)]
-    queue, other = claims(database, "going"), claims(database, "staying")
+    queue, other = Process(database, "going"), Process(database, "staying")
     for _ in range(3):
         await take(queue)
-    await queue.submitted(there.task_id, client_id="c", attempts=[])
+    await queue.claims.submitted(there.task_id, client_id="c", attempts=[])
     await store.request_cancel(unwanted.task_id)
-    await queue.hand_back()
+    await queue.claims.hand_back()
     assert (await store.get(unwanted.task_id)).status is Status.CANCELED
     assert (await take(other, "elsewhere")).task.task_id == not_yet.task_id
     assert await other.claim("elsewhere") is None
@@ -200,15 +229,15 @@ async def test_handing_back(database: Database, store: TaskStore) -> None:
 
 async def test_orphans(database: Database, store: TaskStore) -> None:
     await add(store)
-    queue, other = claims(database, "going"), claims(database, "staying")
+    queue, other = Process(database, "going"), Process(database, "staying")
     task = (await take(queue, "gone")).task
-    await queue.submitted(task.task_id, client_id="c", attempts=[])
-    assert await other.adopt(keep_servers=[]) == [], "its owner lives"
-    await queue.hand_back()
-    assert await other.adopt(keep_servers=["gone"]) == []
-    (adopted,) = await other.adopt(keep_servers=["else"])
+    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
+    assert await other.queue.adopt(keep_servers=[]) == [], "its owner lives"
+    await queue.claims.hand_back()
+    assert await other.queue.adopt(keep_servers=["gone"]) == []
+    (adopted,) = [claim.task for claim in await other.queue.adopt(keep_servers=["else"])]
     assert (adopted.task_id, adopted.server) == (task.task_id, "gone")
-    assert await other.owners() == ["staying"]
+    assert await other.queue.owners() == ["staying"]
 
 
 async def test_pages(database: Database, store: TaskStore) -> None:

@@ -22,14 +22,16 @@ from app.tasks.model import (
     ACTIVE,
     TERMINAL,
     TRANSITIONS,
+    Attempt,
     CancelReason,
     Output,
     Progress,
     Status,
     Task,
+    TaskError,
     sources_of,
 )
-from app.tasks.outcome import Canceled, Failed, Lost, Succeeded, judge, may_try_again
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Succeeded, judge, may_try_again
 from app.tasks.progress import Tracker
 from app.tasks.view import task_view, timestamp
 from tests.conftest import text_to_image
@@ -51,6 +53,10 @@ TASK = Task(
     timeout=5,
     filename=None,
     retry_of=None,
+    batch_id=None,
+    route="",
+    shape="",
+    expected=None,
     params={},
     metadata={},
     progress=Progress(),
@@ -102,8 +108,21 @@ def test_progress_follows_a_run() -> None:
     assert (progress.nodes_done, progress.nodes_total) == (2, 7)
     assert (progress.current_node, progress.class_type) == ("3", "KSampler")
     assert (progress.step, progress.steps) == (2, 4)
-    assert progress.value == pytest.approx((2 + 2) / (6 + 4), abs=1e-4), "sampling weighs more"
+    # One node of six is done, of which the sampler weighs four: what is cached is no work.
+    assert progress.value == pytest.approx((1 + 2) / (5 + 4), abs=1e-4)
     assert tracker.complete().value == 1
+
+
+def test_progress_weighs_nodes_by_what_they_took() -> None:
+    prompt = text_to_image(steps=4)
+    tracker = Tracker(prompt, took={"3": 8.0, "8": 1.0, "9": 1.0})
+    tracker.apply(ExecutionCached("p", ("4", "5", "6", "7")), 0.0)
+    tracker.apply(Executing("p", "3", "3"), 1.0)
+    tracker.apply(Step("p", "3", 2, 4), 5.0)
+    assert tracker.progress.value == pytest.approx(4 / 10)
+    tracker.apply(Executing("p", "8", "8"), 9.0)
+    tracker.apply(Executing("p", None, None), 9.5)
+    assert tracker.ran == {"3": 8.0, "8": 0.5}
 
 
 def test_progress_never_goes_back() -> None:
@@ -163,16 +182,48 @@ def test_an_interrupt(reason: CancelReason | None, code: str | None) -> None:
     assert (outcome.error.code if outcome.error else None) == code
 
 
-def test_tries() -> None:
+def tries(number: int) -> list[Attempt]:
+    return [Attempt("s", 1.0, 2.0, "lost", "x")] * number
+
+
+def test_tries_of_what_was_lost() -> None:
     waiting = replace(TASK, status=Status.QUEUED, started_at=None)
     away, back = Lost("server_lost", "x"), Lost("server_restarted", "x")
-    assert may_try_again(waiting, away, 9, 3, elsewhere=False), "it never ran"
-    assert not may_try_again(TASK, away, 1, 3, elsewhere=False), "nobody could run it"
-    assert may_try_again(TASK, away, 1, 3, elsewhere=True)
-    assert may_try_again(TASK, back, 1, 3, elsewhere=False)
-    assert not may_try_again(TASK, back, 3, 3, elsewhere=True), "it had its tries"
+    assert may_try_again(waiting, away, tries(9), 3, elsewhere=False), "it never ran"
+    assert not may_try_again(TASK, away, tries(1), 3, elsewhere=False), "nobody could run it"
+    assert may_try_again(TASK, away, tries(1), 3, elsewhere=True)
+    assert may_try_again(TASK, back, tries(1), 3, elsewhere=False)
+    assert not may_try_again(TASK, back, tries(3), 3, elsewhere=True), "it had its tries"
     canceling = replace(TASK, status=Status.CANCELING)
-    assert may_try_again(canceling, away, 9, 3, elsewhere=False), "that ends it as canceled"
+    assert may_try_again(canceling, away, tries(9), 3, elsewhere=False), "that ends it as canceled"
+    assert may_try_again(TASK, Moved("drained"), tries(9), 3, elsewhere=False)
+
+
+@pytest.mark.parametrize("code", ["out_of_memory", "output_unavailable"])
+def test_a_second_try_where_it_may_help(code: str) -> None:
+    failed = Failed(TaskError(code, "x"), retryable=True)
+    first = [Attempt("s", 1.0, 2.0, failed.word, "x")]
+    assert may_try_again(TASK, failed, first, 3, elsewhere=False)
+    assert not may_try_again(TASK, failed, first * 2, 3, elsewhere=False), "once is enough"
+    assert not may_try_again(TASK, failed, first, 1, elsewhere=False)
+    for_good = replace(failed, retryable=False)
+    assert not may_try_again(TASK, for_good, first, 3, elsewhere=True)
+
+
+def test_a_bad_graph_is_not_tried_again_but_by_a_server_on_trial() -> None:
+    failed = Failed(TaskError("execution_error", "x"))
+    first = [Attempt("s", 1.0, 2.0, failed.word, "x")]
+    assert not may_try_again(TASK, failed, first, 3, elsewhere=True)
+    assert may_try_again(TASK, failed, first, 3, elsewhere=False, doubtful=True)
+    assert not may_try_again(TASK, failed, first * 3, 3, elsewhere=False, doubtful=True)
+
+
+def test_results_gone_from_the_cache_are_worth_a_second_try() -> None:
+    gone = [Output("9", "image", "a.png", error="gone")]
+    for cached, retryable in ((frozenset({"9"}), True), (frozenset({"8"}), False)):
+        outcome = judge(HistoryEntry(cached=cached), TASK, gone)
+        assert isinstance(outcome, Failed)
+        assert outcome.retryable is retryable
 
 
 # -- view ---------------------------------------------------------------------------------------

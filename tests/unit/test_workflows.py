@@ -187,7 +187,7 @@ graphs = st.dictionaries(
 def test_only_our_errors_come_out(workflow: Any, params: Json) -> None:
     for info in ({}, INFO):
         with suppress(InvalidWorkflow):
-            prepare(copy.deepcopy(workflow), params, info)
+            prepare(copy.deepcopy(workflow), [params], info)
 
 
 # -- parameters ---------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""Batches: the tasks of one submit, looked at and canceled together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.errors import BatchNotFound
+from app.gateway import Gateway
+from app.problems import responses
+from app.routers.deps import GatewayDep
+from app.routers.schemas import BatchOut
+from app.tasks.batches import MAX_TASKS
+from app.tasks.model import Task
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+
+Json = dict[str, Any]
+_ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
+
+
+def batch_view(gateway: Gateway, batch_id: str, tasks: Sequence[Task]) -> Json:
+    return {
+        "batch_id": batch_id,
+        "total": len(tasks),
+        "finished": all(task.finished for task in tasks),
+        "counts": Counter(task.status.value for task in tasks),
+        "tasks": [gateway.tasks.view(task) for task in tasks],
+    }
+
+
+@router.get("/batch/{batch_id}", responses=_ANSWERS)
+async def get_batch(batch_id: str, gateway: GatewayDep) -> Json:
+    """All tasks of a batch, in its order."""
+    await gateway.tasks.counts(batch_id)
+    tasks, _ = await gateway.tasks.page((), MAX_TASKS, None, batch_id)
+    return batch_view(gateway, batch_id, tasks[::-1])
+
+
+@router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
+async def cancel_batch(batch_id: str, gateway: GatewayDep) -> Json:
+    """Cancel all of a batch that is not finished."""
+    await gateway.tasks.cancel_batch(batch_id)
+    return await get_batch(batch_id, gateway)

@@ -1,0 +1,76 @@
+"""What follows from the end of a run: for the task, for its server, for what is known of both."""
+
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.errors import ComfyError
+from app.tasks.estimates import RunTime
+from app.tasks.model import Task
+from app.tasks.outcome import Failed, Lost, Outcome, Succeeded, may_try_again
+from app.tasks.tools import Tools
+
+if TYPE_CHECKING:
+    from app.tasks.runner import Run
+
+log = logging.getLogger(__name__)
+
+# What a server can be blamed for; other failures are the prompt's or ours.
+BLAMED = ("execution_error", "out_of_memory")
+
+
+async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
+    """Write the end, or put the task back into the queue for another try."""
+    if isinstance(outcome, Lost) and run.server.removed:
+        outcome = replace(outcome, code="server_removed")
+    _close_attempt(run, outcome)
+    on_trial = run.server.breaker.is_probing
+    _judge_server(run, outcome, tools)
+    again = may_try_again(
+        run.task,
+        outcome,
+        run.attempts,
+        tools.max_attempts,
+        elsewhere=tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server),
+        doubtful=on_trial and tools.estimates.proven(run.task.shape),
+    )
+    if isinstance(outcome, Failed) and outcome.error.code == "out_of_memory":
+        with suppress(ComfyError):  # a server that does not answer has other troubles
+            await run.server.client.free(unload_models=True, free_memory=True)
+    if again:
+        return await tools.claims.requeue(run.task.task_id, run.attempts)
+    if isinstance(outcome, Succeeded):
+        run.tracker.complete()
+    task = replace(run.task, progress=run.progress)
+    return await tools.claims.settle(task, outcome, run.attempts)
+
+
+def _close_attempt(run: "Run", outcome: Outcome) -> None:
+    if run.attempts and run.attempts[-1].ended_at is None:
+        run.attempts[-1] = replace(
+            run.attempts[-1], ended_at=time.time(), outcome=outcome.word, reason=outcome.reason
+        )
+
+
+def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
+    server, shape = run.server, run.task.shape
+    if isinstance(outcome, Succeeded):
+        server.breaker.succeeded()
+        _learn(run, tools)
+    elif isinstance(outcome, Failed) and outcome.error.code in BLAMED:
+        if server.breaker.failed(shape, proven=tools.estimates.proven(shape)):
+            log.warning("server %s is taken out: %s", server.id, server.breaker.reason)
+            server.on_change()
+    elif isinstance(outcome, Lost):
+        server.warm = frozenset()
+
+
+def _learn(run: "Run", tools: Tools) -> None:
+    """Unless all came from the cache: that tells nothing of the next run."""
+    entry = run.history
+    if entry is None or entry.seconds is None or len(entry.cached) >= run.progress.nodes_total:
+        return
+    run_time = RunTime(entry.seconds, dict(run.tracker.ran))
+    tools.estimates.learn(run.task.shape, run.server.id, run_time)

@@ -1,0 +1,64 @@
+"""Idempotency keys: the same submit sent twice makes one task.
+
+After the IETF draft on the Idempotency-Key header: the same key with the same body is answered
+with what it made the first time; with another body it is an error. Keys are kept for a day.
+"""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from app.errors import KeyReused
+from app.tasks.database import insert_if_new
+from app.tasks.model import Task
+from app.tasks.queries import TASKS, fetch, fetch_one
+from app.tasks.tables import idempotency_keys as keys
+from app.tasks.tables import tasks
+
+KEPT = 24 * 3600.0  # seconds
+MAX_LENGTH = 255
+
+_KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+_OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The header's value, and what stands for the request that came with it."""
+
+    name: str
+    digest: str
+
+
+def is_known(connection: Connection, key: Key) -> bool:
+    """Raises KeyReused if it is, with another request."""
+    row = connection.execute(_KNOWN, _values(key)).mappings().first()
+    if row is not None and row["digest"] != key.digest:
+        raise KeyReused(
+            f"The Idempotency-Key {key.name!r} came with another request before.",
+            hint="Use a new key for a new request; a key is kept for 24 hours.",
+        )
+    return row is not None
+
+
+def take(connection: Connection, key: Key, task_id: str) -> bool:
+    """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
+    connection.execute(delete(keys).where(keys.c.created_at <= time.time() - KEPT))
+    row = {"key": key.name, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
+    if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
+        return True
+    return not is_known(connection, key)
+
+
+def tasks_of(connection: Connection, key: Key) -> list[Task]:
+    """What a known key has made: one task, or all of a batch."""
+    row = connection.execute(_KNOWN, _values(key)).mappings().one()
+    first = fetch_one(connection, row["task_id"])
+    if first.batch_id is None:
+        return [first]
+    return fetch(connection, _OF_BATCH, {"batch": first.batch_id})
+
+
+def _values(key: Key) -> dict[str, object]:
+    return {"name": key.name, "since": time.time() - KEPT}

@@ -1,0 +1,21 @@
+"""Is a running prompt alive? Told by the time since its last sign."""
+
+import time
+
+
+class Pulse:
+    """`limit`: seconds of silence after which a prompt counts as stuck."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._last = time.monotonic()
+
+    def beat(self) -> float:
+        """There was a sign, now; answers when that is, in seconds of a monotonic clock."""
+        self._last = time.monotonic()
+        return self._last
+
+    def silence(self) -> float | None:
+        """Seconds since the last sign, if that is too long ago."""
+        silence = time.monotonic() - self._last
+        return silence if silence > self._limit else None

@@ -1,0 +1,192 @@
+"""The queue: the SQL by which tasks come to those who drive them.
+
+The task table is the queue. A claim is an UPDATE that writes owner and lease.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, or_, select, update
+
+from app.tasks.claims import Lease
+from app.tasks.database import Database
+from app.tasks.model import Task
+from app.tasks.planner import Assignment, Waiting
+from app.tasks.queries import TASKS, fetch, is_active, is_queued
+from app.tasks.tables import prompts, routes, tasks
+from app.workflows.needs import Needs
+
+Json = dict[str, Any]
+
+WINDOW = 32  # tasks at the head of the queue among which the next ones are chosen
+
+# Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours.
+_OWNERLESS = or_(
+    tasks.c.owner.is_(None),
+    and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
+)
+_WAITING = (
+    select(
+        *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
+        *(tasks.c.priority, tasks.c.created_at),
+    )
+    .where(is_queued(), tasks.c.server.is_(None))
+    .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
+    .order_by(tasks.c.rank, tasks.c.seq)
+    .limit(WINDOW)
+)
+# Only what was chosen is locked, so that other processes find the rest of the queue meanwhile.
+_STILL_THERE = (
+    select(tasks.c.seq)
+    .where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
+    .where(is_queued(), tasks.c.server.is_(None))
+    .with_for_update(skip_locked=True)
+)
+_GIVE = (
+    update(tasks)
+    .where(tasks.c.seq == bindparam("which"))
+    .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
+)
+_ROUTES = select(routes).where(routes.c.route.in_(bindparam("wanted", expanding=True)))
+_CLAIMED = TASKS.where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
+_PROMPTS = select(tasks.c.seq, prompts.c.prompt).where(
+    tasks.c.task_id == prompts.c.task_id,
+    tasks.c.seq.in_(bindparam("seqs", expanding=True)),
+)
+
+
+_LEFT_BEHIND = select(tasks.c.seq).where(is_active(), tasks.c.server.is_not(None), _OWNERLESS)
+
+
+def _taking(condition: ColumnElement[bool]) -> Any:
+    # SQLite has one writer and needs no row locks: it ignores the FOR UPDATE.
+    rows_to_take = _LEFT_BEHIND.where(condition).limit(100).with_for_update(skip_locked=True)
+    return (
+        update(tasks)
+        .where(tasks.c.seq.in_(rows_to_take))
+        .values(owner=bindparam("me"), lease_until=bindparam("until"))
+        .returning(tasks.c.seq)
+    )
+
+
+_TAKE_OVER = _taking(tasks.c.server.in_(bindparam("servers", expanding=True)))
+_TAKE_ORPHANS = _taking(tasks.c.server.not_in(bindparam("servers", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that we drive until its lease ends, with the graph to run and what that needs."""
+
+    task: Task
+    prompt: Json
+    needs: Needs
+
+
+Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
+
+
+class Queue:
+    """Gets tasks for one process."""
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database = database
+        self._lease = lease
+        self._routes: dict[str, tuple[Needs, str | None]] = {}
+
+    async def take_over(self, servers: Collection[str]) -> list[Claim]:
+        """Claim what is on these servers and has no live owner: it is re-attached to."""
+        values = {**self._terms(), "servers": list(servers)}
+
+        def work(connection: Connection) -> list[Claim]:
+            return self._claims_of(connection, list(connection.scalars(_TAKE_OVER, values)))
+
+        return await self._database.write(work)
+
+    async def adopt(self, *, keep_servers: Collection[str]) -> list[Claim]:
+        """Claim tasks on servers that are not in `keep_servers` and that have no live owner."""
+        values = {**self._terms(), "servers": list(keep_servers)}
+
+        def work(connection: Connection) -> list[Claim]:
+            return self._claims_of(connection, list(connection.scalars(_TAKE_ORPHANS, values)))
+
+        return await self._database.write(work)
+
+    async def assign(
+        self, choose: Choose, *, excluded: Collection[str] = ()
+    ) -> tuple[list[Claim], set[str]]:
+        """Show the head of the queue to `choose`, and claim what it gives to servers.
+
+        Routes in `excluded` are passed over. Answers the claims, and the routes that were seen.
+        """
+        lease = self._terms()
+
+        def work(connection: Connection) -> tuple[list[Claim], set[str]]:
+            found = connection.execute(_WAITING, {"excluded": list(excluded)}).mappings().all()
+            self._learn_routes(connection, {row["route"] for row in found})
+            waiting = [self._waiting(row, lease["now"]) for row in found]
+            chosen = {gift.seq: gift.server for gift in choose(waiting)}
+            got = list(connection.scalars(_STILL_THERE, {"seqs": list(chosen)})) if chosen else []
+            if got:
+                gifts = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
+                connection.execute(_GIVE, gifts)
+            return self._claims_of(connection, got), {task.route for task in waiting}
+
+        return await self._database.write(work)
+
+    @property
+    def routes(self) -> Mapping[str, tuple[Needs, str | None]]:
+        """What routes stand for: the needs, and the server that is wanted. All that were seen."""
+        return self._routes
+
+    async def queued(self) -> list[str]:
+        """The routes of what waits in the queue."""
+        query = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
+
+    async def places_of(self, task_ids: Collection[str]) -> dict[str, tuple[str | None, bool]]:
+        """Of those that are tasks of ours: the server that has the task, and is it finished."""
+        query = select(tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None)).where(
+            tasks.c.task_id.in_(list(task_ids))
+        )
+        found = await self._database.read(lambda connection: connection.execute(query).all())
+        return {task_id: (server, bool(finished)) for task_id, server, finished in found}
+
+    async def owners(self) -> list[str]:
+        query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
+
+    # -- plumbing -------------------------------------------------------------------------------
+
+    def _terms(self) -> dict[str, Any]:
+        return {"me": self._lease.owner, "now": time.time(), "until": self._lease.until()}
+
+    def _learn_routes(self, connection: Connection, wanted: Collection[str]) -> None:
+        if missing := [route for route in wanted if route not in self._routes]:
+            for row in connection.execute(_ROUTES, {"wanted": missing}).mappings():
+                self._routes[row["route"]] = (Needs.load(row["needs"]), row["wanted_server"])
+
+    def _waiting(self, row: RowMapping, now: float) -> Waiting:
+        needs, wanted = self._routes[row["route"]]
+        return Waiting(
+            seq=row["seq"],
+            route=row["route"],
+            needs=needs,
+            wanted_server=wanted,
+            shape=row["shape"],
+            priority=row["priority"],
+            waited=now - row["created_at"],
+        )
+
+    def _claims_of(self, connection: Connection, seqs: list[int]) -> list[Claim]:
+        if not seqs:
+            return []
+        texts = {row.seq: row.prompt for row in connection.execute(_PROMPTS, {"seqs": seqs})}
+        found = {task.seq: task for task in fetch(connection, _CLAIMED, {"seqs": seqs})}
+        self._learn_routes(connection, {task.route for task in found.values()})
+        return [
+            Claim(found[seq], json.loads(texts[seq]), self._routes[found[seq].route][0])
+            for seq in seqs
+        ]

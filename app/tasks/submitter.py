@@ -1,0 +1,177 @@
+"""From a request to queued tasks: durable when this is done, all of a batch or none."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from app.errors import InvalidWorkflow, QueueFull
+from app.servers.pool import Pool
+from app.tasks.batches import Mode, expand
+from app.tasks.dispatcher import Dispatcher
+from app.tasks.estimates import GUESS, Estimates
+from app.tasks.hub import Hub
+from app.tasks.idempotency import Key
+from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
+from app.tasks.model import NewTask, Task
+from app.tasks.store import TaskStore
+from app.tasks.view import task_view
+from app.workflows.library import Library
+from app.workflows.needs import needs_of, shape_of
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to run a workflow: its JSON, or the `filename` of a saved one."""
+
+    workflow: Any = None
+    filename: str | None = None
+    params: Json = field(default_factory=dict)
+    batch: dict[str, list[Any]] | None = None
+    batch_mode: Mode = "product"
+    metadata: Json = field(default_factory=dict)
+    timeout: float | None = None
+    priority: int = 0
+    server: str | None = None
+    wait_for_server: bool = False
+
+
+class Submitter:
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        hub: Hub,
+        dispatcher: Dispatcher,
+        pool: Pool,
+        library: Library,
+        estimates: Estimates,
+        default_timeout: float | None,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._library = library
+        self._estimates = estimates
+        self._default_timeout = default_timeout
+
+    async def submit(
+        self, submission: Submission, *, server: str | None = None, key: Key | None = None
+    ) -> list[Task]:
+        """Queue a task, or those of a batch. With a key that was used before: what it made then.
+
+        Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused.
+        """
+        if key is not None and (before := await self._store.answered(key)) is not None:
+            return before
+        filename, workflow = await self.workflow_of(submission)
+        wanted = self._wanted_server(submission, server)
+        prepared = await self._prepare(submission, workflow, wanted)
+        batch_id = str(uuid4()) if submission.batch else None
+        return await self.add(
+            [
+                NewTask(
+                    task_id=str(uuid4()),
+                    prompt=one.prompt,
+                    params=one.params,
+                    warnings=tuple(one.warnings),
+                    metadata=submission.metadata,
+                    filename=filename,
+                    timeout=submission.timeout or self._default_timeout,
+                    priority=submission.priority,
+                    wanted_server=wanted,
+                    batch_id=batch_id,
+                )
+                for one in prepared
+            ],
+            key,
+        )
+
+    async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
+        """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
+        try:
+            added = await self._store.add([self._with_costs(task) for task in new], key)
+        except QueueFull as error:
+            error.extra["retry_after"] = self._until_there_is_room()
+            raise
+        for task in added:
+            self._hub.publish(task.task_id, "status", task_view(task))
+        self._dispatcher.wake()
+        return added
+
+    async def convert(self, submission: Submission, server: str | None = None) -> Prepared:
+        """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
+        but not for node types that no server has: a warning names them."""
+        _, workflow = await self.workflow_of(submission)
+        wanted = self._wanted_server(submission, server)
+
+        def work(node_types: Mapping[str, Json]) -> Prepared:
+            found = to_prompt(workflow, node_types)
+            return with_params(found, submission.params, node_types)
+
+        return await self._with_fresh_node_types(wanted, work)
+
+    async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
+        """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
+        if submission.filename is None:
+            return None, submission.workflow
+        return await asyncio.to_thread(self._library.read, submission.filename)
+
+    async def _prepare(
+        self, submission: Submission, workflow: Any, wanted: str | None
+    ) -> list[Prepared]:
+        param_sets = [submission.params]
+        if submission.batch:
+            param_sets = expand(submission.params, submission.batch, submission.batch_mode)
+        servers = [self._pool.get(wanted)] if wanted else list(self._pool)
+        lenient = submission.wait_for_server
+
+        def work(node_types: Mapping[str, Json]) -> list[Prepared]:
+            found = prepare(workflow, param_sets, node_types, lenient=lenient)
+            for one in found if not lenient else ():
+                check_fit(one.prompt, servers)
+            return found
+
+        return await self._with_fresh_node_types(wanted, work)
+
+    def _wanted_server(self, submission: Submission, server: str | None) -> str | None:
+        """The id of the server that was asked for. Raises ServerNotFound."""
+        wanted = submission.server or server
+        return self._pool.get(wanted).id if wanted else None
+
+    async def _with_fresh_node_types(
+        self, server: str | None, work: Callable[[Mapping[str, Json]], T]
+    ) -> T:
+        """Do it with the node types as known; if it fails and they have changed, once more.
+
+        In a thread: a file of thousands of nodes takes its time.
+        """
+        try:
+            return await asyncio.to_thread(work, self._pool.node_types(server))
+        except InvalidWorkflow:
+            if not await self._pool.refresh(server):
+                raise
+            return await asyncio.to_thread(work, self._pool.node_types(server))
+
+    def _with_costs(self, task: NewTask) -> NewTask:
+        shape = shape_of(task.prompt)
+        known = self._estimates.known(shape, task.wanted_server)
+        return replace(
+            task,
+            needs=needs_of(task.prompt),
+            shape=shape,
+            expected=known.seconds if known else None,
+        )
+
+    def _until_there_is_room(self) -> int:
+        """Seconds until a server should be through with a task."""
+        servers = max(len(self._pool.online()), 1)
+        seconds = (self._estimates.average or GUESS) / servers
+        return min(max(round(seconds), 1), LONGEST_RETRY)

@@ -1,0 +1,170 @@
+"""Idempotency keys, a full queue, batches, and what a task may expect."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+
+Json = dict[str, Any]
+MakeSettings = Callable[..., Settings]
+SUBMIT = "/api/workflow/submit"
+
+
+# -- idempotency --------------------------------------------------------------------------------
+
+
+async def test_the_same_key_and_body_make_one_task(
+    gateway: RunningGateway, demo: DemoServer
+) -> None:
+    headers, body = {"Idempotency-Key": "k1"}, {"workflow": model_free()}
+    answers = await asyncio.gather(
+        *(gateway.http.post(SUBMIT, json=body, headers=headers) for _ in range(5))
+    )
+    assert {answer.status_code for answer in answers} <= {200, 202}
+    assert len({answer.json()["task_id"] for answer in answers}) == 1
+    task_id = answers[0].json()["task_id"]
+    await gateway.until(task_id, "succeeded")
+    late = await gateway.http.post(SUBMIT, json=body, headers=headers)
+    assert (late.status_code, late.json()["task_id"]) == (200, task_id)
+    assert len(demo.records.prompts) == 1
+
+
+async def test_a_key_with_another_body_is_refused(gateway: RunningGateway) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = await gateway.http.post(SUBMIT, json=model_free(1), headers=headers)
+    other = await gateway.http.post(SUBMIT, json=model_free(2), headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
+    elsewhere = await gateway.http.post(f"{SUBMIT}?wait=1", json=model_free(1), headers=headers)
+    assert elsewhere.status_code in (200, 422), "the way of waiting is no part of the request"
+    if elsewhere.status_code == 200:
+        assert elsewhere.json()["task_id"] == first.json()["task_id"]
+
+
+async def test_a_key_of_a_refused_request_is_free_again(gateway: RunningGateway) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    bad = await gateway.http.post(SUBMIT, json={"workflow": {}}, headers=headers)
+    assert bad.status_code == 422
+    good = await gateway.http.post(SUBMIT, json=model_free(), headers=headers)
+    assert good.status_code == 202
+
+
+async def test_a_batch_has_a_key_too(gateway: RunningGateway) -> None:
+    headers, body = (
+        {"Idempotency-Key": "b"},
+        {"workflow": model_free(), "batch": {"1.color": [1, 2]}},
+    )
+    first, again = [await gateway.http.post(SUBMIT, json=body, headers=headers) for _ in range(2)]
+    assert first.json()["batch_id"] == again.json()["batch_id"]
+    assert [t["task_id"] for t in first.json()["tasks"]] == [
+        t["task_id"] for t in again.json()["tasks"]
+    ]
+
+
+# -- a full queue -------------------------------------------------------------------------------
+
+
+async def test_a_full_queue_says_when_to_come_again(
+    settings_for: MakeSettings, demo: DemoServer
+) -> None:
+    demo.knobs.stall = True
+    async with run_gateway(settings_for(demo.address, max_queued=4, slots=1)) as gateway:
+        await gateway.online()
+        await gateway.until((await gateway.submit(model_free(8), wait=0))["task_id"], "running")
+        tasks = [await gateway.submit(model_free(n), wait=0) for n in range(4)]
+        answer = await gateway.http.post(SUBMIT, json=model_free(9))
+        assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        body = {"workflow": model_free(), "batch": {"1.color": [1, 2]}}
+        assert (await gateway.http.post(SUBMIT, json=body)).status_code == 429, "all or none"
+        await gateway.http.post(f"/api/task/{tasks[3]['task_id']}/cancel")
+        assert (await gateway.http.post(SUBMIT, json=model_free(9))).status_code == 202
+
+
+# -- batches ------------------------------------------------------------------------------------
+
+
+async def test_a_batch_from_submit_to_end(gateway: RunningGateway) -> None:
+    body = {
+        "workflow": text_to_image(steps=1),
+        "params": {"width": 32},
+        "batch": {"seed": [1, 2, 3], "prompt": ["a cat", "a dog"]},
+    }
+    answer = await gateway.http.post(f"{SUBMIT}?wait=20", json=body)
+    batch = answer.json()
+    assert (answer.status_code, batch["total"], batch["finished"]) == (200, 6, True)
+    assert answer.headers["location"] == f"/api/batch/{batch['batch_id']}"
+    assert batch["counts"] == {"succeeded": 6}
+    params = [(t["params"]["seed"], t["params"]["prompt"]) for t in batch["tasks"]]
+    assert params == [(seed, text) for seed in (1, 2, 3) for text in ("a cat", "a dog")]
+    assert all(task["params"]["width"] == 32 for task in batch["tasks"])
+    assert (await gateway.http.get(f"/api/batch/{batch['batch_id']}")).json() == batch
+    listed = await gateway.http.get("/api/tasks", params={"batch_id": batch["batch_id"]})
+    assert len(listed.json()["tasks"]) == 6
+
+
+async def test_random_seeds_of_a_batch_differ(gateway: RunningGateway) -> None:
+    batch = await gateway.submit(text_to_image(steps=1), batch={"seed": [-1, -1, -1]})
+    assert len({task["params"]["seed"] for task in batch["tasks"]}) == 3
+
+
+async def test_a_batch_is_canceled_together(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.stall = True
+    alone = await gateway.submit(model_free(9), wait=0)
+    batch = await gateway.submit(model_free(), wait=0, batch={"1.color": list(range(5))})
+    answer = await gateway.http.post(f"/api/batch/{batch['batch_id']}/cancel")
+    assert answer.status_code == 200
+
+    async def over() -> bool:
+        found = (await gateway.http.get(f"/api/batch/{batch['batch_id']}")).json()
+        return bool(found["finished"] and found["counts"] == {"canceled": 5})
+
+    await wait_until(over)
+    demo.knobs.stall = False
+    assert (await gateway.until(alone["task_id"], "succeeded", "canceled"))["error"] is None
+
+
+async def test_one_bad_value_queues_nothing(gateway: RunningGateway) -> None:
+    body = {"workflow": text_to_image(), "batch": {"steps": [1, 2, "many"]}}
+    answer = await gateway.http.post(SUBMIT, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+    missing = await gateway.http.get("/api/batch/none")
+    assert (missing.status_code, missing.json()["code"]) == (404, "batch_not_found")
+
+
+# -- what to expect -----------------------------------------------------------------------------
+
+
+async def test_eta_and_position_are_learnt(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.1
+    first = await gateway.submit(text_to_image(steps=5), wait=0)
+    assert first["eta_seconds"] is None, "nothing is known yet"
+    await gateway.until(first["task_id"], "succeeded")
+    tasks = [await gateway.submit(text_to_image(steps=5, seed=n), wait=0) for n in range(2, 8)]
+    found = [await gateway.task(task["task_id"]) for task in tasks]
+    etas = [task["eta_seconds"] for task in found]
+    assert all(eta is not None for eta in etas)
+    waiting = [task for task in found if task["queue_position"] and not task["server"]]
+    assert len(waiting) >= 3
+    assert [t["queue_position"] for t in waiting] == sorted(t["queue_position"] for t in waiting)
+    assert [t["eta_seconds"] for t in waiting] == sorted(t["eta_seconds"] for t in waiting)
+    assert waiting[-1]["eta_seconds"] > waiting[0]["eta_seconds"]
+    assert 1 < waiting[-1]["eta_seconds"] < 10, "about three seconds, on a calm machine"
+
+
+async def test_what_was_learnt_outlives_a_restart(
+    settings_for: MakeSettings, demo: DemoServer
+) -> None:
+    settings = settings_for(demo.address)
+    async with run_gateway(settings) as gateway:
+        await gateway.online()
+        await gateway.submit(text_to_image(steps=2))
+    async with run_gateway(settings) as gateway:
+        await gateway.online()
+        demo.knobs.stall = True
+        task = await gateway.submit(text_to_image(steps=2, seed=5), wait=0)
+        assert (await gateway.task(task["task_id"]))["eta_seconds"] is not None
