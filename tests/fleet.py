@@ -33,6 +33,8 @@ class Chance(random.Random):
     def __str__(self) -> str:
         return f"to have it again: FAULTS_SEED={self.number}"
 
+    __repr__ = __str__
+
 
 class Program:
     """One process of ours. Started again it has the same port; `http` speaks to it."""
@@ -193,8 +195,9 @@ class Gateway(Program):
         return len(task["outputs"])
 
     def tail(self) -> str:
-        """The end of its log."""
-        return self.log.read_text()[-4000:]
+        """The end of its log, without the requests."""
+        lines = self.log.read_text().splitlines()
+        return "\n".join([line for line in lines if "uvicorn.access" not in line][-40:])
 
     @property
     def memory(self) -> int:

@@ -43,6 +43,24 @@ async def test_two_of_three_freeze(tmp_path: Path) -> None:
         assert done_before, "all waited until the frozen server was given up"
 
 
+# It counts as online until the next look at it, and POST /prompt may take 120 seconds.
+@pytest.mark.xfail(strict=True, reason="a POST to a frozen server is waited for for two minutes")
+async def test_an_idle_one_freezes_and_is_given_tasks(tmp_path: Path) -> None:
+    async with (
+        stand_ins(tmp_path, 2, step=STEP) as (sick, well),
+        Gateway(tmp_path, *on([sick, well]), server_grace=1, poll_interval=0.5) as gateway,
+    ):
+        await gateway.online(2)
+        sick.freeze()
+        for seed in range(2 * SLOTS):
+            await gateway.submit(text_to_image(steps=SHORT, seed=seed))
+        # What is known to hang is asked for ten seconds at the most.
+        final = await gateway.all_final(30)
+    assert {(task["status"], task["server"]) for task in final.values()} == {
+        ("succeeded", well.address)
+    }
+
+
 # Nobody cancels there what was given up: a Lost run is requeued and its server forgotten.
 @pytest.mark.xfail(strict=True, reason="a server that comes back runs on what was moved away")
 async def test_nothing_runs_on_after_the_thaw(tmp_path: Path) -> None:
