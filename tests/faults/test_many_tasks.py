@@ -15,10 +15,10 @@ import pytest
 from tests.conftest import model_free
 from tests.fleet import Gateway, on, stand_ins
 
-TASKS = int(os.environ.get("FAULTS_TASKS", "1000"))
+TASKS = int(os.environ.get("FAULTS_TASKS", "800"))
 # By then caches are warm, and what is kept of the last tasks for streams is full.
 WARM = max(TASKS // 10, 500)
-# Of about 105 MB: 10 KB for each task after these, with 20,000 tasks 300 bytes for each.
+# Of about 105 MB: 17 KB for each task after these, with 20,000 tasks 300 bytes for each.
 MOST_GROWTH = 1.05
 AT_ONCE = 16
 MANY, FEW = 20_000, 100
