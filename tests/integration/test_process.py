@@ -3,14 +3,9 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,63 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.demo.server import DemoServer
 from tests.conftest import ROOT, model_free, text_to_image, wait_until
-
-Json = dict[str, Any]
-
-
-class Process:
-    """`python start.py` in its own folder of data."""
-
-    def __init__(self, process: asyncio.subprocess.Process, base: str, log: Path) -> None:
-        self.process = process
-        self.base = base
-        self.log = log
-
-    async def stop(self, signal_number: int = signal.SIGTERM) -> float:
-        """Seconds until the process is gone."""
-        begin = time.monotonic()
-        self.process.send_signal(signal_number)
-        async with asyncio.timeout(20):
-            await self.process.wait()
-        return time.monotonic() - begin
-
-
-@asynccontextmanager
-async def started(folder: Path, *arguments: str) -> AsyncIterator[Process]:
-    log = folder / f"log-{time.monotonic_ns()}"
-    environment = {
-        **os.environ,
-        "COMFYUI_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
-        "COMFYUI_OUTPUTS_DIR": str(folder / "outputs"),
-        "COMFYUI_UPLOADS_DIR": str(folder / "uploads"),
-        "COMFYUI_WORKFLOWS_DIR": str(folder / "workflows"),
-    }
-    command = [sys.executable, str(ROOT / "start.py"), "--port", "0", *arguments]
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdout=output, stderr=output, cwd=ROOT
-        )
-    try:
-
-        def address() -> Any:
-            assert process.returncode is None, log.read_text()
-            return re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text())
-
-        found = await wait_until(address)
-        yield Process(process, found.group(1), log)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def ended(http: httpx.AsyncClient, task_id: str) -> Json:
-    async def look() -> Json | None:
-        task: Json = (await http.get(f"/api/task/{task_id}")).json()
-        return task if task["status"] in ("succeeded", "failed", "canceled") else None
-
-    task: Json = await wait_until(look)
-    return task
+from tests.fleet import Gateway, ended
 
 
 async def drain(socket: ClientConnection) -> None:
@@ -88,7 +27,7 @@ async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) 
     demo.knobs.step_seconds = 0.1
     tasks = []
     async with (
-        started(tmp_path, "--comfyui-server", demo.address) as first,
+        Gateway(tmp_path, "--comfyui-server", demo.address) as first,
         httpx.AsyncClient(base_url=first.base) as http,
     ):
         for seed in range(3):
@@ -115,7 +54,7 @@ async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) 
             tasks.append((await waiting).json()["task_id"])
     assert "Traceback" not in first.log.read_text()
     async with (
-        started(tmp_path, "--comfyui-server", demo.address) as second,
+        Gateway(tmp_path, "--comfyui-server", demo.address) as second,
         httpx.AsyncClient(base_url=second.base) as http,
     ):
         for task_id in tasks:
@@ -128,7 +67,7 @@ async def test_killed_and_started_again(demo: DemoServer, tmp_path: Path) -> Non
     tasks: list[str] = []
     for round_ in range(3):
         async with (
-            started(tmp_path, "--comfyui-server", demo.address) as gateway,
+            Gateway(tmp_path, "--comfyui-server", demo.address) as gateway,
             httpx.AsyncClient(base_url=gateway.base) as http,
         ):
             for number in range(5):
@@ -138,7 +77,7 @@ async def test_killed_and_started_again(demo: DemoServer, tmp_path: Path) -> Non
             await ended(http, tasks[round_ * 5])
             await gateway.stop(signal.SIGKILL)
     async with (
-        started(tmp_path, "--comfyui-server", demo.address) as gateway,
+        Gateway(tmp_path, "--comfyui-server", demo.address) as gateway,
         httpx.AsyncClient(base_url=gateway.base) as http,
     ):
         for task_id in tasks:
@@ -155,7 +94,7 @@ async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
     (tmp_path / "workflows").mkdir()
     saved = (ROOT / "workflows" / "qwen_t2i_distill.json").read_bytes()
     async with (
-        started(tmp_path, "--demo") as gateway,
+        Gateway(tmp_path, "--demo") as gateway,
         httpx.AsyncClient(base_url=gateway.base, timeout=60) as http,
     ):
 
@@ -212,7 +151,7 @@ async def test_settings_from_the_environment(demo: DemoServer, tmp_path: Path) -
     os.environ["COMFYUI_COMFYUI_SERVER"] = f"{demo.address}, 127.0.0.1:1"
     try:
         async with (
-            started(tmp_path) as gateway,
+            Gateway(tmp_path) as gateway,
             httpx.AsyncClient(base_url=gateway.base) as http,
         ):
             health = (await http.get("/api/health")).json()
