@@ -18,6 +18,7 @@ GatewayError
 ├── QueueFull                 429  Retry-After
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
+├── DatabaseUnavailable       503
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
     ├── ComfyUnreachable      503  no answer: it may or may not have got the request
     ├── ComfyMissing          404  it answered that it has no such thing
@@ -206,6 +207,13 @@ class StorageFull(GatewayError):
 
     status = 507
     code = "storage_full"
+
+
+class DatabaseUnavailable(GatewayError):
+    """The database cannot be used at the moment."""
+
+    status = 503
+    code = "database_unavailable"
 
 
 class ComfyError(GatewayError):

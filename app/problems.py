@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from app.errors import GatewayError, PayloadTooLarge
+from app.errors import DatabaseUnavailable, GatewayError, PayloadTooLarge, StorageFull
+from app.tasks.database import is_full
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -77,6 +80,17 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GatewayError)
     seconds = error.extra.get("retry_after")
     return response(document(error), {"Retry-After": str(seconds)} if seconds else None)
+
+
+async def _database(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DBAPIError)
+    log.error("the database failed", exc_info=error)
+    found: GatewayError = DatabaseUnavailable(
+        "The database does not answer as it should.", hint="Try again; the log has the reason."
+    )
+    if is_full(error):
+        found = StorageFull("There is no room left in the database.", hint="Make room on its disk.")
+    return response(document(found))
 
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.errors import InvalidInput
@@ -26,6 +26,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
@@ -76,6 +77,12 @@ def _create(connection: Connection) -> None:
             f"The database is of an older version: it lacks {', '.join(sorted(missing))}.",
             hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
         )
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Is there no room left to write?"""
+    code = getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", "")
+    return code in ("SQLITE_FULL", DISK_FULL)
 
 
 def insert_if_new(connection: Connection, table: Table) -> Insert:

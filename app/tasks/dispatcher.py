@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from app.servers.pool import Pool
@@ -20,6 +21,7 @@ from app.tasks.tools import Tools
 log = logging.getLogger(__name__)
 
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
+SWEPT_FOR = 30.0  # seconds after it came online in which a server is swept again and again
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
 REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
 
@@ -185,6 +187,9 @@ class Dispatcher:
         for server in self._pool:
             if server.stalled and not self.running_on(server):
                 await feel_pulse(server)
+            if server.swept and time.time() - server.health.since < SWEPT_FOR:
+                # A POST that lay in its inbox while it was frozen is taken after it thaws.
+                await sweep(server, self._tools)
         self._server_changed()
 
     async def _save_progress(self) -> None:

@@ -4,8 +4,6 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-import pytest
-
 from tests.conftest import text_to_image, wait_until
 from tests.fleet import Demo, Gateway, Json, on, stand_ins
 
@@ -43,8 +41,6 @@ async def test_two_of_three_freeze(tmp_path: Path) -> None:
         assert done_before, "all waited until the frozen server was given up"
 
 
-# It counts as online until the next look at it, and POST /prompt may take 120 seconds.
-@pytest.mark.xfail(strict=True, reason="a POST to a frozen server is waited for for two minutes")
 async def test_an_idle_one_freezes_and_is_given_tasks(tmp_path: Path) -> None:
     async with (
         stand_ins(tmp_path, 2, step=STEP) as (sick, well),
@@ -62,7 +58,6 @@ async def test_an_idle_one_freezes_and_is_given_tasks(tmp_path: Path) -> None:
 
 
 # Nobody cancels there what was given up: a Lost run is requeued and its server forgotten.
-@pytest.mark.xfail(strict=True, reason="a server that comes back runs on what was moved away")
 async def test_nothing_runs_on_after_the_thaw(tmp_path: Path) -> None:
     """What the frozen server held runs elsewhere now: there it is one run too many."""
     async with (
