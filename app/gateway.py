@@ -1,6 +1,8 @@
 """The parts of one running gateway, as the routers see them."""
 
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.config import Settings
 from app.files.store import FileStore
@@ -28,3 +30,4 @@ class Gateway:
     files: FileStore
     uploads: Uploads
     views: Views
+    background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs

@@ -30,6 +30,7 @@ from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.owner import new_owner
+from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
 from app.tasks.service import Tasks
@@ -93,14 +94,16 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
     await gateway.fleet.recall()
-    work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
-    work.add_done_callback(_stop_if_dead)
+    work = [asyncio.create_task(job) for job in gateway.background]
+    for job in work:
+        job.add_done_callback(_stop_if_dead)
     try:
         yield gateway
     finally:
         gateway.hub.close()
-        work.cancel()
-        await asyncio.wait([work])
+        for job in work:
+            job.cancel()
+        await asyncio.wait(work)
         await database.close()
 
 
@@ -127,6 +130,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     dispatcher = Dispatcher(pool, tools)
     store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
+    forecaster = Forecaster(pool, queue, estimates, dispatcher)
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -134,6 +138,8 @@ def build(settings: Settings, database: Database) -> Gateway:
         pool=pool,
         library=library,
         estimates=estimates,
+        queue=queue,
+        forecaster=forecaster,
         default_timeout=settings.task_timeout,
     )
     tasks = Tasks(
@@ -141,7 +147,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         hub=hub,
         dispatcher=dispatcher,
         submitter=submitter,
-        forecaster=Forecaster(pool, queue, estimates, dispatcher),
+        forecaster=forecaster,
         files=files,
     )
     return Gateway(
@@ -156,6 +162,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         files=files,
         uploads=uploads,
         views=Views(settings.outputs_dir / ".views"),
+        background=(dispatcher.run(), tell_places(hub, store, forecaster)),
     )
 
 

@@ -106,7 +106,8 @@ async def idempotency_key(
     if idempotency_key is None:
         return None
     gateway: Gateway = request.state.gateway
-    said = f"{request.url.path}?{request.url.query}\n".encode()
+    query = sorted(item for item in request.query_params.multi_items() if item[0] != "wait")
+    said = f"{request.url.path}?{query}\n".encode()
     said += await _read(request, gateway.settings.max_body_bytes)
     return Key(idempotency_key, f"blake3:{blake3(said).hexdigest()}")
 

@@ -136,6 +136,7 @@ class AttemptOut(BaseModel):
     ended_at: str | None
     outcome: str | None
     reason: str | None
+    ran: bool = Field(description="False: it only waited there.")
 
 
 class TaskOut(BaseModel):

@@ -38,7 +38,7 @@ def shown(gateway: Gateway, server: Server) -> Json:
         "online": server.online,
         "connected": server.connected,
         "accepting": server.accepting,
-        "reason": server.health.reason or server.stalled or server.breaker.reason,
+        "reason": server.reason,
         "since": timestamp(server.health.since),
         "version": server.health.version,
         "slots": server.slots,
@@ -56,7 +56,8 @@ async def list_servers(gateway: GatewayDep) -> Json:
 
 
 @router.get(
-    "/servers/{server_id}", responses={**responses(ServerNotFound), 200: {"model": ServerDetail}}
+    "/servers/{server_id:path}",
+    responses={**responses(ServerNotFound), 200: {"model": ServerDetail}},
 )
 async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     """One server: what it is doing, the tasks it holds, what it has."""
@@ -94,7 +95,7 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
 
 
 @router.patch(
-    "/servers/{server_id}",
+    "/servers/{server_id:path}",
     responses={**_BODY, **responses(ServerNotFound), 200: {"model": ServerOut}},
     openapi_extra=documented(SlotsRequest),
 )
@@ -105,7 +106,7 @@ async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> 
 
 
 @router.post(
-    "/servers/{server_id}/drain",
+    "/servers/{server_id:path}/drain",
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
 async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
@@ -114,7 +115,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
 
 
 @router.post(
-    "/servers/{server_id}/resume",
+    "/servers/{server_id:path}/resume",
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
 async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
@@ -123,7 +124,7 @@ async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
 
 
 @router.delete(
-    "/servers/{server_id}", status_code=204, responses=responses(ServerNotFound, ServerBusy)
+    "/servers/{server_id:path}", status_code=204, responses=responses(ServerNotFound, ServerBusy)
 )
 async def remove_server(
     server_id: str,

@@ -33,8 +33,11 @@ _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 @router.get("/health", responses={200: {"model": HealthOut}})
 async def health(gateway: GatewayDep) -> Json:
     """200 while we live. `degraded` when tasks would wait, and why."""
-    offline = [server for server in gateway.pool if not server.online]
-    reason = "; ".join(f"{server.id}: {server.health.reason}" for server in offline)
+    reason = "; ".join(
+        f"{server.id}: {server.reason or server.state}"
+        for server in gateway.pool
+        if server.state != "online"
+    )
     if not list(gateway.pool):
         reason = "no ComfyUI server is configured"
     return {
@@ -49,6 +52,9 @@ async def health(gateway: GatewayDep) -> Json:
 async def ready(gateway: GatewayDep) -> Json:
     """200 when a server can take work, 503 until then."""
     gateway.pool.choose(None)
+    if not any(server.accepting for server in gateway.pool):
+        states = ", ".join(f"{server.id} is {server.state}" for server in gateway.pool)
+        raise NoServer(f"No ComfyUI server takes work: {states}.")
     return await health(gateway)
 
 

@@ -32,7 +32,7 @@ class Pool:
     """Servers by id, each watched by a background task once `run` has been called."""
 
     def __init__(self, addresses: Sequence[str], *, slots: int, grace: float = 60.0) -> None:
-        self.slots = slots  # of a server that names none
+        self._slots = slots  # of a server that is told none
         self._grace = grace
         self._servers: dict[str, Server] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -50,7 +50,7 @@ class Pool:
 
     def add(self, address: str, *, slots: int | None = None) -> Server:
         """Raises InvalidInput and ServerExists."""
-        server = Server(base_url(address), slots or self.slots, grace=self._grace)
+        server = Server(base_url(address), self._slots, own_slots=slots, grace=self._grace)
         if server.id in self._servers:
             raise ServerExists(f"Server {server.id} is in use already.")
         self._servers[server.id] = server
@@ -95,7 +95,8 @@ class Pool:
             reasons = "; ".join(f"{server.id}: {server.health.reason}" for server in self)
             raise NoServer(
                 f"No ComfyUI server answers ({reasons or 'none is configured'}).",
-                hint="Start ComfyUI, or name its address with --comfyui-server HOST:PORT.",
+                hint="Start ComfyUI, or name its address with --comfyui-server HOST:PORT or "
+                "POST /api/servers.",
             )
         return servers
 

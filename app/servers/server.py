@@ -46,10 +46,13 @@ class Health:
 class Server:
     """`run` keeps it watched; `follow` gives the events of one prompt."""
 
-    def __init__(self, base_url: str, slots: int, *, grace: float = 60.0) -> None:
+    def __init__(
+        self, base_url: str, slots: int, *, own_slots: int | None = None, grace: float = 60.0
+    ) -> None:
         self.base_url = base_url
         self.id = base_url.split("://", 1)[-1]
-        self.slots = slots
+        self.own_slots = own_slots  # instead of the default, if it was told
+        self._default_slots = slots
         self.client = ComfyClient(base_url)
         self.client_id = uuid4().hex  # ours for as long as this process lives
         self.health = Health()
@@ -87,6 +90,16 @@ class Server:
         if self.stalled:
             return "stalled"
         return "failing" if self.breaker.reason else "online"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not as it should be."""
+        return self.health.reason or self.stalled or self.breaker.reason
+
+    @property
+    def slots(self) -> int:
+        """How many prompts it may hold."""
+        return self.own_slots or self._default_slots
 
     @property
     def accepting(self) -> bool:

@@ -50,7 +50,11 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
 def _close_attempt(run: "Run", outcome: Outcome) -> None:
     if run.attempts and run.attempts[-1].ended_at is None:
         run.attempts[-1] = replace(
-            run.attempts[-1], ended_at=time.time(), outcome=outcome.word, reason=outcome.reason
+            run.attempts[-1],
+            ended_at=time.time(),
+            outcome=outcome.word,
+            reason=outcome.reason,
+            ran=run.task.started_at is not None,
         )
 
 

@@ -199,8 +199,8 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         """A task may wait for a node type or model file that is being installed somewhere."""
-        waits_for = [self._queue.routes.get(route) for route in await self._queue.queued()]
-        if any(route and not self._pool.able(*route) for route in waits_for):
+        waits_for = [self._queue.routes[route] for route in await self._queue.queued()]
+        if any(not self._pool.able(*route) for route in waits_for):
             await self._pool.refresh()
             self.wake()
 

@@ -32,7 +32,7 @@ class Fleet:
             if row.id not in self._pool:
                 self._pool.add(row.url, slots=row.slots)
             server = self._pool.get(row.id)
-            server.slots, server.draining = row.slots, row.state == "draining"
+            server.own_slots, server.draining = row.slots, row.state == "draining"
 
     async def add(self, address: str, slots: int | None) -> Server:
         """Raises InvalidInput, and ServerExists if it is in use already."""
@@ -62,7 +62,7 @@ class Fleet:
     async def set_slots(self, server_id: str, slots: int) -> Server:
         """Raises ServerNotFound."""
         server = self._pool.get(server_id)
-        server.slots = slots
+        server.own_slots = slots
         await self._remember(server, "draining" if server.draining else "active")
         self._dispatcher.wake()
         return server
@@ -74,7 +74,7 @@ class Fleet:
         running = [r for r in self._dispatcher.running_on(server) if r.task.started_at is not None]
         if running and server.online and not force:
             raise ServerBusy(
-                f"{len(running)} tasks run on {server.id}.",
+                f"Tasks of ours run on {server.id}: {len(running)}.",
                 hint=f"Drain it first (POST /api/servers/{server.id}/drain) and wait, or add "
                 "?force=true: they are stopped there and run again on another server.",
             )
@@ -95,4 +95,4 @@ class Fleet:
         await self._pool.remove(server)
 
     async def _remember(self, server: Server, state: State) -> None:
-        await self._registry.put(ServerRow(server.id, server.base_url, server.slots, state))
+        await self._registry.put(ServerRow(server.id, server.base_url, server.own_slots, state))

@@ -1,5 +1,7 @@
 """What a client may expect of a task: when it should be done, and what it waits for."""
 
+from typing import Any
+
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.dispatcher import Dispatcher
@@ -7,7 +9,10 @@ from app.tasks.estimates import Estimates
 from app.tasks.forecast import eta_of_queued, is_waiting, remaining, rounded
 from app.tasks.model import Progress, Task
 from app.tasks.queue import Queue
+from app.tasks.view import task_view
 from app.workflows.needs import Needs
+
+Json = dict[str, Any]
 
 
 class Forecaster:
@@ -18,6 +23,14 @@ class Forecaster:
         self._queue = queue
         self._estimates = estimates
         self._dispatcher = dispatcher
+
+    def view(self, task: Task) -> Json:
+        """The task as JSON, with live progress and what is to be expected."""
+        if task.finished:
+            return task_view(task)
+        live = self._dispatcher.progress_of(task.task_id)
+        eta = self.eta_seconds(task, live or task.progress)
+        return task_view(task, live, eta, self.waiting_for(task))
 
     def eta_seconds(self, task: Task, progress: Progress) -> float | None:
         """Seconds until the task should be done; None while nothing is known of its like."""

@@ -133,6 +133,11 @@ class Hub:
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
+    def watched(self) -> list[str]:
+        """The tasks that somebody follows by their ids."""
+        found = [s.task_ids for s in self._subscriptions if s.task_ids is not None]
+        return sorted(set().union(*found))
+
     def close(self) -> None:
         """End all streams, so that the server can stop."""
         self._closed = True

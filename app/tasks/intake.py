@@ -1,5 +1,6 @@
 """From what a client sends to a prompt that is fit to queue."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ from app.errors import NoServer, NotRunnable
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
 from app.workflows.applying import apply_params
-from app.workflows.checks import check_classes, check_structure, fault
+from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
 from app.workflows.needs import Lack, needs_of
@@ -57,20 +58,22 @@ def prepare(
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
 
-    `lenient`: node types that no server has yet are none of our business, if the workflow can be
-    read without them: in API format.
+    `lenient`: model files may be named that no server has yet.
     """
     found = to_prompt(workflow, node_types)
-    if node_types and not (lenient and unwrap(workflow)[0] is Format.API):
-        check_classes(found.prompt, node_types)
-    return [with_params(found, params, node_types) for params in param_sets]
+    check_outputs(found.prompt, node_types)
+    return [with_params(found, params, node_types, lenient=lenient) for params in param_sets]
 
 
 def with_params(
-    found: Prepared, params: Mapping[str, Any], node_types: Mapping[str, Json]
+    found: Prepared,
+    params: Mapping[str, Any],
+    node_types: Mapping[str, Json],
+    *,
+    lenient: bool = False,
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
-    prompt, used = apply_params(found.prompt, params, node_types)
+    prompt, used = apply_params(found.prompt, params, node_types, any_file=lenient)
     return Prepared(prompt, {**params, **used}, found.warnings)
 
 
@@ -86,13 +89,21 @@ def check_fit(prompt: Json, servers: Sequence[Server]) -> None:
     unknown = [server.id for server in servers if not server.node_types]
     doubt = f" {', '.join(unknown)} did not answer yet." if unknown else ""
     raise NotRunnable(
-        f"No server can run this workflow. {nearest.id} comes nearest; it lacks {lack}.{doubt}",
+        f"No server can run this workflow. {nearest.id} comes nearest; it lacks {lack}."
+        f"{_guesses(lack, known)}{doubt}",
         hint="Install what is missing, name what a server has (GET /api/models, GET /api/nodes), "
-        'or send "wait_for_server": true to wait until a server has it.',
+        'or send "wait_for_server": true (and API format) to wait until a server has it.',
         nearest_server=nearest.id,
         missing={"node_types": list(lack.classes), "files": [f._asdict() for f in lack.files]},
         node_errors=_node_errors(prompt, lack),
     )
+
+
+def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
+    known = {name for server in servers for name in server.node_types}
+    near = [difflib.get_close_matches(name, known, n=1) for name in lack.classes]
+    words = ", ".join(repr(name) for names in near for name in names)
+    return f" Did you mean {words}?" if words else ""
 
 
 def _node_errors(prompt: Json, lack: Lack) -> Json:
@@ -105,7 +116,8 @@ def _node_errors(prompt: Json, lack: Lack) -> Json:
             if file.class_type == class_type and inputs.get(file.input) == file.name
         ]
         if class_type in lack.classes:
-            faults.append(fault("missing_node_type", f"The server has no {class_type!r}."))
+            message = f"The server has no node type {class_type!r}."
+            faults.append(fault("missing_node_type", message))
         if faults:
             errors[node_id] = {"class_type": class_type, "errors": faults}
     return errors

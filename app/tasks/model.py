@@ -85,6 +85,7 @@ class Attempt:
     ended_at: float | None = None
     outcome: str | None = None
     reason: str | None = None
+    ran: bool = False  # not only waited there
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ def may_try_again(
         hope = again or (doubtful and code == "execution_error")
     else:
         return False
-    return hope and len(attempts) < max_attempts and task.status is not Status.CANCELING
+    runs = sum(attempt.ran for attempt in attempts)
+    return hope and runs < max_attempts and task.status is not Status.CANCELING
 
 
 def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome:

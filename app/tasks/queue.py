@@ -144,7 +144,17 @@ class Queue:
     async def queued(self) -> list[str]:
         """The routes of what waits in the queue."""
         query = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
-        return await self._database.read(lambda connection: list(connection.scalars(query)))
+
+        def work(connection: Connection) -> list[str]:
+            found = list(connection.scalars(query))
+            self._learn_routes(connection, found)
+            return found
+
+        return await self._database.read(work)
+
+    def know(self, route: str, needs: Needs, wanted_server: str | None) -> None:
+        """What a route stands for that was just made."""
+        self._routes[route] = (needs, wanted_server)
 
     async def places_of(self, task_ids: Collection[str]) -> dict[str, tuple[str | None, bool]]:
         """Of those that are tasks of ours: the server that has the task, and is it finished."""

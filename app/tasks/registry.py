@@ -16,7 +16,7 @@ State = Literal["active", "draining", "removed"]
 class ServerRow:
     id: str
     url: str
-    slots: int
+    slots: int | None  # None: as the settings say
     state: State
 
 

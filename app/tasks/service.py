@@ -14,7 +14,6 @@ from app.tasks.hub import Closed, Hub, Overrun
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
-from app.tasks.view import task_view
 
 Json = dict[str, Any]
 
@@ -68,11 +67,7 @@ class Tasks:
 
     def view(self, task: Task) -> Json:
         """The task as JSON, with live progress and what is to be expected."""
-        if task.finished:
-            return task_view(task)
-        live = self._dispatcher.progress_of(task.task_id)
-        eta = self._forecaster.eta_seconds(task, live or task.progress)
-        return task_view(task, live, eta, self._forecaster.waiting_for(task))
+        return self._forecaster.view(task)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """The tasks when all are finished, or as they are after so many seconds."""

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.errors import QueueFull
+from app.errors import InvalidInput, QueueFull
 from app.tasks import idempotency, rows
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
@@ -50,6 +50,11 @@ class TaskStore:
 
         Raises QueueFull, and KeyReused if the key came with another body.
         """
+        if len(new) > self._max_queued:
+            raise InvalidInput(
+                f"batch: it makes {len(new)} tasks, and {self._max_queued} may wait.",
+                hint="Send it in parts. The limit is the setting COMFYUI_MAX_QUEUED.",
+            )
 
         def work(connection: Connection) -> list[Task]:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):

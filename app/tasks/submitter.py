@@ -11,12 +11,15 @@ from app.servers.pool import Pool
 from app.tasks.batches import Mode, expand
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
+from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
 from app.tasks.model import NewTask, Task
+from app.tasks.queue import Queue
+from app.tasks.rows import route_of
 from app.tasks.store import TaskStore
-from app.tasks.view import task_view
+from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
 from app.workflows.needs import needs_of, shape_of
 
@@ -52,6 +55,8 @@ class Submitter:
         pool: Pool,
         library: Library,
         estimates: Estimates,
+        queue: Queue,
+        forecaster: Forecaster,
         default_timeout: float | None,
     ) -> None:
         self._store = store
@@ -60,6 +65,8 @@ class Submitter:
         self._pool = pool
         self._library = library
         self._estimates = estimates
+        self._queue = queue
+        self._forecaster = forecaster
         self._default_timeout = default_timeout
 
     async def submit(
@@ -102,7 +109,7 @@ class Submitter:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
         for task in added:
-            self._hub.publish(task.task_id, "status", task_view(task))
+            self._hub.publish(task.task_id, "status", self._forecaster.view(task))
         self._dispatcher.wake()
         return added
 
@@ -135,8 +142,10 @@ class Submitter:
 
         def work(node_types: Mapping[str, Json]) -> list[Prepared]:
             found = prepare(workflow, param_sets, node_types, lenient=lenient)
-            for one in found if not lenient else ():
-                check_fit(one.prompt, servers)
+            # What a UI file says can only be read with its node types.
+            if not lenient or unwrap(workflow)[0] is Format.UI:
+                for one in found:
+                    check_fit(one.prompt, servers)
             return found
 
         return await self._with_fresh_node_types(wanted, work)
@@ -161,14 +170,12 @@ class Submitter:
             return await asyncio.to_thread(work, self._pool.node_types(server))
 
     def _with_costs(self, task: NewTask) -> NewTask:
-        shape = shape_of(task.prompt)
+        shape, needs = shape_of(task.prompt), needs_of(task.prompt)
         known = self._estimates.known(shape, task.wanted_server)
-        return replace(
-            task,
-            needs=needs_of(task.prompt),
-            shape=shape,
-            expected=known.seconds if known else None,
-        )
+        expected = known.seconds if known else None
+        new = replace(task, needs=needs, shape=shape, expected=expected)
+        self._queue.know(route_of(new), needs, new.wanted_server)
+        return new
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""

@@ -118,7 +118,7 @@ servers = Table(
     metadata,
     Column("id", String(200), primary_key=True),
     Column("url", String(250), nullable=False),
-    Column("slots", Integer, nullable=False),
+    Column("slots", Integer),
     Column("state", String(12), nullable=False),
 )
 

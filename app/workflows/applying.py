@@ -8,6 +8,7 @@ from typing import Any
 
 from app.errors import InvalidParameter
 from app.workflows.checks import links_of
+from app.workflows.model_files import is_model_file
 from app.workflows.names import names_of
 from app.workflows.parameters import Parameter, definition_of, parameter_at
 from app.workflows.roles import roles_of
@@ -23,13 +24,14 @@ def apply_params(
     params: Mapping[str, Any],
     object_info: Mapping[str, Json],
     *,
+    any_file: bool = False,
     new_seed: Callable[[], int] = lambda: random.randint(0, MAX_SEED),
 ) -> tuple[Json, Json]:
     """A copy of the prompt with `params` (by key or by name) set, and the values used.
 
     A seed of -1, given or in the prompt, becomes a random one, which is among the values
     answered. Raises InvalidParameter for all faults at once, each with the nearest valid key,
-    name or choice.
+    name or choice. `any_file`: model files may be named that are not among the choices yet.
     """
     changed = {
         node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in prompt.items()
@@ -42,7 +44,9 @@ def apply_params(
         try:
             node_id, name = finder.locate(given)
             parameter = parameter_at((node_id, name), changed[node_id], object_info, given)
-            changed[node_id]["inputs"][name] = used[given] = check_value(parameter, value)
+            changed[node_id]["inputs"][name] = used[given] = check_value(
+                parameter, value, any_file=any_file
+            )
         except InvalidParameter as fault:
             faults.append(fault)
     if faults:
@@ -104,7 +108,7 @@ def _together(faults: list[InvalidParameter]) -> InvalidParameter:
     )
 
 
-def check_value(parameter: Parameter, value: Any) -> Any:
+def check_value(parameter: Parameter, value: Any, *, any_file: bool = False) -> Any:
     """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
     if _is_random_seed(parameter, value):
         return value
@@ -115,7 +119,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
             raise _wrong_type(parameter, "a string", value)
         case "boolean" if not isinstance(value, bool):
             raise _wrong_type(parameter, "true or false", value)
-        case "choice":
+        case "choice" if not (any_file and is_model_file(value)):
             _check_choice(parameter, value)
     return value
 

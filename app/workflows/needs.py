@@ -8,16 +8,10 @@ from typing import Any, NamedTuple
 
 from app.workflows.applying import SEED_INPUTS
 from app.workflows.checks import links_of
+from app.workflows.model_files import is_model_file
 from app.workflows.parameters import choices_of, definition_of, takes_upload
 
 Json = dict[str, Any]
-
-# By these names ComfyUI and its loaders know model files (folder_paths.supported_pt_extensions),
-# and what custom loaders add to them.
-MODEL_SUFFIXES = (
-    *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"),
-    *(".gguf", ".onnx", ".engine"),
-)
 
 
 class ModelFile(NamedTuple):
@@ -57,7 +51,7 @@ def needs_of(prompt: Json) -> Needs:
         ModelFile(node["class_type"], name, value)
         for node in prompt.values()
         for name, value in node["inputs"].items()
-        if isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)
+        if is_model_file(value)
     }
     return Needs(frozenset(node["class_type"] for node in prompt.values()), frozenset(files))
 
@@ -111,8 +105,7 @@ def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
     links = {name for name, _ in links_of(inputs)}
     for name, value in inputs.items():
         is_number = isinstance(value, int | float) and name not in SEED_INPUTS
-        is_model = isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)
-        if name in links or is_number or is_model:
+        if name in links or is_number or is_model_file(value):
             yield name, value
 
 

@@ -118,6 +118,14 @@ async def test_node_errors_name_the_nodes(gateway: RunningGateway) -> None:
     assert set(problem["node_errors"]) == {"1", "2"}
     assert problem["node_errors"]["1"]["class_type"] == "Nope"
     assert problem["node_errors"]["1"]["errors"][0]["type"] == "missing_node_type"
+    body["1"]["class_type"] = "SaveImages"
+    problem = (await gateway.http.post(SUBMIT, json=body)).json()
+    assert (problem["code"], problem["missing"]["node_types"]) == (
+        "not_runnable",
+        ["Nada", "SaveImages"],
+    )
+    assert "Did you mean" in problem["detail"]
+    assert "'SaveImage'" in problem["detail"]
 
 
 async def test_what_only_comfyui_can_refuse(gateway: RunningGateway, demo: DemoServer) -> None:

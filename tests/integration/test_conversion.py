@@ -109,7 +109,7 @@ async def test_unknown_nodes(gateway: RunningGateway) -> None:
     assert "FancyInvert" in converted["warnings"][0]
     assert converted["workflow"]["2"]["inputs"] == {"image": ["1", 0]}
     answer = await gateway.http.post("/api/workflow/submit", json=workflow)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_workflow")
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_runnable")
     assert "FancyInvert" in answer.json()["detail"]
 
 

@@ -70,6 +70,7 @@ async def test_results_gone_from_the_cache_are_made_again(
 ) -> None:
     first = await gateway.submit(model_free())
     demo.knobs.missing_outputs = True
+    demo.knobs.slow = 0.5  # so that the second run is not over before the files are back
     second = await gateway.submit(model_free(), wait=0)
 
     async def tried() -> bool:

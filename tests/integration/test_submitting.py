@@ -38,10 +38,13 @@ async def test_a_key_with_another_body_is_refused(gateway: RunningGateway) -> No
     other = await gateway.http.post(SUBMIT, json=model_free(2), headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
-    elsewhere = await gateway.http.post(f"{SUBMIT}?wait=1", json=model_free(1), headers=headers)
-    assert elsewhere.status_code in (200, 422), "the way of waiting is no part of the request"
-    if elsewhere.status_code == 200:
-        assert elsewhere.json()["task_id"] == first.json()["task_id"]
+    waiting = await gateway.http.post(f"{SUBMIT}?wait=20", json=model_free(1), headers=headers)
+    assert waiting.json()["task_id"] == first.json()["task_id"], "to wait is no other request"
+    server = gateway.gateway.pool.online()[0].id
+    there = await gateway.http.post(
+        f"{SUBMIT}?server={server}", json=model_free(1), headers=headers
+    )
+    assert there.status_code == 422
 
 
 async def test_a_key_of_a_refused_request_is_free_again(gateway: RunningGateway) -> None:

@@ -183,7 +183,7 @@ def test_an_interrupt(reason: CancelReason | None, code: str | None) -> None:
 
 
 def tries(number: int) -> list[Attempt]:
-    return [Attempt("s", 1.0, 2.0, "lost", "x")] * number
+    return [Attempt("s", 1.0, 2.0, "lost", "x", ran=True)] * number
 
 
 def test_tries_of_what_was_lost() -> None:
@@ -197,12 +197,14 @@ def test_tries_of_what_was_lost() -> None:
     canceling = replace(TASK, status=Status.CANCELING)
     assert may_try_again(canceling, away, tries(9), 3, elsewhere=False), "that ends it as canceled"
     assert may_try_again(TASK, Moved("drained"), tries(9), 3, elsewhere=False)
+    waited = [replace(attempt, ran=False) for attempt in tries(9)]
+    assert may_try_again(TASK, away, [*waited, *tries(1)], 3, elsewhere=True), "only runs count"
 
 
 @pytest.mark.parametrize("code", ["out_of_memory", "output_unavailable"])
 def test_a_second_try_where_it_may_help(code: str) -> None:
     failed = Failed(TaskError(code, "x"), retryable=True)
-    first = [Attempt("s", 1.0, 2.0, failed.word, "x")]
+    first = [Attempt("s", 1.0, 2.0, failed.word, "x", ran=True)]
     assert may_try_again(TASK, failed, first, 3, elsewhere=False)
     assert not may_try_again(TASK, failed, first * 2, 3, elsewhere=False), "once is enough"
     assert not may_try_again(TASK, failed, first, 1, elsewhere=False)
@@ -212,7 +214,7 @@ def test_a_second_try_where_it_may_help(code: str) -> None:
 
 def test_a_bad_graph_is_not_tried_again_but_by_a_server_on_trial() -> None:
     failed = Failed(TaskError("execution_error", "x"))
-    first = [Attempt("s", 1.0, 2.0, failed.word, "x")]
+    first = [Attempt("s", 1.0, 2.0, failed.word, "x", ran=True)]
     assert not may_try_again(TASK, failed, first, 3, elsewhere=True)
     assert may_try_again(TASK, failed, first, 3, elsewhere=False, doubtful=True)
     assert not may_try_again(TASK, failed, first * 3, 3, elsewhere=False, doubtful=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidParameter, InvalidWorkflow, WorkflowFormatUnsupported
 from app.tasks.intake import prepare
 from app.workflows.applying import MAX_SEED, apply_params
-from app.workflows.checks import check_classes, check_structure
+from app.workflows.checks import check_outputs, check_structure
 from app.workflows.formats import Format, describe, unwrap
 from app.workflows.parameters import list_parameters
 from tests.conftest import ROOT, text_to_image
@@ -154,12 +154,11 @@ def test_lists_that_are_no_links_pass() -> None:
     check_structure({"1": node("A", a=[1, 2], b=["x", "y"], c=["1"], d={"__value__": ["9", 0]})})
 
 
-def test_classes() -> None:
-    check_classes({"1": node("SaveImage")}, INFO)
-    with pytest.raises(InvalidWorkflow, match="Did you mean 'SaveImage'"):
-        check_classes({"1": node("SaveImages")}, INFO)
+def test_outputs() -> None:
+    check_outputs({"1": node("SaveImage")}, INFO)
+    check_outputs({"1": node("Switch"), "2": node("Unknown")}, INFO)
     with pytest.raises(InvalidWorkflow, match="no output node"):
-        check_classes({"1": node("Switch")}, INFO)
+        check_outputs({"1": node("Switch")}, INFO)
 
 
 json_values = st.recursive(
