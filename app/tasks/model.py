@@ -140,6 +140,15 @@ class Place:
     seconds_ahead: float  # of those before it whose time is known
     unknown_ahead: int  # how many there are whose time is not
 
+    def next(self, expected: float | None) -> "Place":
+        """That of the task behind the one that stands here and should take so many seconds."""
+        known = expected is not None
+        return Place(
+            self.position + 1,
+            self.seconds_ahead + (expected or 0.0),
+            self.unknown_ahead + (not known),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    not_,
     or_,
     select,
 )
@@ -22,8 +23,6 @@ from app.errors import TaskNotFound
 from app.tasks import rows
 from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, tasks
-
-COUNTED_ONE_BY_ONE = 3  # places; for more of them the whole queue is walked through once
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
@@ -44,25 +43,18 @@ _OUTPUTS = (
     .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
     .order_by(outputs.c.id)
 )
+_IS_AHEAD = or_(
+    tasks.c.rank < bindparam("rank"),
+    and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
+)
 _AHEAD = select(func.count(), func.sum(tasks.c.expected), func.count(tasks.c.expected)).where(
-    is_queued(),
-    or_(
-        tasks.c.rank < bindparam("rank"),
-        and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
-    ),
+    is_queued(), _IS_AHEAD
 )
-_BEFORE: dict[str, Any] = {"order_by": (tasks.c.rank, tasks.c.seq), "rows": (None, -1)}
-_ALL_AHEAD = (
-    select(
-        tasks.c.seq,
-        func.count().over(**_BEFORE).label("ahead"),
-        func.sum(tasks.c.expected).over(**_BEFORE).label("seconds"),
-        func.count(tasks.c.expected).over(**_BEFORE).label("known"),
-    )
-    .where(is_queued())
-    .subquery()
+_FROM_THERE_ON = (
+    select(tasks.c.seq, tasks.c.expected)
+    .where(is_queued(), not_(_IS_AHEAD), tasks.c.rank <= bindparam("last_rank"))
+    .order_by(tasks.c.rank, tasks.c.seq)
 )
-_PLACES = select(_ALL_AHEAD).where(_ALL_AHEAD.c.seq.in_(bindparam("seqs", expanding=True)))
 
 
 def fetch_one(connection: Connection, task_id: str) -> Task:
@@ -88,20 +80,20 @@ def fetch(
 
 
 def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Place]:
-    queued = [row for row in found if row["status"] == Status.QUEUED]
-    if len(queued) > COUNTED_ONE_BY_ONE:
-        seqs = {"seqs": [row["seq"] for row in queued]}
-        return {seq: _place(*counts) for seq, *counts in connection.execute(_PLACES, seqs)}
-    return {
-        row["seq"]: _place(
-            *connection.execute(_AHEAD, {"rank": row["rank"], "seq": row["seq"]}).one()
-        )
-        for row in queued
-    }
-
-
-def _place(ahead: int, seconds: float | None, known: int) -> Place:
-    return Place(ahead + 1, float(seconds or 0), ahead - known)
+    """By seq: counted for the first of them, and walked from there to the last."""
+    queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
+    if not queued:
+        return {}
+    first = {"rank": queued[0][0], "seq": queued[0][1]}
+    ahead, seconds, known = connection.execute(_AHEAD, first).one()
+    place = Place(ahead + 1, float(seconds or 0), ahead - known)
+    places = {first["seq"]: place}
+    if len(queued) > 1:
+        rest = connection.execute(_FROM_THERE_ON, {**first, "last_rank": queued[-1][0]})
+        for seq, expected in rest:
+            places[seq] = place
+            place = place.next(expected)
+    return places
 
 
 def no_task(task_id: str) -> TaskNotFound:
