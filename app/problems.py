@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from app.errors import DatabaseUnavailable, GatewayError, PayloadTooLarge, StorageFull
@@ -54,7 +54,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -83,7 +83,7 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _database(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DBAPIError)
+    assert isinstance(error, SQLAlchemyError)
     log.error("the database failed", exc_info=error)
     found: GatewayError = DatabaseUnavailable(
         "The database does not answer as it should.", hint="Try again; the log has the reason."

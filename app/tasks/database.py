@@ -7,8 +7,9 @@ half done.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.errors import InvalidInput
@@ -28,6 +29,10 @@ Work = Callable[[Connection], T]
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
+
+
+class Unreachable(SQLAlchemyError):
+    """The database does not take connections."""
 
 
 class Database(Protocol):
@@ -79,9 +84,10 @@ def _create(connection: Connection) -> None:
         )
 
 
-def is_full(error: DBAPIError) -> bool:
+def is_full(error: SQLAlchemyError) -> bool:
     """Is there no room left to write?"""
-    code = getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", "")
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    code = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "")
     return code in ("SQLITE_FULL", DISK_FULL)
 
 
@@ -145,17 +151,28 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
     return engine
 
 
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """asyncpg lets a refused connection through as it is."""
+    try:
+        yield
+    except OSError as error:
+        raise Unreachable(f"The database cannot be reached: {error}.") from error
+
+
 class _Postgresql:
     def __init__(self, url: URL) -> None:
         self._engine = create_async_engine(url, pool_pre_ping=True)
 
     async def read(self, work: Work[T]) -> T:
-        async with self._engine.connect() as connection:
-            return await connection.run_sync(work)
+        with _reaching():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
 
     async def write(self, work: Work[T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(work)
+        with _reaching():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
 
     async def close(self) -> None:
         await self._engine.dispose()

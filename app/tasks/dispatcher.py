@@ -148,6 +148,9 @@ class Dispatcher:
 
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id
+        if claim.task.server not in self._pool:  # removed while the claim was written
+            self._group.create_task(self._let_go(task_id), name=f"let go {task_id}")
+            return
         run = Run(claim, self._pool.get(claim.task.server or ""), self._tools)
         self._runs[task_id] = run
         self._drives[run] = self._group.create_task(self._drive(run), name=f"task {task_id}")
@@ -160,7 +163,8 @@ class Dispatcher:
             log.exception("task %s could not be ended", task_id)
             await self._let_go(task_id)
         finally:
-            self._runs.pop(task_id, None)
+            if self._runs.get(task_id) is run:  # or has it been taken up again already?
+                del self._runs[task_id]
             self._drives.pop(run, None)
             self.wake()
 

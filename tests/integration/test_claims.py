@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import TaskNotFound
 from app.tasks.claims import Claims, Lease, LostClaim
-from app.tasks.database import Database, open_database
+from app.tasks.database import Database, Unreachable, open_database
 from app.tasks.model import Attempt, CancelReason, NewTask, Output, Progress, Status, Task
 from app.tasks.outcome import Succeeded
 from app.tasks.planner import Assignment, Waiting
@@ -259,3 +259,9 @@ async def test_only_finished_tasks_are_deleted(database: Database, store: TaskSt
     assert await store.ids_of([kept.task_id, gone.task_id]) == {kept.task_id}
     with pytest.raises(TaskNotFound):
         await store.prompt(gone.task_id)
+
+
+async def test_a_database_that_does_not_answer_is_said_as_such() -> None:
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        await open_database("postgresql://postgres@127.0.0.1:9/none")

@@ -303,3 +303,24 @@ async def test_removing_a_server_that_is_gone(settings_for: MakeSettings, tmp_pa
         for task in tasks:
             done = await gateway.until(task["task_id"], "succeeded", "failed")
             assert (done["status"], done["server"]) == ("succeeded", b.address)
+
+
+async def test_a_server_removed_while_it_is_given_a_task(
+    settings_for: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is claimed for a server that is no more: it must not stay claimed."""
+    async with two_demos(tmp_path) as (a, b), over(settings_for, a, lease_seconds=1) as gateway:
+        pool, queue = gateway.gateway.pool, gateway.gateway.dispatcher._queue
+        assign = queue.assign
+
+        async def assign_and_remove(*args: Any, **options: Any) -> Any:
+            given = await assign(*args, **options)
+            if given[0] and a.address in pool:
+                await pool.remove(pool.get(a.address))
+                pool.add(b.address)
+            return given
+
+        monkeypatch.setattr(queue, "assign", assign_and_remove)
+        task = await gateway.submit(model_free())
+        assert (task["status"], task["server"]) == ("succeeded", b.address)
+        assert a.records.prompts == []
