@@ -119,6 +119,17 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
     return make
 
 
+@contextlib.asynccontextmanager
+async def over(
+    settings_for: Callable[..., Settings], *demos: DemoServer, **settings: Any
+) -> AsyncIterator[RunningGateway]:
+    """A gateway over these servers, once all of them can get work."""
+    async with run_gateway(settings_for(*(demo.address for demo in demos), **settings)) as running:
+        pool = running.gateway.pool
+        await wait_until(lambda: all(server.accepting for server in pool))
+        yield running
+
+
 @pytest.fixture
 async def demo() -> AsyncIterator[DemoServer]:
     async with DemoServer(step_seconds=0) as server:

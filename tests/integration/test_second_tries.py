@@ -1,7 +1,6 @@
 """What is tried again, what is not, and servers that are taken out."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ from app.servers.breaker import FAILURES
 from tests.conftest import (
     RunningGateway,
     model_free,
-    run_gateway,
+    over,
     text_to_image,
     wait_until,
 )
@@ -21,16 +20,6 @@ from tests.conftest import (
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
 STRANGER = "00000000-0000-4000-8000-000000000001"
-
-
-@contextlib.asynccontextmanager
-async def over(
-    settings_for: MakeSettings, *demos: DemoServer, **settings: Any
-) -> AsyncIterator[RunningGateway]:
-    async with run_gateway(settings_for(*(demo.address for demo in demos), **settings)) as running:
-        pool = running.gateway.pool
-        await wait_until(lambda: all(server.accepting for server in pool))
-        yield running
 
 
 def outcomes(task: Json) -> list[str]:

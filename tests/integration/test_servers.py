@@ -13,8 +13,8 @@ from app.config import Settings
 from app.demo.catalogue import BUILT_IN
 from app.demo.server import DemoServer
 from tests.conftest import (
-    RunningGateway,
     model_free,
+    over,
     run_gateway,
     text_to_image,
     wait_until,
@@ -38,17 +38,6 @@ def catalogue(
     loader["ckpt_name"][0] = list(checkpoints)
     path.write_text(json.dumps(types))
     return path
-
-
-@contextlib.asynccontextmanager
-async def over(
-    settings_for: MakeSettings, *demos: DemoServer, **settings: Any
-) -> AsyncIterator[RunningGateway]:
-    """A gateway over these servers, once they can get work."""
-    async with run_gateway(settings_for(*(demo.address for demo in demos), **settings)) as running:
-        pool = running.gateway.pool
-        await wait_until(lambda: all(server.accepting for server in pool))
-        yield running
 
 
 @contextlib.asynccontextmanager
