@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.errors import InvalidInput, NoServer, ServerExists, ServerNotFound
 from app.servers.core_nodes import core_node_types
@@ -20,12 +21,21 @@ def base_url(address: str) -> str:
     """http://host:port of "host:port" or of a URL. Raises InvalidInput."""
     text = address.strip().rstrip("/")
     url = text if "://" in text else f"http://{text}"
-    if not _ADDRESS.fullmatch(url):
+    if not _ADDRESS.fullmatch(url) or not _has_host(url):
         raise InvalidInput(
             f"{address!r} is not the address of a ComfyUI server.",
             hint="Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188.",
         )
     return url
+
+
+def _has_host(url: str) -> bool:
+    """A host, and a number for a port if there is one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:
+        return False
 
 
 class Pool:

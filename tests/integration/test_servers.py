@@ -13,6 +13,7 @@ from app.config import Settings
 from app.demo.catalogue import BUILT_IN
 from app.demo.server import DemoServer
 from tests.conftest import (
+    RunningGateway,
     model_free,
     over,
     run_gateway,
@@ -313,3 +314,25 @@ async def test_a_server_removed_while_it_is_given_a_task(
         task = await gateway.submit(model_free())
         assert (task["status"], task["server"]) == ("succeeded", b.address)
         assert a.records.prompts == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "x:port:1",
+        "host:99999",
+        "host:0",
+        "ftp://host",
+        "http://u:p@host",
+        "http://",
+        "a b",
+        ":1",
+    ],
+)
+async def test_a_bad_address_is_refused(gateway: RunningGateway, address: str) -> None:
+    answer = await gateway.http.post("/api/servers", json={"address": address})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_input")
+    assert "HOST:PORT" in problem["hint"]
+    assert len(list(gateway.gateway.pool)) == 1
