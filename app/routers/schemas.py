@@ -100,6 +100,9 @@ class ProgressOut(BaseModel):
     class_type: str | None
     step: float | None
     steps: float | None
+    node_seconds: dict[str, float | None] = Field(
+        description="Of the nodes that are through: what they took; null from ComfyUI's cache."
+    )
 
 
 class OutputError(BaseModel):

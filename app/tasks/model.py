@@ -62,6 +62,8 @@ class Progress:
     class_type: str | None = None
     step: float | None = None
     steps: float | None = None
+    # Of the nodes that are through: what they took; None if they came from ComfyUI's cache.
+    node_seconds: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

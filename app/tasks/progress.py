@@ -58,6 +58,12 @@ class Tracker:
         self._turn: tuple[str, float] | None = None  # the node that works, and since when
         self.ran: dict[str, float] = {}
         self.progress = progress or Progress(nodes_total=len(prompt))
+        for node, seconds in self.progress.node_seconds.items():  # before we were restarted
+            self._done.add(node)
+            if seconds is None:
+                self._cached.add(node)
+            else:
+                self.ran[node] = seconds
 
     def apply(self, event: Event, now: float = 0.0) -> bool:
         """Take an event in, at a time in seconds; True if the progress shown is another one."""
@@ -69,7 +75,7 @@ class Tracker:
                 self._cached.update(node for node in nodes if node in self._classes)
                 self._done |= self._cached
             case ProgressState(nodes=nodes):
-                self._take_states(nodes)
+                self._take_states(nodes, now)
             case Executed(node=node) if node in self._classes:
                 self._done.add(node)
             case Executing(node=str(node)):
@@ -90,15 +96,18 @@ class Tracker:
     def complete(self) -> Progress:
         """All is done: nodes that no output needed have not run and never will."""
         total = len(self._classes)
-        self.progress = Progress(value=1.0, nodes_done=total, nodes_total=total)
+        times = self._node_seconds()
+        self.progress = Progress(1.0, nodes_done=total, nodes_total=total, node_seconds=times)
         return self.progress
 
-    def _take_states(self, nodes: dict[str, NodeState]) -> None:
+    def _take_states(self, nodes: dict[str, NodeState], now: float) -> None:
         for node_id, node in nodes.items():
             if node_id not in self._classes:
                 continue  # a node that another one expanded into while running
             if node.state == "finished":
                 self._done.add(node_id)
+                if self._turn is not None and self._turn[0] == node_id:
+                    self._clock(None, now)
             elif node.max > 0:
                 self._fractions[node_id] = node.value / node.max
 
@@ -121,7 +130,15 @@ class Tracker:
             # Never backwards: after a re-attach we know less than what was shown before.
             value=min(max(self.progress.value, value), 1.0),
             nodes_done=max(self.progress.nodes_done, len(self._done)),
+            node_seconds=self._node_seconds(),
         )
+
+    def _node_seconds(self) -> dict[str, float | None]:
+        return {
+            node: None if node in self._cached else round(self.ran.get(node, 0.0), 3)
+            for node in self._classes
+            if node in self._done
+        }
 
     def _part_done(self, node_id: str) -> float:
         if node_id in self._done:

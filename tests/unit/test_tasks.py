@@ -125,6 +125,18 @@ def test_progress_weighs_nodes_by_what_they_took() -> None:
     assert tracker.ran == {"3": 8.0, "8": 0.5}
 
 
+def test_progress_tells_the_times_of_nodes() -> None:
+    tracker = Tracker(text_to_image())
+    tracker.apply(ExecutionCached("p", ("4",)), 0.0)
+    tracker.apply(Executing("p", "6", "6"), 1.0)
+    tracker.apply(ProgressState("p", {"6": NodeState("finished", 1, 1)}), 1.5)
+    assert tracker.progress.node_seconds == {"4": None, "6": 0.5}
+    again = Tracker(text_to_image(), tracker.progress)
+    again.apply(Executing("p", "3", "3"), 9.0)
+    assert again.progress.node_seconds == {"4": None, "6": 0.5}, "a restart forgets nothing"
+    assert again.progress.nodes_done == 2
+
+
 def test_progress_never_goes_back() -> None:
     tracker = Tracker(text_to_image(), Progress(value=0.9, nodes_done=6, nodes_total=7))
     tracker.apply(Step("p", "3", 1, 20))
