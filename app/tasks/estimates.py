@@ -3,10 +3,10 @@
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select
 
 from app.tasks import rows
 from app.tasks.database import Database
@@ -48,10 +48,15 @@ class Estimates:
 
     async def load(self) -> None:
         newest = select(run_times).order_by(run_times.c.updated_at.desc()).limit(KEPT_SHAPES)
-        found = await self._database.read(
-            lambda connection: connection.execute(newest).mappings().all()
-        )
-        for row in reversed(found):
+
+        def work(connection: Connection) -> Sequence[RowMapping]:
+            found = connection.execute(newest).mappings().all()
+            if len(found) == KEPT_SHAPES:  # there may be more, of shapes long out of use
+                oldest = found[-1]["updated_at"]
+                connection.execute(delete(run_times).where(run_times.c.updated_at < oldest))
+            return found
+
+        for row in reversed(await self._database.write(work)):
             time_of_run = RunTime(row["seconds"], json.loads(row["nodes"]))
             self._known.setdefault(row["shape"], {})[row["server"]] = time_of_run
             self._note_average(row["seconds"])
