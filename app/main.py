@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.files.store import FileStore
+from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
@@ -26,6 +26,7 @@ from app.tasks.claims import Claims
 from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher, new_owner
 from app.tasks.hub import Hub
+from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.store import TaskStore
 from app.tasks.tools import Timing, Tools
@@ -85,20 +86,27 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
-    work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
-    work.add_done_callback(_stop_if_dead)
+    limits = Limits(settings.retention_age, settings.retention_bytes)
+    retention = Retention(database, gateway.files, gateway.hub, limits)
+    work = [
+        asyncio.create_task(gateway.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(retention.run(), name="retention"),
+    ]
+    for one in work:
+        one.add_done_callback(_stop_if_dead)
     try:
         yield gateway
     finally:
         gateway.hub.close()
-        work.cancel()
-        await asyncio.wait([work])
+        for one in work:
+            one.cancel()
+        await asyncio.wait(work)
         await database.close()
 
 
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots)
-    files = FileStore(settings.outputs_dir)
+    files = open_store(settings.files_url, settings.outputs_dir)
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
@@ -125,7 +133,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         files=files,
         default_timeout=settings.task_timeout,
     )
-    views = Views(settings.outputs_dir / ".views")
+    views = Views(files)
     return Gateway(settings, pool, tasks, hub, dispatcher, library, files, uploads, views)
 
 

@@ -1,21 +1,22 @@
 """What the routers call: submit, ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from app.errors import FileNotFound, InvalidWorkflow, TaskNotFinished
+from app.errors import FileExpired, FileNotFound, InvalidWorkflow, TaskNotFinished
+from app.files.archive import archived
 from app.files.store import FileStore
+from app.files.views import forget_results
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.hub import Closed, Hub, Overrun
 from app.tasks.intake import Prepared, prepare, to_prompt, with_params
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
-from app.tasks.view import task_view
+from app.tasks.view import entries_of, task_view
 from app.workflows.library import Library
 
 Json = dict[str, Any]
@@ -200,29 +201,51 @@ class Tasks:
                 )
         removed = await self._store.delete(task_ids)
         for task_id in removed:
-            await self._files.delete(task_id)
+            await forget_results(self._files, task_id)
         return removed
 
     async def result_file(
         self, filename: str, *, task_id: str | None, subfolder: str | None, type: str | None
-    ) -> tuple[Path, str]:
-        """Where a result is, and its content type: the newest of that name.
+    ) -> tuple[str, str]:
+        """The key of a result, and its content type: the newest of that name.
 
-        Raises FileNotFound.
+        Raises FileNotFound, and FileExpired if it was a result of the task.
         """
         found = await self._store.find_output(
             filename, task_id=task_id, subfolder=subfolder, type=type
         )
-        if found is None or not self._files.exists(found.key or ""):
+        if found is None and task_id is not None:
+            _refuse_expired(await self._store.get(task_id))
+        if found is None:
             raise FileNotFound(
                 f"There is no result {filename[:200]!r}.",
                 hint="Uploads need type=input; files on a server need server=HOST:PORT.",
             )
-        content_type = found.content_type or "application/octet-stream"
-        return self._files.path(found.key or ""), content_type
+        return found.key or "", found.content_type or "application/octet-stream"
+
+    async def archive(self, task_id: str) -> AsyncIterator[bytes]:
+        """All outputs of a finished task as a ZIP file, made while it is read.
+
+        Raises TaskNotFound, TaskNotFinished and FileExpired, before the first byte.
+        """
+        task = await self._store.get(task_id)
+        if not task.finished:
+            raise TaskNotFinished(
+                f"Task {task_id} is not finished.", hint="Ask again when it is, or wait for it."
+            )
+        _refuse_expired(task)
+        return archived(self._files, entries_of(task))
 
     async def _add(self, new: NewTask) -> Task:
         task = await self._store.add(new)
         self._hub.publish(task.task_id, "status", task_view(task))
         self._dispatcher.wake()
         return task
+
+
+def _refuse_expired(task: Task) -> None:
+    if task.status is Status.EXPIRED:
+        raise FileExpired(
+            f"The results of task {task.task_id} were removed after their time.",
+            hint=f"Run it again: POST /api/task/{task.task_id}/retry.",
+        )
