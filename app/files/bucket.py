@@ -101,12 +101,11 @@ class BucketStore:
         if not key.strip("/"):
             raise FileNotFound("The store itself cannot be deleted.")
         found = [info.key async for info in self.files(key)]
-        for one in (key, *found):
-            try:
-                with _translating(one):
-                    await obstore.delete_async(self._store, one)
-            except FileNotFound:
-                continue  # some stores mind, some do not
+        if not found and await self.exists(key):
+            found = [key]
+        if found:
+            with _translating():
+                await obstore.delete_async(self._store, found)
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         listing = obstore.list(self._store, prefix, chunk_size=1000)
@@ -141,12 +140,6 @@ def _translating(key: str = "", *, writing: bool = False) -> Iterator[None]:
     """obstore's exceptions as ours. Its words go to the log only: they name keys and hosts."""
     try:
         yield
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        log.error("the bucket refused access: %s", _first_line(error))
-        raise StorageUnavailable(
-            "The bucket refused access.",
-            hint="Check the credentials in the gateway's environment, such as AWS_ACCESS_KEY_ID.",
-        ) from error
     except FileNotFoundError as error:
         if not writing:
             raise FileNotFound(f"There is no file {key!r}.") from error
@@ -155,9 +148,26 @@ def _translating(key: str = "", *, writing: bool = False) -> Iterator[None]:
         ) from error
     except BaseError as error:
         log.error("the bucket cannot be used: %s", _first_line(error))
-        raise StorageUnavailable(
-            "The bucket cannot be used at the moment.", hint="The gateway's log has the reason."
-        ) from error
+        raise (_refusal() if _is_refusal(error) else _outage()) from error
+
+
+def _is_refusal(error: BaseError) -> bool:
+    # A listing that was refused comes as a general error.
+    refusals = (PermissionDeniedError, UnauthenticatedError)
+    return isinstance(error, refusals) or "403 Forbidden" in str(error)
+
+
+def _refusal() -> StorageUnavailable:
+    return StorageUnavailable(
+        "The bucket refused access.",
+        hint="Check the credentials in the gateway's environment, such as AWS_ACCESS_KEY_ID.",
+    )
+
+
+def _outage() -> StorageUnavailable:
+    return StorageUnavailable(
+        "The bucket cannot be used at the moment.", hint="The gateway's log has the reason."
+    )
 
 
 def _first_line(error: Exception) -> str:
