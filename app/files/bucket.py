@@ -144,7 +144,7 @@ def _translating(key: str = "", *, writing: bool = False) -> Iterator[None]:
         if not writing:
             raise FileNotFound(f"There is no file {key!r}.") from error
         raise StorageUnavailable(
-            "There is no such bucket.", hint="Make it, or change COMFYUI_FILES_URL."
+            "There is no such bucket: make it, or change COMFYUI_FILES_URL."
         ) from error
     except BaseError as error:
         log.error("the bucket cannot be used: %s", _first_line(error))
@@ -159,14 +159,14 @@ def _is_refusal(error: BaseError) -> bool:
 
 def _refusal() -> StorageUnavailable:
     return StorageUnavailable(
-        "The bucket refused access.",
-        hint="Check the credentials in the gateway's environment, such as AWS_ACCESS_KEY_ID.",
+        "The bucket refused access: check the credentials in the gateway's environment, such as "
+        "AWS_ACCESS_KEY_ID."
     )
 
 
 def _outage() -> StorageUnavailable:
     return StorageUnavailable(
-        "The bucket cannot be used at the moment.", hint="The gateway's log has the reason."
+        "The bucket cannot be used at the moment; the gateway's log has the reason."
     )
 
 

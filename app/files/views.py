@@ -33,23 +33,19 @@ class Views:
         suffix = view.format or "plain"
         digest = hashlib.sha256(f"{info.etag}|{view}".encode()).hexdigest()[:24]
         wanted = "/".join(part for part in (VIEWS, below, key, f"{digest}.{suffix}") if part)
-        if not await self._files.exists(wanted):
-            await self._make_once(source, key, view, content_type, wanted)
-        return wanted
-
-    async def _make_once(
-        self, source: FileStore, key: str, view: View, content_type: str, wanted: str
-    ) -> None:
         making = self._making.get(wanted)
         if making is None:
             making = asyncio.create_task(self._make(source, key, view, content_type, wanted))
             self._making[wanted] = making
             making.add_done_callback(lambda _: self._making.pop(wanted))
         await asyncio.shield(making)  # others may wait for it, too
+        return wanted
 
     async def _make(
         self, source: FileStore, key: str, view: View, content_type: str, wanted: str
     ) -> None:
+        if await self._files.exists(wanted):  # asked here, so that nobody asks just before it is
+            return
         async with self._limit, source.on_disk(key) as path:
             with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
                 target = Path(folder, "view")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from app.comfyui.results import FileResult, Result, TextResult, results_of
-from app.errors import ComfyError, ComfyMissing
+from app.errors import ComfyMissing, GatewayError
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
 from app.files.store import FileStore, once, safe_name
@@ -84,7 +84,7 @@ class Collector:
         try:
             for result in results:
                 await self._fetch(result, final=False)
-        except ComfyError as error:
+        except GatewayError as error:
             log.info("task %s: a result comes later: %s", self._task_id, error.detail)
         except Exception:  # the final pass meets the same trouble and reports it
             log.exception("task %s: a result cannot be kept yet", self._task_id)

@@ -37,12 +37,12 @@ _HOLDERS = (
 _TOTAL = select(func.coalesce(func.sum(outputs.c.size_bytes), 0)).where(outputs.c.key.is_not(None))
 _EXPIRE = (
     update(tasks)
-    .where(tasks.c.task_id == bindparam("id"), tasks.c.status.in_(sorted(TERMINAL)))
+    .where(tasks.c.task_id == bindparam("expired_id"), tasks.c.status.in_(sorted(TERMINAL)))
     .values(status=Status.EXPIRED, error=bindparam("why"))
 )
 _FORGET = (
     update(outputs)
-    .where(outputs.c.task_id == bindparam("id"), outputs.c.key.is_not(None))
+    .where(outputs.c.task_id == bindparam("expired_id"), outputs.c.key.is_not(None))
     .values(key=null(), error=EXPIRED_OUTPUT)
 )
 
@@ -107,9 +107,9 @@ def _look(connection: Connection) -> tuple[list[RowMapping], int]:
 
 def _expire(connection: Connection, task_id: str) -> Task:
     before = fetch_one(connection, task_id)
-    values = {"id": task_id, "why": rows.dump_error(_reason(before))}
+    values = {"expired_id": task_id, "why": rows.dump_error(_reason(before))}
     connection.execute(_EXPIRE, values)
-    connection.execute(_FORGET, {"id": task_id})
+    connection.execute(_FORGET, {"expired_id": task_id})
     return fetch_one(connection, task_id)
 
 
