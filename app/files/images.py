@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 MAX_PIXELS = 89_000_000  # beyond it an image is refused before it is decoded
 MAX_BYTES = 256 << 20  # of a file: Pillow reads WebP and AVIF whole
 # No others: Pillow would hand PostScript to Ghostscript, for one.
-_WANTED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+_WANTED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM")
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 # Its decoders were written for good files; bad ones surface as nearly anything.
