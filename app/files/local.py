@@ -18,7 +18,7 @@ from app.files.streams import Counted, pieces_of
 
 T = TypeVar("T")
 
-PIECE = 1 << 20  # bytes written or read in one go: a thread is asked once for each
+PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
 # Apart from the threads that everybody uses: many downloads must not hold up a conversion.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
