@@ -19,7 +19,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import from_url
 
-from app.errors import FileNotFound, StorageUnavailable
+from app.errors import FileNotFound, InvalidInput, StorageUnavailable
 from app.files.store import FileInfo, Stored
 from app.files.streams import Counted, pieces_of
 
@@ -35,7 +35,8 @@ PART = 8 << 20
 PARALLEL = 3
 # Bytes asked for at a time. Short requests, so that a client who reads slowly holds no
 # connection and no timeout of the bucket's: each of them is repeated by itself if it fails.
-READ = 4 << 20
+READ = 2 << 20
+PIECE = 256 << 10  # bytes handed on at a time; larger ones hold up events
 
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
 _RETRY: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
@@ -43,13 +44,18 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class BucketStore:
-    """A FileStore in a bucket, below the prefix of the URL."""
+    """A FileStore in a bucket, below the prefix of the URL. Raises InvalidInput if it cannot be."""
 
     def __init__(self, url: str) -> None:
-        with _translating():
+        try:
             self._store: ObjectStore = from_url(
                 url, client_options=_client_options(), retry_config=_RETRY
             )
+        except BaseError as error:
+            raise InvalidInput(
+                f"The store {url} cannot be opened: {_first_line(error)}",
+                hint="What is missing belongs into the gateway's environment.",
+            ) from error
 
     async def save(
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
@@ -83,10 +89,12 @@ class BucketStore:
         size = (await self.stat(key)).size_bytes if end is None else end
         for at in range(start, size, READ):
             with _translating(key):
-                piece = await obstore.get_range_async(
+                got = await obstore.get_range_async(
                     self._store, key, start=at, end=min(at + READ, size)
                 )
-            yield bytes(piece)
+            with memoryview(got) as view:
+                for begin in range(0, len(view), PIECE):
+                    yield bytes(view[begin : begin + PIECE])
 
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:

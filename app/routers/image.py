@@ -89,7 +89,7 @@ async def get_image(
         if wish:
             raise InvalidInput("A view cannot be made of a file on a server.", field="server")
         chosen = gateway.pool.get(server)
-        return await _relayed(chosen, filename, subfolder or "", type or "output")
+        return await _relayed(request, chosen, filename, subfolder or "", type or "output")
     files: FileStore = gateway.files
     if type == "input":
         upload = await gateway.uploads.get(filename)
@@ -170,7 +170,9 @@ async def upload_mask(
     return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
 
 
-async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -> Response:
+async def _relayed(
+    request: Request, server: Server, filename: str, subfolder: str, folder: str
+) -> Response:
     """A file as the server has it, streamed through."""
     view = server.client.view(filename, subfolder=subfolder, type=folder)
     answer = await view.__aenter__()
@@ -184,6 +186,9 @@ async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -
 
     content_type = content_type_of(filename, answer.headers.get("content-type"))
     headers = safe_headers(content_type, filename)
+    if request.method == "HEAD":
+        await view.__aexit__(None, None, None)
+        return Response(headers=headers, media_type=content_type)
     return StreamingResponse(body(), media_type=content_type, headers=headers)
 
 

@@ -113,6 +113,12 @@ async def test_no_such_bucket(s3: str) -> None:  # noqa: F811
         await store.save("a", once(b"1"))
 
 
+def test_what_is_missing_for_a_bucket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(InvalidInput, match="Account must be specified"):
+        open_store(parse_files_url("az://container/prefix"), Path())
+
+
 def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
     open_store(parse_files_url(f"file://{tmp_path}/a%20b"), Path("unused"))
     assert (tmp_path / "a b").is_dir()
