@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidInput
+from app.files.places import parse_files_url
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
 
@@ -43,6 +44,11 @@ class Settings(BaseSettings):
     workflows_dir: Path = Field(Path("workflows"), description="Folder of saved workflows.")
     uploads_dir: Path = Field(Path("uploads"), description="Folder of uploaded inputs.")
     outputs_dir: Path = Field(Path("outputs"), description="Folder of results.")
+    files_url: str = Field(
+        "",
+        description="Results in a bucket instead: s3://BUCKET/PREFIX, gs://..., az://...; "
+        "empty: in the folder.",
+    )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
@@ -75,6 +81,17 @@ class Settings(BaseSettings):
         2, gt=0, description="Seconds between two looks at a running task, whatever events say."
     )
 
+    retention_age: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which a finished task's results are removed; none: never.",
+    )
+    retention_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Most bytes of results to keep, the oldest go first; none: no limit.",
+    )
+
     max_body_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
     )
@@ -104,7 +121,13 @@ class Settings(BaseSettings):
             parse_url(value.get_secret_value())
         return value
 
-    @field_validator("task_timeout", mode="before")
+    @field_validator("files_url")
+    @classmethod
+    def _files(cls, value: str) -> str:
+        with _as_value_error():
+            return parse_files_url(value) if value else value
+
+    @field_validator("task_timeout", "retention_age", "retention_bytes", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value in ("", "none", "None") else value

@@ -19,6 +19,9 @@ GatewayError
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── DatabaseUnavailable       503
+├── StorageUnavailable        503  the bucket does not answer, or refuses us
+├── FileExpired               410  it was removed after its time
+├── NotInstalled              501  an optional package is missing
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
     ├── ComfyUnreachable      503  no answer: it may or may not have got the request
     ├── ComfyMissing          404  it answered that it has no such thing
@@ -214,6 +217,27 @@ class DatabaseUnavailable(GatewayError):
 
     status = 503
     code = "database_unavailable"
+
+
+class StorageUnavailable(GatewayError):
+    """The place where files are kept cannot be used."""
+
+    status = 503
+    code = "storage_unavailable"
+
+
+class FileExpired(GatewayError):
+    """The file was removed after its time."""
+
+    status = 410
+    code = "expired"
+
+
+class NotInstalled(GatewayError):
+    """This needs an optional package that is not installed."""
+
+    status = 501
+    code = "not_installed"
 
 
 class ComfyError(GatewayError):

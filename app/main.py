@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.files.store import FileStore
+from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
@@ -33,6 +33,7 @@ from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
+from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
@@ -109,7 +110,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
-    files = FileStore(settings.outputs_dir)
+    files = open_store(settings.files_url, settings.outputs_dir)
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
@@ -150,6 +151,8 @@ def build(settings: Settings, database: Database) -> Gateway:
         forecaster=forecaster,
         files=files,
     )
+    limits = Limits(settings.retention_age, settings.retention_bytes)
+    retention = Retention(database, files, hub, limits)
     return Gateway(
         settings=settings,
         pool=pool,
@@ -161,8 +164,8 @@ def build(settings: Settings, database: Database) -> Gateway:
         library=library,
         files=files,
         uploads=uploads,
-        views=Views(settings.outputs_dir / ".views"),
-        background=(dispatcher.run(), tell_places(hub, store, forecaster)),
+        views=Views(files),
+        background=(dispatcher.run(), tell_places(hub, store, forecaster), retention.run()),
     )
 
 

@@ -112,6 +112,9 @@ class Output:
         return self.node_id, self.type, self.subfolder, self.filename
 
 
+EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an expired task
+
+
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """What a submit decides; the store adds the rest."""
