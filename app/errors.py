@@ -8,8 +8,11 @@ GatewayError
 │   ├── WorkflowFormatUnsupported  422
 │   └── InvalidParameter      422
 ├── InvalidInput              422  a field has a value we cannot use
+├── UrlNotAllowed             422  a URL that we will not ask
+├── UrlFailed                 422  a URL that does not answer with its content
 ├── NotFound                  404
 │   ├── TaskNotFound  WorkflowNotFound  VersionNotFound  FileNotFound  ServerNotFound
+│   ├── DeliveryNotFound
 ├── Conflict                  409
 │   ├── WorkflowExists  TaskNotFinished
 ├── PreconditionFailed        412  If-Match names another version than the present one
@@ -71,6 +74,20 @@ class InvalidInput(GatewayError):
     code = "invalid_input"
 
 
+class UrlNotAllowed(GatewayError):
+    """The URL leads to where the gateway does not go."""
+
+    status = 422
+    code = "url_not_allowed"
+
+
+class UrlFailed(GatewayError):
+    """The URL cannot be fetched."""
+
+    status = 422
+    code = "url_failed"
+
+
 class InvalidWorkflow(GatewayError):
     """The workflow cannot be run."""
 
@@ -125,6 +142,12 @@ class ServerNotFound(NotFound):
     """There is no such server."""
 
     code = "server_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no such delivery."""
+
+    code = "delivery_not_found"
 
 
 class Conflict(GatewayError):

@@ -6,10 +6,13 @@ from app.config import Settings
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.remote.guard import Guard
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.hub import Hub
 from app.tasks.service import Tasks
+from app.webhooks.deliverer import Deliverer
+from app.webhooks.outbox import Outbox
 from app.workflows.library import Library
 
 
@@ -24,3 +27,6 @@ class Gateway:
     files: FileStore
     uploads: Uploads
     views: Views
+    guard: Guard
+    outbox: Outbox
+    deliverer: Deliverer

@@ -20,15 +20,21 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
-from app.routers import events, image, saved, system, task, workflow
+from app.remote.guard import Guard
+from app.remote.transport import Remote
+from app.routers import events, image, saved, system, task, webhooks, workflow
 from app.servers.pool import Pool
 from app.tasks.claims import Claims
 from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher, new_owner
 from app.tasks.hub import Hub
+from app.tasks.materials import Materials
 from app.tasks.service import Tasks
 from app.tasks.store import TaskStore
 from app.tasks.tools import Timing, Tools
+from app.tasks.webhooks import Webhook
+from app.webhooks.deliverer import Deliverer, Pace
+from app.webhooks.outbox import Outbox
 from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
@@ -69,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
     problems.install(app)
-    for module in (system, workflow, saved, task, image, events):
+    for module in (system, workflow, saved, task, webhooks, image, events):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -85,14 +91,19 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
-    work = asyncio.create_task(gateway.dispatcher.run(), name="dispatcher")
-    work.add_done_callback(_stop_if_dead)
+    work = [
+        asyncio.create_task(gateway.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(gateway.deliverer.run(), name="webhooks"),
+    ]
+    for part in work:
+        part.add_done_callback(_stop_if_dead)
     try:
         yield gateway
     finally:
         gateway.hub.close()
-        work.cancel()
-        await asyncio.wait([work])
+        for part in work:
+            part.cancel()
+        await asyncio.wait(work)
         await database.close()
 
 
@@ -102,9 +113,10 @@ def build(settings: Settings, database: Database) -> Gateway:
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
+    owner = new_owner()
     claims = Claims(
         database,
-        new_owner(),
+        owner,
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
     )
@@ -116,6 +128,13 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     dispatcher = Dispatcher(pool, Tools(claims, hub, files, uploads, pool, timing))
     store = TaskStore(database)
+    guard = Guard(settings.allow_private_urls)
+    remote = Remote(guard)
+    everywhere = settings.everywhere()
+    pace = Pace(schedule=settings.webhook_schedule)
+    outbox = Outbox(database, owner, lease_seconds=pace.timeout + pace.lease)
+    deliverer = Deliverer(outbox, remote, pace, _trusted(settings, everywhere))
+    hub.on_status(deliverer.changed)
     tasks = Tasks(
         store=store,
         hub=hub,
@@ -124,9 +143,31 @@ def build(settings: Settings, database: Database) -> Gateway:
         library=library,
         files=files,
         default_timeout=settings.task_timeout,
+        materials=Materials(uploads, remote, fetch_seconds=settings.fetch_timeout),
+        everywhere=everywhere,
     )
     views = Views(settings.outputs_dir / ".views")
-    return Gateway(settings, pool, tasks, hub, dispatcher, library, files, uploads, views)
+    return Gateway(
+        settings=settings,
+        pool=pool,
+        tasks=tasks,
+        hub=hub,
+        dispatcher=dispatcher,
+        library=library,
+        files=files,
+        uploads=uploads,
+        views=views,
+        guard=guard,
+        outbox=outbox,
+        deliverer=deliverer,
+    )
+
+
+def _trusted(settings: Settings, webhook: Webhook | None) -> tuple[Webhook, Remote] | None:
+    """The operator's own webhook may be on a private host without more ado; only it."""
+    if webhook is None:
+        return None
+    return webhook, Remote(Guard([*settings.allow_private_urls, webhook.host_name]))
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, UploadFile
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
 
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
-from app.routers.schemas import SubmitRequest
+from app.routers.schemas import RunRequest, SubmitRequest
 from app.tasks.service import Submission
+from app.webhooks.requests import wanted
 from app.workflows.formats import describe, is_api, is_ui
 from app.workflows.json_text import parse_json
 
@@ -78,7 +80,16 @@ async def submission(request: Request) -> Submission:
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
-    return Submission(**validated(SubmitRequest, value).model_dump())
+    return await submission_of(validated(SubmitRequest, value), request)
+
+
+async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
+    """Raises UrlNotAllowed and InvalidInput for a webhook that cannot be."""
+    gateway: Gateway = request.state.gateway
+    fields = body.model_dump()
+    if fields["webhook"] is not None:
+        fields["webhook"] = await wanted(fields["webhook"], gateway.guard)
+    return Submission(**fields, **more)
 
 
 async def uploaded_file(file: UploadFile, limit: int) -> bytes:

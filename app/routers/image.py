@@ -127,10 +127,10 @@ def _file(request: Request, path: Path, content_type: str, filename: str) -> Res
         content_disposition_type=disposition,
         stat_result=path.stat(),
     )
-    response.headers.update(_headers())
+    response.headers.update(file_headers())
     known = request.headers.get("if-none-match", "")
     if known and response.headers["etag"] in [tag.strip() for tag in known.split(",")]:
-        headers = {"ETag": response.headers["etag"], **_headers()}
+        headers = {"ETag": response.headers["etag"], **file_headers()}
         return Response(status_code=304, headers=headers)
     return response
 
@@ -148,13 +148,13 @@ async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -
             await view.__aexit__(None, None, None)
 
     content_type = content_type_of(filename, answer.headers.get("content-type"))
-    headers = _headers()
+    headers = file_headers()
     if not is_inline(content_type):
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename)}"
     return StreamingResponse(body(), media_type=content_type, headers=headers)
 
 
-def _headers() -> dict[str, str]:
+def file_headers() -> dict[str, str]:
     """Files come from strangers: nothing in them may run on our origin."""
     return {
         "X-Content-Type-Options": "nosniff",

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Form, Request, Response, UploadFile
 
 from app.errors import (
     InvalidInput,
@@ -16,25 +16,33 @@ from app.errors import (
     PreconditionFailed,
     ServerNotFound,
     StorageFull,
+    UrlFailed,
+    UrlNotAllowed,
     VersionNotFound,
     WorkflowExists,
     WorkflowNotFound,
 )
 from app.problems import responses
-from app.routers.bodies import JsonBody, OptionalJsonBody, documented, uploaded_file, validated
+from app.routers.answers import ANSWERS, Inline, Wait, submit_and_answer
+from app.routers.bodies import (
+    JsonBody,
+    OptionalJsonBody,
+    documented,
+    submission_of,
+    uploaded_file,
+    validated,
+)
 from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
 from app.routers.schemas import (
     RestoreRequest,
     RunRequest,
-    TaskOut,
     UpdateRequest,
     VersionList,
     WorkflowList,
     WorkflowOut,
 )
-from app.routers.workflow import Wait, doubts, submit_and_wait
-from app.tasks.service import Submission
+from app.routers.workflow import doubts
 from app.workflows import editing, openapi
 from app.workflows.library import Saved
 
@@ -135,24 +143,26 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
     status_code=202,
     responses={
         **_GONE_WRONG,
-        **responses(PayloadTooLarge, ServerNotFound, InvalidWorkflow, InvalidParameter),
-        200: {"model": TaskOut, "description": "With `wait`: the task is finished."},
-        202: {"model": TaskOut},
+        **responses(PayloadTooLarge, ServerNotFound, StorageFull),
+        **responses(InvalidInput, InvalidWorkflow, InvalidParameter, UrlNotAllowed, UrlFailed),
+        **ANSWERS,
     },
     openapi_extra=documented(RunRequest, required=False),
 )
 async def run_workflow(
     filename: str,
     body: OptionalJsonBody,
+    request: Request,
     gateway: GatewayDep,
-    response: Response,
     wait: Wait = 0,
+    inline: Inline = False,
     server: ServerQuery = None,
-) -> Json:
+) -> Response:
     """Queue a saved workflow; the answer is that of a submit."""
-    request = validated(RunRequest, body)
-    submission = Submission(filename=filename, **request.model_dump())
-    return await submit_and_wait(gateway, response, submission, wait, server)
+    submission = await submission_of(validated(RunRequest, body), request, filename=filename)
+    return await submit_and_answer(
+        gateway, request, submission, wait=wait, inline=inline, server=server
+    )
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.tasks.model import Status
+from app.webhooks.retries import DeliveryStatus
 from app.workflows.formats import Format
 
 Json = dict[str, Any]
@@ -14,6 +15,23 @@ class Strict(BaseModel):
     """A request body: an unknown field is an error, it is a typing mistake."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class WebhookRequest(Strict):
+    """Where to tell of the task."""
+
+    url: str = Field(description="http(s), of a public host.", max_length=8192)
+    events: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="Of task.started, task.succeeded, task.failed, task.canceled; "
+        "the last three if there are none.",
+    )
+    headers: dict[str, str] | None = Field(None, description="To send along; never shown again.")
+    secret: str | None = Field(
+        None, description="whsec_<base64>: signs what is sent, as Standard Webhooks says."
+    )
 
 
 class RunRequest(Strict):
@@ -30,6 +48,9 @@ class RunRequest(Strict):
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
     metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
     server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
+    webhook: str | WebhookRequest | None = Field(
+        None, description="Where to tell of the task's end: a URL, or an object with it."
+    )
 
 
 class SubmitRequest(RunRequest):
@@ -108,6 +129,8 @@ class OutputOut(BaseModel):
     size_bytes: int | None = None
     hash: str | None = Field(None, description='"blake3:<hex>"')
     error: OutputError | None = None
+    data: str | None = Field(None, description="With `inline`: the file in base64.")
+    data_error: OutputError | None = Field(None, description="With `inline`: why it is not.")
 
 
 class TaskErrorOut(BaseModel):
@@ -125,6 +148,11 @@ class AttemptOut(BaseModel):
     ended_at: str | None
     outcome: str | None
     reason: str | None
+
+
+class WebhookOut(BaseModel):
+    url: str = Field(description="Without credentials, and *** for the values of its query.")
+    events: list[str]
 
 
 class TaskOut(BaseModel):
@@ -150,6 +178,35 @@ class TaskOut(BaseModel):
     timeout: float | None
     workflow: str | None = Field(description="The saved workflow it came from.")
     retry_of: str | None
+    webhook: WebhookOut | None = None
+
+
+class AttemptOfDelivery(BaseModel):
+    at: str
+    duration_ms: int
+    status_code: int | None = Field(description="null: there was no answer.")
+    error: str | None
+    response: str = Field(description="The beginning of the answer's body.")
+
+
+class DeliveryOut(BaseModel):
+    delivery_id: str = Field(description="The header webhook-id.")
+    task_id: str
+    event: str
+    url: str
+    status: DeliveryStatus
+    created_at: str
+    finished_at: str | None
+    next_attempt_at: str | None
+    attempts: list[AttemptOfDelivery] = Field(description="The newest 30.")
+
+
+class DeliveryList(BaseModel):
+    deliveries: list[DeliveryOut]
+
+
+class DeliveryPage(DeliveryList):
+    next_cursor: str | None
 
 
 class TaskPage(BaseModel):

@@ -2,30 +2,34 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Request, Response
 
 from app.errors import (
+    InvalidInput,
     InvalidJson,
     InvalidParameter,
     InvalidWorkflow,
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    StorageFull,
+    UrlFailed,
+    UrlNotAllowed,
     WorkflowNotFound,
 )
 from app.problems import responses
+from app.routers.answers import ANSWERS, Inline, Wait, submit_and_answer
 from app.routers.bodies import SubmissionBody, documented
 from app.routers.deps import GatewayDep, ServerQuery
-from app.routers.schemas import ConvertedOut, ParametersOut, SubmitRequest, TaskOut
-from app.tasks.service import Submission
+from app.routers.forms import FormOrBody, with_form
+from app.routers.schemas import ConvertedOut, ParametersOut, SubmitRequest
 from app.workflows import editing
 
 router = APIRouter(prefix="/api", tags=["workflows"])
 
 Json = dict[str, Any]
-Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 _RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
 
 
@@ -33,37 +37,23 @@ _RAW = {"type": "object", "description": "A workflow as it is, in API or UI form
     "/workflow/submit",
     status_code=202,
     responses={
-        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, InvalidParameter),
-        **responses(WorkflowNotFound, ServerNotFound, NoServer),
-        200: {"model": TaskOut, "description": "With `wait`: the task is finished."},
-        202: {"model": TaskOut},
+        **responses(InvalidJson, PayloadTooLarge),
+        **responses(WorkflowNotFound, ServerNotFound, NoServer, StorageFull),
+        **responses(InvalidWorkflow, InvalidParameter, InvalidInput, UrlNotAllowed, UrlFailed),
+        **ANSWERS,
     },
-    openapi_extra=documented(SubmitRequest, _RAW),
+    openapi_extra=with_form(documented(SubmitRequest, _RAW)),
 )
 async def submit(
-    body: SubmissionBody,
+    body: FormOrBody,
+    request: Request,
     gateway: GatewayDep,
-    response: Response,
     wait: Wait = 0,
+    inline: Inline = False,
     server: ServerQuery = None,
-) -> Json:
-    """Queue a workflow. The body is the workflow itself, or an envelope around it."""
-    return await submit_and_wait(gateway, response, body, wait, server)
-
-
-async def submit_and_wait(
-    gateway: GatewayDep,
-    response: Response,
-    submission: Submission,
-    wait: float,
-    server: str | None,
-) -> Json:
-    task = await gateway.tasks.submit(submission, server)
-    if wait:
-        task = await gateway.tasks.wait(task.task_id, min(wait, gateway.settings.max_wait))
-    response.status_code = 200 if task.finished else 202
-    response.headers["Location"] = f"/api/task/{task.task_id}"
-    return gateway.tasks.view(task)
+) -> Response:
+    """Queue a workflow. The body is the workflow itself, an envelope around it, or a form."""
+    return await submit_and_answer(gateway, request, body, wait=wait, inline=inline, server=server)
 
 
 @router.post(

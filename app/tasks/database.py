@@ -106,6 +106,7 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",  # survives a crash of ours; a power cut may cost the last writes
             "busy_timeout=30000",
+            "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 

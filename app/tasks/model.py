@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.tasks.webhooks import Webhook
 
 Json = dict[str, Any]
 
@@ -123,6 +126,7 @@ class NewTask:
     wanted_server: str | None = None
     retry_of: str | None = None
     warnings: tuple[str, ...] = ()
+    webhooks: tuple["Webhook", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ class Task:
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...] = ()
     queue_position: int | None = None
+    webhook: Json | None = None  # the one it was submitted with, as it may be seen
 
     @property
     def finished(self) -> bool:

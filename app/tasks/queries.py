@@ -21,6 +21,7 @@ from app.errors import TaskNotFound
 from app.tasks import rows
 from app.tasks.model import ACTIVE, Output, Task
 from app.tasks.tables import outputs, tasks
+from app.tasks.webhooks import shown_of
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
@@ -48,8 +49,12 @@ _position = (
 )
 
 # Built once: putting a statement together costs more than running it.
-# All columns, and the place in the queue for those that wait.
-TASKS = select(tasks, case((is_queued(), _position), else_=None).label("queue_position"))
+# All columns, the place in the queue for those that wait, and the webhook.
+TASKS = select(
+    tasks,
+    case((is_queued(), _position), else_=None).label("queue_position"),
+    shown_of(tasks.c.task_id).label("webhook"),
+)
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
 _OUTPUTS = (
     select(outputs)

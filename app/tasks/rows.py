@@ -72,6 +72,7 @@ def task_of(row: RowMapping, outputs: Iterable[Output] = ()) -> Task:
         warnings=tuple(json.loads(row["warnings"])),
         outputs=tuple(outputs),
         queue_position=row.get("queue_position"),
+        webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
     )
 
 

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.errors import FileNotFound, InvalidWorkflow, TaskNotFinished
 from app.files.store import FileStore
+from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.hub import Closed, Hub, Overrun
 from app.tasks.intake import Prepared, prepare, to_prompt, with_params
+from app.tasks.materials import Materials, is_material
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
 from app.tasks.view import task_view
+from app.tasks.webhooks import Webhook
+from app.workflows.file_inputs import file_inputs
 from app.workflows.library import Library
 
 Json = dict[str, Any]
@@ -33,6 +37,7 @@ class Submission:
     timeout: float | None = None
     priority: int = 0
     server: str | None = None
+    webhook: Webhook | None = None
 
 
 class Tasks:
@@ -46,6 +51,8 @@ class Tasks:
         library: Library,
         files: FileStore,
         default_timeout: float | None,
+        materials: Materials,
+        everywhere: Webhook | None = None,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -54,27 +61,43 @@ class Tasks:
         self._library = library
         self._files = files
         self._default_timeout = default_timeout
+        self._materials = materials
+        self._everywhere = everywhere
 
     async def submit(self, submission: Submission, server_id: str | None = None) -> Task:
         """Queue a task; it is durable when this returns. Raises InvalidWorkflow and its kinds."""
         filename, workflow = await self.workflow_of(submission)
         server = self._wanted_server(submission, server_id)
+        params = await self._with_uploads(submission.params, workflow, server)
         prepared = await self._with_fresh_node_types(
-            server, lambda node_types: prepare(workflow, submission.params, node_types)
+            server, lambda node_types: prepare(workflow, params, node_types)
         )
         return await self._add(
             NewTask(
                 task_id=str(uuid4()),
                 prompt=prepared.prompt,
-                params={**submission.params, **prepared.params},
+                params={**params, **prepared.params},
                 warnings=tuple(prepared.warnings),
                 metadata=submission.metadata,
                 filename=filename,
                 timeout=submission.timeout or self._default_timeout,
                 priority=submission.priority,
                 wanted_server=server,
+                webhooks=(submission.webhook,) if submission.webhook else (),
             )
         )
+
+    async def _with_uploads(self, params: Json, workflow: Any, server: str | None) -> Json:
+        """The params with names of uploads in place of URLs, data and files."""
+        if not any(is_material(value) for value in params.values()):
+            return params
+
+        def work(node_types: Mapping[str, Json]) -> dict[str, str]:
+            known = node_types or core_node_types()
+            return file_inputs(to_prompt(workflow, node_types).prompt, params, known)
+
+        kinds = await self._with_fresh_node_types(server, work)
+        return await self._materials.settle(params, kinds)
 
     async def convert(self, submission: Submission, server_id: str | None = None) -> Prepared:
         """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
@@ -173,6 +196,7 @@ class Tasks:
     async def retry(self, task_id: str) -> Task:
         """A new task from the same request. Raises TaskNotFound."""
         old = await self._store.get(task_id)
+        webhook = await self._store.webhook(task_id)
         return await self._add(
             NewTask(
                 task_id=str(uuid4()),
@@ -184,6 +208,7 @@ class Tasks:
                 priority=old.priority,
                 wanted_server=old.wanted_server,
                 retry_of=task_id,
+                webhooks=(webhook,) if webhook else (),
             )
         )
 
@@ -222,6 +247,8 @@ class Tasks:
         return self._files.path(found.key or ""), content_type
 
     async def _add(self, new: NewTask) -> Task:
+        if self._everywhere is not None:
+            new = replace(new, webhooks=(*new.webhooks, self._everywhere))
         task = await self._store.add(new)
         self._hub.publish(task.task_id, "status", task_view(task))
         self._dispatcher.wake()

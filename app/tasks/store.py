@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, select, update
 
-from app.tasks import rows
+from app.tasks import rows, webhooks
 from app.tasks.database import Database
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import TASKS, fetch, fetch_one, is_active, no_task
@@ -25,6 +25,7 @@ class TaskStore:
             prompt = rows.dump(task.prompt)
             connection.execute(insert(prompts).values(task_id=task.task_id, prompt=prompt))
             connection.execute(insert(tasks).values(rows.new_row(task, time.time())))
+            webhooks.keep(connection, task.task_id, task.webhooks)
             return fetch_one(connection, task.task_id)
 
         return await self._database.write(work)
@@ -40,6 +41,10 @@ class TaskStore:
         if text is None:
             raise no_task(task_id)
         return dict(json.loads(text))
+
+    async def webhook(self, task_id: str) -> webhooks.Webhook | None:
+        """The webhook that it was submitted with."""
+        return await self._database.read(lambda connection: webhooks.own(connection, task_id))
 
     async def page(
         self,

@@ -31,6 +31,7 @@ def task_view(task: Task, progress: Progress | None = None) -> Json:
         "timeout": task.timeout,
         "workflow": task.filename,
         "retry_of": task.retry_of,
+        "webhook": task.webhook,
     }
 
 

@@ -1,0 +1,97 @@
+"""A submit as a form (multipart): the workflow, its params, and the files that they name."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
+
+from app.errors import InvalidInput
+from app.gateway import Gateway
+from app.routers.bodies import chunks_of, submission, submission_of, uploaded_file, validated
+from app.routers.schemas import SubmitRequest
+from app.tasks.materials import FilePart
+from app.tasks.service import Submission
+from app.workflows.embedded import extract, is_image
+from app.workflows.json_text import parse_json
+
+Json = dict[str, Any]
+
+MAX_PARTS = 100
+JSON_PARTS = ("request", "workflow", "params")
+
+
+async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
+    """A submit in any of its forms. Files of a form stay open until the answer is out."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        yield await submission(request)
+        return
+    gateway: Gateway = request.state.gateway
+    limit = gateway.settings.max_body_bytes
+    async with request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=limit) as form:
+        body = validated(SubmitRequest, await _envelope(form, limit))
+        files = {name: _part(name, value) for name, value in _others(form)}
+        if clash := next((name for name in files if name in body.params), None):
+            raise InvalidInput(f"{clash}: it stands in params, and there is a file of that name.")
+        found = await submission_of(body, request)
+        yield replace(found, params={**found.params, **files})
+
+
+async def _envelope(form: FormData, limit: int) -> Json:
+    """The part `request`, or what the parts `workflow` and `params` make."""
+    if "request" in form:
+        if "workflow" in form or "params" in form:
+            raise InvalidInput('Send either "request", or "workflow" and "params".')
+        value = parse_json(await _content(form["request"], limit))
+        return value if isinstance(value, dict) else {"workflow": value}
+    if "workflow" not in form:
+        raise InvalidInput(
+            "The form has no workflow.",
+            hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
+        )
+    content = await _content(form["workflow"], limit)
+    envelope: Json = {"workflow": extract(content) if is_image(content) else parse_json(content)}
+    if "params" in form:
+        envelope["params"] = parse_json(await _content(form["params"], limit))
+    return envelope
+
+
+def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
+    return [(name, value) for name, value in form.multi_items() if name not in JSON_PARTS]
+
+
+def _part(name: str, value: UploadFile | str) -> FilePart:
+    if isinstance(value, str):
+        raise InvalidInput(
+            f"{name}: this part is no file.",
+            hint='Values that are no files go into the part "params", as JSON.',
+        )
+    return FilePart(value.filename or "", chunks_of(value))
+
+
+async def _content(value: UploadFile | str, limit: int) -> bytes:
+    return value.encode() if isinstance(value, str) else await uploaded_file(value, limit)
+
+
+def with_form(documented: Json) -> Json:
+    """The OpenAPI of a body that may be a form, too."""
+    text = {"type": "string", "contentMediaType": "application/json"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "request": {**text, "description": "The envelope; or the next two."},
+            "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
+            "params": text,
+        },
+        "additionalProperties": {
+            "type": "string",
+            "format": "binary",
+            "description": "A file for the parameter of that key or name.",
+        },
+    }
+    documented["requestBody"]["content"]["multipart/form-data"] = {"schema": schema}
+    return documented
+
+
+FormOrBody = Annotated[Submission, Depends(submission_or_form)]
