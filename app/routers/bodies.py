@@ -111,7 +111,6 @@ def documented(model: type[BaseModel], *others: Json, required: bool = True) -> 
 
 SubmissionBody = Annotated[Submission, Depends(submission)]
 JsonBody = Annotated[Any, Depends(read_json)]
-OptionalJsonBody = Annotated[Any, Depends(read_json_or_empty)]
 
 
 async def chunks_of(upload: UploadFile) -> AsyncIterator[bytes]:

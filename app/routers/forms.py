@@ -1,6 +1,7 @@
 """A submit as a form (multipart): the workflow, its params, and the files that they name."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -9,8 +10,15 @@ from starlette.datastructures import FormData, UploadFile
 
 from app.errors import InvalidInput
 from app.gateway import Gateway
-from app.routers.bodies import chunks_of, submission, submission_of, uploaded_file, validated
-from app.routers.schemas import SubmitRequest
+from app.routers.bodies import (
+    chunks_of,
+    read_json_or_empty,
+    submission,
+    submission_of,
+    uploaded_file,
+    validated,
+)
+from app.routers.schemas import RunRequest, SubmitRequest
 from app.tasks.materials import FilePart
 from app.tasks.service import Submission
 from app.workflows.embedded import extract, is_image
@@ -24,37 +32,74 @@ JSON_PARTS = ("request", "workflow", "params")
 
 async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
     """A submit in any of its forms. Files of a form stay open until the answer is out."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if not _is_form(request):
         yield await submission(request)
         return
+    async with _form(request) as form:
+        body = validated(SubmitRequest, await _envelope(form, _limit(request), _workflow))
+        yield _with_files(await submission_of(body, request), form)
+
+
+async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
+    """The same for a saved workflow: the body may be empty, and a form has no workflow."""
+    if not _is_form(request):
+        body = validated(RunRequest, await read_json_or_empty(request))
+        yield await submission_of(body, request, filename=filename)
+        return
+    async with _form(request) as form:
+        if "workflow" in form:
+            raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
+        body = validated(RunRequest, await _envelope(form, _limit(request), _params))
+        yield _with_files(await submission_of(body, request, filename=filename), form)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _form(request: Request) -> AbstractAsyncContextManager[FormData]:
+    return request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=_limit(request))
+
+
+def _limit(request: Request) -> int:
     gateway: Gateway = request.state.gateway
-    limit = gateway.settings.max_body_bytes
-    async with request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=limit) as form:
-        body = validated(SubmitRequest, await _envelope(form, limit))
-        files = {name: _part(name, value) for name, value in _others(form)}
-        if clash := next((name for name in files if name in body.params), None):
-            raise InvalidInput(f"{clash}: it stands in params, and there is a file of that name.")
-        found = await submission_of(body, request)
-        yield replace(found, params={**found.params, **files})
+    return gateway.settings.max_body_bytes
 
 
-async def _envelope(form: FormData, limit: int) -> Json:
-    """The part `request`, or what the parts `workflow` and `params` make."""
-    if "request" in form:
-        if "workflow" in form or "params" in form:
-            raise InvalidInput('Send either "request", or "workflow" and "params".')
-        value = parse_json(await _content(form["request"], limit))
-        return value if isinstance(value, dict) else {"workflow": value}
+def _with_files(found: Submission, form: FormData) -> Submission:
+    files = {name: _part(name, value) for name, value in _others(form)}
+    if clash := next((name for name in files if name in found.params), None):
+        raise InvalidInput(f"{clash}: it stands in params, and there is a file of that name.")
+    return replace(found, params={**found.params, **files})
+
+
+async def _envelope(
+    form: FormData, limit: int, otherwise: Callable[[FormData, int], Awaitable[Json]]
+) -> Any:
+    """The part `request`, or what `otherwise` makes of the form."""
+    if "request" not in form:
+        return await otherwise(form, limit)
+    if "workflow" in form or "params" in form:
+        raise InvalidInput('Send either "request", or "workflow" and "params".')
+    return parse_json(await _content(form["request"], limit))
+
+
+async def _workflow(form: FormData, limit: int) -> Json:
+    """The envelope that the parts `workflow` and `params` make."""
     if "workflow" not in form:
         raise InvalidInput(
             "The form has no workflow.",
             hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
         )
     content = await _content(form["workflow"], limit)
-    envelope: Json = {"workflow": extract(content) if is_image(content) else parse_json(content)}
-    if "params" in form:
-        envelope["params"] = parse_json(await _content(form["params"], limit))
-    return envelope
+    workflow = extract(content) if is_image(content) else parse_json(content)
+    return {"workflow": workflow, **await _params(form, limit)}
+
+
+async def _params(form: FormData, limit: int) -> Json:
+    if "params" not in form:
+        return {}
+    return {"params": parse_json(await _content(form["params"], limit))}
 
 
 def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
@@ -95,3 +140,4 @@ def with_form(documented: Json) -> Json:
 
 
 FormOrBody = Annotated[Submission, Depends(submission_or_form)]
+FormOrRun = Annotated[Submission, Depends(run_or_form)]

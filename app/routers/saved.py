@@ -26,14 +26,13 @@ from app.problems import responses
 from app.routers.answers import ANSWERS, Inline, Wait, submit_and_answer
 from app.routers.bodies import (
     JsonBody,
-    OptionalJsonBody,
     documented,
-    submission_of,
     uploaded_file,
     validated,
 )
 from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
+from app.routers.forms import FormOrRun, with_form
 from app.routers.schemas import (
     RestoreRequest,
     RunRequest,
@@ -147,11 +146,10 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
         **responses(InvalidInput, InvalidWorkflow, InvalidParameter, UrlNotAllowed, UrlFailed),
         **ANSWERS,
     },
-    openapi_extra=documented(RunRequest, required=False),
+    openapi_extra=with_form(documented(RunRequest, required=False)),
 )
 async def run_workflow(
-    filename: str,
-    body: OptionalJsonBody,
+    body: FormOrRun,
     request: Request,
     gateway: GatewayDep,
     wait: Wait = 0,
@@ -159,10 +157,7 @@ async def run_workflow(
     server: ServerQuery = None,
 ) -> Response:
     """Queue a saved workflow; the answer is that of a submit."""
-    submission = await submission_of(validated(RunRequest, body), request, filename=filename)
-    return await submit_and_answer(
-        gateway, request, submission, wait=wait, inline=inline, server=server
-    )
+    return await submit_and_answer(gateway, request, body, wait=wait, inline=inline, server=server)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)

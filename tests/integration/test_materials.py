@@ -198,6 +198,20 @@ async def test_a_form_with_a_picture_that_holds_the_workflow(gateway: RunningGat
     assert answer.json()["status"] == "succeeded"
 
 
+async def test_a_form_for_a_saved_workflow(gateway: RunningGateway) -> None:
+    saved = {"file": ("invert.json", json.dumps(INVERT))}
+    assert (await gateway.http.post("/api/workflow/upload", files=saved)).status_code == 201
+    url = "/api/workflow/invert/run?wait=20"
+    for more in ({}, {"request": (None, '{"priority": 2}')}, {"params": (None, "{}")}):
+        answer = await gateway.http.post(url, files={"image": ("cat.png", BLUE), **more})
+        assert await inverted(gateway, answer.json())
+        assert answer.json()["priority"] == (2 if "request" in more else 0)
+    answer = await gateway.http.post(url, files={"workflow": ("a.json", "{}")})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    answer = await gateway.http.post(url)
+    assert answer.json()["workflow"] == "invert.json"
+
+
 BAD_FORMS: list[tuple[Json, str]] = [
     ({"image": ("a.png", BLUE)}, "no workflow"),
     ({"workflow": (None, "{")}, "not valid JSON"),
