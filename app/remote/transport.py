@@ -1,6 +1,5 @@
 """httpx over addresses that the guard has let through."""
 
-import http.cookiejar
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +8,7 @@ import httpx
 
 from app.remote.guard import Guard
 
-AGENT = "comfyui-gateway"
+HEADERS = {"User-Agent": "comfyui-gateway", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -52,7 +51,8 @@ def _aimed_at(address: str, request: httpx.Request) -> httpx.Request:
 
 
 class Remote:
-    """Asks foreign servers: no proxies or settings from the environment, no cookies."""
+    """Asks foreign servers. By the transport alone, without httpx's client: no proxies or settings
+    from the environment, no cookies, no redirects, and no URLs with secrets in the log."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -73,15 +73,26 @@ class Remote:
         `timeout`: seconds without any progress. Raises UrlNotAllowed, UrlFailed and
         httpx.HTTPError.
         """
-        no_cookies = http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
-        async with (
-            httpx.AsyncClient(
-                transport=GuardedTransport(self.guard, self._context),
-                trust_env=False,
-                cookies=http.cookiejar.CookieJar(no_cookies),
-                timeout=timeout,
-                headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
-            ) as client,
-            client.stream(method, url, headers=headers, content=content) as response,
-        ):
-            yield response
+        request = httpx.Request(
+            method,
+            url,
+            headers=_headers(headers or {}),
+            content=content,
+            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+        )
+        transport = GuardedTransport(self.guard, self._context)
+        try:
+            response = await transport.handle_async_request(request)
+            response.request = request
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        finally:
+            await transport.aclose()
+
+
+def _headers(more: Mapping[str, str]) -> httpx.Headers:
+    headers = httpx.Headers(HEADERS)
+    headers.update(more)
+    return headers

@@ -44,7 +44,7 @@ async def test_a_task_and_its_webhook(
     demo: DemoServer, settings_for: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its own webhook with everything, and the gateway's own beside it."""
-    caplog.set_level("DEBUG", logger="app")
+    caplog.set_level("DEBUG")
     echo: Callable[[Got], Reply] = lambda got: Reply(  # noqa: E731
         body=f"{got.path} {got.headers.get('authorization')}".encode()
     )
