@@ -9,8 +9,11 @@ GatewayError
 │   ├── InvalidParameter      422
 │   └── NotRunnable           422  no server has all that it needs
 ├── InvalidInput              422  a field has a value we cannot use
+├── UrlNotAllowed             422  a URL that we will not ask
+├── UrlFailed                 422  a URL that does not answer with its content
 ├── NotFound                  404
 │   ├── TaskNotFound WorkflowNotFound VersionNotFound FileNotFound ServerNotFound BatchNotFound
+│   ├── DeliveryNotFound
 ├── Conflict                  409
 │   ├── WorkflowExists  TaskNotFinished  ServerExists  ServerBusy
 ├── PreconditionFailed        412  If-Match names another version than the present one
@@ -76,6 +79,20 @@ class InvalidInput(GatewayError):
 
     status = 422
     code = "invalid_input"
+
+
+class UrlNotAllowed(GatewayError):
+    """The URL leads to where the gateway does not go."""
+
+    status = 422
+    code = "url_not_allowed"
+
+
+class UrlFailed(GatewayError):
+    """The URL cannot be fetched."""
+
+    status = 422
+    code = "url_failed"
 
 
 class InvalidWorkflow(GatewayError):
@@ -152,6 +169,12 @@ class ServerNotFound(NotFound):
     """There is no such server."""
 
     code = "server_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no such delivery."""
+
+    code = "delivery_not_found"
 
 
 class Conflict(GatewayError):

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.workflows.needs import Needs
+
+if TYPE_CHECKING:
+    from app.tasks.webhooks import Webhook
 
 Json = dict[str, Any]
 
@@ -130,6 +133,7 @@ class NewTask:
     retry_of: str | None = None
     batch_id: str | None = None
     warnings: tuple[str, ...] = ()
+    webhooks: tuple["Webhook", ...] = ()
     needs: Needs = field(default_factory=Needs)
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
@@ -176,6 +180,7 @@ class Task:
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...] = ()
     place: Place | None = None  # while it is queued
+    webhook: Json | None = None  # the one it was submitted with, as it may be seen
 
     @property
     def finished(self) -> bool:

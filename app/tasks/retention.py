@@ -18,18 +18,21 @@ from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
 from app.tasks.queries import fetch_one
 from app.tasks.tables import outputs, tasks
 from app.tasks.view import task_view
+from app.tasks.webhooks import is_to_be_told
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
 PAGE = 500  # tasks that are looked at in one transaction
 
-# Finished tasks that have files, the oldest end first, with the bytes of their files.
+# Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
+# whose end is still to be told: whoever hears of it wants to fetch them.
 _HOLDERS = (
     select(tasks.c.task_id, tasks.c.finished_at, func.sum(outputs.c.size_bytes).label("size"))
     .join(outputs, outputs.c.task_id == tasks.c.task_id)
     .where(outputs.c.key.is_not(None))
     .where(tasks.c.status.in_(sorted(TERMINAL - {Status.EXPIRED})))
+    .where(~is_to_be_told(tasks.c.task_id))
     .group_by(tasks.c.task_id, tasks.c.finished_at)
     .order_by(tasks.c.finished_at)
     .limit(PAGE)

@@ -121,6 +121,7 @@ class Tasks:
     async def retry(self, task_id: str) -> Task:
         """A new task from the same request. Raises TaskNotFound and QueueFull."""
         old = await self._store.get(task_id)
+        webhook = await self._store.webhook(task_id)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=await self._store.prompt(task_id),
@@ -131,6 +132,7 @@ class Tasks:
             priority=old.priority,
             wanted_server=old.wanted_server,
             retry_of=task_id,
+            webhooks=(webhook,) if webhook else (),
         )
         return (await self._submitter.add([new]))[0]
 

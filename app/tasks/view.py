@@ -39,6 +39,7 @@ def task_view(
         "workflow": task.filename,
         "retry_of": task.retry_of,
         "batch_id": task.batch_id,
+        "webhook": task.webhook,
     }
 
 
