@@ -76,7 +76,7 @@ class BucketStore:
     async def stat(self, key: str) -> FileInfo:
         with _translating(key):
             meta = await obstore.head_async(self._store, key)
-        return FileInfo(key, meta["size"], _etag(meta))
+        return _info(key, meta)
 
     async def exists(self, key: str) -> bool:
         try:
@@ -123,7 +123,7 @@ class BucketStore:
             if page is None:
                 return
             for meta in page:
-                yield FileInfo(meta["path"], meta["size"], _etag(meta))
+                yield _info(meta["path"], meta)
 
 
 def _client_options() -> ClientConfig:
@@ -136,6 +136,10 @@ async def _rest(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for other in others:
         yield other
+
+
+def _info(key: str, meta: ObjectMeta) -> FileInfo:
+    return FileInfo(key, meta["size"], _etag(meta), meta["last_modified"].timestamp())
 
 
 def _etag(meta: ObjectMeta) -> str:

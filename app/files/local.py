@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
@@ -19,6 +19,7 @@ from app.files.streams import Counted, pieces_of
 T = TypeVar("T")
 
 PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
+PART = ".part"  # the end of the name of what is being written; it begins with a dot
 # Apart from the threads that everybody uses: many downloads must not hold up a conversion.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -93,8 +94,12 @@ class LocalStore:
             yield info
 
     def _below(self, folder: Path) -> list[FileInfo]:
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        return [self._info(path) for path in paths]
+        found = []
+        for path in folder.rglob("*"):
+            with suppress(FileNotFound):  # a folder, or just removed
+                if not (path.name.startswith(".") and path.suffix == PART):
+                    found.append(self._info(path))
+        return found
 
     def _info(self, path: Path) -> FileInfo:
         key = path.relative_to(self.folder).as_posix()
@@ -104,14 +109,15 @@ class LocalStore:
             raise FileNotFound(f"There is no file {key!r}.") from error
         if not path.is_file():
             raise FileNotFound(f"There is no file {key!r}.")
-        return FileInfo(key, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+        etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+        return FileInfo(key, stat.st_size, etag, stat.st_mtime)
 
 
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
     """Write beside the target, then rename. Leaves nothing behind where it fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed below, not closed here)
-        dir=target.parent, prefix=".", suffix=".part", delete=False
+        dir=target.parent, prefix=".", suffix=PART, delete=False
     )
     path = Path(file.name)
     try:

@@ -24,6 +24,7 @@ _DEMUXERS = {
     "video/x-matroska": "matroska",
     "video/x-msvideo": "avi",
     "audio/ogg": "ogg",
+    "video/ogg": "ogg",
 }
 _ORIENTATION = 0x0112
 _TURNED = range(5, 9)  # orientations that swap width and height

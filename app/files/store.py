@@ -22,11 +22,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A file that is there. `etag` changes with its content; it has no quotes."""
+    """A file that is there. `etag` changes with its content; it has no quotes. `modified_at`:
+    seconds since the epoch."""
 
     key: str
     size_bytes: int
     etag: str
+    modified_at: float
 
 
 class FileStore(Protocol):

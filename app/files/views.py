@@ -3,13 +3,18 @@
 import asyncio
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+from app.errors import GatewayError
 from app.files.pictures import View, make_view
 from app.files.store import FileStore
 
 VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
+INPUTS = "input"  # the folder in it for those of uploads
+MOST = 20  # views of one file; the oldest make room
 PIECE = 1 << 20
 
 
@@ -51,12 +56,31 @@ class Views:
                 target = Path(folder, "view")
                 await asyncio.to_thread(make_view, path, target, view, content_type)
                 await self._files.save(wanted, _read(target))
+        with suppress(GatewayError):  # the view is there all the same
+            await self._make_room(wanted)
+
+    async def _make_room(self, newest: str) -> None:
+        """So that whoever asks for a picture in every size does not fill the disk."""
+        folder = newest.rpartition("/")[0]
+        others = [info async for info in self._files.files(folder) if info.key != newest]
+        others.sort(key=lambda info: info.modified_at, reverse=True)
+        for info in others[MOST - 1 :]:
+            await self._files.delete(info.key)
 
 
 async def forget_results(files: FileStore, task_id: str) -> None:
     """Remove all files of a task, and the views of them."""
     for folder in (task_id, f"{VIEWS}/{task_id}"):
         await files.delete(folder)
+
+
+async def sizes_of_views(files: FileStore) -> Counter[str]:
+    """Bytes of the views of each task's files, by task_id."""
+    sizes: Counter[str] = Counter()
+    async for info in files.files(VIEWS):
+        sizes[info.key.split("/")[1]] += info.size_bytes
+    del sizes[INPUTS]
+    return sizes
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -28,6 +28,7 @@ from app.files.masks import apply_mask
 from app.files.pictures import MAX_SIDE, View, ViewFormat
 from app.files.store import FileStore, once
 from app.files.uploads import Upload
+from app.files.views import INPUTS
 from app.problems import responses
 from app.routers.bodies import chunks_of
 from app.routers.deps import GatewayDep
@@ -99,7 +100,7 @@ async def get_image(
             filename, task_id=task_id, subfolder=subfolder, type=type
         )
     if wish:
-        below = "input" if type == "input" else ""
+        below = INPUTS if type == "input" else ""
         key = await gateway.views.of(files, key, wish, content_type=content_type, below=below)
         files = gateway.files
         if wish.format:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, up
 
 from app.errors import GatewayError
 from app.files.store import FileStore
-from app.files.views import forget_results
+from app.files.views import forget_results, sizes_of_views
 from app.tasks import rows
 from app.tasks.database import Database
 from app.tasks.hub import Hub
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
 PAGE = 500  # tasks that are looked at in one transaction
+VIEWS_INTERVAL = 600.0  # seconds between two counts of the views; in a bucket a count costs money
 
 # Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
 # whose end is still to be told: whoever hears of it wants to fetch them.
@@ -52,7 +54,8 @@ _FORGET = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long results are kept (seconds from the task's end), and how many bytes of them."""
+    """How long results are kept (seconds from the task's end), and how many bytes of them with
+    their views."""
 
     age: float | None = None
     bytes: int | None = None
@@ -64,6 +67,8 @@ class Retention:
         self._files = files
         self._hub = hub
         self._limits = limits
+        self._views: Counter[str] = Counter()  # bytes by task_id, as they were counted last
+        self._count_at = 0.0
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled; at once to an end without limits."""
@@ -83,6 +88,8 @@ class Retention:
     async def sweep(self) -> int:
         """Let go of what is over the limits, the oldest first; how many tasks expired."""
         holders, total = await self._database.read(_look)
+        await self._count_views()
+        total += self._views.total()
         expired = 0
         for holder in holders:
             if not self._is_due(holder, total):
@@ -92,11 +99,16 @@ class Retention:
             expire = partial(_expire, task_id=holder["task_id"])
             task = await self._database.write(expire)
             self._hub.publish(task.task_id, "status", task_view(task))
-            total -= holder["size"] or 0
+            total -= (holder["size"] or 0) + self._views.pop(task.task_id, 0)
             expired += 1
         if expired:
             log.info("removed the results of %d tasks", expired)
         return expired
+
+    async def _count_views(self) -> None:
+        if self._limits.bytes is not None and time.monotonic() >= self._count_at:
+            self._views = await sizes_of_views(self._files)
+            self._count_at = time.monotonic() + VIEWS_INTERVAL
 
     def _is_due(self, holder: RowMapping, total: int) -> bool:
         if self._limits.age is not None and holder["finished_at"] < time.time() - self._limits.age:

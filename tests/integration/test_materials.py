@@ -1,5 +1,6 @@
 """Input files in every form in which a submit may bring them, and answers with files in them."""
 
+import asyncio
 import base64
 import io
 import json
@@ -11,8 +12,9 @@ from PIL import Image
 
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.tasks.materials import FETCHES
 from tests.conftest import RunningGateway, model_free, run_gateway
-from tests.receivers import Receiver, Reply, receiving
+from tests.receivers import Got, Receiver, Reply, receiving
 
 Json = dict[str, Any]
 
@@ -160,6 +162,52 @@ async def test_other_inputs_keep_their_texts(gateway: RunningGateway, files: Rec
     assert "must be a string" in problem["detail"]
 
 
+async def test_files_in_a_batch(gateway: RunningGateway, files: Receiver) -> None:
+    """Each distinct value is had once, and fewer than all are fetched at a time."""
+    urls = [f"{files.url}/{name}.png" for name in ("a", "b", "a")]
+    batch = {"image": [*urls, f"data:image/png;base64,{TEXT}"], "filename_prefix": ["x", "y"]}
+    made = await gateway.submit(INVERT, batch=batch)
+    assert [await inverted(gateway, task) for task in made["tasks"]] == [True] * 8
+    names = [task["params"]["image"] for task in made["tasks"]][::2]
+    assert names[:3] == ["a.png", "b.png", "a.png"]
+    assert sorted(got.path for got in files.got) == ["/a.png", "/b.png"]
+
+
+async def test_nothing_is_fetched_for_a_batch_that_cannot_be(
+    gateway: RunningGateway, files: Receiver
+) -> None:
+    for more in (
+        {"batch": {"image": [f"{files.url}/{n}.png" for n in range(1001)]}},
+        {"batch": {"image": [f"{files.url}/a.png"]}, "params": {"image": "b.png"}},
+    ):
+        answer = await gateway.http.post("/api/workflow/submit", json={"workflow": INVERT, **more})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    bad = {"workflow": INVERT, "batch": {"image": [f"{files.url}/a.png", "http://10.0.0.1/"]}}
+    answer = await gateway.http.post("/api/workflow/submit", json=bad)
+    assert answer.json()["code"] == "url_not_allowed"
+    assert [got.path for got in files.got] == ["/a.png"]
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+
+
+async def test_so_many_urls_are_fetched_at_a_time(gateway: RunningGateway, files: Receiver) -> None:
+    now, most = 0, 0
+
+    async def slow(_: Got) -> Reply:
+        nonlocal now, most
+        now, most = now + 1, max(most, now + 1)
+        await asyncio.sleep(0.1)
+        now -= 1
+        return Reply(body=BLUE)
+
+    files.handler = slow
+    asking = [
+        gateway.submit(INVERT, params={"image": f"{files.url}/{n}.png"}, wait=0)
+        for n in range(FETCHES * 2)
+    ]
+    assert len(await asyncio.gather(*asking)) == FETCHES * 2
+    assert most == FETCHES
+
+
 # -- forms --------------------------------------------------------------------------------------
 
 
@@ -239,6 +287,37 @@ async def test_forms_that_are_refused(gateway: RunningGateway) -> None:
         assert word in answer.json()["detail"]
 
 
+async def test_a_form_sent_twice_makes_one_task(gateway: RunningGateway) -> None:
+    """Whatever the boundary is; other bytes, names or values are another request."""
+    saved = {"file": ("invert.json", json.dumps(INVERT))}
+    assert (await gateway.http.post("/api/workflow/upload", files=saved)).status_code == 201
+    large = BLUE + bytes(90_000)
+    for url in ("/api/workflow/submit", "/api/workflow/invert/run"):
+        key = {"Idempotency-Key": url}
+        text = "{}" if url.endswith("run") else json.dumps({"workflow": INVERT})
+        request = ("request", (None, text))
+        picture = ("image", ("cat.png", large))
+        answers = [
+            await gateway.http.post(url + query, files=[request, picture], headers=key)
+            for query in ("", "?wait=20", "?wait=20&inline=true")
+        ]
+        boundaries = {answer.request.headers["content-type"] for answer in answers}
+        assert len(boundaries) == 3
+        assert [answer.status_code for answer in answers] == [202, 200, 200]
+        assert len({answer.json()["task_id"] for answer in answers}) == 1
+        assert answers[2].json()["outputs"][0]["data"]
+        assert await inverted(gateway, answers[1].json())
+        for other in (
+            [request, ("image", ("cat.png", large + b"\0"))],
+            [request, ("image", ("dog.png", large))],
+            [request, ("1.image", ("cat.png", large))],
+            [("request", (None, text[:-1] + " }")), picture],
+        ):
+            answer = await gateway.http.post(url, files=other, headers=key)
+            assert answer.json()["code"] == "idempotency_key_reused"
+    assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 2
+
+
 # -- answers ------------------------------------------------------------------------------------
 
 
@@ -253,6 +332,22 @@ async def test_results_in_the_answer(gateway: RunningGateway) -> None:
     output = answer.json()["outputs"][0]
     assert (output["data"], output["data_error"]["code"]) == (None, "payload_too_large")
     assert output["url"]
+
+
+async def test_results_of_a_batch_in_the_answer(gateway: RunningGateway) -> None:
+    body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
+    url = "/api/workflow/submit?wait=20&inline=true"
+    answer = await gateway.http.post(url, json=body, headers={"accept": "image/*"})
+    assert answer.headers["content-type"] == "application/json"
+    outputs = [task["outputs"][0] for task in answer.json()["tasks"]]
+    for output in outputs:
+        assert base64.b64decode(output["data"]) == (await gateway.http.get(output["url"])).content
+    room = outputs[0]["size_bytes"] + outputs[1]["size_bytes"]
+    gateway.gateway.settings.max_inline_bytes = room
+    answer = await gateway.http.post(url, json=body)
+    outputs = [task["outputs"][0] for task in answer.json()["tasks"]]
+    assert [bool(output["data"]) for output in outputs] == [True, True, False]
+    assert outputs[2]["data_error"]["code"] == "payload_too_large"
 
 
 async def test_the_file_itself(gateway: RunningGateway) -> None:

@@ -89,6 +89,20 @@ async def test_a_view_is_made_once(
     assert len(made) == 2
 
 
+async def test_a_file_has_so_many_views(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST", 3)
+    url = (await gateway.submit(text_to_image()))["outputs"][0]["url"]
+    kept: list[set[str]] = []
+    for width in range(10, 15):
+        assert (await gateway.http.get(f"{url}&width={width}")).status_code == 200
+        kept.append({key for key in await stored_keys(gateway) if key.startswith(views.VIEWS)})
+    assert [len(keys) for keys in kept] == [1, 2, 3, 3, 3]
+    assert kept[4] - kept[3], "the newest is there"
+    assert (await gateway.http.get(f"{url}&width=10")).status_code == 200
+
+
 async def test_views_go_with_their_task(gateway: RunningGateway) -> None:
     task = await gateway.submit(text_to_image())
     await gateway.http.get(f"{task['outputs'][0]['url']}&width=32")
@@ -187,8 +201,11 @@ async def test_the_oldest_results_go_when_there_are_too_many(
     retention = Retention(here.tasks._store._database, here.files, here.hub, limits)
     assert await retention.sweep() == 1
     assert await retention.sweep() == 0
+    view = await gateway.http.get(f"{tasks[2]['outputs'][0]['url']}&width=8")
+    limits = Limits(bytes=sum(sizes[1:]) + len(view.content) - 1)
+    assert await Retention(here.tasks._store._database, here.files, here.hub, limits).sweep() == 1
     states = [(await gateway.task(task["task_id"]))["status"] for task in [*tasks, running]]
-    assert states[:3] == ["expired", "succeeded", "succeeded"]
+    assert states[:3] == ["expired", "expired", "succeeded"], "views count, too"
     assert states[3] in ("queued", "running")
     demo.knobs.stall = False
 
