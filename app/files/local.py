@@ -2,9 +2,9 @@
 
 import asyncio
 import errno
-import os
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -59,22 +59,20 @@ class LocalStore:
         return await _in_thread(self.path(key).is_file)
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        path = self.path(key)
-        try:
-            file = await _in_thread(lambda: _open(path, start))
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise FileNotFound(f"There is no file {key!r}.") from error
+        reader = _Reader(self.path(key), start)
         try:
             left = end - start if end is not None else None
             while left is None or left > 0:
                 size = PIECE if left is None else min(PIECE, left)
-                piece = await _in_thread(partial(file.read, size))
+                piece = await _in_thread(partial(reader.read, size))
                 if not piece:
                     return
                 left = None if left is None else left - len(piece)
                 yield piece
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise FileNotFound(f"There is no file {key!r}.") from error
         finally:
-            file.close()
+            reader.close()
 
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:
@@ -135,11 +133,31 @@ async def _in_thread(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
-def _open(path: Path, start: int) -> IO[bytes]:
-    file = path.open("rb")
-    if start:
-        file.seek(start, os.SEEK_SET)
-    return file
+class _Reader:
+    """A file that is opened by its first read, in the same thread: who asked for it may be gone
+    by then, and nobody else would close it. Closing waits for a read that is under way."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        self._start = start
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._closed = False
+
+    def read(self, size: int) -> bytes:
+        with self._lock:
+            if self._closed:
+                return b""
+            if self._file is None:
+                self._file = self._path.open("rb")
+                self._file.seek(self._start)
+            return self._file.read(size)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
 
 
 def _rename(path: Path, target: Path) -> None:

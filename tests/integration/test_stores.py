@@ -1,5 +1,7 @@
 """The two stores behind one interface: a folder, and a bucket on a real S3 server."""
 
+import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,6 +57,18 @@ async def test_what_is_saved_is_read(store: FileStore, content: bytes) -> None:
     assert (info.key, info.size_bytes) == (stored.key, len(content))
     async with store.on_disk(stored.key) as path:
         assert path.read_bytes() == content
+
+
+async def test_who_goes_away_leaves_no_file_open(store: FileStore) -> None:
+    """Cancelled at any moment of a read. A file that nobody closes is an error of the test run."""
+    await store.save("task/a.png", once(b"x" * MB))
+    for number in range(60):
+        reading = asyncio.create_task(whole(store, "task/a.png"))
+        await asyncio.sleep(number % 6 * 0.0002)
+        reading.cancel()
+        await asyncio.wait([reading])
+    assert len(await whole(store, "task/a.png")) == MB
+    gc.collect()
 
 
 async def test_a_large_file_in_parts(store: FileStore) -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from app.files.kinds import Kind, content_type_of, is_inline, kind_of
 from app.files.magic import HEAD
+from app.files.signatures import fits, signature_of
 
 
 def picture(form: str) -> bytes:
@@ -91,3 +92,40 @@ def test_what_is_shown_on_our_origin(content_type: str, inline: bool) -> None:
 
 def test_a_type_in_capitals_is_the_same_type() -> None:
     assert not is_inline(content_type_of("x.unknown", "Image/SVG+XML"))
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type", "suffix", "fitting"),
+    [
+        (picture("png"), "image/png", ".png", {"image", "video"}),
+        (b"\xff\x0a\xfa", "image/jxl", ".jxl", {"image", "video"}),
+        (b"\x76\x2f\x31\x01", "image/x-exr", ".exr", {"image", "video"}),
+        (MP4, "video/mp4", ".mp4", {"audio", "video"}),
+        (OGG, "audio/ogg", ".ogg", {"audio"}),
+        (OGG[:28] + b"\x80theora", "video/ogg", ".ogv", {"audio", "video"}),
+        (b"FORM\0\0\0\0AIFF", "audio/aiff", ".aiff", {"audio"}),
+        (b"\xff\xfb\x90", "audio/mpeg", ".mp3", {"audio"}),
+        (b"\xff\xf1\x50", "audio/aac", ".aac", {"audio"}),
+        (b"glTF\2\0\0\0", "model/gltf-binary", ".glb", set()),
+    ],
+)
+def test_what_an_input_may_have(
+    head: bytes, content_type: str, suffix: str, fitting: set[str]
+) -> None:
+    found = signature_of(head)
+    assert found is not None
+    assert (found.content_type, found.suffix) == (content_type, suffix)
+    assert kind_of(f"a{suffix}", content_type_of(f"a{suffix}")) is found.kind
+    assert {wanted for wanted in ("image", "audio", "video") if fits(wanted, found)} == fitting
+    assert fits("file", found)
+
+
+@pytest.mark.parametrize("head", [b"", b"<html>", b"PK\3\4", b"%PDF-1.7", b"\xff", LATENT])
+def test_what_tells_nothing(head: bytes) -> None:
+    assert signature_of(head) is None
+    assert not any(fits(wanted, None) for wanted in ("image", "audio", "video"))
+    assert fits("mesh", None)
+
+
+def test_text_of_utf_16_is_no_sound() -> None:
+    assert content_type_of("a.txt", head="fox".encode("utf-16")) == "text/plain"
