@@ -8,9 +8,15 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, UrlNotAllowed
+from app.files.places import parse_files_url
+from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
+from app.tasks.webhooks import EVERYWHERE, FINALS, Webhook
+from app.webhooks.requests import events_of
+from app.webhooks.retries import SCHEDULE
+from app.webhooks.signing import key_of
 
 VERSION = "0.1.0"
 
@@ -43,6 +49,11 @@ class Settings(BaseSettings):
     workflows_dir: Path = Field(Path("workflows"), description="Folder of saved workflows.")
     uploads_dir: Path = Field(Path("uploads"), description="Folder of uploaded inputs.")
     outputs_dir: Path = Field(Path("outputs"), description="Folder of results.")
+    files_url: str = Field(
+        "",
+        description="Results in a bucket instead: s3://BUCKET/PREFIX, gs://..., az://...; "
+        "empty: in the folder.",
+    )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
@@ -75,16 +86,52 @@ class Settings(BaseSettings):
         2, gt=0, description="Seconds between two looks at a running task, whatever events say."
     )
 
+    retention_age: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which a finished task's results are removed; none: never.",
+    )
+    retention_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Most bytes of results to keep, the oldest go first; none: no limit.",
+    )
+
     max_body_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
     )
     max_upload_bytes: int = Field(
         512 * 1024 * 1024, ge=1024, description="Largest upload that is accepted."
     )
+    max_inline_bytes: int = Field(
+        16 * 1024 * 1024, ge=0, description="Most bytes of results in one answer with ?inline=true."
+    )
     max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
+    fetch_timeout: float = Field(
+        60, gt=0, description="Seconds that fetching an input by its URL may take."
+    )
+    allow_private_urls: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Hosts and networks that URLs from clients may lead to though they are not "
+        "public; * for all.",
+    )
+
+    webhook_url: SecretStr | None = Field(None, description="Where to tell of every task's end.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs what is sent there: whsec_ and the base64 of 24 to 64 bytes."
+    )
+    webhook_events: Annotated[list[str], NoDecode] = Field(
+        list(FINALS), description="What to tell of there, separated by commas."
+    )
+    webhook_schedule: Annotated[list[float], NoDecode] = Field(
+        list(SCHEDULE), description="Seconds from one try of a webhook to the next."
+    )
+
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("comfyui_server", mode="before")
+    @field_validator(
+        "comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -104,11 +151,69 @@ class Settings(BaseSettings):
             parse_url(value.get_secret_value())
         return value
 
-    @field_validator("task_timeout", mode="before")
+    @field_validator("files_url")
+    @classmethod
+    def _files(cls, value: str) -> str:
+        with _as_value_error():
+            return parse_files_url(value) if value else value
+
+    @field_validator("allow_private_urls")
+    @classmethod
+    def _allowed(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return [check_allowed(entry) for entry in value]
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _events(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return list(events_of(value))
+
+    @field_validator("webhook_schedule")
+    @classmethod
+    def _schedule(cls, value: list[float]) -> list[float]:
+        if any(not 0 <= seconds <= 30 * 86400 for seconds in value):
+            raise ValueError("Each must be between 0 and 2592000.")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Guard(["*"]).check(value.get_secret_value())
+            except UrlNotAllowed as error:
+                raise ValueError(error.detail) from error
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        with _as_value_error():
+            if value is not None:
+                key_of(value.get_secret_value())
+        return value
+
+    @field_validator(
+        *("task_timeout", "retention_age", "retention_bytes", "webhook_url", "webhook_secret"),
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value in ("", "none", "None") else value
 
+    def everywhere(self) -> Webhook | None:
+        """The webhook that is told of every task."""
+        if self.webhook_url is None:
+            return None
+        secret = self.webhook_secret
+        return Webhook(
+            url=self.webhook_url.get_secret_value(),
+            events=tuple(self.webhook_events),
+            secret=secret.get_secret_value() if secret else None,
+            scope=EVERYWHERE,
+        )
+
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
-        return self.model_dump(mode="json", exclude={"database_url"})
+        return self.model_dump(mode="json", exclude={"database_url", "webhook_url"})

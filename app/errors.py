@@ -9,8 +9,11 @@ GatewayError
 │   ├── InvalidParameter      422
 │   └── NotRunnable           422  no server has all that it needs
 ├── InvalidInput              422  a field has a value we cannot use
+├── UrlNotAllowed             422  a URL that we will not ask
+├── UrlFailed                 422  a URL that does not answer with its content
 ├── NotFound                  404
 │   ├── TaskNotFound WorkflowNotFound VersionNotFound FileNotFound ServerNotFound BatchNotFound
+│   ├── DeliveryNotFound
 ├── Conflict                  409
 │   ├── WorkflowExists  TaskNotFinished  ServerExists  ServerBusy
 ├── PreconditionFailed        412  If-Match names another version than the present one
@@ -19,6 +22,9 @@ GatewayError
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── DatabaseUnavailable       503
+├── StorageUnavailable        503  the bucket does not answer, or refuses us
+├── FileExpired               410  it was removed after its time
+├── NotInstalled              501  an optional package is missing
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
     ├── ComfyUnreachable      503  no answer: it may or may not have got the request
     ├── ComfyMissing          404  it answered that it has no such thing
@@ -73,6 +79,20 @@ class InvalidInput(GatewayError):
 
     status = 422
     code = "invalid_input"
+
+
+class UrlNotAllowed(GatewayError):
+    """The URL leads to where the gateway does not go."""
+
+    status = 422
+    code = "url_not_allowed"
+
+
+class UrlFailed(GatewayError):
+    """The URL cannot be fetched."""
+
+    status = 422
+    code = "url_failed"
 
 
 class InvalidWorkflow(GatewayError):
@@ -151,6 +171,12 @@ class ServerNotFound(NotFound):
     code = "server_not_found"
 
 
+class DeliveryNotFound(NotFound):
+    """There is no such delivery."""
+
+    code = "delivery_not_found"
+
+
 class Conflict(GatewayError):
     """The request does not fit the present state."""
 
@@ -214,6 +240,27 @@ class DatabaseUnavailable(GatewayError):
 
     status = 503
     code = "database_unavailable"
+
+
+class StorageUnavailable(GatewayError):
+    """The place where files are kept cannot be used."""
+
+    status = 503
+    code = "storage_unavailable"
+
+
+class FileExpired(GatewayError):
+    """The file was removed after its time."""
+
+    status = 410
+    code = "expired"
+
+
+class NotInstalled(GatewayError):
+    """This needs an optional package that is not installed."""
+
+    status = 501
+    code = "not_installed"
 
 
 class ComfyError(GatewayError):

@@ -8,12 +8,15 @@ from app.config import Settings
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.remote.guard import Guard
 from app.servers.pool import Pool
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.fleet import Fleet
 from app.tasks.hub import Hub
 from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
+from app.webhooks.deliverer import Deliverer
+from app.webhooks.outbox import Outbox
 from app.workflows.library import Library
 
 
@@ -30,4 +33,7 @@ class Gateway:
     files: FileStore
     uploads: Uploads
     views: Views
+    guard: Guard
+    outbox: Outbox
+    deliverer: Deliverer
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs

@@ -15,12 +15,14 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.files.store import FileStore
+from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
-from app.routers import batches, events, image, saved, servers, system, task, workflow
+from app.remote.guard import Guard
+from app.remote.transport import Remote
+from app.routers import batches, events, image, saved, servers, system, task, webhooks, workflow
 from app.servers.pool import Pool
 from app.tasks.claims import Claims, Lease
 from app.tasks.database import Database, open_database
@@ -29,14 +31,19 @@ from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
+from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
+from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
+from app.tasks.webhooks import Webhook
+from app.webhooks.deliverer import Deliverer, Pace
+from app.webhooks.outbox import Outbox
 from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
@@ -77,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
     problems.install(app)
-    for module in (system, servers, workflow, saved, task, batches, image, events):
+    for module in (system, servers, workflow, saved, task, batches, webhooks, image, events):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -109,7 +116,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
-    files = FileStore(settings.outputs_dir)
+    files = open_store(settings.files_url, settings.outputs_dir)
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
@@ -131,6 +138,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     dispatcher = Dispatcher(pool, tools)
     store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    guard = Guard(settings.allow_private_urls)
+    remote = Remote(guard)
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -141,6 +150,8 @@ def build(settings: Settings, database: Database) -> Gateway:
         queue=queue,
         forecaster=forecaster,
         default_timeout=settings.task_timeout,
+        materials=Materials(uploads, remote, fetch_seconds=settings.fetch_timeout),
+        everywhere=settings.everywhere(),
     )
     tasks = Tasks(
         store=store,
@@ -150,6 +161,12 @@ def build(settings: Settings, database: Database) -> Gateway:
         forecaster=forecaster,
         files=files,
     )
+    limits = Limits(settings.retention_age, settings.retention_bytes)
+    retention = Retention(database, files, hub, limits)
+    pace = Pace(schedule=settings.webhook_schedule)
+    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
+    deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
+    hub.on_status(deliverer.changed)
     return Gateway(
         settings=settings,
         pool=pool,
@@ -161,8 +178,16 @@ def build(settings: Settings, database: Database) -> Gateway:
         library=library,
         files=files,
         uploads=uploads,
-        views=Views(settings.outputs_dir / ".views"),
-        background=(dispatcher.run(), tell_places(hub, store, forecaster)),
+        views=Views(files),
+        guard=guard,
+        outbox=outbox,
+        deliverer=deliverer,
+        background=(
+            dispatcher.run(),
+            tell_places(hub, store, forecaster),
+            retention.run(),
+            deliverer.run(),
+        ),
     )
 
 
@@ -174,6 +199,14 @@ def _timing(settings: Settings) -> Timing:
         cancel_grace=settings.cancel_grace,
         stall_timeout=settings.stall_timeout,
     )
+
+
+def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:
+    """The operator's own webhook may be on a private host without more ado; only it."""
+    webhook = settings.everywhere()
+    if webhook is None:
+        return None
+    return webhook, Remote(Guard([*settings.allow_private_urls, webhook.host_name]))
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

@@ -16,6 +16,8 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
+from app.tasks.database import Database, open_database
+from tests.databases import database_url
 
 # No deadlines: the machine may be busy. In CI the same examples each time, elsewhere new ones.
 hypothesis.settings.register_profile(
@@ -128,6 +130,17 @@ async def over(
         pool = running.gateway.pool
         await wait_until(lambda: all(server.accepting for server in pool))
         yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """An open database, once of each kind."""
+    async with database_url(request.param, tmp_path) as url:
+        opened = await open_database(url)
+        try:
+            yield opened
+        finally:
+            await opened.close()
 
 
 @pytest.fixture

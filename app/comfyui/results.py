@@ -1,10 +1,14 @@
 """What a node's `ui` output means: files on the server, or text. Pure."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 FOLDER_TYPES = ("output", "temp", "input")
+MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
+# The core's 3D previews name their file as a string under `result`, below the output folder.
+_MODEL_PATH = re.compile(r"[^\x00-\x1f:]{1,500}\.(glb|gltf|obj|fbx|stl|ply|usdz|splat|spz|ksplat)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class FileResult:
     filename: str
     subfolder: str
     type: str
+    optional: bool = False  # a guess: no fault if there is no such file
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -35,30 +40,45 @@ Result = FileResult | TextResult
 def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
     """The results in one node's output, whatever keys it used, in order.
 
-    Values are lists by convention only, and elements need not be files: what is neither a file
-    nor text is left out.
+    Values are lists by convention only. An object with a `filename` is a file and a string is a
+    text, under any key; numbers, flags and other objects are the page's own business.
     """
     found: list[Result] = []
     for key, value in (output or {}).items():
-        if key == "text":
-            found.extend(_texts(node_id, key, value))
+        items = _items(value)
+        if key == "result":
+            found.extend(_named_models(node_id, key, items))
         else:
-            found.extend(_files(node_id, key, value))
+            found.extend(_texts(node_id, key, items))
+        found.extend(_files(node_id, key, items))
     return found
 
 
-def _texts(node_id: str, key: str, value: Any) -> Iterator[TextResult]:
-    values = value if isinstance(value, list) else [value]
-    texts = [item for item in values if isinstance(item, str)]
-    if len(texts) > 1 and all(len(text) <= 1 for text in texts):
+def _items(value: Any) -> list[Any]:
+    items = value if isinstance(value, list) else [value]
+    if len(items) > 1 and all(isinstance(item, str) and len(item) <= 1 for item in items):
         # A node returned a string instead of a list: ComfyUI split it into characters.
-        texts = ["".join(texts)]
-    for text in texts:
-        yield TextResult(node_id, key, text)
+        return ["".join(items)]
+    return items
 
 
-def _files(node_id: str, key: str, value: Any) -> Iterator[FileResult]:
-    for item in value if isinstance(value, list) else [value]:
+def _texts(node_id: str, key: str, items: list[Any]) -> Iterator[TextResult]:
+    for item in items:
+        if isinstance(item, str) and (key == "text" or 0 < len(item) <= MAX_LOOSE_TEXT):
+            yield TextResult(node_id, key, item)
+
+
+def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:
+    for item in items:
+        if not isinstance(item, str) or not _MODEL_PATH.fullmatch(item):
+            continue
+        subfolder, _, filename = item.replace("\\", "/").rpartition("/")
+        if not subfolder.startswith("/") and ".." not in subfolder.split("/"):
+            yield FileResult(node_id, key, filename, subfolder, "output", optional=True)
+
+
+def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:
+    for item in items:
         if isinstance(item, dict) and isinstance(item.get("filename"), str) and item["filename"]:
             folder = item.get("type")
             yield FileResult(

@@ -1,34 +1,67 @@
 """The kind and content type of a file. Pure."""
 
 import mimetypes
+import re
 from enum import StrEnum
+
+from app.files.magic import sniff
 
 # Not in every system's table, or named there in old ways.
 _TYPES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
+    ".apng": "image/apng",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".jxl": "image/jxl",
+    ".exr": "image/x-exr",
+    ".hdr": "image/vnd.radiance",
     ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
     ".opus": "audio/ogg",
+    ".ogg": "audio/ogg",
     ".wav": "audio/wav",
+    ".aac": "audio/aac",
+    ".aiff": "audio/aiff",
+    ".aif": "audio/aiff",
     ".m4a": "audio/mp4",
     ".webm": "video/webm",
     ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".avi": "video/x-msvideo",
+    ".ogv": "video/ogg",
     ".mp4": "video/mp4",
     ".glb": "model/gltf-binary",
     ".gltf": "model/gltf+json",
     ".obj": "model/obj",
     ".stl": "model/stl",
     ".ply": "model/ply",
+    ".fbx": "model/fbx",
     ".latent": "application/octet-stream",
     ".safetensors": "application/octet-stream",
     ".json": "application/json",
     ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".csv": "text/csv",
+    ".srt": "text/plain",
 }
-_MODEL3D = {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz", ".ksplat"}
+MODEL3D_SUFFIXES = frozenset(
+    {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz", ".ksplat"}
+)
+
+# One container holds sounds or pictures, one format has several names: the name knows better.
+_FAMILIES = (
+    {"video/mp4", "video/quicktime", "video/x-m4v", "audio/mp4", "video/3gpp"},
+    {"video/webm", "video/x-matroska", "audio/webm", "audio/x-matroska"},
+    {"audio/ogg", "video/ogg", "application/ogg"},
+    {"image/png", "image/apng"},
+    {"image/heic", "image/heif", "image/avif"},
+)
+_TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 
 # What a browser may show from our origin without running anything in it.
 INLINE_TYPES = ("image/", "video/", "audio/", "text/plain", "application/json", "model/")
-NEVER_INLINE = ("image/svg",)
+SCRIPTABLE = ("+xml", "/xml", "/svg")  # ends of types: XML of any sort may hold XHTML
 
 
 class Kind(StrEnum):
@@ -41,29 +74,44 @@ class Kind(StrEnum):
     MODEL3D = "model3d"
 
 
-def content_type_of(filename: str, said: str | None = None) -> str:
-    """From the extension, else what the server said, else octet-stream."""
-    suffix = _suffix(filename)
-    guess = _TYPES.get(suffix) or mimetypes.types_map.get(suffix)
-    return guess or (said or "").partition(";")[0].strip() or "application/octet-stream"
+def content_type_of(filename: str, said: str | None = None, head: bytes = b"") -> str:
+    """From the first bytes where they are plain, else the extension, else what the server said,
+    else octet-stream."""
+    suffix = suffix_of(filename)
+    named = _TYPES.get(suffix) or mimetypes.types_map.get(suffix)
+    proven = sniff(head)
+    if proven and not _agree(named, proven):
+        return proven
+    told = (said or "").partition(";")[0].strip().lower()
+    return named or (told if _TYPE.fullmatch(told) else None) or "application/octet-stream"
 
 
 def kind_of(filename: str, content_type: str) -> Kind:
     """Not from the key that a node used: ComfyUI's videos stand under `images`."""
-    suffix = _suffix(filename)
+    suffix = suffix_of(filename)
+    main = content_type.partition("/")[0]
+    if main in ("image", "video", "audio", "text"):
+        return Kind(main)
     if suffix == ".latent":
         return Kind.LATENT
-    if suffix in _MODEL3D or content_type.startswith("model/"):
-        return Kind.MODEL3D
-    main = content_type.partition("/")[0]
-    return Kind(main) if main in ("image", "video", "audio", "text") else Kind.FILE
+    return Kind.MODEL3D if suffix in MODEL3D_SUFFIXES or main == "model" else Kind.FILE
 
 
 def is_inline(content_type: str) -> bool:
     """False for types that could run script: they are served as attachments."""
-    return content_type.startswith(INLINE_TYPES) and not content_type.startswith(NEVER_INLINE)
+    return content_type.startswith(INLINE_TYPES) and not content_type.endswith(SCRIPTABLE)
 
 
-def _suffix(filename: str) -> str:
+def suffix_of(filename: str) -> str:
+    """The extension in small letters, with its dot; "" without one."""
     dot = filename.rfind(".")
     return filename[dot:].lower() if dot >= 0 else ""
+
+
+def _agree(named: str | None, proven: str) -> bool:
+    """True if the name's type is at least as exact as what the bytes prove."""
+    if named == proven or any({named, proven} <= family for family in _FAMILIES):
+        return True
+    main = (named or "").partition("/")[0]
+    # Many formats are a zip file, and many of cameras a kind of TIFF.
+    return (proven, main) in (("application/zip", "application"), ("image/tiff", "image"))

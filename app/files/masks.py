@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.errors import InvalidInput
-from app.files.images import UNREADABLE, refuse_huge
+from app.files.images import FORMATS, UNREADABLE, open_image, refuse_huge
 
 
 def apply_mask(original: Path, mask: bytes) -> bytes:
@@ -15,8 +15,11 @@ def apply_mask(original: Path, mask: bytes) -> bytes:
     Raises InvalidInput if one is no image, or their sizes differ.
     """
     try:
-        with Image.open(original) as picture, Image.open(io.BytesIO(mask)) as painted:
-            refuse_huge(picture, painted)
+        with (
+            open_image(original) as picture,
+            Image.open(io.BytesIO(mask), formats=FORMATS) as painted,
+        ):
+            refuse_huge(painted)
             if picture.size != painted.size:
                 raise InvalidInput(
                     f"The mask is {painted.width}x{painted.height}, the image "
@@ -25,7 +28,7 @@ def apply_mask(original: Path, mask: bytes) -> bytes:
                 )
             masked = picture.convert("RGBA")
             masked.putalpha(painted.convert("RGBA").getchannel("A"))
-    except UNREADABLE as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise InvalidInput("The original or the mask is no image that can be read.") from error
     content = io.BytesIO()
     masked.save(content, "png", compress_level=4)

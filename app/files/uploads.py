@@ -10,7 +10,9 @@ from blake3 import blake3
 
 from app.errors import FileNotFound
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.store import FileStore, safe_name
+from app.files.local import LocalStore
+from app.files.magic import HEAD
+from app.files.store import safe_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Upload:
 
 class Uploads:
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        self._store = FileStore(folder)
+        self.store = LocalStore(folder)
         self._max_bytes = max_bytes
         self._naming = asyncio.Lock()
         self._hashes: dict[str, tuple[float, Upload]] = {}  # name -> (mtime, upload)
@@ -41,12 +43,12 @@ class Uploads:
         gets " (1)" and so on, as in ComfyUI. Raises PayloadTooLarge and StorageFull."""
         wanted = safe_name(filename)
         arriving = f".arriving-{id(chunks)}-{wanted}"
-        stored = await self._store.save(arriving, chunks, max_bytes=self._max_bytes)
-        source = self._store.path(arriving)
+        stored = await self.store.save(arriving, chunks, max_bytes=self._max_bytes)
+        source = self.store.path(arriving)
         try:
             async with self._naming:
                 name = await self._name_for(wanted, stored.hash)
-                path = source.replace(self._store.path(name))
+                path = source.replace(self.store.path(name))
                 return self._remember(name, path.stat(), stored.hash)
         finally:
             source.unlink(missing_ok=True)
@@ -61,7 +63,7 @@ class Uploads:
         return self._remember(name, stat, await asyncio.to_thread(_hash, path))
 
     def exists(self, name: str) -> bool:
-        return bool(name) and name == safe_name(name) and self._store.exists(name)
+        return bool(name) and name == safe_name(name) and self.store.path(name).is_file()
 
     def path(self, name: str) -> Path:
         """Raises FileNotFound."""
@@ -70,10 +72,11 @@ class Uploads:
                 f"There is no upload {name[:200]!r}.",
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
-        return self._store.path(name)
+        return self.store.path(name)
 
     def _remember(self, name: str, stat: os.stat_result, digest: str) -> Upload:
-        content_type = content_type_of(name)
+        with self.store.path(name).open("rb") as file:
+            content_type = content_type_of(name, head=file.read(HEAD))
         kind = kind_of(name, content_type)
         upload = Upload(name, content_type, kind, stat.st_size, digest)
         self._hashes[name] = (stat.st_mtime, upload)
@@ -83,7 +86,7 @@ class Uploads:
         stem, dot, suffix = wanted.rpartition(".")
         stem, suffix = (stem, f".{suffix}") if dot else (wanted, "")
         name, number = wanted, 0
-        while self._store.exists(name) and (await self.get(name)).hash != digest:
+        while self.store.path(name).is_file() and (await self.get(name)).hash != digest:
             number += 1
             name = f"{stem} ({number}){suffix}"
         return name

@@ -1,72 +1,89 @@
-"""Smaller views of an image: made once, cached beside the original."""
+"""Views of files: smaller, in other formats, without metadata. Made once, kept beside results."""
 
 import asyncio
 import hashlib
-import io
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
-from PIL import Image, ImageOps
+from app.errors import GatewayError
+from app.files.pictures import View, make_view
+from app.files.store import FileStore
 
-from app.errors import InvalidInput
-from app.files.atomic import write_atomically
-from app.files.images import UNREADABLE, refuse_huge
-
-ViewFormat = Literal["webp", "jpeg", "png"]
-MAX_SIDE = 4096  # of the view
+VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
+INPUTS = "input"  # the folder in it for those of uploads
+MOST = 20  # views of one file; the oldest make room
+PIECE = 1 << 20
 
 
 class Views:
-    """Cached views in one folder. Work is done in threads, a few at a time."""
+    """Work is done in threads, a few at a time; requests for one view wait for one making."""
 
-    def __init__(self, folder: Path, *, parallel: int = 2) -> None:
-        self._folder = folder
+    def __init__(self, files: FileStore, *, parallel: int = 2) -> None:
+        self._files = files
         self._limit = asyncio.Semaphore(parallel)
+        self._making: dict[str, asyncio.Task[None]] = {}
 
     async def of(
-        self,
-        source: Path,
-        *,
-        width: int | None,
-        height: int | None,
-        format: ViewFormat,
-        quality: int,
-    ) -> Path:
-        """The image scaled down to fit, keeping its proportions. Raises InvalidInput for what is
-        no image that can be read, or too large a one."""
-        size = (width, height)
-        async with self._limit:
-            return await asyncio.to_thread(self._view, source, size, format, quality)
+        self, source: FileStore, key: str, view: View, *, content_type: str, below: str = ""
+    ) -> str:
+        """The key of the view of a file that is in `source`; it is in the store of results.
 
-    def _view(
-        self, source: Path, size: tuple[int | None, int | None], format: ViewFormat, quality: int
-    ) -> Path:
-        stat = source.stat()
-        what = f"{source}|{stat.st_mtime_ns}|{stat.st_size}|{size}|{format}|{quality}"
-        name = hashlib.sha256(what.encode()).hexdigest()[:32]
-        target = self._folder / f"{name}.{format}"
-        if not target.exists():
-            _make(source, target, size, format, quality)
-        return target
+        `below` keeps apart stores that have the same keys. Raises FileNotFound, NotInstalled, and
+        InvalidInput for what is no picture, or too large a one.
+        """
+        info = await source.stat(key)
+        suffix = view.format or "plain"
+        digest = hashlib.sha256(f"{info.etag}|{view}".encode()).hexdigest()[:24]
+        wanted = "/".join(part for part in (VIEWS, below, key, f"{digest}.{suffix}") if part)
+        making = self._making.get(wanted)
+        if making is None:
+            making = asyncio.create_task(self._make(source, key, view, content_type, wanted))
+            self._making[wanted] = making
+            making.add_done_callback(lambda _: self._making.pop(wanted))
+        await asyncio.shield(making)  # others may wait for it, too
+        return wanted
+
+    async def _make(
+        self, source: FileStore, key: str, view: View, content_type: str, wanted: str
+    ) -> None:
+        if await self._files.exists(wanted):  # asked here, so that nobody asks just before it is
+            return
+        async with self._limit, source.on_disk(key) as path:
+            with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+                target = Path(folder, "view")
+                await asyncio.to_thread(make_view, path, target, view, content_type)
+                await self._files.save(wanted, _read(target))
+        with suppress(GatewayError):  # the view is there all the same
+            await self._make_room(wanted)
+
+    async def _make_room(self, newest: str) -> None:
+        """So that whoever asks for a picture in every size does not fill the disk."""
+        folder = newest.rpartition("/")[0]
+        others = [info async for info in self._files.files(folder) if info.key != newest]
+        others.sort(key=lambda info: info.modified_at, reverse=True)
+        for info in others[MOST - 1 :]:
+            await self._files.delete(info.key)
 
 
-def _make(
-    source: Path,
-    target: Path,
-    size: tuple[int | None, int | None],
-    format: ViewFormat,
-    quality: int,
-) -> None:
-    try:
-        with Image.open(source) as image:
-            refuse_huge(image)
-            view = ImageOps.exif_transpose(image)
-            view.thumbnail((size[0] or MAX_SIDE, size[1] or MAX_SIDE))
-            if format == "jpeg" and view.mode not in ("RGB", "L"):
-                view = view.convert("RGB")
-            content = io.BytesIO()
-            view.save(content, format, quality=quality)
-    except UNREADABLE as error:
-        raise InvalidInput(f"No view can be made of {source.name!r}: it is no image.") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, content.getvalue())
+async def forget_results(files: FileStore, task_id: str) -> None:
+    """Remove all files of a task, and the views of them."""
+    for folder in (task_id, f"{VIEWS}/{task_id}"):
+        await files.delete(folder)
+
+
+async def sizes_of_views(files: FileStore) -> Counter[str]:
+    """Bytes of the views of each task's files, by task_id."""
+    sizes: Counter[str] = Counter()
+    async for info in files.files(VIEWS):
+        sizes[info.key.split("/")[1]] += info.size_bytes
+    del sizes[INPUTS]
+    return sizes
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece

@@ -3,16 +3,16 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from blake3 import blake3
-from fastapi import Depends, Header, Request, UploadFile
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
 
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
-from app.routers.schemas import SubmitRequest
-from app.tasks.idempotency import MAX_LENGTH, Key
+from app.routers.requests import RunRequest, SubmitRequest
 from app.tasks.submitter import Submission
+from app.webhooks.requests import wanted
 from app.workflows.formats import describe, is_api, is_ui
 from app.workflows.json_text import parse_json
 
@@ -26,23 +26,21 @@ COMFYUI_FIELDS = ("client_id", "prompt_id", "extra_data", "workflow")
 
 async def read_json(request: Request) -> Any:
     """The body's JSON. Raises InvalidJson and PayloadTooLarge."""
-    gateway: Gateway = request.state.gateway
-    body = await _read(request, gateway.settings.max_body_bytes)
-    return parse_json(body)
+    return parse_json(await read_body(request))
 
 
 async def read_json_or_empty(request: Request) -> Any:
     """The same where a body is optional: none is {}."""
-    gateway: Gateway = request.state.gateway
-    body = await _read(request, gateway.settings.max_body_bytes)
+    body = await read_body(request)
     return parse_json(body) if body.strip() else {}
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The whole body; it comes once, and is kept for whoever asks again."""
+async def read_body(request: Request) -> bytes:
+    """The whole body; it comes once, and is kept for whoever asks again. Raises PayloadTooLarge."""
     known: bytes | None = getattr(request.state, "body", None)
     if known is None:
-        known = request.state.body = await _received(request, limit)
+        gateway: Gateway = request.state.gateway
+        known = request.state.body = await _received(request, gateway.settings.max_body_bytes)
     return known
 
 
@@ -88,28 +86,16 @@ async def submission(request: Request) -> Submission:
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
-    return Submission(**validated(SubmitRequest, value).model_dump())
+    return await submission_of(validated(SubmitRequest, value), request)
 
 
-async def idempotency_key(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=MAX_LENGTH,
-            description="The same key with the same body makes one task, for 24 hours.",
-        ),
-    ] = None,
-) -> Key | None:
-    """What stands for this request, if the client wants it to be done once only."""
-    if idempotency_key is None:
-        return None
+async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
+    """Raises UrlNotAllowed and InvalidInput for a webhook that cannot be."""
     gateway: Gateway = request.state.gateway
-    query = sorted(item for item in request.query_params.multi_items() if item[0] != "wait")
-    said = f"{request.url.path}?{query}\n".encode()
-    said += await _read(request, gateway.settings.max_body_bytes)
-    return Key(idempotency_key, f"blake3:{blake3(said).hexdigest()}")
+    fields = body.model_dump()
+    if fields["webhook"] is not None:
+        fields["webhook"] = await wanted(fields["webhook"], gateway.guard)
+    return Submission(**fields, **more)
 
 
 async def uploaded_file(file: UploadFile, limit: int) -> bytes:
@@ -130,9 +116,7 @@ def documented(model: type[BaseModel], *others: Json, required: bool = True) -> 
 
 
 SubmissionBody = Annotated[Submission, Depends(submission)]
-KeyDep = Annotated[Key | None, Depends(idempotency_key)]
 JsonBody = Annotated[Any, Depends(read_json)]
-OptionalJsonBody = Annotated[Any, Depends(read_json_or_empty)]
 
 
 async def chunks_of(upload: UploadFile) -> AsyncIterator[bytes]:

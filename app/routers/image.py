@@ -7,26 +7,33 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request, UploadFile
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from app.errors import (
     ComfyError,
     ComfyUnreachable,
+    FileExpired,
     FileNotFound,
     InvalidInput,
+    NotInstalled,
     PayloadTooLarge,
     ServerNotFound,
     StorageFull,
+    StorageUnavailable,
+    TaskNotFinished,
+    TaskNotFound,
 )
-from app.files.kinds import content_type_of, is_inline
+from app.files.kinds import content_type_of
 from app.files.masks import apply_mask
-from app.files.store import once
+from app.files.pictures import MAX_SIDE, View, ViewFormat
+from app.files.store import FileStore, once
 from app.files.uploads import Upload
-from app.files.views import MAX_SIDE, ViewFormat
+from app.files.views import INPUTS
 from app.problems import responses
 from app.routers.bodies import chunks_of
 from app.routers.deps import GatewayDep
 from app.routers.schemas import UploadOut
+from app.routers.serving import safe_headers, stored_file
 from app.servers.server import Server
 
 router = APIRouter(prefix="/api", tags=["images"])
@@ -38,9 +45,18 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
 @router.head("/image/{filename}", include_in_schema=False)
 @router.get(
     "/image/{filename}",
-    response_class=FileResponse,
+    response_class=Response,
     responses={
-        **responses(FileNotFound, ServerNotFound, InvalidInput, ComfyUnreachable, ComfyError),
+        **responses(
+            FileNotFound,
+            FileExpired,
+            ServerNotFound,
+            InvalidInput,
+            NotInstalled,
+            ComfyUnreachable,
+            ComfyError,
+            StorageUnavailable,
+        ),
         200: {"content": {"*/*": {}}, "description": "The file; Range and ETag work."},
         206: {"content": {"*/*": {}}, "description": "The part that Range asked for."},
         304: {"description": "It is what If-None-Match names."},
@@ -59,28 +75,66 @@ async def get_image(
     ] = None,
     width: Side = None,
     height: Side = None,
-    format: Annotated[ViewFormat | None, Query(description="Another format.")] = None,
+    format: Annotated[
+        ViewFormat | None, Query(description="Another format; of a video, its first frame.")
+    ] = None,
     quality: Annotated[int, Query(ge=1, le=100)] = 85,
+    metadata: Annotated[
+        Literal["strip"] | None,
+        Query(description="Without workflow, prompt, place and time; the pixels as they are."),
+    ] = None,
 ) -> Response:
     """Any result by name, or an upload with type=input; the newest if several have the name."""
+    wish = _wish(width, height, format, quality, metadata)
     if server is not None:
-        if width or height or format:
+        if wish:
             raise InvalidInput("A view cannot be made of a file on a server.", field="server")
         chosen = gateway.pool.get(server)
-        return await _relayed(chosen, filename, subfolder or "", type or "output")
+        return await _relayed(request, chosen, filename, subfolder or "", type or "output")
+    files: FileStore = gateway.files
     if type == "input":
-        path, content_type = gateway.uploads.path(filename), content_type_of(filename)
+        upload = await gateway.uploads.get(filename)
+        files, key, content_type = gateway.uploads.store, upload.name, upload.content_type
     else:
-        path, content_type = await gateway.tasks.result_file(
+        key, content_type = await gateway.tasks.result_file(
             filename, task_id=task_id, subfolder=subfolder, type=type
         )
+    if wish:
+        below = INPUTS if type == "input" else ""
+        key = await gateway.views.of(files, key, wish, content_type=content_type, below=below)
+        files = gateway.files
+        if wish.format:
+            filename = f"{Path(filename).stem}.{wish.format}"
+            content_type = f"image/{wish.format}"
+    return await stored_file(request, files, key, content_type=content_type, filename=filename)
+
+
+def _wish(
+    width: int | None,
+    height: int | None,
+    format: ViewFormat | None,
+    quality: int,
+    metadata: Literal["strip"] | None,
+) -> View | None:
+    """The view that the query asks for; None for the file as it is."""
     if width or height or format:
-        view = await gateway.views.of(
-            path, width=width, height=height, format=format or "webp", quality=quality
-        )
-        content_type, filename = f"image/{format or 'webp'}", f"{Path(filename).stem}{view.suffix}"
-        path = view
-    return await asyncio.to_thread(_file, request, path, content_type, filename)
+        return View(format or "webp", width, height, quality)
+    return View(None) if metadata else None
+
+
+@router.get(
+    "/task/{task_id}/outputs.zip",
+    response_class=StreamingResponse,
+    responses={
+        **responses(TaskNotFound, TaskNotFinished, FileExpired, StorageUnavailable),
+        200: {"content": {"application/zip": {}}, "description": "The archive."},
+    },
+)
+async def get_archive(task_id: str, gateway: GatewayDep) -> Response:
+    """All outputs of a finished task in one ZIP file, texts too; MISSING.txt names what is not."""
+    content = await gateway.tasks.archive(task_id)
+    headers = safe_headers("application/zip", f"{task_id}.zip")
+    return StreamingResponse(content, headers=headers, media_type="application/zip")
 
 
 @router.post(
@@ -117,25 +171,9 @@ async def upload_mask(
     return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
 
 
-def _file(request: Request, path: Path, content_type: str, filename: str) -> Response:
-    """The file, or 304 if the client has it already."""
-    disposition = "inline" if is_inline(content_type) else "attachment"
-    response = FileResponse(
-        path,
-        media_type=content_type,
-        filename=filename,
-        content_disposition_type=disposition,
-        stat_result=path.stat(),
-    )
-    response.headers.update(_headers())
-    known = request.headers.get("if-none-match", "")
-    if known and response.headers["etag"] in [tag.strip() for tag in known.split(",")]:
-        headers = {"ETag": response.headers["etag"], **_headers()}
-        return Response(status_code=304, headers=headers)
-    return response
-
-
-async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -> Response:
+async def _relayed(
+    request: Request, server: Server, filename: str, subfolder: str, folder: str
+) -> Response:
     """A file as the server has it, streamed through."""
     view = server.client.view(filename, subfolder=subfolder, type=folder)
     answer = await view.__aenter__()
@@ -148,19 +186,11 @@ async def _relayed(server: Server, filename: str, subfolder: str, folder: str) -
             await view.__aexit__(None, None, None)
 
     content_type = content_type_of(filename, answer.headers.get("content-type"))
-    headers = _headers()
-    if not is_inline(content_type):
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename)}"
+    headers = safe_headers(content_type, filename)
+    if request.method == "HEAD":
+        await view.__aexit__(None, None, None)
+        return Response(headers=headers, media_type=content_type)
     return StreamingResponse(body(), media_type=content_type, headers=headers)
-
-
-def _headers() -> dict[str, str]:
-    """Files come from strangers: nothing in them may run on our origin."""
-    return {
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, no-cache",
-    }
 
 
 def _shown(upload: Upload) -> Json:

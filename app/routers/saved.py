@@ -20,26 +20,14 @@ from app.errors import (
     WorkflowNotFound,
 )
 from app.problems import responses
-from app.routers.bodies import (
-    JsonBody,
-    KeyDep,
-    OptionalJsonBody,
-    documented,
-    uploaded_file,
-    validated,
-)
-from app.routers.deps import GatewayDep, ServerQuery
+from app.routers.answers import SUBMIT_RESPONSES, AskedDep, submit_and_answer
+from app.routers.bodies import JsonBody, documented, uploaded_file, validated
+from app.routers.deps import GatewayDep
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
-from app.routers.schemas import (
-    RestoreRequest,
-    RunRequest,
-    UpdateRequest,
-    VersionList,
-    WorkflowList,
-    WorkflowOut,
-)
-from app.routers.workflow import SUBMIT_RESPONSES, Wait, answer, doubts
-from app.tasks.submitter import Submission
+from app.routers.forms import FormOrRun, with_form
+from app.routers.requests import RestoreRequest, RunRequest, UpdateRequest
+from app.routers.schemas import VersionList, WorkflowList, WorkflowOut
+from app.routers.workflow import doubts
 from app.workflows import editing, openapi
 from app.workflows.library import Saved
 
@@ -139,22 +127,11 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
     "/workflow/{filename}/run",
     status_code=202,
     responses={**_GONE_WRONG, **SUBMIT_RESPONSES},
-    openapi_extra=documented(RunRequest, required=False),
+    openapi_extra=with_form(documented(RunRequest, required=False)),
 )
-async def run_workflow(
-    filename: str,
-    body: OptionalJsonBody,
-    gateway: GatewayDep,
-    response: Response,
-    key: KeyDep,
-    wait: Wait = 0,
-    server: ServerQuery = None,
-) -> Json:
+async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
     """Queue a saved workflow; the answer is that of a submit."""
-    request = validated(RunRequest, body)
-    submission = Submission(filename=filename, **request.model_dump())
-    tasks = await gateway.submitter.submit(submission, server=server, key=key)
-    return await answer(gateway, response, tasks, wait)
+    return await submit_and_answer(gateway, body, asked)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)

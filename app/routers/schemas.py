@@ -1,95 +1,14 @@
-"""The JSON of requests and responses, as OpenAPI shows it."""
+"""The JSON of answers, as OpenAPI shows it."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 
 from app.tasks.model import Status
+from app.webhooks.retries import DeliveryStatus
 from app.workflows.formats import Format
 
 Json = dict[str, Any]
-
-
-class Strict(BaseModel):
-    """A request body: an unknown field is an error, it is a typing mistake."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class RunRequest(Strict):
-    """How to run a saved workflow; all of it is optional."""
-
-    params: Json = Field(
-        default_factory=dict,
-        description='New values by "<node_id>.<input>", such as {"6.text": "a cat"}. '
-        "A seed of -1 becomes a random one.",
-    )
-    timeout: float | None = Field(
-        None, gt=0, le=7 * 24 * 3600, description="Seconds of running after which to cancel."
-    )
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
-    metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
-    server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
-    wait_for_server: bool = Field(
-        False, description="Queue it even if no server has all that it needs yet."
-    )
-    batch: dict[str, list[Any]] | None = Field(
-        None,
-        min_length=1,
-        description='Many tasks: a list of values for each parameter, such as {"seed": [1, 2]}.',
-    )
-    batch_mode: Literal["product", "zip"] = Field(
-        "product", description="Every combination, or the first of each, the second of each, ..."
-    )
-
-
-class SubmitRequest(RunRequest):
-    """What to run. The workflow itself is a valid body, too."""
-
-    workflow: Json | None = Field(None, description="The workflow's JSON, in API or UI format.")
-    filename: str | None = Field(None, description="Or the name of a saved workflow.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.workflow is None) == (self.filename is None):
-            raise ValueError(
-                'send either "workflow" (its JSON) or "filename" (a saved one), or the workflow '
-                "itself as the body"
-            )
-        return self
-
-
-class RestoreRequest(Strict):
-    version: str = Field(description="The id of the version, from the list of versions.")
-
-
-class UpdateRequest(Strict):
-    filename: str = Field(description="The saved workflow to change.")
-    params: Json | None = Field(None, description="New values to save into it.")
-    workflow: Json | None = Field(None, description="Or the whole new workflow.")
-
-    @model_validator(mode="after")
-    def _one_change(self) -> Self:
-        if (self.params is None) == (self.workflow is None):
-            raise ValueError('send either "params" or "workflow"')
-        return self
-
-
-class FreeRequest(Strict):
-    unload_models: bool = Field(True, description="Move models out of GPU memory.")
-    free_memory: bool = Field(True, description="Also forget cached results.")
-
-
-class DeleteRequest(Strict):
-    task_ids: list[str] | None = Field(None, max_length=10_000)
-    all: bool = Field(False, description="Every finished task.")
-    servers: bool = Field(False, description="Also from the histories of the ComfyUI servers.")
-
-    @model_validator(mode="after")
-    def _one_selection(self) -> Self:
-        if (self.task_ids is None) == (not self.all):
-            raise ValueError('send either "task_ids" or "all": true')
-        return self
 
 
 class ProgressOut(BaseModel):
@@ -122,6 +41,8 @@ class OutputOut(BaseModel):
     size_bytes: int | None = None
     hash: str | None = Field(None, description='"blake3:<hex>"')
     error: OutputError | None = None
+    data: str | None = Field(None, description="With `inline`: the file in base64.")
+    data_error: OutputError | None = Field(None, description="With `inline`: why it is not.")
 
 
 class TaskErrorOut(BaseModel):
@@ -140,6 +61,11 @@ class AttemptOut(BaseModel):
     outcome: str | None
     reason: str | None
     ran: bool = Field(description="False: it only waited there.")
+
+
+class WebhookOut(BaseModel):
+    url: str = Field(description="Without credentials, and *** for the values of its query.")
+    events: list[str]
 
 
 class TaskOut(BaseModel):
@@ -169,6 +95,7 @@ class TaskOut(BaseModel):
     workflow: str | None = Field(description="The saved workflow it came from.")
     retry_of: str | None
     batch_id: str | None
+    webhook: WebhookOut | None = None
 
 
 class BatchOut(BaseModel):
@@ -179,6 +106,34 @@ class BatchOut(BaseModel):
     finished: bool
     counts: dict[str, int] = Field(description="Tasks by status.")
     tasks: list[TaskOut] = Field(description="In the order of the batch.")
+
+
+class AttemptOfDelivery(BaseModel):
+    at: str
+    duration_ms: int
+    status_code: int | None = Field(description="null: there was no answer.")
+    error: str | None
+    response: str = Field(description="The beginning of the answer's body.")
+
+
+class DeliveryOut(BaseModel):
+    delivery_id: str = Field(description="The header webhook-id.")
+    task_id: str
+    event: str
+    url: str
+    status: DeliveryStatus
+    created_at: str
+    finished_at: str | None
+    next_attempt_at: str | None
+    attempts: list[AttemptOfDelivery] = Field(description="The newest 30.")
+
+
+class DeliveryList(BaseModel):
+    deliveries: list[DeliveryOut]
+
+
+class DeliveryPage(DeliveryList):
+    next_cursor: str | None
 
 
 class TaskPage(BaseModel):
@@ -244,15 +199,6 @@ class ParametersOut(BaseModel):
     format: Format
     parameters: list[ParameterOut]
     warnings: list[str]
-
-
-class ServerRequest(Strict):
-    address: str = Field(max_length=240, description="HOST:PORT or http(s)://HOST:PORT.")
-    slots: int | None = Field(None, ge=1, le=100, description="Prompts it may hold.")
-
-
-class SlotsRequest(Strict):
-    slots: int = Field(ge=1, le=100, description="Prompts it may hold.")
 
 
 class ServerOut(BaseModel):

@@ -18,7 +18,8 @@ from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import JsonBody, documented, validated
 from app.routers.deps import GatewayDep
-from app.routers.schemas import ServerDetail, ServerList, ServerOut, ServerRequest, SlotsRequest
+from app.routers.requests import ServerRequest, SlotsRequest
+from app.routers.schemas import ServerDetail, ServerList, ServerOut
 from app.servers import inventory
 from app.servers.server import Server
 from app.tasks.view import timestamp

@@ -19,7 +19,8 @@ from app.errors import (
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery
-from app.routers.schemas import FreeRequest, HealthOut
+from app.routers.requests import FreeRequest
+from app.routers.schemas import HealthOut
 from app.routers.servers import shown
 from app.servers import inventory
 from app.servers.server import Server

@@ -18,7 +18,8 @@ from app.errors import (
 from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.deps import GatewayDep, ServerQuery
-from app.routers.schemas import DeleteRequest, TaskOut, TaskPage
+from app.routers.requests import DeleteRequest
+from app.routers.schemas import TaskOut, TaskPage
 from app.servers import queues
 from app.tasks.model import TERMINAL, Status
 

@@ -2,79 +2,42 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from app.errors import (
     InvalidJson,
-    InvalidParameter,
     InvalidWorkflow,
-    KeyReused,
     NoServer,
-    NotRunnable,
     PayloadTooLarge,
-    QueueFull,
     ServerNotFound,
     WorkflowNotFound,
 )
-from app.gateway import Gateway
 from app.problems import responses
-from app.routers.batches import batch_view
-from app.routers.bodies import KeyDep, SubmissionBody, documented
-from app.routers.deps import GatewayDep, ServerQuery
-from app.routers.schemas import BatchOut, ConvertedOut, ParametersOut, SubmitRequest, TaskOut
-from app.tasks.model import Task
+from app.routers.answers import SUBMIT_RESPONSES, AskedDep, submit_and_answer
+from app.routers.bodies import SubmissionBody, documented
+from app.routers.deps import GatewayDep
+from app.routers.forms import FormOrBody, with_form
+from app.routers.requests import SubmitRequest
+from app.routers.schemas import ConvertedOut, ParametersOut
 from app.workflows import editing
 
 router = APIRouter(prefix="/api", tags=["workflows"])
 
 Json = dict[str, Any]
-Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 _RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
-
-
-SUBMIT_RESPONSES: dict[int | str, Json] = {
-    **responses(InvalidJson, PayloadTooLarge, QueueFull, NoServer),
-    **responses(InvalidWorkflow, InvalidParameter, NotRunnable, KeyReused),
-    **responses(WorkflowNotFound, ServerNotFound),
-    200: {"model": TaskOut | BatchOut, "description": "With `wait`: all is finished."},
-    202: {"model": TaskOut | BatchOut, "description": "Queued; a batch, if one was sent."},
-}
 
 
 @router.post(
     "/workflow/submit",
     status_code=202,
     responses=SUBMIT_RESPONSES,
-    openapi_extra=documented(SubmitRequest, _RAW),
+    openapi_extra=with_form(documented(SubmitRequest, _RAW)),
 )
-async def submit(
-    body: SubmissionBody,
-    gateway: GatewayDep,
-    response: Response,
-    key: KeyDep,
-    wait: Wait = 0,
-    server: ServerQuery = None,
-) -> Json:
-    """Queue a workflow. The body is the workflow itself, or an envelope around it."""
-    tasks = await gateway.submitter.submit(body, server=server, key=key)
-    return await answer(gateway, response, tasks, wait)
-
-
-async def answer(gateway: Gateway, response: Response, tasks: list[Task], wait: float) -> Json:
-    """The task or the batch, after waiting for its end if that was asked for."""
-    if wait:
-        ids = [task.task_id for task in tasks]
-        tasks = await gateway.tasks.wait(ids, min(wait, gateway.settings.max_wait))
-    finished = all(task.finished for task in tasks)
-    response.status_code = 200 if finished else 202
-    first = tasks[0]
-    if first.batch_id is None:
-        response.headers["Location"] = f"/api/task/{first.task_id}"
-        return gateway.tasks.view(first)
-    response.headers["Location"] = f"/api/batch/{first.batch_id}"
-    return batch_view(gateway, first.batch_id, tasks)
+async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
+    """Queue a workflow. The body is the workflow itself, an envelope around it, or a form."""
+    return await submit_and_answer(gateway, body, asked)
 
 
 @router.post(

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from app.comfyui.results import FileResult, Result, TextResult, results_of
-from app.errors import ComfyError, ComfyMissing
+from app.errors import ComfyMissing, GatewayError
 from app.files.kinds import Kind, content_type_of, kind_of
+from app.files.magic import HEAD
 from app.files.store import FileStore, once, safe_name
+from app.files.streams import look_into
 from app.servers.server import Server
 from app.tasks.claims import Claims
 from app.tasks.hub import Hub
@@ -82,7 +84,7 @@ class Collector:
         try:
             for result in results:
                 await self._fetch(result, final=False)
-        except ComfyError as error:
+        except GatewayError as error:
             log.info("task %s: a result comes later: %s", self._task_id, error.detail)
         except Exception:  # the final pass meets the same trouble and reports it
             log.exception("task %s: a result cannot be kept yet", self._task_id)
@@ -94,7 +96,7 @@ class Collector:
                 if output.identity not in self._have:
                     await self._record(output)
                 return
-            if (result.node_id, *result.identity) in self._have:
+            if self._is_here(result):
                 return
             try:
                 view = self._server.client.view(
@@ -104,13 +106,19 @@ class Collector:
                     said = response.headers.get("content-type")
                     await self._keep(result, response.aiter_bytes(), said)
             except ComfyMissing as error:
-                if final:
+                if final and not result.optional:
                     await self.say_missing(result.node_id, result.filename, error.detail)
+
+    def _is_here(self, result: FileResult) -> bool:
+        if result.optional:  # it may well be what another node saved
+            return any(identity[1:] == result.identity for identity in self._have)
+        return (result.node_id, *result.identity) in self._have
 
     async def _keep(
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
     ) -> None:
-        content_type = content_type_of(result.filename, said)
+        head, chunks = await look_into(chunks, HEAD)
+        content_type = content_type_of(result.filename, said, head)
         stored = await self._files.save(self._free_key(result), chunks)
         await self._record(
             Output(

@@ -76,10 +76,18 @@ async def open_database(database_url: str) -> Database:
 
 def _create(connection: Connection) -> None:
     metadata.create_all(connection)
-    found = {column["name"] for column in inspect(connection).get_columns("tasks")}
-    if missing := set(metadata.tables["tasks"].columns.keys()) - found:
+    inspector = inspect(connection)
+    missing = [
+        f"{table.name}.{name}"
+        for table in metadata.sorted_tables
+        for name in sorted(
+            set(table.columns.keys())
+            - {column["name"] for column in inspector.get_columns(table.name)}
+        )
+    ]
+    if missing:
         raise InvalidInput(
-            f"The database is of an older version: it lacks {', '.join(sorted(missing))}.",
+            f"The database is of an older version: it lacks {', '.join(missing)}.",
             hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
         )
 
@@ -141,6 +149,7 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",  # survives a crash of ours; a power cut may cost the last writes
             "busy_timeout=30000",
+            "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 

@@ -75,7 +75,8 @@ class Estimates:
         found = self._known.get(shape)
         if not found:
             return None
-        return found.get(server or "") or min(found.values(), key=lambda run: run.seconds)
+        # A copy: threads of the database ask, too.
+        return found.get(server or "") or min(list(found.values()), key=lambda run: run.seconds)
 
     def proven(self, shape: str) -> bool:
         """Has it ever succeeded?"""

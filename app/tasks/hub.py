@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,6 +97,7 @@ class Hub:
         self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
         self._last_id = 0
         self._closed = False
+        self._listeners: list[Callable[[str], None]] = []
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         # Microseconds: larger than all ids before a restart, and exact in JavaScript.
@@ -107,6 +108,14 @@ class Hub:
         for subscription in self._subscriptions:
             if subscription.wants(update):
                 subscription.put(update)
+        if type == "status":
+            for listener in self._listeners:
+                listener(task_id)
+
+    def on_status(self, listener: Callable[[str], None]) -> None:
+        """Call it with the task's id whenever a task's status may have changed, for parts of
+        ours that must not fall behind as a subscriber may."""
+        self._listeners.append(listener)
 
     @contextmanager
     def subscribe(

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.files.uploads import Uploads
 from app.servers.server import Server
-from app.workflows.parameters import definition_of, takes_upload
+from app.workflows.parameters import names_file
 
 Json = dict[str, Any]
 
@@ -40,11 +40,5 @@ def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str
     """(node id, input name, value) of the inputs that name an input file."""
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
-            if not isinstance(value, str) or not value:
-                continue
-            definition = definition_of(node, name, node_types)
-            if takes_upload(definition) or (
-                # Some loaders list the input folder without saying that it takes uploads.
-                node["class_type"].startswith("Load") and name in ("image", "audio", "video")
-            ):
+            if isinstance(value, str) and value and names_file(node, name, node_types):
                 yield node_id, name, value

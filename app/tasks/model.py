@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.workflows.needs import Needs
+
+if TYPE_CHECKING:
+    from app.tasks.webhooks import Webhook
 
 Json = dict[str, Any]
 
@@ -114,6 +117,9 @@ class Output:
         return self.node_id, self.type, self.subfolder, self.filename
 
 
+EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an expired task
+
+
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """What a submit decides; the store adds the rest."""
@@ -129,6 +135,7 @@ class NewTask:
     retry_of: str | None = None
     batch_id: str | None = None
     warnings: tuple[str, ...] = ()
+    webhooks: tuple["Webhook", ...] = ()
     needs: Needs = field(default_factory=Needs)
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
@@ -184,6 +191,7 @@ class Task:
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...] = ()
     place: Place | None = None  # while it is queued
+    webhook: Json | None = None  # the one it was submitted with, as it may be seen
 
     @property
     def finished(self) -> bool:

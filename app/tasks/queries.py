@@ -23,6 +23,7 @@ from app.errors import TaskNotFound
 from app.tasks import rows
 from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, tasks
+from app.tasks.webhooks import shown_of
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
@@ -36,7 +37,7 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
 
 
 # Built once: putting a statement together costs more than running it.
-TASKS = select(tasks)
+TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
 _OUTPUTS = (
     select(outputs)

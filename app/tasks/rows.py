@@ -85,6 +85,7 @@ def task_of(row: RowMapping, outputs: Iterable[Output] = (), place: Place | None
         warnings=tuple(json.loads(row["warnings"])),
         outputs=tuple(outputs),
         place=place,
+        webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
     )
 
 

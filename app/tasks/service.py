@@ -1,19 +1,21 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 from uuid import uuid4
 
-from app.errors import BatchNotFound, FileNotFound, TaskNotFinished
+from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
+from app.files.archive import archived
 from app.files.store import FileStore
+from app.files.views import forget_results
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Closed, Hub, Overrun
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
+from app.tasks.view import entries_of
 
 Json = dict[str, Any]
 
@@ -119,6 +121,7 @@ class Tasks:
     async def retry(self, task_id: str) -> Task:
         """A new task from the same request. Raises TaskNotFound and QueueFull."""
         old = await self._store.get(task_id)
+        webhook = await self._store.webhook(task_id)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=await self._store.prompt(task_id),
@@ -129,6 +132,7 @@ class Tasks:
             priority=old.priority,
             wanted_server=old.wanted_server,
             retry_of=task_id,
+            webhooks=(webhook,) if webhook else (),
         )
         return (await self._submitter.add([new]))[0]
 
@@ -145,23 +149,45 @@ class Tasks:
                 )
         removed = await self._store.delete(task_ids)
         for task_id in removed:
-            await self._files.delete(task_id)
+            await forget_results(self._files, task_id)
         return removed
 
     async def result_file(
         self, filename: str, *, task_id: str | None, subfolder: str | None, type: str | None
-    ) -> tuple[Path, str]:
-        """Where a result is, and its content type: the newest of that name.
+    ) -> tuple[str, str]:
+        """The key of a result, and its content type: the newest of that name.
 
-        Raises FileNotFound.
+        Raises FileNotFound, and FileExpired if it was a result of the task.
         """
         found = await self._store.find_output(
             filename, task_id=task_id, subfolder=subfolder, type=type
         )
-        if found is None or not self._files.exists(found.key or ""):
+        if found is None and task_id is not None:
+            _refuse_expired(await self._store.get(task_id))
+        if found is None:
             raise FileNotFound(
                 f"There is no result {filename[:200]!r}.",
                 hint="Uploads need type=input; files on a server need server=HOST:PORT.",
             )
-        content_type = found.content_type or "application/octet-stream"
-        return self._files.path(found.key or ""), content_type
+        return found.key or "", found.content_type or "application/octet-stream"
+
+    async def archive(self, task_id: str) -> AsyncIterator[bytes]:
+        """All outputs of a finished task as a ZIP file, made while it is read.
+
+        Raises TaskNotFound, TaskNotFinished and FileExpired, before the first byte.
+        """
+        task = await self._store.get(task_id)
+        if not task.finished:
+            raise TaskNotFinished(
+                f"Task {task_id} is not finished.", hint="Ask again when it is, or wait for it."
+            )
+        _refuse_expired(task)
+        return archived(self._files, entries_of(task))
+
+
+def _refuse_expired(task: Task) -> None:
+    if task.status is Status.EXPIRED:
+        raise FileExpired(
+            f"The results of task {task.task_id} were removed after their time.",
+            hint=f"Run it again: POST /api/task/{task.task_id}/retry.",
+        )

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from app.errors import InvalidInput, QueueFull
-from app.tasks import idempotency, rows
+from app.tasks import idempotency, rows, webhooks
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
@@ -70,6 +70,8 @@ class TaskStore:
             texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
             connection.execute(insert(prompts), texts)
             connection.execute(insert(tasks), [rows.new_row(t, now, self._ageing) for t in new])
+            for task in new:
+                webhooks.keep(connection, task.task_id, task.webhooks)
             return fetch(connection, _ADDED, {"task_ids": [task.task_id for task in new]})
 
         return await self._database.write(work)
@@ -95,6 +97,10 @@ class TaskStore:
         if text is None:
             raise no_task(task_id)
         return dict(json.loads(text))
+
+    async def webhook(self, task_id: str) -> webhooks.Webhook | None:
+        """The webhook that it was submitted with."""
+        return await self._database.read(lambda connection: webhooks.own(connection, task_id))
 
     async def page(
         self,

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.errors import InvalidWorkflow, QueueFull
+from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.batches import Mode, expand
 from app.tasks.dispatcher import Dispatcher
@@ -15,10 +17,13 @@ from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
+from app.tasks.materials import Materials, is_material
 from app.tasks.model import NewTask, Task
 from app.tasks.queue import Queue
 from app.tasks.rows import route_of
 from app.tasks.store import TaskStore
+from app.tasks.webhooks import Webhook
+from app.workflows.file_inputs import file_inputs
 from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
 from app.workflows.needs import needs_of, shape_of
@@ -43,6 +48,7 @@ class Submission:
     priority: int = 0
     server: str | None = None
     wait_for_server: bool = False
+    webhook: Webhook | None = None
 
 
 class Submitter:
@@ -58,6 +64,8 @@ class Submitter:
         queue: Queue,
         forecaster: Forecaster,
         default_timeout: float | None,
+        materials: Materials,
+        everywhere: Webhook | None = None,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -68,18 +76,22 @@ class Submitter:
         self._queue = queue
         self._forecaster = forecaster
         self._default_timeout = default_timeout
+        self._materials = materials
+        self._everywhere = everywhere
 
     async def submit(
         self, submission: Submission, *, server: str | None = None, key: Key | None = None
     ) -> list[Task]:
         """Queue a task, or those of a batch. With a key that was used before: what it made then.
 
-        Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused.
+        Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused; and for
+        files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
         """
         if key is not None and (before := await self._store.answered(key)) is not None:
             return before
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
+        submission = await self._with_uploads(submission, workflow, wanted)
         prepared = await self._prepare(submission, workflow, wanted)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
@@ -95,6 +107,7 @@ class Submitter:
                     priority=submission.priority,
                     wanted_server=wanted,
                     batch_id=batch_id,
+                    webhooks=(submission.webhook,) if submission.webhook else (),
                 )
                 for one in prepared
             ],
@@ -104,7 +117,7 @@ class Submitter:
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
         try:
-            added = await self._store.add([self._with_costs(task) for task in new], key)
+            added = await self._store.add([self._completed(task) for task in new], key)
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
@@ -130,6 +143,27 @@ class Submitter:
         if submission.filename is None:
             return None, submission.workflow
         return await asyncio.to_thread(self._library.read, submission.filename)
+
+    async def _with_uploads(
+        self, submission: Submission, workflow: Any, wanted: str | None
+    ) -> Submission:
+        """The same with names of uploads in place of URLs, data and files."""
+        params, batch = submission.params, submission.batch or {}
+        if not any(is_material(value) for value in chain(params.values(), *batch.values())):
+            return submission
+        if batch:  # before anything is fetched for one that cannot be
+            expand(params, batch, submission.batch_mode)
+
+        def work(node_types: Mapping[str, Json]) -> dict[str, str]:
+            known = node_types or core_node_types()
+            return file_inputs(to_prompt(workflow, node_types).prompt, [*params, *batch], known)
+
+        kinds = await self._with_fresh_node_types(wanted, work)
+        return replace(
+            submission,
+            params=await self._materials.settle(params, kinds),
+            batch=await self._materials.settle_lists(batch, kinds) or None,
+        )
 
     async def _prepare(
         self, submission: Submission, workflow: Any, wanted: str | None
@@ -169,11 +203,12 @@ class Submitter:
                 raise
             return await asyncio.to_thread(work, self._pool.node_types(server))
 
-    def _with_costs(self, task: NewTask) -> NewTask:
+    def _completed(self, task: NewTask) -> NewTask:
         shape, needs = shape_of(task.prompt), needs_of(task.prompt)
         known = self._estimates.known(shape, task.wanted_server)
         expected = known.seconds if known else None
-        new = replace(task, needs=needs, shape=shape, expected=expected)
+        webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
+        new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
         self._queue.know(route_of(new), needs, new.wanted_server)
         return new
 

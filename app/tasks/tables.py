@@ -1,6 +1,7 @@
 """The schema. JSON stands in TEXT columns: PostgreSQL's json types refuse NUL characters."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     Index,
@@ -74,7 +75,7 @@ outputs = Table(
     Column("subfolder", String(500), nullable=False),
     Column("type", String(12), nullable=False),
     Column("content_type", String(120)),
-    Column("size_bytes", Integer),
+    Column("size_bytes", BigInteger),
     Column("hash", String(80)),
     Column("key", String(500)),
     Column("text", Text),

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from app.tasks.model import Attempt, Json, Output, Progress, Task
+from app.files.archive import Entry
+from app.tasks.model import EXPIRED_OUTPUT, Attempt, Json, Output, Progress, Task
 
 
 def task_view(
@@ -38,6 +39,7 @@ def task_view(
         "workflow": task.filename,
         "retry_of": task.retry_of,
         "batch_id": task.batch_id,
+        "webhook": task.webhook,
     }
 
 
@@ -63,8 +65,21 @@ def output_view(task_id: str, output: Output) -> Json:
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,
         "hash": output.hash,
-        "error": output.error and {"code": "output_unavailable", "message": output.error},
+        "error": output.error and {"code": _code(output), "message": output.error},
     }
+
+
+def entries_of(task: Task) -> list[Entry]:
+    """The task's outputs as entries of an archive."""
+    return [
+        Entry(
+            name=output.filename or f"node{output.node_id}.txt",
+            key=output.key,
+            text=output.text,
+            reason=output.error,
+        )
+        for output in task.outputs
+    ]
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -82,6 +97,10 @@ def _url(task_id: str, output: Output) -> str:
     if output.type != "output":
         query["type"] = output.type
     return f"/api/image/{quote(output.filename or '', safe='')}?{urlencode(query)}"
+
+
+def _code(output: Output) -> str:
+    return "expired" if output.error == EXPIRED_OUTPUT else "output_unavailable"
 
 
 def _attempt(attempt: Attempt) -> Json:

@@ -36,7 +36,7 @@ def apply_params(
     changed = {
         node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in prompt.items()
     }
-    finder = _Finder(changed, object_info) if params else None
+    finder = Finder(changed, object_info) if params else None
     used: Json = {}
     faults: list[InvalidParameter] = []
     for given, value in params.items():
@@ -57,7 +57,7 @@ def apply_params(
     return changed, used
 
 
-class _Finder:
+class Finder:
     """Finds inputs by key or by friendly name."""
 
     def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:

@@ -57,6 +57,10 @@ _OPTIONS: Json = {
     "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "default": 0},
     "metadata": {"type": "object", "description": "Yours; it comes back as it is."},
     "server": {"type": ["string", "null"], "description": "Only on this server, by its id."},
+    "webhook": {
+        "type": ["string", "object", "null"],
+        "description": "Where to tell of the task's end: a URL, or {url, events, headers, secret}.",
+    },
 }
 _WAIT: Json = {
     "name": "wait",
@@ -99,7 +103,9 @@ def schema_of(parameter: Parameter) -> Json:
         schema["type"] = _TYPES[parameter.type]
     elif parameter.upload:
         schema["type"] = "string"
-        schema["description"] = "The name of an uploaded file: POST /api/image/upload."
+        schema["description"] = (
+            "The name of an uploaded file (POST /api/image/upload), an http(s) URL or a data: URI."
+        )
     elif len(choices) > MAX_CHOICES:
         shown = ", ".join(str(choice) for choice in choices[:3])
         schema["description"] = f"One of {len(choices)} choices, such as {shown}."

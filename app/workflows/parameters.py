@@ -104,6 +104,15 @@ def takes_upload(definition: list[Any] | None) -> str | None:
     return str(kinds[0]).removesuffix("_upload") if kinds else None
 
 
+def names_file(node: Json, name: str, object_info: Mapping[str, Json]) -> str | None:
+    """image, video, ... for an input that names an input file, by its definition or its looks."""
+    if kind := takes_upload(definition_of(node, name, object_info)):
+        return kind
+    # Some loaders list the input folder without saying that it takes uploads.
+    is_loader = node["class_type"].startswith("Load") and name in ("image", "audio", "video")
+    return name if is_loader else None
+
+
 def parameter_at(
     key: tuple[str, str],
     node: Json,

@@ -12,13 +12,14 @@ import pytest
 from app.config import Settings
 from app.errors import GatewayError
 from app.main import create_app
-from app.routers.schemas import (
+from app.routers.requests import (
     DeleteRequest,
     FreeRequest,
     RestoreRequest,
     RunRequest,
     SubmitRequest,
     UpdateRequest,
+    WebhookRequest,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,14 @@ def test_every_field_of_a_body_is_named(
 ) -> None:
     missing = [name for name in model.model_fields if name not in sections[route]]
     assert not missing
+
+
+def test_every_field_and_every_event_of_a_webhook_is_named() -> None:
+    from app.tasks.webhooks import EVENTS
+
+    text = read("API_USAGE.md").partition("\n## Webhooks\n")[2]
+    assert [name for name in WebhookRequest.model_fields if f'"{name}":' not in text] == []
+    assert [event for event in EVENTS if f"`{event}`" not in text] == []
 
 
 def test_every_route_has_an_example_and_its_errors(sections: dict[str, str]) -> None:

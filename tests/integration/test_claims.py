@@ -1,10 +1,7 @@
 """The queue on both databases: order, claims, leases, fencing."""
 
 import asyncio
-import contextlib
-import os
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -18,38 +15,7 @@ from app.tasks.planner import Assignment, Waiting
 from app.tasks.queue import Claim, Queue
 from app.tasks.store import TaskStore
 
-POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/test")
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
-
-
-@contextlib.asynccontextmanager
-async def postgresql() -> AsyncIterator[str]:
-    """The URL of a database of the test's own; skips where no server answers."""
-    try:
-        asyncpg = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
-        server = await asyncpg.connect(POSTGRESQL)
-    except (OSError, pytest.skip.Exception) as error:
-        if os.environ.get("REQUIRE_SERVICES"):
-            raise
-        pytest.skip(f"PostgreSQL is not at hand: {error}")
-    name = f"gateway_{uuid4().hex}"
-    await server.execute(f"CREATE DATABASE {name}")
-    try:
-        yield f"{POSTGRESQL.rpartition('/')[0]}/{name}"
-    finally:
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await server.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    async with contextlib.AsyncExitStack() as stack:
-        url = f"sqlite:///{tmp_path}/tasks.db"
-        if request.param == "postgresql":
-            url = await stack.enter_async_context(postgresql())
-        database = await open_database(url)
-        stack.push_async_callback(database.close)
-        yield database
 
 
 @pytest.fixture

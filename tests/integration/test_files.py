@@ -44,6 +44,8 @@ async def test_straight_from_a_server(gateway: RunningGateway, demo: DemoServer)
     name = task["outputs"][0]["filename"]
     answer = await gateway.http.get(f"/api/image/{name}?server={demo.address}")
     assert answer.content == (await gateway.http.get(task["outputs"][0]["url"])).content
+    head = await gateway.http.head(f"/api/image/{name}?server={demo.address}")
+    assert (head.status_code, head.headers["content-type"]) == (200, "image/png")
     gone = await gateway.http.get(f"/api/image/gone.png?server={demo.address}")
     assert gone.status_code == 404
 

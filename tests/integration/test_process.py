@@ -161,3 +161,17 @@ async def test_settings_from_the_environment(demo: DemoServer, tmp_path: Path) -
             assert "gateway.db" not in json.dumps((await http.get("/api/system/info")).json())
     finally:
         del os.environ["COMFYUI_COMFYUI_SERVER"]
+
+
+async def test_a_wrong_webhook_is_named() -> None:
+    settings = {
+        "COMFYUI_WEBHOOK_URL": "ftp://example.com/?key=sesame",
+        "COMFYUI_WEBHOOK_SECRET": "sesame",
+        "COMFYUI_WEBHOOK_EVENTS": "task.done",
+        "COMFYUI_ALLOW_PRIVATE_URLS": "http://10.0.0.1",
+    }
+    code, output = await run_to_exit(**settings)
+    assert code == 2
+    assert "sesame" not in output
+    for word in (*settings, "whsec_", "task.succeeded", "neither http nor https", "10.0.0.0/8"):
+        assert word in output

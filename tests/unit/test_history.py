@@ -81,6 +81,24 @@ def test_results_of_odd_outputs() -> None:
     assert results_of("1", {"3d": file}) == [FileResult("1", "3d", "a.glb", "", "output")]
 
 
+def test_results_under_keys_that_nobody_has_seen() -> None:
+    file = {"filename": "a.xyz", "subfolder": "s", "type": "temp", "format": "video/h264-mp4"}
+    found = results_of("1", {"new_key": [file], "tags": ["1girl, solo"], "count": [3, None, ""]})
+    assert found == [
+        FileResult("1", "new_key", "a.xyz", "s", "temp"),
+        TextResult("1", "tags", "1girl, solo"),
+    ]
+    assert results_of("1", {"blob": ["x" * 200_000]}) == []
+    assert len(results_of("1", {"text": ["x" * 200_000]})) == 1
+
+
+def test_a_model_that_is_named_as_a_string() -> None:
+    found = results_of("1", {"result": ["mesh/fox_00001_.glb", {"position": 1}, "", "done"]})
+    assert found == [FileResult("1", "result", "fox_00001_.glb", "mesh", "output", optional=True)]
+    for path in ("/etc/a.glb", "../a.glb", "a/../../b.glb", "C:/a.glb"):
+        assert results_of("1", {"result": [path]}) == []
+
+
 @pytest.mark.parametrize("raw", [{}, {"status": None}, {"status": {"messages": [1, [], ["x", 2]]}}])
 def test_strange_entries_are_read(raw: dict[str, object]) -> None:
     assert end_of(HistoryEntry.read(raw)) == "success"

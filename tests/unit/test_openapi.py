@@ -76,7 +76,8 @@ def test_a_parameter_stands_under_its_key_and_its_name() -> None:
             {"type": "choice", "value": "mine.png", "choices": ["a.png"], "upload": "image"},
             {
                 "type": "string",
-                "description": "The name of an uploaded file: POST /api/image/upload.",
+                "description": "The name of an uploaded file (POST /api/image/upload), "
+                "an http(s) URL or a data: URI.",
                 "default": "mine.png",
             },
         ),

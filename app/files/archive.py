@@ -1,0 +1,97 @@
+"""A ZIP archive as a stream: written as it is read, never whole in memory or on disk.
+
+Everything is stored as it is: media is compressed already.
+"""
+
+import io
+import time
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from app.errors import FileNotFound
+from app.files.store import FileStore, safe_name
+
+MISSING = "MISSING.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the archive: under a key of the store, or a text, or (neither) one to be missed."""
+
+    name: str
+    key: str | None = None
+    text: str | None = None
+    reason: str | None = None  # why there is no file
+
+
+async def archived(files: FileStore, entries: Iterable[Entry]) -> AsyncIterator[bytes]:
+    """The archive, piece by piece. What is not there is listed in MISSING.txt."""
+    sink, missing = _Sink(), []
+    names = _Names({MISSING})
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for entry in entries:
+            if entry.text is not None:
+                archive.writestr(_info(names.unique(entry.name)), entry.text)
+            elif (size := await _size_of(files, entry)) is None:
+                missing.append(f"{entry.name}: {entry.reason or 'The file is gone.'}\n")
+            else:
+                info = _info(names.unique(entry.name))
+                info.file_size = size  # so that zipfile knows in time whether it needs ZIP64
+                with archive.open(info, "w") as file:
+                    async for piece in files.read(entry.key or ""):
+                        file.write(piece)
+                        yield sink.take()
+            yield sink.take()
+        if missing:
+            archive.writestr(_info(MISSING), "".join(missing))
+    yield sink.take()
+
+
+async def _size_of(files: FileStore, entry: Entry) -> int | None:
+    try:
+        return (await files.stat(entry.key)).size_bytes if entry.key else None
+    except FileNotFound:
+        return None
+
+
+class _Sink(io.RawIOBase):
+    """Takes what zipfile writes until it is sent on. It cannot seek: sizes follow the data."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+class _Names:
+    """Names for one folder, safe on every system and never twice, capitals or not."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = {name.lower() for name in taken}
+
+    def unique(self, wanted: str) -> str:
+        name = safe_name(wanted)
+        stem, dot, suffix = name.rpartition(".")
+        stem, suffix = (stem, f".{suffix}") if dot else (name, "")
+        number = 1
+        while name.lower() in self._taken:
+            number += 1
+            name = f"{stem} ({number}){suffix}"
+        self._taken.add(name.lower())
+        return name
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, time.localtime()[:6])
+    info.external_attr = 0o644 << 16
+    return info

@@ -1,0 +1,172 @@
+"""Files in a local folder: written beside their name and renamed, read in pieces by threads."""
+
+import asyncio
+import errno
+import shutil
+import tempfile
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
+
+from app.errors import FileNotFound, StorageFull
+from app.files.store import FileInfo, Stored
+from app.files.streams import Counted, pieces_of
+
+T = TypeVar("T")
+
+PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
+PART = ".part"  # the end of the name of what is being written; it begins with a dot
+# Apart from the threads that everybody uses: many downloads must not hold up a conversion.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LocalStore:
+    """A FileStore in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, key: str) -> Path:
+        """The local path of a key. Raises FileNotFound for a key that leads out of the folder."""
+        path = (self.folder / key).resolve()
+        if not path.is_relative_to(self.folder):
+            raise FileNotFound(f"There is no file {key!r}.")
+        return path
+
+    async def save(
+        self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
+    ) -> Stored:
+        target = self.path(key)
+        counted = Counted(chunks, max_bytes=max_bytes)
+        try:
+            await _write(target, counted)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StorageFull(f"There is no room left to store {target.name!r}.") from error
+            raise
+        return Stored(key, counted.size, counted.hash)
+
+    async def stat(self, key: str) -> FileInfo:
+        return await _in_thread(lambda: self._info(self.path(key)))
+
+    async def exists(self, key: str) -> bool:
+        return await _in_thread(self.path(key).is_file)
+
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        reader = _Reader(self.path(key), start)
+        try:
+            left = end - start if end is not None else None
+            while left is None or left > 0:
+                size = PIECE if left is None else min(PIECE, left)
+                piece = await _in_thread(partial(reader.read, size))
+                if not piece:
+                    return
+                left = None if left is None else left - len(piece)
+                yield piece
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise FileNotFound(f"There is no file {key!r}.") from error
+        finally:
+            reader.close()
+
+    @asynccontextmanager
+    async def on_disk(self, key: str) -> AsyncIterator[Path]:
+        path = self.path(key)
+        if not await _in_thread(path.is_file):
+            raise FileNotFound(f"There is no file {key!r}.")
+        yield path
+
+    async def delete(self, key: str) -> None:
+        path = self.path(key)
+        if path == self.folder:
+            raise FileNotFound("The store itself cannot be deleted.")
+        await _in_thread(lambda: _remove(path))
+
+    async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
+        for info in await _in_thread(lambda: self._below(self.path(prefix))):
+            yield info
+
+    def _below(self, folder: Path) -> list[FileInfo]:
+        found = []
+        for path in folder.rglob("*"):
+            with suppress(FileNotFound):  # a folder, or just removed
+                if not (path.name.startswith(".") and path.suffix == PART):
+                    found.append(self._info(path))
+        return found
+
+    def _info(self, path: Path) -> FileInfo:
+        key = path.relative_to(self.folder).as_posix()
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFound(f"There is no file {key!r}.") from error
+        if not path.is_file():
+            raise FileNotFound(f"There is no file {key!r}.")
+        etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+        return FileInfo(key, stat.st_size, etag, stat.st_mtime)
+
+
+async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
+    """Write beside the target, then rename. Leaves nothing behind where it fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed below, not closed here)
+        dir=target.parent, prefix=".", suffix=PART, delete=False
+    )
+    path = Path(file.name)
+    try:
+        with file:
+            async for piece in pieces_of(chunks, PIECE):
+                await _in_thread(partial(file.write, piece))
+            await _in_thread(file.flush)
+        _rename(path, target)
+    except BaseException:
+        _remove(path)
+        raise
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+class _Reader:
+    """A file that is opened by its first read, in the same thread: who asked for it may be gone
+    by then, and nobody else would close it. Closing waits for a read that is under way."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        self._start = start
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._closed = False
+
+    def read(self, size: int) -> bytes:
+        with self._lock:
+            if self._closed:
+                return b""
+            if self._file is None:
+                self._file = self._path.open("rb")
+                self._file.seek(self._start)
+            return self._file.read(size)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
+
+
+def _rename(path: Path, target: Path) -> None:
+    path.chmod(0o644)  # temporary files are made for their owner alone
+    path.replace(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""A submit as a form (multipart): the workflow, its params, and the files that they name."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
+
+from app.errors import InvalidInput
+from app.gateway import Gateway
+from app.routers.bodies import (
+    chunks_of,
+    read_json_or_empty,
+    submission,
+    submission_of,
+    uploaded_file,
+    validated,
+)
+from app.routers.requests import RunRequest, SubmitRequest
+from app.tasks.materials import FilePart
+from app.tasks.submitter import Submission
+from app.workflows.embedded import extract, is_image
+from app.workflows.json_text import parse_json
+
+Json = dict[str, Any]
+
+MAX_PARTS = 100
+JSON_PARTS = ("request", "workflow", "params")
+
+
+async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
+    """A submit in any of its forms. Files of a form stay open until the answer is out."""
+    if not is_form(request):
+        yield await submission(request)
+        return
+    async with _form(request) as form:
+        body = validated(SubmitRequest, await _envelope(form, _limit(request), _workflow))
+        yield _with_files(await submission_of(body, request), form)
+
+
+async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
+    """The same for a saved workflow: the body may be empty, and a form has no workflow."""
+    if not is_form(request):
+        body = validated(RunRequest, await read_json_or_empty(request))
+        yield await submission_of(body, request, filename=filename)
+        return
+    async with _form(request) as form:
+        if "workflow" in form:
+            raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
+        body = validated(RunRequest, await _envelope(form, _limit(request), _params))
+        yield _with_files(await submission_of(body, request, filename=filename), form)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is a form with parts."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    form = await parsed_form(request)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def parsed_form(request: Request) -> FormData:
+    """The form; it is read once, and kept for whoever asks again."""
+    return await request.form(
+        max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=_limit(request)
+    )
+
+
+def _limit(request: Request) -> int:
+    gateway: Gateway = request.state.gateway
+    return gateway.settings.max_body_bytes
+
+
+def _with_files(found: Submission, form: FormData) -> Submission:
+    files = {name: _part(name, value) for name, value in _others(form)}
+    if clash := next((name for name in files if name in found.params), None):
+        raise InvalidInput(f"{clash}: it stands in params, and there is a file of that name.")
+    return replace(found, params={**found.params, **files})
+
+
+async def _envelope(
+    form: FormData, limit: int, otherwise: Callable[[FormData, int], Awaitable[Json]]
+) -> Any:
+    """The part `request`, or what `otherwise` makes of the form."""
+    if "request" not in form:
+        return await otherwise(form, limit)
+    if "workflow" in form or "params" in form:
+        raise InvalidInput('Send either "request", or "workflow" and "params".')
+    return parse_json(await _content(form["request"], limit))
+
+
+async def _workflow(form: FormData, limit: int) -> Json:
+    """The envelope that the parts `workflow` and `params` make."""
+    if "workflow" not in form:
+        raise InvalidInput(
+            "The form has no workflow.",
+            hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
+        )
+    content = await _content(form["workflow"], limit)
+    workflow = extract(content) if is_image(content) else parse_json(content)
+    return {"workflow": workflow, **await _params(form, limit)}
+
+
+async def _params(form: FormData, limit: int) -> Json:
+    if "params" not in form:
+        return {}
+    return {"params": parse_json(await _content(form["params"], limit))}
+
+
+def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
+    return [(name, value) for name, value in form.multi_items() if name not in JSON_PARTS]
+
+
+def _part(name: str, value: UploadFile | str) -> FilePart:
+    if isinstance(value, str):
+        raise InvalidInput(
+            f"{name}: this part is no file.",
+            hint='Values that are no files go into the part "params", as JSON.',
+        )
+    return FilePart(value.filename or "", chunks_of(value))
+
+
+async def _content(value: UploadFile | str, limit: int) -> bytes:
+    return value.encode() if isinstance(value, str) else await uploaded_file(value, limit)
+
+
+def with_form(documented: Json) -> Json:
+    """The OpenAPI of a body that may be a form, too."""
+    text = {"type": "string", "contentMediaType": "application/json"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "request": {**text, "description": "The envelope; or the next two."},
+            "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
+            "params": text,
+        },
+        "additionalProperties": {
+            "type": "string",
+            "format": "binary",
+            "description": "A file for the parameter of that key or name.",
+        },
+    }
+    documented["requestBody"]["content"]["multipart/form-data"] = {"schema": schema}
+    return documented
+
+
+FormOrBody = Annotated[Submission, Depends(submission_or_form)]
+FormOrRun = Annotated[Submission, Depends(run_or_form)]

@@ -1,0 +1,118 @@
+"""The JSON of requests, as OpenAPI shows it: what it does not name is refused."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Json = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """A request body: an unknown field is an error, it is a typing mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WebhookRequest(Strict):
+    """Where to tell of the task."""
+
+    url: str = Field(description="http(s), of a public host.", max_length=8192)
+    events: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="Of task.started, task.succeeded, task.failed, task.canceled; "
+        "the last three if there are none.",
+    )
+    headers: dict[str, str] | None = Field(None, description="To send along; never shown again.")
+    secret: str | None = Field(
+        None, description="whsec_<base64>: signs what is sent, as Standard Webhooks says."
+    )
+
+
+class RunRequest(Strict):
+    """How to run a saved workflow; all of it is optional."""
+
+    params: Json = Field(
+        default_factory=dict,
+        description='New values by "<node_id>.<input>", such as {"6.text": "a cat"}. '
+        "A seed of -1 becomes a random one.",
+    )
+    timeout: float | None = Field(
+        None, gt=0, le=7 * 24 * 3600, description="Seconds of running after which to cancel."
+    )
+    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
+    metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
+    server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
+    wait_for_server: bool = Field(
+        False, description="Queue it even if no server has all that it needs yet."
+    )
+    batch: dict[str, list[Any]] | None = Field(
+        None,
+        min_length=1,
+        description='Many tasks: a list of values for each parameter, such as {"seed": [1, 2]}.',
+    )
+    batch_mode: Literal["product", "zip"] = Field(
+        "product", description="Every combination, or the first of each, the second of each, ..."
+    )
+    webhook: str | WebhookRequest | None = Field(
+        None, description="Where to tell of the task's end: a URL, or an object with it."
+    )
+
+
+class SubmitRequest(RunRequest):
+    """What to run. The workflow itself is a valid body, too."""
+
+    workflow: Json | None = Field(None, description="The workflow's JSON, in API or UI format.")
+    filename: str | None = Field(None, description="Or the name of a saved workflow.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.workflow is None) == (self.filename is None):
+            raise ValueError(
+                'send either "workflow" (its JSON) or "filename" (a saved one), or the workflow '
+                "itself as the body"
+            )
+        return self
+
+
+class RestoreRequest(Strict):
+    version: str = Field(description="The id of the version, from the list of versions.")
+
+
+class UpdateRequest(Strict):
+    filename: str = Field(description="The saved workflow to change.")
+    params: Json | None = Field(None, description="New values to save into it.")
+    workflow: Json | None = Field(None, description="Or the whole new workflow.")
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if (self.params is None) == (self.workflow is None):
+            raise ValueError('send either "params" or "workflow"')
+        return self
+
+
+class FreeRequest(Strict):
+    unload_models: bool = Field(True, description="Move models out of GPU memory.")
+    free_memory: bool = Field(True, description="Also forget cached results.")
+
+
+class DeleteRequest(Strict):
+    task_ids: list[str] | None = Field(None, max_length=10_000)
+    all: bool = Field(False, description="Every finished task.")
+    servers: bool = Field(False, description="Also from the histories of the ComfyUI servers.")
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> Self:
+        if (self.task_ids is None) == (not self.all):
+            raise ValueError('send either "task_ids" or "all": true')
+        return self
+
+
+class ServerRequest(Strict):
+    address: str = Field(max_length=240, description="HOST:PORT or http(s)://HOST:PORT.")
+    slots: int | None = Field(None, ge=1, le=100, description="Prompts it may hold.")
+
+
+class SlotsRequest(Strict):
+    slots: int = Field(ge=1, le=100, description="Prompts it may hold.")

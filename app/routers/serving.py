@@ -1,0 +1,85 @@
+"""Files of a store over HTTP: Range, ETag, HEAD, and headers that let nothing run (RFC 9110)."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.files.kinds import is_inline
+from app.files.store import FileStore
+from app.routers.etags import etag, is_known
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside of the file."""
+
+
+async def stored_file(
+    request: Request, files: FileStore, key: str, *, content_type: str, filename: str
+) -> Response:
+    """The file, the part that Range asks for, or 304 or 416. Raises FileNotFound."""
+    info = await files.stat(key)
+    headers = {**safe_headers(content_type, filename), "ETag": etag(info.etag)}
+    if is_known(info.etag, request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    headers["Accept-Ranges"] = "bytes"
+    try:
+        span = byte_range(request.headers, info.size_bytes, info.etag)
+    except Unsatisfiable:
+        headers["Content-Range"] = f"bytes */{info.size_bytes}"
+        return Response(status_code=416, headers=headers)
+    start, end = span or (0, info.size_bytes)
+    headers["Content-Length"] = str(end - start)
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size_bytes}"
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=content_type)
+    body = files.read(key, start, end)
+    return StreamingResponse(body, status, headers, media_type=content_type)
+
+
+def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int, int] | None:
+    """(from, up to) of the one range that is wanted; None for the whole file.
+
+    Several ranges at once, and what cannot be read, count as none, which RFC 9110 allows. Raises
+    Unsatisfiable.
+    """
+    wanted = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
+    if wanted is None or headers.get("if-range", etag(version)) != etag(version):
+        return None
+    first, last = wanted.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    elif last:
+        start, end = max(size - int(last), 0), size
+    else:
+        return None
+    if start >= end:
+        raise Unsatisfiable
+    return start, end
+
+
+def safe_headers(content_type: str, filename: str) -> dict[str, str]:
+    """Files come from strangers: nothing in them may run on our origin."""
+    disposition = "inline" if is_inline(content_type) else "attachment"
+    return {
+        "Content-Disposition": named(disposition, filename),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def named(disposition: str, filename: str) -> str:
+    """A Content-Disposition with a name (RFC 6266)."""
+    quoted = quote(filename, safe="")
+    if quoted == filename:
+        return f'{disposition}; filename="{filename}"'
+    return f"{disposition}; filename*=utf-8''{quoted}"

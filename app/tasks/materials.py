@@ -1,0 +1,211 @@
+"""Input files in whatever form they come: each becomes an upload of ours when the task is queued.
+
+So the task needs nothing from outside, and a retry has what the first run had. A value for an
+input that names a file may be: a file name, as ever; {"upload": name}; an http(s) URL; a data: URI;
+{"base64": ..., "filename": ...}; or a part of a form.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from blake3 import blake3
+
+from app.errors import GatewayError, InvalidInput, InvalidParameter
+from app.files.images import UNREADABLE, open_image
+from app.files.kinds import Kind, content_type_of, kind_of
+from app.files.magic import HEAD
+from app.files.signatures import Signature, fits, signature_of
+from app.files.store import once
+from app.files.streams import look_into
+from app.files.uploads import Uploads
+from app.remote.fetch import Fetched, fetching
+from app.remote.transport import Remote
+
+Json = dict[str, Any]
+
+FETCHES = 8  # URLs that are fetched at a time
+# Pillow here may not read them.
+_LEFT_TO_COMFYUI = (
+    *("image/heic", "image/heif", "image/avif", "image/jxl", "image/x-exr"),
+    "image/vnd.radiance",
+)
+_FORMS = (
+    'A file input takes the name of an upload, {"upload": NAME}, an http(s) URL, a data: URI, or '
+    '{"base64": ..., "filename": ...}.'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file that came with the request itself."""
+
+    filename: str
+    chunks: AsyncIterator[bytes]
+
+
+def is_material(value: Any) -> bool:
+    """Whether a value would be more than a name, if its input names a file."""
+    if isinstance(value, str):
+        return value[:8].lower().startswith(("http://", "https://", "data:"))
+    return isinstance(value, FilePart) or (
+        isinstance(value, dict) and bool({"upload", "base64"} & value.keys())
+    )
+
+
+class Materials:
+    def __init__(self, uploads: Uploads, remote: Remote, *, fetch_seconds: float) -> None:
+        self._uploads = uploads
+        self._remote = remote
+        self._fetch_seconds = fetch_seconds
+        self._fetches = asyncio.Semaphore(FETCHES)
+
+    async def settle(self, params: Json, kinds: Mapping[str, str]) -> Json:
+        """The params with a name of an upload in place of every material.
+
+        `kinds`: what file inputs among them take. Raises InvalidParameter, UrlNotAllowed,
+        UrlFailed, PayloadTooLarge and StorageFull, each with the parameter's word.
+        """
+        return {word: await self._settled(word, value, kinds) for word, value in params.items()}
+
+    async def settle_lists(
+        self, lists: Mapping[str, list[Any]], kinds: Mapping[str, str]
+    ) -> dict[str, list[Any]]:
+        """The same for lists of values. A value that stands in a list twice is kept once."""
+        settled: dict[str, list[Any]] = {}
+        for word, values in lists.items():
+            known: dict[str, Any] = {}
+            for value in values:
+                said = repr(value)
+                if said not in known:
+                    known[said] = await self._settled(word, value, kinds)
+            settled[word] = [known[repr(value)] for value in values]
+        return settled
+
+    async def _settled(self, word: str, value: Any, kinds: Mapping[str, str]) -> Any:
+        if not is_material(value):
+            return value
+        if word in kinds:
+            try:
+                return await self._keep(value, kinds[word])
+            except GatewayError as error:
+                error.detail = f"Parameter {word!r}: {error.detail}"
+                error.extra["parameter"] = word
+                raise
+        if isinstance(value, FilePart):
+            raise InvalidParameter(
+                f"There is no parameter {word!r} that takes a file.",
+                hint="Name the part after a file input: by its key (12.image) or its name.",
+                parameter=word,
+            )
+        return value
+
+    async def _keep(self, value: Any, wanted: str) -> str:
+        match value:
+            case FilePart():
+                return await self._save(value.filename, value.chunks, wanted)
+            case {"upload": str(name), **rest} if not rest:
+                return await self._known(name, wanted)
+            case {"base64": str(text), **rest} if not rest.keys() - {"filename"}:
+                content = await asyncio.to_thread(_from_base64, text)
+                return await self._save_bytes(str(rest.get("filename") or ""), content, wanted)
+            case str() if value[:5].lower() == "data:":
+                content = await asyncio.to_thread(_from_data_uri, value)
+                return await self._save_bytes("", content, wanted)
+            case str():
+                async with self._fetches, self._fetching(value) as found:
+                    return await self._save(found.filename, found.chunks, wanted)
+        raise InvalidParameter(f"This is no file. {_FORMS}")
+
+    def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
+        return fetching(self._remote, url, seconds=self._fetch_seconds)
+
+    async def _known(self, name: str, wanted: str) -> str:
+        if not self._uploads.exists(name):
+            raise InvalidParameter(
+                f"There is no upload {name[:200]!r}.",
+                hint="POST /api/image/upload keeps a file; use the name in its answer.",
+            )
+        path = self._uploads.path(name)
+        _check(wanted, await asyncio.to_thread(_head, path))
+        return name
+
+    async def _save_bytes(self, filename: str, content: bytes, wanted: str) -> str:
+        if not filename:  # named by its content, so that the same bytes are the same upload
+            found = signature_of(content[:HEAD])
+            filename = f"{blake3(content).hexdigest()[:16]}{found.suffix if found else ''}"
+        return await self._save(filename, once(content), wanted)
+
+    async def _save(self, filename: str, chunks: AsyncIterator[bytes], wanted: str) -> str:
+        """Keep a stream if its bytes are what the input takes; answers the upload's name."""
+        head, whole = await look_into(chunks, HEAD)
+        signature = _check(wanted, head)
+        name = _named(filename or "input", signature)
+        upload = await self._uploads.save(name, whole)
+        if signature is not None and signature.kind is Kind.IMAGE:
+            path = self._uploads.path(upload.name)
+            await asyncio.to_thread(_check_image, path, signature.content_type)
+        return upload.name
+
+
+def _check(wanted: str, head: bytes) -> Signature | None:
+    """What the bytes are. Raises InvalidParameter if the input does not take that."""
+    signature = signature_of(head)
+    if not fits(wanted, signature):
+        is_ = f"{signature.content_type}" if signature else "of no kind that is known"
+        raise InvalidParameter(
+            f"The input takes a file of the kind {wanted}; by its bytes this one is {is_}.",
+            hint="A web page or an error in place of the file is the usual cause."
+            if head.lstrip()[:1] in (b"<", b"{")
+            else None,
+        )
+    return signature
+
+
+def _check_image(path: Path, content_type: str) -> None:
+    """Raises InvalidParameter for a damaged or a huge image. No pixel is decoded."""
+    try:
+        open_image(path).close()
+    except InvalidInput as error:
+        raise InvalidParameter(error.detail) from error
+    except UNREADABLE as error:
+        if content_type not in _LEFT_TO_COMFYUI:
+            raise InvalidParameter("The image is damaged: it cannot be read.") from error
+
+
+def _named(filename: str, signature: Signature | None) -> str:
+    """The name, with a suffix that fits the bytes: loaders go by it."""
+    if signature is None or kind_of(filename, content_type_of(filename)) is signature.kind:
+        return filename
+    return f"{filename}{signature.suffix}"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _from_base64(text: str) -> bytes:
+    if text[:5].lower() == "data:":
+        return _from_data_uri(text)
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidParameter("This is not base64 (the standard alphabet, padded).") from error
+
+
+def _from_data_uri(text: str) -> bytes:
+    """The bytes of data:[type][;base64],DATA (RFC 2397)."""
+    about, comma, data = text.partition(",")
+    if not comma:
+        raise InvalidParameter("This data: URI has no comma, so it has no data.")
+    content = unquote_to_bytes(data)
+    if about.lower().endswith(";base64"):
+        return _from_base64(content.decode("latin-1"))
+    return content

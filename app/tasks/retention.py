@@ -1,0 +1,135 @@
+"""Removes results after their time, or when there are too many; the tasks stay, as `expired`."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, update
+
+from app.errors import GatewayError
+from app.files.store import FileStore
+from app.files.views import forget_results, sizes_of_views
+from app.tasks import rows
+from app.tasks.database import Database
+from app.tasks.hub import Hub
+from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
+from app.tasks.queries import fetch_one
+from app.tasks.tables import outputs, tasks
+from app.tasks.view import task_view
+from app.tasks.webhooks import is_to_be_told
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
+PAGE = 500  # tasks that are looked at in one transaction
+VIEWS_INTERVAL = 600.0  # seconds between two counts of the views; in a bucket a count costs money
+
+# Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
+# whose end is still to be told: whoever hears of it wants to fetch them.
+_HOLDERS = (
+    select(tasks.c.task_id, tasks.c.finished_at, func.sum(outputs.c.size_bytes).label("size"))
+    .join(outputs, outputs.c.task_id == tasks.c.task_id)
+    .where(outputs.c.key.is_not(None))
+    .where(tasks.c.status.in_(sorted(TERMINAL - {Status.EXPIRED})))
+    .where(~is_to_be_told(tasks.c.task_id))
+    .group_by(tasks.c.task_id, tasks.c.finished_at)
+    .order_by(tasks.c.finished_at)
+    .limit(PAGE)
+)
+_TOTAL = select(func.coalesce(func.sum(outputs.c.size_bytes), 0)).where(outputs.c.key.is_not(None))
+_EXPIRE = (
+    update(tasks)
+    .where(tasks.c.task_id == bindparam("expired_id"), tasks.c.status.in_(sorted(TERMINAL)))
+    .values(status=Status.EXPIRED, error=bindparam("why"))
+)
+_FORGET = (
+    update(outputs)
+    .where(outputs.c.task_id == bindparam("expired_id"), outputs.c.key.is_not(None))
+    .values(key=null(), error=EXPIRED_OUTPUT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long results are kept (seconds from the task's end), and how many bytes of them with
+    their views."""
+
+    age: float | None = None
+    bytes: int | None = None
+
+
+class Retention:
+    def __init__(self, database: Database, files: FileStore, hub: Hub, limits: Limits) -> None:
+        self._database = database
+        self._files = files
+        self._hub = hub
+        self._limits = limits
+        self._views: Counter[str] = Counter()  # bytes by task_id, as they were counted last
+        self._count_at = 0.0
+
+    async def run(self) -> None:
+        """Look again and again, until it is cancelled; at once to an end without limits."""
+        if self._limits == Limits():
+            return
+        pause = min(INTERVAL, (self._limits.age or INTERVAL) / 2)
+        while True:
+            try:
+                while await self.sweep() == PAGE:
+                    pass
+            except GatewayError as error:
+                log.warning("results cannot be removed now: %s", error.detail)
+            except Exception:  # a database that is busy or away; the next look finds the same
+                log.exception("results cannot be removed now")
+            await asyncio.sleep(pause)
+
+    async def sweep(self) -> int:
+        """Let go of what is over the limits, the oldest first; how many tasks expired."""
+        holders, total = await self._database.read(_look)
+        await self._count_views()
+        total += self._views.total()
+        expired = 0
+        for holder in holders:
+            if not self._is_due(holder, total):
+                break
+            # Files first: if we stop in between, the next look finds the task again.
+            await forget_results(self._files, holder["task_id"])
+            expire = partial(_expire, task_id=holder["task_id"])
+            task = await self._database.write(expire)
+            self._hub.publish(task.task_id, "status", task_view(task))
+            total -= (holder["size"] or 0) + self._views.pop(task.task_id, 0)
+            expired += 1
+        if expired:
+            log.info("removed the results of %d tasks", expired)
+        return expired
+
+    async def _count_views(self) -> None:
+        if self._limits.bytes is not None and time.monotonic() >= self._count_at:
+            self._views = await sizes_of_views(self._files)
+            self._count_at = time.monotonic() + VIEWS_INTERVAL
+
+    def _is_due(self, holder: RowMapping, total: int) -> bool:
+        if self._limits.age is not None and holder["finished_at"] < time.time() - self._limits.age:
+            return True
+        return self._limits.bytes is not None and total > self._limits.bytes
+
+
+def _look(connection: Connection) -> tuple[list[RowMapping], int]:
+    return list(connection.execute(_HOLDERS).mappings()), connection.scalar(_TOTAL) or 0
+
+
+def _expire(connection: Connection, task_id: str) -> Task:
+    before = fetch_one(connection, task_id)
+    values = {"expired_id": task_id, "why": rows.dump_error(_reason(before))}
+    connection.execute(_EXPIRE, values)
+    connection.execute(_FORGET, {"expired_id": task_id})
+    return fetch_one(connection, task_id)
+
+
+def _reason(task: Task) -> TaskError:
+    message = "The results were removed after their time."
+    if task.error:
+        message += f" The task had {task.status}: {task.error.code}: {task.error.message}"
+    return TaskError("expired", message)

@@ -1,0 +1,203 @@
+"""The webhooks that a task carries: written with it, gone with it. app/webhooks sends them.
+
+A webhook is `open` until the task's end was turned into a delivery, in one transaction with it.
+So whatever ends a task needs not know of webhooks, and none is lost: the end of a task with an
+open webhook is found by looking (app/webhooks/outbox.py).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    exists,
+    insert,
+    literal_column,
+    select,
+    text,
+)
+
+from app.tasks.tables import metadata
+
+Json = dict[str, Any]
+
+STARTED = "task.started"
+FINALS = ("task.succeeded", "task.failed", "task.canceled")
+EVENTS = (STARTED, *FINALS)
+
+EVERYWHERE = "everywhere"  # the gateway's own webhook: its URL and secret stay in the settings
+TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where to tell of a task, and of which events. `secret` is "whsec_<base64>"."""
+
+    url: str = field(repr=False)
+    events: tuple[str, ...] = FINALS
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    scope: str = TASK
+
+    @property
+    def host(self) -> str:
+        """With the port, if there is one."""
+        return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+
+    @property
+    def host_name(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    def shown(self) -> Json:
+        """What everybody may see of it: no headers, no secret, no values in the URL's query."""
+        return {"url": without_values(self.url), "events": list(self.events)}
+
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "task_id",
+        String(36),
+        ForeignKey("tasks.task_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("scope", String(12), nullable=False),
+    Column("state", String(8), nullable=False),  # open, closed
+    Column("start_wanted", Boolean, nullable=False),  # and not told yet
+    Column("host", String(300), nullable=False),
+    Column("events", Text, nullable=False),
+    Column("shown", Text, nullable=False),
+    # Of a task's own webhook only.
+    Column("url", Text),
+    Column("headers", Text),
+    Column("secret", Text),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("delivery_id", String(40), nullable=False, unique=True),  # the header webhook-id
+    Column(
+        "task_id",
+        String(36),
+        ForeignKey("tasks.task_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("webhook", Integer, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", String(12), nullable=False),  # pending, delivered, dead
+    Column("tries", Integer, nullable=False),  # since the last replay
+    Column("log", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    # When it is due. While an owner has it, when its lease ends.
+    Column("next_at", Float),
+    Column("owner", String(200)),
+)
+
+_OPEN = text("state = 'open'")
+_PENDING = text("status = 'pending'")
+Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("deliveries_due", deliveries.c.next_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
+Index("deliveries_by_status", deliveries.c.status, deliveries.c.seq)
+
+_OWN = (
+    select(webhooks)
+    .where(webhooks.c.task_id == bindparam("task_id"), webhooks.c.scope == TASK)
+    .order_by(webhooks.c.id)
+    .limit(1)
+)
+
+
+def is_open() -> ColumnElement[bool]:
+    """As a literal, for the partial index."""
+    return webhooks.c.state == literal_column("'open'")
+
+
+def is_pending() -> ColumnElement[bool]:
+    """Of deliveries, the same."""
+    return deliveries.c.status == literal_column("'pending'")
+
+
+def is_to_be_told(task_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Of a task that has ended: it has an open webhook, or a delivery that is not made yet."""
+    unannounced = exists().where(webhooks.c.task_id == task_id, is_open())
+    undelivered = exists().where(deliveries.c.task_id == task_id, is_pending())
+    return unannounced | undelivered
+
+
+def shown_of(task_id: ColumnElement[str]) -> ColumnElement[str | None]:
+    """As a column of a query over tasks: the task's own webhook as JSON that may be seen."""
+    return (
+        select(webhooks.c.shown)
+        .where(webhooks.c.task_id == task_id, webhooks.c.scope == TASK)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def keep(connection: Connection, task_id: str, wanted: Sequence[Webhook]) -> None:
+    """In the transaction that adds the task."""
+    if wanted:
+        connection.execute(insert(webhooks), [_row(task_id, webhook) for webhook in wanted])
+
+
+def own(connection: Connection, task_id: str) -> Webhook | None:
+    """The webhook that the task was submitted with."""
+    row = connection.execute(_OWN, {"task_id": task_id}).mappings().first()
+    return webhook_of(row) if row else None
+
+
+def webhook_of(row: Any) -> Webhook:
+    return Webhook(
+        url=row["url"] or "",
+        events=tuple(json.loads(row["events"])),
+        headers=json.loads(row["headers"] or "{}"),
+        secret=row["secret"],
+        scope=row["scope"],
+    )
+
+
+def without_values(url: str) -> str:
+    """The URL without credentials, and with *** for the values of its query."""
+    parts = urlsplit(url)
+    names = [pair.partition("=")[0] for pair in parts.query.split("&")] if parts.query else []
+    query = "&".join(f"{name}=***" for name in names)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment="").geturl()
+
+
+def _row(task_id: str, webhook: Webhook) -> Json:
+    ours = webhook.scope == TASK
+    return {
+        "task_id": task_id,
+        "scope": webhook.scope,
+        "state": "open",
+        "start_wanted": STARTED in webhook.events,
+        "host": webhook.host[:300],
+        "events": json.dumps(webhook.events),
+        "shown": json.dumps(webhook.shown()),
+        "url": webhook.url if ours else None,
+        "headers": json.dumps(webhook.headers) if ours else None,
+        "secret": webhook.secret if ours else None,
+    }

@@ -1,0 +1,1 @@
+"""Webhooks: the events of tasks, signed, retried for hours, and never lost."""

@@ -1,0 +1,263 @@
+"""The SQL of webhooks: what ended becomes deliveries; deliveries are claimed, recorded, listed."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from app.errors import DeliveryNotFound
+from app.tasks.database import Database
+from app.tasks.model import TERMINAL, Task
+from app.tasks.queries import fetch_one
+from app.tasks.tables import tasks
+from app.tasks.view import task_view
+from app.tasks.webhooks import STARTED, deliveries, is_open, is_pending, webhook_of, webhooks
+from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
+from app.webhooks.retries import DeliveryStatus, Step
+
+Json = dict[str, Any]
+
+BATCH = 100  # webhooks that one transaction looks after
+
+_IS_PENDING = is_pending()
+_HAS_NEWS = or_(
+    tasks.c.status.in_([str(status) for status in TERMINAL]),
+    and_(webhooks.c.start_wanted, tasks.c.started_at.is_not(None)),
+)
+_NEWS = (
+    select(webhooks)
+    .join(tasks, tasks.c.task_id == webhooks.c.task_id)
+    .where(is_open(), _HAS_NEWS)
+    .limit(BATCH)
+)
+_NEWS_OF = _NEWS.where(webhooks.c.task_id.in_(bindparam("ids", expanding=True)))
+_FREE_HOST = deliveries.c.host.not_in(bindparam("busy", expanding=True))
+_NEXT_AT = select(func.min(deliveries.c.next_at)).where(_IS_PENDING, _FREE_HOST)
+_DUE = (
+    select(deliveries.c.seq)
+    .where(_IS_PENDING, deliveries.c.next_at <= bindparam("now"), _FREE_HOST)
+    .order_by(deliveries.c.next_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(deliveries)
+    .where(deliveries.c.seq.in_(_DUE))
+    .values(owner=bindparam("me"), next_at=bindparam("until"))
+    .returning(deliveries.c.delivery_id)
+)
+_JOINED = select(
+    deliveries,
+    *(webhooks.c[name] for name in ("shown", "url", "headers", "secret", "events", "scope")),
+).join(webhooks, webhooks.c.id == deliveries.c.webhook)
+_ONE = _JOINED.where(deliveries.c.delivery_id == bindparam("id"))
+
+
+class Outbox:
+    """What one gateway process (`owner`) delivers. `view`: a task as JSON, as polls show it."""
+
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        *,
+        lease_seconds: float,
+        view: Callable[[Task], Json] = task_view,
+    ) -> None:
+        self._database = database
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._view = view
+
+    async def announce(self, task_ids: Collection[str] | None = None) -> int:
+        """Make deliveries of what has happened to tasks (to these, or to any); answers how many
+        webhooks had news: BATCH means that there may be more.
+
+        A webhook is closed in the transaction that writes its last delivery. Whenever we are
+        killed, it is either open, and found again, or its delivery is there.
+        """
+        query, values = (_NEWS, {}) if task_ids is None else (_NEWS_OF, {"ids": list(task_ids)})
+
+        def look(connection: Connection) -> bool:
+            return connection.execute(query, values).first() is not None
+
+        def work(connection: Connection) -> int:
+            # Two processes never tell the same: what one looks after, the other skips.
+            locking = query.with_for_update(of=webhooks, skip_locked=True)
+            found = connection.execute(locking, values).mappings().all()
+            for row in found:
+                _announce(connection, row, self._view)
+            return len(found)
+
+        # On SQLite a write waits for its turn, and mostly there is nothing to write.
+        return await self._database.write(work) if await self._database.read(look) else 0
+
+    async def next_at(self, busy: Collection[str]) -> float | None:
+        """When the next delivery is due, to other hosts than these."""
+        values = {"busy": list(busy)}
+        return await self._database.read(lambda connection: connection.scalar(_NEXT_AT, values))
+
+    async def claim(self, busy: Collection[str]) -> Delivery | None:
+        """Take the delivery that is due longest, to another host than these. It is ours until
+        it is recorded, or the lease ends."""
+        now = time.time()
+        values = {"me": self._owner, "now": now, "until": now + self._lease_seconds}
+
+        def work(connection: Connection) -> Delivery | None:
+            found = connection.scalar(_TAKE, {**values, "busy": list(busy)})
+            if found is None:
+                return None
+            return _delivery(connection.execute(_ONE, {"id": found}).mappings().one())
+
+        return await self._database.write(work)
+
+    async def record(self, delivery: Delivery, attempt: Json, step: Step) -> bool:
+        """Write what came of a try. False if the delivery is no longer ours."""
+        log = [*delivery.log, attempt][-KEPT_TRIES:]
+        now = time.time()
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.delivery_id == delivery.delivery_id)
+            .where(deliveries.c.owner == self._owner, _IS_PENDING)
+            .values(
+                status=step.status,
+                tries=delivery.tries + 1,
+                log=json.dumps(log),
+                next_at=None if step.wait is None else now + step.wait,
+                finished_at=now if step.wait is None else None,
+                owner=None,
+            )
+        )
+        return await self._database.write(lambda c: c.execute(statement).rowcount == 1)
+
+    async def hand_back(self, owner: str | None = None) -> None:
+        """Let go of what we (or a dead owner) were about to deliver: it is due at once."""
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.owner == (owner or self._owner), _IS_PENDING)
+            .values(owner=None, next_at=time.time())
+        )
+        await self._database.write(lambda connection: connection.execute(statement))
+
+    async def owners(self) -> list[str]:
+        query = select(deliveries.c.owner).where(_IS_PENDING, deliveries.c.owner.is_not(None))
+        return await self._database.read(lambda c: list(c.scalars(query.distinct())))
+
+    # -- for everybody --------------------------------------------------------------------------
+
+    async def of_task(self, task_id: str) -> list[Json]:
+        """Oldest first. Raises TaskNotFound."""
+        query = _JOINED.where(deliveries.c.task_id == task_id).order_by(deliveries.c.seq)
+
+        def work(connection: Connection) -> list[Json]:
+            fetch_one(connection, task_id)
+            return _views(connection, query)
+
+        return await self._database.read(work)
+
+    async def page(
+        self, statuses: Sequence[DeliveryStatus], limit: int, before: int | None
+    ) -> tuple[list[Json], int | None]:
+        """Newest first, and where the next page begins."""
+        query = _JOINED.order_by(deliveries.c.seq.desc()).limit(limit + 1)
+        if statuses:
+            query = query.where(deliveries.c.status.in_([str(status) for status in statuses]))
+        if before is not None:
+            query = query.where(deliveries.c.seq < before)
+
+        def work(connection: Connection) -> tuple[list[Json], int | None]:
+            found = connection.execute(query).mappings().all()
+            following = found[limit - 1]["seq"] if len(found) > limit else None
+            return [delivery_view(row) for row in found[:limit]], following
+
+        return await self._database.read(work)
+
+    async def replay(self, delivery_id: str) -> Json:
+        """Make it due now, with all its tries before it, under the same id. What is just being
+        delivered is left alone. Raises DeliveryNotFound."""
+        now = time.time()
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.delivery_id == delivery_id)
+            .where(or_(deliveries.c.owner.is_(None), deliveries.c.next_at < now))
+            .values(status="pending", tries=0, next_at=now, finished_at=None, owner=None)
+        )
+
+        def work(connection: Connection) -> Json:
+            connection.execute(statement)
+            row = connection.execute(_ONE, {"id": delivery_id}).mappings().first()
+            if row is None:
+                raise DeliveryNotFound(
+                    f"There is no delivery {delivery_id[:80]!r}.",
+                    hint="GET /api/deliveries lists them.",
+                )
+            return delivery_view(row)
+
+        return await self._database.write(work)
+
+
+def _announce(connection: Connection, row: Any, view: Callable[[Task], Json]) -> None:
+    task = fetch_one(connection, row["task_id"])
+    wanted = json.loads(row["events"])
+    events: list[tuple[str, float | None]] = []
+    if row["start_wanted"] and task.started_at is not None:
+        events.append((STARTED, task.started_at))
+    if (final := FINAL_EVENTS.get(task.status)) in wanted and final:
+        events.append((final, task.finished_at))
+    for event, at in events:
+        _add(connection, row, event, body_of(event, at, view(task)))
+    connection.execute(
+        update(webhooks)
+        .where(webhooks.c.id == row["id"])
+        .values(
+            state="closed" if task.finished else "open",
+            start_wanted=row["start_wanted"] and task.started_at is None,
+        )
+    )
+
+
+def _add(connection: Connection, row: Any, event: str, body: str) -> None:
+    now = time.time()
+    connection.execute(
+        insert(deliveries).values(
+            delivery_id=f"msg_{uuid4().hex}",
+            task_id=row["task_id"],
+            webhook=row["id"],
+            event=event,
+            host=row["host"],
+            body=body,
+            status="pending",
+            tries=0,
+            log="[]",
+            created_at=now,
+            next_at=now,
+        )
+    )
+
+
+def _delivery(row: Any) -> Delivery:
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        host=row["host"],
+        body=row["body"],
+        tries=row["tries"],
+        log=tuple(json.loads(row["log"])),
+        webhook=webhook_of(row),
+    )
+
+
+def _views(connection: Connection, query: Select[Any]) -> list[Json]:
+    return [delivery_view(row) for row in connection.execute(query).mappings()]

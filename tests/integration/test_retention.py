@@ -1,0 +1,105 @@
+"""Which results are let go of, on both databases; test_outputs.py has what clients see of it."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from app.errors import InvalidInput
+from app.files.local import LocalStore
+from app.files.store import once
+from app.tasks.database import Database, open_database
+from app.tasks.hub import Hub
+from app.tasks.model import NewTask, Output
+from app.tasks.outcome import Succeeded
+from app.tasks.retention import Limits, Retention
+from app.tasks.store import TaskStore
+from app.tasks.webhooks import Webhook
+from app.webhooks.outbox import Outbox
+from app.webhooks.retries import DeliveryStatus, Step
+from tests.databases import database_url
+from tests.integration.test_claims import PROMPT, Process
+
+LARGE = 3 << 30  # bytes: more than a column of 32 bits holds
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "outputs")
+
+
+async def made(database: Database, files: LocalStore, *webhooks: Webhook, size: int = 5) -> str:
+    """A task that has succeeded with one file, `size` bytes by its row."""
+    new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks)
+    store, process = TaskStore(database), Process(database)
+    await store.add([new])
+    claim = await process.claim()
+    assert claim is not None
+    key = f"{new.task_id}/a.png"
+    await files.save(key, once(b"12345"))
+    output = Output("1", "image", filename="a.png", key=key, size_bytes=size)
+    await process.claims.add_output(new.task_id, output)
+    await process.claims.settle(claim.task, Succeeded(), [])
+    return new.task_id
+
+
+def retention(database: Database, files: LocalStore, limits: Limits) -> Retention:
+    return Retention(database, files, Hub(), limits)
+
+
+async def test_what_is_still_to_be_told_is_kept(database: Database, files: LocalStore) -> None:
+    hook = Webhook("http://127.0.0.1:1/")
+    told = await made(database, files, hook)
+    plain = await made(database, files)
+    store, outbox = TaskStore(database), Outbox(database, "host:1:me", lease_seconds=60)
+    sweeper = retention(database, files, Limits(age=0.000_001))
+
+    async def states() -> list[str]:
+        return [(await store.get(task_id)).status.value for task_id in (told, plain)]
+
+    assert (await sweeper.sweep(), await states()) == (1, ["succeeded", "expired"])
+    assert await outbox.announce() == 1
+    assert await sweeper.sweep() == 0, "the delivery is pending"
+    delivery = await outbox.claim([])
+    assert delivery is not None
+    assert await sweeper.sweep() == 0
+    await outbox.record(delivery, {}, Step(DeliveryStatus.DELIVERED))
+    assert (await sweeper.sweep(), await states()) == (1, ["expired", "expired"])
+    assert [info async for info in files.files()] == []
+    assert await outbox.announce() == 0
+    assert len(await outbox.of_task(told)) == 1, "what was told is still known"
+
+
+async def test_who_waits_to_be_told_does_not_shield_others(
+    database: Database, files: LocalStore
+) -> None:
+    oldest = await made(database, files, Webhook("http://127.0.0.1:1/"), size=LARGE)
+    next_ = await made(database, files, size=LARGE)
+    newest = await made(database, files)
+    store = TaskStore(database)
+    assert (await store.get(oldest)).outputs[0].size_bytes == LARGE
+    assert await retention(database, files, Limits(bytes=LARGE + 5)).sweep() == 1
+    states = [(await store.get(task_id)).status.value for task_id in (oldest, next_, newest)]
+    assert states == ["succeeded", "expired", "succeeded"]
+
+
+async def test_a_young_result_is_kept(database: Database, files: LocalStore) -> None:
+    await made(database, files)
+    assert await retention(database, files, Limits(age=3600)).sweep() == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_database_of_an_older_version_is_named(kind: str, tmp_path: Path) -> None:
+    async with database_url(kind, tmp_path) as url:
+        opened = await open_database(url)
+        for column in ("tasks.client_id", "outputs.hash", "webhooks.shown"):
+            table, _, name = column.partition(".")
+            drop = text(f"ALTER TABLE {table} DROP COLUMN {name}")
+            await opened.write(lambda connection, drop=drop: connection.execute(drop))
+        await opened.close()
+        with pytest.raises(
+            InvalidInput, match=r"lacks outputs\.hash, tasks\.client_id, webhooks\.shown"
+        ) as caught:
+            await open_database(url)
+        assert "COMFYUI_DATABASE_URL" in (caught.value.hint or "")
