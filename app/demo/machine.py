@@ -22,6 +22,9 @@ from app.demo.version import Version
 
 log = logging.getLogger(__name__)
 
+# Seconds by which the history is written after execution_success: clients race for it.
+HISTORY_LAG = 0.005
+
 
 class Machine:
     """The state behind the routes."""
@@ -119,8 +122,7 @@ class Machine:
         self.engine.interrupted = False
         outcome = await Run(item, self.engine).execute()
         execution.endings.append(outcome.ending)
-        # The history is written a little after execution_success: clients race for it.
-        await asyncio.sleep(min(0.005, self.knobs.step_seconds))
+        await asyncio.sleep(min(HISTORY_LAG, self.knobs.step_seconds))
         self.queue.finish(item, outcome.entry())
         self.hub.send("executing", {"node": None, "prompt_id": item.prompt_id})
         self.hub.last_node = None
