@@ -12,7 +12,7 @@ from app.workflows.applying import apply_params
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
-from app.workflows.needs import Lack, needs_of
+from app.workflows.needs import Lack, Needs, needs_of
 
 Json = dict[str, Any]
 
@@ -77,11 +77,13 @@ def with_params(
     return Prepared(prompt, {**params, **used}, found.warnings)
 
 
-def check_fit(prompt: Json, servers: Sequence[Server]) -> None:
+def check_fit(prompt: Json, servers: Sequence[Server], *, any_file: bool = False) -> None:
     """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
-    it names what is missing on the one that comes nearest."""
+    it names what is missing on the one that comes nearest. `any_file`: but for model files."""
     known = [server for server in servers if server.node_types]
     needs = needs_of(prompt)
+    if any_file:
+        needs = Needs(needs.classes)
     if not known or any(server.can_run(needs) for server in known):
         return
     nearest = min(known, key=lambda server: len(server.lacks(needs)))

@@ -179,7 +179,7 @@ class Submitter:
             # What a UI file says can only be read with its node types.
             if not lenient or unwrap(workflow)[0] is Format.UI:
                 for one in found:
-                    check_fit(one.prompt, servers)
+                    check_fit(one.prompt, servers, any_file=lenient)
             return found
 
         return await self._with_fresh_node_types(wanted, work)

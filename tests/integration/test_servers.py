@@ -336,3 +336,52 @@ async def test_a_bad_address_is_refused(gateway: RunningGateway, address: str) -
     assert (answer.status_code, problem["code"]) == (422, "invalid_input")
     assert "HOST:PORT" in problem["hint"]
     assert len(list(gateway.gateway.pool)) == 1
+
+
+def ui_with_checkpoint(name: str) -> Json:
+    """CheckpointLoaderSimple and EmptyLatentImage -> VAEDecode -> SaveImage, in UI format."""
+
+    def node(id: int, kind: str, inputs: list[Json], outputs: list[Json], *values: Any) -> Json:
+        return {"id": id, "type": kind, "pos": [0, 0], "mode": 0, "inputs": inputs,
+                "outputs": outputs, "widgets_values": list(values)}  # fmt: skip
+
+    def end(name: str, kind: str, link: int) -> Json:
+        return {"name": name, "type": kind, "link": link}
+
+    def start(kind: str, *links: int) -> Json:
+        return {"name": kind, "type": kind, "links": list(links)}
+
+    models = [start("MODEL"), start("CLIP"), start("VAE", 1)]
+    return {
+        "version": 0.4,
+        "nodes": [
+            node(1, "CheckpointLoaderSimple", [], models, name),
+            node(2, "EmptyLatentImage", [], [start("LATENT", 2)], 64, 64, 1),
+            node(3, "VAEDecode", [end("samples", "LATENT", 2), end("vae", "VAE", 1)],
+                 [start("IMAGE", 3)]),
+            node(4, "SaveImage", [end("images", "IMAGE", 3)], [], "x"),
+        ],
+        "links": [[1, 1, 2, 3, 1, "VAE"], [2, 2, 0, 3, 0, "LATENT"], [3, 3, 0, 4, 0, "IMAGE"]],
+    }  # fmt: skip
+
+
+async def test_a_ui_file_may_wait_for_models_but_not_for_node_types(
+    gateway: RunningGateway,
+) -> None:
+    ready = await gateway.submit(ui_with_checkpoint(CHECKPOINT))
+    assert ready["status"] == "succeeded"
+    body = {"workflow": ui_with_checkpoint("mine.safetensors")}
+    refused = await gateway.http.post("/api/workflow/submit", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "not_runnable")
+    waiting = await gateway.submit(body["workflow"], wait=0, wait_for_server=True)
+
+    async def reason() -> str | None:
+        found: str | None = (await gateway.task(waiting["task_id"]))["waiting_for"]
+        return found
+
+    assert "mine.safetensors" in await wait_until(reason)
+    body["workflow"]["nodes"][2]["type"] = "FancyDecode"
+    unknown = await gateway.http.post(
+        "/api/workflow/submit", json={**body, "wait_for_server": True}
+    )
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "not_runnable")
