@@ -1,0 +1,1 @@
+// What the view "run" is made of.

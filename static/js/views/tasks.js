@@ -1,0 +1,1 @@
+// What the view "tasks" is made of.
