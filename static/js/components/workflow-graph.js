@@ -9,7 +9,7 @@ import { NodeTypes } from "../graph/node-types.js";
 import { PaintedLevel } from "../graph/paint-level.js";
 import { sentence } from "../graph/node-badge.js";
 import { RunState } from "../graph/run-state.js";
-import { words } from "../graph/strings.js";
+import { words } from "../strings/graph.js";
 import { svg } from "../graph/svg.js";
 import { UiWorkflow } from "../graph/ui-format.js";
 import { TITLE } from "../graph/rows.js";

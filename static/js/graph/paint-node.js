@@ -2,7 +2,7 @@
 import { TITLE } from "./rows.js";
 import { colorOf } from "./palette.js";
 import { svg } from "./svg.js";
-import { fit, wrap } from "./text.js";
+import { fit, widthOf, wrap } from "./text.js";
 
 const CORNER = 8;
 
@@ -30,8 +30,18 @@ function opened(node, words) {
     svg("path", { class: "body", d: `${box}Z` }),
     svg("path", { class: "head", d: head }),
     ...title(node, words),
+    node.h > 40 ? overview(node) : null,
     svg("g", { class: "detail" }, ...(node.kind === "note" ? note(node) : [...slots(node), ...node.rows.flatMap((row) => widget(row, node.w))])),
-  ];
+  ].filter(Boolean);
+}
+
+// Seen from far away: the title again, so large that it can be read there.
+function overview(node) {
+  const size = Math.min(34, node.h / 1.8);
+  const lines = wrap(node.title, node.w - 16, size, Math.max(1, Math.min(3, Math.floor(node.h / (size * 1.2)))));
+  const spans = lines.map((line, at) => svg("tspan", { x: node.w / 2, dy: at ? size * 1.15 : 0 }, line));
+  const y = node.h / 2 + size * 0.35 - ((lines.length - 1) * size * 1.15) / 2;
+  return svg("text", { class: "overview", y, "font-size": size, "aria-hidden": "true" }, ...spans);
 }
 
 function collapsed(node, words) {
@@ -92,7 +102,7 @@ function widget(row, width) {
   }
   const room = width - 48;
   const label = fit(row.label, row.value ? room * 0.55 : room, 12);
-  const value = row.isLinked ? "" : fit(row.value, row.label ? room - Math.min(label.length * 6.2 + 8, room * 0.55) : room, 12);
+  const value = row.isLinked ? "" : fit(row.value, row.label ? room - widthOf(label, 12) - 10 : room, 12);
   const y = row.y + row.height / 2 + 4;
   return [box, svg("text", { class: "label", x: 22, y }, label), svg("text", { class: "value", x: width - 22, y }, value)];
 }

@@ -26,7 +26,8 @@ export function widgetRows(node, types) {
 
 function rows(pairs) {
   return pairs
-    .filter(([label, value]) => label !== "upload" && value !== null && value !== undefined)
+    // Not values: ComfyUI keeps the button that uploads among them.
+    .filter(([label, value]) => label !== "upload" && !(label === "" && value === "image") && value !== null && value !== undefined)
     .map(([label, value]) => ({ label, value: shown(value) }));
 }
 

@@ -67,7 +67,7 @@ export class UiWorkflow {
       collapsed: Boolean(node.flags?.collapsed) && kind !== "reroute",
       color: safeColor(node.color), background: safeColor(node.bgcolor), inputs: [], outputs: [], rows: [], note: "",
     };
-    if (kind === "note") made.note = list(node.widgets_values).map(shown).join("\n");
+    if (kind === "note") made.note = plain(list(node.widgets_values).map(shown).join("\n"));
     else this.#slots(made, node);
     if (made.collapsed) made.w = Math.min(Math.max(widthOf(made.title, 14) + 60, 80), 400);
     return made;
@@ -99,6 +99,8 @@ export class UiWorkflow {
   }
 }
 
+// Markdown is not drawn: its links would be mostly addresses.
+const plain = (note) => note.slice(0, 8000).replace(/!?\[([^\]\n]*)\]\([^)\s]*\)/g, "$1").replace(/^#+ +/gm, "").replace(/\*\*|`/g, "");
 const named = (slot) => text(slot?.label) || text(slot?.localized_name) || text(slot?.name);
 const typeOf = (slot) => (typeof slot?.type === "string" ? slot.type.split(",")[0] : "");
 

@@ -1,3 +1,4 @@
+// What the drawn workflow says.
 import { i18n, register, t } from "../i18n.js";
 
 register({
