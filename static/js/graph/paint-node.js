@@ -5,6 +5,7 @@ import { svg } from "./svg.js";
 import { fit, widthOf, wrap } from "./text.js";
 
 const CORNER = 8;
+const BOLD = 0.92; // texts are measured in the regular weight
 
 export function paintNode(node, words) {
   const group = svg("g", { class: "node", transform: `translate(${node.x} ${node.y})` });
@@ -37,7 +38,8 @@ function opened(node, words) {
 
 // Seen from far away: the title again, so large that it can be read there.
 function overview(node) {
-  const size = Math.min(34, node.h / 1.8);
+  const longest = Math.max(...node.title.split(/\s+/).map((word) => widthOf(word, 100) / 100));
+  const size = Math.min(34, node.h / 1.8, Math.max(18, ((node.w - 24) * BOLD) / longest));
   const lines = wrap(node.title, node.w - 16, size, Math.max(1, Math.min(3, Math.floor(node.h / (size * 1.2)))));
   const spans = lines.map((line, at) => svg("tspan", { x: node.w / 2, dy: at ? size * 1.15 : 0 }, line));
   const y = node.h / 2 + size * 0.35 - ((lines.length - 1) * size * 1.15) / 2;
@@ -58,7 +60,7 @@ function title(node, words) {
   const tag = node.mode ? words[node.mode] : `#${node.id}`;
   const isSubgraph = node.kind === "subgraph";
   const right = isSubgraph ? 34 : 10;
-  const room = node.w - 20 - right - Math.min(tag.length, 14) * 6.5;
+  const room = (node.w - 20 - right - Math.min(tag.length, 14) * 7) * BOLD;
   return [
     svg("text", { class: "title", x: 12, y: -10 }, fit(node.title, room, 14)),
     svg("text", { class: "tag", x: node.w - right, y: -10.5 }, fit(tag, 90, 11)),
@@ -101,7 +103,7 @@ function widget(row, width) {
     return [box, ...lines.map((line, at) => svg("text", { class: "value start", x: 22, y: row.y + 17 + at * 15 }, line))];
   }
   const room = width - 48;
-  const label = fit(row.label, row.value ? room * 0.55 : room, 12);
+  const label = fit(row.label, row.value && !row.isLinked ? room - Math.min(widthOf(row.value.slice(0, 40), 12) + 10, room * 0.45) : room, 12);
   const value = row.isLinked ? "" : fit(row.value, row.label ? room - widthOf(label, 12) - 10 : room, 12);
   const y = row.y + row.height / 2 + 4;
   return [box, svg("text", { class: "label", x: 22, y }, label), svg("text", { class: "value", x: width - 22, y }, value)];
