@@ -42,6 +42,7 @@ export const clientApi = () => get("/api/v2/health");
 export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
 export const task = (name) => get(`/api/task/${id(name)}`);
 export const taskWorkflow = (name) => get(`/api/task/${id(name)}/workflow`);
+export const taskWorkflowText = (name) => exactly(`/api/task/${id(name)}/workflow`);
 export const cancel = (name) => post(`/api/task/${id(name)}/cancel`);
 export const retry = (name) => post(`/api/task/${id(name)}/retry`);
 export const remove = (name) => send("DELETE", `/api/task/${id(name)}`);
@@ -58,9 +59,11 @@ export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 // Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
 export const workflows = () => get("/api/workflows");
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);
+export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
 export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
 export const convert = (source, params) => post("/api/workflow/convert", envelope(source, { params }));
 export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
+export const submitBody = (source, options) => envelope(source, options);
 export const update = (filename, params, version) =>
   post("/api/workflow/update", json({ filename, params }), version ? { "If-Match": `"${version}"` } : {});
 export const removeWorkflow = (filename) => send("DELETE", `/api/workflow/${id(filename)}`);
@@ -108,6 +111,13 @@ function form(path, fields) {
   return request(path, { method: "POST", body });
 }
 
+// The workflow of an answer as text, with its numbers as they stand in the file.
+async function exactly(path) {
+  const { ok, body } = await exchange(path, {}, (answer) => answer.text());
+  if (!ok) return get(path); // throws what is wrong
+  return json(JSON.parse(body, raw).workflow);
+}
+
 async function request(path, options) {
   const { status, ok, body } = await exchange(path, options, (answer) => answer.text());
   let answer = null;
@@ -134,8 +144,8 @@ async function exchange(path, options, read) {
   }
 }
 
-// Whole numbers that a JavaScript number cannot hold are kept as their digits.
-function exact(name, value, context) {
-  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
-  return isRounded && /^-?\d+$/.test(context?.source) ? context.source : value;
-}
+// Whole numbers that a JavaScript number cannot hold are kept as their digits: to be shown as text,
+// or to be written as JSON again.
+const isRounded = (value, context) => Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
+const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
+const raw = (name, value, context) => (isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value);

@@ -1,6 +1,7 @@
 // What the webhooks of a task were told, with each try.
 import * as api from "../api.js";
 import { el } from "../dom.js";
+import { has } from "../features.js";
 import { t } from "../i18n.js";
 import { clock } from "./task-words.js";
 
@@ -8,6 +9,7 @@ const TONES = { delivered: "good", dead: "bad", pending: "wait" };
 
 // Null where the gateway has no webhooks, or none for this task.
 export async function deliveriesOf(id) {
+  if (!(await has("/api/task/{task_id}/deliveries"))) return null;
   try {
     const { deliveries } = await api.taskDeliveries(id);
     return deliveries?.length ? deliveries : null;

@@ -38,6 +38,7 @@ class TaskTable extends HTMLElement {
     this.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.offsetParent && this.#rows.tick(), 1000);
     this.#list();
+    tasks.load(); // the socket may have been open before anybody asked for tasks
   }
 
   isSelected(id) {

@@ -1,0 +1,90 @@
+// One parameter of the workflow: its label, the control for its type, what is wrong with it, and
+// whether it differs from the file.
+import { el, icon } from "../dom.js";
+import { choiceControl } from "../fields/choice.js";
+import { numberControl } from "../fields/number.js";
+import { seedControl } from "../fields/seed.js";
+import { booleanControl, jsonControl, textControl } from "../fields/text.js";
+import { uploadControl } from "../fields/upload.js";
+import { workspace } from "../run/workspace.js";
+
+let count = 0;
+
+export class ParameterField extends HTMLElement {
+  #parameter;
+  #control;
+  #error = el("p", { className: "error", hidden: true });
+  #reset = el("button", { type: "button", className: "quiet reset", i18nAttr: "title:field.reset;aria-label:field.reset", hidden: true }, icon("reset"));
+
+  constructor(parameter, label) {
+    super();
+    this.#parameter = parameter;
+    this.#control = controlOf(parameter)(parameter, () => this.#changed());
+    const { input, node } = this.#control;
+    input.id = `field-${++count}`;
+    this.#error.id = `${input.id}-error`;
+    input.setAttribute("aria-describedby", this.#error.id);
+    const name = el("label", { htmlFor: input.id, title: `${parameter.key}${parameter.tooltip ? `\n${parameter.tooltip}` : ""}` });
+    if (label.i18n) Object.assign(name.dataset, { i18n: label.i18n });
+    name.textContent = label.text;
+    this.dataset.key = parameter.key;
+    this.dataset.type = parameter.upload ? "upload" : parameter.type;
+    this.append(el("div", { className: "label" }, name, el("span", { className: "note cut", textContent: label.note ?? "" }), this.#reset), node, this.#error);
+    this.#reset.onclick = () => {
+      workspace.reset(parameter.key);
+      input.focus();
+    };
+    this.show();
+  }
+
+  get parameter() {
+    return this.#parameter;
+  }
+
+  get fault() {
+    return this.#control.fault;
+  }
+
+  // The value of now, unless it is what one is just writing.
+  show() {
+    this.#control.value = workspace.value(this.#parameter.key);
+    this.mark();
+  }
+
+  mark() {
+    const isChanged = workspace.isChanged(this.#parameter.key);
+    this.classList.toggle("changed", isChanged);
+    this.#reset.hidden = !isChanged;
+  }
+
+  complain(message) {
+    this.#error.textContent = message;
+    this.#error.hidden = !message;
+    if (message) this.#control.input.setAttribute("aria-invalid", "true");
+    else this.#control.input.removeAttribute("aria-invalid");
+  }
+
+  used(value) {
+    this.#control.used?.(value);
+  }
+
+  focus() {
+    this.closest("details")?.setAttribute("open", "");
+    this.#control.input.focus({ preventScroll: true });
+    this.scrollIntoView({ block: "center" });
+  }
+
+  #changed() {
+    const { fault } = this.#control;
+    this.complain(fault);
+    if (!fault) workspace.set(this.#parameter.key, this.#control.value, true);
+  }
+}
+
+function controlOf({ type, upload, role }) {
+  if (upload) return uploadControl;
+  if (role === "seed") return seedControl;
+  return { int: numberControl, float: numberControl, boolean: booleanControl, choice: choiceControl, string: textControl }[type] ?? jsonControl;
+}
+
+customElements.define("parameter-field", ParameterField);
