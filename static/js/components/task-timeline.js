@@ -35,6 +35,6 @@ function bars(spans, about) {
       el("span", { className: "lane", attributes: { "aria-hidden": "true" } }, bar),
       el("span", { className: "took" }, spoken((end - span.start) / 1000)),
       chip && el("span", { className: "chip", dataset: { tone } }, chip),
-      notes && el("small", { className: "notes" }, notes.filter(Boolean).join(" · ")));
+      notes && el("small", { className: "about" }, notes.filter(Boolean).join(" · ")));
   }))];
 }

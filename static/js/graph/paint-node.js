@@ -39,7 +39,7 @@ function opened(node, words) {
 // Seen from far away: the title again, so large that it can be read there.
 function overview(node) {
   const longest = Math.max(...node.title.split(/\s+/).map((word) => widthOf(word, 100) / 100));
-  const size = Math.min(34, node.h / 1.8, Math.max(18, ((node.w - 24) * BOLD) / longest));
+  const size = Math.min(34, node.h / 1.8, Math.max(22, ((node.w - 24) * BOLD) / longest));
   const lines = wrap(node.title, node.w - 16, size, Math.max(1, Math.min(3, Math.floor(node.h / (size * 1.2)))));
   const spans = lines.map((line, at) => svg("tspan", { x: node.w / 2, dy: at ? size * 1.15 : 0 }, line));
   const y = node.h / 2 + size * 0.35 - ((lines.length - 1) * size * 1.15) / 2;
