@@ -17,8 +17,8 @@ import { Viewport } from "../graph/viewport.js";
 import { neighbour } from "../graph/walk.js";
 
 class WorkflowGraph extends HTMLElement {
-  #root = svg("g");
-  #surface = svg("svg", { class: "surface", role: "group" }, this.#root);
+  #root = svg("svg", { class: "drawing" });
+  #surface = el("div", { className: "surface", attributes: { role: "group" } }, this.#root);
   #viewport = null;
   #tools = null;
   #workflow = null;
@@ -32,7 +32,7 @@ class WorkflowGraph extends HTMLElement {
   connectedCallback() {
     i18n.addEventListener("language", this.#onLanguage);
     if (this.#viewport) return;
-    this.#viewport = new Viewport(this.#surface, this.#root);
+    this.#viewport = new Viewport(this.#surface, this.#root, (sight) => this.#level?.cull(sight));
     this.#tools = this.#makeTools();
     this.append(this.#surface, this.#tools.crumbs, this.#tools.empty, this.#tools.bar);
     this.#listen();

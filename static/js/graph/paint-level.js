@@ -17,7 +17,7 @@ export class PaintedLevel {
     this.element.append(...level.groups.map(group), links);
     for (const [id, node] of level.nodes) {
       const element = paintNode(node, words);
-      this.nodes.set(id, { node, element, badge: new NodeBadge(element, node) });
+      this.nodes.set(id, { node, element, detail: element.querySelector(".detail"), badge: new NodeBadge(element, node) });
     }
     const painted = [...this.nodes.values()];
     this.element.append(svg("g", { class: "nodes" }, ...painted.map(({ element }) => element)));
@@ -29,6 +29,14 @@ export class PaintedLevel {
   highlight(id) {
     for (const link of this.element.querySelectorAll(".link.near")) link.classList.remove("near");
     for (const link of this.#links.get(id) ?? []) link.classList.add("near");
+  }
+
+  // Of nodes out of sight the inside is not drawn: most of the work of moving about in a large graph.
+  cull({ x, y, w, h }) {
+    for (const { node, detail } of this.nodes.values()) {
+      const isNear = node.x < x + w && node.x + node.w > x && node.y - TITLE < y + h && node.y + node.h > y;
+      if (detail && detail.hasAttribute("display") === isNear) isNear ? detail.removeAttribute("display") : detail.setAttribute("display", "none");
+    }
   }
 
   #link(link, nodes) {

@@ -1,4 +1,5 @@
 // Pan and zoom of an SVG: drag, wheel, pinch. One change of the transform a frame, whatever comes in.
+// It is the <svg> as a whole that moves: a transform within it would lay all of it out anew.
 const [CLOSEST, FARTHEST] = [3, 0.02];
 const CLICK = 4; // pixels that a hand may tremble
 const READABLE = 0.42; // scale below which small text is only noise
@@ -11,12 +12,16 @@ export class Viewport {
   #view = { x: 0, y: 0, k: 1 };
   #bounds = { x: 0, y: 0, w: 1, h: 1 };
   #frame = 0;
+  #told;
+  #unit = 0;
   #moved = 0;
   isFitted = true; // nobody has moved it since
 
-  constructor(surface, target) {
+  // `moved`: called with what is in sight, in the graph's measure.
+  constructor(surface, target, moved) {
     this.#surface = surface;
     this.#target = target;
+    this.#told = moved;
     surface.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     surface.addEventListener("pointerdown", (event) => this.#down(event));
     surface.addEventListener("pointermove", (event) => this.#move(event));
@@ -60,6 +65,13 @@ export class Viewport {
     if (dx || dy) this.pan(dx, dy);
   }
 
+  // About one pixel of the screen, for lines that stay visible from afar. In steps: each one is work.
+  #measure(unit) {
+    if (unit === this.#unit) return;
+    this.#unit = unit;
+    this.#surface.style.setProperty("--unit", `${unit.toFixed(2)}px`);
+  }
+
   #wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 400 : 1);
@@ -101,8 +113,10 @@ export class Viewport {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       const { x, y, k } = this.#view;
-      this.#target.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
+      this.#target.style.transform = `translate(${x}px, ${y}px) scale(${k})`;
       this.#surface.classList.toggle("far", k < READABLE);
+      this.#measure(Math.max(1, 2 ** (Math.round(-Math.log2(k) * 2) / 2)));
+      this.#told({ x: -x / k, y: -y / k, w: this.#surface.clientWidth / k, h: this.#surface.clientHeight / k });
     });
   }
 }
