@@ -76,7 +76,7 @@ export const uploadWorkflow = (file, { filename, overwrite } = {}) =>
 // Files
 export const upload = (image) => form("/api/image/upload", { image });
 export const uploadMask = (image, original) => form("/api/image/upload/mask", { image, original });
-export const uploadUrl = (name, width) => `/api/image/${id(name)}${query({ type: "input", width })}`;
+export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
 
 // For what an element cannot fetch itself: <img> sends no key.
 export async function blob(url) {

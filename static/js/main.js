@@ -8,6 +8,7 @@ import { events } from "./events.js";
 import { health } from "./health.js";
 import { translate } from "./i18n.js";
 import { route } from "./router.js";
+import "./state.js"; // listens before the connection is open
 
 const sections = [...document.querySelectorAll("main > [data-view]")];
 

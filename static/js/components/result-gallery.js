@@ -85,6 +85,7 @@ class ResultGallery extends HTMLElement {
       else this.#part("tiles").insertBefore(tile, next);
     }
     this.#part("more").hidden = all.length <= this.#most && !tasks.cursor;
+    this.#part("tiles").classList.toggle("of-one", this.#part("scope").value === "this" && Boolean(workspace.source));
     this.#part("empty").hidden = wanted.size > 0;
     this.#part("count").textContent = all.length ? String(all.length) : "";
     this.#chosen();

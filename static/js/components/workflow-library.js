@@ -35,6 +35,7 @@ class WorkflowLibrary extends HTMLElement {
     tasks.addEventListener("change", ({ detail }) => this.#results(detail.changed));
     events.addEventListener("connection", ({ detail }) => detail.state === "open" && this.load());
     i18n.addEventListener("language", () => this.#build());
+    this.#results([...tasks.values()].map(({ task_id }) => task_id));
     this.ready = this.load();
   }
 

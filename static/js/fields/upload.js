@@ -1,6 +1,7 @@
 // An input file: chosen, dropped or pasted, and seen. Pictures can get a mask.
 import * as api from "../api.js";
 import { el, icon } from "../dom.js";
+import { health } from "../health.js";
 import { t } from "../i18n.js";
 import { show } from "../media.js";
 import { text } from "../run/values.js";
@@ -19,11 +20,21 @@ export function uploadControl(parameter, change) {
   input.setAttribute("list", list.id);
   node.append(list);
 
+  // A file that a server has may be its own or an upload of ours: both places are tried.
+  let [address, otherwise] = ["", ""];
+  const places = () => {
+    const { value } = input;
+    if (!value) return ["", ""];
+    const upload = api.uploadUrl(value, { width: kind === "image" ? 512 : null });
+    const server = (parameter.choices ?? []).some((choice) => text(choice) === value) && health.last?.servers?.find(({ online }) => online)?.id;
+    return server ? [api.uploadUrl(value, { server }), upload] : [upload, ""];
+  };
   const see = () => {
     preview.hidden = true;
     drop.hidden = mask.hidden = false;
     mask.hidden = true;
-    if (input.value) show(preview, api.uploadUrl(input.value, kind === "image" ? 512 : null));
+    [address, otherwise] = places();
+    if (address) show(preview, address);
   };
   const shown = () => {
     preview.hidden = false;
@@ -31,7 +42,11 @@ export function uploadControl(parameter, change) {
     mask.hidden = kind !== "image";
   };
   preview.addEventListener(kind === "image" ? "load" : "loadedmetadata", shown);
-  preview.addEventListener("error", () => (preview.hidden = mask.hidden = true));
+  preview.addEventListener("error", () => {
+    preview.hidden = mask.hidden = true;
+    if (otherwise) show(preview, otherwise);
+    otherwise = "";
+  });
   const take = async (file, original) => {
     node.setAttribute("aria-busy", "true");
     try {

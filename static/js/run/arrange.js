@@ -44,11 +44,14 @@ function paired(first) {
   return made;
 }
 
-// The role in the page's language. Who has given a node a title wants to read it; and it tells two apart.
+// What tells fields of one role apart, and where the title of the node says more than the role does.
+const TITLED = /^(prompt|negative_prompt|image|mask|video|audio)$/;
+const PLAIN = /^(clip text encode.*|load (image|video|audio|mask).*|(positive|negative)?[ _-]*prompt)$/i;
+
 function label(parameter, all) {
   const { role, title, class_type } = parameter;
   if (!role) return { text: parameter.name ?? inputOf(parameter), note: titleOf(parameter) };
   const isShared = all.some((other) => other !== parameter && other.role === role);
-  const isNamed = title && title !== class_type;
-  return { i18n: `role.${role}`, role, note: isNamed || isShared ? `${titleOf(parameter)}${isShared && !isNamed ? ` ${nodeOf(parameter)}` : ""}` : "" };
+  const isTold = TITLED.test(role) && title && title !== class_type && !PLAIN.test(title);
+  return { i18n: `role.${role}`, note: isTold ? title : isShared ? `${titleOf(parameter)} #${nodeOf(parameter)}` : "" };
 }
