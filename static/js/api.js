@@ -1,4 +1,6 @@
-// The gateway's REST API. Every failure is thrown as a Problem.
+// The gateway's REST API, every route that the page uses. Every failure is thrown as a Problem.
+import { key } from "./key.js";
+
 const TIMEOUT = 60_000;
 
 export class Problem extends Error {
@@ -6,58 +8,144 @@ export class Problem extends Error {
     super(String(document.detail ?? document.title ?? "unknown error"));
     this.document = document;
   }
+
+  get code() {
+    return this.document.code;
+  }
 }
 
-export const health = () => get("/api/health");
-export const workflows = () => get("/api/workflows");
-export const tasks = (limit, cursor) =>
-  get(`/api/tasks?${new URLSearchParams({ limit, ...(cursor && { cursor }) })}`);
-export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
-export const submit = (source, params) => post("/api/workflow/submit", envelope(source, params));
-export const cancel = (id) => post(`/api/task/${encodeURIComponent(id)}/cancel`);
-export const retry = (id) => post(`/api/task/${encodeURIComponent(id)}/retry`);
-export const remove = (id) => request(`/api/task/${encodeURIComponent(id)}`, { method: "DELETE" });
+const id = encodeURIComponent;
+const json = (value) => JSON.stringify(value);
+const query = (fields) => {
+  const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
+  const set = pairs.filter(([, value]) => value != null && value !== "");
+  return set.length ? `?${new URLSearchParams(set)}` : "";
+};
 
-export function upload(file) {
-  const body = new FormData();
-  body.append("image", file);
-  return request("/api/image/upload", { method: "POST", body });
+// System, servers, nodes, models
+export const health = () => get("/api/health");
+export const info = () => get("/api/system/info");
+export const free = (server) => post(`/api/system/free${query({ server })}`);
+export const servers = () => get("/api/servers");
+export const server = (name) => get(`/api/servers/${id(name)}`);
+export const addServer = (address, slots) => post("/api/servers", json({ address, ...(slots && { slots }) }));
+export const setSlots = (name, slots) => send("PATCH", `/api/servers/${id(name)}`, json({ slots }));
+export const drain = (name) => post(`/api/servers/${id(name)}/drain`);
+export const resume = (name) => post(`/api/servers/${id(name)}/resume`);
+export const removeServer = (name, force) => send("DELETE", `/api/servers/${id(name)}${query({ force: force || null })}`);
+export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
+export const models = (fields = {}) => get(`/api/models${query(fields)}`);
+export const modelMetadata = (folder, filename) => get(`/api/models/${id(folder)}/metadata${query({ filename })}`);
+export const clientApi = () => get("/api/v2/health");
+
+// Tasks, batches, the queue, deliveries of webhooks
+export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
+export const task = (name) => get(`/api/task/${id(name)}`);
+export const taskWorkflow = (name) => get(`/api/task/${id(name)}/workflow`);
+export const taskWorkflowText = (name) => exactly(`/api/task/${id(name)}/workflow`);
+export const cancel = (name) => post(`/api/task/${id(name)}/cancel`);
+export const retry = (name) => post(`/api/task/${id(name)}/retry`);
+export const remove = (name) => send("DELETE", `/api/task/${id(name)}`);
+export const removeAll = (names) => post("/api/history/delete", json(names ? { task_ids: names } : { all: true }));
+export const batch = (name) => get(`/api/batch/${id(name)}`);
+export const cancelBatch = (name) => post(`/api/batch/${id(name)}/cancel`);
+export const queue = () => get("/api/queue");
+export const clearQueue = () => post("/api/queue/clear");
+export const taskDeliveries = (name) => get(`/api/task/${id(name)}/deliveries`);
+export const deliveries = (fields = {}) => get(`/api/deliveries${query(fields)}`);
+export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
+export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
+
+// Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
+export const workflows = () => get("/api/workflows");
+export const workflow = (name) => get(`/api/workflow/${id(name)}`);
+export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
+export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
+export const convert = (source, params) => post("/api/workflow/convert", envelope(source, { params }));
+export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
+export const submitBody = (source, options) => envelope(source, options);
+export const update = (filename, params, version) =>
+  post("/api/workflow/update", json({ filename, params }), version ? { "If-Match": `"${version}"` } : {});
+export const removeWorkflow = (filename) => send("DELETE", `/api/workflow/${id(filename)}`);
+export const versions = (filename) => get(`/api/workflow/${id(filename)}/versions`);
+export const version = (filename, name) => get(`/api/workflow/${id(filename)}/versions/${id(name)}`);
+export const restore = (filename, name) => post(`/api/workflow/${id(filename)}/restore`, json({ version: name }));
+export const uploadWorkflow = (file, { filename, overwrite } = {}) =>
+  form("/api/workflow/upload", { file, filename, overwrite: overwrite ? "true" : null });
+
+// Files
+export const upload = (image) => form("/api/image/upload", { image });
+export const uploadMask = (image, original) => form("/api/image/upload/mask", { image, original });
+export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
+
+// For what an element cannot fetch itself: <img> sends no key.
+export async function blob(url) {
+  const response = await exchange(url, {}, (answer) => answer.blob());
+  if (response.ok) return response.body;
+  throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
+}
+
+export async function exists(url) {
+  try {
+    return (await fetch(url, { method: "HEAD", headers: key.headers })).ok;
+  } catch {
+    return false;
+  }
 }
 
 // A file's text goes out as it is: JSON.parse would round 64-bit seeds.
-function envelope({ filename, text, name }, params = {}) {
-  if (filename) return JSON.stringify({ filename, params });
-  const rest = JSON.stringify({ params, metadata: { file: name } });
-  return `{"workflow": ${text}, ${rest.slice(1)}`;
+function envelope({ filename, text, name }, options = {}) {
+  if (filename) return json({ filename, ...options });
+  const { metadata, ...others } = options;
+  return `{"workflow": ${text}, ${json({ ...others, metadata: { file: name, ...metadata } }).slice(1)}`;
 }
 
 const get = (path) => request(path, {});
-const post = (path, body) =>
-  request(path, { method: "POST", body, headers: { "Content-Type": "application/json" } });
+const post = (path, body, headers) => send("POST", path, body, headers);
+const send = (method, path, body, headers) =>
+  request(path, { method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
+
+function form(path, fields) {
+  const body = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value != null && value !== "") body.append(name, value);
+  return request(path, { method: "POST", body });
+}
+
+// The workflow of an answer as text, with its numbers as they stand in the file.
+async function exactly(path) {
+  const { ok, body } = await exchange(path, {}, (answer) => answer.text());
+  if (!ok) return get(path); // throws what is wrong
+  return json(JSON.parse(body, raw).workflow);
+}
 
 async function request(path, options) {
-  const { status, ok, text } = await exchange(path, options);
+  const { status, ok, body } = await exchange(path, options, (answer) => answer.text());
   let answer = null;
   try {
-    if (text) answer = JSON.parse(text, exact);
+    if (body) answer = JSON.parse(body, exact);
   } catch {
-    throw new Problem({ title: `The gateway answered HTTP ${status} and no JSON`, status, detail: text.slice(0, 2000) });
+    throw new Problem({ title: `The gateway answered HTTP ${status} and no JSON`, status, detail: body.slice(0, 2000) });
   }
   if (ok) return answer;
-  throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: text });
+  throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: body });
 }
 
-async function exchange(path, options) {
+async function exchange(path, options, read) {
   try {
-    const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options });
-    return { status: response.status, ok: response.ok, text: await response.text() };
+    for (;;) {
+      const used = key.value;
+      const headers = { ...options.headers, ...key.headers };
+      const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
+      if (response.status === 401 && (await key.renew(used))) continue;
+      return { status: response.status, ok: response.ok, body: await read(response) };
+    }
   } catch (error) {
-    throw new Problem({ title: "The gateway does not answer", detail: `${path}: ${error.message}` });
+    throw new Problem({ title: "The gateway does not answer", code: "away", detail: `${path}: ${error.message}` });
   }
 }
 
-// Whole numbers that a JavaScript number cannot hold are kept as their digits.
-function exact(key, value, context) {
-  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
-  return isRounded && /^-?\d+$/.test(context?.source) ? context.source : value;
-}
+// Whole numbers that a JavaScript number cannot hold are kept as their digits: to be shown as text,
+// or to be written as JSON again.
+const isRounded = (value, context) => Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
+const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
+const raw = (name, value, context) => (isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value);

@@ -1,5 +1,7 @@
 // The gateway's WebSocket as an EventTarget: "status", "progress", "output", "preview" of tasks,
 // and "connection" for its own state. Connects again by itself, for ever.
+import { key } from "./key.js";
+
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 10_000;
 const PING_EVERY = 15_000;
@@ -15,13 +17,15 @@ class Events extends EventTarget {
   constructor() {
     super();
     addEventListener("online", () => this.#retry && this.connect());
+    key.addEventListener("change", () => this.#retry && this.connect());
   }
 
   connect() {
     clearTimeout(this.#retry);
     this.#retry = 0;
     this.#tell("connecting");
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/ws`, key.value ? [`bearer.${key.value}`] : []);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened();
     socket.onclose = () => this.#closed();

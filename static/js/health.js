@@ -4,8 +4,11 @@ import * as api from "./api.js";
 const EVERY = 5000;
 
 class Health extends EventTarget {
+  last = null;
+
   async start() {
     const detail = await api.health().catch(() => null);
+    this.last = detail;
     this.dispatchEvent(new CustomEvent("health", { detail }));
     setTimeout(() => this.start(), EVERY);
   }

@@ -1,10 +1,16 @@
 // The tasks that the page knows: pages of GET /api/tasks, kept fresh by the WebSocket.
-// Events: "task" with the task, "removed" with its id, "loaded", "failed" with a Problem.
+// However many updates come, listeners hear of them once a frame:
+//   "change"   detail {changed: Set of ids, removed: Set of ids}; read the tasks with tasks.get(id)
+//   "preview"  detail {task_id, image: Blob, node_id}: the newest of each task
+//   "loaded" after a page was read, "failed" with a Problem
+// A task object is never changed in place: another object means another state.
 import * as api from "./api.js";
 import { events } from "./events.js";
 
 const PAGE = 50;
 const MOST = 1000; // that the API gives at once
+const KEPT = 2000; // finished ones beyond that are forgotten, oldest first; the server still has them
+const HIDDEN_PAUSE = 1000; // no frames in a tab that is not seen
 const TERMINAL = new Set(["succeeded", "failed", "canceled", "expired"]);
 
 export const isFinished = (task) => TERMINAL.has(task.status);
@@ -12,6 +18,10 @@ export const isFinished = (task) => TERMINAL.has(task.status);
 class Tasks extends EventTarget {
   #tasks = new Map();
   #heard = new Map(); // task_id -> when an event told of it: newer than any answer asked before
+  #changed = new Set();
+  #removed = new Set();
+  #previews = new Map();
+  #isDue = false;
   cursor = null;
 
   constructor() {
@@ -20,6 +30,10 @@ class Tasks extends EventTarget {
     events.addEventListener("status", ({ detail }) => this.put(detail));
     events.addEventListener("progress", ({ detail }) => this.#progress(detail));
     events.addEventListener("output", ({ detail }) => this.#output(detail));
+    events.addEventListener("preview", ({ detail }) => {
+      this.#previews.set(detail.task_id, detail);
+      this.#schedule();
+    });
   }
 
   get size() {
@@ -30,32 +44,52 @@ class Tasks extends EventTarget {
     return this.#tasks.get(id);
   }
 
+  values() {
+    return this.#tasks.values();
+  }
+
+  // Newest first. Sorted on demand: ask once a change, not once a row.
+  sorted() {
+    return [...this.#tasks.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : 0));
+  }
+
   // `asked`: when the request was made that this answers. An event since then says more.
   put(task, asked = Infinity) {
     const known = this.#tasks.get(task.task_id);
     if (this.#heard.get(task.task_id) > asked || (known && isFinished(known) && !isFinished(task))) return;
     this.#heard.set(task.task_id, performance.now());
     this.#tasks.set(task.task_id, task);
-    this.#tell("task", task);
+    this.#removed.delete(task.task_id);
+    this.#changed.add(task.task_id);
+    this.#schedule();
   }
 
+  // For a request that answers a task: cancel, retry, submit, get.
   async answer(request) {
     const asked = performance.now();
-    this.put(await request, asked);
+    const task = await request;
+    this.put(task, asked);
+    return task;
   }
 
   drop(id) {
     this.#tasks.delete(id);
     this.#heard.delete(id);
-    this.#tell("removed", id);
+    this.#changed.delete(id);
+    this.#removed.add(id);
+    this.#schedule();
   }
 
-  // Everything anew, as many as are shown: what was deleted meanwhile goes.
+  // Everything anew, as many as are known: what was deleted meanwhile goes.
   async load() {
     const asked = performance.now();
-    const seen = await this.#fetch(Math.min(MOST, Math.max(PAGE, this.size)), null);
-    for (const id of seen ? [...this.#tasks.keys()] : []) {
-      if (!seen.has(id) && this.#heard.get(id) < asked) this.drop(id);
+    const known = Math.min(MOST, Math.max(PAGE, this.size));
+    const page = await this.#fetch(known, null);
+    if (!page) return;
+    const seen = new Set(page.tasks.map((task) => task.task_id));
+    const oldest = page.next_cursor ? page.tasks.at(-1)?.created_at : "";
+    for (const [id, task] of [...this.#tasks]) {
+      if (!seen.has(id) && task.created_at > oldest && this.#heard.get(id) < asked) this.drop(id);
     }
   }
 
@@ -70,21 +104,48 @@ class Tasks extends EventTarget {
       this.cursor = page.next_cursor;
       for (const task of page.tasks) this.put(task, asked);
       this.#tell("loaded");
-      return new Set(page.tasks.map((task) => task.task_id));
+      return page;
     } catch (error) {
       this.#tell("failed", error);
       return null;
     }
   }
 
-  #progress({ task_id, status, progress }) {
+  #progress({ task_id, status, progress, eta_seconds }) {
     const known = this.#tasks.get(task_id);
-    if (known) this.put({ ...known, status, progress });
+    if (known) this.put({ ...known, status, progress, eta_seconds });
   }
 
   #output({ task_id, output }) {
     const known = this.#tasks.get(task_id);
     if (known && !isFinished(known)) this.put({ ...known, outputs: [...(known.outputs ?? []), output] });
+  }
+
+  #schedule() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    if (document.hidden) setTimeout(() => this.#flush(), HIDDEN_PAUSE);
+    else requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush() {
+    this.#isDue = false;
+    if (this.#tasks.size > KEPT) this.#forget();
+    const detail = { changed: this.#changed, removed: this.#removed };
+    const previews = this.#previews;
+    this.#changed = new Set();
+    this.#removed = new Set();
+    this.#previews = new Map();
+    if (detail.changed.size || detail.removed.size) this.#tell("change", detail);
+    for (const preview of previews.values()) this.#tell("preview", preview);
+  }
+
+  #forget() {
+    const finished = this.sorted().filter(isFinished);
+    for (const task of finished.slice(KEPT - finished.length || finished.length)) {
+      if (this.#tasks.size <= KEPT) break;
+      this.drop(task.task_id);
+    }
   }
 
   #tell(type, detail) {

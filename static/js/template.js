@@ -1,11 +1,10 @@
-// Stamps a <template> into an element; answers a look-up of its parts by data-part.
-export function stamp(element, id) {
-  element.append(document.importNode(document.getElementById(id).content, true)); // upgrades what is in it
-  return (name) => element.querySelector(`[data-part="${name}"]`);
-}
+// Stamps a <template> of index.html into an element, in the page's language, and answers a look-up
+// of its parts by data-part.
+import { translate } from "./i18n.js";
 
-export function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
+export function stamp(element, id) {
+  const copy = document.importNode(document.getElementById(id).content, true); // upgrades what is in it
+  translate(copy);
+  element.append(copy);
+  return (name) => element.querySelector(`[data-part="${name}"]`);
 }

@@ -1,39 +1,72 @@
-// The bar on top: are we connected, is the gateway well.
+// The bar on top: where we are, are we connected, is the gateway well, theme and language.
 import { events } from "../events.js";
 import { health } from "../health.js";
+import { i18n, language, languages, setLanguage, t } from "../i18n.js";
+import { key } from "../key.js";
+import { route } from "../router.js";
 import { stamp } from "../template.js";
+import { nextTheme, theme } from "../theme.js";
 
 class GatewayHeader extends HTMLElement {
   #part = null;
+  #connected = { state: "connecting" };
+  #health = undefined; // undefined: not known yet; null: the gateway is away
 
   connectedCallback() {
     this.#part = stamp(this, "gateway-header");
-    events.addEventListener("connection", ({ detail }) => this.#connection(detail));
-    health.addEventListener("health", ({ detail }) => this.#health(detail));
+    events.addEventListener("connection", ({ detail }) => {
+      this.#connected = detail;
+      this.#show();
+    });
+    health.addEventListener("health", ({ detail }) => {
+      this.#health = detail;
+      this.#show();
+    });
+    for (const target of [route, key]) target.addEventListener("change", () => this.#show());
+    i18n.addEventListener("language", () => this.#show());
+    this.#part("theme").onclick = () => {
+      nextTheme();
+      this.#show();
+    };
+    this.#part("key").onclick = () => key.ask();
+    const select = this.#part("language");
+    for (const [name, label] of Object.entries(languages)) select.add(new Option(label, name));
+    select.value = language();
+    select.onchange = () => setLanguage(select.value);
+    this.#show();
   }
 
-  #connection({ state, delay }) {
-    const seconds = Math.max(1, Math.round(delay / 1000));
-    const [text, tone] = {
-      open: ["live", "good"],
-      connecting: ["connecting …", "wait"],
-      waiting: [`connection lost, again in ${seconds} s`, "bad"],
-    }[state];
-    this.#chip("socket", text, tone);
+  #show() {
+    const { state, delay } = this.#connected;
+    const tone = { open: "good", connecting: "wait", waiting: "bad" }[state];
+    this.#chip("socket", t(`socket.${state}`, { seconds: Math.max(1, Math.round(delay / 1000)) }), tone);
+    this.#gateway();
+    for (const link of this.querySelectorAll("nav a")) {
+      if (link.hash.split("/")[1] === route.view) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    const said = t("theme.button", { theme: t(`theme.${theme()}`) });
+    this.#part("theme").title = said;
+    this.#part("theme").setAttribute("aria-label", said);
+    this.#part("theme").dataset.theme = theme();
+    this.#part("key").hidden = !key.value;
   }
 
-  #health(answer) {
-    if (!answer) return this.#chip("health", "gateway away", "bad");
-    const isWell = answer.status === "ok";
-    this.#chip("health", String(answer.status), isWell ? "good" : "wait");
-    this.#part("version").textContent = answer.version ?? "";
-    this.#part("reason").textContent = answer.reason ?? "";
-    this.#part("reason").hidden = isWell || !answer.reason;
+  #gateway() {
+    if (this.#health === undefined) return this.#chip("health", t("health.asking"), "wait");
+    if (this.#health === null) return this.#chip("health", t("health.away"), "bad");
+    const { status, reason, version, servers = [] } = this.#health;
+    const able = servers.filter((server) => server.accepting).length;
+    const isWell = status === "ok";
+    this.#chip("health", t("health.servers", { able, all: servers.length }), isWell ? "good" : "wait");
+    this.#part("version").textContent = version ?? "";
+    this.#part("reason").textContent = reason ?? "";
+    this.#part("reason").hidden = isWell || !reason;
   }
 
   #chip(name, text, tone) {
     const chip = this.#part(name);
-    if (chip.textContent !== text) chip.textContent = text;
+    if (chip.textContent !== text) chip.textContent = text; // a screen reader says it once
     chip.dataset.tone = tone;
   }
 }

@@ -1,149 +1,90 @@
-// One input of a workflow, with the control that fits its type. `changed` and `value` are read on submit.
-import * as api from "../api.js";
-import { make } from "../template.js";
+// One parameter of the workflow: its label, the control for its type, what is wrong with it, and
+// whether it differs from the file.
+import { el, icon } from "../dom.js";
+import { choiceControl } from "../fields/choice.js";
+import { numberControl } from "../fields/number.js";
+import { seedControl } from "../fields/seed.js";
+import { booleanControl, jsonControl, textControl } from "../fields/text.js";
+import { uploadControl } from "../fields/upload.js";
+import { workspace } from "../run/workspace.js";
 
-const MANY = 30; // choices from which on one wants to search
 let count = 0;
-
-export const nameOf = (parameter) => parameter.key.slice(parameter.key.indexOf(".") + 1);
-export const isSeed = (name) => name === "seed" || name === "noise_seed";
 
 export class ParameterField extends HTMLElement {
   #parameter;
   #control;
-  #first;
+  #error = el("p", { className: "error", hidden: true });
+  #reset = el("button", { type: "button", className: "quiet reset", i18nAttr: "title:field.reset;aria-label:field.reset", hidden: true }, icon("reset"));
 
   constructor(parameter, label) {
     super();
     this.#parameter = parameter;
-    this.#control = this.#make();
-    this.#control.id = `field-${++count}`;
-    this.#first = this.#raw();
-    this.append(make("label", { htmlFor: this.#control.id, textContent: label, title: `${parameter.key}: ${label}` }));
-    const extra = parameter.upload ? this.#uploader() : isSeed(nameOf(parameter)) ? this.#dice() : null;
-    this.append(extra ? make("div", { className: "row" }, this.#control, extra) : this.#control);
-    this.addEventListener("input", () => this.#mark());
-  }
-
-  get key() {
-    return this.#parameter.key;
-  }
-
-  get changed() {
-    return this.#raw() !== this.#first;
-  }
-
-  // As JSON wants it. Throws a Problem where the text is none.
-  get value() {
-    const { type, choices } = this.#parameter;
-    const raw = this.#raw();
-    if (type === "int" || type === "float") return this.#number(raw);
-    if (type === "choice") return choices?.find((choice) => text(choice) === raw) ?? raw;
-    return type === "any" ? this.#json(raw) : raw;
-  }
-
-  #make() {
-    const { type, value, choices, multiline, upload } = this.#parameter;
-    if (type === "int" || type === "float") return this.#numeric();
-    if (type === "boolean") return make("input", { type: "checkbox", checked: value === true });
-    if (type === "choice") return upload || choices?.length > MANY ? this.#search() : this.#select();
-    const isLong = multiline || type === "any" || text(value).length > 80;
-    return isLong
-      ? make("textarea", { value: text(value), rows: Math.min(8, 2 + Math.floor(text(value).length / 60)) })
-      : make("input", { type: "text", value: text(value) });
-  }
-
-  #numeric() {
-    const { type, value, min, max, step } = this.#parameter;
-    const input = make("input", { type: "number", step: step ?? (type === "int" ? 1 : "any") });
-    if (min != null) input.min = isSeed(nameOf(this.#parameter)) ? -1 : min;
-    if (max != null) input.max = max;
-    input.value = value ?? "";
-    return input;
-  }
-
-  #select() {
-    const { choices, value } = this.#parameter;
-    const known = (choices ?? []).map(text);
-    const all = known.includes(text(value)) ? known : [text(value), ...known];
-    const options = all.map((choice) => make("option", { value: choice, textContent: known.includes(choice) ? choice : `${choice} (not on any server)` }));
-    const select = make("select", {}, ...options);
-    select.value = text(value);
-    return select;
-  }
-
-  #search() {
-    const list = make("datalist", { id: `choices-${++count}` }, ...(this.#parameter.choices ?? []).map((choice) => make("option", { value: text(choice) })));
-    this.append(list);
-    const input = make("input", { type: "text", value: text(this.#parameter.value), autocomplete: "off" });
-    input.setAttribute("list", list.id);
-    // A list shows only what matches the text, so the present value makes room while one looks.
-    input.onfocus = () => {
-      input.placeholder = input.value;
-      input.value = "";
+    this.#control = controlOf(parameter)(parameter, () => this.#changed());
+    const { input, node } = this.#control;
+    input.id = `field-${++count}`;
+    this.#error.id = `${input.id}-error`;
+    input.setAttribute("aria-describedby", this.#error.id);
+    const name = el("label", { htmlFor: input.id, title: `${parameter.key}${parameter.tooltip ? `\n${parameter.tooltip}` : ""}` });
+    if (label.i18n) Object.assign(name.dataset, { i18n: label.i18n });
+    name.textContent = label.text;
+    this.dataset.key = parameter.key;
+    this.dataset.type = parameter.upload ? "upload" : parameter.type;
+    this.append(el("div", { className: "label" }, name, el("span", { className: "note cut", textContent: label.note ?? "" }), this.#reset), node, this.#error);
+    this.#reset.onclick = () => {
+      workspace.reset(parameter.key);
+      input.focus();
     };
-    input.onblur = () => {
-      input.value ||= input.placeholder;
-      this.#mark();
-    };
-    return input;
+    this.show();
   }
 
-  #dice() {
-    const button = make("button", { type: "button", textContent: "Random", title: "A new seed for each run: -1" });
-    button.onclick = () => this.#set("-1");
-    return button;
+  get parameter() {
+    return this.#parameter;
   }
 
-  #uploader() {
-    const picker = make("input", { type: "file" });
-    picker.onchange = async () => {
-      if (!picker.files.length) return;
-      try {
-        this.#set((await api.upload(picker.files[0])).name);
-      } catch (error) {
-        this.dispatchEvent(new CustomEvent("problem", { detail: error, bubbles: true }));
-      }
-      picker.value = "";
-    };
-    return make("label", { className: "button" }, "Upload", picker);
+  get fault() {
+    return this.#control.fault;
   }
 
-  #set(value) {
-    this.#control.value = value;
-    this.#control.dispatchEvent(new Event("input", { bubbles: true }));
+  // The value of now, unless it is what one is just writing.
+  show() {
+    this.#control.value = workspace.value(this.#parameter.key);
+    this.mark();
   }
 
-  #mark() {
-    this.classList.toggle("changed", this.changed);
+  mark() {
+    const isChanged = workspace.isChanged(this.#parameter.key);
+    this.classList.toggle("changed", isChanged);
+    this.#reset.hidden = !isChanged;
   }
 
-  #raw() {
-    const control = this.#control;
-    if (control.type === "checkbox") return control.checked;
-    return control.list ? control.value || control.placeholder : control.value;
+  complain(message) {
+    this.#error.textContent = message;
+    this.#error.hidden = !message;
+    if (message) this.#control.input.setAttribute("aria-invalid", "true");
+    else this.#control.input.removeAttribute("aria-invalid");
   }
 
-  #number(raw) {
-    if (raw === "") throw this.#problem("needs a number");
-    const number = Number(raw);
-    const isTooLong = Number.isInteger(number) && !Number.isSafeInteger(number);
-    return isTooLong && JSON.rawJSON && /^-?\d+$/.test(raw) ? JSON.rawJSON(raw) : number;
+  used(value) {
+    this.#control.used?.(value);
   }
 
-  #json(raw) {
-    try {
-      return JSON.parse(raw);
-    } catch (error) {
-      throw this.#problem(`is not valid JSON (${error.message})`);
-    }
+  focus() {
+    this.closest("details")?.setAttribute("open", "");
+    this.#control.input.focus({ preventScroll: true });
+    this.scrollIntoView({ block: "center" });
   }
 
-  #problem(what) {
-    return new api.Problem({ title: "A field cannot be used", detail: `${this.key} ${what}.` });
+  #changed() {
+    const { fault } = this.#control;
+    this.complain(fault);
+    if (!fault) workspace.set(this.#parameter.key, this.#control.value, true);
   }
 }
 
-const text = (value) => (typeof value === "string" ? value : (JSON.stringify(value ?? null) ?? ""));
+function controlOf({ type, upload, role }) {
+  if (upload) return uploadControl;
+  if (role === "seed") return seedControl;
+  return { int: numberControl, float: numberControl, boolean: booleanControl, choice: choiceControl, string: textControl }[type] ?? jsonControl;
+}
 
 customElements.define("parameter-field", ParameterField);

@@ -1,6 +1,8 @@
-// A problem document, in full: what is wrong, what to do, which nodes.
+// A problem document, in full: what is wrong, what to do, which nodes. Also an error of a task.
 import { Problem } from "../api.js";
-import { make, stamp } from "../template.js";
+import { el } from "../dom.js";
+import { t } from "../i18n.js";
+import { stamp } from "../template.js";
 
 const KNOWN = ["type", "title", "status", "detail", "message", "code", "hint", "node_errors"];
 
@@ -30,8 +32,8 @@ class ProblemBox extends HTMLElement {
 }
 
 function reason({ code, class_type, node_id }) {
-  const node = [class_type, node_id && `node ${node_id}`].filter(Boolean).join(", ");
-  return [code ?? "Something in this page went wrong", node].filter(Boolean).join(" in ");
+  const node = [class_type, node_id && t("problem.node", { id: node_id })].filter(Boolean).join(", ");
+  return node ? t("problem.in", { code: code ?? "error", node }) : (code ?? t("problem.page"));
 }
 
 function raw({ traceback, ...rest }) {
@@ -42,7 +44,7 @@ function lines(nodeErrors) {
   return Object.entries(nodeErrors ?? {}).flatMap(([id, node]) =>
     [node?.errors ?? []].flat().map((error) => {
       const said = [error?.message, error?.details].filter(Boolean).join(": ");
-      return make("li", {}, make("code", { textContent: `${id} ${node.class_type ?? ""}` }), ` ${said}`);
+      return el("li", {}, el("code", { textContent: `${id} ${node.class_type ?? ""}` }), ` ${said}`);
     }),
   );
 }

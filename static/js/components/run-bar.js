@@ -1,0 +1,118 @@
+// The run: once or as a batch, how long the queue is, and what was refused.
+import * as api from "../api.js";
+import { events } from "../events.js";
+import { i18n, t } from "../i18n.js";
+import { brief } from "../run/format.js";
+import { tasksOf } from "../run/batch.js";
+import { workspace } from "../run/workspace.js";
+import { isFinished, tasks } from "../state.js";
+import { stamp } from "../template.js";
+import { toast } from "../toasts.js";
+
+const QUEUE_EVERY = 500; // of tasks that change many times a second
+
+class RunBar extends HTMLElement {
+  #part = null;
+  #isBusy = false;
+  #isDue = false;
+
+  connectedCallback() {
+    this.#part = stamp(this, "run-bar");
+    this.#part("run").onclick = () => this.run();
+    this.#part("code").onclick = () => this.#code().catch(toast);
+    document.addEventListener("keydown", (event) => {
+      const isOurs = event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.checkVisibility();
+      if (!isOurs || document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      this.run();
+    });
+    this.addEventListener("batch", () => this.#show());
+    for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
+    workspace.addEventListener("opened", () => this.#part("problem").show(null));
+    workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
+    tasks.addEventListener("change", () => this.#queueSoon());
+    i18n.addEventListener("language", () => (this.#show(), this.#queue()));
+    events.addEventListener("connection", () => this.#show());
+    this.#show();
+    this.#queue();
+  }
+
+  async run() {
+    const form = document.querySelector("run-form");
+    if (this.#isBusy || !workspace.source || !form.check()) return;
+    this.#isBusy = true;
+    this.#show();
+    this.#part("problem").show(null);
+    form.complain({});
+    try {
+      const answer = await api.submit(workspace.source, this.#options());
+      for (const task of answer.tasks ?? [answer]) tasks.put(task, -Infinity);
+      this.dispatchEvent(new CustomEvent("submitted", { detail: answer, bubbles: true }));
+      this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
+    } catch (error) {
+      form.complain(error.document ?? {});
+      this.#part("problem").show(error);
+    }
+    this.#isBusy = false;
+    this.#show();
+  }
+
+  // What is sent beside the workflow. A parameter of the batch is in the batch alone.
+  #options() {
+    const params = workspace.params();
+    const batch = this.#batch;
+    for (const key of Object.keys(batch ?? {})) delete params[key];
+    return { params, ...(batch && { batch }) };
+  }
+
+  get #batch() {
+    return this.#part("batching").open ? this.#part("batch").batch : null;
+  }
+
+  async #code() {
+    const { showCode } = await import("./code-dialog.js");
+    if (!workspace.source) return;
+    await showCode({ path: "/api/workflow/submit", body: api.submitBody(workspace.source, this.#options()) });
+  }
+
+  #show() {
+    let count = 1;
+    try {
+      const batch = this.#batch;
+      count = batch ? tasksOf(batch) : 1;
+    } catch {
+      count = 0;
+    }
+    const { changed } = workspace;
+    this.#part("run").disabled = this.#isBusy || !workspace.source || !count;
+    this.#part("code").disabled = !workspace.source || !count;
+    this.#part("label").textContent = count > 1 ? t("run.many", { count }) : t("run.run");
+    this.#part("changes").textContent = changed.length ? t("form.changed", { count: changed.length }) : "";
+  }
+
+  #queueSoon() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setTimeout(() => {
+      this.#isDue = false;
+      this.#queue();
+    }, QUEUE_EVERY);
+  }
+
+  // How many wait, and when all that is known should be done.
+  #queue() {
+    let waiting = 0;
+    let running = 0;
+    let eta = 0;
+    for (const task of tasks.values()) {
+      if (isFinished(task)) continue;
+      if (task.status === "queued") waiting = Math.max(waiting + 1, task.queue_position ?? 0);
+      else running += 1;
+      eta = Math.max(eta, task.eta_seconds ?? 0);
+    }
+    const words = [waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"), eta >= 1 && t("queue.eta", { time: brief(eta) })];
+    this.#part("queue").textContent = words.filter(Boolean).join(" · ");
+  }
+}
+
+customElements.define("run-bar", RunBar);

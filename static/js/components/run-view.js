@@ -1,0 +1,134 @@
+// The view in which one works: workflows, the form, results and the graph, and what ties them together.
+import * as api from "../api.js";
+import { el } from "../dom.js";
+import { health } from "../health.js";
+import { i18n, t } from "../i18n.js";
+import { go, route } from "../router.js";
+import { intake } from "../run/intake.js";
+import { workspace } from "../run/workspace.js";
+import { tasks } from "../state.js";
+import { stamp } from "../template.js";
+import { toast } from "../toasts.js";
+
+const NARROW = matchMedia("(width < 64rem)");
+
+class RunView extends HTMLElement {
+  #part = null;
+  #able = null; // servers that take work, when the parameters were read
+  #nodeTypes = null;
+  #graphOf = null; // the workflow that the graph shows
+
+  connectedCallback() {
+    this.#part = stamp(this, "run-view");
+    const part = this.#part;
+    const dialogs = (name) => () => import("./workflow-dialogs.js").then((module) => module[name]()).catch(toast);
+    part("save").onclick = dialogs("saveChanges");
+    part("save-as").onclick = dialogs("showSaveAs");
+    part("versions").onclick = dialogs("showVersions");
+    part("delete").onclick = dialogs("deleteWorkflow");
+    part("reset").onclick = () => workspace.resetAll();
+    part("fold").open = !NARROW.matches;
+    NARROW.onchange = () => (part("fold").open = !NARROW.matches);
+    for (const name of ["results", "graph"]) part(`tab-${name}`).onclick = () => this.#tab(name);
+    intake.listen();
+    for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
+    workspace.addEventListener("opened", () => this.#opened());
+    workspace.addEventListener("failed", () => this.#show());
+    route.addEventListener("change", () => this.#routed());
+    i18n.addEventListener("language", () => this.#show());
+    health.addEventListener("health", ({ detail }) => detail && this.#servers(detail.servers ?? []));
+    tasks.addEventListener("change", ({ detail }) => this.#graphState(detail.changed));
+    document.addEventListener("submitted", () => this.#tab(this.#isGraph ? "graph" : "results"));
+    this.#start();
+  }
+
+  get #isGraph() {
+    return this.#part("tab-graph").getAttribute("aria-selected") === "true";
+  }
+
+  // The address wins, then what the session had open, then the first of the library.
+  async #start() {
+    this.#show();
+    if (route.view === "run" && route.id) return workspace.open({ filename: route.id });
+    if (workspace.last) return this.#restore(workspace.last);
+    const library = this.querySelector("workflow-library");
+    await library.ready;
+    if (!workspace.source && library.first && route.view === "run" && !route.id) go("run", library.first, true);
+  }
+
+  #restore(source) {
+    if (source.filename && route.view === "run") go("run", source.filename, true);
+    else workspace.open(source);
+  }
+
+  #routed() {
+    if (route.view !== "run") return;
+    if (route.id && route.id !== workspace.source?.filename) workspace.open({ filename: route.id });
+    else if (!route.id && workspace.isSaved) go("run", workspace.name, true);
+  }
+
+  #opened() {
+    if (NARROW.matches) this.#part("fold").open = false;
+    if (this.#isGraph) this.#graph();
+  }
+
+  #show() {
+    const part = this.#part;
+    const { isSaved, source, changed } = workspace;
+    part("name").textContent = part("name").title = workspace.name || t("run.nothing");
+    part("format").textContent = source ? `${String(workspace.format).toUpperCase()} · ${t(isSaved ? "run.values" : "run.unsaved", { count: workspace.parameters.length })}` : "";
+    part("actions").hidden = !source;
+    part("reset").hidden = part("save").hidden = !changed.length;
+    part("save").disabled = !isSaved;
+    part("save").hidden ||= !isSaved;
+    for (const name of ["versions", "delete"]) part(name).hidden = !isSaved;
+    part("warnings").replaceChildren(...workspace.warnings.map((warning) => el("li", { textContent: warning })));
+    part("warnings").hidden = !workspace.warnings.length;
+    part("hello").hidden = Boolean(source);
+  }
+
+  // Choices and limits come from the servers: when one comes back, they are read anew.
+  #servers(servers) {
+    const able = servers.filter(({ online }) => online).length;
+    const isMore = this.#able !== null && able > this.#able;
+    this.#able = able;
+    if (isMore && workspace.source && !this.querySelector("run-form :focus")) workspace.open(workspace.source);
+  }
+
+  #tab(name) {
+    for (const each of ["results", "graph"]) {
+      this.#part(`tab-${each}`).setAttribute("aria-selected", each === name);
+      this.#part(each).hidden = each !== name;
+    }
+    if (name === "graph") this.#graph();
+  }
+
+  async #graph() {
+    if (!workspace.graph || this.#graphOf === workspace.graph) return;
+    await import("./workflow-graph.js");
+    let graph = this.querySelector("workflow-graph");
+    if (!graph) {
+      graph = el("workflow-graph");
+      graph.addEventListener("node-click", ({ detail }) => this.querySelector("run-form").focusNode(detail.nodeId));
+      this.#part("graph").append(graph);
+    }
+    this.#graphOf = workspace.graph;
+    const types = await this.#types();
+    graph.show({ workflow: workspace.graph, format: workspace.format, nodeTypes: types });
+    graph.task = tasks.sorted().find((task) => task.workflow === workspace.source?.filename) ?? null;
+  }
+
+  async #types() {
+    this.#nodeTypes ??= await api.nodes().then(({ nodes }) => nodes, () => null);
+    return this.#nodeTypes ?? {};
+  }
+
+  #graphState(changed) {
+    if (!this.#isGraph) return;
+    const newest = [...changed].map((id) => tasks.get(id)).filter((task) => task && task.workflow === workspace.source?.filename && task.status !== "queued");
+    const graph = this.querySelector("workflow-graph");
+    if (graph && newest.length) graph.task = newest.at(-1);
+  }
+}
+
+customElements.define("run-view", RunView);

@@ -1,0 +1,46 @@
+// How many prompts a server may hold: a number to change, saved when it is left or entered.
+import * as api from "../api.js";
+import { el } from "../dom.js";
+
+export class ServerSlots {
+  #id;
+  #told;
+  #saved = 0;
+  #input = el("input", { type: "number", min: 1, max: 100, step: 1, required: true });
+  #fault = el("p", { className: "bad", hidden: true });
+  element;
+
+  // `told`: called with the server as it is after a change.
+  constructor(id, told) {
+    this.#id = id;
+    this.#told = told;
+    this.#fault.id = `slots-fault-${id.replace(/\W/g, "-")}`;
+    this.#input.setAttribute("aria-describedby", this.#fault.id);
+    this.#input.onchange = () => this.#save();
+    this.element = el("div", { className: "slots" }, el("label", {}, el("span", { i18n: "servers.slots" }), this.#input), this.#fault);
+  }
+
+  show(slots) {
+    this.#saved = slots;
+    if (document.activeElement !== this.#input && !this.#input.hasAttribute("aria-invalid")) this.#input.value = slots;
+  }
+
+  async #save() {
+    if (Number(this.#input.value) === this.#saved) return this.#complain("");
+    if (!this.#input.checkValidity()) return this.#complain(this.#input.validationMessage);
+    try {
+      const server = await api.setSlots(this.#id, Number(this.#input.value));
+      this.#complain("");
+      this.#told(server);
+    } catch (problem) {
+      this.#complain(problem.message);
+    }
+  }
+
+  #complain(text) {
+    this.#fault.textContent = text;
+    this.#fault.hidden = !text;
+    if (text) this.#input.setAttribute("aria-invalid", "true");
+    else this.#input.removeAttribute("aria-invalid");
+  }
+}

@@ -1,0 +1,57 @@
+// What can be done to tasks, one or many. Answers the Problems of those that did not work.
+import * as api from "../api.js";
+import { el } from "../dom.js";
+import { t } from "../i18n.js";
+import { isFinished, tasks } from "../state.js";
+
+const AT_ONCE = 6; // requests under way
+
+export async function act(name, ids) {
+  const known = ids.map((id) => tasks.get(id)).filter(Boolean);
+  if (name === "cancel") return each(known.filter((task) => !isFinished(task)), ({ task_id }) => tasks.answer(api.cancel(task_id)));
+  if (name === "retry") return each(known.filter(isFinished), ({ task_id }) => tasks.answer(api.retry(task_id)));
+  return remove(known.filter(isFinished).map(({ task_id }) => task_id));
+}
+
+// Only many are asked about: one is quickly run again.
+export async function mayDelete(count) {
+  if (count < 2) return true;
+  const answer = (value, key, className) => el("button", { type: "submit", value, i18n: key, className });
+  const dialog = el("dialog", { className: "small" }, el("form", { method: "dialog" },
+    el("div", { className: "body" }, el("p", {}, t("tasks.confirm", { count })), 
+      el("div", { className: "row answers" }, answer("no", "tasks.keep", ""), answer("yes", "tasks.delete", "danger")))));
+  document.body.append(dialog);
+  dialog.showModal();
+  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  dialog.remove();
+  return dialog.returnValue === "yes";
+}
+
+async function remove(ids) {
+  if (!ids.length) return [];
+  try {
+    if (ids.length === 1) await api.remove(ids[0]);
+    else await api.removeAll(ids);
+  } catch (problem) {
+    if (problem.code !== "task_not_found") return [problem];
+  }
+  for (const id of ids) tasks.drop(id);
+  return [];
+}
+
+async function each(list, action) {
+  const problems = [];
+  const open = [...list];
+  const worker = async () => {
+    for (let task = open.shift(); task; task = open.shift()) {
+      try {
+        await action(task);
+      } catch (problem) {
+        if (problem.code === "task_not_found") tasks.drop(task.task_id);
+        else problems.push(problem);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return problems;
+}

@@ -1,0 +1,82 @@
+// What the table shows: by status, by text, by batch. "change" when that changes.
+import { el } from "../dom.js";
+import { i18n, t } from "../i18n.js";
+import { STATUSES, nameOf, statusWord } from "./task-words.js";
+
+export class TaskFilter extends EventTarget {
+  #statuses = new Set();
+  #batch = "";
+  #words = [];
+  #chips = new Map();
+  #search = el("input", { type: "search", i18nAttr: "aria-label:tasks.filter;placeholder:tasks.filter", spellcheck: false, autocomplete: "off" });
+  #batches = el("select", { i18nAttr: "aria-label:tasks.batch" });
+  element;
+
+  constructor() {
+    super();
+    for (const status of STATUSES) {
+      this.#chips.set(status, el("button", { type: "button", className: "chip", attributes: { "aria-pressed": "false" }, onclick: () => this.#toggle(status) }, statusWord(status)));
+    }
+    this.#search.oninput = () => this.#change(() => (this.#words = this.#search.value.toLowerCase().split(/\s+/).filter(Boolean)));
+    this.#batches.onchange = () => this.#change(() => (this.#batch = this.#batches.value));
+    const chips = el("div", { className: "statuses", attributes: { role: "group" }, i18nAttr: "aria-label:tasks.statuses" }, ...this.#chips.values());
+    this.element = el("div", { className: "filter" }, this.#search, chips, this.#batches);
+    this.offer([]);
+    i18n.addEventListener("language", () => this.#rename());
+  }
+
+  // For the API: what it can filter by itself. Null where it need not.
+  get query() {
+    if (!this.#statuses.size && !this.#batch) return null;
+    return { status: [...this.#statuses], ...(this.#batch && { batch_id: this.#batch }) };
+  }
+
+  get isSet() {
+    return this.query !== null || this.#words.length > 0;
+  }
+
+  fits(task) {
+    if (this.#statuses.size && !this.#statuses.has(task.status)) return false;
+    if (this.#batch && task.batch_id !== this.#batch) return false;
+    return !this.#words.length || this.#words.every((word) => haystack(task).includes(word));
+  }
+
+  // The batches that there are, as [id, count].
+  offer(batches) {
+    const key = JSON.stringify(batches);
+    if (this.#batches.dataset.key === key) return;
+    this.#batches.dataset.key = key;
+    const options = batches.map(([id, count]) => el("option", { value: id }, `${t("tasks.batch")} ${id.slice(0, 8)} (${count})`));
+    this.#batches.replaceChildren(el("option", { value: "", i18n: "tasks.batchClear" }), ...options);
+    this.#batches.value = this.#batch;
+    if (this.#batches.selectedIndex < 0) this.#change(() => (this.#batch = this.#batches.value = ""));
+    this.#batches.hidden = !batches.length;
+  }
+
+  #toggle(status) {
+    this.#change(() => {
+      if (!this.#statuses.delete(status)) this.#statuses.add(status);
+      this.#chips.get(status).setAttribute("aria-pressed", this.#statuses.has(status));
+    });
+  }
+
+  #change(how) {
+    how();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #rename() {
+    for (const [status, chip] of this.#chips) chip.textContent = statusWord(status);
+    this.#batches.dataset.key = "";
+  }
+}
+
+const seen = new WeakMap(); // tasks are never changed in place
+
+function haystack(task) {
+  if (!seen.has(task)) {
+    const params = Object.values(task.params ?? {}).filter((value) => typeof value !== "object");
+    seen.set(task, [task.task_id, nameOf(task), task.server, task.batch_id, task.error?.code, task.error?.message, ...params].join("\n").toLowerCase());
+  }
+  return seen.get(task);
+}

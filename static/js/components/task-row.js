@@ -1,0 +1,95 @@
+// One row of the table of tasks.
+import { el, icon } from "../dom.js";
+import { t } from "../i18n.js";
+import { href } from "../router.js";
+import { isFinished, tasks } from "../state.js";
+import { TONES, clock, doing, duration, expected, nameOf, statusWord } from "./task-words.js";
+
+export class TaskRow {
+  element;
+  #id;
+  #table;
+  #parts = {};
+
+  // `table`: {isSelected(id), select(id, is, isRange), act(name, id), current}
+  constructor(id, table) {
+    this.#id = id;
+    this.#table = table;
+    this.element = this.#build();
+    this.element.dataset.id = id;
+    this.update();
+  }
+
+  update() {
+    const task = tasks.get(this.#id);
+    if (!task) return;
+    const parts = this.#parts;
+    parts.check.checked = this.#table.isSelected(this.#id);
+    parts.check.setAttribute("aria-label", t("tasks.select", { id: this.#id.slice(0, 8) }));
+    this.element.classList.toggle("current", this.#table.current === this.#id);
+    parts.link[this.#table.current === this.#id ? "setAttribute" : "removeAttribute"]("aria-current", "true");
+    write(parts.status, statusWord(task.status));
+    parts.status.dataset.tone = TONES[task.status] ?? "";
+    write(parts.link, nameOf(task));
+    write(parts.id, this.#id.slice(0, 8));
+    write(parts.server, task.server ?? "");
+    this.#progress(task);
+    write(parts.eta, expected(task));
+    parts.eta.title = task.waiting_for ?? "";
+    parts.eta.classList.toggle("blocked", Boolean(task.waiting_for));
+    write(parts.created, clock(task.created_at));
+    const done = isFinished(task);
+    parts.cancel.hidden = done;
+    parts.cancel.disabled = task.status === "canceling";
+    parts.retry.hidden = parts.remove.hidden = !done;
+    for (const [button, key] of [[parts.cancel, "tasks.cancel"], [parts.retry, "tasks.retry"], [parts.remove, "tasks.delete"]]) {
+      button.title = t(key);
+      button.setAttribute("aria-label", `${t(key)} ${this.#id.slice(0, 8)}`);
+    }
+    this.tick();
+  }
+
+  // What changes with the time alone.
+  tick() {
+    const task = tasks.get(this.#id);
+    if (task) write(this.#parts.duration, duration(task));
+  }
+
+  #progress(task) {
+    const { bar, doing: words } = this.#parts;
+    const value = Number(task.progress?.value) || 0;
+    const isShown = task.status === "running" || task.status === "canceling";
+    bar.hidden = !isShown;
+    bar.value = value;
+    bar.setAttribute("aria-label", t("tasks.progress"));
+    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : isShown ? doing(task) : "");
+    words.classList.toggle("bad", task.status === "failed");
+    words.title = words.textContent;
+  }
+
+  #build() {
+    const parts = this.#parts;
+    const button = (name, action) => (parts[name] = el("button", { type: "button", className: "quiet icon-only", onclick: () => this.#table.act(action, this.#id) }));
+    const cell = (name, ...children) => el("div", { className: `cell ${name}`, attributes: { role: "cell" } }, ...children);
+    parts.check = el("input", { type: "checkbox", onclick: (event) => this.#table.select(this.#id, event.target.checked, event.shiftKey) });
+    parts.status = el("span", { className: "chip" });
+    parts.link = el("a", { href: href("tasks", this.#id), className: "cut" });
+    parts.id = el("code", { className: "id" });
+    parts.server = el("span", { className: "cut" });
+    parts.bar = el("progress", { max: 1 });
+    parts.doing = el("small", { className: "cut" });
+    for (const name of ["eta", "created", "duration"]) parts[name] = el("span", { className: "cut" });
+    button("cancel", "cancel").append(icon("stop"));
+    button("retry", "retry").append(icon("reset"));
+    button("remove", "delete").append(icon("trash"));
+    return el("div", { className: "row", attributes: { role: "row" } },
+      cell("check", parts.check), cell("status", parts.status), cell("workflow", parts.link, parts.id), cell("server", parts.server),
+      cell("progress", parts.bar, parts.doing), cell("eta", parts.eta), cell("created", parts.created), cell("duration", parts.duration),
+      cell("actions", parts.cancel, parts.retry, parts.remove));
+  }
+}
+
+// Only what changes: a screen reader, a selection of text and the layout are left in peace.
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,91 @@
+// Versions of a workflow, saving under a name, deleting.
+import * as api from "../api.js";
+import { confirmed, openDialog } from "../dialog.js";
+import { el, icon } from "../dom.js";
+import { language, t } from "../i18n.js";
+import { go } from "../router.js";
+import { intake } from "../run/intake.js";
+import { workspace } from "../run/workspace.js";
+import { toast } from "../toasts.js";
+
+export async function showVersions() {
+  const { filename } = workspace.source;
+  const { versions } = await api.versions(filename);
+  const restore = async (version) => {
+    workspace.saved(await api.restore(filename, version));
+    dialog.close();
+    toast(t("versions.restored"));
+  };
+  const look = async (version) => {
+    const old = await api.version(filename, version);
+    dialog.close();
+    intake.text(JSON.stringify(old.workflow), t("versions.of", { name: filename, time: time(old.saved_at ?? entry(version).saved_at) }));
+  };
+  const entry = (version) => versions.find((each) => each.version === version);
+  const rows = versions.map(({ version, saved_at, size_bytes }) =>
+    el("li", { className: "row" },
+      el("span", { className: "grow" }, el("span", { textContent: time(saved_at) }), el("small", { textContent: ` · ${(size_bytes / 1000).toFixed(1)} kB` })),
+      el("button", { i18n: "versions.open", onclick: () => look(version).catch(toast) }),
+      el("button", { onclick: () => restore(version).catch(toast) }, icon("history"), el("span", { i18n: "versions.restore" }))));
+  const dialog = openDialog({ textContent: t("versions.title", { name: filename }) },
+    rows.length ? el("ul", { className: "rows" }, rows) : el("p", { className: "hint", i18n: "versions.none" }), { className: "small" });
+}
+
+export function showSaveAs() {
+  const proposed = workspace.isSaved ? workspace.name.replace(/(\.json)?$/i, " copy.json") : plain(workspace.name);
+  const input = el("input", { type: "text", id: "save-name", value: proposed, autocomplete: "off", maxLength: 120 });
+  const over = el("input", { type: "checkbox", id: "save-over" });
+  const fault = el("p", { className: "error", attributes: { role: "alert" }, hidden: true });
+  const form = el("form", { className: "stack" }, el("label", { htmlFor: input.id, i18n: "save.name" }), input,
+    el("div", { className: "row" }, over, el("label", { htmlFor: over.id, i18n: "save.over" })), fault);
+  const dialog = openDialog({ i18n: "save.as" }, form, {
+    className: "small",
+    buttons: [{ i18n: "cancel" }, { i18n: "save", className: "primary", act: keep }],
+  });
+  async function keep() {
+    try {
+      await intake.saveAs(input.value.trim().replace(/(\.json)?$/i, ".json"), over.checked);
+      toast(t("saved"));
+    } catch (error) {
+      fault.textContent = error.message;
+      fault.hidden = false;
+      return false;
+    }
+  }
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    dialog.querySelector(".primary").click();
+  };
+  input.select();
+}
+
+export async function saveChanges() {
+  try {
+    workspace.saved(await api.update(workspace.source.filename, workspace.params(), workspace.version));
+    toast(t("saved"));
+  } catch (error) {
+    if (error.code !== "workflow_changed") throw error;
+    const isWanted = await confirmed(t("save.conflict"), t("save.conflictText"), t("save.anyway"));
+    if (isWanted) workspace.saved(await api.update(workspace.source.filename, workspace.params()));
+  }
+}
+
+export async function deleteWorkflow() {
+  const { filename } = workspace.source;
+  if (!(await confirmed(t("delete.title", { name: filename }), t("delete.text"), t("delete")))) return;
+  await api.removeWorkflow(filename);
+  workspace.close();
+  intake.dispatchEvent(new CustomEvent("saved"));
+  go("run", "");
+  toast(t("delete.done", { name: filename }), { action: { label: t("undo"), act: () => undo(filename).catch(toast) } });
+}
+
+async function undo(filename) {
+  const { versions } = await api.versions(filename);
+  await api.restore(filename, versions[0].version);
+  intake.dispatchEvent(new CustomEvent("saved"));
+  go("run", filename);
+}
+
+const time = (iso) => new Date(iso).toLocaleString(language() === "zh" ? "zh-CN" : "en", { dateStyle: "medium", timeStyle: "medium" });
+const plain = (name) => `${name.replace(/\.json$/i, "").replace(/[^\p{L}\p{N} ._()-]/gu, "").trim() || "workflow"}.json`;

@@ -1,0 +1,132 @@
+// The saved workflows, searched as one types, each with a picture of its last result.
+import * as api from "../api.js";
+import { el, icon } from "../dom.js";
+import { events } from "../events.js";
+import { i18n, t } from "../i18n.js";
+import { show, view } from "../media.js";
+import { href } from "../router.js";
+import { intake } from "../run/intake.js";
+import { workspace } from "../run/workspace.js";
+import { tasks } from "../state.js";
+import { stamp } from "../template.js";
+import { toast } from "../toasts.js";
+
+const THUMBNAIL = 96;
+
+class WorkflowLibrary extends HTMLElement {
+  #part = null;
+  #entries = [];
+  #rows = new Map(); // filename -> its link
+  #thumbs = new Map(); // filename -> {url, at} of the newest picture
+
+  connectedCallback() {
+    this.#part = stamp(this, "workflow-library");
+    const part = this.#part;
+    part("search").oninput = () => this.#filter();
+    part("search").onkeydown = (event) => this.#pressed(event);
+    part("file").onchange = () => {
+      if (part("file").files[0]) intake.file(part("file").files[0]);
+      part("file").value = "";
+    };
+    part("paste").onclick = () => part("text").focus();
+    part("text").oninput = () => this.#pasted();
+    workspace.addEventListener("opened", () => this.#mark());
+    intake.addEventListener("saved", () => this.load());
+    tasks.addEventListener("change", ({ detail }) => this.#results(detail.changed));
+    events.addEventListener("connection", ({ detail }) => detail.state === "open" && this.load());
+    i18n.addEventListener("language", () => this.#build());
+    this.#results([...tasks.values()].map(({ task_id }) => task_id));
+    this.ready = this.load();
+  }
+
+  get first() {
+    return this.#entries.find(({ format }) => format)?.filename;
+  }
+
+  async load() {
+    try {
+      this.#entries = (await api.workflows()).workflows;
+      this.#build();
+    } catch (error) {
+      if (!this.#entries.length) toast(error);
+    }
+  }
+
+  focus() {
+    this.querySelector("details")?.setAttribute("open", "");
+    this.#part("search").select();
+    this.#part("search").focus();
+  }
+
+  #build() {
+    this.#rows = new Map(this.#entries.map((entry) => [entry.filename, row(entry)]));
+    for (const [filename, link] of this.#rows) this.#thumb(link, filename);
+    this.#part("list").replaceChildren(...[...this.#rows.values()].map((link) => el("li", {}, link)));
+    this.#part("empty").hidden = this.#entries.length > 0;
+    this.#filter();
+    this.#mark();
+  }
+
+  #filter() {
+    const words = this.#part("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const [filename, link] of this.#rows) {
+      link.parentElement.hidden = !words.every((word) => filename.toLowerCase().includes(word));
+    }
+  }
+
+  #mark() {
+    for (const [filename, link] of this.#rows) {
+      if (filename === workspace.source?.filename) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    this.#part("current").textContent = workspace.name || t("library.title");
+  }
+
+  #pressed(event) {
+    const links = [...this.#rows.values()].filter((link) => !link.parentElement.hidden);
+    if (event.key === "Enter" && links[0]) links[0].click();
+    else if (event.key === "ArrowDown") links[0]?.focus();
+    else if (event.key === "Escape" && event.target.value) {
+      event.target.value = "";
+      this.#filter();
+    } else return;
+    event.preventDefault();
+  }
+
+  #pasted() {
+    const { value } = this.#part("text");
+    if (value.trim() && intake.text(value, t("library.pasted"))) {
+      this.#part("text").value = "";
+      this.#part("pasting").open = false;
+    }
+  }
+
+  #results(changed) {
+    for (const id of changed) {
+      const task = tasks.get(id);
+      const picture = task?.workflow && task.outputs?.findLast(({ kind, url }) => kind === "image" && url);
+      const known = this.#thumbs.get(task?.workflow);
+      if (!picture || known?.url === picture.url || known?.at > task.created_at) continue;
+      this.#thumbs.set(task.workflow, { url: picture.url, at: task.created_at });
+      const link = this.#rows.get(task.workflow);
+      if (link) this.#thumb(link, task.workflow);
+    }
+  }
+
+  #thumb(link, filename) {
+    const known = this.#thumbs.get(filename);
+    if (!known) return;
+    const image = link.querySelector("img") ?? el("img", { alt: "", loading: "lazy" });
+    link.querySelector(".thumb").replaceChildren(image);
+    show(image, view(known.url, THUMBNAIL));
+  }
+}
+
+function row({ filename, format, modified_at }) {
+  const about = format ? `${format.toUpperCase()} · ${new Date(modified_at).toLocaleDateString(document.documentElement.lang)}` : t("library.unreadable");
+  return el("a", { href: href("run", filename), title: filename },
+    el("span", { className: "thumb" }, icon("image")),
+    el("span", { className: "grow" }, el("span", { className: "cut name", textContent: filename.replace(/\.json$/i, "") }), el("small", { textContent: about })));
+}
+
+customElements.define("workflow-library", WorkflowLibrary);

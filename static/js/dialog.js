@@ -1,0 +1,46 @@
+// A native dialog that is made when it is opened and gone when it is closed.
+// openDialog(title, body, { buttons, className }) answers the dialog; a button is {i18n, className, act}:
+// act() may answer false, or a promise of it, to keep it open. `closed` of the dialog resolves at the end.
+import { el, icon } from "./dom.js";
+import { toast } from "./toasts.js";
+
+export function openDialog(title, body, { buttons = [], className = "", head = [] } = {}) {
+  const dialog = el("dialog", { className });
+  const heading = el("h2", { ...title, id: `dialog-${crypto.randomUUID()}`, className: "cut" });
+  const close = el("button", { className: "quiet icon-only", i18nAttr: "title:close;aria-label:close", onclick: () => dialog.close() }, icon("close"));
+  const footer = buttons.length ? el("footer", {}, buttons.map((each) => button(dialog, each))) : null;
+  dialog.setAttribute("aria-labelledby", heading.id);
+  dialog.append(el("header", {}, heading, ...head, close), el("div", { className: "body" }, body), ...(footer ? [footer] : []));
+  dialog.onclick = (event) => event.target === dialog && isOutside(dialog, event) && dialog.close();
+  dialog.closed = new Promise((resolve) => (dialog.onclose = () => (dialog.remove(), resolve(dialog.returnValue))));
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+export async function confirmed(title, text, action) {
+  const dialog = openDialog({ textContent: title }, el("p", { textContent: text }), {
+    className: "small",
+    buttons: [{ i18n: "cancel" }, { textContent: action, className: "danger", value: "yes" }],
+  });
+  return (await dialog.closed) === "yes";
+}
+
+function button(dialog, { act, value, ...props }) {
+  const made = el("button", props);
+  made.onclick = async () => {
+    made.disabled = true;
+    try {
+      if ((await act?.()) !== false) dialog.close(value ?? "");
+    } catch (error) {
+      toast(error);
+    }
+    made.disabled = false;
+  };
+  return made;
+}
+
+function isOutside(dialog, { clientX, clientY }) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}

@@ -1,0 +1,29 @@
+// Builds elements without any HTML from strings: what comes from files, tasks and servers stays text.
+// el("button", { className: "quiet", i18n: "task.cancel", onclick: f, ariaLabel: "..." }, child, "text")
+//   dataset: {..}    merged         i18n: key           the text, kept in the page's language
+//   attributes: {..} as attributes  i18nAttr: "title:key;aria-label:key"    attributes, likewise
+import { translate } from "./i18n.js";
+
+export function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  const { dataset, attributes, i18n, i18nAttr, ...rest } = props ?? {};
+  Object.assign(node, rest);
+  Object.assign(node.dataset, dataset);
+  for (const [name, value] of Object.entries(attributes ?? {})) if (value != null) node.setAttribute(name, value);
+  if (i18n) node.dataset.i18n = i18n;
+  if (i18nAttr) node.dataset.i18nAttr = i18nAttr;
+  if (i18n || i18nAttr) translate(node);
+  node.append(...children.flat().filter((child) => child != null && child !== false));
+  return node;
+}
+
+// Icons are symbols of /static/icons.svg: icon("play"). They say nothing to screen readers.
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `/static/icons.svg#${name}`);
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}

@@ -1,0 +1,110 @@
+// An input file: chosen, dropped or pasted, and seen. Pictures can get a mask.
+import * as api from "../api.js";
+import { el, icon } from "../dom.js";
+import { health } from "../health.js";
+import { t } from "../i18n.js";
+import { show } from "../media.js";
+import { text } from "../run/values.js";
+import { toast } from "../toasts.js";
+
+export function uploadControl(parameter, change) {
+  const kind = parameter.upload;
+  const picker = el("input", { type: "file", accept: kind === "image" ? "image/*" : kind === "video" ? "video/*" : kind === "audio" ? "audio/*" : "" });
+  const input = el("input", { type: "text", autocomplete: "off" });
+  const preview = el(kind === "video" ? "video" : kind === "audio" ? "audio" : "img", { hidden: true, ...(kind === "image" ? { alt: "" } : { controls: true, preload: "metadata" }) });
+  const drop = el("span", { className: "hint", i18n: "upload.drop" });
+  const choose = el("label", { className: "button" }, icon("upload"), el("span", { i18n: "upload.choose" }), picker);
+  const mask = el("button", { type: "button", hidden: true }, icon("brush"), el("span", { i18n: "mask.draw" }));
+  const node = el("div", { className: "upload" }, el("div", { className: "frame" }, preview, drop), el("div", { className: "row" }, input, choose, mask));
+  const list = el("datalist", { id: `files-${crypto.randomUUID()}` }, (parameter.choices ?? []).map((choice) => el("option", { value: text(choice) })));
+  input.setAttribute("list", list.id);
+  node.append(list);
+
+  // A file that a server has may be its own or an upload of ours: both places are tried.
+  let [address, otherwise] = ["", ""];
+  const places = () => {
+    const { value } = input;
+    if (!value) return ["", ""];
+    const upload = api.uploadUrl(value, { width: kind === "image" ? 512 : null });
+    const server = (parameter.choices ?? []).some((choice) => text(choice) === value) && health.last?.servers?.find(({ online }) => online)?.id;
+    return server ? [api.uploadUrl(value, { server }), upload] : [upload, ""];
+  };
+  const see = () => {
+    preview.hidden = true;
+    drop.hidden = mask.hidden = false;
+    mask.hidden = true;
+    [address, otherwise] = places();
+    if (address) show(preview, address);
+  };
+  const shown = () => {
+    preview.hidden = false;
+    drop.hidden = true;
+    mask.hidden = kind !== "image";
+  };
+  preview.addEventListener(kind === "image" ? "load" : "loadedmetadata", shown);
+  preview.addEventListener("error", () => {
+    preview.hidden = mask.hidden = true;
+    if (otherwise) show(preview, otherwise);
+    otherwise = "";
+  });
+  const take = async (file, original) => {
+    node.setAttribute("aria-busy", "true");
+    try {
+      const { name } = original ? await api.uploadMask(file, original) : await api.upload(file);
+      control.value = name;
+      change();
+    } catch (error) {
+      toast(error);
+    }
+    node.removeAttribute("aria-busy");
+  };
+  picker.onchange = () => {
+    if (picker.files[0]) take(picker.files[0]);
+    picker.value = "";
+  };
+  input.onchange = () => {
+    see();
+    change();
+  };
+  mask.onclick = async () => {
+    const { editMask } = await import("../components/mask-dialog.js");
+    const drawn = await editMask(input.value);
+    if (drawn) await take(drawn, input.value);
+  };
+  node.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    node.classList.add("over");
+  });
+  node.addEventListener("dragleave", () => node.classList.remove("over"));
+  node.addEventListener("drop", (event) => {
+    node.classList.remove("over");
+    if (!event.dataTransfer.files[0]) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere on the page it would be a workflow
+    document.body.classList.remove("dropping");
+    take(event.dataTransfer.files[0]);
+  });
+  node.addEventListener("paste", (event) => {
+    const file = event.clipboardData.files[0];
+    if (!file) return;
+    event.preventDefault();
+    event.stopPropagation();
+    take(file);
+  });
+
+  const control = {
+    node,
+    input,
+    get value() {
+      return input.value;
+    },
+    set value(value) {
+      input.value = text(value);
+      see();
+    },
+    get fault() {
+      return input.value ? "" : t("upload.none");
+    },
+  };
+  return control;
+}

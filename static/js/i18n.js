@@ -1,0 +1,62 @@
+// The page in English or Chinese. t("key", {name}) answers the text of now; elements with
+// data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
+// everything else listens: i18n.addEventListener("language", ...).
+// Modules that are loaded later bring their own tables: register({ en: {...}, zh: {...} }).
+import en from "./strings/en.js";
+import zh from "./strings/zh.js";
+
+const KEY = "gateway.language";
+const tables = { en: { ...en }, zh: { ...zh } };
+
+export const languages = { en: "English", zh: "中文" };
+export const i18n = new EventTarget();
+
+let current = remembered() ?? (navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en";
+document.documentElement.lang = current === "zh" ? "zh-CN" : current;
+
+export const language = () => current;
+
+export function register(more) {
+  for (const [name, table] of Object.entries(more)) Object.assign(tables[name], table);
+}
+
+export function t(key, values = {}) {
+  const text = tables[current][key] ?? tables.en[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+export function setLanguage(name) {
+  if (!(name in tables)) return;
+  current = name;
+  try {
+    localStorage.setItem(KEY, name);
+  } catch {} // a browser that keeps nothing still changes
+  document.documentElement.lang = name === "zh" ? "zh-CN" : name;
+  translate(document.documentElement);
+  i18n.dispatchEvent(new Event("language"));
+}
+
+// Writes the texts of an element and of all within it.
+export function translate(root) {
+  for (const node of marked(root, "data-i18n")) node.textContent = t(node.dataset.i18n);
+  for (const node of marked(root, "data-i18n-attr")) {
+    for (const pair of node.dataset.i18nAttr.split(";")) {
+      const [name, key] = pair.split(":");
+      node.setAttribute(name.trim(), t(key.trim()));
+    }
+  }
+}
+
+function marked(root, attribute) {
+  const within = [...root.querySelectorAll(`[${attribute}]`)];
+  return root.hasAttribute?.(attribute) ? [root, ...within] : within;
+}
+
+function remembered() {
+  try {
+    const name = localStorage.getItem(KEY);
+    return name in tables ? name : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,103 @@
+// The run of now as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for
+// its language. `request` is {path, body, hasKey, origin}; body is a string of JSON: no digit is lost.
+const KEY = "COMFYUI_GATEWAY_KEY";
+
+// A POSIX shell: between single quotes all is itself but the quote.
+const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+// JSON's strings are JavaScript's, and with the escapes that JSON.stringify uses Python's, too.
+const quoted = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, escaped);
+const readable = (text) => JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029\ud800-\udfff]/g, escapedUnlessPair);
+const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const escapedUnlessPair = (letter, at, whole) => (isPair(whole, at) ? letter : escaped(letter));
+const isPair = (whole, at) => {
+  const code = whole.charCodeAt(at);
+  if (code >= 0xd800 && code <= 0xdbff) return /[\udc00-\udfff]/.test(whole[at + 1] ?? "");
+  return code >= 0xdc00 && code <= 0xdfff && /[\ud800-\udbff]/.test(whole[at - 1] ?? "");
+};
+
+export function curl({ origin, path, body, hasKey }) {
+  const key = hasKey ? ` \\\n  -H "Authorization: Bearer $${KEY}"` : "";
+  return `curl -X POST ${shell(`${origin}${path}?wait=60`)} \\
+  -H 'Content-Type: application/json'${key} \\
+  --data-raw ${shell(pretty(body))}
+`;
+}
+
+export function python({ origin, path, body, hasKey }) {
+  const key = hasKey ? `headers={"Authorization": f"Bearer {os.environ['${KEY}']}"}, ` : "";
+  return `${hasKey ? "import os\n" : ""}import time
+from pathlib import Path
+
+import httpx
+
+body = ${literal(tokens(body), PYTHON)}
+
+with httpx.Client(base_url=${quoted(origin)}, ${key}timeout=60) as client:
+    answer = client.post(${quoted(path)}, json=body)
+    if answer.is_error:
+        raise SystemExit(answer.json()["detail"])
+    started = answer.json()
+    for task in started.get("tasks", [started]):  # a batch has many
+        while task["status"] in ("queued", "running", "canceling"):
+            time.sleep(0.5)
+            task = client.get(f"/api/task/{task['task_id']}").json()
+        print(task["task_id"], task["status"], (task["error"] or {}).get("message", ""))
+        for output in task["outputs"]:
+            if output.get("url"):
+                file = client.get(output["url"]).raise_for_status()
+                Path(output["filename"]).write_bytes(file.content)
+`;
+}
+
+export function javascript({ origin, path, body, hasKey }) {
+  const key = hasKey ? `, Authorization: \`Bearer \${process.env.${KEY}}\`` : "";
+  return `const base = ${readable(origin)};
+const headers = { "Content-Type": "application/json"${key} };
+// As text: a number in JavaScript cannot hold a 64-bit seed.
+const body = ${readable(compact(body))};
+
+async function call(path, options = {}) {
+  const response = await fetch(base + path, { headers, ...options });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  return answer;
+}
+
+const started = await call(${readable(path)}, { method: "POST", body });
+for (let task of started.tasks ?? [started]) {
+  while (["queued", "running", "canceling"].includes(task.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    task = await call(\`/api/task/\${task.task_id}\`);
+  }
+  console.log(task.task_id, task.status, task.error?.message ?? "");
+  for (const { url } of task.outputs) if (url) console.log(base + url);
+}
+`;
+}
+
+// JSON as literals of another language, number by number as they stand in the text.
+const PYTHON = { true: "True", false: "False", null: "None", string: quotedForPython };
+const JSON_ITSELF = { true: "true", false: "false", null: "null", string: (text) => text };
+
+function quotedForPython(text) {
+  return readable(JSON.parse(text));
+}
+
+const pretty = (body) => literal(tokens(body), JSON_ITSELF);
+const compact = (body) => tokens(body).join("");
+const tokens = (body) => body.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+
+function literal(parts, words) {
+  let depth = 0;
+  let written = "";
+  parts.forEach((part, index) => {
+    const isEmpty = /^[{[]$/.test(part) && /^[}\]]$/.test(parts[index + 1] ?? "");
+    const closesEmpty = /^[}\]]$/.test(part) && /^[{[]$/.test(parts[index - 1] ?? "");
+    if (/^[{[]$/.test(part)) written += isEmpty ? part : `${part}\n${"  ".repeat(++depth)}`;
+    else if (/^[}\]]$/.test(part)) written += closesEmpty ? part : `\n${"  ".repeat(--depth)}${part}`;
+    else if (part === ",") written += `,\n${"  ".repeat(depth)}`;
+    else if (part === ":") written += ": ";
+    else written += part.startsWith('"') ? words.string(part) : (words[part] ?? part);
+  });
+  return written;
+}

@@ -1,0 +1,104 @@
+// Workflows that come from outside: files that are dropped anywhere, chosen, or pasted.
+// JSON is opened and kept only when it is saved. From a picture ComfyUI's workflow is read by the
+// gateway, which keeps it at once.
+import * as api from "../api.js";
+import { t } from "../i18n.js";
+import { go } from "../router.js";
+import { toast } from "../toasts.js";
+import { workspace } from "./workspace.js";
+
+const PICTURES = /\.(png|webp|jpe?g)$/i;
+
+class Intake extends EventTarget {
+  listen() {
+    document.addEventListener("dragover", (event) => {
+      if (![...event.dataTransfer.types].includes("Files")) return;
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    });
+    document.addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) document.body.classList.remove("dropping");
+    });
+    document.addEventListener("drop", (event) => {
+      document.body.classList.remove("dropping");
+      const [file] = event.dataTransfer.files;
+      if (!file) return;
+      event.preventDefault();
+      this.file(file);
+    });
+    document.addEventListener("paste", (event) => {
+      if (event.target.closest?.("input, textarea") || document.querySelector("dialog[open]")) return;
+      const [file] = event.clipboardData.files;
+      const text = event.clipboardData.getData("text/plain");
+      if (file) this.file(file);
+      else if (text.trim()) this.text(text, t("library.pasted"));
+    });
+  }
+
+  async file(file) {
+    if (PICTURES.test(file.name) || file.type.startsWith("image/")) return this.#picture(file);
+    this.text(await file.text(), file.name);
+  }
+
+  // False if it is no JSON; whether it is a workflow the gateway says.
+  text(text, name) {
+    try {
+      JSON.parse(text);
+    } catch (error) {
+      toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
+      return false;
+    }
+    go("run", "");
+    workspace.open({ text, name });
+    return true;
+  }
+
+  async #picture(file) {
+    try {
+      const { filename } = await this.#keep(file);
+      this.#saved(filename);
+      toast(t("library.kept", { name: filename }));
+    } catch (error) {
+      const isPlain = error.code === "workflow_format";
+      toast(isPlain ? t("library.plainPicture", { name: file.name }) : error, { tone: "bad" });
+    }
+  }
+
+  // Under another name where there is one of that name.
+  async #keep(file, options = {}) {
+    const base = file.name.replace(/\.[^.]*$/, "");
+    for (let turn = 1; ; turn += 1) {
+      try {
+        return await api.uploadWorkflow(file, { ...options, ...(turn > 1 && { filename: `${base} (${turn}).json` }) });
+      } catch (error) {
+        if (error.code !== "workflow_exists" || turn > 20) throw error;
+      }
+    }
+  }
+
+  // A new file of what is open, with the changes in it. The text goes as it is: no digit is lost.
+  async saveAs(filename, overwrite) {
+    const { source } = workspace;
+    const text = source.text ?? (await api.workflowText(source.filename));
+    const params = workspace.params();
+    const file = new File([text], filename, { type: "application/json" });
+    const kept = await api.uploadWorkflow(file, { filename, overwrite });
+    if (Object.keys(params).length) {
+      try {
+        await api.update(kept.filename, params);
+      } catch (error) {
+        if (!overwrite) await api.removeWorkflow(kept.filename).catch(() => null);
+        throw error;
+      }
+    }
+    workspace.resetAll();
+    this.#saved(kept.filename);
+  }
+
+  #saved(filename) {
+    this.dispatchEvent(new CustomEvent("saved", { detail: filename }));
+    go("run", filename);
+  }
+}
+
+export const intake = new Intake();

@@ -1,0 +1,41 @@
+// What the view of tasks says.
+import { register } from "../i18n.js";
+
+register({
+  en: {
+    "tasks.title": "Tasks", "tasks.rows": "{shown} of {known} loaded", "tasks.none": "No tasks yet.", "tasks.noneFits": "No loaded task fits the filter.",
+    "tasks.filter": "Filter by text", "tasks.batch": "Batch", "tasks.batchClear": "All batches", "tasks.statuses": "Statuses", "tasks.more": "Load more",
+    "tasks.selected": "{count} selected", "tasks.selectAll": "Select all that are shown", "tasks.select": "Select task {id}", "tasks.clear": "Clear selection",
+    "tasks.cancel": "Cancel", "tasks.retry": "Retry", "tasks.delete": "Delete", "tasks.close": "Close", "tasks.actions": "Actions",
+    "tasks.confirm": "Delete {count} finished tasks with their results? This cannot be undone.", "tasks.keep": "Keep",
+    "tasks.someFailed": "{count} did not work: {reason}",
+    "tasks.status": "Status", "tasks.workflow": "Workflow", "tasks.server": "Server", "tasks.progress": "Progress", "tasks.eta": "Ready in",
+    "tasks.created": "Created", "tasks.duration": "Duration", "tasks.unnamed": "workflow", "tasks.step": "step {step}/{steps}", "tasks.place": "no. {place}",
+    "status.queued": "queued", "status.running": "running", "status.canceling": "canceling", "status.succeeded": "succeeded",
+    "status.failed": "failed", "status.canceled": "canceled", "status.expired": "expired",
+    "task.title": "Task", "task.none": "There is no such task.", "task.copyId": "Copy id", "task.copyCurl": "Copy curl", "task.copied": "Copied",
+    "task.graph": "Graph", "task.error": "Error", "task.warnings": "Warnings", "task.outputs": "Outputs", "task.params": "Parameters", "task.attempts": "Attempts",
+    "task.nodes": "Nodes", "task.nodesHint": "As seen by this page since it was opened; nodes too quick to be told of are missing.",
+    "task.deliveries": "Webhook deliveries", "task.log": "Events", "task.facts": "Facts", "task.traceback": "Traceback", "task.noLog": "No events since this page was opened.",
+    "task.ongoing": "under way", "task.waitedOnly": "only waited there", "task.replay": "Send again", "task.next": "next try {time}", "task.try": "try {number}", "task.now": "now",
+    "task.retryOf": "Retry of", "task.priority": "Priority", "task.timeout": "Timeout", "task.metadata": "Metadata", "task.started": "Started", "task.finished": "Finished",
+  },
+  zh: {
+    "tasks.title": "任务", "tasks.rows": "已加载 {known} 个,显示 {shown} 个", "tasks.none": "还没有任务。", "tasks.noneFits": "没有符合筛选条件的已加载任务。",
+    "tasks.filter": "按文字筛选", "tasks.batch": "批次", "tasks.batchClear": "所有批次", "tasks.statuses": "状态", "tasks.more": "加载更多",
+    "tasks.selected": "已选 {count} 个", "tasks.selectAll": "全选显示的任务", "tasks.select": "选择任务 {id}", "tasks.clear": "清除选择",
+    "tasks.cancel": "取消", "tasks.retry": "重试", "tasks.delete": "删除", "tasks.close": "关闭", "tasks.actions": "操作",
+    "tasks.confirm": "删除 {count} 个已结束的任务及其结果?此操作无法撤销。", "tasks.keep": "保留",
+    "tasks.someFailed": "{count} 个未成功:{reason}",
+    "tasks.status": "状态", "tasks.workflow": "工作流", "tasks.server": "服务器", "tasks.progress": "进度", "tasks.eta": "预计",
+    "tasks.created": "创建时间", "tasks.duration": "用时", "tasks.unnamed": "工作流", "tasks.step": "第 {step}/{steps} 步", "tasks.place": "第 {place} 位",
+    "status.queued": "排队中", "status.running": "运行中", "status.canceling": "取消中", "status.succeeded": "成功",
+    "status.failed": "失败", "status.canceled": "已取消", "status.expired": "已过期",
+    "task.title": "任务", "task.none": "没有这个任务。", "task.copyId": "复制 ID", "task.copyCurl": "复制 curl", "task.copied": "已复制",
+    "task.graph": "工作流图", "task.error": "错误", "task.warnings": "警告", "task.outputs": "结果", "task.params": "参数", "task.attempts": "尝试",
+    "task.nodes": "节点", "task.nodesHint": "仅为本页打开后所见;过快的节点可能缺失。",
+    "task.deliveries": "Webhook 投递", "task.log": "事件", "task.facts": "信息", "task.traceback": "回溯", "task.noLog": "本页打开后还没有事件。",
+    "task.ongoing": "进行中", "task.waitedOnly": "仅在此等待", "task.replay": "重新发送", "task.next": "下次尝试 {time}", "task.try": "第 {number} 次", "task.now": "现在",
+    "task.retryOf": "重试自", "task.priority": "优先级", "task.timeout": "超时", "task.metadata": "元数据", "task.started": "开始", "task.finished": "结束",
+  },
+});

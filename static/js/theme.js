@@ -1,0 +1,15 @@
+// Light, dark, or as the system has it. early.js sets it before the first paint.
+const KEY = "gateway.theme";
+const ORDER = ["auto", "light", "dark"];
+
+export const theme = () => document.documentElement.dataset.theme ?? "auto";
+
+export function nextTheme() {
+  const next = ORDER[(ORDER.indexOf(theme()) + 1) % ORDER.length];
+  if (next === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try {
+    if (next === "auto") localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, next);
+  } catch {} // not remembered then
+}

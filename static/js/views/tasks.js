@@ -1,0 +1,16 @@
+// What the view "tasks" is made of: the table, and beside it the task that the address names.
+import "../strings/tasks.js";
+import "../components/task-table.js";
+import "../components/task-detail.js";
+import { route } from "../router.js";
+
+const detail = document.querySelector("main task-detail");
+
+function follow() {
+  if (route.view !== "tasks") return;
+  detail.setAttribute("task-id", route.id);
+  detail.hidden = !route.id;
+}
+
+route.addEventListener("change", follow);
+follow();

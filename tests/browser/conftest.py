@@ -1,0 +1,76 @@
+"""What tests of the page share: a gateway over a demo server, a real Chromium, its complaints."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from tests.conftest import ROOT, RunningGateway, run_gateway
+
+WAIT = 15_000  # milliseconds
+HOSTILE = "<img src=x onerror=\"console.error('ran')\">"
+
+
+@pytest.fixture
+async def gateway(
+    demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
+) -> AsyncIterator[RunningGateway]:
+    """A gateway with the repository's workflows; its server takes its time."""
+    demo.knobs.step_seconds = 0.05
+    shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
+    async with run_gateway(settings_for(demo.address)) as running:
+        await running.online()
+        yield running
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        reason = "chromium is not installed: apt-get install chromium"
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def blank(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
+    """A page that has opened nothing yet. An error on its console fails the test."""
+    page = await browser.new_page(base_url=f"http://{gateway.address}", locale="en-US")
+    page.set_default_timeout(WAIT)
+    expect.set_options(timeout=WAIT)
+    faults = watch(page)
+    yield page
+    assert faults == []
+
+
+def watch(page: Page) -> list[str]:
+    """Collects what the page complains of; violations of its CSP are among it."""
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console",
+        lambda message: faults.append(message.text) if is_fault(message) else None,
+    )
+    return faults
+
+
+def is_fault(message: Any) -> bool:
+    # Chromium itself logs every answer of 4xx, also those that the page shows.
+    shown = ("status of 409", "status of 412", "status of 422")
+    return message.type in ("error", "warning") and not any(told in message.text for told in shown)
+
+
+async def assert_fits(page: Page, width: int) -> None:
+    """Nothing sticks out sideways."""
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,119 @@
+"""The view of tasks: the table, what can be done there, the details of a task."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from app.demo.server import DemoServer
+from tests.browser.conftest import HOSTILE, assert_fits
+from tests.conftest import RunningGateway, model_free, text_to_image
+
+
+@pytest.fixture
+async def page(blank: Page) -> AsyncIterator[Page]:
+    await blank.goto("/#/tasks")
+    await expect(blank.get_by_role("heading", name="Tasks")).to_be_visible()
+    yield blank
+
+
+def row(page: Page, task_id: str) -> Locator:
+    return page.locator(f'task-table .row[data-id="{task_id}"]')
+
+
+async def test_rows_live_filter_select_and_act(
+    page: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    done = await gateway.submit(model_free(), metadata={"file": HOSTILE})
+    demo.knobs.fail_node = "ImageInvert"
+    failed = await gateway.submit(model_free(1))
+    demo.knobs.fail_node, demo.knobs.step_seconds = None, 3
+    running = await gateway.submit(text_to_image(), wait=0)
+    await gateway.until(running["task_id"], "running")
+    waiting = await gateway.submit(text_to_image(seed=2), wait=0)
+
+    await expect(row(page, running["task_id"])).to_contain_text("running")
+    await expect(row(page, waiting["task_id"])).to_contain_text("no. 1")
+    await expect(row(page, done["task_id"])).to_contain_text(HOSTILE)
+    await expect(row(page, failed["task_id"])).to_contain_text("RuntimeError")
+
+    await page.get_by_role("searchbox").fill("onerror")
+    await expect(page.locator("task-table .space > .row")).to_have_count(1)
+    await page.get_by_role("searchbox").fill("")
+    await page.get_by_role("button", name="failed", exact=True).click()
+    await expect(page.locator("task-table .space > .row")).to_have_count(1)
+    await row(page, failed["task_id"]).get_by_role("button", name="Retry").click()
+    await page.get_by_role("button", name="failed", exact=True).click()
+    await expect(page.locator("task-table .space > .row")).to_have_count(5)
+
+    for task in (running, waiting):
+        await page.get_by_label(f"Select task {task['task_id'][:8]}").check()
+    await page.locator("task-table .chosen").get_by_role("button", name="Cancel").click()
+    await expect(row(page, running["task_id"])).to_contain_text("canceled")
+    await page.get_by_label("Select all that are shown").check()
+    demo.knobs.step_seconds = 0
+    await page.locator("task-table .chosen").get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(row(page, done["task_id"])).to_have_count(0)
+    for width in (390, 2560):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await assert_fits(page, width)
+
+
+async def test_details_of_a_task(page: Page, gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.3
+    task = await gateway.submit(text_to_image(seed=2**63 + 1, text=HOSTILE), wait=0)
+    await row(page, task["task_id"]).get_by_role("link").click()
+    detail = page.locator("task-detail")
+    await expect(detail.locator('.node[data-state="running"]')).to_contain_text("KSampler")
+    await expect(detail.locator(".nodes .timeline")).to_contain_text("KSampler")
+    await expect(detail.locator(".outputs img")).to_be_visible()
+    await expect(detail.locator(".attempts")).to_contain_text("succeeded")
+    await expect(detail.locator(".graph .node").first).to_have_attribute("data-state", "done")
+    await detail.get_by_text("Events", exact=True).click()
+    await expect(detail.locator(".log pre")).to_contain_text('"status":"succeeded"')
+    for width in (390, 2560):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await assert_fits(page, width)
+    await detail.get_by_role("button", name="Delete").click()
+    await expect(detail).to_be_hidden()
+    await expect(page.locator('img[src="x"]')).to_have_count(0)
+
+
+async def test_a_failure_with_its_traceback(
+    page: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.fail_node = "KSampler"
+    task = await gateway.submit(text_to_image())
+    await page.goto(f"/#/tasks/{task['task_id']}")
+    detail = page.locator("task-detail")
+    await expect(detail.locator(".error")).to_contain_text("KSampler #3")
+    await expect(detail.locator(".error pre")).to_be_hidden()
+    await detail.get_by_text("Traceback").click()
+    await expect(detail.locator(".error pre")).to_contain_text("demo server, node 3")
+    await expect(detail.locator('[data-state="failed"]')).to_contain_text("KSampler")
+    demo.knobs.fail_node = None
+    await detail.get_by_role("button", name="Retry").click()
+    await expect(detail.locator("header")).to_contain_text("succeeded")
+    await expect(detail.locator(".facts")).to_contain_text(task["task_id"][:8])
+
+
+async def test_a_thousand_rows_are_few_elements(page: Page, gateway: RunningGateway) -> None:
+    task = await gateway.submit(model_free())
+    await expect(row(page, task["task_id"])).to_be_visible()
+    script = """async (task) => {
+      const { tasks } = await import("/static/js/state.js");
+      for (let at = 0; at < 1000; at++) {
+        const created_at = new Date(1e12 + at * 1000).toISOString();
+        tasks.put({ ...task, task_id: `t${at}`, created_at });
+      }
+    }"""
+    await page.evaluate(script, task)
+    await expect(page.get_by_text("1001 of 1001 loaded")).to_be_visible()
+    assert await page.locator("task-table .space > .row").count() < 80
+    await page.locator("task-table .scroller").evaluate("box => { box.scrollTop = 1e9 }")
+    await expect(row(page, "t0")).to_be_visible()
+    table = page.get_by_role("table")
+    await expect(table).to_have_attribute("aria-rowcount", "1002")
+    assert json.loads(await row(page, "t0").get_attribute("aria-rowindex") or "0") == 1002
