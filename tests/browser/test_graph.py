@@ -1,4 +1,4 @@
-"""<workflow-graph> in a real browser: what it draws, how one moves in it, what it shows of a run."""
+"""<workflow-graph> in a real browser: what it draws, how one moves, what it shows of a run."""
 
 import json
 from typing import Any
@@ -84,7 +84,8 @@ async def run(graph: Locator, **task: Any) -> None:
 async def states(graph: Locator) -> Json:
     script = """graph => Object.fromEntries([...graph.querySelectorAll(".node")]
       .map(node => [node.dataset.id, node.dataset.state]))"""
-    return await graph.evaluate(script)
+    seen: Json = await graph.evaluate(script)
+    return seen
 
 
 async def test_api_format_goes_from_left_to_right(blank: Page) -> None:
@@ -96,7 +97,8 @@ async def test_api_format_goes_from_left_to_right(blank: Page) -> None:
     for id in ("38", "6", "3", "8", "60"):
         boxes[id] = await graph.locator(f'.node[data-id="{id}"]').bounding_box()
     places = [box["x"] for box in boxes.values() if box]
-    assert places == sorted(places) and len(set(places)) == 5
+    assert places == sorted(places)
+    assert len(set(places)) == 5
     await expect(graph.get_by_role("button", name="KSampler, #3")).to_contain_text("steps")
     assert await graph.evaluate("graph => graph.innerHTML.includes('NaN')") is False
 
@@ -124,7 +126,8 @@ async def test_subgraphs_open_and_close(blank: Page) -> None:
     assert (await states(graph))["8"] == "running"
     await graph.get_by_role("button", name="Workflow", exact=True).click()
     seen = await states(graph)
-    assert seen["2"] == "running" and seen["1"] == "done"
+    assert seen["2"] == "running"
+    assert seen["1"] == "done"
     assert seen.get("3") is None  # muted: it takes no part
 
 
@@ -161,18 +164,22 @@ async def test_keys_and_wheel(blank: Page) -> None:
     await blank.keyboard.press("+")
     await blank.wait_for_timeout(100)
     nearer = await node.bounding_box()
-    assert before and nearer and nearer["width"] > before["width"]
+    assert before
+    assert nearer
+    assert nearer["width"] > before["width"]
     await blank.mouse.move(300, 300)
     await blank.mouse.wheel(0, 400)
     await blank.wait_for_timeout(100)
     farther = await node.bounding_box()
-    assert farther and farther["width"] < nearer["width"]
+    assert farther
+    assert farther["width"] < nearer["width"]
     await blank.mouse.down()
     await blank.mouse.move(420, 300, steps=4)
     await blank.mouse.up()
     await blank.wait_for_timeout(100)
     dragged = await node.bounding_box()
-    assert dragged and round(dragged["x"] - farther["x"]) == 120
+    assert dragged
+    assert round(dragged["x"] - farther["x"]) == 120
     assert len(await graph.evaluate("graph => graph.chosen")) == 1  # a drag is no click
 
 

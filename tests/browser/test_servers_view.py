@@ -1,7 +1,5 @@
 """The view of servers: cards, slots, models, drain and resume, add and remove."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Page, expect
 
@@ -11,10 +9,10 @@ from tests.conftest import RunningGateway, text_to_image
 
 
 @pytest.fixture
-async def page(blank: Page) -> AsyncIterator[Page]:
+async def page(blank: Page) -> Page:
     await blank.goto("/#/servers")
     await expect(blank.locator("server-panel .meter").first).to_be_visible()
-    yield blank
+    return blank
 
 
 async def test_a_card_tells_and_changes(

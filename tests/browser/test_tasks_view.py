@@ -1,7 +1,6 @@
 """The view of tasks: the table, what can be done there, the details of a task."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -12,10 +11,10 @@ from tests.conftest import RunningGateway, model_free, text_to_image
 
 
 @pytest.fixture
-async def page(blank: Page) -> AsyncIterator[Page]:
+async def page(blank: Page) -> Page:
     await blank.goto("/#/tasks")
     await expect(blank.get_by_role("heading", name="Tasks")).to_be_visible()
-    yield blank
+    return blank
 
 
 def row(page: Page, task_id: str) -> Locator:

@@ -21,8 +21,9 @@ class ServerPanel extends HTMLElement {
       empty: el("p", { className: "hint", i18n: "servers.none", hidden: true }),
       problem: el("problem-box", { hidden: true }),
     };
-    const add = new ServerAdd(() => this.#list());
-    this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, el("div", { className: "columns" }, this.#parts.cards, add.element));
+    this.#parts.add = new ServerAdd(() => this.#list()).element;
+    this.#parts.cards.append(this.#parts.add);
+    this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, this.#parts.cards);
     i18n.addEventListener("language", () => (this.#detailed.clear(), this.#list()));
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.#list()).observe(this);
     setInterval(() => this.checkVisibility() && !document.hidden && this.#list(), LIST_EVERY);
@@ -60,7 +61,7 @@ class ServerPanel extends HTMLElement {
   #make(server) {
     const card = new ServerCard(server, () => this.#list());
     this.#cards.set(server.id, card);
-    this.#parts.cards.append(card.element);
+    this.#parts.add.before(card.element);
   }
 
   #detail({ id, state, running }) {
