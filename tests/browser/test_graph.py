@@ -148,7 +148,7 @@ async def test_a_run_is_shown_on_its_nodes(blank: Page) -> None:
     await expect(graph.get_by_role("button", name="VAEDecode, #8")).to_be_focused()
     await run(graph, task_id="2", status="succeeded")
     assert set((await states(graph)).values()) == {"done"}
-    await run(graph, task_id="3", progress={"nodes": {"4": "cached", "3": "running"}})
+    await run(graph, task_id="3", progress={"node_seconds": {"4": None}, "current_node": "3"})
     seen = await states(graph)
     assert (seen["4"], seen["3"], seen["8"]) == ("cached", "running", "waiting")
 

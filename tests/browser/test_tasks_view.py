@@ -75,6 +75,8 @@ async def test_details_of_a_task(page: Page, gateway: RunningGateway, demo: Demo
     for width in (390, 2560):
         await page.set_viewport_size({"width": width, "height": 800})
         await assert_fits(page, width)
+    await page.reload()
+    await expect(detail.locator(".nodes .timeline")).to_contain_text("KSampler")
     await detail.get_by_role("button", name="Delete").click()
     await expect(detail).to_be_hidden()
     await expect(page.locator('img[src="x"]')).to_have_count(0)

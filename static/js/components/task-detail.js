@@ -75,6 +75,7 @@ class TaskDetail extends HTMLElement {
       this.#section("graph").hidden = false;
       this.#graph.show({ workflow, format, nodeTypes });
       this.#graph.task = tasks.get(id);
+      this.#update();
     } catch {} // a task without its graph is still a task
   }
 
@@ -115,7 +116,9 @@ class TaskDetail extends HTMLElement {
     this.#show("outputs", task.outputs, () => outputs(task.outputs ?? []));
     this.#show("params", task.params, () => sections.params(task.params));
     this.#show("attempts", [task.attempts, task.attempts?.length && second], () => timeline.attempts(task.attempts ?? []));
-    this.#show("nodes", [log.nodes.length, log.nodes.at(-1)?.end, second], () => timeline.nodes(log.nodes, task.error?.node_id));
+    const seconds = task.progress?.node_seconds ?? {};
+    this.#show("nodes", [log.nodes.length, log.nodes.at(-1)?.end, second, seconds, !this.#prompt], () =>
+      log.nodes.length ? timeline.nodes(log.nodes, task.error?.node_id) : timeline.durations(seconds, this.#prompt));
     this.#show("deliveries", this.#deliveries, () => deliveries(this.#deliveries ?? [], (request) => this.#replayed(request)));
     this.#show("facts", { ...task, progress: null, outputs: null, eta_seconds: null }, () => sections.facts(task));
     if (this.#section("log").open) this.#show("log", [log.messages.length, log.dropped], () => sections.log(log));

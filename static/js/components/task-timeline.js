@@ -19,6 +19,12 @@ export function nodes(list, failed) {
   return bars(list, (node) => ({ name: node.type || node.id, id: `#${node.id}`, tone: node.end === null ? "busy" : node.id === failed ? "bad" : "good" }));
 }
 
+// Of a task that ran before the page was opened: what its nodes took, by the task itself.
+export function durations(seconds, prompt) {
+  const spans = Object.entries(seconds).map(([id, took]) => ({ id, type: prompt?.[id]?.class_type, start: 0, end: (took ?? 0) * 1000, cached: took === null }));
+  return bars(spans, (node) => ({ name: node.type ?? node.id, id: `#${node.id}`, tone: node.cached ? "wait" : "good" }));
+}
+
 function bars(spans, about) {
   if (!spans.length) return [];
   const now = Date.now();

@@ -1,6 +1,6 @@
-// What each node of a task does, as far as the task and its progress tell. With `progress.nodes`
-// (path -> state) that is exact. Without it: the current node runs; what comes before it, before an
-// output or before the failed node is done; once the task has succeeded all are.
+// What each node of a task does, as far as the task and its progress tell. `progress.node_seconds`
+// names the nodes that are through, and those that came from the cache. What is known beyond that: the
+// current node runs; what comes before it, before an output or before the failed node is done.
 import { list, number, object } from "./values.js";
 
 const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
@@ -51,13 +51,12 @@ export class RunState {
     return this.#task?.error?.node_id ?? null;
   }
 
+  // Of a subgraph only its nodes are told, and not how many there are: it is through with the task.
   #told(path, isSubgraph) {
-    const nodes = object(this.#task.progress?.nodes);
-    const names = Object.keys(nodes).filter((id) => within(id, path, isSubgraph)).map((id) => nodes[id]?.state ?? nodes[id]);
-    if (!names.length) return null;
-    for (const name of ["failed", "running"]) if (names.includes(name)) return { name };
-    if (names.every((name) => name === "cached")) return { name: "cached" };
-    return names.every((name) => name === "cached" || name === "done") ? { name: "done" } : null;
+    const seconds = object(this.#task.progress?.node_seconds);
+    const through = Object.keys(seconds).filter((id) => within(id, path, isSubgraph));
+    if (!through.length || (isSubgraph && !ENDED.has(this.#task.status))) return null;
+    return { name: through.every((id) => seconds[id] === null) ? "cached" : "done" };
   }
 
   #finish(path) {
