@@ -9,9 +9,11 @@ from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.servers.pool import Pool
+from app.tasks.assets import Assets
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.fleet import Fleet
 from app.tasks.hub import Hub
+from app.tasks.jobs import Jobs
 from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
 from app.workflows.library import Library
@@ -30,4 +32,6 @@ class Gateway:
     files: FileStore
     uploads: Uploads
     views: Views
+    assets: Assets
+    jobs: Jobs
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs

@@ -15,13 +15,16 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
+from app.envelope import RequestIds
 from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
-from app.routers import batches, events, image, saved, servers, system, task, workflow
+from app.routers import batches, events, image, saved, servers, system, task, v2, workflow
 from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
+from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
 from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher
@@ -29,6 +32,7 @@ from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
+from app.tasks.jobs import Jobs
 from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
@@ -77,8 +81,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
+    app.add_middleware(RequestIds)
     problems.install(app)
-    for module in (system, servers, workflow, saved, task, batches, image, events):
+    for module in (system, servers, workflow, saved, task, batches, image, events, *v2.MODULES):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -114,6 +119,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
+    api_keys = ApiKeys()
+    hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
     lease = Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease)
@@ -128,6 +135,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         estimates=estimates,
         timing=_timing(settings),
         max_attempts=settings.max_attempts,
+        api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
     store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
@@ -142,6 +150,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         queue=queue,
         forecaster=forecaster,
         default_timeout=settings.task_timeout,
+        api_keys=api_keys,
     )
     tasks = Tasks(
         store=store,
@@ -153,6 +162,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     retention = Retention(database, files, hub, limits)
+    assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
         settings=settings,
         pool=pool,
@@ -165,7 +175,15 @@ def build(settings: Settings, database: Database) -> Gateway:
         files=files,
         uploads=uploads,
         views=Views(files),
-        background=(dispatcher.run(), tell_places(hub, store, forecaster), retention.run()),
+        assets=assets,
+        jobs=Jobs(tasks, submitter, assets),
+        background=(
+            dispatcher.run(),
+            tell_places(hub, store, forecaster),
+            retention.run(),
+            assets.run(),
+            api_keys.run(store),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +16,7 @@ Type = Literal["status", "progress", "preview", "output"]
 
 KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
+KEPT_PREVIEWS = 100  # tasks of which the newest is kept
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
 
 
@@ -97,16 +98,28 @@ class Hub:
         self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
         self._last_id = 0
         self._closed = False
+        self._listeners: list[Callable[[str], None]] = []
+        self._previews: OrderedDict[str, Update] = OrderedDict()
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         # Microseconds: larger than all ids before a restart, and exact in JavaScript.
         self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
         update = Update(self._last_id, task_id, type, data, image)
-        if type != "preview":
+        if type == "preview":
+            self._keep_preview(update)
+        else:
             self._keep(update)
         for subscription in self._subscriptions:
             if subscription.wants(update):
                 subscription.put(update)
+        if type == "status":
+            for listener in self._listeners:
+                listener(task_id)
+
+    def on_status(self, listener: Callable[[str], None]) -> None:
+        """Call it with the task's id whenever a task's status may have changed, for parts of
+        ours that must not fall behind as a subscriber may."""
+        self._listeners.append(listener)
 
     @contextmanager
     def subscribe(
@@ -124,6 +137,10 @@ class Hub:
     def since(self, task_id: str, last_id: int) -> list[Update]:
         """The task's updates after `last_id`, as far as they are kept; previews are not."""
         return [update for update in self._recent.get(task_id, ()) if update.id > last_id]
+
+    def last_preview(self, task_id: str) -> Update | None:
+        """The newest preview of a task that is not finished."""
+        return self._previews.get(task_id)
 
     @property
     def last_id(self) -> int:
@@ -144,7 +161,15 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.end(Closed())
 
+    def _keep_preview(self, update: Update) -> None:
+        self._previews[update.task_id] = update
+        self._previews.move_to_end(update.task_id)
+        if len(self._previews) > KEPT_PREVIEWS:
+            self._previews.popitem(last=False)
+
     def _keep(self, update: Update) -> None:
+        if update.type == "status" and update.data.get("finished_at"):
+            self._previews.pop(update.task_id, None)
         updates = self._recent.setdefault(update.task_id, deque(maxlen=KEPT_UPDATES))
         self._recent.move_to_end(update.task_id)
         updates.append(update)

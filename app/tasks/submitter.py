@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from app.errors import InvalidWorkflow, QueueFull
 from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
 from app.tasks.batches import Mode, expand
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
@@ -38,11 +39,12 @@ class Submission:
     params: Json = field(default_factory=dict)
     batch: dict[str, list[Any]] | None = None
     batch_mode: Mode = "product"
-    metadata: Json = field(default_factory=dict)
+    metadata: Json | str = field(default_factory=dict)
     timeout: float | None = None
     priority: int = 0
     server: str | None = None
     wait_for_server: bool = False
+    api_key: str | None = field(default=None, repr=False)  # for nodes that call paid services
 
 
 class Submitter:
@@ -58,6 +60,7 @@ class Submitter:
         queue: Queue,
         forecaster: Forecaster,
         default_timeout: float | None,
+        api_keys: ApiKeys,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -68,6 +71,7 @@ class Submitter:
         self._queue = queue
         self._forecaster = forecaster
         self._default_timeout = default_timeout
+        self._api_keys = api_keys
 
     async def submit(
         self, submission: Submission, *, server: str | None = None, key: Key | None = None
@@ -95,6 +99,8 @@ class Submitter:
                     priority=submission.priority,
                     wanted_server=wanted,
                     batch_id=batch_id,
+                    needs_key=submission.api_key is not None,
+                    api_key=submission.api_key,
                 )
                 for one in prepared
             ],
@@ -103,6 +109,7 @@ class Submitter:
 
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
+        self._api_keys.keep(new)
         try:
             added = await self._store.add([self._with_costs(task) for task in new], key)
         except QueueFull as error:
