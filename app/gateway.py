@@ -10,9 +10,11 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.remote.guard import Guard
 from app.servers.pool import Pool
+from app.tasks.assets import Assets
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.fleet import Fleet
 from app.tasks.hub import Hub
+from app.tasks.jobs import Jobs
 from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
 from app.webhooks.deliverer import Deliverer
@@ -36,4 +38,6 @@ class Gateway:
     guard: Guard
     outbox: Outbox
     deliverer: Deliverer
+    assets: Assets
+    jobs: Jobs
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs

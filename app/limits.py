@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import PayloadTooLarge
-from app.problems import document, response
+from app.problems import answer, document
 
 
 class BodyLimit:
@@ -22,7 +22,7 @@ class BodyLimit:
         text = f"The body is larger than the {self._max_bytes} bytes that are allowed."
         length = Headers(scope=scope).get("content-length", "")
         if length.isdigit() and int(length) > self._max_bytes:
-            await response(document(PayloadTooLarge(text)))(scope, receive, send)
+            await answer(scope, document(PayloadTooLarge(text)))(scope, receive, send)
             return
         received = 0
 

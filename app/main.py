@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
+from app.envelope import RequestIds
 from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
@@ -22,8 +23,21 @@ from app.gateway import Gateway
 from app.limits import BodyLimit
 from app.remote.guard import Guard
 from app.remote.transport import Remote
-from app.routers import batches, events, image, saved, servers, system, task, webhooks, workflow
+from app.routers import (
+    batches,
+    events,
+    image,
+    saved,
+    servers,
+    system,
+    task,
+    v2,
+    webhooks,
+    workflow,
+)
 from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
+from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
 from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher
@@ -31,6 +45,7 @@ from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
+from app.tasks.jobs import Jobs
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
@@ -83,8 +98,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(BodyLimit, max_bytes=largest)
+    app.add_middleware(RequestIds)
     problems.install(app)
-    for module in (system, servers, workflow, saved, task, batches, webhooks, image, events):
+    modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
+    for module in (*modules, *v2.MODULES):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -120,6 +137,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
+    api_keys = ApiKeys()
+    hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
     lease = Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease)
@@ -134,6 +153,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         estimates=estimates,
         timing=_timing(settings),
         max_attempts=settings.max_attempts,
+        api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
     store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
@@ -152,6 +172,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         default_timeout=settings.task_timeout,
         materials=Materials(uploads, remote, fetch_seconds=settings.fetch_timeout),
         everywhere=settings.everywhere(),
+        api_keys=api_keys,
     )
     tasks = Tasks(
         store=store,
@@ -167,6 +188,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
+    assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
         settings=settings,
         pool=pool,
@@ -182,11 +204,15 @@ def build(settings: Settings, database: Database) -> Gateway:
         guard=guard,
         outbox=outbox,
         deliverer=deliverer,
+        assets=assets,
+        jobs=Jobs(tasks, submitter, assets),
         background=(
             dispatcher.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),
+            assets.run(),
+            api_keys.run(store),
         ),
     )
 

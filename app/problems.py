@@ -11,7 +11,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
+from app import envelope
 from app.errors import DatabaseUnavailable, GatewayError, PayloadTooLarge, StorageFull
 from app.tasks.database import is_full
 
@@ -72,17 +74,21 @@ def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
     return found
 
 
-def response(problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
+def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response to a request: a problem document, or what clients of Comfy API v2 expect."""
+    if envelope.is_v2(scope):
+        return envelope.response(scope, problem, headers)
     return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
 
 
-async def _ours(_request: Request, error: Exception) -> JSONResponse:
+async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GatewayError)
     seconds = error.extra.get("retry_after")
-    return response(document(error), {"Retry-After": str(seconds)} if seconds else None)
+    headers = {"Retry-After": str(seconds)} if seconds else None
+    return answer(request.scope, document(error), headers)
 
 
-async def _database(_request: Request, error: Exception) -> JSONResponse:
+async def _database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
     log.error("the database failed", exc_info=error)
     found: GatewayError = DatabaseUnavailable(
@@ -90,12 +96,13 @@ async def _database(_request: Request, error: Exception) -> JSONResponse:
     )
     if is_full(error):
         found = StorageFull("There is no room left in the database.", hint="Make room on its disk.")
-    return response(document(found))
+    return answer(request.scope, document(found))
 
 
-async def _validation(_request: Request, error: Exception) -> JSONResponse:
+async def _validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return response(validation_problem([dict(fault) for fault in error.errors()]))
+    problem = validation_problem([dict(fault) for fault in error.errors()])
+    return answer(request.scope, problem)
 
 
 def validation_problem(faults: list[Json]) -> Json:
@@ -125,7 +132,7 @@ def field_of(fault: Json) -> str:
     return ".".join(place[1:] if place[:1] == ["body"] and len(place) > 1 else place) or "body"
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     problem = {
@@ -135,11 +142,11 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
         "detail": str(error.detail),
         "code": _HTTP_CODES.get(error.status_code) or phrase.lower().replace(" ", "_"),
     }
-    return response(problem, dict(error.headers) if error.headers else None)
+    return answer(request.scope, problem, dict(error.headers) if error.headers else None)
 
 
-async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    request_id = uuid4().hex
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    request_id = envelope.request_id(request.scope) or uuid4().hex
     log.error("request %s failed", request_id, exc_info=error)
     problem = {
         "type": "urn:comfyui-gateway:internal_error",
@@ -149,4 +156,4 @@ async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
         "code": "internal_error",
         "request_id": request_id,
     }
-    return response(problem)
+    return answer(request.scope, problem)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from app.errors import FileNotFound
+from app.errors import FileNotFound, HashMismatch
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.local import LocalStore
 from app.files.magic import HEAD
@@ -38,14 +38,21 @@ class Uploads:
         self._naming = asyncio.Lock()
         self._hashes: dict[str, tuple[float, Upload]] = {}  # name -> (mtime, upload)
 
-    async def save(self, filename: str, chunks: AsyncIterator[bytes]) -> Upload:
+    async def save(
+        self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
+    ) -> Upload:
         """Keep a file. The same name with the same bytes is the same upload; with other bytes it
-        gets " (1)" and so on, as in ComfyUI. Raises PayloadTooLarge and StorageFull."""
+        gets " (1)" and so on, as in ComfyUI.
+
+        Raises PayloadTooLarge, StorageFull and HashMismatch.
+        """
         wanted = safe_name(filename)
         arriving = f".arriving-{id(chunks)}-{wanted}"
         stored = await self.store.save(arriving, chunks, max_bytes=self._max_bytes)
         source = self.store.path(arriving)
         try:
+            if expected_hash not in (None, stored.hash):
+                raise HashMismatch(f"The bytes have the hash {stored.hash}, not {expected_hash}.")
             async with self._naming:
                 name = await self._name_for(wanted, stored.hash)
                 path = source.replace(self.store.path(name))
@@ -73,6 +80,12 @@ class Uploads:
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
         return self.store.path(name)
+
+    async def delete(self, name: str) -> None:
+        """Remove a file; a missing one is no error."""
+        if self.exists(name):
+            await self.store.delete(name)
+        self._hashes.pop(name, None)
 
     def _remember(self, name: str, stat: os.stat_result, digest: str) -> Upload:
         with self.store.path(name).open("rb") as file:

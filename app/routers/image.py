@@ -146,7 +146,9 @@ async def upload_image(
     gateway: GatewayDep, image: Annotated[UploadFile, "Any file, not only images."]
 ) -> Json:
     """Keep an input file. Its name is then a value for LoadImage and the like, on every server."""
-    return _shown(await gateway.uploads.save(image.filename or "upload", chunks_of(image)))
+    upload = await gateway.uploads.save(image.filename or "upload", chunks_of(image))
+    await gateway.assets.note(upload)
+    return _shown(upload)
 
 
 @router.post(

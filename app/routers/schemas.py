@@ -87,7 +87,7 @@ class TaskOut(BaseModel):
     error: TaskErrorOut | None
     server: str | None
     params: Json
-    metadata: Json
+    metadata: Json | str
     attempts: list[AttemptOut]
     warnings: list[str]
     priority: int

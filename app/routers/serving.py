@@ -1,14 +1,15 @@
 """Files of a store over HTTP: Range, ETag, HEAD, and headers that let nothing run (RFC 9110)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
+from blake3 import blake3
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.files.kinds import is_inline
-from app.files.store import FileStore
+from app.files.store import FileInfo, FileStore, once
 from app.routers.etags import etag, is_known
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -23,7 +24,31 @@ async def stored_file(
 ) -> Response:
     """The file, the part that Range asks for, or 304 or 416. Raises FileNotFound."""
     info = await files.stat(key)
-    headers = {**safe_headers(content_type, filename), "ETag": etag(info.etag)}
+
+    def read(start: int, end: int) -> AsyncIterator[bytes]:
+        return files.read(key, start, end)
+
+    headers = safe_headers(content_type, filename)
+    return _served(request, info, read, headers, content_type)
+
+
+def stored_bytes(request: Request, content: bytes, *, content_type: str, filename: str) -> Response:
+    """The same for bytes that are at hand."""
+    info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
+    headers = safe_headers(content_type, filename)
+    return _served(
+        request, info, lambda start, end: once(content[start:end]), headers, content_type
+    )
+
+
+def _served(
+    request: Request,
+    info: FileInfo,
+    read: Callable[[int, int], AsyncIterator[bytes]],
+    headers: dict[str, str],
+    content_type: str,
+) -> Response:
+    headers["ETag"] = etag(info.etag)
     if is_known(info.etag, request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
     headers["Accept-Ranges"] = "bytes"
@@ -39,8 +64,7 @@ async def stored_file(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content_type)
-    body = files.read(key, start, end)
-    return StreamingResponse(body, status, headers, media_type=content_type)
+    return StreamingResponse(read(start, end), status, headers, media_type=content_type)
 
 
 def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from app.errors import (
     PayloadTooLarge,
     ServerNotFound,
 )
+from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery
@@ -34,19 +35,25 @@ _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 @router.get("/health", responses={200: {"model": HealthOut}})
 async def health(gateway: GatewayDep) -> Json:
     """200 while we live. `degraded` when tasks would wait, and why."""
-    reason = "; ".join(
-        f"{server.id}: {server.reason or server.state}"
-        for server in gateway.pool
-        if server.state != "online"
-    )
-    if not list(gateway.pool):
-        reason = "no ComfyUI server is configured"
+    reason = trouble(gateway)
     return {
         "status": "degraded" if reason else "ok",
-        "reason": reason or None,
+        "reason": reason,
         "version": VERSION,
         "servers": [shown(gateway, server) for server in gateway.pool],
     }
+
+
+def trouble(gateway: Gateway) -> str | None:
+    """Why tasks would wait, if they would."""
+    if not list(gateway.pool):
+        return "no ComfyUI server is configured"
+    troubles = [
+        f"{server.id}: {server.reason or server.state}"
+        for server in gateway.pool
+        if server.state != "online"
+    ]
+    return "; ".join(troubles) or None
 
 
 @router.get("/ready", responses={**responses(NoServer), 200: {"model": HealthOut}})

@@ -55,9 +55,10 @@ class Reach:
         """Remove the prompt's past from the history, so that it does not pass for its present."""
         await self.patiently(lambda: self._server.client.delete_history([self._prompt_id]))
 
-    async def post(self, prompt: Json) -> Json:
-        """Queue the prompt; answers node_errors. ComfyUI runs a repeated id again, so after a
-        POST without an answer it is looked for before another one is sent."""
+    async def post(self, prompt: Json, extra: Json) -> Json:
+        """Queue the prompt, with `extra` as its extra_data; answers node_errors. ComfyUI runs a
+        repeated id again, so after a POST without an answer it is looked for before another one is
+        sent."""
 
         async def post() -> Json:
             try:
@@ -65,7 +66,7 @@ class Reach:
                     with_titles(prompt),
                     prompt_id=self._prompt_id,
                     client_id=self._server.client_id,
-                    extra={},
+                    extra=extra,
                 )
             except ComfyUnreachable:
                 if await self.knows_it():

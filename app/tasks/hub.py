@@ -16,6 +16,7 @@ Type = Literal["status", "progress", "preview", "output"]
 
 KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
+KEPT_PREVIEWS = 100  # tasks of which the newest is kept
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
 
 
@@ -98,12 +99,15 @@ class Hub:
         self._last_id = 0
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
+        self._previews: OrderedDict[str, Update] = OrderedDict()
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         # Microseconds: larger than all ids before a restart, and exact in JavaScript.
         self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
         update = Update(self._last_id, task_id, type, data, image)
-        if type != "preview":
+        if type == "preview":
+            self._keep_preview(update)
+        else:
             self._keep(update)
         for subscription in self._subscriptions:
             if subscription.wants(update):
@@ -134,6 +138,10 @@ class Hub:
         """The task's updates after `last_id`, as far as they are kept; previews are not."""
         return [update for update in self._recent.get(task_id, ()) if update.id > last_id]
 
+    def last_preview(self, task_id: str) -> Update | None:
+        """The newest preview of a task that is not finished."""
+        return self._previews.get(task_id)
+
     @property
     def last_id(self) -> int:
         return self._last_id
@@ -153,7 +161,15 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.end(Closed())
 
+    def _keep_preview(self, update: Update) -> None:
+        self._previews[update.task_id] = update
+        self._previews.move_to_end(update.task_id)
+        if len(self._previews) > KEPT_PREVIEWS:
+            self._previews.popitem(last=False)
+
     def _keep(self, update: Update) -> None:
+        if update.type == "status" and update.data.get("finished_at"):
+            self._previews.pop(update.task_id, None)
         updates = self._recent.setdefault(update.task_id, deque(maxlen=KEPT_UPDATES))
         self._recent.move_to_end(update.task_id)
         updates.append(update)

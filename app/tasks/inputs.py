@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from app.errors import MissingAsset
 from app.files.uploads import Uploads
 from app.servers.server import Server
+from app.workflows.asset_refs import references, replaced
 from app.workflows.parameters import names_file
 
 Json = dict[str, Any]
@@ -21,7 +23,20 @@ async def place_inputs(prompt: Json, server: Server, uploads: Uploads) -> Json:
             there = await _place(value, server, uploads)
             node = placed[node_id]
             placed[node_id] = {**node, "inputs": {**node["inputs"], name: there}}
-    return placed
+    names = {info["id"]: await _place_asset(info, server, uploads) for info in references(placed)}
+    if not names:
+        return placed
+    return {
+        node_id: replaced(node, lambda info: names[info["id"]]) for node_id, node in placed.items()
+    }
+
+
+async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
+    """Its name on the server. Raises MissingAsset if the file is gone, or is another one."""
+    name = str(info.get("file_path"))
+    if not uploads.exists(name) or (await uploads.get(name)).hash != info.get("hash"):
+        raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
+    return await _place(name, server, uploads)
 
 
 async def _place(name: str, server: Server, uploads: Uploads) -> str:

@@ -127,7 +127,7 @@ class NewTask:
     task_id: str
     prompt: Json
     params: Json = field(default_factory=dict)
-    metadata: Json = field(default_factory=dict)
+    metadata: Json | str = field(default_factory=dict)
     filename: str | None = None  # the workflow it came from, if it was a saved one
     timeout: float | None = None  # seconds of running
     priority: int = 0
@@ -139,6 +139,8 @@ class NewTask:
     needs: Needs = field(default_factory=Needs)
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
+    needs_key: bool = False  # it came with an API key
+    api_key: str | None = field(default=None, repr=False)  # never stored, see api_keys.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class Task:
     shape: str
     expected: float | None
     params: Json
-    metadata: Json
+    metadata: Json | str
     progress: Progress
     error: TaskError | None
     attempts: tuple[Attempt, ...]
@@ -192,6 +194,7 @@ class Task:
     outputs: tuple[Output, ...] = ()
     place: Place | None = None  # while it is queued
     webhook: Json | None = None  # the one it was submitted with, as it may be seen
+    needs_key: bool = False  # it came with an API key, see api_keys.py
 
     @property
     def finished(self) -> bool:

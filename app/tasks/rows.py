@@ -1,12 +1,14 @@
 """Rows of the tables <-> the dataclasses of the model."""
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping
 
+from app.tasks.asset import output_id
 from app.tasks.model import (
     Attempt,
     CancelReason,
@@ -23,7 +25,7 @@ from app.workflows.needs import fingerprint
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
-    *("batch_id", "route", "shape", "expected"),
+    *("batch_id", "route", "shape", "expected", "needs_key"),
 )
 _OUTPUT = list(Output.__dataclass_fields__)
 
@@ -61,6 +63,7 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "filename": task.filename,
         "retry_of": task.retry_of,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
+        "needs_key": task.needs_key,
         "params": dump(task.params),
         "metadata": dump(task.metadata),
         "attempts": "[]",
@@ -90,7 +93,12 @@ def task_of(row: RowMapping, outputs: Iterable[Output] = (), place: Place | None
 
 
 def output_row(task_id: str, output: Output) -> dict[str, Any]:
-    return {"task_id": task_id, **asdict(output)}
+    return {
+        "task_id": task_id,
+        **asdict(output),
+        "asset_id": output_id(task_id, output),
+        "created_at": time.time(),
+    }
 
 
 def output_of(row: RowMapping) -> Output:

@@ -16,6 +16,7 @@ from app.comfyui.history import HistoryEntry, State
 from app.comfyui.socket import Connected
 from app.errors import GatewayError
 from app.servers.server import Inbox, Server
+from app.tasks.api_keys import KEY_GONE
 from app.tasks.canceling import Canceling
 from app.tasks.claims import LostClaim
 from app.tasks.collector import Collector
@@ -25,7 +26,7 @@ from app.tasks.handover import Reach, is_past, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.tasks.model import Attempt, CancelReason, Progress, Status, Task
-from app.tasks.outcome import Canceled, Lost, Moved, Outcome, judge, outcome_of
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge, outcome_of
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
@@ -76,6 +77,7 @@ class Run:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
             outcome = await self._until_the_end()
+            outcome = self._tools.api_keys.without(self.task.task_id, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
             log.info("task %s: %s on %s", self.task.task_id, self.task.status, self.server.id)
@@ -109,10 +111,13 @@ class Run:
             return self._gone()
         if self.task.status is Status.CANCELING:
             return Canceled()
+        extra = self._tools.api_keys.extra_data(self.task)
+        if extra is None:
+            return Failed(KEY_GONE)
         prompt = await place_inputs(self._prompt, self.server, self._tools.uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
         await self._note_attempt(self.server.client_id)
-        node_errors = await self._reach.post(prompt)
+        node_errors = await self._reach.post(prompt, extra)
         if node_errors:
             await self._warn(*warnings_of(node_errors))
         return None

@@ -1,7 +1,7 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -52,10 +52,11 @@ class Tasks:
         limit: int,
         before: int | None,
         batch_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> tuple[list[Task], int | None]:
         """Tasks, newest first, and where the next page begins."""
         found = await self._store.page(
-            statuses=statuses, batch_id=batch_id, limit=limit + 1, before=before
+            statuses=statuses, batch_id=batch_id, labels=labels, limit=limit + 1, before=before
         )
         more = len(found) > limit
         return found[:limit], found[limit - 1].seq if more else None
@@ -133,6 +134,7 @@ class Tasks:
             wanted_server=old.wanted_server,
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
+            needs_key=old.needs_key,
         )
         return (await self._submitter.add([new]))[0]
 

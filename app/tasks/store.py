@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -107,15 +107,20 @@ class TaskStore:
         *,
         statuses: Collection[Status] = (),
         batch_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         limit: int = 50,
         before: int | None = None,
     ) -> list[Task]:
-        """Newest first; `before` is the seq to go on from."""
+        """Newest first; `before` is the seq to go on from. `labels` leaves out most of what has not
+        these pairs in its metadata, and nothing that has."""
         query = TASKS.order_by(tasks.c.seq.desc()).limit(limit)
         if statuses:
             query = query.where(_has_one_of(frozenset(statuses)))
         if batch_id is not None:
             query = query.where(tasks.c.batch_id == batch_id)
+        for label in (labels or {}).items():
+            pair = rows.dump(dict([label]))[1:-1]
+            query = query.where(tasks.c.metadata.contains(pair, autoescape=True))
         if before is not None:
             query = query.where(tasks.c.seq < before)
         return await self._database.read(lambda connection: fetch(connection, query))

@@ -10,6 +10,7 @@ from uuid import uuid4
 from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
 from app.tasks.batches import Mode, expand
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
@@ -43,12 +44,13 @@ class Submission:
     params: Json = field(default_factory=dict)
     batch: dict[str, list[Any]] | None = None
     batch_mode: Mode = "product"
-    metadata: Json = field(default_factory=dict)
+    metadata: Json | str = field(default_factory=dict)
     timeout: float | None = None
     priority: int = 0
     server: str | None = None
     wait_for_server: bool = False
     webhook: Webhook | None = None
+    api_key: str | None = field(default=None, repr=False)  # for nodes that call paid services
 
 
 class Submitter:
@@ -65,6 +67,7 @@ class Submitter:
         forecaster: Forecaster,
         default_timeout: float | None,
         materials: Materials,
+        api_keys: ApiKeys,
         everywhere: Webhook | None = None,
     ) -> None:
         self._store = store
@@ -78,6 +81,7 @@ class Submitter:
         self._default_timeout = default_timeout
         self._materials = materials
         self._everywhere = everywhere
+        self._api_keys = api_keys
 
     async def submit(
         self, submission: Submission, *, server: str | None = None, key: Key | None = None
@@ -108,6 +112,8 @@ class Submitter:
                     wanted_server=wanted,
                     batch_id=batch_id,
                     webhooks=(submission.webhook,) if submission.webhook else (),
+                    needs_key=submission.api_key is not None,
+                    api_key=submission.api_key,
                 )
                 for one in prepared
             ],
@@ -116,6 +122,7 @@ class Submitter:
 
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
+        self._api_keys.keep(new)
         try:
             added = await self._store.add([self._completed(task) for task in new], key)
         except QueueFull as error:

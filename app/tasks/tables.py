@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -48,6 +49,7 @@ tasks = Table(
     Column("filename", String(255)),
     Column("retry_of", String(36)),
     Column("batch_id", String(36)),
+    Column("needs_key", Boolean, nullable=False),  # see api_keys.py
     Column("params", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("progress", Text),
@@ -80,6 +82,23 @@ outputs = Table(
     Column("key", String(500)),
     Column("text", Text),
     Column("error", Text),
+    Column("asset_id", String(36), index=True),
+    Column("created_at", Float),
+)
+
+# Uploads by the ids that Comfy API v2 gives them; one file may have several.
+assets = Table(
+    "assets",
+    metadata,
+    Column("asset_id", String(36), primary_key=True),
+    Column("hash", String(80), nullable=False, index=True),
+    Column("upload", String(255), nullable=False, index=True),  # its name among the uploads
+    Column("file_path", String(500)),  # as the client calls it
+    Column("content_type", String(120), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, index=True),
 )
 
 # What servers must have, for all tasks that need the same: so that the queue can be asked for
@@ -156,3 +175,4 @@ Index(
 )
 Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
+Index("outputs_by_hash", outputs.c.hash)

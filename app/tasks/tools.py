@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
 from app.tasks.claims import Claims, Lease
 from app.tasks.estimates import Estimates
 from app.tasks.hub import Hub
@@ -37,3 +38,4 @@ class Tools:
     estimates: Estimates
     timing: Timing
     max_attempts: int
+    api_keys: ApiKeys

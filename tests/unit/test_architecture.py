@@ -13,6 +13,7 @@ LAYERS = [
     "routers",
     "limits",
     "problems",
+    "envelope",
     "gateway",
     "config",
     "webhooks",

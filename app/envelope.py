@@ -1,0 +1,122 @@
+"""Errors and request ids as Comfy API v2 has them: `{"error": {"code", "message", "details"}}`.
+
+Made of the problem documents that the other routes answer with, so that an error is said once.
+"""
+
+from typing import Any
+from uuid import uuid4
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Json = dict[str, Any]
+
+PREFIX = "/api/v2"
+REQUEST_ID = "X-Comfy-Request-Id"
+NOT_READY = 5  # seconds until a client should ask again when no server has answered yet
+_STATE = "comfy_request_id"
+
+# Its own words; what is not in it has the word of its status.
+_KEPT = frozenset(
+    {
+        *("blob_not_found", "hash_mismatch", "asset_in_use", "missing_asset", "metadata_invalid"),
+        *("queue_full", "invalid_cursor", "invalid_metadata_filter"),
+    }
+)
+_CODES = {
+    "idempotency_key_reused": "idempotency_key_reuse",
+    "invalid_workflow": "invalid_workflow",
+    "workflow_format": "invalid_workflow",
+    "invalid_parameter": "invalid_workflow",
+    "not_runnable": "invalid_workflow",
+}
+_BY_STATUS = {
+    400: (422, "invalid_request"),
+    404: (404, "not_found"),
+    405: (405, "method_not_allowed"),
+    410: (404, "not_found"),
+    413: (413, "payload_too_large"),
+}
+_NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
+_COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
+
+
+def is_v2(scope: Scope) -> bool:
+    path = str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+def request_id(scope: Scope) -> str | None:
+    found: str | None = scope.get(_STATE)
+    return found
+
+
+def meaning(status: int, code: str) -> tuple[int, str]:
+    """The status and the code under which v2 knows an error of ours."""
+    if code in _KEPT:
+        return status, code
+    if code == "no_server":
+        return 429, "deployment_not_ready"
+    if code in _CODES:
+        return 422, _CODES[code]
+    if status >= 500:
+        return 500, "upstream_error"
+    return _BY_STATUS.get(status, (status, "invalid_request"))
+
+
+def response(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
+    status, code = meaning(problem["status"], problem["code"])
+    sent = {**(headers or {}), REQUEST_ID: request_id(scope) or new_id()}
+    if code == "deployment_not_ready":
+        sent["Retry-After"] = str(NOT_READY)
+    message, details = str(problem["detail"]), _details(problem)
+    if status >= 500:  # what is behind us is nobody's business
+        message, details = "The gateway cannot do this now; its log has the reason.", None
+    error = {"code": code, "message": message, "details": details}
+    return JSONResponse({"error": error}, status, sent)
+
+
+def _details(problem: Json) -> Json | None:
+    """What else is known: hints, faults by node."""
+    details = {name: value for name, value in problem.items() if name not in _COMMON}
+    if problem["code"] == _NO_HINT:
+        details.pop("hint", None)
+    if node_errors := problem.get("node_errors"):
+        details["node_errors"] = {
+            node_id: [_fault(fault) for fault in node.get("errors", ())]
+            for node_id, node in node_errors.items()
+        }
+    return details or None
+
+
+def _fault(fault: Json) -> Json:
+    return {
+        "field": (fault.get("extra_info") or {}).get("input_name"),
+        "reason": fault.get("type"),
+        "message": fault.get("message"),
+    }
+
+
+def new_id() -> str:
+    return uuid4().hex
+
+
+class RequestIds:
+    """ASGI middleware: every answer under /api/v2 has an id, by which it can be asked about."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_v2(scope):
+            await self._app(scope, receive, send)
+            return
+        scope[_STATE] = new_id()
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault(REQUEST_ID, scope[_STATE])
+            await send(message)
+
+        await self._app(scope, receive, with_id)

@@ -1,0 +1,126 @@
+"""What the routes of Comfy API v2 read from a request."""
+
+import re
+import time
+from typing import Annotated, Any
+from uuid import uuid4
+
+from blake3 import blake3
+from fastapi import Depends, Header, Query, Request
+
+from app import envelope
+from app.errors import GatewayError, InvalidCursor, InvalidInput, InvalidMetadataFilter
+from app.gateway import Gateway
+from app.routers.bodies import read_json, validated
+from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
+from app.routers.v2.shapes import Here
+from app.tasks.idempotency import MAX_LENGTH, Key
+from app.tasks.submitter import Submission
+
+Json = dict[str, Any]
+
+MAX_FILTERS = 3
+RESERVED = {"webhook_url", "inputs"}
+_FILTER = re.compile(r"metadata\[(.*)\]")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+def place(request: Request) -> Here:
+    """Where clients find us: also below a path, told by the server or by a proxy's
+    X-Forwarded-Prefix, and under the name that the request was sent to."""
+    gateway: Gateway = request.state.gateway
+    prefix = request.scope.get("root_path") or ""
+    told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
+    if not prefix and _PREFIX.fullmatch(told):
+        prefix = told
+    origin = f"{request.url.scheme}://{request.url.netloc}"
+    return Here(f"{origin}{prefix}", prefix, time.time(), gateway.settings.retention_age)
+
+
+async def submission(request: Request) -> Submission:
+    """A job to queue. Raises MetadataInvalid and InvalidInput."""
+    body = await read_json(request)
+    reserved = RESERVED & body.keys() if isinstance(body, dict) else None
+    if reserved:
+        raise InvalidInput(
+            f"{min(reserved)}: it is reserved in Comfy API v2 and has no meaning yet.",
+            hint="POST /api/workflow/submit has more to offer.",
+        )
+    job = validated(JobRequest, body)
+    secret = job.extra_data.api_key_comfy_org if job.extra_data else None
+    return Submission(
+        workflow=job.workflow,
+        metadata=checked_metadata(job.metadata),
+        priority=job.priority,
+        api_key=(secret.get_secret_value() or None) if secret else None,
+    )
+
+
+async def hash_request(request: Request) -> HashRequest:
+    return validated(HashRequest, await read_json(request))
+
+
+def single_use(
+    idempotency_key: Annotated[
+        str | None, Header(description="A request with a key that was used is refused.")
+    ] = None,
+) -> Key | None:
+    """A key that a second request, whatever its body, does not match: v2 refuses where our own
+    routes answer again."""
+    if idempotency_key is None:
+        return None
+    printable = idempotency_key.isascii() and idempotency_key.isprintable()
+    if not printable or not 1 <= len(idempotency_key) <= MAX_LENGTH:
+        raise InvalidInput(f"Idempotency-Key: 1 to {MAX_LENGTH} printable ASCII characters.")
+    return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
+
+
+def labels(request: Request) -> dict[str, str]:
+    """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if not name.startswith("metadata"):
+            continue
+        match = _FILTER.fullmatch(name)
+        if match is None or not LABEL.fullmatch(match[1]) or match[1] in found:
+            raise InvalidMetadataFilter(
+                f"{name[:60]!r} is no filter: write metadata[key]=value, each key once."
+            )
+        found[match[1]] = value
+    if len(found) > MAX_FILTERS:
+        raise InvalidMetadataFilter(f"{len(found)} filters; {MAX_FILTERS} are allowed.")
+    return found
+
+
+def seq(
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> int | None:
+    """Raises InvalidCursor."""
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidCursor(f"cursor: {cursor[:40]!r} is none of ours.")
+    return int(cursor)
+
+
+def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
+    """The `responses=` of a route that may raise these, and a fault of ours or of what is behind
+    us."""
+    found: dict[int | str, Json] = {}
+    every: list[type[GatewayError]] = [*errors, GatewayError]
+    for error in every:
+        status, code = envelope.meaning(error.status, error.code)
+        known = found.get(status)
+        text = f"`{code}`"
+        if known and text not in known["description"]:
+            text = f"{known['description']} {text}"
+        found[status] = {"model": ErrorEnvelope, "description": text}
+    return found
+
+
+HereDep = Annotated[Here, Depends(place)]
+JobBody = Annotated[Submission, Depends(submission)]
+HashBody = Annotated[HashRequest, Depends(hash_request)]
+SingleUse = Annotated[Key | None, Depends(single_use)]
+Labels = Annotated[dict[str, str], Depends(labels)]
+Before = Annotated[int | None, Depends(seq)]

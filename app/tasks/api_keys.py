@@ -1,0 +1,91 @@
+"""API keys that came with tasks, for nodes that call paid services: in the memory of the process
+that took the submit, until the task ends. They stand in no row, no log and no error."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from app.errors import TaskNotFound
+from app.tasks.model import NewTask, Task, TaskError
+from app.tasks.outcome import Canceled, Failed, Outcome
+from app.tasks.store import TaskStore
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
+HIDDEN = "***"
+KEY_GONE = TaskError(
+    "api_key_gone",
+    "The task came with an API key, which was in the memory of a gateway process only and is gone. "
+    "Submit the workflow again, with its key.",
+)
+
+
+class ApiKeys:
+    """By task_id."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+        self._to_look_at: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<{len(self._keys)} keys>"
+
+    def keep(self, new: Iterable[NewTask]) -> None:
+        """Keep the keys of tasks that are about to be queued."""
+        self._keys.update({task.task_id: task.api_key for task in new if task.api_key})
+
+    def extra_data(self, task: Task) -> Json | None:
+        """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""
+        key = self._keys.get(task.task_id)
+        if key is None:
+            return None if task.needs_key else {}
+        return {"api_key_comfy_org": key}
+
+    def without(self, task_id: str, outcome: Outcome) -> Outcome:
+        """The end of a run with the key struck out of what ComfyUI said."""
+        key = self._keys.get(task_id)
+        if key is None or not isinstance(outcome, Failed | Canceled) or outcome.error is None:
+            return outcome
+        error = outcome.error
+        clean = replace(
+            error,
+            message=error.message.replace(key, HIDDEN),
+            traceback=tuple(line.replace(key, HIDDEN) for line in error.traceback),
+        )
+        return replace(outcome, error=clean)
+
+    def look_at(self, task_id: str) -> None:
+        """The task may have ended."""
+        if task_id in self._keys:
+            self._to_look_at.add(task_id)
+            self._wake.set()
+
+    async def run(self, store: TaskStore) -> None:
+        """Drop the keys of tasks that have ended, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._wake.wait()
+                looked_at, self._to_look_at = self._to_look_at, set()
+            except TimeoutError:
+                looked_at = set(self._keys)
+            self._wake.clear()
+            try:
+                await self._drop(looked_at, store)
+            except Exception:  # a database that is away: looked at again before long
+                log.exception("keys of ended tasks cannot be dropped yet")
+
+    async def _drop(self, task_ids: set[str], store: TaskStore) -> None:
+        for task_id in task_ids:
+            try:
+                ended = (await store.get(task_id)).finished
+            except TaskNotFound:
+                ended = True
+            if ended:
+                self._keys.pop(task_id, None)

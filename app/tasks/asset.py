@@ -1,0 +1,55 @@
+"""Assets: files by id, as Comfy API v2 has them. Uploads have records; results of tasks are
+assets as they are, under ids that follow from what they are. Pure."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from blake3 import blake3
+
+if TYPE_CHECKING:
+    from app.tasks.model import Output
+
+TEXT_TYPE = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file and where its bytes are: `upload`, `key` or `text`. Times are seconds since the
+    epoch; `expires_at` None: it stays. `hash` is "blake3:<hex>"."""
+
+    asset_id: str
+    hash: str | None
+    size_bytes: int
+    content_type: str
+    file_path: str | None
+    created_at: float
+    expires_at: float | None = None
+    job_id: str | None = None  # the task whose result it is
+    upload: str | None = None  # its name among the uploads
+    key: str | None = None  # in the store of results
+    text: str | None = None  # the content itself
+
+    @property
+    def filename(self) -> str:
+        return (self.file_path or self.upload or self.asset_id).rsplit("/", 1)[-1]
+
+
+def output_id(task_id: str, output: "Output") -> str:
+    """The asset id of a task's result: the same wherever and whenever it is asked for."""
+    said = json.dumps([task_id, *output.identity])
+    return str(uuid5(NAMESPACE_URL, f"comfyui-gateway:{said}"))
+
+
+def text_hash(text: str) -> str:
+    return f"blake3:{blake3(encoded(text)).hexdigest()}"
+
+
+def encoded(text: str) -> bytes:
+    """A text as bytes; half characters, which JSON may hold, become question marks."""
+    return text.encode("utf-8", "replace")
+
+
+def text_name(node_id: str) -> str:
+    return f"node{node_id}.txt"

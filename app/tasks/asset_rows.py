@@ -1,0 +1,107 @@
+"""SQL of assets: records of uploads, results by their asset ids, what still needs them."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+
+from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
+from app.tasks.queries import is_active
+from app.tasks.tables import assets, outputs, prompts, tasks
+
+_FIELDS = (
+    *("asset_id", "hash", "size_bytes", "content_type", "file_path", "created_at"),
+    *("expires_at", "upload"),
+)
+
+
+def get(connection: Connection, asset_id: str, kept: float | None) -> Asset | None:
+    """An upload that has not expired, or a result. `kept`: seconds that results are."""
+    query = select(assets).where(assets.c.asset_id == asset_id, _alive())
+    row = connection.execute(query).mappings().first()
+    if row is not None:
+        return Asset(**{name: row[name] for name in _FIELDS})
+    return _result(connection, asset_id, kept)
+
+
+def by_hash(connection: Connection, hash: str) -> list[Asset]:
+    """All uploads and results with these bytes."""
+    query = select(assets).where(assets.c.hash == hash, _alive()).order_by(assets.c.created_at)
+    found = [
+        Asset(**{name: row[name] for name in _FIELDS})
+        for row in connection.execute(query).mappings()
+    ]
+    ids = select(outputs.c.asset_id).where(outputs.c.hash == hash, outputs.c.key.is_not(None))
+    results = [_result(connection, str(asset_id), None) for asset_id in connection.scalars(ids)]
+    return found + [result for result in results if result]
+
+
+def add(connection: Connection, asset: Asset, tags: Sequence[str] = ()) -> None:
+    row = {name: getattr(asset, name) for name in _FIELDS}
+    connection.execute(insert(assets), {**row, "tags": json.dumps(list(tags))})
+
+
+def extend(connection: Connection, asset_id: str, expires_at: float | None) -> None:
+    change = update(assets).where(assets.c.asset_id == asset_id)
+    connection.execute(change.values(expires_at=expires_at))
+
+
+def remove(connection: Connection, asset: Asset) -> bool:
+    """Remove the record; True if no other one has its file."""
+    connection.execute(delete(assets).where(assets.c.asset_id == asset.asset_id))
+    others = select(assets.c.asset_id).where(assets.c.upload == asset.upload).limit(1)
+    return connection.scalar(others) is None
+
+
+def is_needed(connection: Connection, asset: Asset) -> bool:
+    """Does a task that has still to end name it, by id or by the name of its file?"""
+    named = [
+        prompts.c.prompt.contains(text, autoescape=True)
+        for text in (asset.asset_id, json.dumps(asset.upload))
+    ]
+    query = (
+        select(tasks.c.task_id)
+        .join(prompts, prompts.c.task_id == tasks.c.task_id)
+        .where(is_active(), or_(*named))
+        .limit(1)
+    )
+    return connection.scalar(query) is not None
+
+
+def expired(connection: Connection) -> list[Asset]:
+    query = select(assets).where(assets.c.expires_at <= time.time()).limit(500)
+    return [
+        Asset(**{name: row[name] for name in _FIELDS})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def _alive() -> ColumnElement[bool]:
+    return or_(assets.c.expires_at.is_(None), assets.c.expires_at > time.time())
+
+
+def _result(connection: Connection, asset_id: str, kept: float | None) -> Asset | None:
+    there = or_(outputs.c.key.is_not(None), outputs.c.text.is_not(None))
+    query = (
+        select(outputs, tasks.c.finished_at)
+        .join(tasks, tasks.c.task_id == outputs.c.task_id)
+        .where(and_(outputs.c.asset_id == asset_id, there))
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    text = row["text"]
+    is_text = text is not None
+    return Asset(
+        asset_id=asset_id,
+        hash=text_hash(text) if is_text else row["hash"],
+        size_bytes=len(encoded(text)) if is_text else row["size_bytes"],
+        content_type=TEXT_TYPE if is_text else row["content_type"],
+        file_path=text_name(row["node_id"]) if is_text else row["filename"],
+        created_at=row["created_at"],
+        expires_at=None if kept is None else (row["finished_at"] or time.time()) + kept,
+        job_id=row["task_id"],
+        key=row["key"],
+        text=text,
+    )

@@ -1,0 +1,213 @@
+"""Assets over uploads and results: keep, find, refer to, delete."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
+from app.files.store import FileStore, once, safe_name
+from app.files.uploads import Upload, Uploads
+from app.tasks import asset_rows, idempotency
+from app.tasks.asset import Asset, encoded
+from app.tasks.database import Database
+from app.tasks.idempotency import Key
+from app.workflows.asset_refs import reference, references, replaced
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 30.0  # seconds between two looks for what has expired
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How an asset is to be kept: `file_path` as the client calls it; `expires_in` seconds."""
+
+    file_path: str | None = None
+    content_type: str | None = None
+    tags: Sequence[str] = ()
+    expires_in: int | None = None
+
+    @property
+    def expires_at(self) -> float | None:
+        return None if self.expires_in is None else time.time() + self.expires_in
+
+
+class Assets:
+    """`kept`: seconds that results are kept after their task's end; None: for ever."""
+
+    def __init__(
+        self, database: Database, uploads: Uploads, files: FileStore, *, kept: float | None
+    ) -> None:
+        self._database = database
+        self._uploads = uploads
+        self._files = files
+        self._kept = kept
+        self._one_at_a_time = asyncio.Lock()  # no file is removed while a record is made for it
+
+    async def get(self, asset_id: str) -> Asset:
+        """Raises AssetNotFound."""
+        found = await self._database.read(lambda c: asset_rows.get(c, asset_id, self._kept))
+        if found is None or not await self._is_there(found):
+            raise AssetNotFound(f"There is no asset {asset_id[:80]!r}.")
+        return found
+
+    async def keep(
+        self,
+        chunks: AsyncIterator[bytes],
+        wish: Wish,
+        *,
+        expected_hash: str | None = None,
+        key: Key | None = None,
+    ) -> tuple[Asset, bool]:
+        """An asset of bytes that come in, and whether the bytes are new.
+
+        Raises PayloadTooLarge, StorageFull, HashMismatch, and KeyReused if the key was used.
+        """
+        if key is not None:
+            await self._database.read(lambda connection: idempotency.is_known(connection, key))
+        async with self._one_at_a_time:
+            name = safe_name(wish.file_path or "upload")
+            upload = await self._uploads.save(name, chunks, expected_hash=expected_hash)
+            return await self._minted(upload, wish, key)
+
+    async def from_hash(self, hash: str, wish: Wish) -> tuple[Asset, bool]:
+        """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
+        async with self._one_at_a_time:
+            found = await self._with_hash(hash)
+            same = [a for a in found if a.upload and a.file_path == wish.file_path]
+            if same:
+                return await self._extended(same[0], wish), False
+            if not found:
+                raise BlobNotFound(f"There are no bytes with the hash {hash[:80]!r}.")
+            upload = await self._upload_of(found[0], wish.file_path or found[0].filename)
+            return (await self._minted(upload, wish))[0], True
+
+    async def is_known(self, hash: str) -> bool:
+        """Can an asset be made of it without its bytes?"""
+        return bool(await self._with_hash(hash))
+
+    async def note(self, upload: Upload) -> None:
+        """Make a record of a file that was uploaded otherwise, unless there is one."""
+        found = await self._database.read(lambda c: asset_rows.by_hash(c, upload.hash))
+        if all(asset.upload != upload.name for asset in found):
+            await self._minted(upload, Wish(upload.name))
+
+    async def delete(self, asset_id: str) -> None:
+        """Remove a record, and its file with the last one. Raises AssetNotFound and AssetInUse."""
+        asset = await self.get(asset_id)
+        if asset.job_id is not None or not await self._removed(asset):
+            raise AssetInUse("The asset is still needed, so it cannot be deleted.")
+
+    async def run(self) -> None:
+        """Remove what has expired, for ever."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                for asset in await self._database.read(asset_rows.expired):
+                    await self._removed(asset)
+            except Exception:  # a database that is away; the next look finds the same
+                log.exception("expired assets cannot be removed now")
+
+    async def resolved(self, workflow: Any) -> Any:
+        """The workflow with references that say all that a run needs. Raises MissingAsset."""
+        known: dict[str, Any] = {}
+        for info in references(workflow):
+            if info["id"] not in known:
+                known[info["id"]] = await self._reference(info["id"])
+        return replaced(workflow, lambda info: known[info["id"]]) if known else workflow
+
+    def content(self, asset: Asset) -> tuple[FileStore, str]:
+        """Where its bytes are, unless they are a text."""
+        if asset.upload is not None:
+            return self._uploads.store, asset.upload
+        return self._files, asset.key or ""
+
+    # -- how ------------------------------------------------------------------------------------
+
+    async def _reference(self, asset_id: str) -> Any:
+        try:
+            asset = await self.get(asset_id)
+            if asset.upload is None:  # a result: servers take inputs from uploads
+                upload = await self._upload_of(asset, asset.filename)
+                await self.note(upload)
+                return reference(asset_id, upload.hash, upload.name)
+        except GatewayError as error:
+            raise MissingAsset(
+                f"The workflow refers to the asset {asset_id[:80]!r}, which is not there."
+            ) from error
+        return reference(asset_id, asset.hash or "", asset.upload)
+
+    async def _with_hash(self, hash: str) -> list[Asset]:
+        found = await self._database.read(lambda c: asset_rows.by_hash(c, hash))
+        return [asset for asset in found if await self._is_there(asset)]
+
+    async def _is_there(self, asset: Asset) -> bool:
+        if asset.text is not None:
+            return True
+        if asset.upload is not None:
+            return self._uploads.exists(asset.upload)
+        return await self._files.exists(asset.key or "")
+
+    async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
+        """Its bytes as an upload of that name."""
+        if asset.upload is not None and asset.upload == safe_name(wanted):
+            return await self._uploads.get(asset.upload)
+        if asset.text is not None:
+            return await self._uploads.save(wanted, once(encoded(asset.text)))
+        files, key = self.content(asset)
+        return await self._uploads.save(wanted, files.read(key))
+
+    async def _minted(
+        self, upload: Upload, wish: Wish, key: Key | None = None
+    ) -> tuple[Asset, bool]:
+        content_type = upload.content_type
+        if content_type == "application/octet-stream" and wish.content_type:
+            content_type = wish.content_type
+        asset = Asset(
+            asset_id=str(uuid4()),
+            hash=upload.hash,
+            size_bytes=upload.size_bytes,
+            content_type=content_type,
+            file_path=wish.file_path,
+            created_at=time.time(),
+            expires_at=wish.expires_at,
+            upload=upload.name,
+        )
+
+        def work(connection: Connection) -> bool:
+            if key is not None:
+                idempotency.take(connection, key, asset.asset_id)
+            is_new = not asset_rows.by_hash(connection, upload.hash)
+            asset_rows.add(connection, asset, wish.tags)
+            return is_new
+
+        return asset, await self._database.write(work)
+
+    async def _extended(self, asset: Asset, wish: Wish) -> Asset:
+        """Kept as long as is wanted now; never shorter than before."""
+        if asset.expires_at is None:
+            return asset
+        wanted = wish.expires_at
+        expires_at = None if wanted is None else max(wanted, asset.expires_at)
+        await self._database.write(lambda c: asset_rows.extend(c, asset.asset_id, expires_at))
+        return replace(asset, expires_at=expires_at)
+
+    async def _removed(self, asset: Asset) -> bool:
+        """Remove the record unless a task needs it."""
+
+        def work(connection: Connection) -> tuple[bool, bool]:
+            if asset_rows.is_needed(connection, asset):
+                return False, False
+            return True, asset_rows.remove(connection, asset)
+
+        async with self._one_at_a_time:
+            removed, was_last = await self._database.write(work)
+            if was_last and asset.upload:
+                await self._uploads.delete(asset.upload)
+        return removed

@@ -1,0 +1,250 @@
+"""The official Python client of Comfy API v2 (comfy-sdk, unchanged) does its whole job here."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfy_sdk import AsyncComfy, Comfy
+from comfy_sdk import exceptions as sdk
+from comfy_sdk.events import OutputReady, Preview, Progress, StatusChange
+from PIL import Image
+from sqlalchemy import insert
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.files.kinds import Kind
+from app.files.store import once
+from app.tasks import rows
+from app.tasks.model import Output
+from app.tasks.tables import outputs
+from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.fleet import Gateway, on, stand_ins, starts_on
+from tests.integration.test_files import png
+
+Json = dict[str, Any]
+
+LOADING: Json = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "sdk"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMFY_API_KEY", raising=False)
+
+
+@pytest.fixture
+def at(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> RunningGateway:
+    monkeypatch.setenv("COMFY_BASE_URL", f"http://{gateway.address}")
+    return gateway
+
+
+def in_a_thread(work: Callable[[Comfy], Any]) -> Any:
+    def call() -> Any:
+        with Comfy() as client:
+            return work(client)
+
+    return asyncio.to_thread(call)
+
+
+async def test_an_image_into_a_workflow(at: RunningGateway, tmp_path: Path) -> None:
+    (tmp_path / "graph.json").write_text(json.dumps(LOADING))
+    (tmp_path / "photo.png").write_bytes(png((10, 20, 30), (48, 24)))
+
+    def work(client: Comfy) -> None:
+        workflow = client.workflows.from_file(tmp_path / "graph.json")
+        photo = client.assets.from_file(tmp_path / "photo.png")
+        workflow.set_input("1", "image", photo)
+        job = client.run(workflow)
+        assert photo.created_new
+        (output,) = job.get_outputs("2")
+        assert (output.type, output.content_type) == ("image", "image/png")
+        path = output.to_file(tmp_path / "out.png")
+        assert Image.open(io.BytesIO(path.read_bytes())).size == (48, 24)
+        assert output.to_bytes(range=(0, 3)) == path.read_bytes()[:4]
+        stream = io.BytesIO()
+        assert output.to_stream(stream) == output.size_bytes
+        assert output.get_download_url().url.endswith(f"/assets/{output.id}/content")
+
+        again = client.assets.from_file(tmp_path / "photo.png")
+        assert again.commit() == photo.id, "the bytes are here: nothing is sent"
+        kept = client.assets.get(photo.id)
+        assert (kept.hash, kept.file_path, kept.job_id) == (photo.hash, "photo.png", None)
+        graph = job.get_workflow()
+        assert graph.format == "api"
+        assert client.run(client.workflows.from_json(graph.graph)).status == "succeeded"
+        assert client.assets.get(output.id).job_id == job.id
+        client.assets.delete(photo.id)
+        with pytest.raises(sdk.NotFound):
+            client.assets.get(photo.id)
+
+    await in_a_thread(work)
+
+
+async def test_live_events(at: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.04
+
+    def work(client: Comfy) -> None:
+        job = client.submit(client.workflows.from_json(text_to_image(steps=30)))
+        events = list(job.events())
+        statuses = [event.status for event in events if isinstance(event, StatusChange)]
+        assert (statuses[0] in ("queued", "running"), statuses[-1]) == (True, "succeeded")
+        steps = [event for event in events if isinstance(event, Progress) and event.steps]
+        assert {event.steps for event in steps} == {30}
+        previews = [event for event in events if isinstance(event, Preview)]
+        assert previews[0].to_pil().format == "JPEG"
+        (ready,) = [event for event in events if isinstance(event, OutputReady)]
+        assert ready.output.to_bytes() == job.refresh().outputs[0].to_bytes()
+
+    await in_a_thread(work)
+
+
+async def test_outputs_of_each_kind(at: RunningGateway) -> None:
+    text = {"1": {"class_type": "PreviewAny", "inputs": {"source": "hello"}}}
+    task = await at.submit(text)
+    for kind in set(Kind) - {Kind.TEXT}:
+        key = f"{task['task_id']}/{kind}"
+        stored = await at.gateway.files.save(key, once(kind.encode()))
+        output = Output(
+            *("7", kind, f"a.{kind}", "", "output", f"x/{kind}"),
+            size_bytes=stored.size_bytes,
+            hash=stored.hash,
+            key=key,
+        )
+        row = rows.output_row(task["task_id"], output)
+        await at.gateway.assets._database.write(lambda c, row=row: c.execute(insert(outputs), row))
+
+    def work(client: Comfy) -> None:
+        found = {output.name: output for output in client.jobs.get(task["task_id"]).outputs}
+        assert len(found) == len(Kind)
+        for kind in set(Kind) - {Kind.TEXT}:
+            output = found[f"a.{kind}"]
+            assert output.type == ("file" if kind is Kind.MODEL3D else kind)
+            assert output.to_bytes() == kind.encode()
+        assert found["node1.txt"].type == "text"
+        assert found["node1.txt"].to_bytes() == b"hello"
+
+    await in_a_thread(work)
+
+
+async def test_errors(at: RunningGateway, demo: DemoServer) -> None:
+    def work(client: Comfy) -> None:
+        unknown = client.workflows.from_json({"1": {"class_type": "Nope", "inputs": {}}})
+        with pytest.raises(sdk.InvalidWorkflow) as refused:
+            client.submit(unknown)
+        assert refused.value.request_id
+        assert refused.value.details["node_errors"]["1"]
+        with pytest.raises(sdk.NotFound):
+            client.jobs.get("nobody")
+        workflow = client.workflows.from_json(model_free())
+        job = client.submit(workflow, idempotency_key="once")
+        with pytest.raises(sdk.ComfyError) as reused:
+            client.submit(workflow, idempotency_key="once")
+        assert reused.value.code == "idempotency_key_reuse"
+        job.result()
+        with pytest.raises(sdk.ComfyError) as invalid:
+            client.submit(workflow, metadata={"not a key": "x"})
+        assert invalid.value.code == "metadata_invalid"
+        demo.knobs.fail_node = "ImageInvert"
+        with pytest.raises(sdk.JobFailed) as failed:
+            client.run(client.workflows.from_json(model_free(color=7)))
+        assert failed.value.error.code == "node_execution_error"
+        assert failed.value.error.node_id == "2"
+
+    await in_a_thread(work)
+
+
+async def test_cancel_and_list(at: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.2
+    ours = await at.submit(text_to_image(steps=50), wait=0, metadata={"client": "acme"})
+
+    def work(client: Comfy) -> None:
+        workflow = client.workflows.from_json(text_to_image(steps=50, seed=2))
+        job = client.submit(workflow, metadata={"client": "acme"}, api_key="sk-x")
+        assert job.metadata == {"client": "acme"}
+        for each in (job, client.jobs.get(ours["task_id"])):
+            assert each.cancel().status in ("canceling", "canceled")
+            assert each.wait(timeout=20).status == "canceled"
+        wanted = [job.id, ours["task_id"]]
+        for limit in (None, 1):
+            assert [item.id for item in client.list_jobs(limit=limit)] == wanted
+        found = list(client.list_jobs(metadata={"client": "acme"}))
+        assert [item.id for item in found] == wanted
+        assert all(item.create_time and item.update_time for item in found)
+        assert list(client.list_jobs(metadata={"client": "other"})) == []
+
+    await in_a_thread(work)
+
+
+async def test_the_asynchronous_client(at: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.03
+    async with AsyncComfy() as client:
+        photo = client.assets.from_bytes(png((5, 5, 5)), filename="photo.png")
+        workflow = client.workflows.from_json(json.loads(json.dumps(LOADING)))
+        workflow.set_input("1", "image", photo)
+        job = await client.run(workflow)
+        assert len(await job.outputs[0].to_bytes()) == job.outputs[0].size_bytes
+        live = await client.submit(client.workflows.from_json(text_to_image(steps=30)))
+        kinds = {type(event) async for event in live.events()}
+        assert kinds == {StatusChange, Progress, Preview, OutputReady}
+        slow = await client.submit(client.workflows.from_json(text_to_image(steps=500, seed=9)))
+        await slow.cancel()
+        assert (await slow.wait(timeout=20)).status == "canceled"
+        listed = [item.id async for item in client.list_jobs(limit=2)]
+        assert listed == [slow.id, live.id, job.id]
+        with pytest.raises(sdk.NotFound):
+            await client.jobs.get("nobody")
+
+
+async def test_a_full_queue_is_waited_for(
+    demo: DemoServer, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo.knobs.step_seconds = 0.1
+    async with run_gateway(settings_for(demo.address, max_queued=1, slots=1)) as gateway:
+        await gateway.online()
+        monkeypatch.setenv("COMFY_BASE_URL", f"http://{gateway.address}")
+
+        def work(client: Comfy) -> None:
+            graphs = [text_to_image(steps=3, seed=seed) for seed in range(3)]
+            jobs = [client.submit(client.workflows.from_json(graph)) for graph in graphs]
+            assert {job.wait(timeout=30).status for job in jobs} == {"succeeded"}
+
+        await in_a_thread(work)
+
+
+async def test_the_gateway_is_killed_in_the_middle_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        stand_ins(tmp_path, 1, step=0.1) as demos,
+        Gateway(tmp_path, *on(demos), poll_interval=0.5) as gateway,
+    ):
+        await gateway.online(1)
+        monkeypatch.setenv("COMFY_BASE_URL", gateway.base)
+
+        def patient(client: Comfy) -> Any:
+            """run(): submit, then poll. A poll of a gateway that is gone fails, so it is asked
+            again, as any program that uses the client has to."""
+            job = client.submit(client.workflows.from_json(text_to_image(steps=20)))
+            while True:
+                try:
+                    return job.result(), job.outputs[0].to_bytes()
+                except sdk.ComfyError:
+                    raise
+                except Exception:  # noqa: BLE001 (the connection, in whatever way it broke)
+                    continue
+
+        running = asyncio.create_task(in_a_thread(patient))
+        (task,) = await wait_until(gateway.tasks)
+        await gateway.until(task["task_id"], "running")
+        await gateway.kill()
+        await gateway.start()
+        job, content = await running
+        assert job.id == task["task_id"]
+        assert Image.open(io.BytesIO(content)).size == (64, 64)
+        assert (await starts_on(demos))[job.id] == 1

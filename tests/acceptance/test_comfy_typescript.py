@@ -1,0 +1,60 @@
+"""The official TypeScript client of Comfy API v2 (@comfyorg/sdk, unchanged), where npm is."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.conftest import ROOT, RunningGateway
+from tests.integration.test_files import png
+
+PACKAGE = "@comfyorg/sdk@0.1.9"
+LOADING = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "ts"}},
+}
+
+
+def do_without(reason: str) -> NoReturn:
+    if os.environ.get("REQUIRE_SERVICES"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+async def run(*command: str, cwd: Path, **environment: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None, "it took more than a minute"
+    return process.returncode, output.decode()
+
+
+async def test_the_typescript_client(gateway: RunningGateway, tmp_path: Path) -> None:
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        do_without("npm is not installed")
+    (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
+    options = ("--no-audit", "--no-fund", "--fetch-retries=0", "--loglevel=error")
+    status, said = await run("npm", "install", *options, PACKAGE, cwd=tmp_path)
+    if status != 0:
+        do_without(f"{PACKAGE} cannot be installed: {said[-300:]}")
+    shutil.copy(ROOT / "tests/acceptance/comfy_sdk.mjs", tmp_path / "job.mjs")
+    (tmp_path / "graph.json").write_text(json.dumps(LOADING))
+    (tmp_path / "photo.png").write_bytes(png((10, 20, 30)))
+    command = ("node", "job.mjs", "graph.json", "photo.png")
+    url = f"http://{gateway.address}"
+    status, said = await run(*command, cwd=tmp_path, COMFY_BASE_URL=url, COMFY_API_KEY="")
+    assert (status, said.splitlines()[-1:]) == (0, ["done"]), said

@@ -1,0 +1,425 @@
+"""Comfy API v2: every operation against the contract, and one truth with our own API."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from app.config import Settings
+from app.demo.queue import PromptQueue, QueueItem
+from app.demo.server import DemoServer
+from tests.comfy_api import FACTS, Client, events_of
+from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.integration.test_files import png
+
+Json = dict[str, Any]
+
+JOBS, JOB = "/api/v2/jobs", "GET /api/v2/jobs/{id}"
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def v2(gateway: RunningGateway) -> Client:
+    return Client(gateway.http)
+
+
+async def submitted(v2: Client, workflow: Json, headers: Json | None = None, **body: Any) -> Json:
+    answer = await v2.call(
+        f"POST {JOBS}", json={"workflow": workflow, **body}, headers=headers or {}
+    )
+    assert answer.status_code == 201, answer.text
+    job: Json = answer.json()
+    return job
+
+
+async def ended(v2: Client, job: Json) -> Json:
+    async def look() -> Json | None:
+        found: Json = await v2.json(JOB, id=job["id"])
+        return found if found["completed_at"] else None
+
+    found: Json = await wait_until(look)
+    return found
+
+
+async def uploaded(v2: Client, content: bytes, name: str = "photo.png", **form: Any) -> Any:
+    headers = form.pop("headers", {})
+    return await v2.call(
+        "POST /api/v2/assets",
+        files={"file": (name, content)},
+        data={"content_type": "image/png", "file_path": name, **form},
+        headers=headers,
+    )
+
+
+def hash_of(content: bytes) -> str:
+    return f"blake3:{blake3(content).hexdigest()}"
+
+
+def loading(asset_id: str) -> Json:
+    asset = {"__type": "core/ASSET", "info": {"id": asset_id}}
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": asset}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "v2"}},
+    }
+
+
+async def code(v2: Client, operation: str, status: int, **options: Any) -> str:
+    """The code of an error."""
+    answer = await v2.call(operation, **options)
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["error"]["code"])
+
+
+async def test_a_job_is_a_task(v2: Client, gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.02
+    job = await submitted(v2, text_to_image(steps=30), metadata={"client": "acme"}, priority=3)
+    assert (job["status"], job["started_at"]) == ("queued", None)
+    assert job["metrics"] == {"queue_ms": None, "execution_ms": None}
+    stream = (await v2.call("GET /api/v2/jobs/{id}/events", id=job["id"])).text
+    events = events_of(stream)
+    assert {event for event, _ in events} == {"status", "progress", "preview", "output"}
+    assert [data["status"] for event, data in events if event == "status"][-1] == "succeeded"
+    values = [data["value"] for event, data in events if event == "progress"]
+    assert values == sorted(values)
+    assert len(values) < 12, "progress is told twice a second at most"
+
+    job = await ended(v2, job)
+    task = await gateway.task(job["id"])
+    assert (task["metadata"], task["priority"]) == ({"client": "acme"}, 3)
+    for theirs, ours in (
+        ("status", "status"),
+        ("created_at", "created_at"),
+        ("started_at", "started_at"),
+        ("completed_at", "finished_at"),
+    ):
+        assert job[theirs] == task[ours]
+    (output,), (same,) = job["outputs"], task["outputs"]
+    assert [output[name] for name in ("name", "hash", "size_bytes")] == [
+        same[name] for name in ("filename", "hash", "size_bytes")
+    ]
+    assert [data["id"] for event, data in events if event == "output"] == [output["id"]]
+    content = await v2.call("GET /api/v2/assets/{id}/content", id=output["id"])
+    assert hash_of(content.content) == output["hash"]
+    assert job["metrics"]["execution_ms"] > 300
+    workflow = await v2.json("GET /api/v2/jobs/{id}/workflow", id=job["id"])
+    assert workflow == {"workflow": text_to_image(steps=30), "format": "api"}
+
+    other = await gateway.submit(model_free(), metadata={"client": "other"})
+    page = await v2.json(f"GET {JOBS}", params={"limit": 1})
+    assert [item["id"] for item in page["jobs"]] == [other["task_id"]]
+    rest = await v2.json(f"GET {JOBS}", params={"cursor": page["next_cursor"]})
+    assert [item["id"] for item in rest["jobs"]] == [job["id"]]
+    assert "next_cursor" not in rest
+    for client, found in (("acme", [job["id"]]), ("ACME", []), ("other", [other["task_id"]])):
+        listed = await v2.json(f"GET {JOBS}", params={"metadata[client]": client})
+        assert [item["id"] for item in listed["jobs"]] == found
+
+
+async def test_what_else_a_job_may_be(v2: Client, gateway: RunningGateway) -> None:
+    job = await submitted(v2, model_free(), metadata="a note")
+    assert (await ended(v2, job))["metadata"] == "a note"
+    assert (await gateway.task(job["id"]))["metadata"] == "a note"
+    text = {"1": {"class_type": "PreviewAny", "inputs": {"source": "half a ? wörd"}}}
+    (output,) = (await ended(v2, await submitted(v2, text)))["outputs"]
+    assert (output["type"], output["name"]) == ("text", "node1.txt")
+    whole = await v2.call("GET /api/v2/assets/{id}/content", id=output["id"])
+    assert (whole.text, len(whole.content)) == ("half a ? wörd", output["size_bytes"])
+    part = await v2.call(
+        "GET /api/v2/assets/{id}/content", id=output["id"], headers={"range": "bytes=0-3"}
+    )
+    assert (part.status_code, part.text) == (206, "half")
+    assert await v2.json("GET /api/v2/assets/{id}", id=output["id"])
+    ui = {
+        "nodes": [{"id": 1, "type": "PreviewAny", "widgets_values": ["x"], "mode": 0}],
+        "links": [],
+    }
+    answer = await v2.call(f"POST {JOBS}", json={"workflow": ui})
+    assert answer.status_code in (201, 422), "UI format is converted"
+
+
+async def test_canceling(v2: Client, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0.2
+    job = await submitted(v2, text_to_image(steps=50))
+
+    async def runs() -> bool:
+        return bool((await v2.json(JOB, id=job["id"]))["status"] == "running")
+
+    await wait_until(runs)
+    for _ in range(2):
+        told = await v2.json("POST /api/v2/jobs/{id}/cancel", id=job["id"])
+        assert told["status"] in ("canceling", "canceled")
+    assert (await ended(v2, job))["status"] == "canceled"
+
+
+async def test_a_failed_job(v2: Client, demo: DemoServer) -> None:
+    demo.knobs.fail_node = "KSampler"
+    job = await ended(v2, await submitted(v2, text_to_image()))
+    assert job["status"] == "failed"
+    error = job["error"]
+    assert (error["code"], error["node_id"]) == ("node_execution_error", "3")
+    assert error["traceback"].startswith("Traceback") or error["traceback"]
+
+
+async def test_assets(v2: Client, gateway: RunningGateway) -> None:
+    content = png((1, 2, 3))
+    by_hash = {"hash": hash_of(content)}
+    head = "HEAD /api/v2/assets/by-hash/{hash}"
+    assert (await v2.call(head, **by_hash)).status_code == 404
+    assert await code(v2, "POST /api/v2/assets/from-hash", 404, json=by_hash) == "blob_not_found"
+    wrong = await uploaded(v2, content, expected_hash=hash_of(b"other"))
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (409, "hash_mismatch")
+    assert (await v2.call(head, **by_hash)).status_code == 404
+
+    first = await uploaded(v2, content, tags=["a", "b"], expected_hash=by_hash["hash"])
+    again = await uploaded(v2, content)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert (first.json()["created_new"], again.json()["created_new"]) == (True, False)
+    assert first.json()["id"] != again.json()["id"]
+    assert (await v2.call(head, **by_hash)).status_code == 200
+    assert (await gateway.http.get("/api/image/photo.png?type=input")).content == content
+    other = {**by_hash, "file_path": "in/other.png"}
+    made = [await v2.call("POST /api/v2/assets/from-hash", json=other) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 200]
+    assert made[0].json()["id"] == made[1].json()["id"]
+
+    job = await ended(v2, await submitted(v2, loading(made[0].json()["id"])))
+    assert job["status"] == "succeeded", job["error"]
+    delete = "DELETE /api/v2/assets/{id}"
+    assert await code(v2, delete, 409, id=job["outputs"][0]["id"]) == "asset_in_use"
+    for answer in (first, again, made[0]):
+        assert (await v2.call(delete, id=answer.json()["id"])).status_code == 204
+        assert await code(v2, delete, 404, id=answer.json()["id"]) == "not_found"
+    assert (await gateway.http.get("/api/image/photo.png?type=input")).status_code == 404
+    assert (await v2.call(head, **by_hash)).status_code == 404
+
+
+async def test_results_and_our_own_uploads_are_assets(v2: Client, gateway: RunningGateway) -> None:
+    task = await gateway.submit(model_free())
+    (output,) = (await v2.json(JOB, id=task["task_id"]))["outputs"]
+    job = await ended(v2, await submitted(v2, loading(output["id"])))
+    assert job["status"] == "succeeded", job["error"]
+    content = png((9, 9, 9))
+    await gateway.http.post("/api/image/upload", files={"image": ("mine.png", content)})
+    head = await v2.call("HEAD /api/v2/assets/by-hash/{hash}", hash=hash_of(content))
+    assert head.status_code == 200
+
+
+async def test_an_asset_that_a_waiting_job_needs_stays(v2: Client, demo: DemoServer) -> None:
+    demo.knobs.stall = True
+    asset = (await uploaded(v2, png(), expires_in=60)).json()
+    assert asset["expires_at"] > asset["created_at"]
+    job = await submitted(v2, loading(asset["id"]))
+    delete = "DELETE /api/v2/assets/{id}"
+    assert await code(v2, delete, 409, id=asset["id"]) == "asset_in_use"
+    await v2.call("POST /api/v2/jobs/{id}/cancel", id=job["id"])
+    demo.knobs.stall = False
+    await ended(v2, job)
+    assert (await v2.call(delete, id=asset["id"])).status_code == 204
+    assert await code(v2, f"POST {JOBS}", 422, json={"workflow": loading(asset["id"])}) == (
+        "missing_asset"
+    )
+
+
+async def test_a_key_is_of_one_use(v2: Client, gateway: RunningGateway) -> None:
+    key = {"idempotency-key": "order 1"}
+    bad = {"1": {"class_type": "Nope", "inputs": {}}}
+    assert await code(v2, f"POST {JOBS}", 422, json={"workflow": bad}, headers=key) == (
+        "invalid_workflow"
+    )
+    answers = await asyncio.gather(
+        *(v2.call(f"POST {JOBS}", json={"workflow": model_free()}, headers=key) for _ in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, *([422] * 4)]
+    for body in (model_free(), model_free(color=3)):
+        assert await code(v2, f"POST {JOBS}", 422, json={"workflow": body}, headers=key) == (
+            "idempotency_key_reuse"
+        )
+    assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
+    key = {"idempotency-key": "upload 1"}
+    assert (await uploaded(v2, png(), headers=key)).status_code == 201
+    again = await uploaded(v2, png(), headers=key)
+    assert again.json()["error"]["code"] == "idempotency_key_reuse"
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ({"workflow": model_free(), "webhook_url": "http://x"}, "invalid_request"),
+        ({"workflow": model_free(), "inputs": {}}, "invalid_request"),
+        ({"workflow": model_free(), "surprise": 1}, "invalid_request"),
+        ({"workflow": model_free(), "extra_data": {"other": KEY}}, "invalid_request"),
+        ({"workflow": model_free(), "extra_data": {"api_key_comfy_org": [KEY]}}, "invalid_request"),
+        ({"workflow": model_free(), "metadata": {"a": 1}}, "metadata_invalid"),
+        ({"workflow": model_free(), "metadata": {"a b": "x"}}, "metadata_invalid"),
+        ({"workflow": model_free(), "metadata": {"a": "x" * 257}}, "metadata_invalid"),
+        ({"workflow": model_free(), "metadata": "x" * 1025}, "metadata_invalid"),
+        ({"workflow": model_free(), "metadata": [1]}, "metadata_invalid"),
+        ({"workflow": {}}, "invalid_workflow"),
+        ({}, "invalid_request"),
+        ([], "invalid_request"),
+        (
+            {"workflow": {"1": {"class_type": "A", "inputs": {"x": {"__type": "core/ASSET"}}}}},
+            "missing_asset",
+        ),
+        ({"workflow": loading("nobody")}, "missing_asset"),
+    ],
+)
+async def test_a_job_that_is_refused(v2: Client, body: Any, wanted: str) -> None:
+    answer = await v2.call(f"POST {JOBS}", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, wanted)
+    assert KEY not in answer.text
+
+
+async def test_every_error_is_in_the_envelope(v2: Client, gateway: RunningGateway) -> None:
+    for operation in FACTS["operations"]:
+        if "{id}" in operation:
+            assert await code(v2, operation, 404, id="nobody") == "not_found"
+    assert await code(v2, f"GET {JOBS}", 400, params={"cursor": "x"}) == "invalid_cursor"
+    for name in ("metadata", "metadata[a b]", "metadata[]"):
+        assert await code(v2, f"GET {JOBS}", 400, params={name: "x"}) == "invalid_metadata_filter"
+    assert await code(v2, f"GET {JOBS}", 422, params={"limit": 0}) == "invalid_request"
+    assert await code(v2, f"POST {JOBS}", 422, content=b"{") == "invalid_request"
+    assert await code(v2, "POST /api/v2/assets", 422) == "invalid_request"
+    bad_form = {"content-type": "multipart/form-data; boundary=x"}
+    assert await code(v2, "POST /api/v2/assets", 422, content=b"?", headers=bad_form)
+    for path, status in (("/api/v2/nothing", 404), ("/api/v2", 404), ("/api/v2/jobs/x/y", 404)):
+        answer = await gateway.http.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, "not_found")
+        assert answer.headers["x-comfy-request-id"]
+    answer = await gateway.http.put(JOBS)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert (await v2.json("GET /api/v2/health"))["status"] == "ok"
+
+
+async def test_too_much(demo: DemoServer, settings_for: Callable[..., Settings]) -> None:
+    limits = {"max_body_bytes": 2000, "max_upload_bytes": 2000}
+    async with run_gateway(settings_for(demo.address, **limits)) as gateway:
+        v2 = Client(gateway.http)
+        for size in (3000, 2 << 20):
+            body = b" " * size
+            assert await code(v2, f"POST {JOBS}", 413, content=body) == "payload_too_large"
+            answer = await uploaded(v2, body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                413,
+                "payload_too_large",
+            )
+
+
+async def test_what_is_behind_us_is_not_told(
+    v2: Client, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: str) -> None:
+        raise RuntimeError("postgresql://user:password@host")
+
+    monkeypatch.setattr(gateway.gateway.tasks, "get", broken)
+    answer = await v2.call(JOB, id="x")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "upstream_error")
+    assert "password" not in answer.text
+
+
+async def test_a_full_queue_says_when(
+    demo: DemoServer, settings_for: Callable[..., Settings]
+) -> None:
+    demo.knobs.stall = True
+    async with run_gateway(settings_for(demo.address, max_queued=1, slots=1)) as gateway:
+        await gateway.online()
+        v2 = Client(gateway.http)
+        seen = [
+            (await v2.call(f"POST {JOBS}", json={"workflow": model_free(color=n)})).status_code
+            for n in range(6)
+        ]
+        assert 429 in seen
+        demo.knobs.stall = False
+
+
+@pytest.fixture
+def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
+    """The secrets of the prompts that the stand-in was given."""
+    seen: list[Json] = []
+    put = PromptQueue.put
+
+    def noting(queue: PromptQueue, item: QueueItem) -> None:
+        seen.append(dict(item.secrets))
+        put(queue, item)
+
+    monkeypatch.setattr(PromptQueue, "put", noting)
+    return seen
+
+
+async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    secrets_seen: list[Json],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    demo.knobs.fail_node = "KSampler"
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        await gateway.online()
+        v2 = Client(gateway.http)
+        for _ in range(2):
+            extra = {"api_key_comfy_org": KEY}
+            job = await ended(v2, await submitted(v2, text_to_image(), extra_data=extra))
+            demo.knobs.fail_node = None
+        keys = gateway.gateway.submitter._api_keys
+        await wait_until(lambda: not keys._keys)
+        said = (await gateway.http.get("/api/tasks")).text
+        said += (await v2.call("GET /api/v2/jobs/{id}/workflow", id=job["id"])).text
+        again = (await gateway.http.post(f"/api/task/{job['id']}/retry")).json()
+        retried = await gateway.until(again["task_id"], "failed")
+    assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
+    assert retried["error"]["code"] == "api_key_gone"
+    assert KEY not in said
+    assert KEY not in caplog.text
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+async def test_a_key_does_not_outlive_the_process(
+    settings_for: Callable[..., Settings], demo: DemoServer, secrets_seen: list[Json]
+) -> None:
+    async with run_gateway(settings_for("127.0.0.1:9")) as gateway:
+        v2 = Client(gateway.http)
+        job = await submitted(v2, model_free(), extra_data={"api_key_comfy_org": KEY})
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        task = await gateway.until(job["id"], "failed")
+        shown = await Client(gateway.http).json(JOB, id=job["id"])
+    assert task["error"]["code"] == "api_key_gone"
+    assert "Submit the workflow again" in shown["error"]["message"]
+    assert secrets_seen == []
+
+
+@pytest.fixture
+async def expiring(
+    demo: DemoServer, settings_for: Callable[..., Settings]
+) -> AsyncIterator[RunningGateway]:
+    async with run_gateway(settings_for(demo.address, retention_age=0.5)) as running:
+        await running.online()
+        yield running
+
+
+async def test_a_job_expires(expiring: RunningGateway) -> None:
+    v2 = Client(expiring.http)
+    job = await ended(v2, await submitted(v2, model_free()))
+
+    async def is_expired() -> Json | None:
+        found: Json = await v2.json(JOB, id=job["id"])
+        return found if found["status"] == "expired" else None
+
+    found = await wait_until(is_expired)
+    assert (found["outputs"], found["error"]["code"]) == ([], "expired")
+    assert found["expires_at"] < found["created_at"].replace("T", "U")
+    if job["outputs"]:
+        assert await code(v2, "GET /api/v2/assets/{id}", 404, id=job["outputs"][0]["id"])
+
+
+async def test_below_a_path(gateway: RunningGateway) -> None:
+    answer = await gateway.http.post(
+        JOBS, json={"workflow": model_free()}, headers={"x-forwarded-prefix": "/gpu"}
+    )
+    assert answer.json()["urls"]["self"] == f"/gpu/api/v2/jobs/{answer.json()['id']}"
