@@ -22,9 +22,10 @@ LAYERS = [
     "files",
     "comfyui",
     "demo",
+    "v2_errors",
     "errors",
 ]
-NO_FASTAPI = ("tasks", "servers", "workflows", "files", "comfyui", "errors")
+NO_FASTAPI = ("tasks", "servers", "workflows", "files", "comfyui", "v2_errors", "errors")
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310
 
