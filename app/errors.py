@@ -3,23 +3,19 @@
 GatewayError
 ├── InvalidRequest            400  the request cannot be read at all
 │   ├── InvalidJson           400
-│   ├── InvalidCursor InvalidMetadataFilter  400  of Comfy API v2's list of jobs
 │   └── PayloadTooLarge       413
 ├── InvalidWorkflow           422  node_errors
 │   ├── WorkflowFormatUnsupported  422
 │   ├── InvalidParameter      422
 │   └── NotRunnable           422  no server has all that it needs
 ├── InvalidInput              422  a field has a value we cannot use
-│   └── MetadataInvalid       422  labels of a job beyond their limits
-├── MissingAsset              422  a workflow refers to an asset that is not there
 ├── UrlNotAllowed             422  a URL that we will not ask
 ├── UrlFailed                 422  a URL that does not answer with its content
 ├── NotFound                  404
 │   ├── TaskNotFound WorkflowNotFound VersionNotFound FileNotFound ServerNotFound BatchNotFound
-│   ├── DeliveryNotFound AssetNotFound BlobNotFound
+│   ├── DeliveryNotFound
 ├── Conflict                  409
 │   ├── WorkflowExists  TaskNotFinished  ServerExists  ServerBusy
-│   ├── HashMismatch  AssetInUse
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
@@ -97,31 +93,6 @@ class UrlFailed(GatewayError):
 
     status = 422
     code = "url_failed"
-
-
-class InvalidCursor(InvalidRequest):
-    """The cursor is none that a list gave."""
-
-    code = "invalid_cursor"
-
-
-class InvalidMetadataFilter(InvalidRequest):
-    """The filter of labels cannot be used."""
-
-    code = "invalid_metadata_filter"
-
-
-class MetadataInvalid(InvalidInput):
-    """The labels of the job are beyond their limits."""
-
-    code = "metadata_invalid"
-
-
-class MissingAsset(GatewayError):
-    """The workflow refers to an asset that is not there."""
-
-    status = 422
-    code = "missing_asset"
 
 
 class InvalidWorkflow(GatewayError):
@@ -206,18 +177,6 @@ class DeliveryNotFound(NotFound):
     code = "delivery_not_found"
 
 
-class AssetNotFound(NotFound):
-    """There is no such asset."""
-
-    code = "asset_not_found"
-
-
-class BlobNotFound(NotFound):
-    """There are no such bytes."""
-
-    code = "blob_not_found"
-
-
 class Conflict(GatewayError):
     """The request does not fit the present state."""
 
@@ -247,18 +206,6 @@ class ServerBusy(Conflict):
     """Tasks run on the server."""
 
     code = "server_busy"
-
-
-class HashMismatch(Conflict):
-    """The bytes have another hash than they should."""
-
-    code = "hash_mismatch"
-
-
-class AssetInUse(Conflict):
-    """The asset is still needed."""
-
-    code = "asset_in_use"
 
 
 class BatchNotFound(NotFound):

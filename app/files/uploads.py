@@ -8,11 +8,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from app.errors import FileNotFound, HashMismatch
+from app.errors import FileNotFound
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.local import LocalStore
 from app.files.magic import HEAD
 from app.files.store import safe_name
+from app.v2_errors import HashMismatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
+from app.errors import GatewayError
 from app.files.store import FileStore, once, safe_name
 from app.files.uploads import Upload, Uploads
 from app.tasks import asset_rows, idempotency
 from app.tasks.asset import Asset, encoded
 from app.tasks.database import Database
 from app.tasks.idempotency import Key
+from app.v2_errors import AssetInUse, AssetNotFound, BlobNotFound, MissingAsset
 from app.workflows.asset_refs import reference, references, replaced
 
 log = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.errors import MissingAsset
 from app.files.uploads import Uploads
 from app.servers.server import Server
+from app.v2_errors import MissingAsset
 from app.workflows.asset_refs import references, replaced
 from app.workflows.parameters import names_file
 

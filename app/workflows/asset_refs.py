@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
-from app.errors import MissingAsset
+from app.v2_errors import MissingAsset
 
 Json = dict[str, Any]
 

@@ -207,6 +207,7 @@ async def test_a_full_queue_is_waited_for(
     demo.knobs.step_seconds = 0.1
     async with run_gateway(settings_for(demo.address, max_queued=1, slots=1)) as gateway:
         await gateway.online()
+        await gateway.submit(model_free())  # it is known how long to wait
         monkeypatch.setenv("COMFY_BASE_URL", f"http://{gateway.address}")
 
         def work(client: Comfy) -> None:

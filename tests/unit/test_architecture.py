@@ -24,10 +24,12 @@ LAYERS = [
     "files",
     "comfyui",
     "demo",
+    "v2_errors",
     "errors",
 ]
 NO_FASTAPI = (
-    *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui", "errors"),
+    *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
+    *("v2_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

@@ -4,16 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
 
-from app.errors import (
-    AssetInUse,
-    AssetNotFound,
-    BlobNotFound,
-    HashMismatch,
-    InvalidInput,
-    KeyReused,
-    PayloadTooLarge,
-    StorageFull,
-)
+from app.errors import InvalidInput, KeyReused, PayloadTooLarge, StorageFull
 from app.routers.bodies import chunks_of, documented
 from app.routers.deps import GatewayDep
 from app.routers.serving import stored_bytes, stored_file
@@ -22,6 +13,7 @@ from app.routers.v2.schemas import AssetOut, HashRequest
 from app.routers.v2.shapes import asset_view
 from app.tasks.asset import encoded
 from app.tasks.assets import Wish
+from app.v2_errors import AssetInUse, AssetNotFound, BlobNotFound, HashMismatch
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 

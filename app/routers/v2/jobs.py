@@ -6,13 +6,9 @@ from fastapi import APIRouter, Query
 
 from app.config import VERSION
 from app.errors import (
-    InvalidCursor,
     InvalidInput,
-    InvalidMetadataFilter,
     InvalidWorkflow,
     KeyReused,
-    MetadataInvalid,
-    MissingAsset,
     NoServer,
     PayloadTooLarge,
     QueueFull,
@@ -25,6 +21,7 @@ from app.routers.v2.requests import Before, HereDep, JobBody, Labels, SingleUse,
 from app.routers.v2.schemas import HealthV2, JobList, JobOut, JobRequest, JobWorkflow
 from app.routers.v2.shapes import item_view, job_view
 from app.tasks.model import Status
+from app.v2_errors import InvalidCursor, InvalidMetadataFilter, MetadataInvalid, MissingAsset
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 

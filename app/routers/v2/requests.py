@@ -9,13 +9,14 @@ from blake3 import blake3
 from fastapi import Depends, Header, Query, Request
 
 from app import envelope
-from app.errors import GatewayError, InvalidCursor, InvalidInput, InvalidMetadataFilter
+from app.errors import GatewayError, InvalidInput
 from app.gateway import Gateway
 from app.routers.bodies import read_json, validated
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.routers.v2.shapes import Here
 from app.tasks.idempotency import MAX_LENGTH, Key
 from app.tasks.submitter import Submission
+from app.v2_errors import InvalidCursor, InvalidMetadataFilter
 
 Json = dict[str, Any]
 

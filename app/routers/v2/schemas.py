@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from app.errors import MetadataInvalid
 from app.routers.requests import Strict
 from app.tasks.model import Status
+from app.v2_errors import MetadataInvalid
 
 Json = dict[str, Any]
 
