@@ -42,7 +42,6 @@ class Brush {
   constructor(size) {
     this.canvas = el("canvas", { ...size, tabIndex: 0, className: "paint", i18nAttr: "aria-label:mask.title" });
     this.#context = this.canvas.getContext("2d");
-    this.#context.fillStyle = this.#context.strokeStyle = getComputedStyle(document.body).getPropertyValue("--accent") || "blue";
     this.#context.lineCap = this.#context.lineJoin = "round";
     this.canvas.onpointerdown = (event) => {
       this.canvas.setPointerCapture(event.pointerId);
@@ -59,6 +58,7 @@ class Brush {
   }
 
   invert() {
+    this.#dip();
     this.#context.globalCompositeOperation = "xor";
     this.#context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.isUsed = true;
@@ -74,11 +74,17 @@ class Brush {
     return new File([await made.convertToBlob({ type: "image/png" })], "mask.png", { type: "image/png" });
   }
 
+  // The colour of the page; known once the canvas is in it.
+  #dip() {
+    this.#context.fillStyle = this.#context.strokeStyle = getComputedStyle(this.canvas).color;
+  }
+
   #stroke({ offsetX, offsetY, buttons }) {
     const scale = this.canvas.width / this.canvas.clientWidth;
     const to = [offsetX * scale, offsetY * scale];
     const from = this.#last ?? to;
     const context = this.#context;
+    this.#dip();
     context.globalCompositeOperation = this.isErasing || buttons === 2 ? "destination-out" : "source-over";
     context.lineWidth = Math.max(1, this.part * Math.max(this.canvas.width, this.canvas.height));
     context.beginPath();

@@ -50,8 +50,8 @@ class RunBar extends HTMLElement {
       this.dispatchEvent(new CustomEvent("submitted", { detail: answer, bubbles: true }));
       this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
     } catch (error) {
-      form.complain(error.document ?? {});
-      this.#part("problem").show(error);
+      const isMarked = form.complain(error.document ?? {});
+      this.#part("problem").show(isMarked ? new api.Problem({ title: t("form.marked") }) : error);
     }
     this.#isBusy = false;
     this.#show();

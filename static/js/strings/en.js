@@ -74,6 +74,7 @@ export default {
   "run.hello": "Choose a workflow on the left, or drop one anywhere on this page.",
 
   "form.others": "More, by node",
+  "form.marked": "The marked values cannot be used.",
   "form.changed": "{count} changed",
 
   "field.reset": "As in the file",

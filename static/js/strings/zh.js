@@ -73,6 +73,7 @@ export default {
   "run.hello": "从列表中选择工作流，或将文件拖到页面任意位置。",
 
   "form.others": "其他参数（按节点）",
+  "form.marked": "标出的值无法使用。",
   "form.changed": "已更改 {count} 项",
 
   "field.reset": "恢复为文件中的值",

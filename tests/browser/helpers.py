@@ -1,0 +1,68 @@
+"""What tests of the view "run" share."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.conftest import Json
+
+QWEN = "qwen_t2i_distill.json"
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+
+
+async def open_run(page: Page, workflow: str = QWEN) -> None:
+    await page.goto(f"/#/run/{workflow}")
+    await expect(page.get_by_role("heading", name=workflow).last).to_be_visible()
+    await expect(page.locator("parameter-field").first).to_be_visible()
+    await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()
+
+
+async def open_file(page: Page, content: str | bytes, name: str = "mine.json") -> None:
+    buffer = content.encode() if isinstance(content, str) else content
+    file = {"name": name, "mimeType": "", "buffer": buffer}
+    chooser = page.locator("workflow-library input[type=file]")
+    await chooser.set_input_files(files=[file])  # type: ignore[list-item]
+
+
+async def drop_file(page: Page, target: Locator, content: str, name: str) -> None:
+    """As if somebody had dropped a file there."""
+    data = await page.evaluate_handle(
+        """([content, name]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([content], name));
+          return data;
+        }""",
+        [content, name],
+    )
+    await target.dispatch_event("dragover", {"dataTransfer": data})
+    await target.dispatch_event("drop", {"dataTransfer": data})
+
+
+async def run(page: Page) -> Locator:
+    """Runs what is open; the tile of its result once it has succeeded."""
+    before = await page.locator("result-tile").count()
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("result-tile")).to_have_count(before + 1)
+    tile = page.locator("result-tile").first
+    await expect(tile).to_have_attribute("data-status", "succeeded")
+    return tile
+
+
+def field(page: Page, key: str) -> Locator:
+    return page.locator(f'parameter-field[data-key="{key}"]')
+
+
+async def serious(page: Page) -> list[Json]:
+    """What axe-core finds serious or critical. Run from outside: the page's CSP stays."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Runtime.evaluate", {"expression": AXE.read_text()})
+    answer: Any = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        {
+            "id": each["id"],
+            "nodes": [(n["html"][:160], n["failureSummary"][:300]) for n in each["nodes"]],
+        }
+        for each in answer["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
