@@ -93,13 +93,13 @@ async def test_a_young_result_is_kept(database: Database, files: LocalStore) -> 
 async def test_a_database_of_an_older_version_is_named(kind: str, tmp_path: Path) -> None:
     async with database_url(kind, tmp_path) as url:
         opened = await open_database(url)
-        for column in ("tasks.client_id", "outputs.hash", "webhooks.shown"):
+        for column in ("tasks.client_id", "outputs.error", "webhooks.shown"):
             table, _, name = column.partition(".")
             drop = text(f"ALTER TABLE {table} DROP COLUMN {name}")
             await opened.write(lambda connection, drop=drop: connection.execute(drop))
         await opened.close()
         with pytest.raises(
-            InvalidInput, match=r"lacks outputs\.hash, tasks\.client_id, webhooks\.shown"
+            InvalidInput, match=r"lacks outputs\.error, tasks\.client_id, webhooks\.shown"
         ) as caught:
             await open_database(url)
         assert "COMFYUI_DATABASE_URL" in (caught.value.hint or "")
