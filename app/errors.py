@@ -19,12 +19,6 @@ GatewayError
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
-│   └── KeyQueueFull          429  the key's part of it
-├── Unauthorized              401  no key, or a wrong one
-├── Forbidden                 403  the key does not allow it
-│   ├── HostNotAllowed  OriginNotAllowed
-├── RateLimited               429  Retry-After
-│   └── QuotaExceeded         429
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── DatabaseUnavailable       503
@@ -138,51 +132,6 @@ class QueueFull(GatewayError):
 
     status = 429
     code = "queue_full"
-
-
-class KeyQueueFull(QueueFull):
-    """The API key has as many tasks waiting as it may."""
-
-    code = "key_queue_full"
-
-
-class Unauthorized(GatewayError):
-    """An API key is needed."""
-
-    status = 401
-    code = "unauthorized"
-
-
-class Forbidden(GatewayError):
-    """The API key does not allow this."""
-
-    status = 403
-    code = "forbidden"
-
-
-class HostNotAllowed(Forbidden):
-    """The gateway is not known under this name."""
-
-    code = "host_not_allowed"
-
-
-class OriginNotAllowed(Forbidden):
-    """Pages of this origin may not use the gateway."""
-
-    code = "origin_not_allowed"
-
-
-class RateLimited(GatewayError):
-    """The API key was used too often."""
-
-    status = 429
-    code = "rate_limited"
-
-
-class QuotaExceeded(RateLimited):
-    """The API key has made as many tasks today as it may."""
-
-    code = "quota_exceeded"
 
 
 class NotFound(GatewayError):

@@ -4,21 +4,30 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Mount, Route
 
 from app import problems
+from app.access.access import Access
+from app.access.model import EVERYBODY
 from app.config import VERSION, Settings
-from app.envelope import RequestIds
+from app.envelope import REQUEST_ID, RequestIds
 from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.gate.documented import with_access
+from app.gate.gate import Gate, Places
+from app.gate.headers import SecurityHeaders
+from app.gate.rules import Rules
 from app.gateway import Gateway
 from app.limits import BodyLimit
 from app.remote.guard import Guard
@@ -63,6 +72,13 @@ from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
 
+_MODULES = (system, servers, workflow, saved, task, batches, webhooks, image, events, *v2.MODULES)
+ROUTERS: list[APIRouter] = [module.router for module in _MODULES]
+# Headers that scripts of other origins may read, besides the usual ones.
+EXPOSED = (
+    *("ETag", "Location", "Retry-After", "Content-Disposition", "Content-Range", REQUEST_ID),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+)
 MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -95,26 +111,56 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         description="One dependable API in front of one or many ComfyUI servers.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.docs else None,
     )
-    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(BodyLimit, max_bytes=largest)
-    app.add_middleware(RequestIds)
     problems.install(app)
-    modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
-    for module in (*modules, *v2.MODULES):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
+    _add_middleware(app, settings)
+    app.openapi = partial(_described, app, app.openapi)  # type: ignore[method-assign]
     return app
+
+
+def _described(app: FastAPI, plain: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    return app.openapi_schema or with_access(plain())
+
+
+def routes_of(app: FastAPI) -> list[BaseRoute]:
+    """All of them, in the order in which they are tried."""
+    own = [route for route in app.routes if isinstance(route, (Route, Mount))]
+    return [*(route for router in ROUTERS for route in router.routes), *own]
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """From the inside out."""
+    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
+    app.add_middleware(BodyLimit, max_bytes=largest)
+    places = Places(settings.hosts(), settings.cors_origins)
+    app.add_middleware(Gate, rules=Rules(routes_of(app)), places=places)
+    if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(RequestIds)
+    app.add_middleware(SecurityHeaders)
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
+    for warning in settings.warnings():
+        log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
     await gateway.fleet.recall()
@@ -134,14 +180,17 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = open_store(settings.files_url, settings.outputs_dir)
-    uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
+    uploads = Uploads(
+        settings.uploads_dir, max_bytes=settings.max_upload_bytes, shared=settings.shared_tasks
+    )
+    access = Access(settings.api_keys.get_secret_value(), shared=settings.shared_tasks)
     library = Library(settings.workflows_dir)
     hub = Hub()
     api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
     lease = Lease(new_owner(), settings.lease_seconds)
-    queue = Queue(database, lease)
+    queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,
         queue=queue,
@@ -190,6 +239,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     hub.on_status(deliverer.changed)
     assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
+        access=access,
+        caller=EVERYBODY,
         settings=settings,
         pool=pool,
         tasks=tasks,
@@ -212,6 +263,7 @@ def build(settings: Settings, database: Database) -> Gateway:
             retention.run(),
             deliverer.run(),
             assets.run(),
+            access.run(),
             api_keys.run(store),
         ),
     )

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.access.errors import Forbidden, RateLimited, Unauthorized
 from app.access.keyring import KeyFile, Keys, is_inline, parse
 from app.access.model import EVERYBODY, STRANGER, AccessKey, Caller, Scope, caller_of
 from app.access.rates import Allowance, LocalRates, RateLimits
-from app.errors import Forbidden, RateLimited, Unauthorized
 
 LOOKED_AT = 0.5  # seconds between two looks whether keys of open streams were revoked
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from app.errors import Forbidden, InvalidInput
+from app.access.errors import Forbidden
+from app.errors import InvalidInput
 
 Json = dict[str, Any]
 

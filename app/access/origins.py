@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from app.errors import HostNotAllowed, InvalidInput, OriginNotAllowed
+from app.access.errors import HostNotAllowed, OriginNotAllowed
+from app.errors import InvalidInput
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::\d+)?")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -19,16 +19,22 @@ from app.tasks.tables import tasks
 KEPT = 24 * 3600.0  # seconds
 MAX_LENGTH = 255
 
-_KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+_KNOWN = select(keys).where(
+    keys.c.key_name == bindparam("owner"),
+    keys.c.key == bindparam("name"),
+    keys.c.created_at > bindparam("since"),
+)
 _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The header's value, and what stands for the request that came with it."""
+    """The header's value, and what stands for the request that came with it. `owner`: the name of
+    the API key, since two clients may choose the same value."""
 
     name: str
     digest: str
+    owner: str = ""
 
 
 def is_known(connection: Connection, key: Key) -> bool:
@@ -45,7 +51,13 @@ def is_known(connection: Connection, key: Key) -> bool:
 def take(connection: Connection, key: Key, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
     connection.execute(delete(keys).where(keys.c.created_at <= time.time() - KEPT))
-    row = {"key": key.name, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
+    row = {
+        "key_name": key.owner,
+        "key": key.name,
+        "digest": key.digest,
+        "task_id": task_id,
+        "created_at": time.time(),
+    }
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
         return True
     return not is_known(connection, key)
@@ -61,4 +73,4 @@ def tasks_of(connection: Connection, key: Key) -> list[Task]:
 
 
 def _values(key: Key) -> dict[str, object]:
-    return {"name": key.name, "since": time.time() - KEPT}
+    return {"owner": key.owner, "name": key.name, "since": time.time() - KEPT}

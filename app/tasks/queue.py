@@ -9,8 +9,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
+from app.tasks import shares
 from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.model import Task
@@ -31,10 +42,11 @@ _OWNERLESS = or_(
 _WAITING = (
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
-        *(tasks.c.priority, tasks.c.created_at),
+        *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
     )
     .where(is_queued(), tasks.c.server.is_(None))
     .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
+    .where(func.coalesce(tasks.c.key_name, "").not_in(bindparam("full", expanding=True)))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
 )
@@ -89,11 +101,18 @@ Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
 
 
 class Queue:
-    """Gets tasks for one process."""
+    """Gets tasks for one process. `concurrency`: how many tasks API keys may have on servers at a
+    time, of those that have such a limit."""
 
-    def __init__(self, database: Database, lease: Lease) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        concurrency: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._database = database
         self._lease = lease
+        self._concurrency = concurrency
         self._routes: dict[str, tuple[Needs, str | None]] = {}
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
@@ -119,19 +138,23 @@ class Queue:
     ) -> tuple[list[Claim], set[str]]:
         """Show the head of the queue to `choose`, and claim what it gives to servers.
 
-        Routes in `excluded` are passed over. Answers the claims, and the routes that were seen.
+        Routes in `excluded` are passed over, and keys that have all that they may have on
+        servers. Answers the claims, and the routes that were seen.
         """
-        lease = self._terms()
+        lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], set[str]]:
-            found = connection.execute(_WAITING, {"excluded": list(excluded)}).mappings().all()
+            room = shares.room_of(connection, limits)
+            passed_over = {"excluded": list(excluded), "full": shares.full(room)}
+            found = connection.execute(_WAITING, passed_over).mappings().all()
             self._learn_routes(connection, {row["route"] for row in found})
             waiting = [self._waiting(row, lease["now"]) for row in found]
-            chosen = {gift.seq: gift.server for gift in choose(waiting)}
+            gifts = shares.within(room, choose(waiting), waiting)
+            chosen = {gift.seq: gift.server for gift in gifts}
             got = list(connection.scalars(_STILL_THERE, {"seqs": list(chosen)})) if chosen else []
             if got:
-                gifts = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
-                connection.execute(_GIVE, gifts)
+                claims = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
+                connection.execute(_GIVE, claims)
             return self._claims_of(connection, got), {task.route for task in waiting}
 
         return await self._database.write(work)
@@ -188,6 +211,7 @@ class Queue:
             shape=row["shape"],
             priority=row["priority"],
             waited=now - row["created_at"],
+            key_name=row["key_name"],
         )
 
     def _claims_of(self, connection: Connection, seqs: list[int]) -> list[Claim]:

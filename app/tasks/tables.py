@@ -50,6 +50,7 @@ tasks = Table(
     Column("retry_of", String(36)),
     Column("batch_id", String(36)),
     Column("needs_key", Boolean, nullable=False),  # see api_keys.py
+    Column("key_name", String(40)),  # whose it is: of the key that made it
     Column("params", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("progress", Text),
@@ -93,6 +94,7 @@ assets = Table(
     Column("asset_id", String(36), primary_key=True),
     Column("hash", String(80), nullable=False, index=True),
     Column("upload", String(255), nullable=False, index=True),  # its name among the uploads
+    Column("key_name", String(40)),  # whose it is
     Column("file_path", String(500)),  # as the client calls it
     Column("content_type", String(120), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
@@ -126,10 +128,20 @@ run_times = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
+    Column("key_name", String(40), primary_key=True),  # whose it is; "" without API keys
     Column("key", String(255), primary_key=True),
     Column("digest", String(80), nullable=False),
     Column("task_id", String(36), nullable=False),  # the first one, of a batch
     Column("created_at", Float, nullable=False, index=True),
+)
+
+# How many tasks API keys with a quota have made in a day (UTC).
+key_usage = Table(
+    "key_usage",
+    metadata,
+    Column("key_name", String(40), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("tasks", Integer, nullable=False),
 )
 
 # Servers that were added, changed or removed while the gateway ran.
@@ -155,6 +167,7 @@ Index(
     tasks.c.route,
     tasks.c.server,
     tasks.c.expected,
+    tasks.c.key_name,
     sqlite_where=_QUEUED,
     postgresql_where=_QUEUED,
 )
@@ -173,6 +186,7 @@ Index(
     sqlite_where=_FINISHED,
     postgresql_where=_FINISHED,
 )
+Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
 Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
 Index("outputs_by_hash", outputs.c.hash)
