@@ -117,8 +117,9 @@ class Run:
         uploads = self._tools.uploads.of(self.task.key_name)
         prompt = await place_inputs(self._prompt, self.server, uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
-        await self._note_attempt(self.server.client_id)
-        node_errors = await self._reach.post(prompt, extra)
+        async with self.server.turns.next():
+            await self._note_attempt(self.server.client_id)
+            node_errors = await self._reach.post(prompt, extra)
         if node_errors:
             await self._warn(*warnings_of(node_errors))
         return None
