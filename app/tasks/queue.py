@@ -15,7 +15,6 @@ from sqlalchemy import (
     RowMapping,
     and_,
     bindparam,
-    func,
     or_,
     select,
     update,
@@ -26,7 +25,7 @@ from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
-from app.tasks.queries import TASKS, fetch, is_active, is_queued
+from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
 from app.tasks.tables import prompts, routes, tasks
 from app.workflows.needs import Needs
 
@@ -46,7 +45,7 @@ _WAITING = (
     )
     .where(is_queued(), tasks.c.server.is_(None))
     .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
-    .where(func.coalesce(tasks.c.key_name, "").not_in(bindparam("full", expanding=True)))
+    .where(KEY_NAME.not_in(bindparam("full", expanding=True)))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
 )

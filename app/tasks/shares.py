@@ -9,22 +9,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.access.errors import KeyQueueFull, QuotaExceeded
 from app.access.model import Caller
 from app.tasks.planner import Assignment, Waiting
-from app.tasks.queries import is_active, is_queued
+from app.tasks.queries import KEY_NAME, is_active, is_queued
 from app.tasks.tables import key_usage, tasks
 
 DAY = 86400
 _CLAIMING = 0x636F6D66  # the advisory lock under which keys' tasks are counted and claimed
 
-_QUEUED = (
-    select(func.count())
-    .select_from(tasks)
-    .where(is_queued(), tasks.c.key_name == bindparam("name"))
-)
+_QUEUED = select(func.count()).select_from(tasks).where(is_queued(), bindparam("name") == KEY_NAME)
 _ON_SERVERS = (
-    select(tasks.c.key_name, func.count())
+    select(KEY_NAME, func.count())
     .where(is_active(), tasks.c.server.is_not(None))
-    .where(tasks.c.key_name.in_(bindparam("names", expanding=True)))
-    .group_by(tasks.c.key_name)
+    .where(KEY_NAME.in_(bindparam("names", expanding=True)))
+    .group_by(text("1"))
 )
 
 

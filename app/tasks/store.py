@@ -27,7 +27,7 @@ from app.tasks import idempotency, rows, shares, webhooks
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
-from app.tasks.queries import TASKS, fetch, fetch_one, is_active, is_queued, no_task
+from app.tasks.queries import KEY_NAME, TASKS, fetch, fetch_one, is_active, is_queued, no_task
 from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
@@ -148,7 +148,7 @@ class TaskStore:
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
         query = (
-            TASKS.where(is_active(), self._mine())
+            TASKS.where(is_active(), self._mine(queued=True))
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
@@ -166,7 +166,7 @@ class TaskStore:
 
     async def unfinished(self, batch_id: str | None = None) -> list[str]:
         """The ids of what is not finished: of a batch, or of all that only waits."""
-        query = select(tasks.c.task_id).where(self._mine()).order_by(tasks.c.seq)
+        query = select(tasks.c.task_id).where(self._mine(queued=True)).order_by(tasks.c.seq)
         if batch_id is None:
             query = query.where(is_queued())
         else:
@@ -249,9 +249,12 @@ class TaskStore:
         query = select(tasks.c.key_name).where(tasks.c.task_id == task_id)
         return await self._database.read(lambda connection: connection.scalar(query))
 
-    def _mine(self) -> ColumnElement[bool]:
-        """Of tasks: what the caller may see."""
-        return true() if self._caller.sees_all else tasks.c.key_name == self._caller.sees
+    def _mine(self, *, queued: bool = False) -> ColumnElement[bool]:
+        """Of tasks (that are in the queue): what the caller may see."""
+        if self._caller.sees_all:
+            return true()
+        name = self._caller.sees
+        return name == KEY_NAME if queued else tasks.c.key_name == name
 
     def _one(self, connection: Connection, task_id: str) -> Task:
         """Raises TaskNotFound."""
