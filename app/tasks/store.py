@@ -253,8 +253,8 @@ class TaskStore:
         """Of tasks (that are in the queue): what the caller may see."""
         if self._caller.sees_all:
             return true()
-        name = self._caller.sees
-        return name == KEY_NAME if queued else tasks.c.key_name == name
+        column: ColumnElement[str] = KEY_NAME if queued else tasks.c.key_name
+        return column == self._caller.sees
 
     def _one(self, connection: Connection, task_id: str) -> Task:
         """Raises TaskNotFound."""
