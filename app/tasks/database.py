@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.errors import InvalidInput
-from app.tasks.tables import metadata
+from app.tasks.schema import bring_up, is_current
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -59,7 +59,7 @@ def parse_url(database_url: str) -> URL:
 
 
 async def open_database(database_url: str) -> Database:
-    """Connect and create what is missing. Raises InvalidInput."""
+    """Connect, and bring the schema up. Raises InvalidInput."""
     url = parse_url(database_url)
     database: Database
     if url.get_backend_name() == "sqlite":
@@ -67,29 +67,12 @@ async def open_database(database_url: str) -> Database:
     else:
         database = _Postgresql(url.set(drivername="postgresql+asyncpg"))
     try:
-        await database.write(_create)
+        if not await database.read(is_current):
+            await database.write(bring_up)
     except BaseException:
         await database.close()
         raise
     return database
-
-
-def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
-    inspector = inspect(connection)
-    missing = [
-        f"{table.name}.{name}"
-        for table in metadata.sorted_tables
-        for name in sorted(
-            set(table.columns.keys())
-            - {column["name"] for column in inspector.get_columns(table.name)}
-        )
-    ]
-    if missing:
-        raise InvalidInput(
-            f"The database is of an older version: it lacks {', '.join(missing)}.",
-            hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
-        )
 
 
 def is_full(error: SQLAlchemyError) -> bool:
