@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from app.tasks.schema import metadata
+from app.tasks.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
