@@ -106,6 +106,18 @@ class Settings(BaseSettings):
     max_inline_bytes: int = Field(
         16 * 1024 * 1024, ge=0, description="Most bytes of results in one answer with ?inline=true."
     )
+    max_connections: int = Field(
+        4000, ge=1, description="Connections at a time; more are refused with 503."
+    )
+    max_streams: int = Field(
+        3000, ge=1, description="WebSockets and event streams at a time; more are refused with 503."
+    )
+    client_timeout: float = Field(
+        30,
+        gt=0,
+        description="Seconds after which a client is let go that does not go on sending its "
+        "request, or reading its answer.",
+    )
     max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
     fetch_timeout: float = Field(
         60, gt=0, description="Seconds that fetching an input by its URL may take."

@@ -20,7 +20,7 @@ from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
-from app.limits import BodyLimit
+from app.limits import RequestLimits
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.routers import (
@@ -97,7 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(BodyLimit, max_bytes=largest)
+    app.add_middleware(RequestLimits, max_bytes=largest)
     app.add_middleware(RequestIds)
     problems.install(app)
     modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
-import uvicorn
 
 from app.config import Settings
+from app.connections import Server
 from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
@@ -81,10 +81,8 @@ class RunningGateway:
 @contextlib.asynccontextmanager
 async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     app = create_app(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    server = Server(app, settings.model_copy(update={"port": 0}))
+    server.config.timeout_graceful_shutdown = 1
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     serving = asyncio.create_task(server.serve())
     try:
@@ -96,8 +94,6 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
             yield RunningGateway(address, app.state.gateway, http)
     finally:
-        if getattr(app.state, "gateway", None):
-            app.state.gateway.hub.close()
         server.should_exit = True
         await serving
 

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 # From top to bottom: a package may import those below it only.
 LAYERS = [
     "main",
+    "connections",
     "routers",
     "limits",
     "problems",
@@ -25,11 +26,12 @@ LAYERS = [
     "comfyui",
     "demo",
     "v2_errors",
+    "limit_errors",
     "errors",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("v2_errors", "errors"),
+    *("v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310
