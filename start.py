@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import resource
 import sys
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from pydantic import ValidationError
 
+from app import logs
 from app.config import Settings
 from app.connections import Server
 from app.errors import GatewayError
@@ -82,11 +82,7 @@ def main() -> int:
     options = parse_args(sys.argv[1:])
     try:
         settings = settings_of(options)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.configure(settings.log_level, settings.log_format)
         raise_file_limit()
         asyncio.run(serve(settings, demo=options.demo))
     except ValidationError as error:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
+from app.logs import LogFormat
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -140,6 +141,9 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        "plain", description="plain, or json: an object in each line, for collectors of logs."
+    )
 
     @field_validator(
         "comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule", mode="before"

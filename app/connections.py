@@ -31,6 +31,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
         super().__init__(config, *args, **options)
+        self.access_log = False  # app/request_log.py says more
         self.limit_concurrency = None  # uvicorn would count requests, and leave WebSockets out
         self._most = config.limit_concurrency
         self._head = 0  # bytes of a head that is not complete
@@ -150,7 +151,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 log_config=None,
-                access_log=False,  # app/requests_log.py says more
+                access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE,
                 http=Connection,

@@ -49,10 +49,16 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
 class RunningGateway:
     """A gateway on a real port, with an httpx client for it."""
 
-    def __init__(self, address: str, gateway: Gateway, http: httpx.AsyncClient) -> None:
-        self.address = address
+    def __init__(self, server: Server, gateway: Gateway, http: httpx.AsyncClient) -> None:
+        self.server = server
+        self.address = http.base_url.netloc.decode()
         self.gateway = gateway
         self.http = http
+
+    @property
+    def connections(self) -> set[Any]:
+        """Those that are open."""
+        return self.server.server_state.connections
 
     async def submit(self, workflow: Json, *, wait: float = WAIT, **form: Any) -> Json:
         body = {"workflow": workflow, **form}
@@ -92,7 +98,7 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
         port = server.servers[0].sockets[0].getsockname()[1]
         address = f"127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
-            yield RunningGateway(address, app.state.gateway, http)
+            yield RunningGateway(server, app.state.gateway, http)
     finally:
         server.should_exit = True
         await serving

@@ -129,6 +129,7 @@ class Hub:
         self._last_id = 0
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
+        self._watchers: list[Callable[[Update], None]] = []
         self._previews: OrderedDict[str, Update] = OrderedDict()
         self._kept_bytes = 0
         self.relayed = 0  # updates given to subscribers
@@ -145,6 +146,8 @@ class Hub:
         for subscription in self._subscriptions:
             if subscription.wants(update):
                 self._give(subscription, update)
+        for watcher in self._watchers:
+            watcher(update)
         if type == "status":
             for listener in self._listeners:
                 listener(task_id)
@@ -153,6 +156,10 @@ class Hub:
         """Call it with the task's id whenever a task's status may have changed, for parts of
         ours that must not fall behind as a subscriber may."""
         self._listeners.append(listener)
+
+    def on_update(self, watcher: Callable[[Update], None]) -> None:
+        """Call it with whatever is published here."""
+        self._watchers.append(watcher)
 
     @contextmanager
     def subscribe(
