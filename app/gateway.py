@@ -10,6 +10,8 @@ from app.config import Settings
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.limit_errors import TooManyConnections
+from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.servers.pool import Pool
 from app.tasks.assets import Assets
@@ -44,6 +46,7 @@ class Gateway:
     deliverer: Deliverer
     assets: Assets
     jobs: Jobs
+    metrics: Metrics
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
 
     def warnings(self) -> list[str]:
@@ -66,3 +69,10 @@ class Gateway:
             assets=assets,
             jobs=Jobs(tasks, submitter, assets),
         )
+
+    def admit_stream(self) -> None:
+        """Raises TooManyConnections: streams are to leave room for requests."""
+        most = self.settings.max_streams
+        if self.hub.subscribers >= most:
+            text = f"There are {most} streams, which is all that are allowed."
+            raise TooManyConnections(text, hint="Ask with GET instead.", retry_after=5)

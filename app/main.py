@@ -4,14 +4,12 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 from fastapi import APIRouter, FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute, Mount, Route
@@ -20,22 +18,19 @@ from app import problems
 from app.access.access import Access
 from app.access.model import EVERYBODY
 from app.config import VERSION, Settings
-from app.envelope import REQUEST_ID, RequestIds
 from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
-from app.gate.documented import with_access
-from app.gate.gate import Gate, Places
-from app.gate.headers import SecurityHeaders
-from app.gate.rules import Rules
+from app.gate.stack import guard
 from app.gateway import Gateway
-from app.limits import BodyLimit
+from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.routers import (
     batches,
     events,
     image,
+    metrics,
     saved,
     servers,
     system,
@@ -60,11 +55,14 @@ from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
+from app.tasks.relay import Relay
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
+from app.tasks.signals import Signals
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
+from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
@@ -72,14 +70,11 @@ from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
 
-_MODULES = (system, servers, workflow, saved, task, batches, webhooks, image, events, *v2.MODULES)
-ROUTERS: list[APIRouter] = [module.router for module in _MODULES]
-# Headers that scripts of other origins may read, besides the usual ones.
-EXPOSED = (
-    *("ETag", "Location", "Retry-After", "Content-Disposition", "Content-Range", REQUEST_ID),
-    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+_MODULES = (
+    *(system, servers, workflow, saved, task, batches, webhooks, image, events, metrics),
+    *v2.MODULES,
 )
-MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
+ROUTERS: list[APIRouter] = [module.router for module in _MODULES]
 STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -122,38 +117,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    _add_middleware(app, settings)
-    app.openapi = partial(_described, app, app.openapi)  # type: ignore[method-assign]
+    guard(app, settings, routes_of(app))
     return app
-
-
-def _described(app: FastAPI, plain: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The OpenAPI document, made once."""
-    return app.openapi_schema or with_access(plain())
 
 
 def routes_of(app: FastAPI) -> list[BaseRoute]:
     """All of them, in the order in which they are tried."""
     own = [route for route in app.routes if isinstance(route, (Route, Mount))]
     return [*(route for router in ROUTERS for route in router.routes), *own]
-
-
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """From the inside out."""
-    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(BodyLimit, max_bytes=largest)
-    places = Places(settings.hosts(), settings.cors_origins)
-    app.add_middleware(Gate, rules=Rules(routes_of(app)), places=places)
-    if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-        )
-    app.add_middleware(RequestIds)
-    app.add_middleware(SecurityHeaders)
 
 
 @asynccontextmanager
@@ -185,7 +156,9 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     access = Access(settings.api_keys.get_secret_value(), shared=settings.shared_tasks)
     library = Library(settings.workflows_dir)
-    hub = Hub()
+    hub, figures = Hub(), Metrics(database)
+    hub.on_update(figures.published)
+    hub.on_update(Transitions(figures.task_changed).look_at)
     api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
@@ -205,10 +178,17 @@ def build(settings: Settings, database: Database) -> Gateway:
         api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
-    store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
+    store = TaskStore(
+        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
+    )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
-    guard = Guard(settings.allow_private_urls)
-    remote = Remote(guard)
+    fleet = Fleet(pool, Registry(database), dispatcher)
+    relay = Relay(hub, store, forecaster, dispatcher)
+    signals = Signals(database)
+    for part in (dispatcher, fleet, relay):
+        part.listen(signals)
+    addresses = Guard(settings.allow_private_urls)
+    remote = Remote(addresses)
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -237,6 +217,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
+    figures.watch(pool, hub, dispatcher, deliverer)
     assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
         access=access,
@@ -245,20 +226,24 @@ def build(settings: Settings, database: Database) -> Gateway:
         pool=pool,
         tasks=tasks,
         submitter=submitter,
-        fleet=Fleet(pool, Registry(database), dispatcher),
+        fleet=fleet,
         hub=hub,
         dispatcher=dispatcher,
         library=library,
         files=files,
         uploads=uploads,
         views=Views(files),
-        guard=guard,
+        guard=addresses,
         outbox=outbox,
         deliverer=deliverer,
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
+        metrics=figures,
         background=(
             dispatcher.run(),
+            signals.run(),
+            fleet.run(),
+            relay.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),

@@ -1,7 +1,7 @@
 """The scope that each route needs. A route that is not in the table does not start."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -16,7 +16,7 @@ _OPEN = """
 """
 # Looking, and computing what is kept nowhere.
 _READ = """
-    GET /api/system/info  GET /api/nodes  GET /api/models  GET /api/models/{folder}
+    GET /metrics  GET /api/system/info  GET /api/nodes  GET /api/models  GET /api/models/{folder}
     GET /api/models/{folder}/metadata  GET /api/embeddings  GET /api/features
     GET /api/servers  GET /api/servers/{server_id:path}
     POST /api/workflow/parameters  POST /api/workflow/convert
@@ -65,13 +65,15 @@ NEEDED: dict[str, Scope] = {
 
 
 class Rules:
-    """The rules of these routes, in their order. Raises LookupError for one without a rule."""
+    """The rules of these routes, in their order. `opened`: those that the operator lets everybody
+    ask. Raises LookupError for a route without a rule."""
 
-    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+    def __init__(self, routes: Iterable[BaseRoute], opened: Collection[str] = ()) -> None:
         self._rules = [
-            (method, pattern, _needed(f"{method} {path}"))
+            (method, pattern, Scope.OPEN if name in opened else _needed(name))
             for route in routes
             for method, path, pattern in _ways(route)
+            for name in [f"{method} {path}"]
         ]
 
     def needed(self, connection: Connection) -> Scope:

@@ -7,6 +7,7 @@ with what it made the first time; with another body it is an error. Keys are kep
 import time
 from dataclasses import dataclass
 
+from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, select
 
 from app.errors import KeyReused
@@ -19,11 +20,7 @@ from app.tasks.tables import tasks
 KEPT = 24 * 3600.0  # seconds
 MAX_LENGTH = 255
 
-_KNOWN = select(keys).where(
-    keys.c.key_name == bindparam("owner"),
-    keys.c.key == bindparam("name"),
-    keys.c.created_at > bindparam("since"),
-)
+_KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
 _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
 
 
@@ -35,6 +32,13 @@ class Key:
     name: str
     digest: str
     owner: str = ""
+
+    @property
+    def stored(self) -> str:
+        """What stands for it in the table."""
+        if not self.owner:
+            return self.name
+        return f"of:{blake3(f'{self.owner}/{self.name}'.encode()).hexdigest()}"
 
 
 def is_known(connection: Connection, key: Key) -> bool:
@@ -51,13 +55,7 @@ def is_known(connection: Connection, key: Key) -> bool:
 def take(connection: Connection, key: Key, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
     connection.execute(delete(keys).where(keys.c.created_at <= time.time() - KEPT))
-    row = {
-        "key_name": key.owner,
-        "key": key.name,
-        "digest": key.digest,
-        "task_id": task_id,
-        "created_at": time.time(),
-    }
+    row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
         return True
     return not is_known(connection, key)
@@ -73,4 +71,4 @@ def tasks_of(connection: Connection, key: Key) -> list[Task]:
 
 
 def _values(key: Key) -> dict[str, object]:
-    return {"owner": key.owner, "name": key.name, "since": time.time() - KEPT}
+    return {"name": key.stored, "since": time.time() - KEPT}

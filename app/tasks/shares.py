@@ -1,4 +1,5 @@
-"""What API keys may have of the queue: tasks that wait, tasks a day, tasks on servers at a time."""
+"""How much may wait, and what API keys may have of it: tasks that wait, tasks a day, tasks on
+servers at a time."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,14 +9,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.access.errors import KeyQueueFull, QuotaExceeded
 from app.access.model import Caller
+from app.errors import QueueFull
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, is_active, is_queued
 from app.tasks.tables import key_usage, tasks
 
 DAY = 86400
-_CLAIMING = 0x636F6D66  # the advisory lock under which keys' tasks are counted and claimed
 
-_QUEUED = select(func.count()).select_from(tasks).where(is_queued(), bindparam("name") == KEY_NAME)
+_QUEUED = select(func.count()).select_from(tasks).where(is_queued())
+_QUEUED_OF = _QUEUED.where(bindparam("name") == KEY_NAME)
 _ON_SERVERS = (
     select(KEY_NAME, func.count())
     .where(is_active(), tasks.c.server.is_not(None))
@@ -24,11 +26,18 @@ _ON_SERVERS = (
 )
 
 
-def check_queued(connection: Connection, caller: Caller, more: int) -> None:
-    """Raises KeyQueueFull if these are too many more."""
+def check_room(connection: Connection, caller: Caller, most: int, more: int) -> None:
+    """Raises QueueFull if `more` tasks are too many for the queue, which holds `most`, and
+    KeyQueueFull if they are too many for the key."""
+    waiting = connection.scalar(_QUEUED) or 0
+    if waiting + more > most:
+        raise QueueFull(
+            f"{waiting} tasks wait, and {most} may; these are {more} more.",
+            hint="Try again later. The limit is the setting COMFYUI_MAX_QUEUED.",
+        )
     if caller.queued is None:
         return
-    waiting = connection.scalar(_QUEUED, {"name": caller.name}) or 0
+    waiting = connection.scalar(_QUEUED_OF, {"name": caller.name}) or 0
     if waiting + more > caller.queued:
         raise KeyQueueFull(
             f"{waiting} tasks of key {caller.name!r} wait, and {caller.queued} may; "
@@ -42,7 +51,7 @@ def count_today(connection: Connection, caller: Caller, more: int) -> None:
 
     In a row of its own: a count of tasks would shrink when tasks are deleted. The row is locked
     until the transaction ends, so two submits of a key never pass each other, here and in
-    `check_queued`.
+    `check_room`.
     """
     if caller.queued is None and caller.daily is None:
         return
@@ -68,12 +77,9 @@ def count_today(connection: Connection, caller: Caller, more: int) -> None:
 
 
 def room_of(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:
-    """How many more tasks of these keys may go to servers. Until the transaction ends nobody else
-    claims by such a count: two processes that both saw room for one would claim two."""
+    """How many more tasks of these keys may go to servers; where nobody else claims meanwhile."""
     if not limits:
         return {}
-    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIMING})
     held: dict[str, int] = {}
     for name, number in connection.execute(_ON_SERVERS, {"names": list(limits)}):
         held[name] = number

@@ -128,7 +128,6 @@ run_times = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("key_name", String(40), primary_key=True),  # whose it is; "" without API keys
     Column("key", String(255), primary_key=True),
     Column("digest", String(80), nullable=False),
     Column("task_id", String(36), nullable=False),  # the first one, of a batch

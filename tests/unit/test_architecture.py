@@ -10,12 +10,15 @@ from tests.conftest import ROOT
 # From top to bottom: a package may import those below it only.
 LAYERS = [
     "main",
+    "connections",
     "gate",
     "routers",
+    "request_log",
     "limits",
     "problems",
     "envelope",
     "gateway",
+    "metrics",
     "config",
     "webhooks",
     "tasks",
@@ -26,12 +29,14 @@ LAYERS = [
     "comfyui",
     "demo",
     "access",
+    "logs",
     "v2_errors",
+    "limit_errors",
     "errors",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("access", "v2_errors", "errors"),
+    *("access", "logs", "v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310
