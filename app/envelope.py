@@ -3,11 +3,12 @@
 Made of the problem documents that the other routes answer with, so that an error is said once.
 """
 
+import re
 from typing import Any
 from uuid import uuid4
 
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Json = dict[str, Any]
@@ -16,6 +17,7 @@ PREFIX = "/api/v2"
 REQUEST_ID = "X-Comfy-Request-Id"
 NOT_READY = 5  # seconds until a client should ask again when no server has answered yet
 _STATE = "comfy_request_id"
+_SENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # what a client may call its request
 
 # Its own words; what is not in it has the word of its status.
 _KEPT = frozenset(
@@ -33,10 +35,13 @@ _CODES = {
 }
 _BY_STATUS = {
     400: (422, "invalid_request"),
+    401: (401, "unauthorized"),
+    403: (403, "forbidden"),
     404: (404, "not_found"),
     405: (405, "method_not_allowed"),
     410: (404, "not_found"),
     413: (413, "payload_too_large"),
+    429: (429, "rate_limited"),
 }
 _NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
@@ -103,7 +108,8 @@ def new_id() -> str:
 
 
 class RequestIds:
-    """ASGI middleware: every answer under /api/v2 has an id, by which it can be asked about."""
+    """ASGI middleware: every answer under /api/v2 has an id, by which it can be asked about: the
+    one that came with the request, or a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -112,7 +118,8 @@ class RequestIds:
         if scope["type"] != "http" or not is_v2(scope):
             await self._app(scope, receive, send)
             return
-        scope[_STATE] = new_id()
+        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        scope[_STATE] = sent if _SENT.fullmatch(sent) else new_id()
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

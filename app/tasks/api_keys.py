@@ -3,11 +3,13 @@ that took the submit, until the task ends. They stand in no row, no log and no e
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from app.errors import TaskNotFound
+from app.tasks.claims import Lease
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.tasks.store import TaskStore
@@ -18,6 +20,7 @@ Json = dict[str, Any]
 
 INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
+LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 KEY_GONE = TaskError(
     "api_key_gone",
     "The task came with an API key, which was in the memory of a gateway process only and is gone. "
@@ -26,9 +29,10 @@ KEY_GONE = TaskError(
 
 
 class ApiKeys:
-    """By task_id."""
+    """By task_id. A task with a key is ours to drive, by our lease, from its submit on."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
         self._keys: dict[str, str] = {}
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
@@ -36,9 +40,11 @@ class ApiKeys:
     def __repr__(self) -> str:
         return f"<{len(self._keys)} keys>"
 
-    def keep(self, new: Iterable[NewTask]) -> None:
-        """Keep the keys of tasks that are about to be queued."""
-        self._keys.update({task.task_id: task.api_key for task in new if task.api_key})
+    def keep(self, new: Iterable[NewTask]) -> list[NewTask]:
+        """Keep the keys of tasks that are about to be queued, and have these reserved for us."""
+        kept = [replace(task, reserved=self._lease) if task.api_key else task for task in new]
+        self._keys.update({task.task_id: task.api_key for task in kept if task.api_key})
+        return kept
 
     def extra_data(self, task: Task) -> Json | None:
         """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""
@@ -47,18 +53,34 @@ class ApiKeys:
             return None if task.needs_key else {}
         return {"api_key_comfy_org": key}
 
-    def without(self, task_id: str, outcome: Outcome) -> Outcome:
+    def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
-        key = self._keys.get(task_id)
-        if key is None or not isinstance(outcome, Failed | Canceled) or outcome.error is None:
+        if not task.needs_key or not isinstance(outcome, Failed | Canceled) or not outcome.error:
             return outcome
         error = outcome.error
         clean = replace(
             error,
-            message=error.message.replace(key, HIDDEN),
-            traceback=tuple(line.replace(key, HIDDEN) for line in error.traceback),
+            message=self.hidden(task, error.message),
+            traceback=tuple(self.hidden(task, line) for line in error.traceback),
+            node_errors=self._hidden_in(task, error.node_errors),
         )
         return replace(outcome, error=clean)
+
+    def hidden(self, task: Task, text: str) -> str:
+        """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
+        if not task.needs_key:
+            return text
+        key = self._keys.get(task.task_id)
+        return LIKE_A_KEY.sub(HIDDEN, text) if key is None else text.replace(key, HIDDEN)
+
+    def _hidden_in(self, task: Task, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hidden(task, value)
+        if isinstance(value, dict):
+            return {name: self._hidden_in(task, item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._hidden_in(task, item) for item in value]
+        return value
 
     def look_at(self, task_id: str) -> None:
         """The task may have ended."""

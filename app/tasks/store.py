@@ -14,6 +14,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -164,7 +165,7 @@ class TaskStore:
         """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is."""
         untouched = and_(
             tasks.c.status == Status.QUEUED,
-            tasks.c.owner.is_(None),
+            or_(tasks.c.owner.is_(None), tasks.c.server.is_(None)),
             tasks.c.submitted_at.is_(None),
         )
         change = (

@@ -17,7 +17,7 @@ from app.errors import (
 from app.routers.bodies import documented
 from app.routers.deps import GatewayDep
 from app.routers.system import trouble
-from app.routers.v2.requests import Before, HereDep, JobBody, Labels, SingleUse, failures
+from app.routers.v2.requests import Before, HereDep, JobBody, JobKey, Labels, failures
 from app.routers.v2.schemas import HealthV2, JobList, JobOut, JobRequest, JobWorkflow
 from app.routers.v2.shapes import item_view, job_view
 from app.tasks.model import Status
@@ -54,9 +54,10 @@ _FILTER = {
         201: {"model": JobOut},
     },
 )
-async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
+async def post_jobs(job: JobBody, key: JobKey, gateway: GatewayDep, here: HereDep) -> Json:
     """Queue a workflow."""
-    return job_view(await gateway.jobs.submit(job, key), None, here)
+    task = await gateway.jobs.submit(job, key)
+    return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
 
 
 @router.get(
