@@ -10,6 +10,7 @@ import pytest
 from blake3 import blake3
 
 from app.config import Settings
+from app.demo.executor import Run
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.server import DemoServer
 from tests.comfy_api import FACTS, Client, events_of
@@ -239,10 +240,27 @@ async def test_a_key_is_of_one_use(v2: Client, gateway: RunningGateway) -> None:
             "idempotency_key_reuse"
         )
     assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
+    fresh = {**key, "idempotency-replay": "true"}
+    assert await code(v2, f"POST {JOBS}", 422, json={"workflow": model_free()}, headers=fresh) == (
+        "idempotency_key_reuse"
+    ), "the first was not sent so"
     key = {"idempotency-key": "upload 1"}
     assert (await uploaded(v2, png(), headers=key)).status_code == 201
     again = await uploaded(v2, png(), headers=key)
     assert again.json()["error"]["code"] == "idempotency_key_reuse"
+
+
+async def test_who_asks_for_it_gets_the_job_of_a_key_again(v2: Client) -> None:
+    headers = {"idempotency-key": "order 2", "idempotency-replay": "true"}
+    body = {"workflow": model_free(), "metadata": {"client": "acme"}}
+    first = await submitted(v2, headers=headers, **body)
+    secret = {"extra_data": {"api_key_comfy_org": KEY}}
+    assert (await submitted(v2, headers=headers, **body, **secret))["id"] == first["id"]
+    operation = f"POST {JOBS}"
+    other = {**body, "metadata": {}}
+    assert await code(v2, operation, 422, json=other, headers=headers) == "idempotency_key_reuse"
+    del headers["idempotency-replay"]
+    assert await code(v2, operation, 422, json=body, headers=headers) == "idempotency_key_reuse"
 
 
 @pytest.mark.parametrize(
@@ -350,34 +368,92 @@ def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     return seen
 
 
+@pytest.fixture
+def indiscreet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in that tells the key of a prompt wherever ComfyUI may: nodes have it as an input."""
+    tell = Run._error
+
+    def error(run: Run, node_id: str, kind: str, message: str, *rest: Any) -> None:
+        key = run._item.secrets.get("api_key_comfy_org", "")
+        traceback, _, ids = rest
+        said = [f"{line} {key}" for line in traceback]
+        tell(run, node_id, kind, f"401 for {key}", said, {"api_key": [key]}, ids)
+
+    monkeypatch.setattr(Run, "_error", error)
+
+
+def held_in(folder: Path, secret: str) -> list[Path]:
+    """The files below a folder that have it in them."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+async def everything_said(gateway: RunningGateway, job: Json) -> str:
+    """Whatever the gateway tells of a job."""
+    paths = [
+        *(f"/api/v2/jobs{rest}" for rest in ("", f"/{job['id']}", f"/{job['id']}/workflow")),
+        *(f"/api/v2/jobs/{job['id']}/events", "/api/tasks", f"/api/task/{job['id']}"),
+        *("/api/history?include_servers=true", "/api/queue", "/api/servers", "/api/health"),
+    ]
+    answers = [await gateway.http.get(path) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    return "".join(answer.text for answer in answers)
+
+
 async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
     demo: DemoServer,
     settings_for: Callable[..., Settings],
     secrets_seen: list[Json],
+    indiscreet: None,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     demo.knobs.fail_node = "KSampler"
+    said = ""
     async with run_gateway(settings_for(demo.address)) as gateway:
         await gateway.online()
         v2 = Client(gateway.http)
-        for _ in range(2):
-            extra = {"api_key_comfy_org": KEY}
-            job = await ended(v2, await submitted(v2, text_to_image(), extra_data=extra))
-            demo.knobs.fail_node = None
+        with gateway.gateway.hub.subscribe() as updates:
+            for status in ("failed", "succeeded"):
+                extra = {"api_key_comfy_org": KEY}
+                job = await ended(v2, await submitted(v2, text_to_image(), extra_data=extra))
+                assert job["status"] == status
+                assert (job["error"] or {}).get("message", "") in ("", "RuntimeError: 401 for ***")
+                said += await everything_said(gateway, job)
+                demo.knobs.fail_node = None
+            while updates._waiting:
+                said += (await updates.get()).json
         keys = gateway.gateway.submitter._api_keys
         await wait_until(lambda: not keys._keys)
-        said = (await gateway.http.get("/api/tasks")).text
-        said += (await v2.call("GET /api/v2/jobs/{id}/workflow", id=job["id"])).text
         again = (await gateway.http.post(f"/api/task/{job['id']}/retry")).json()
         retried = await gateway.until(again["task_id"], "failed")
     assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
     assert retried["error"]["code"] == "api_key_gone"
+    assert "401 for ***" in said
     assert KEY not in said
     assert KEY not in caplog.text
-    for path in tmp_path.rglob("*"):
-        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert held_in(tmp_path, KEY) == []
+    assert held_in(tmp_path, "401 for ***"), "the database has the error"
+
+
+async def test_a_key_is_struck_out_when_nobody_knows_it_any_more(
+    demo: DemoServer, settings_for: Callable[..., Settings], indiscreet: None, tmp_path: Path
+) -> None:
+    secret = "comfyui-0123456789abcdef0123456789abcdef"
+    demo.knobs.fail_node = "KSampler"
+    demo.knobs.stall = True
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        await gateway.online()
+        v2 = Client(gateway.http)
+        job = await submitted(v2, text_to_image(), extra_data={"api_key_comfy_org": secret})
+        await wait_until(lambda: demo.records.prompts)
+    demo.knobs.stall = False
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        task = await gateway.until(job["id"], "failed")
+    assert task["error"]["message"] == "RuntimeError: 401 for ***"
+    assert held_in(tmp_path, secret) == []
 
 
 async def test_a_key_does_not_outlive_the_process(
