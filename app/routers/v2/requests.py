@@ -65,7 +65,11 @@ async def hash_request(request: Request) -> HashRequest:
 
 def single_use(
     idempotency_key: Annotated[
-        str | None, Header(description="A request with a key that was used is refused.")
+        str | None,
+        Header(
+            description="A request with a key that was used is refused.",
+            json_schema_extra={"pattern": "^[ -~]*$", "minLength": 1, "maxLength": MAX_LENGTH},
+        ),
     ] = None,
 ) -> Key | None:
     """A key that a second request, whatever its body, does not match: v2 refuses where our own
@@ -118,7 +122,13 @@ def labels(request: Request) -> dict[str, str]:
 
 
 def seq(
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`next_cursor` of the page before.",
+            json_schema_extra={"pattern": "^[0-9]{1,18}$"},
+        ),
+    ] = None,
 ) -> int | None:
     """Raises InvalidCursor."""
     if cursor is None:
@@ -129,10 +139,10 @@ def seq(
 
 
 def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
-    """The `responses=` of a route that may raise these, and a fault of ours or of what is behind
-    us."""
+    """The `responses=` of a route that may raise these, refuse what it cannot read, and meet a
+    fault of ours or of what is behind us."""
     found: dict[int | str, Json] = {}
-    every: list[type[GatewayError]] = [*errors, GatewayError]
+    every: list[type[GatewayError]] = [*errors, InvalidInput, GatewayError]
     for error in every:
         status, code = envelope.meaning(error.status, error.code)
         known = found.get(status)
