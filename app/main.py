@@ -137,10 +137,10 @@ def build(settings: Settings, database: Database) -> Gateway:
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
+    api_keys = ApiKeys()
+    hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
     lease = Lease(new_owner(), settings.lease_seconds)
-    api_keys = ApiKeys(lease)
-    hub.on_status(api_keys.look_at)
     queue = Queue(database, lease)
     tools = Tools(
         lease=lease,

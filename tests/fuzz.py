@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
@@ -17,10 +18,18 @@ async def fuzz(address: str, *options: str) -> None:
     seconds = int(os.environ.get("FUZZ_SECONDS", SECONDS))
     if os.environ.get("CI"):
         options = ("--seed=1", *options)
+    with tempfile.TemporaryDirectory() as folder:  # for what it keeps of failures
+        status, report = await _run(folder, seconds, f"http://{address}/openapi.json", *options)
+    assert status == 0, report
+    assert "Test cases:" in report, report
+
+
+async def _run(folder: str, seconds: int, *arguments: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"),
         *("--no-color", "--warnings=off", "--continue-on-failure", "--generation-database=none"),
-        *(f"--max-time={seconds}", *options, f"http://{address}/openapi.json"),
+        *(f"--max-time={seconds}", *arguments),
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -31,6 +40,4 @@ async def fuzz(address: str, *options: str) -> None:
         process.kill()
         await process.wait()
         raise
-    report = output.decode(errors="replace")
-    assert process.returncode == 0, report
-    assert "Test cases:" in report, report
+    return process.returncode, output.decode(errors="replace")

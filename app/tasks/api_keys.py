@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from app.errors import TaskNotFound
-from app.tasks.claims import Lease
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.tasks.store import TaskStore
@@ -29,10 +28,9 @@ KEY_GONE = TaskError(
 
 
 class ApiKeys:
-    """By task_id. A task with a key is ours to drive, by our lease, from its submit on."""
+    """By task_id."""
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
+    def __init__(self) -> None:
         self._keys: dict[str, str] = {}
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
@@ -40,11 +38,9 @@ class ApiKeys:
     def __repr__(self) -> str:
         return f"<{len(self._keys)} keys>"
 
-    def keep(self, new: Iterable[NewTask]) -> list[NewTask]:
-        """Keep the keys of tasks that are about to be queued, and have these reserved for us."""
-        kept = [replace(task, reserved=self._lease) if task.api_key else task for task in new]
-        self._keys.update({task.task_id: task.api_key for task in kept if task.api_key})
-        return kept
+    def keep(self, new: Iterable[NewTask]) -> None:
+        """Keep the keys of tasks that are about to be queued."""
+        self._keys.update({task.task_id: task.api_key for task in new if task.api_key})
 
     def extra_data(self, task: Task) -> Json | None:
         """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""

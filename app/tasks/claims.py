@@ -132,10 +132,8 @@ class Claims:
 
     async def requeue(self, task_id: str, attempts: Sequence[Attempt]) -> Task:
         """Back into the queue, for any server, without the results of the run that was lost.
-        A task that is CANCELING ends as CANCELED; one that needs a key stays with us, who have it.
-        """
+        A task that is CANCELING ends as CANCELED."""
         canceling = tasks.c.status == Status.CANCELING
-        stays = and_(tasks.c.needs_key, tasks.c.status != Status.CANCELING)
         return await self._update(
             task_id,
             forget_outputs=True,
@@ -146,8 +144,8 @@ class Claims:
             server=null(),
             progress=null(),
             attempts=rows.dump_attempts(attempts),
-            owner=case((stays, tasks.c.owner), else_=null()),
-            lease_until=case((stays, tasks.c.lease_until), else_=null()),
+            owner=None,
+            lease_until=None,
         )
 
     async def hand_back(self, owner: str | None = None) -> None:

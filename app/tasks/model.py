@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from app.workflows.needs import Needs
 
 if TYPE_CHECKING:
-    from app.tasks.claims import Lease
     from app.tasks.webhooks import Webhook
 
 Json = dict[str, Any]
@@ -141,7 +140,6 @@ class NewTask:
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_key: bool = False  # it came with an API key
-    reserved: "Lease | None" = None  # for the process that has its key, while that lives
     api_key: str | None = field(default=None, repr=False)  # never stored, see api_keys.py
 
 

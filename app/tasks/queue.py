@@ -28,14 +28,12 @@ _OWNERLESS = or_(
     tasks.c.owner.is_(None),
     and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
 )
-# What came with an API key has an owner while it waits: the process that has the key.
-_FREE = or_(_OWNERLESS, tasks.c.owner == bindparam("me"))
 _WAITING = (
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
         *(tasks.c.priority, tasks.c.created_at),
     )
-    .where(is_queued(), tasks.c.server.is_(None), _FREE)
+    .where(is_queued(), tasks.c.server.is_(None))
     .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
@@ -44,7 +42,7 @@ _WAITING = (
 _STILL_THERE = (
     select(tasks.c.seq)
     .where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
-    .where(is_queued(), tasks.c.server.is_(None), _FREE)
+    .where(is_queued(), tasks.c.server.is_(None))
     .with_for_update(skip_locked=True)
 )
 _GIVE = (
@@ -126,16 +124,11 @@ class Queue:
         lease = self._terms()
 
         def work(connection: Connection) -> tuple[list[Claim], set[str]]:
-            values = {**lease, "excluded": list(excluded)}
-            found = connection.execute(_WAITING, values).mappings().all()
+            found = connection.execute(_WAITING, {"excluded": list(excluded)}).mappings().all()
             self._learn_routes(connection, {row["route"] for row in found})
             waiting = [self._waiting(row, lease["now"]) for row in found]
             chosen = {gift.seq: gift.server for gift in choose(waiting)}
-            got = (
-                list(connection.scalars(_STILL_THERE, {**lease, "seqs": list(chosen)}))
-                if chosen
-                else []
-            )
+            got = list(connection.scalars(_STILL_THERE, {"seqs": list(chosen)})) if chosen else []
             if got:
                 gifts = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
                 connection.execute(_GIVE, gifts)

@@ -64,8 +64,6 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "retry_of": task.retry_of,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_key,
-        "owner": task.reserved.owner if task.reserved else None,
-        "lease_until": task.reserved.until() if task.reserved else None,
         "params": dump(task.params),
         "metadata": dump(task.metadata),
         "attempts": "[]",

@@ -14,7 +14,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -165,7 +164,7 @@ class TaskStore:
         """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is."""
         untouched = and_(
             tasks.c.status == Status.QUEUED,
-            or_(tasks.c.owner.is_(None), tasks.c.server.is_(None)),
+            tasks.c.owner.is_(None),
             tasks.c.submitted_at.is_(None),
         )
         change = (

@@ -122,7 +122,7 @@ class Submitter:
 
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
-        new = self._api_keys.keep(new)
+        self._api_keys.keep(new)
         try:
             added = await self._store.add([self._completed(task) for task in new], key)
         except QueueFull as error:

@@ -206,30 +206,6 @@ async def test_orphans(database: Database, store: TaskStore) -> None:
     assert await other.queue.owners() == ["staying"]
 
 
-async def test_what_needs_a_key_waits_for_the_process_that_has_it(
-    database: Database, store: TaskStore
-) -> None:
-    holder, other = Process(database, "holder"), Process(database, "other")
-    task = await add(store, needs_key=True, reserved=Lease("holder", 60))
-    unwanted = await add(store, needs_key=True, reserved=Lease("holder", 60))
-    assert (await store.request_cancel(unwanted.task_id)).status is Status.CANCELED
-    free = await add(store)
-    assert (await take(other)).task.task_id == free.task_id
-    assert await other.claim() is None
-    assert (await take(holder)).task.task_id == task.task_id
-    await holder.claims.requeue(task.task_id, [])
-    assert await other.claim() is None, "another try needs the key again"
-    assert (await take(holder)).task.task_id == task.task_id
-    await holder.claims.requeue(task.task_id, [])
-    await holder.claims.hand_back()
-    assert (await take(other)).task.task_id == task.task_id, "to tell that the key is gone"
-
-
-async def test_the_lease_of_what_needs_a_key_lapses(database: Database, store: TaskStore) -> None:
-    await add(store, needs_key=True, reserved=Lease("dead", 0))
-    assert await Process(database, "other").claim() is not None
-
-
 async def test_pages(database: Database, store: TaskStore) -> None:
     tasks = [await add(store) for _ in range(5)]
     newest = await store.page(limit=2)
