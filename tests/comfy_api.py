@@ -24,14 +24,14 @@ class Client:
     """Speaks to /api/v2."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
+        self.http = http
 
     async def call(self, operation: str, /, **options: Any) -> httpx.Response:
         """`operation` is like "GET /api/v2/jobs/{id}"; path fields and what httpx takes."""
         method, template = operation.split(" ")
         names = [name for name in ("id", "hash") if f"{{{name}}}" in template]
         path = template.format(**{name: options.pop(name) for name in names})
-        answer = await self._http.request(method, path, **options)
+        answer = await self.http.request(method, path, **options)
         check_answer(operation, answer)
         return answer
 

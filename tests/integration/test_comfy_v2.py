@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from blake3 import blake3
 
@@ -13,8 +14,10 @@ from app.config import Settings
 from app.demo.executor import Run
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.server import DemoServer
+from app.routers.v2 import events
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.integration.test_conversion import ui_file
 from tests.integration.test_files import png
 
 Json = dict[str, Any]
@@ -81,10 +84,10 @@ async def test_a_job_is_a_task(v2: Client, gateway: RunningGateway, demo: DemoSe
     assert (job["status"], job["started_at"]) == ("queued", None)
     assert job["metrics"] == {"queue_ms": None, "execution_ms": None}
     stream = (await v2.call("GET /api/v2/jobs/{id}/events", id=job["id"])).text
-    events = events_of(stream)
-    assert {event for event, _ in events} == {"status", "progress", "preview", "output"}
-    assert [data["status"] for event, data in events if event == "status"][-1] == "succeeded"
-    values = [data["value"] for event, data in events if event == "progress"]
+    told = events_of(stream)
+    assert {event for event, _ in told} == {"status", "progress", "preview", "output"}
+    assert [data["status"] for event, data in told if event == "status"][-1] == "succeeded"
+    values = [data["value"] for event, data in told if event == "progress"]
     assert values == sorted(values)
     assert len(values) < 12, "progress is told twice a second at most"
 
@@ -102,7 +105,7 @@ async def test_a_job_is_a_task(v2: Client, gateway: RunningGateway, demo: DemoSe
     assert [output[name] for name in ("name", "hash", "size_bytes")] == [
         same[name] for name in ("filename", "hash", "size_bytes")
     ]
-    assert [data["id"] for event, data in events if event == "output"] == [output["id"]]
+    assert [data["id"] for event, data in told if event == "output"] == [output["id"]]
     content = await v2.call("GET /api/v2/assets/{id}/content", id=output["id"])
     assert hash_of(content.content) == output["hash"]
     assert job["metrics"]["execution_ms"] > 300
@@ -134,12 +137,82 @@ async def test_what_else_a_job_may_be(v2: Client, gateway: RunningGateway) -> No
     )
     assert (part.status_code, part.text) == (206, "half")
     assert await v2.json("GET /api/v2/assets/{id}", id=output["id"])
-    ui = {
-        "nodes": [{"id": 1, "type": "PreviewAny", "widgets_values": ["x"], "mode": 0}],
-        "links": [],
-    }
-    answer = await v2.call(f"POST {JOBS}", json={"workflow": ui})
-    assert answer.status_code in (201, 422), "UI format is converted"
+    converted = await ended(v2, await submitted(v2, ui_file()))
+    assert converted["outputs"][0]["name"].startswith("from_ui")
+    graph = await v2.json("GET /api/v2/jobs/{id}/workflow", id=converted["id"])
+    assert (graph["format"], set(graph["workflow"])) == ("api", {"1", "3"})
+
+
+async def test_a_reference_may_stand_anywhere(v2: Client, demo: DemoServer) -> None:
+    photo = (await uploaded(v2, png((7, 7, 7)))).json()
+    asset = {"__type": "core/ASSET", "info": {"id": photo["id"], "hash": "blake3:none"}}
+    said = {"deep": [{"er": asset}, asset]}
+    graph = {**loading(photo["id"]), "9": {"class_type": "PreviewAny", "inputs": {"source": said}}}
+    assert (await ended(v2, await submitted(v2, graph)))["status"] == "succeeded"
+    inputs = {node_id: node["inputs"] for node_id, node in demo.records.prompts[0].graph.items()}
+    name = inputs["1"]["image"]
+    assert demo.records.uploads == [name], "its id counts, whatever the hash says"
+    assert inputs["9"]["source"] == {"deep": [{"er": name}, name]}
+    for info in ({}, None, {"id": 7}, {"id": "nobody"}, {"hash": photo["hash"]}):
+        bad = {"deep": [{"__type": "core/ASSET", "info": info}]}
+        graph["9"]["inputs"]["source"] = bad
+        assert await code(v2, f"POST {JOBS}", 422, json={"workflow": graph}) == "missing_asset"
+
+
+async def test_the_stream_of_a_job_that_waits(
+    v2: Client, demo: DemoServer, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SILENCE", 0.1)
+    demo.knobs.stall = True
+    jobs = [await submitted(v2, model_free(color=n)) for n in range(4)]
+    url = f"/api/v2/jobs/{jobs[-1]['id']}/events"
+    lines: list[str] = []
+    async with gateway.http.stream("GET", url) as stream:
+        async for line in stream.aiter_lines():
+            lines.append(line)
+            if line == ": keepalive":
+                demo.knobs.stall = False
+    told = events_of("\n".join(lines))
+    assert [event for event, _ in told[:2]] == ["status", "progress"], "how it stands comes first"
+    statuses = [data for event, data in told if event == "status"]
+    assert statuses[0] == {"status": "queued", "queue_position": jobs[-1]["queue_position"]}
+    order = [data["status"] for data in statuses]
+    assert order == sorted(order, key=["queued", "running", "succeeded"].index)
+    assert told[-1] == ("status", {"status": "succeeded", "queue_position": None})
+    assert {event for event, _ in told} == {"status", "progress", "output"}
+    again = await v2.call("GET /api/v2/jobs/{id}/events", id=jobs[-1]["id"])
+    assert events_of(again.text) == [told[-1]], "it is over"
+
+
+async def test_content(v2: Client) -> None:
+    content = png((4, 5, 6))
+    asset = (await uploaded(v2, content)).json()
+    assert asset["url"].endswith(f"/api/v2/assets/{asset['id']}/content")
+
+    async def get(**headers: str) -> httpx.Response:
+        return await v2.call("GET /api/v2/assets/{id}/content", id=asset["id"], headers=headers)
+
+    whole = await get()
+    assert (whole.content, whole.headers["content-type"]) == (content, "image/png")
+    assert whole.headers["accept-ranges"] == "bytes"
+    etag = whole.headers["etag"]
+    part = await get(range="bytes=2-5", **{"if-range": etag})
+    assert (part.status_code, part.content) == (206, content[2:6])
+    assert part.headers["content-range"] == f"bytes 2-5/{len(content)}"
+    assert (await get(range="bytes=2-5", **{"if-range": '"other"'})).status_code == 200
+    beyond = await get(range="bytes=99999-")
+    assert beyond.headers["content-range"] == f"bytes */{len(content)}"
+    assert (await get(range=f"bytes={'1' * 5000}-")).status_code == 200, "no number that is one"
+    assert (await v2.http.get(asset["url"], headers={"if-none-match": etag})).status_code == 304
+    head = await v2.http.head(asset["url"])
+    assert (head.headers["content-length"], head.content) == (str(len(content)), b"")
+
+
+@pytest.mark.parametrize("said", ["png", "image/", "image/pñg", "image/png\r\nX-Evil: 1", ""])
+async def test_what_is_no_media_type_is_refused(v2: Client, said: str) -> None:
+    answer = await uploaded(v2, b"some bytes", "data.bin", content_type=said)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    assert answer.json()["error"]["message"].startswith("content_type: ")
 
 
 async def test_canceling(v2: Client, demo: DemoServer) -> None:
