@@ -238,6 +238,17 @@ async def test_a_failed_job(v2: Client, demo: DemoServer) -> None:
     assert error["traceback"].startswith("Traceback") or error["traceback"]
 
 
+async def test_a_job_that_comfyui_refuses(v2: Client) -> None:
+    """Only ComfyUI knows which types fit to which."""
+    graph = model_free()
+    graph["2"] = {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], "vae": ["1", 0]}}
+    job = await ended(v2, await submitted(v2, graph))
+    error = job["error"]
+    assert (job["status"], error["code"]) == ("failed", "invalid_workflow")
+    assert (error["node_id"], error["class_type"]) == ("2", "VAEDecode")
+    assert "mismatch" in error["message"]
+
+
 async def test_assets(v2: Client, gateway: RunningGateway) -> None:
     content = png((1, 2, 3))
     by_hash = {"hash": hash_of(content)}
