@@ -80,7 +80,6 @@ class Run:
             outcome = self._tools.api_keys.without(self.task, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
-            log.info("task %s: %s on %s", self.task.task_id, self.task.status, self.server.id)
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
         finally:
