@@ -139,6 +139,7 @@ async def fill_queue(world: World) -> httpx.Response:
 
 SUBMIT = plain(f"POST {JOBS}", json={"workflow": model_free()})
 
+
 async def open_streams(world: World) -> httpx.Response:
     with ExitStack() as stack:
         for _ in range(STREAMS):
