@@ -2,15 +2,14 @@
 
 import json
 
-import pytest
 from playwright.async_api import Locator, Page, expect
 
 from app.demo.server import DemoServer
-from tests.browser.conftest import HOSTILE, assert_fits
+from tests.browser.conftest import HOSTILE, assert_fits, on_loop
 from tests.conftest import RunningGateway, model_free, text_to_image
 
 
-@pytest.fixture
+@on_loop
 async def page(blank: Page) -> Page:
     await blank.goto("/#/tasks")
     await expect(blank.get_by_role("heading", name="Tasks")).to_be_visible()

@@ -72,7 +72,10 @@ class RunBar extends HTMLElement {
   async #code() {
     const { showCode } = await import("./code-dialog.js");
     if (!workspace.source) return;
-    await showCode({ path: "/api/workflow/submit", body: api.submitBody(workspace.source, this.#options()) });
+    const { source } = workspace;
+    const options = this.#options();
+    const graph = () => api.convertText(source, workspace.params());
+    await showCode({ path: "/api/workflow/submit", body: api.submitBody(source, options), isBatch: Boolean(options.batch), graph });
   }
 
   #show() {
