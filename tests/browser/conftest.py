@@ -19,7 +19,7 @@ from app.demo.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, run_gateway
 
 HERE = Path(__file__).parent
-WAIT = 15_000  # milliseconds
+WAIT = int(os.environ.get("BWAIT", "15000"))  # milliseconds
 HOSTILE = "<img src=x onerror=\"console.error('ran')\">"
 
 # The gateway, the demo server and the browser of a test live on the session's loop.

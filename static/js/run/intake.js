@@ -48,8 +48,7 @@ class Intake extends EventTarget {
       toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
       return false;
     }
-    go("run", "");
-    workspace.open({ text, name });
+    workspace.open({ text, name }).then(() => go("run", "")); // in this order: an address without a name keeps a saved one
     return true;
   }
 
