@@ -1,5 +1,5 @@
 // The API key, if the gateway wants one. The browser keeps it until it is forgotten.
-// `key.ask` is called when the gateway answers 401; <key-dialog> puts itself there.
+// `key.ask` is called when the gateway answers 401; main.js says what it does.
 const NAME = "gateway.key";
 
 class Key extends EventTarget {

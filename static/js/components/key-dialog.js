@@ -5,7 +5,7 @@ import { t } from "../i18n.js";
 import { key } from "../key.js";
 
 // Resolves to true when there is a key that has not been tried.
-async function ask() {
+export async function ask() {
   const before = key.value;
   const input = el("input", { type: "password", autocomplete: "off", id: "api-key", value: before });
   const form = el("form", { className: "stack" }, el("label", { htmlFor: input.id, i18n: "key.label" }), input, el("p", { className: "hint", i18n: "key.where" }));
@@ -25,5 +25,3 @@ async function ask() {
   await dialog.closed;
   return Boolean(key.value) && key.value !== before;
 }
-
-key.ask = ask;

@@ -3,7 +3,6 @@ import * as api from "../api.js";
 import { events } from "../events.js";
 import { i18n, t } from "../i18n.js";
 import { brief } from "../run/format.js";
-import { tasksOf } from "../run/batch.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
@@ -19,6 +18,7 @@ class RunBar extends HTMLElement {
   connectedCallback() {
     this.#part = stamp(this, "run-bar");
     this.#part("run").onclick = () => this.run();
+    this.#part("batching").addEventListener("toggle", () => this.#batching().catch(toast));
     this.#part("code").onclick = () => this.#code().catch(toast);
     document.addEventListener("keydown", (event) => {
       const isOurs = event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.checkVisibility();
@@ -66,7 +66,12 @@ class RunBar extends HTMLElement {
   }
 
   get #batch() {
-    return this.#part("batching").open ? this.#part("batch").batch : null;
+    return this.#part("batching").open ? (this.#part("batch").batch ?? null) : null;
+  }
+
+  async #batching() {
+    await import("./batch-panel.js");
+    this.#show();
   }
 
   async #code() {
@@ -81,8 +86,7 @@ class RunBar extends HTMLElement {
   #show() {
     let count = 1;
     try {
-      const batch = this.#batch;
-      count = batch ? tasksOf(batch) : 1;
+      count = this.#part("batching").open ? (this.#part("batch").count ?? 1) : 1;
     } catch {
       count = 0;
     }
