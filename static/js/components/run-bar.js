@@ -109,14 +109,17 @@ class RunBar extends HTMLElement {
   // How many wait, and when all that is known should be done.
   #queue() {
     let waiting = 0;
+    let last = 0; // place in the queue: there may be tasks that the page does not know
     let running = 0;
     let eta = 0;
     for (const task of tasks.values()) {
       if (isFinished(task)) continue;
-      if (task.status === "queued") waiting = Math.max(waiting + 1, task.queue_position ?? 0);
+      if (task.status === "queued") waiting += 1;
       else running += 1;
+      last = Math.max(last, task.queue_position ?? 0);
       eta = Math.max(eta, task.eta_seconds ?? 0);
     }
+    waiting = Math.max(waiting, last);
     const words = [waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"), eta >= 1 && t("queue.eta", { time: brief(eta) })];
     this.#part("queue").textContent = words.filter(Boolean).join(" · ");
   }

@@ -208,7 +208,7 @@ class TaskDetail extends HTMLElement {
     parts.curl = button("task.copyCurl", () => this.#copyCurl());
     parts.problem = el("problem-box", { hidden: true });
     const close = el("button", { type: "button", className: "quiet icon-only", i18nAttr: "aria-label:tasks.close;title:tasks.close", onclick: () => this.#close() }, icon("close"));
-    parts.body = el("div", { className: "sections" }, el("div", { className: "row wrap buttons" }, parts.cancel, parts.retry, parts.remove, parts.copyId, parts.curl), parts.bar, parts.doing, ...parts.sections.values());
+    parts.body = el("div", { className: "sections" }, el("div", { className: "row wrap buttons" }, parts.cancel, parts.retry, parts.remove, parts.copyId, parts.curl, parts.doing), parts.bar, ...parts.sections.values());
     this.append(el("header", { className: "row" }, parts.status, parts.name, parts.number, close), parts.problem, parts.body);
     this.hidden = !this.id;
     return parts;

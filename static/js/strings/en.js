@@ -154,6 +154,7 @@ export default {
   "results.all": "All workflows",
   "results.compare": "Compare two",
   "results.empty": "Nothing has run yet. Press Run, or Ctrl Enter.",
+  "results.later": "{count} more wait",
   "results.more": "Load more",
 
   "output.gone": "not available",

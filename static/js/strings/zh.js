@@ -153,6 +153,7 @@ export default {
   "results.all": "所有工作流",
   "results.compare": "对比两张",
   "results.empty": "还没有运行结果。点击运行或按 Ctrl+Enter。",
+  "results.later": "另有 {count} 个在排队",
   "results.more": "加载更多",
 
   "output.gone": "不可用",
