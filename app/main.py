@@ -44,6 +44,7 @@ from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
+from app.tasks.followed import Followed
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.jobs import Jobs
@@ -52,7 +53,6 @@ from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
-from app.tasks.relay import Relay
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.signals import Signals
@@ -168,9 +168,9 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
     fleet = Fleet(pool, Registry(database), dispatcher)
-    relay = Relay(hub, store, forecaster, dispatcher)
+    followed = Followed(hub, store, forecaster, dispatcher)
     signals = Signals(database)
-    for part in (dispatcher, fleet, relay):
+    for part in (dispatcher, fleet, followed):
         part.listen(signals)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
@@ -224,7 +224,7 @@ def build(settings: Settings, database: Database) -> Gateway:
             dispatcher.run(),
             signals.run(),
             fleet.run(),
-            relay.run(),
+            followed.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),

@@ -19,7 +19,7 @@ INTERVAL = 2.0  # seconds between two looks at what is followed here and driven 
 PAGE = 500  # tasks that are asked for at once
 
 
-class Relay:
+class Followed:
     def __init__(
         self, hub: Hub, store: TaskStore, forecaster: Forecaster, dispatcher: Dispatcher
     ) -> None:
