@@ -16,18 +16,20 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.envelope import RequestIds
 from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
-from app.limits import BodyLimit
+from app.limits import RequestLimits
+from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.remote.transport import Remote
+from app.request_log import RequestLog
 from app.routers import (
     batches,
     events,
     image,
+    metrics,
     saved,
     servers,
     system,
@@ -59,6 +61,7 @@ from app.tasks.signals import Signals
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
+from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
@@ -100,11 +103,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(BodyLimit, max_bytes=largest)
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestLimits, max_bytes=largest)
+    app.add_middleware(RequestLog)
     problems.install(app)
     modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
-    for module in (*modules, *v2.MODULES):
+    for module in (*modules, metrics, *v2.MODULES):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -143,7 +146,9 @@ def build(settings: Settings, database: Database) -> Gateway:
         naming=partial(database.locked, "uploads"),
     )
     library = Library(settings.workflows_dir)
-    hub = Hub()
+    hub, figures = Hub(), Metrics(database)
+    hub.on_update(figures.published)
+    hub.on_update(Transitions(figures.task_changed).look_at)
     api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
@@ -202,6 +207,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
+    figures.watch(pool, hub, dispatcher, deliverer)
     assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
         settings=settings,
@@ -220,6 +226,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         deliverer=deliverer,
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
+        metrics=figures,
         background=(
             dispatcher.run(),
             signals.run(),
