@@ -1,26 +1,26 @@
-"""Uploaded inputs: kept in uploads/, put on the server that runs a task which names them.
+"""Uploaded inputs: kept by name, put on the server that runs a task which names them.
 
 Those of an API key are in a folder of its own, unless keys share: so nobody else can name them, nor
-find out by a name that is taken that they are there. What stands in uploads/ itself is everybody's.
+find out by a name that is taken that they are there. What is in no such folder is everybody's.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-
-from blake3 import blake3
+from uuid import uuid4
 
 from app.errors import FileNotFound
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.local import LocalStore
 from app.files.magic import HEAD
-from app.files.store import safe_name
+from app.files.store import FileInfo, FileStore, Stored, safe_name
+from app.files.streams import Counted
 from app.v2_errors import HashMismatch
 
 OWN = ".keys"  # the folder of the folders of keys; no upload is called so
+Lock = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,34 @@ class Upload:
         return f"{self.hash.partition(':')[2][:16]}_{self.name}"
 
 
-class Uploads:
-    """`shared`: keys have no folders of their own."""
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A file that is here, and has no name yet."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, shared: bool = False) -> None:
-        self.store = LocalStore(folder)
-        self._max_bytes = max_bytes
+    wanted: str
+    stored: Stored
+
+
+class Uploads:
+    """`naming`: a lock that all have in common who give names in the store. `shared`: API keys have
+    no folders of their own."""
+
+    def __init__(
+        self,
+        store: FileStore,
+        *,
+        max_bytes: int,
+        naming: Lock | None = None,
+        shared: bool = False,
+    ) -> None:
+        self.store = store
         self._shared = shared
         self._below = ""  # where new ones go
         self._places = [""]  # where they are looked for
-        self._naming = asyncio.Lock()
-        self._hashes: dict[str, tuple[float, Upload]] = {}  # key -> (mtime, upload)
+        self._max_bytes = max_bytes
+        ours = asyncio.Lock()
+        self._naming: Lock = naming or (lambda: ours)
+        self._known: dict[str, tuple[str, Upload]] = {}  # key -> (etag, upload)
 
     def of(self, key_name: str | None) -> "Uploads":
         """Those of an API key: its own, then what is everybody's. New ones become its own."""
@@ -68,84 +85,107 @@ class Uploads:
 
         Raises PayloadTooLarge, StorageFull and HashMismatch.
         """
+        async with self.arriving(filename, chunks, expected_hash=expected_hash) as arrived:
+            return await self.settle(arrived)
+
+    @asynccontextmanager
+    async def arriving(
+        self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
+    ) -> AsyncIterator[Arrived]:
+        """A file that is being sent, once it is here; it goes again unless it is settled. Raises
+        as `save` does."""
         wanted = safe_name(filename)
-        arriving = f"{self._below}.arriving-{id(chunks)}-{wanted}"
-        stored = await self.store.save(arriving, chunks, max_bytes=self._max_bytes)
-        source = self.store.path(arriving)
+        key = f"{self._below}.arriving-{uuid4().hex}-{wanted}"
+        stored = await self.store.save(key, chunks, max_bytes=self._max_bytes)
         try:
             if expected_hash not in (None, stored.hash):
                 raise HashMismatch(f"The bytes have the hash {stored.hash}, not {expected_hash}.")
-            async with self._naming:
-                name = await self._name_for(wanted, stored.hash)
-                key = self._below + name
-                path = source.replace(self.store.path(key))
-                return self._remember(key, path.stat(), stored.hash)
+            yield Arrived(wanted, stored)
         finally:
-            source.unlink(missing_ok=True)
+            await self.store.delete(key)
+
+    async def settle(self, arrived: Arrived) -> Upload:
+        """Give it its name."""
+        async with self._naming():
+            digest = arrived.stored.hash
+            key = await self._key_for(arrived.wanted, digest)
+            await self.store.move(arrived.stored.key, key)
+            return await self._remember(await self.store.stat(key), digest)
 
     async def get(self, name: str) -> Upload:
         """Raises FileNotFound."""
-        return await self._looked_at(self._key(name))
+        return await self._looked_at(await self._stat(name))
 
-    def exists(self, name: str) -> bool:
-        return self._found(name) is not None
+    async def exists(self, name: str) -> bool:
+        return await self._find(name) is not None
 
-    def path(self, name: str) -> Path:
-        """Raises FileNotFound."""
-        return self.store.path(self._key(name))
+    @asynccontextmanager
+    async def on_disk(self, name: str) -> AsyncIterator[Path]:
+        """A path to read it from while the context lasts. Raises FileNotFound."""
+        info = await self._stat(name)
+        async with self.store.on_disk(info.key) as path:
+            yield path
+
+    async def head(self, name: str) -> bytes:
+        """Its first bytes, which tell what it is. Raises FileNotFound."""
+        return await self._head(await self._stat(name))
 
     async def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
-        if (key := self._found(name)) is not None:
+        if (key := await self._find(name)) is not None:
             await self.store.delete(key)
-            self._hashes.pop(key, None)
+            self._known.pop(key, None)
 
-    def _key(self, name: str) -> str:
-        """Raises FileNotFound."""
-        key = self._found(name)
+    async def _find(self, name: str) -> str | None:
+        """Its place in the store, if it is there."""
+        if not name or name != safe_name(name):
+            return None
+        for place in self._places:
+            if await self.store.exists(place + name):
+                return place + name
+        return None
+
+    async def _stat(self, name: str) -> FileInfo:
+        key = await self._find(name)
         if key is None:
             raise FileNotFound(
                 f"There is no upload {name[:200]!r}.",
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
-        return key
+        return await self.store.stat(key)
 
-    def _found(self, name: str) -> str | None:
-        if not name or name != safe_name(name):
-            return None
-        keys = (f"{place}{name}" for place in self._places)
-        return next((key for key in keys if self.store.path(key).is_file()), None)
-
-    async def _looked_at(self, key: str) -> Upload:
-        path = self.store.path(key)
-        stat = path.stat()
-        known = self._hashes.get(key)
-        if known is not None and known[0] == stat.st_mtime:
+    async def _looked_at(self, info: FileInfo) -> Upload:
+        known = self._known.get(info.key)
+        if known is not None and known[0] == info.etag:
             return known[1]
-        return self._remember(key, stat, await asyncio.to_thread(_hash, path))
+        return await self._remember(info, await self._hash(info.key))
 
-    def _remember(self, key: str, stat: os.stat_result, digest: str) -> Upload:
-        name = key.rpartition("/")[2]
-        with self.store.path(key).open("rb") as file:
-            content_type = content_type_of(name, head=file.read(HEAD))
+    async def _head(self, info: FileInfo) -> bytes:
+        chunks = self.store.read(info.key, 0, min(HEAD, info.size_bytes))
+        return b"".join([chunk async for chunk in chunks])
+
+    async def _remember(self, info: FileInfo, digest: str) -> Upload:
+        name = info.key.rpartition("/")[2]
+        content_type = content_type_of(name, head=await self._head(info))
         kind = kind_of(name, content_type)
-        upload = Upload(name, key, content_type, kind, stat.st_size, digest)
-        self._hashes[key] = (stat.st_mtime, upload)
+        upload = Upload(name, info.key, content_type, kind, info.size_bytes, digest)
+        self._known[info.key] = (info.etag, upload)
         return upload
 
-    async def _name_for(self, wanted: str, digest: str) -> str:
+    async def _hash(self, key: str) -> str:
+        counted = Counted(self.store.read(key))
+        async for _ in counted:
+            pass
+        return counted.hash
+
+    async def _key_for(self, wanted: str, digest: str) -> str:
+        """Where to put a file of this name: what has it and other bytes stays."""
         stem, dot, suffix = wanted.rpartition(".")
         stem, suffix = (stem, f".{suffix}") if dot else (wanted, "")
-        name, number = wanted, 0
-        while self.store.path(self._below + name).is_file():
-            if (await self._looked_at(self._below + name)).hash == digest:
+        key, number = self._below + wanted, 0
+        while await self.store.exists(key):
+            if (await self._looked_at(await self.store.stat(key))).hash == digest:
                 break
             number += 1
-            name = f"{stem} ({number}){suffix}"
-        return name
-
-
-def _hash(path: Path) -> str:
-    digest = blake3()
-    digest.update_mmap(path)
-    return f"blake3:{digest.hexdigest()}"
+            key = f"{self._below}{stem} ({number}){suffix}"
+        return key
