@@ -7,7 +7,8 @@ STATIC = Path(__file__).parents[2] / "static"
 STRINGS = STATIC / "js" / "strings"
 ENTRY = re.compile(r'"([a-zA-Z]+(?:\.\w+)*)":\s*"((?:[^"\\]|\\.)*)"')
 USED = re.compile(
-    r'\bt\("([\w.]+)"|i18n: "([\w.]+)"|data-i18n="([\w.]+)"|(?:title|aria-label|placeholder|alt):([\w.]+)'
+    r'\bt\("([\w.]+)"|i18n: "([\w.]+)"|data-i18n="([\w.]+)"'
+    r"|(?:title|aria-label|placeholder|alt):([\w.]+)"
 )
 
 
