@@ -7,6 +7,7 @@ half done.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -110,8 +111,8 @@ class _Sqlite:
     """One writer at a time, beside readers: write-ahead logging keeps them apart."""
 
     def __init__(self, url: URL) -> None:
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        if url.database and not url.database.startswith(("file:", ":memory:")):
+            _make_private(Path(url.database))
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
         self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
@@ -132,6 +133,12 @@ class _Sqlite:
             await asyncio.to_thread(threads.shutdown)
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _make_private(path: Path) -> None:
+    """For its owner's eyes only: it holds the secrets that sign webhooks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _run(engine: Engine, work: Work[T]) -> T:
