@@ -52,6 +52,7 @@ from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
+from app.tasks.readiness import Readiness
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
@@ -213,6 +214,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
         metrics=figures,
+        readiness=Readiness(database),
         background=(
             dispatcher.run(),
             tell_places(hub, store, forecaster),

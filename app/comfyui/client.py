@@ -39,6 +39,13 @@ def translating(address: str) -> Iterator[None]:
         raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
 
 
+def _segment(name: str) -> str:
+    """A name as a part of a path. Raises ComfyMissing for one that would lead elsewhere."""
+    if name in ("", ".", ".."):
+        raise ComfyMissing(f"ComfyUI has nothing named {name!r}.")
+    return quote(name, safe="")
+
+
 class ComfyClient:
     """One ComfyUI server's HTTP side. `base_url` is like http://127.0.0.1:8188.
 
@@ -98,11 +105,11 @@ class ComfyClient:
 
     async def models(self, folder: str) -> list[str]:
         """File names in a model folder. Raises ComfyMissing for an unknown folder."""
-        return [str(item) for item in await self._list(f"/models/{quote(folder, safe='')}")]
+        return [str(item) for item in await self._list(f"/models/{_segment(folder)}")]
 
     async def model_metadata(self, folder: str, filename: str) -> Json:
         """The header metadata of a safetensors file. Raises ComfyMissing where there is none."""
-        path = f"/view_metadata/{quote(folder, safe='')}"
+        path = f"/view_metadata/{_segment(folder)}"
         return await self._object(path, params={"filename": filename})
 
     async def queue(self) -> Json:
@@ -115,7 +122,7 @@ class ComfyClient:
 
     async def history_entry(self, prompt_id: str) -> HistoryEntry | None:
         """The finished prompt, or None while it is unknown, waiting or running."""
-        history = await self._object(f"/history/{quote(prompt_id, safe='')}")
+        history = await self._object(f"/history/{_segment(prompt_id)}")
         entry = history.get(prompt_id)
         return HistoryEntry.read(entry) if isinstance(entry, dict) else None
 
@@ -125,7 +132,7 @@ class ComfyClient:
         `finished`: it is expected to be, so history is asked first.
         """
         if self.has_jobs_api and not finished:
-            response = await self._send("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+            response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
             if response.status_code == 404:
                 return Sighting(State.UNKNOWN)
             state = state_of_job(response.content) if response.status_code == 200 else None
@@ -177,7 +184,7 @@ class ComfyClient:
         interrupt without a match would be ignored, one without an id stops somebody else's work.
         """
         if self.has_jobs_api:
-            path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+            path = f"/api/jobs/{_segment(prompt_id)}/cancel"
             response = await self._send("POST", path)
             if response.status_code not in (404, 405):
                 self._json(response)
