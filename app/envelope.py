@@ -32,10 +32,13 @@ _CODES = {
 }
 _BY_STATUS = {
     400: (422, "invalid_request"),
+    401: (401, "unauthorized"),
+    403: (403, "forbidden"),
     404: (404, "not_found"),
     405: (405, "method_not_allowed"),
     410: (404, "not_found"),
     413: (413, "payload_too_large"),
+    429: (429, "rate_limited"),
 }
 _NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")

@@ -107,6 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
     for module in (*modules, metrics, *v2.MODULES):
         app.include_router(module.router)
+    problems.describe(app)
     app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)

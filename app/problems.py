@@ -44,6 +44,19 @@ class Problem(BaseModel):
     node_errors: dict[str, Any] | None = None
 
 
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_EVERYWHERE: Json = {
+    "422": {
+        "description": "A field has a value that cannot be used, or the workflow cannot be run.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+    "default": {
+        "description": "Any other error.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+}
+
+
 def document(error: GatewayError) -> Json:
     """The problem of an error of ours."""
     problem: Json = {
@@ -65,6 +78,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def describe(app: FastAPI) -> None:
+    """Tell in OpenAPI what is true of every route: its errors have this shape, and no other."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            for path, operations in generate()["paths"].items():
+                if not path.startswith(envelope.PREFIX):
+                    for operation in operations.values():
+                        operation["responses"] |= _EVERYWHERE
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:

@@ -15,7 +15,7 @@ from app.logs import current_request, facts
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
-_USABLE = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+_USABLE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 # Asked every few seconds by machines: of interest only when something is looked for.
 _QUIET = ("/api/health", "/api/ready", "/metrics")
 
@@ -30,15 +30,16 @@ class RequestLog:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request_id = id_of(Headers(scope=scope).get(REQUEST_ID))
+        header = V2_REQUEST_ID if is_v2(scope) else REQUEST_ID
+        sent = Headers(scope=scope)
+        request_id = id_of(sent.get(header) or sent.get(REQUEST_ID))
         keep_request_id(scope, request_id)
         token = current_request.set(request_id)
         seen = _Seen(scope)
 
         async def watched(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                headers.setdefault(V2_REQUEST_ID if is_v2(scope) else REQUEST_ID, request_id)
+                MutableHeaders(scope=message).setdefault(header, request_id)
             seen.look_at(message)
             await send(message)
 

@@ -77,7 +77,7 @@ class Run:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
             outcome = await self._until_the_end()
-            outcome = self._tools.api_keys.without(self.task.task_id, outcome)
+            outcome = self._tools.api_keys.without(self.task, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
         except LostClaim:
@@ -115,10 +115,12 @@ class Run:
             return Failed(KEY_GONE)
         prompt = await place_inputs(self._prompt, self.server, self._tools.uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
-        await self._note_attempt(self.server.client_id)
-        node_errors = await self._reach.post(prompt, extra)
+        async with self.server.turns.next():
+            await self._note_attempt(self.server.client_id)
+            node_errors = await self._reach.post(prompt, extra)
         if node_errors:
-            await self._warn(*warnings_of(node_errors))
+            hidden = self._tools.api_keys.hidden
+            await self._warn(*(hidden(self.task, text) for text in warnings_of(node_errors)))
         return None
 
     async def _is_there(self) -> bool:

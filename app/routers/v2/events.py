@@ -5,6 +5,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +65,10 @@ class _Stream:
         self._over = False
 
     async def events(self) -> AsyncIterator[str]:
-        with self._gateway.hub.subscribe([self._id], previews=True) as updates:
+        with (
+            suppress(TaskNotFound),  # it was deleted meanwhile
+            self._gateway.hub.subscribe([self._id], previews=True) as updates,
+        ):
             async for frame in self._snapshot():
                 yield frame
             if (preview := self._gateway.hub.last_preview(self._id)) and not self._over:
