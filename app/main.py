@@ -54,8 +54,10 @@ from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.readiness import Readiness
 from app.tasks.registry import Registry
+from app.tasks.relay import Relay
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
+from app.tasks.signals import Signals
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
@@ -163,8 +165,15 @@ def build(settings: Settings, database: Database) -> Gateway:
         api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
-    store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
+    store = TaskStore(
+        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
+    )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    fleet = Fleet(pool, Registry(database), dispatcher)
+    relay = Relay(hub, store, forecaster, dispatcher)
+    signals = Signals(database)
+    for part in (dispatcher, fleet, relay):
+        part.listen(signals)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
     submitter = Submitter(
@@ -202,7 +211,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         pool=pool,
         tasks=tasks,
         submitter=submitter,
-        fleet=Fleet(pool, Registry(database), dispatcher),
+        fleet=fleet,
         hub=hub,
         dispatcher=dispatcher,
         library=library,
@@ -218,6 +227,9 @@ def build(settings: Settings, database: Database) -> Gateway:
         readiness=Readiness(database),
         background=(
             dispatcher.run(),
+            signals.run(),
+            fleet.run(),
+            relay.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),

@@ -14,7 +14,7 @@ from app import logs
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.metrics import Metrics
-from app.tasks.database import Unreachable
+from app.tasks.postgresql import Unreachable
 from tests.conftest import (
     ROOT,
     RunningGateway,
