@@ -24,13 +24,15 @@ def configure(level: str, log_format: LogFormat) -> None:
     # Libraries say too much: httpx tells URLs, websockets and httpcore headers.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
-    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel(max(logging.INFO, logging.getLogger("app").level))
+    uvicorn.addFilter(_is_news)
 
 
-def _is_no_handshake(record: logging.LogRecord) -> bool:
-    """uvicorn logs WebSockets with their query, which may hold what is nobody's business."""
-    return '"WebSocket ' not in str(record.msg)
+def _is_news(record: logging.LogRecord) -> bool:
+    """WebSockets have their line from us; uvicorn's tells the query, too."""
+    text = str(record.msg)
+    return '"WebSocket ' not in text and not text.startswith("connection ")
 
 
 class JsonLines(logging.Formatter):

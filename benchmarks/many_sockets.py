@@ -4,7 +4,7 @@
 
 Starts a gateway with its stand-in and measures how long an event takes to a healthy subscriber:
 alone, and beside the crowd. An event's id is the microsecond of its publication. Idle sockets
-follow one task that is over; slow readers want everything, previews too, and never read.
+follow a task each that makes no news; slow readers want everything, previews too, and never read.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from websockets.asyncio.client import connect
@@ -136,7 +137,7 @@ async def _crowd(
 async def idle_socket(address: str, everything: bool) -> Any:
     socket = await connect(f"ws://{address}/ws", open_timeout=60, compression=None)
     if not everything:
-        await socket.send(json.dumps({"type": "subscribe", "task_ids": ["over"]}))
+        await socket.send(json.dumps({"type": "subscribe", "task_ids": [str(uuid4())]}))
 
     async def listen() -> None:
         async for _ in socket:
