@@ -30,6 +30,7 @@ _CODES = {
     "invalid_parameter": "invalid_workflow",
     "not_runnable": "invalid_workflow",
 }
+_BUSY = {"no_server": "deployment_not_ready", "too_many_connections": "too_many_streams"}
 _BY_STATUS = {
     400: (422, "invalid_request"),
     401: (401, "unauthorized"),
@@ -62,8 +63,8 @@ def meaning(status: int, code: str) -> tuple[int, str]:
     """The status and the code under which v2 knows an error of ours."""
     if code in _KEPT:
         return status, code
-    if code == "no_server":
-        return 429, "deployment_not_ready"
+    if code in _BUSY:
+        return 429, _BUSY[code]
     if code in _CODES:
         return 422, _CODES[code]
     if status >= 500:

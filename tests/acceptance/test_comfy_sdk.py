@@ -5,10 +5,12 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from comfy_sdk import AsyncComfy, Comfy
 from comfy_sdk import exceptions as sdk
@@ -22,6 +24,7 @@ from app.demo.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.fleet import Gateway, on, stand_ins, starts_on
 from tests.integration.test_files import png
+from tests.receivers import Got, Reply, receiving
 
 Json = dict[str, Any]
 
@@ -30,6 +33,7 @@ def loading(image: Any) -> Json:
     return {"class_type": "LoadImage", "inputs": {"image": image}}
 
 
+HOP = ("content-length", "transfer-encoding", "connection")  # headers that a proxy makes anew
 LOADING: Json = {
     "1": loading("none.png"),
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "sdk"}},
@@ -255,6 +259,43 @@ async def test_a_full_queue_is_waited_for(
             graphs = [text_to_image(steps=3, seed=seed) for seed in range(3)]
             jobs = [client.submit(client.workflows.from_json(graph)) for graph in graphs]
             assert {job.wait(timeout=30).status for job in jobs} == {"succeeded"}
+
+        await in_a_thread(work)
+
+
+@asynccontextmanager
+async def below(path: str, address: str) -> AsyncIterator[str]:
+    """A proxy that serves what is at the address below a path; answers its own address."""
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
+
+        async def forward(got: Got) -> Reply:
+            headers = {**got.headers, "x-forwarded-prefix": path}
+            inner = got.path.removeprefix(path)
+            answer = await http.request(got.method, inner, content=got.body, headers=headers)
+            kept = {name: value for name, value in answer.headers.items() if name not in HOP}
+            kept["connection"] = "close"
+            return Reply(answer.status_code, answer.content, kept)
+
+        async with receiving(forward) as proxy:
+            yield proxy.url.removeprefix("http://")
+
+
+async def test_behind_a_proxy_that_adds_a_path(
+    gateway: RunningGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with below("/gpu", gateway.address) as address:
+        monkeypatch.setenv("COMFY_BASE_URL", f"http://{address}/gpu")
+
+        def work(client: Comfy) -> None:
+            workflow = client.workflows.from_json(json.loads(json.dumps(LOADING)))
+            workflow.set_input("1", "image", client.assets.from_bytes(png(), filename="a.png"))
+            job = client.submit(workflow)
+            assert list(job.events())[-1] == StatusChange("succeeded")
+            (output,) = job.result().outputs
+            url = output.get_download_url().url
+            assert url == f"http://{address}/gpu/api/v2/assets/{output.id}/content"
+            assert len(output.to_bytes()) == output.size_bytes
+            assert job.cancel().status == "succeeded"
 
         await in_a_thread(work)
 

@@ -2,6 +2,7 @@
 against it; or it stands here why it cannot be had."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ HEALTH = "GET /api/v2/health"
 CONTENT = f"GET {ASSET}/content"
 FROM_HASH, BY_HASH = f"POST {ASSETS}/from-hash", f"HEAD {ASSETS}/by-hash/{{hash}}"
 
+STREAMS = 5  # at a time
 CANNOT = {
     (None, 302): "the gateway sends the bytes itself",
     (None, 402): "nothing costs anything here",
@@ -31,9 +33,9 @@ CANNOT = {
     (None, 403): "the gateway has no API keys yet",
     (HEALTH, 500): "it asks nothing that can fail",
     **{
-        (operation, 429): "neither requests nor streams are limited"
+        (operation, 429): "the rate of requests is not limited"
         for operation in FACTS["operations"]
-        if operation != f"POST {JOBS}"
+        if operation not in (f"POST {JOBS}", f"{JOB}/events")
     },
 }
 
@@ -46,6 +48,7 @@ class World:
         self.demo = demo
         self.photo = png((number, 2, 3))
         self.key = {"idempotency-key": f"key {number}"}
+        self.hub = gateway.gateway.hub
         self.database = gateway.gateway.assets._database
 
     async def job(self) -> Json:
@@ -136,6 +139,14 @@ async def fill_queue(world: World) -> httpx.Response:
 
 SUBMIT = plain(f"POST {JOBS}", json={"workflow": model_free()})
 
+
+async def open_streams(world: World) -> httpx.Response:
+    with ExitStack() as stack:
+        for _ in range(STREAMS):
+            stack.enter_context(world.hub.subscribe())
+        return await world.v2.call(f"{JOB}/events", id="any")
+
+
 PROVOKED: dict[tuple[str, int], Provoke] = {
     (f"POST {ASSETS}", 201): upload(),
     (f"POST {ASSETS}", 200): twice(upload()),
@@ -171,6 +182,7 @@ PROVOKED: dict[tuple[str, int], Provoke] = {
     (f"GET {JOBS}", 422): plain(f"GET {JOBS}", params={"limit": 0}),
     (f"GET {JOBS}", 500): broken(plain(f"GET {JOBS}")),
     (HEALTH, 200): plain(HEALTH),
+    (f"{JOB}/events", 429): open_streams,
     **{
         (operation, status): provoke
         for operation in (JOB, f"{JOB}/workflow", f"{JOB}/events", f"POST {JOBS}/{{id}}/cancel")
@@ -194,7 +206,7 @@ def documented() -> set[tuple[str, int]]:
 async def test_every_answer_of_the_contract(
     demo: DemoServer, settings_for: Callable[..., Settings]
 ) -> None:
-    async with over(settings_for, demo, max_queued=2, slots=1) as gateway:
+    async with over(settings_for, demo, max_queued=2, slots=1, max_streams=STREAMS) as gateway:
         for number, (wanted, provoke) in enumerate(PROVOKED.items()):
             answer = await provoke(World(gateway, demo, number))  # it is checked by the client
             method = answer.request.method

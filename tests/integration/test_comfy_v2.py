@@ -438,6 +438,21 @@ async def test_a_full_queue_says_when(
         demo.knobs.stall = False
 
 
+async def test_before_any_server_has_answered(settings_for: Callable[..., Settings]) -> None:
+    """API format and common nodes need no server to be taken; other nodes of a UI-format file do,
+    and have to come again."""
+    async with run_gateway(settings_for("127.0.0.1:9")) as gateway:
+        v2 = Client(gateway.http)
+        assert (await submitted(v2, model_free()))["status"] == "queued"
+        assert (await submitted(v2, ui_file()))["status"] == "queued"
+        unknown = ui_file()
+        unknown["nodes"][0]["type"] = "MyOwnNode"
+        answer = await v2.call(f"POST {JOBS}", json={"workflow": unknown})
+        assert answer.json()["error"]["code"] == "deployment_not_ready"
+        health = await v2.json("GET /api/v2/health")
+        assert (health["status"], bool(health["reason"])) == ("degraded", True)
+
+
 @pytest.fixture
 def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     """The secrets of the prompts that the stand-in was given."""

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from app.errors import TaskNotFound
 from app.gateway import Gateway
+from app.limit_errors import TooManyConnections
 from app.routers.deps import GatewayDep
 from app.routers.v2.requests import HereDep, failures
 from app.routers.v2.shapes import (
@@ -38,7 +39,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
     "/jobs/{id}/events",
     response_class=StreamingResponse,
     responses={
-        **failures(TaskNotFound),
+        **failures(TaskNotFound, TooManyConnections),
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
     },
 )
