@@ -17,11 +17,12 @@ from app import envelope
 from app.errors import (
     DatabaseUnavailable,
     GatewayError,
+    InvalidInput,
     InvalidRequest,
     PayloadTooLarge,
     StorageFull,
 )
-from app.tasks.database import is_full
+from app.tasks.database import has_nul, is_full
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,9 @@ async def _gone(request: Request, error: Exception) -> JSONResponse:
 
 async def _database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
+    if has_nul(error):
+        text = "There is a NUL character in a name: nothing here has one."
+        return answer(request.scope, document(InvalidInput(text)))
     log.error("the database failed", exc_info=error)
     found: GatewayError = DatabaseUnavailable(
         "The database does not answer as it should.", hint="Try again; the log has the reason."

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
-DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+DISK_FULL, NUL = "53100", "22021"  # PostgreSQL's SQLSTATEs
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
@@ -89,9 +89,17 @@ async def open_database(database_url: str, *, patience: float = PATIENCE) -> Dat
 
 def is_full(error: SQLAlchemyError) -> bool:
     """Is there no room left to write?"""
+    return _code(error) in ("SQLITE_FULL", DISK_FULL)
+
+
+def has_nul(error: SQLAlchemyError) -> bool:
+    """Was a text with a NUL character refused, which only SQLite takes?"""
+    return _code(error) == NUL
+
+
+def _code(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else None
-    code = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "")
-    return code in ("SQLITE_FULL", DISK_FULL)
+    return getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
 
 
 def insert_if_new(connection: Connection, table: Table) -> Insert:

@@ -45,7 +45,7 @@ from tests.conftest import ROOT, text_to_image
 
 Json = dict[str, Any]
 
-fuzzed = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", 150)))
+fuzzed = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", 100)))
 
 # -- what comes ---------------------------------------------------------------------------------
 
