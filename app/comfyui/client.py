@@ -12,6 +12,7 @@ import httpx
 
 from app.comfyui import wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
+from app.comfyui.node_types import sound
 from app.errors import (
     ComfyError,
     ComfyMissing,
@@ -89,7 +90,7 @@ class ComfyClient:
 
     async def object_info(self) -> Json:
         """Every node type. Up to 2 MB; takes a quarter of a second of the server's event loop."""
-        return await self._object("/object_info", timeout=SLOW)
+        return sound(await self._object("/object_info", timeout=SLOW))
 
     async def features(self) -> Json:
         return await self._object("/features")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from app.comfyui.events import decode
 from app.comfyui.history import HistoryEntry, state_of_job
+from app.comfyui.node_types import sound
 from app.comfyui.results import results_of
 from app.errors import GatewayError
 from app.files.images import UNREADABLE, open_image
@@ -196,7 +197,7 @@ def test_parameters(workflow: Any, params: Json) -> None:
 @given(damaged(WORKFLOWS), damaged([{name: NODE_TYPES[name] for name in KNOWN[:12]}]))
 def test_node_types_of_strange_servers(workflow: Any, node_types: Any) -> None:
     if isinstance(node_types, dict):
-        known = {name: value for name, value in node_types.items() if isinstance(value, dict)}
+        known = sound(node_types)
         attempt(lambda: prepare(workflow, [{}], known))
         attempt(lambda: describe(workflow, known))
 
