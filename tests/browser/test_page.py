@@ -172,7 +172,8 @@ async def test_connects_again_and_says_so(blank: Page, gateway: RunningGateway) 
         """() => {
           window.said = [];
           const chip = document.querySelector("[data-part=socket]");
-          new MutationObserver(() => said.push(chip.textContent)).observe(chip, { childList: true });
+          const watcher = new MutationObserver(() => said.push(chip.textContent));
+          watcher.observe(chip, { childList: true });
         }"""
     )
     await sockets[0].close()
