@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from app.config import Settings
 from app.errors import GatewayError
+from app.gateway import Gateway
 from app.main import create_app
 
 DEMO_PORT = 8188
@@ -21,15 +23,21 @@ GRACE = 3  # seconds for open requests after a SIGTERM
 
 
 class Server(uvicorn.Server):
-    """Ends our streams before uvicorn waits for its connections to close."""
+    """Ends our streams before uvicorn waits for its connections to close, and lets a load balancer
+    see that we are not ready before it refuses connections."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        if gateway := getattr(self._app.state, "gateway", None):
-            gateway.hub.close()
+        gateway: Gateway | None = getattr(self._app.state, "gateway", None)
+        if gateway is not None:
+            gateway.stop()
+            until = time.monotonic() + gateway.settings.drain_seconds
+            # A second signal sets force_exit; uvicorn has no event for that.
+            while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         await super().shutdown(sockets)
 
 

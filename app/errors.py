@@ -20,6 +20,7 @@ GatewayError
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
 ├── NoServer                  503  no ComfyUI server can be asked now
+├── Stopping                  503  this gateway process was told to stop
 ├── StorageFull               507
 ├── DatabaseUnavailable       503
 ├── StorageUnavailable        503  the bucket does not answer, or refuses us
@@ -226,6 +227,13 @@ class NoServer(GatewayError):
 
     status = 503
     code = "no_server"
+
+
+class Stopping(GatewayError):
+    """The gateway is stopping."""
+
+    status = 503
+    code = "stopping"
 
 
 class StorageFull(GatewayError):

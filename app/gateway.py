@@ -41,3 +41,9 @@ class Gateway:
     assets: Assets
     jobs: Jobs
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
+
+    def stop(self) -> None:
+        """Nothing new: streams end, and tasks are handed back at once. Requests are still answered;
+        their clients should go to another replica."""
+        self.hub.close()
+        self.dispatcher.stop()

@@ -21,6 +21,7 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import BodyLimit
+from app.redis import connect
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.routers import (
@@ -39,16 +40,16 @@ from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
 from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, open_database
+from app.tasks.database import Database, is_sqlite, open_database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
-from app.tasks.hub import Hub
+from app.tasks.hub import Carrier, Hub
 from app.tasks.jobs import Jobs
+from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
-from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
@@ -124,10 +125,12 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     try:
         yield gateway
     finally:
-        gateway.hub.close()
+        gateway.stop()
         for job in work:
             job.cancel()
         await asyncio.wait(work)
+        if gateway.hub.carrier is not None:
+            await gateway.hub.carrier.close()
         await database.close()
 
 
@@ -137,6 +140,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
     hub = Hub()
+    carrier = hub.carrier = _carrier(settings, hub)
     api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
@@ -158,6 +162,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     dispatcher = Dispatcher(pool, tools)
     store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    alone = carrier is not None or is_sqlite(settings.database_url.get_secret_value())
+    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
     submitter = Submitter(
@@ -208,13 +214,22 @@ def build(settings: Settings, database: Database) -> Gateway:
         jobs=Jobs(tasks, submitter, assets),
         background=(
             dispatcher.run(),
-            tell_places(hub, store, forecaster),
+            lookout.run(),
+            *((carrier.run(),) if carrier else ()),
             retention.run(),
             deliverer.run(),
             assets.run(),
             api_keys.run(store),
         ),
     )
+
+
+def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
+    if settings.redis_url is None:
+        return None
+    from app.tasks.relay import Relay  # which needs the optional package
+
+    return Relay(connect(settings.redis_url.get_secret_value()), hub)
 
 
 def _timing(settings: Settings) -> Timing:

@@ -35,6 +35,10 @@ class Unreachable(SQLAlchemyError):
     """The database does not take connections."""
 
 
+def is_sqlite(database_url: str) -> bool:
+    return make_url(database_url).get_backend_name() == "sqlite"
+
+
 class Database(Protocol):
     """`read` and `write` run a function in a transaction and answer what it returns."""
 

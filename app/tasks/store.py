@@ -28,9 +28,11 @@ from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
+AT_ONCE = 500  # ids in one query
+
 _QUEUED = select(func.count()).select_from(tasks).where(is_queued())
 _ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
-_ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
+_THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
 )
 
@@ -72,7 +74,7 @@ class TaskStore:
             connection.execute(insert(tasks), [rows.new_row(t, now, self._ageing) for t in new])
             for task in new:
                 webhooks.keep(connection, task.task_id, task.webhooks)
-            return fetch(connection, _ADDED, {"task_ids": [task.task_id for task in new]})
+            return fetch(connection, _THESE, {"task_ids": [task.task_id for task in new]})
 
         return await self._database.write(work)
 
@@ -89,6 +91,15 @@ class TaskStore:
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
         return await self._database.read(lambda connection: fetch_one(connection, task_id))
+
+    async def several(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of these tasks that there are."""
+        parts = [task_ids[at : at + AT_ONCE] for at in range(0, len(task_ids), AT_ONCE)]
+
+        def work(connection: Connection) -> list[Task]:
+            return [t for ids in parts for t in fetch(connection, _THESE, {"task_ids": ids})]
+
+        return await self._database.read(work) if parts else []
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""

@@ -20,6 +20,7 @@ LAYERS = [
     "tasks",
     "servers",
     "workflows",
+    "redis",
     "remote",
     "files",
     "comfyui",

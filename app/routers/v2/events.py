@@ -98,6 +98,8 @@ class _Stream:
                 return _sse("progress", progress_event(update.data))
             case "preview":
                 return _sse("preview", _preview(update))
+            case "notice":  # no event of theirs
+                return f": {update.data['message']}\n\n"
         here = replace(self._here, now=time.time())
         output = output_event(self._task, update.data, here)
         return _sse("output", output) if output else ""
