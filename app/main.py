@@ -227,9 +227,9 @@ def build(settings: Settings, database: Database) -> Gateway:
 def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
     if settings.redis_url is None:
         return None
-    from app.tasks.relay import Relay  # which needs the optional package
+    from app.tasks.carrier import RedisCarrier  # which needs the optional package
 
-    return Relay(connect(settings.redis_url.get_secret_value()), hub)
+    return RedisCarrier(connect(settings.redis_url.get_secret_value()), hub)
 
 
 def _timing(settings: Settings) -> Timing:

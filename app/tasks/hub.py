@@ -1,7 +1,7 @@
 """Fan-out of what happens to tasks to the subscribers of this process. Streams are a convenience:
 a subscriber that is too slow is let go, and finds the truth by asking.
 
-With several replicas a carrier (relay.py) brings what one publishes to the hubs of all.
+With several replicas a carrier (carrier.py) brings what one publishes to the hubs of all.
 """
 
 import asyncio

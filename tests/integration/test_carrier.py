@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.redis import connect
+from app.tasks.carrier import RedisCarrier
 from app.tasks.hub import Hub, Subscription, Update
-from app.tasks.relay import Relay
 from tests.conftest import wait_until
 from tests.redis_server import RedisServer, running_redis
 
@@ -25,9 +25,9 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 @contextlib.asynccontextmanager
 async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
-    """A hub that a relay carries."""
+    """A hub that is carried."""
     hub = Hub()
-    hub.carrier = Relay(connect(redis.url), hub)
+    hub.carrier = RedisCarrier(connect(redis.url), hub)
     running = asyncio.create_task(hub.carrier.run())
     try:
         if wait:

@@ -45,7 +45,7 @@ def entry_of(microseconds: int) -> bytes:
     return b"%d-0" % (microseconds // 1000)
 
 
-class Relay:
+class RedisCarrier:
     """The carrier of a hub. All processes that share a database name the same Redis, with the same
     number of its databases."""
 
@@ -72,7 +72,7 @@ class Relay:
     async def run(self) -> None:
         """Carry updates, for ever."""
         while True:
-            session = asyncio.create_task(self._session(), name="relay")
+            session = asyncio.create_task(self._session(), name="carrier")
             try:
                 await asyncio.wait([session])
             finally:
@@ -116,9 +116,9 @@ class Relay:
         if not _goes_on():
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(), name="relay: read")
-            group.create_task(self._write(), name="relay: write")
-            group.create_task(self._watch(), name="relay: previews")
+            group.create_task(self._read(), name="carrier: read")
+            group.create_task(self._write(), name="carrier: write")
+            group.create_task(self._watch(), name="carrier: previews")
 
     def _lose(self, error: BaseException | None) -> None:
         """What did not come back is told here, so that our own subscribers miss nothing."""
