@@ -3,8 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
+import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +16,7 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
-from tests.conftest import text_to_image, wait_until
+from tests.conftest import ROOT, text_to_image, wait_until
 from tests.databases import postgresql
 from tests.fleet import Demo, Gateway, on, stand_ins
 from tests.redis_server import RedisServer, running_redis
@@ -22,8 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Json = dict[str, Any]
 
 STEP = 0.05  # seconds of a step of sampling
-LEASE = 6  # seconds: longer than a replica drains, so that it is not the lease that helps
-DRAIN = 4
+LEASE = 4  # seconds: longer than a replica drains, so that it is not the lease that helps
+DRAIN = 3
 ENDS = ("succeeded", "failed", "canceled", "expired")
 
 
@@ -269,6 +273,79 @@ async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
     await cluster.redis.start()
     for replica in cluster.replicas:
         await wait_until(lambda r=replica: is_well(r))
+
+
+@contextlib.asynccontextmanager
+async def proxy(replicas: list[Gateway], folder: Path) -> AsyncIterator[str]:
+    """Caddy with the file that compose.yaml gives it, in front of these replicas; its URL."""
+    program = shutil.which("caddy")
+    if program is None:
+        reason = "caddy is not installed"
+        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = (ROOT / "deploy" / "Caddyfile").read_text()
+    text = text.replace("\n:8000 {", f"\nhttp://127.0.0.1:{port} {{")
+    for number, replica in enumerate(replicas, 1):
+        text = text.replace(f"gateway-{number}:8000", replica.address)
+    (folder / "Caddyfile").write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(program, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")),
+        env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_rolling_restart_fails_no_request(cluster: Cluster, tmp_path: Path) -> None:
+    """Behind the proxy, while clients submit, ask and follow."""
+    stop = asyncio.Event()
+    submitted: list[str] = []
+
+    async def use(http: httpx.AsyncClient, number: int) -> int:
+        """How many requests were answered, all of them well."""
+        count = 0
+        while not stop.is_set():
+            body = {"workflow": text_to_image(steps=3, seed=1000 * number + count)}
+            answer = await http.post("/api/workflow/submit?wait=1", json=body)
+            assert answer.status_code in (200, 202), answer.text
+            task_id = answer.json()["task_id"]
+            submitted.append(task_id)
+            answer = await http.get(f"/api/task/{task_id}")
+            assert answer.status_code == 200, answer.text
+            count += 2
+        return count
+
+    async with (
+        proxy(cluster.replicas, tmp_path) as base,
+        httpx.AsyncClient(base_url=base, timeout=60, trust_env=False) as http,
+    ):
+
+        async def is_ready() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await http.get("/api/ready")).status_code == 200
+            return False
+
+        await wait_until(is_ready)
+        clients = [asyncio.create_task(use(http, number)) for number in range(1, 4)]
+        for replica in cluster.replicas:
+            await replica.stop()
+            await replica.start()
+            await replica.online(1)
+            count = len(submitted)
+            await wait_until(lambda before=count: len(submitted) > before + 3)
+        stop.set()
+        async with asyncio.timeout(30):
+            assert sum(await asyncio.gather(*clients)) > 20
+    for task_id in submitted:
+        assert (await cluster.replicas[0].until(task_id, *ENDS))["status"] == "succeeded"
+    executed = await cluster.demo.executed()
+    assert {executed[task_id]["starts"] for task_id in submitted} == {1}
 
 
 async def drives(replica: Gateway) -> bool:
