@@ -19,7 +19,8 @@ from typing import Any
 
 from app.redis import connect
 from app.tasks.carrier import RedisCarrier
-from app.tasks.hub import Hub, Subscription
+from app.tasks.hub import Hub
+from app.tasks.subscription import Subscription
 from tests.redis_server import RedisServer, running_redis
 
 VIEW = {  # about the size of a progress update, with an ETA

@@ -19,7 +19,8 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.redis import TIMEOUT
-from app.tasks.hub import Hub, Json, Overrun, Subscription, Type, Update
+from app.tasks.hub import Hub
+from app.tasks.subscription import Json, Overrun, Subscription, Type, Update
 
 log = logging.getLogger(__name__)
 

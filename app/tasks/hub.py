@@ -4,39 +4,18 @@ a subscriber that is too slow is let go, and finds the truth by asking.
 With several replicas a carrier (carrier.py) brings what one publishes to the hubs of all.
 """
 
-import asyncio
-import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-Json = dict[str, Any]
-Type = Literal["status", "progress", "preview", "output", "notice"]
+from app.tasks.subscription import Closed, Json, Subscription, Type, Update
 
 KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
 KEPT_PREVIEWS = 100  # tasks of which the newest is kept
-QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
-
-
-@dataclass(frozen=True)
-class Update:
-    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway."""
-
-    id: int
-    task_id: str
-    type: Type
-    data: Json
-    image: bytes = field(default=b"", repr=False)  # previews only
-
-    @cached_property
-    def json(self) -> str:
-        """The data encoded: once for all subscribers."""
-        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
+KEPT_BYTES = 64 << 20  # of all kept updates
 
 
 class Carrier(Protocol):
@@ -54,90 +33,6 @@ class Carrier(Protocol):
     async def close(self) -> None: ...
 
 
-class Overrun(Exception):
-    """The subscriber did not keep up and has missed updates: it must start over."""
-
-
-class Closed(Exception):
-    """The gateway is stopping."""
-
-
-class Subscription:
-    """A bounded queue. Of a task's undelivered progress and previews only the newest is kept."""
-
-    def __init__(
-        self,
-        task_ids: Collection[str] | None,
-        *,
-        previews: bool,
-        limit: int = QUEUE_LIMIT,
-        on_change: "Callable[[Subscription, frozenset[str] | None], None] | None" = None,
-    ) -> None:
-        self._task_ids = None if task_ids is None else frozenset(task_ids)
-        self.previews = previews
-        self._limit = limit
-        self._on_change = on_change
-        self._waiting: OrderedDict[object, Update] = OrderedDict()
-        self._ready = asyncio.Event()
-        self._end: Exception | None = None
-
-    @property
-    def task_ids(self) -> frozenset[str] | None:
-        """The tasks that are followed; None: all."""
-        return self._task_ids
-
-    @task_ids.setter
-    def task_ids(self, task_ids: Collection[str] | None) -> None:
-        before = self._task_ids
-        self._task_ids = None if task_ids is None else frozenset(task_ids)
-        if self._on_change is not None:
-            self._on_change(self, before)
-
-    def wants(self, update: Update) -> bool:
-        if update.type == "notice":
-            return True
-        if update.type == "preview" and not self.previews:
-            return False
-        return self._task_ids is None or update.task_id in self._task_ids
-
-    def put(self, update: Update) -> None:
-        replaceable = update.type in ("progress", "preview", "notice")
-        key: object = (update.task_id, update.type) if replaceable else object()
-        self._waiting.pop(key, None)
-        self._waiting[key] = update
-        if len(self._waiting) > self._limit and not self._drop_preview():
-            self.end(Overrun())
-        self._ready.set()
-
-    def end(self, reason: Exception) -> None:
-        self._end = reason
-        self._ready.set()
-
-    async def get(self) -> Update:
-        """The next update. Raises Overrun or Closed when there will be none."""
-        while True:
-            if isinstance(self._end, Overrun):
-                raise self._end
-            if self._waiting:
-                return self._waiting.popitem(last=False)[1]
-            if self._end:
-                raise self._end
-            self._ready.clear()
-            await self._ready.wait()
-
-    def take(self, most: int) -> list[Update]:
-        """What waits, without waiting for more; so many at most."""
-        count = min(most, len(self._waiting))
-        return [self._waiting.popitem(last=False)[1] for _ in range(count)]
-
-    def _drop_preview(self) -> bool:
-        for key, update in self._waiting.items():
-            if update.type == "preview":
-                del self._waiting[key]
-                return True
-        return False
-
-
 class Hub:
     def __init__(self) -> None:
         self.carrier: Carrier | None = None  # none: we are alone
@@ -149,13 +44,22 @@ class Hub:
         self._last_id = 0
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
+        self._watchers: list[Callable[[Update], None]] = []
         self._previews: OrderedDict[str, Update] = OrderedDict()
+        self._kept_bytes = 0
+        self.relayed = 0  # updates given to subscribers
+        self.dropped = 0  # subscribers that were too slow
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         """Something has happened to a task: tell the subscribers of all replicas."""
         carried = self.carrier is not None and self.carrier.send(task_id, type, data, image)
-        if not carried or type == "preview":  # the carrier brings it only to the others
-            self.deliver(Update(self._next_id(), task_id, type, data, image))
+        update = Update(0 if carried else self._next_id(), task_id, type, data, image)
+        if type == "preview" and carried:  # the carrier brings it only to the others
+            update = Update(self._last_id + 1, task_id, type, data, image)
+        if update.id:
+            self.deliver(update)
+        for watcher in self._watchers:
+            watcher(update)
         if type == "status":
             for listener in self._listeners:
                 listener(task_id)
@@ -204,12 +108,23 @@ class Hub:
         for subscriptions in (self._everything, self._of_task.get(update.task_id, ())):
             for subscription in subscriptions:
                 if subscription.wants(update):
-                    subscription.put(update)
+                    self._give(subscription, update)
+
+    def _give(self, subscription: Subscription, update: Update) -> None:
+        had_ended = subscription.ended
+        if subscription.put(update):
+            self.relayed += 1
+        elif not had_ended:
+            self.dropped += 1
 
     def on_status(self, listener: Callable[[str], None]) -> None:
         """Call it with the task's id whenever a task's status may have changed by what this replica
         did, for parts of ours that must not fall behind as a subscriber may."""
         self._listeners.append(listener)
+
+    def on_update(self, watcher: Callable[[Update], None]) -> None:
+        """Call it with whatever this replica publishes; it may have no id yet."""
+        self._watchers.append(watcher)
 
     @contextmanager
     def subscribe(
@@ -293,8 +208,12 @@ class Hub:
     def _keep(self, update: Update) -> None:
         if update.type == "status" and update.data.get("finished_at"):
             self._previews.pop(update.task_id, None)
-        updates = self._recent.setdefault(update.task_id, deque(maxlen=KEPT_UPDATES))
+        updates = self._recent.setdefault(update.task_id, deque())
         self._recent.move_to_end(update.task_id)
         updates.append(update)
-        if len(self._recent) > KEPT_TASKS:
-            self._recent.popitem(last=False)
+        self._kept_bytes += update.size
+        if len(updates) > KEPT_UPDATES:
+            self._kept_bytes -= updates.popleft().size
+        while len(self._recent) > KEPT_TASKS or self._kept_bytes > KEPT_BYTES:
+            _, oldest = self._recent.popitem(last=False)
+            self._kept_bytes -= sum(update.size for update in oldest)

@@ -8,19 +8,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecast import is_waiting
 from app.tasks.forecaster import Forecaster
-from app.tasks.hub import Hub, Update
+from app.tasks.hub import Hub
 from app.tasks.model import Task
+from app.tasks.signals import Signals, Topic
 from app.tasks.store import TaskStore
+from app.tasks.subscription import Json, Update
 from app.tasks.view import progress_view
 
 log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 INTERVAL = 2.0  # seconds between two looks
 INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
@@ -49,20 +50,46 @@ class Lookout:
         self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
         self._told: dict[str, Json] = {}  # task_id -> how we found it last
         self._blind_since: float | None = None
+        self._news: set[str] = set()  # tasks of which the database told something
+        self._wake = asyncio.Event()
         self._missed: set[str] = set()  # tasks that may have changed unheard
 
     @property
     def is_blind(self) -> bool:
         return self._hub.notice is not None or not self._alone
 
+    def listen(self, signals: Signals) -> None:
+        """Hear from the database that a task has another status, if nothing else tells us."""
+        signals.on(Topic.STATUS, self._hear)
+
+    def _hear(self, task_id: str) -> None:
+        if task_id and self.is_blind and self._hub.subscribers:
+            self._news.add(task_id)
+            self._wake.set()
+
     async def run(self) -> None:
         """For ever."""
+        due = time.monotonic()
         while True:
-            await asyncio.sleep(INTERVAL_BLIND if self.is_blind else INTERVAL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due - time.monotonic(), 0)):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
-                await self._look()
+                if time.monotonic() < due:
+                    await self._look_at_news()
+                else:
+                    due = time.monotonic() + (INTERVAL_BLIND if self.is_blind else INTERVAL)
+                    await self._look()
             except Exception:  # it is only a convenience
                 log.exception("followed tasks cannot be looked at")
+
+    async def _look_at_news(self) -> None:
+        news, self._news = sorted(self._news), set()
+        if not self._hub.watches_all():
+            news = sorted(set(news).intersection(self._hub.watched()))
+        began = self._hub.last_id
+        self._tell_all(await self._store.several(news), began, news)
 
     async def _look(self) -> None:
         watched = self._hub.watched()[:MOST]
@@ -75,10 +102,7 @@ class Lookout:
         tasks = await self._store.several(self._silent(watched))
         if self._hub.watches_all() and (was_blind or is_blind):
             tasks += await self._of_all({task.task_id for task in tasks})
-        for task in tasks:
-            if self._hub.newest(task.task_id) <= began:  # else the row is older than what was heard
-                self._missed.discard(task.task_id)
-                self._tell(task, followed=task.task_id in self._heard)
+        self._tell_all(tasks, began, self._heard)
         kept = {*watched, *(task.task_id for task in tasks)}
         self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
         self._missed &= set(watched)
@@ -102,11 +126,15 @@ class Lookout:
         gone = [id for id in open_ones if id not in found and id not in seen]
         for task in await self._store.several(gone[:MOST]):
             found[task.task_id] = task
-        return [
-            task
-            for task in found.values()
-            if task.task_id not in seen and self._dispatcher.progress_of(task.task_id) is None
-        ]
+        return [task for task_id, task in found.items() if task_id not in seen]
+
+    def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
+        """What is new of them. `began`: the newest update when they were asked for."""
+        for task in tasks:
+            heard_since = self._hub.newest(task.task_id) > began  # then the row is the older one
+            if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
+                self._missed.discard(task.task_id)
+                self._tell(task, followed=task.task_id in followed)
 
     def _tell(self, task: Task, *, followed: bool) -> None:
         task_id = task.task_id

@@ -10,7 +10,8 @@ import pytest
 
 from app.redis import connect
 from app.tasks.carrier import RedisCarrier
-from app.tasks.hub import Hub, Subscription, Update
+from app.tasks.hub import Hub
+from app.tasks.subscription import Subscription, Update
 from tests.conftest import wait_until
 from tests.redis_server import RedisServer, running_redis
 
