@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.files.places import open_store
+from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
@@ -141,7 +142,11 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = open_store(settings.files_url, settings.outputs_dir)
-    uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
+    uploads = Uploads(
+        open_uploads(settings.files_url, settings.uploads_dir),
+        max_bytes=settings.max_upload_bytes,
+        naming=partial(database.locked, "uploads"),
+    )
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
     carrier = hub.carrier = _carrier(settings, hub)
