@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
 from app.logs import LogFormat
-from app.redis import check_url
+from app.redis import RedisUrl
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description="Redis, by which several gateways tell each other what happens; "
         "none: one alone.",
@@ -177,14 +177,6 @@ class Settings(BaseSettings):
     def _database(cls, value: SecretStr) -> SecretStr:
         with _as_value_error():
             parse_url(value.get_secret_value())
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        with _as_value_error():
-            if value is not None:
-                check_url(value.get_secret_value())
         return value
 
     @field_validator("files_url")

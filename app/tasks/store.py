@@ -31,8 +31,6 @@ from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
-AT_ONCE = 500  # ids in one query
-
 _QUEUED = select(func.count()).select_from(tasks).where(is_queued())
 _ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
 _THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
@@ -113,12 +111,8 @@ class TaskStore:
 
     async def several(self, task_ids: Sequence[str]) -> list[Task]:
         """Those of these tasks that there are."""
-        parts = [task_ids[at : at + AT_ONCE] for at in range(0, len(task_ids), AT_ONCE)]
-
-        def work(connection: Connection) -> list[Task]:
-            return [t for ids in parts for t in fetch(connection, _THESE, {"task_ids": ids})]
-
-        return await self._database.read(work) if parts else []
+        ids = {"task_ids": list(task_ids)}
+        return await self._database.read(lambda connection: fetch(connection, _THESE, ids))
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""
