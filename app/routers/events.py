@@ -146,7 +146,8 @@ class _Session:
                 await self._socket.send_text(_message(notice))
             while True:
                 update = await self._updates.get()
-                if not await self._gateway.tasks.sees(update.task_id):
+                is_notice = update.type == "notice"  # of no task
+                if not is_notice and not await self._gateway.tasks.sees(update.task_id):
                     continue
                 if update.type == "preview":
                     await self._socket.send_bytes(_preview_frame(update))
