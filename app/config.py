@@ -13,6 +13,7 @@ from app.access.origins import checked_origin, host_name, is_loopback
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
 from app.logs import LogFormat
+from app.redis import RedisUrl
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
+    )
+    redis_url: RedisUrl | None = Field(None, description="Redis, for several gateways; none: one.")
+    drain_seconds: float = Field(
+        0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."
     )
 
     task_timeout: float | None = Field(
@@ -251,6 +256,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("task_timeout", "retention_age", "retention_bytes", "webhook_url", "webhook_secret"),
+        "redis_url",
         mode="before",
     )
     @classmethod
@@ -271,7 +277,8 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
-        return self.model_dump(mode="json", exclude={"database_url", "webhook_url", "api_keys"})
+        secret = {"database_url", "redis_url", "webhook_url", "api_keys"}
+        return self.model_dump(mode="json", exclude=secret)
 
     def hosts(self) -> list[str] | None:
         """The names besides localhost under which it may be asked; None: any.

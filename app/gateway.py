@@ -7,11 +7,11 @@ from typing import Any
 from app.access.access import Access
 from app.access.model import Caller, Scope
 from app.config import Settings
-from app.errors import NoServer
+from app.errors import NoServer, Stopping
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
-from app.limit_errors import Stopping, TooManyConnections
+from app.limit_errors import TooManyConnections
 from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.servers.pool import Pool
@@ -64,6 +64,12 @@ class Gateway:
         if not takes_work:
             states = ", ".join(f"{server.id} is {server.state}" for server in self.pool)
             raise NoServer(f"No ComfyUI server takes work: {states}.")
+
+    def stop(self) -> None:
+        """Nothing new: streams end, and tasks are handed back at once. Requests are still answered;
+        their clients should go to another replica."""
+        self.hub.close()
+        self.dispatcher.stop()
 
     def warnings(self) -> list[str]:
         """What an operator should hear of, loudly."""

@@ -23,10 +23,3 @@ class TooManyConnections(GatewayError):
 
     status = 503
     code = "too_many_connections"
-
-
-class Stopping(GatewayError):
-    """The gateway is stopping."""
-
-    status = 503
-    code = "stopping"

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from app import problems
 from app.access.access import Access
 from app.access.model import EVERYBODY
+from app.access.rates import RateLimits
 from app.config import VERSION, Settings
 from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
@@ -25,6 +26,7 @@ from app.files.views import Views
 from app.gate.stack import guard
 from app.gateway import Gateway
 from app.metrics import Metrics
+from app.redis import connect
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.routers import (
@@ -44,17 +46,16 @@ from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
 from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, open_database
+from app.tasks.database import Database, is_sqlite, open_database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
-from app.tasks.followed import Followed
 from app.tasks.forecaster import Forecaster
-from app.tasks.hub import Hub
+from app.tasks.hub import Carrier, Hub
 from app.tasks.jobs import Jobs
+from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
-from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.readiness import Readiness
 from app.tasks.registry import Registry
@@ -144,10 +145,12 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     try:
         yield gateway
     finally:
-        gateway.hub.close()
+        gateway.stop()
         for job in work:
             job.cancel()
         await asyncio.wait(work)
+        if gateway.hub.carrier is not None:
+            await gateway.hub.carrier.close()
         await database.close()
 
 
@@ -160,9 +163,14 @@ def build(settings: Settings, database: Database) -> Gateway:
         naming=partial(database.locked, "uploads"),
         shared=settings.shared_tasks,
     )
-    access = Access(settings.api_keys.get_secret_value(), shared=settings.shared_tasks)
+    access = Access(
+        settings.api_keys.get_secret_value(),
+        shared=settings.shared_tasks,
+        rates=_shared_rates(settings),
+    )
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
+    carrier = hub.carrier = _carrier(settings, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
     api_keys = ApiKeys()
@@ -188,10 +196,11 @@ def build(settings: Settings, database: Database) -> Gateway:
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    alone = carrier is not None or is_sqlite(settings.database_url.get_secret_value())
+    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     fleet = Fleet(pool, Registry(database), dispatcher)
-    followed = Followed(hub, store, forecaster, dispatcher)
     signals = Signals(database)
-    for part in (dispatcher, fleet, followed):
+    for part in (dispatcher, fleet, lookout):
         part.listen(signals)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
@@ -250,8 +259,8 @@ def build(settings: Settings, database: Database) -> Gateway:
             dispatcher.run(),
             signals.run(),
             fleet.run(),
-            followed.run(),
-            tell_places(hub, store, forecaster),
+            lookout.run(),
+            *((carrier.run(),) if carrier else ()),
             retention.run(),
             deliverer.run(),
             assets.run(),
@@ -259,6 +268,22 @@ def build(settings: Settings, database: Database) -> Gateway:
             api_keys.run(store),
         ),
     )
+
+
+def _shared_rates(settings: Settings) -> RateLimits | None:
+    if settings.redis_url is None:
+        return None
+    from app.access.shared_rates import SharedRates  # which needs the optional package
+
+    return SharedRates(connect(settings.redis_url.get_secret_value()))
+
+
+def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
+    if settings.redis_url is None:
+        return None
+    from app.tasks.carrier import RedisCarrier  # which needs the optional package
+
+    return RedisCarrier(connect(settings.redis_url.get_secret_value()), hub)
 
 
 def _timing(settings: Settings) -> Timing:

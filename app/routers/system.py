@@ -17,9 +17,9 @@ from app.errors import (
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    Stopping,
 )
 from app.gateway import Gateway
-from app.limit_errors import Stopping
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery
@@ -52,7 +52,7 @@ async def health(gateway: GatewayDep) -> Json:
 
 
 def trouble(gateway: Gateway) -> str | None:
-    """Why tasks would wait, if they would."""
+    """Why tasks would wait, or what is told of them comes late."""
     found = _trouble(gateway)
     return SECRET if found and gateway.caller.scope is Scope.OPEN else found
 
@@ -65,6 +65,8 @@ def _trouble(gateway: Gateway) -> str | None:
         for server in gateway.pool
         if server.state != "online"
     ]
+    if notice := gateway.hub.notice:
+        troubles.append(str(notice.data["message"]))
     return "; ".join(troubles) or None
 
 

@@ -24,6 +24,7 @@ LAYERS = [
     "tasks",
     "servers",
     "workflows",
+    "redis",
     "remote",
     "files",
     "comfyui",
