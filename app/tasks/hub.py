@@ -159,10 +159,6 @@ class Hub:
         return updates[-1].id if updates else 0
 
     @property
-    def closed(self) -> bool:
-        return self._closed
-
-    @property
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
