@@ -9,6 +9,10 @@ from typing import Any, Literal
 Json = dict[str, Any]
 LogFormat = Literal["plain", "json"]
 
+_REFUSED = (
+    "ASGI callable returned without completing handshake"  # uvicorn's, of each that we refuse
+)
+
 # The request that is being answered, for all that is logged meanwhile.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 
@@ -30,9 +34,9 @@ def configure(level: str, log_format: LogFormat) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """WebSockets have their line from us; uvicorn's tells the query, too."""
+    """WebSockets have their line from us, refused ones too; uvicorn's tells the query."""
     text = str(record.msg)
-    return '"WebSocket ' not in text and not text.startswith("connection ")
+    return '"WebSocket ' not in text and not text.startswith(("connection ", _REFUSED))
 
 
 class JsonLines(logging.Formatter):

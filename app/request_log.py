@@ -76,12 +76,14 @@ class _Seen:
         seconds = time.monotonic() - self._began
         method = self._scope.get("method", "WS")
         route = route_of(self._scope)
+        key = None
         if gateway := self._scope.get("state", {}).get("gateway"):
+            key = gateway.caller.name  # of the API key, if one came
             took = None if self._is_stream else seconds
             gateway.metrics.request(method, route, self._status, took)
         level = logging.DEBUG if route in _QUIET and self._status < 400 else logging.INFO
         told: dict[str, Any] = {"status": self._status, "ms": round(seconds * 1000, 1)}
-        if key := self._scope.get("state", {}).get("key_name"):
+        if key is not None:
             told["key"] = key
         log.log(level, "%s %s", method, route, extra=facts(**told))
 

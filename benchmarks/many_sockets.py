@@ -156,7 +156,7 @@ async def slow_reader(address: str, _: bool) -> Any:
     key = base64.b64encode(os.urandom(16)).decode()
     await loop.sock_sendall(
         connection,
-        f"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode(),
     )
     await loop.sock_recv(connection, 1000)

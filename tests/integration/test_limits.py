@@ -18,8 +18,10 @@ from app.tasks import hub
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 
 PATIENCE = 0.8
-GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /api/workflow/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+POST = (
+    b"POST /api/workflow/submit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ async def test_a_slow_upload_that_goes_on_is_taken(strict: RunningGateway) -> No
 async def test_a_reader_that_never_reads_is_let_go(strict: RunningGateway, dial: Dial) -> None:
     await strict.http.post("/api/image/upload", files={"image": ("large.bin", b"x" * 30_000_000)})
     client = await dial()
-    client.writer.write(b"GET /api/image/large.bin?type=input HTTP/1.1\r\nHost: x\r\n\r\n")
+    client.writer.write(b"GET /api/image/large.bin?type=input HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await client.writer.drain()
     connections = strict.connections
     await wait_until(lambda: any(c.transport.get_write_buffer_size() for c in connections))
@@ -139,10 +141,8 @@ async def test_a_reader_that_never_reads_is_let_go(strict: RunningGateway, dial:
 async def test_a_slow_reader_that_reads_gets_all(strict: RunningGateway, dial: Dial) -> None:
     await strict.http.post("/api/image/upload", files={"image": ("large.bin", b"x" * 4_000_000)})
     client = await dial()
-    request = (
-        b"GET /api/image/large.bin?type=input HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    client.writer.write(request)
+    client.writer.write(b"GET /api/image/large.bin?type=input HTTP/1.1\r\nHost: localhost\r\n")
+    client.writer.write(b"Connection: close\r\n\r\n")
     received = 0
     while part := await client.reader.read(1 << 20):
         received += len(part)
@@ -156,7 +156,7 @@ async def test_a_websocket_that_never_reads_holds_nothing(
     monkeypatch.setattr(hub, "QUEUE_LIMIT", 50)
     client = await dial()
     client.writer.write(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     await client.reader.readuntil(b"\r\n\r\n")

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.conftest import (
     text_to_image,
     wait_until,
 )
+from tests.keyholders import write_keys
 from tests.receivers import receiving
 
 Json = dict[str, Any]
@@ -232,6 +234,22 @@ async def test_a_line_for_each_request_and_transition(
     ours = [record for record in caplog.records if record.name != "httpx"]  # the test's own client
     assert not any("hidden" in record.getMessage() for record in ours)
     assert not any("/api/health" in record.getMessage() for record in ours)
+
+
+async def test_the_line_of_a_request_names_its_key(
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    key = write_keys(tmp_path / "keys.json", studio="read")["studio"]
+    async with over(settings_for, demo, api_keys=str(tmp_path / "keys.json")) as gateway:
+        await gateway.http.get("/api/tasks", headers={"authorization": f"Bearer {key}"})
+        await gateway.http.get("/api/tasks", headers={"authorization": "Bearer wrong"})
+    told = lines(caplog, "app.request_log")
+    assert [(line["status"], line.get("key")) for line in told] == [(200, "studio"), (401, None)]
+    assert key not in caplog.text
 
 
 async def test_a_transition_tells_why(
