@@ -196,7 +196,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
-    alone = carrier is not None or is_sqlite(settings.database_url.get_secret_value())
+    alone = bool(carrier) or is_sqlite(settings.database_url.get_secret_value())
     lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     fleet = Fleet(pool, Registry(database), dispatcher)
     signals = Signals(database)
