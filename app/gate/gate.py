@@ -55,7 +55,7 @@ class Gate:
         try:
             self._places.check(scope)
             needed = self._rules.needed(scope)
-            key = access.identify(key_text(scope))
+            key = access.identify(key_text(scope) if access.in_use else None)
             if scope["type"] == "websocket":
                 send = sockets.answering_protocol(scope, send)
                 if access.in_use and key is None and needed is not KeyScope.OPEN:

@@ -9,6 +9,19 @@ Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
 
 
+# A graph that every ComfyUI runs, with no model: documentation shows it, fuzzing starts from it.
+RUNNABLE: Json = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255},
+    },
+    "2": {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["1", 0], "filename_prefix": "example"},
+    },
+}
+
+
 class Strict(BaseModel):
     """A request body: an unknown field is an error, it is a typing mistake."""
 
@@ -74,7 +87,9 @@ class RunRequest(Strict):
 class SubmitRequest(RunRequest):
     """What to run. The workflow itself is a valid body, too."""
 
-    workflow: Json | None = Field(None, description="The workflow's JSON, in API or UI format.")
+    workflow: Json | None = Field(
+        None, description="The workflow's JSON, in API or UI format.", examples=[RUNNABLE]
+    )
     filename: str | None = Field(None, description="Or the name of a saved workflow.")
 
     @model_validator(mode="after")

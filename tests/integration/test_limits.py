@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.routers import events
-from app.tasks import hub
+from app.tasks import hub, subscription
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 
 PATIENCE = 0.8
@@ -153,7 +153,7 @@ async def test_a_slow_reader_that_reads_gets_all(strict: RunningGateway, dial: D
 async def test_a_websocket_that_never_reads_holds_nothing(
     strict: RunningGateway, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "QUEUE_LIMIT", 50)
+    monkeypatch.setattr(subscription, "QUEUE_BYTES", 1_000_000)
     client = await dial()
     client.writer.write(
         b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -311,7 +311,7 @@ def test_a_subscription_is_bounded_in_bytes() -> None:
         for number in range(200):
             fanout.publish(str(number), "preview", {}, b"x" * 1_000_000)
         assert not slow.ended  # the oldest previews went
-        assert slow._bytes <= hub.QUEUE_BYTES
+        assert slow._bytes <= subscription.QUEUE_BYTES
         for _ in range(200):
             fanout.publish("t", "status", {"text": "x" * 1_000_000})
         assert slow.ended
