@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
 from app.logs import LogFormat
+from app.redis import check_url
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -57,6 +58,17 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis, by which several gateways tell each other what happens; "
+        "none: one alone.",
+    )
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        description="Seconds after SIGTERM in which requests are still answered and /api/ready "
+        "says 503.",
     )
 
     task_timeout: float | None = Field(
@@ -167,6 +179,14 @@ class Settings(BaseSettings):
             parse_url(value.get_secret_value())
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        with _as_value_error():
+            if value is not None:
+                check_url(value.get_secret_value())
+        return value
+
     @field_validator("files_url")
     @classmethod
     def _files(cls, value: str) -> str:
@@ -212,6 +232,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("task_timeout", "retention_age", "retention_bytes", "webhook_url", "webhook_secret"),
+        "redis_url",
         mode="before",
     )
     @classmethod
@@ -232,4 +253,4 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
-        return self.model_dump(mode="json", exclude={"database_url", "webhook_url"})
+        return self.model_dump(mode="json", exclude={"database_url", "redis_url", "webhook_url"})

@@ -142,7 +142,8 @@ def _end(connection: Any, owed: str) -> None:
 
 
 class Server(uvicorn.Server):
-    """Ends our streams before uvicorn waits for its connections to close."""
+    """Ends our streams before uvicorn waits for its connections to close, and lets a load balancer
+    see that we are not ready before it refuses connections."""
 
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__(
@@ -161,6 +162,7 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
+        self._drain_seconds = settings.drain_seconds
         self._patience = Patience(settings.client_timeout)
 
     async def on_tick(self, counter: int) -> bool:
@@ -170,5 +172,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if gateway := getattr(self._app.state, "gateway", None):
-            gateway.hub.close()
+            gateway.stop()
+            until = time.monotonic() + self._drain_seconds
+            # A second signal sets force_exit; uvicorn has no event for that.
+            while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         await super().shutdown(sockets)

@@ -45,6 +45,12 @@ class Gateway:
     metrics: Metrics
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
 
+    def stop(self) -> None:
+        """Nothing new: streams end, and tasks are handed back at once. Requests are still answered;
+        their clients should go to another replica."""
+        self.hub.close()
+        self.dispatcher.stop()
+
     def admit_stream(self) -> None:
         """Raises TooManyConnections: streams are to leave room for requests."""
         most = self.settings.max_streams

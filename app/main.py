@@ -22,6 +22,7 @@ from app.files.views import Views
 from app.gateway import Gateway
 from app.limits import RequestLimits
 from app.metrics import Metrics
+from app.redis import connect
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.request_log import RequestLog
@@ -42,17 +43,16 @@ from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
 from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, open_database
+from app.tasks.database import Database, is_sqlite, open_database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
-from app.tasks.followed import Followed
 from app.tasks.forecaster import Forecaster
-from app.tasks.hub import Hub
+from app.tasks.hub import Carrier, Hub
 from app.tasks.jobs import Jobs
+from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
-from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
@@ -130,10 +130,12 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     try:
         yield gateway
     finally:
-        gateway.hub.close()
+        gateway.stop()
         for job in work:
             job.cancel()
         await asyncio.wait(work)
+        if gateway.hub.carrier is not None:
+            await gateway.hub.carrier.close()
         await database.close()
 
 
@@ -147,6 +149,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
+    carrier = hub.carrier = _carrier(settings, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
     api_keys = ApiKeys()
@@ -172,10 +175,11 @@ def build(settings: Settings, database: Database) -> Gateway:
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    alone = carrier is not None or is_sqlite(settings.database_url.get_secret_value())
+    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     fleet = Fleet(pool, Registry(database), dispatcher)
-    followed = Followed(hub, store, forecaster, dispatcher)
     signals = Signals(database)
-    for part in (dispatcher, fleet, followed):
+    for part in (dispatcher, fleet, lookout):
         part.listen(signals)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
@@ -231,14 +235,22 @@ def build(settings: Settings, database: Database) -> Gateway:
             dispatcher.run(),
             signals.run(),
             fleet.run(),
-            followed.run(),
-            tell_places(hub, store, forecaster),
+            lookout.run(),
+            *((carrier.run(),) if carrier else ()),
             retention.run(),
             deliverer.run(),
             assets.run(),
             api_keys.run(store),
         ),
     )
+
+
+def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
+    if settings.redis_url is None:
+        return None
+    from app.tasks.carrier import RedisCarrier  # which needs the optional package
+
+    return RedisCarrier(connect(settings.redis_url.get_secret_value()), hub)
 
 
 def _timing(settings: Settings) -> Timing:

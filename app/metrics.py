@@ -19,8 +19,9 @@ from app.config import VERSION
 from app.servers.pool import Pool
 from app.tasks.database import Database
 from app.tasks.dispatcher import Dispatcher
-from app.tasks.hub import Hub, Update
+from app.tasks.hub import Hub
 from app.tasks.queries import is_active
+from app.tasks.subscription import Update
 from app.tasks.tables import tasks
 from app.tasks.transitions import Transition, seconds_between
 from app.webhooks.deliverer import Deliverer

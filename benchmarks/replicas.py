@@ -292,7 +292,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="instead of Markdown")
     options = parser.parse_args()
     found = asyncio.run(measure(options))
-    print(json.dumps(found, indent=1) if options.json else markdown(found))  # noqa: T201
+    print(json.dumps(found, indent=1) if options.json else markdown(found))
 
 
 if __name__ == "__main__":

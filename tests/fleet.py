@@ -48,7 +48,7 @@ class Program:
         self._environment = environment
         self.port = 0
         self.process: asyncio.subprocess.Process
-        self.http: httpx.AsyncClient
+        self.http = httpx.AsyncClient()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -89,6 +89,7 @@ class Program:
         except BaseException:
             await self._end()
             raise
+        await self.http.aclose()
         self.http = httpx.AsyncClient(base_url=self.base, timeout=60, trust_env=False)
 
     async def stop(self, number: int = signal.SIGTERM) -> float:

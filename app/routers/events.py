@@ -16,8 +16,8 @@ from app.gateway import Gateway
 from app.limit_errors import TooManyConnections
 from app.problems import responses
 from app.routers.deps import GatewayDep
-from app.tasks.hub import Closed, Overrun, Subscription, Update
 from app.tasks.model import TERMINAL
+from app.tasks.subscription import Closed, Overrun, Subscription, Update
 from app.workflows.json_text import parse_json
 
 router = APIRouter(tags=["events"])
@@ -63,19 +63,22 @@ async def _task_stream(
 ) -> AsyncIterator[str]:
     with gateway.hub.subscribe([task_id], previews=previews) as updates:
         # What was missed, then the task as it is: whoever comes in has the whole truth.
-        sent = gateway.hub.last_id
+        sent = max(gateway.hub.last_id, resume or 0)
         if resume is not None:
             for missed in gateway.hub.since(task_id, resume):
                 yield _sse(missed.type, missed.json, missed.id)
+        if notice := gateway.hub.notice:
+            yield _sse("notice", notice.json, sent)
         task = await gateway.tasks.get(task_id)
-        yield _sse("status", json.dumps(gateway.tasks.view(task)), max(sent, resume or 0))
+        yield _sse("status", json.dumps(gateway.tasks.view(task)), sent)
         if task.finished:
             return
         async for update in _until_closed(updates):
             if update is None:
                 yield ": keepalive\n\n"
                 continue
-            yield _sse(update.type, _sse_data(update), update.id)
+            sent = max(sent, update.id)  # another replica may have been ahead of us
+            yield _sse(update.type, _sse_data(update), sent)
             if update.type == "status" and update.data["status"] in TERMINAL:
                 return
 
@@ -138,6 +141,8 @@ class _Session:
 
     async def send_updates(self) -> None:
         try:
+            if notice := self._gateway.hub.notice:
+                await self._socket.send_text(_message(notice))
             while True:
                 update = await self._updates.get()
                 if update.type == "preview":
@@ -232,6 +237,8 @@ def _is_ids(value: Any) -> bool:
 
 
 def _message(update: Update) -> str:
+    if update.type == "notice":
+        return f'{{"type":"notice",{update.json[1:]}'
     head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
     if update.type == "output":
         return f'{head}"task_id":"{update.task_id}","output":{update.json}}}'

@@ -15,6 +15,7 @@ from app.errors import (
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    Stopping,
 )
 from app.gateway import Gateway
 from app.problems import responses
@@ -45,7 +46,7 @@ async def health(gateway: GatewayDep) -> Json:
 
 
 def trouble(gateway: Gateway) -> str | None:
-    """Why tasks would wait, if they would."""
+    """Why tasks would wait, or what is told of them comes late."""
     if not list(gateway.pool):
         return "no ComfyUI server is configured"
     troubles = [
@@ -53,12 +54,16 @@ def trouble(gateway: Gateway) -> str | None:
         for server in gateway.pool
         if server.state != "online"
     ]
+    if notice := gateway.hub.notice:
+        troubles.append(str(notice.data["message"]))
     return "; ".join(troubles) or None
 
 
-@router.get("/ready", responses={**responses(NoServer), 200: {"model": HealthOut}})
+@router.get("/ready", responses={**responses(NoServer, Stopping), 200: {"model": HealthOut}})
 async def ready(gateway: GatewayDep) -> Json:
-    """200 when a server can take work, 503 until then."""
+    """200 when a server can take work, 503 until then, and once we are told to stop."""
+    if gateway.hub.closed:
+        raise Stopping("It was told to stop.", hint="Ask another replica, or this one later.")
     gateway.pool.choose(None)
     if not any(server.accepting for server in gateway.pool):
         states = ", ".join(f"{server.id} is {server.state}" for server in gateway.pool)

@@ -32,6 +32,10 @@ DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
+def is_sqlite(database_url: str) -> bool:
+    return make_url(database_url).get_backend_name() == "sqlite"
+
+
 class Database(Protocol):
     """`read` and `write` run a function in a transaction and answer what it returns."""
 

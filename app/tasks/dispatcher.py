@@ -38,10 +38,12 @@ class Dispatcher:
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
+        self._work: asyncio.Task[None] | None = None
         self._left_behind = True  # there may be tasks on servers that nobody drives
 
     async def run(self) -> None:
-        """Work until cancelled; then let go of all tasks, so that others can take over at once."""
+        """Work until stopped; then let go of all tasks, so that others can take over at once."""
+        self._work = asyncio.current_task()
         await self._free_the_dead()
         await self._tools.estimates.load()
         upkeep = [
@@ -62,6 +64,10 @@ class Dispatcher:
         finally:
             await asyncio.shield(self._claims.hand_back())
             await asyncio.shield(self._tools.estimates.save())
+
+    def stop(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
 
     def wake(self) -> None:
         """There may be work, or somebody who can do it."""

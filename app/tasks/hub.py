@@ -1,130 +1,45 @@
-"""Fan-out of what happens to tasks, in this process. Streams are a convenience: a subscriber
-that is too slow is let go, and finds the truth by asking."""
+"""Fan-out of what happens to tasks to the subscribers of this process. Streams are a convenience:
+a subscriber that is too slow is let go, and finds the truth by asking.
 
-import asyncio
-import json
+With several replicas a carrier (carrier.py) brings what one publishes to the hubs of all.
+"""
+
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from typing import Protocol
 
-Json = dict[str, Any]
-Type = Literal["status", "progress", "preview", "output"]
+from app.tasks.subscription import Closed, Json, Subscription, Type, Update
 
 KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
 KEPT_PREVIEWS = 100  # tasks of which the newest is kept
-QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
-QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
 KEPT_BYTES = 64 << 20  # of all kept updates
-SMALL = 1000  # bytes that a progress update is taken for
 
 
-@dataclass(frozen=True)
-class Update:
-    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway."""
+class Carrier(Protocol):
+    """Brings updates to the hubs of all replicas, ours included."""
 
-    id: int
-    task_id: str
-    type: Type
-    data: Json
-    image: bytes = field(default=b"", repr=False)  # previews only
+    def send(self, task_id: str, type: Type, data: Json, image: bytes) -> bool:
+        """Take it, to deliver it to us, too, in its turn (but for previews). False if that cannot
+        be done now."""
+        ...
 
-    @cached_property
-    def json(self) -> str:
-        """The data encoded: once for all subscribers."""
-        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
+    async def run(self) -> None:
+        """For ever."""
+        ...
 
-    @cached_property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        is_small = self.type in ("progress", "preview")
-        return len(self.image) + (SMALL if is_small else len(self.json))
-
-
-class Overrun(Exception):
-    """The subscriber did not keep up and has missed updates: it must start over."""
-
-
-class Closed(Exception):
-    """The gateway is stopping."""
-
-
-class Subscription:
-    """A bounded queue. Of a task's undelivered progress and previews only the newest is kept."""
-
-    def __init__(self, task_ids: Collection[str] | None, *, previews: bool) -> None:
-        self.task_ids = None if task_ids is None else set(task_ids)  # None: all tasks
-        self.previews = previews
-        self._waiting: OrderedDict[object, Update] = OrderedDict()
-        self._bytes = 0
-        self._ready = asyncio.Event()
-        self._end: Exception | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self._end is not None
-
-    def wants(self, update: Update) -> bool:
-        if update.type == "preview" and not self.previews:
-            return False
-        return self.task_ids is None or update.task_id in self.task_ids
-
-    def put(self, update: Update) -> bool:
-        """False if it had to be let go, now or before."""
-        if self._end:
-            return False
-        replaceable = update.type in ("progress", "preview")
-        key: object = (update.task_id, update.type) if replaceable else object()
-        self._take(key)
-        self._waiting[key] = update
-        self._bytes += update.size
-        while self._is_full and self._drop_preview():
-            pass
-        if self._is_full:
-            self.end(Overrun())
-        self._ready.set()
-        return self._end is None
-
-    def end(self, reason: Exception) -> None:
-        self._end = self._end or reason
-        if isinstance(self._end, Overrun):
-            self._waiting.clear()  # whoever is that slow may not ask for long
-        self._ready.set()
-
-    async def get(self) -> Update:
-        """The next update. Raises Overrun or Closed when there will be none."""
-        while not self._waiting:
-            if self._end:
-                raise self._end
-            self._ready.clear()
-            await self._ready.wait()
-        update = self._waiting.popitem(last=False)[1]
-        self._bytes -= update.size
-        return update
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._waiting) > QUEUE_LIMIT or self._bytes > QUEUE_BYTES
-
-    def _drop_preview(self) -> bool:
-        for key, update in self._waiting.items():
-            if update.type == "preview":
-                self._take(key)
-                return True
-        return False
-
-    def _take(self, key: object) -> None:
-        if update := self._waiting.pop(key, None):
-            self._bytes -= update.size
+    async def close(self) -> None: ...
 
 
 class Hub:
     def __init__(self) -> None:
+        self.carrier: Carrier | None = None  # none: we are alone
+        self.notice: Update | None = None  # why updates of other replicas do not come, if so
         self._subscriptions: set[Subscription] = set()
+        self._everything: set[Subscription] = set()  # those of them to all tasks
+        self._of_task: dict[str, set[Subscription]] = {}
         self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
         self._last_id = 0
         self._closed = False
@@ -136,50 +51,94 @@ class Hub:
         self.dropped = 0  # subscribers that were too slow
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
-        # Microseconds: larger than all ids before a restart, and exact in JavaScript.
-        self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
-        update = Update(self._last_id, task_id, type, data, image)
-        if type == "preview":
-            self._keep_preview(update)
-        else:
-            self._keep(update)
-        for subscription in self._subscriptions:
-            if subscription.wants(update):
-                self._give(subscription, update)
+        """Something has happened to a task: tell the subscribers of all replicas."""
+        carried = self.carrier is not None and self.carrier.send(task_id, type, data, image)
+        update = Update(0 if carried else self._next_id(), task_id, type, data, image)
+        if type == "preview" and carried:  # the carrier brings it only to the others
+            update = Update(self._last_id + 1, task_id, type, data, image)
+        if update.id:
+            self.deliver(update)
         for watcher in self._watchers:
             watcher(update)
         if type == "status":
             for listener in self._listeners:
                 listener(task_id)
 
+    def deliver(self, update: Update) -> None:
+        """To our own subscribers."""
+        self._last_id = max(self._last_id, update.id)
+        if update.type == "preview":
+            self._keep_preview(update)
+        else:
+            self._keep(update)
+        self._spread(update)
+
     def tell(self, task_id: str, type: Type, data: Json) -> None:
         """To our own subscribers: how a task was found to be. It is no event: whoever resumes gets
         the task's state anyway, so it has no id of its own."""
-        update = Update(self._last_id, task_id, type, data)
+        self._spread(Update(self._last_id, task_id, type, data))
+
+    def lose(self, code: str, message: str) -> None:
+        """Updates of other replicas do not come any more; all subscribers are told why."""
+        self.notice = self._notify(code, message)
+
+    def restore(self, code: str, message: str) -> None:
+        """They come again."""
+        self._notify(code, message)
+        self.notice = None
+
+    def _notify(self, code: str, message: str) -> Update:
+        notice = Update(self._last_id, "", "notice", {"code": code, "message": message})
         for subscription in self._subscriptions:
-            if subscription.wants(update):
-                self._give(subscription, update)
+            subscription.put(notice)
+        return notice
+
+    def begin_at(self, id: int) -> None:
+        """Ids go on from there: what a replica gives as ids must not be behind the others'."""
+        self._last_id = max(self._last_id, id)
+
+    def _next_id(self) -> int:
+        # Microseconds: larger than all ids before a restart, and exact in JavaScript. The carrier
+        # has a clock of its own for all replicas; until it gives the next id, we stay below that.
+        if self.carrier is not None and self._last_id:
+            return self._last_id + 1
+        return max(self._last_id + 1, time.time_ns() // 1000)
+
+    def _spread(self, update: Update) -> None:
+        for subscriptions in (self._everything, self._of_task.get(update.task_id, ())):
+            for subscription in subscriptions:
+                if subscription.wants(update):
+                    self._give(subscription, update)
+
+    def _give(self, subscription: Subscription, update: Update) -> None:
+        had_ended = subscription.ended
+        if subscription.put(update):
+            self.relayed += 1
+        elif not had_ended:
+            self.dropped += 1
 
     def on_status(self, listener: Callable[[str], None]) -> None:
-        """Call it with the task's id whenever a task's status may have changed, for parts of
-        ours that must not fall behind as a subscriber may."""
+        """Call it with the task's id whenever a task's status may have changed by what this replica
+        did, for parts of ours that must not fall behind as a subscriber may."""
         self._listeners.append(listener)
 
     def on_update(self, watcher: Callable[[Update], None]) -> None:
-        """Call it with whatever is published here."""
+        """Call it with whatever this replica publishes; it may have no id yet."""
         self._watchers.append(watcher)
 
     @contextmanager
     def subscribe(
         self, task_ids: Collection[str] | None = None, *, previews: bool = False
     ) -> Iterator[Subscription]:
-        subscription = Subscription(task_ids, previews=previews)
+        subscription = Subscription(task_ids, previews=previews, on_change=self._move)
         if self._closed:
             subscription.end(Closed())
         self._subscriptions.add(subscription)
+        self._enter(subscription)
         try:
             yield subscription
         finally:
+            self._leave(subscription, subscription.task_ids)
             self._subscriptions.discard(subscription)
 
     def since(self, task_id: str, last_id: int) -> list[Update]:
@@ -194,14 +153,28 @@ class Hub:
     def last_id(self) -> int:
         return self._last_id
 
+    def newest(self, task_id: str) -> int:
+        """The id of the task's last update, 0 if none is kept."""
+        updates = self._recent.get(task_id)
+        return updates[-1].id if updates else 0
+
     @property
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
-    def watched(self) -> list[str]:
-        """The tasks that somebody follows by their ids."""
-        found = [s.task_ids for s in self._subscriptions if s.task_ids is not None]
-        return sorted(set().union(*found))
+    def watched(self, *, previews: bool = False) -> list[str]:
+        """The tasks that somebody follows by their ids; `previews`: to see those, too."""
+        if not previews:
+            return sorted(self._of_task)
+        return [id for id, found in self._of_task.items() if any(s.previews for s in found)]
+
+    def watches_all(self, *, previews: bool = False) -> bool:
+        """Whether somebody follows all tasks."""
+        return any(s.previews or not previews for s in self._everything)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
         """End all streams, so that the server can stop."""
@@ -209,12 +182,22 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.end(Closed())
 
-    def _give(self, subscription: Subscription, update: Update) -> None:
-        had_ended = subscription.ended
-        if subscription.put(update):
-            self.relayed += 1
-        elif not had_ended:
-            self.dropped += 1
+    def _enter(self, subscription: Subscription) -> None:
+        if subscription.task_ids is None:
+            self._everything.add(subscription)
+        for task_id in subscription.task_ids or ():
+            self._of_task.setdefault(task_id, set()).add(subscription)
+
+    def _leave(self, subscription: Subscription, task_ids: frozenset[str] | None) -> None:
+        self._everything.discard(subscription)
+        for task_id in task_ids or ():
+            self._of_task[task_id].discard(subscription)
+            if not self._of_task[task_id]:
+                del self._of_task[task_id]
+
+    def _move(self, subscription: Subscription, before: frozenset[str] | None) -> None:
+        self._leave(subscription, before)
+        self._enter(subscription)
 
     def _keep_preview(self, update: Update) -> None:
         self._previews[update.task_id] = update

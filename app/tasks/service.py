@@ -11,10 +11,11 @@ from app.files.store import FileStore
 from app.files.views import forget_results
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
-from app.tasks.hub import Closed, Hub, Overrun
+from app.tasks.hub import Hub
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
+from app.tasks.subscription import Closed, Overrun
 from app.tasks.view import entries_of
 
 Json = dict[str, Any]

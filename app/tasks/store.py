@@ -31,9 +31,11 @@ from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
+AT_ONCE = 500  # ids in one query
+
 _QUEUED = select(func.count()).select_from(tasks).where(is_queued())
 _ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
-_ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
+_THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
 )
 
@@ -83,7 +85,7 @@ class TaskStore:
             for task in new:
                 webhooks.keep(connection, task.task_id, task.webhooks)
             tell(connection, Topic.WORK)
-            return fetch(connection, _ADDED, {"task_ids": [task.task_id for task in new]})
+            return fetch(connection, _THESE, {"task_ids": [task.task_id for task in new]})
 
         return await self._database.write(work)
 
@@ -108,6 +110,15 @@ class TaskStore:
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
         return await self._database.read(lambda connection: fetch_one(connection, task_id))
+
+    async def several(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of these tasks that there are."""
+        parts = [task_ids[at : at + AT_ONCE] for at in range(0, len(task_ids), AT_ONCE)]
+
+        def work(connection: Connection) -> list[Task]:
+            return [t for ids in parts for t in fetch(connection, _THESE, {"task_ids": ids})]
+
+        return await self._database.read(work) if parts else []
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""
@@ -176,12 +187,6 @@ class TaskStore:
         """Those of the ids that are tasks of ours."""
         query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)))
         return await self._database.read(lambda connection: set(connection.scalars(query)))
-
-    async def statuses(self, task_ids: Collection[str]) -> dict[str, Status]:
-        """Of those of the ids that are tasks of ours."""
-        query = select(tasks.c.task_id, tasks.c.status).where(tasks.c.task_id.in_(list(task_ids)))
-        found = await self._database.read(lambda connection: connection.execute(query).all())
-        return {task_id: Status(status) for task_id, status in found}
 
     async def request_cancel(
         self, task_id: str, reason: CancelReason = CancelReason.REQUEST

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.logs import facts
-from app.tasks.hub import Update
+from app.tasks.subscription import Update
 from app.tasks.view import timestamp
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ LAYERS = [
     "tasks",
     "servers",
     "workflows",
+    "redis",
     "remote",
     "files",
     "comfyui",

@@ -17,7 +17,7 @@ from app.comfyui.events import (
 )
 from app.comfyui.events import Progress as Step
 from app.comfyui.history import HistoryEntry
-from app.tasks.hub import QUEUE_LIMIT, Closed, Hub, Overrun
+from app.tasks.hub import Hub
 from app.tasks.model import (
     ACTIVE,
     TERMINAL,
@@ -33,6 +33,7 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Canceled, Failed, Lost, Moved, Succeeded, judge, may_try_again
 from app.tasks.progress import Tracker
+from app.tasks.subscription import QUEUE_LIMIT, Closed, Overrun
 from app.tasks.view import task_view, timestamp
 from tests.conftest import text_to_image
 

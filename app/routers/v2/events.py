@@ -25,8 +25,8 @@ from app.routers.v2.shapes import (
     progress_event,
     status_event,
 )
-from app.tasks.hub import Closed, Overrun, Subscription, Update
 from app.tasks.model import TERMINAL, Task
+from app.tasks.subscription import Closed, Overrun, Subscription, Update
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 
@@ -104,6 +104,8 @@ class _Stream:
                 return _sse("progress", progress_event(update.data))
             case "preview":
                 return _sse("preview", _preview(update))
+            case "notice":  # no event of theirs
+                return f": {update.data['message']}\n\n"
         here = replace(self._here, now=time.time())
         output = output_event(self._task, update.data, here)
         return _sse("output", output) if output else ""

@@ -5,8 +5,8 @@ from typing import Any
 
 from app.files.kinds import Kind
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, output_id, text_hash, text_name
-from app.tasks.hub import Update
 from app.tasks.model import Json, Output, Progress, Task, TaskError
+from app.tasks.subscription import Update
 from app.tasks.view import timestamp
 
 # A job's `expires_at` must be a date, also where results are kept for ever.

@@ -1,0 +1,179 @@
+"""Looks at the tasks that somebody follows, for what no update tells.
+
+That is how the place and the ETA of a queued task change; and while updates of other replicas do
+not come (Redis is away, or was never there), all that those replicas do.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Any
+
+from app.tasks.dispatcher import Dispatcher
+from app.tasks.forecast import is_waiting
+from app.tasks.forecaster import Forecaster
+from app.tasks.hub import Hub
+from app.tasks.model import Task
+from app.tasks.signals import Signals, Topic
+from app.tasks.store import TaskStore
+from app.tasks.subscription import Json, Update
+from app.tasks.view import progress_view
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 2.0  # seconds between two looks
+INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
+MOST = 2000  # tasks that are looked at each time
+NEWEST = 100  # tasks that are looked at for those who follow all
+MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
+
+
+class Lookout:
+    """`alone`: no other process drives tasks of the same database, or Redis tells what they do."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        store: TaskStore,
+        forecaster: Forecaster,
+        dispatcher: Dispatcher,
+        *,
+        alone: bool,
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._forecaster = forecaster
+        self._dispatcher = dispatcher
+        self._alone = alone
+        self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
+        self._told: dict[str, Json] = {}  # task_id -> how we found it last
+        self._blind_since: float | None = None
+        self._news: set[str] = set()  # tasks of which the database told something
+        self._wake = asyncio.Event()
+        self._missed: set[str] = set()  # tasks that may have changed unheard
+
+    @property
+    def is_blind(self) -> bool:
+        return self._hub.notice is not None or not self._alone
+
+    def listen(self, signals: Signals) -> None:
+        """Hear from the database that a task has another status, if nothing else tells us."""
+        signals.on(Topic.STATUS, self._hear)
+
+    def _hear(self, task_id: str) -> None:
+        if task_id and self.is_blind and self._hub.subscribers:
+            self._news.add(task_id)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        due = time.monotonic()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due - time.monotonic(), 0)):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                if time.monotonic() < due:
+                    await self._look_at_news()
+                else:
+                    due = time.monotonic() + (INTERVAL_BLIND if self.is_blind else INTERVAL)
+                    await self._look()
+            except Exception:  # it is only a convenience
+                log.exception("followed tasks cannot be looked at")
+
+    async def _look_at_news(self) -> None:
+        news, self._news = sorted(self._news), set()
+        if not self._hub.watches_all():
+            news = sorted(set(news).intersection(self._hub.watched()))
+        began = self._hub.last_id
+        self._tell_all(await self._store.several(news), began, news)
+
+    async def _look(self) -> None:
+        watched = self._hub.watched()[:MOST]
+        was_blind, is_blind = self._blind_since is not None, self.is_blind
+        if is_blind and not was_blind:
+            self._blind_since = time.time() - MARGIN
+        if was_blind and not is_blind:
+            self._missed.update(watched)  # once more, for what came just before the end of it
+        began = self._hub.last_id
+        tasks = await self._store.several(self._silent(watched))
+        if self._hub.watches_all() and (was_blind or is_blind):
+            tasks += await self._of_all({task.task_id for task in tasks})
+        self._tell_all(tasks, began, self._heard)
+        kept = {*watched, *(task.task_id for task in tasks)}
+        self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
+        self._missed &= set(watched)
+        if not is_blind:
+            self._blind_since = None
+
+    def _silent(self, watched: Iterable[str]) -> list[str]:
+        """The tasks of which nothing was heard since the last look; what we drive is heard."""
+        heard = {task_id: self._hub.newest(task_id) for task_id in watched}
+        changed = [id for id, newest in heard.items() if self._heard.get(id) != newest]
+        for task_id in changed:
+            self._told.pop(task_id, None)
+        self._heard, quiet = heard, set(heard).difference(changed) | self._missed
+        return sorted(id for id in quiet if self._dispatcher.progress_of(id) is None)
+
+    async def _of_all(self, seen: Collection[str]) -> list[Task]:
+        """What those who follow all tasks may have missed."""
+        newest = await self._store.page(limit=NEWEST)
+        found = {task.task_id: task for task in [*await self._store.queue(), *newest]}
+        open_ones = [id for id, view in self._told.items() if view["finished_at"] is None]
+        gone = [id for id in open_ones if id not in found and id not in seen]
+        for task in await self._store.several(gone[:MOST]):
+            found[task.task_id] = task
+        return [task for task_id, task in found.items() if task_id not in seen]
+
+    def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
+        """What is new of them. `began`: the newest update when they were asked for."""
+        for task in tasks:
+            heard_since = self._hub.newest(task.task_id) > began  # then the row is the older one
+            if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
+                self._missed.discard(task.task_id)
+                self._tell(task, followed=task.task_id in followed)
+
+    def _tell(self, task: Task, *, followed: bool) -> None:
+        task_id = task.task_id
+        view = self._forecaster.view(task)
+        known = self._told.get(task_id) or _heard_of(self._hub.since(task_id, 0))
+        self._told[task_id] = view
+        if known is None and not followed and not self._is_new(task):
+            return
+        for output in view["outputs"]:
+            if known is None or output not in known["outputs"]:
+                self._hub.tell(task_id, "output", output)
+        if known is None or _essence(view, task) != _essence(known, task):
+            self._hub.tell(task_id, "status", view)
+        elif view["progress"]["value"] > known["progress"]["value"]:
+            eta = view["eta_seconds"]
+            self._hub.tell(task_id, "progress", progress_view(task, task.progress, eta))
+
+    def _is_new(self, task: Task) -> bool:
+        """Whether it changed since we are blind; of what changed before all were told."""
+        changed = max(task.created_at, task.started_at or 0, task.finished_at or 0)
+        return self._blind_since is not None and changed >= self._blind_since
+
+
+def _essence(view: Json, task: Task) -> list[Any]:
+    """What is worth telling of at once; of a task that waits, also its place."""
+    names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
+    if is_waiting(task):
+        names += ["queue_position", "eta_seconds", "waiting_for"]
+    return [view[name] for name in names]
+
+
+def _heard_of(updates: Iterable[Update]) -> Json | None:
+    """The task as its updates show it; None if too few of them are kept."""
+    view: Json | None = None
+    for update in updates:
+        if update.type == "status":
+            view = dict(update.data)
+        elif update.type == "progress" and view:
+            view["progress"] = update.data["progress"]
+        elif update.type == "output" and view:
+            view["outputs"] = [*view["outputs"], update.data]
+    return view

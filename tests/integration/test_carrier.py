@@ -1,0 +1,197 @@
+"""Hubs of several replicas on one Redis: nothing is lost, doubled or out of order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.redis import connect
+from app.tasks.carrier import RedisCarrier
+from app.tasks.hub import Hub
+from app.tasks.subscription import Subscription, Update
+from tests.conftest import wait_until
+from tests.redis_server import RedisServer, running_redis
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    async with running_redis(tmp_path) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
+    """A hub that is carried."""
+    hub = Hub()
+    hub.carrier = RedisCarrier(connect(redis.url), hub)
+    running = asyncio.create_task(hub.carrier.run())
+    try:
+        if wait:
+            await wait_until(lambda: hub.last_id)
+        yield hub
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await hub.carrier.close()
+
+
+async def until(updates: Subscription, **end: Any) -> list[Update]:
+    """All updates up to the one with this in its data."""
+    found: list[Update] = []
+    async with asyncio.timeout(20):
+        while not found or any(found[-1].data.get(name) != end[name] for name in end):
+            found.append(await updates.get())
+    return found
+
+
+def numbers(updates: list[Update]) -> list[int]:
+    return [update.data["n"] for update in updates if "n" in update.data]
+
+
+def publish(hub: Hub, *counts: int, type: Any = "output") -> None:
+    for number in counts:
+        hub.publish("a", type, {"n": number})
+
+
+async def test_all_replicas_show_the_same_in_the_same_order(redis: RedisServer) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        heard: list[str] = []
+        two.on_status(heard.append)
+        with one.subscribe(["a"]) as here, two.subscribe() as there:
+            for number in range(50):
+                one.publish("a", "output", {"n": number})
+                two.publish("a", "status", {"n": number + 1000})
+            two.publish("b", "status", {"n": -2})
+            begun = await until(there, n=-2)
+            one.publish("a", "status", {"n": -1, "finished_at": "now"})
+            seen = await until(here, n=-1), begun + await until(there, n=-1)
+        only_a = [update for update in seen[1] if update.task_id == "a"]
+        assert only_a == seen[0]
+        assert sorted(numbers(seen[0])) == [-1, *range(50), *range(1000, 1050)]
+        assert [n for n in numbers(seen[0]) if 0 <= n < 1000] == list(range(50))
+        ids = [update.id for update in seen[1]]
+        assert ids == sorted(set(ids))
+        assert heard == ["a"] * 50 + ["b"], "listeners are told of what this replica did"
+
+
+async def test_a_stream_resumes_at_another_replica_also_at_a_new_one(redis: RedisServer) -> None:
+    async with replica(redis) as one:
+        with one.subscribe(["a"]) as updates:
+            publish(one, *range(10))
+            last = (await until(updates, n=4))[-1].id
+            await until(updates, n=9)
+        async with replica(redis) as new:
+            await wait_until(lambda: len(new.since("a", 0)) == 10)
+            assert numbers(new.since("a", last)) == [5, 6, 7, 8, 9]
+            assert new.since("a", 0) == one.since("a", 0)
+
+
+async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None:
+    image = bytes(range(256)) * 100
+    async with replica(redis) as one, replica(redis) as two, replica(redis) as three:
+        with (
+            one.subscribe(["a"], previews=True) as here,
+            two.subscribe(["a"], previews=True) as there,
+            three.subscribe(["a"]) as without,
+        ):
+
+            async def comes() -> bool:
+                one.publish("a", "preview", {"node_id": "3"}, image)
+                await asyncio.sleep(0.02)
+                return two.last_preview("a") is not None
+
+            await wait_until(comes)
+            update = await there.get()
+            assert (update.type, update.data, update.image) == ("preview", {"node_id": "3"}, image)
+            one.publish("b", "preview", {}, b"nobody follows it")
+            one.publish("a", "status", {"n": 1})
+            assert {u.type for u in await until(without, n=1)} == {"status"}
+            mine = await until(here, n=1)
+            assert len([u for u in mine if u.type == "preview"]) <= 1, "only the newest waits"
+        assert three.last_preview("a") is None
+        with two.subscribe(previews=True) as everything:
+
+            async def all_come() -> bool:
+                one.publish("c", "preview", {}, image)
+                await asyncio.sleep(0.02)
+                return two.last_preview("c") is not None
+
+            await wait_until(all_come)
+            assert (await everything.get()).task_id == "c"
+
+
+async def test_redis_killed_and_back(redis: RedisServer) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            publish(one, *range(100))
+            await until(there, n=99)
+            await redis.kill()
+            publish(one, *range(100, 200))  # some of them are on their way when it is noticed
+            await wait_until(lambda: one.notice and two.notice)
+            publish(one, *range(200, 300))
+            seen = await until(here, n=299)
+            assert numbers(seen) == list(range(300)), "our own subscribers miss nothing"
+            (notice,) = [update.data for update in seen if update.type == "notice"]
+            assert notice["code"] == "live_updates_delayed"
+            await redis.start()
+            await wait_until(lambda: not one.notice and not two.notice)
+            publish(one, *range(300, 400))
+            seen += await until(here, n=399)
+            assert numbers(seen) == list(range(400))
+            assert [u.data["code"] for u in seen if u.type == "notice"][-1] == (
+                "live_updates_restored"
+            )
+            later = await until(there, n=399)
+            assert numbers(later)[-100:] == list(range(300, 400))
+            assert numbers(later) == sorted(set(numbers(later)))
+            ids = [update.id for update in seen if update.type != "notice"]
+            assert ids == sorted(set(ids))
+
+
+async def test_redis_frozen_for_a_while(redis: RedisServer) -> None:
+    """What it took and did not answer comes back when it thaws: it must not be shown twice."""
+    async with replica(redis) as one, replica(redis) as two:
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            redis.freeze()
+            publish(one, *range(10))
+            await wait_until(lambda: one.notice and two.notice)
+            publish(one, 10)
+            redis.thaw()
+            await wait_until(lambda: not one.notice and not two.notice)
+            publish(one, 11)
+            assert numbers(await until(here, n=11)) == list(range(12))
+            later = numbers(await until(there, n=11))
+            assert later == sorted(set(later))
+
+
+async def test_without_redis_at_the_start(redis: RedisServer) -> None:
+    await redis.kill()
+    async with replica(redis, wait=False) as one:
+        await wait_until(lambda: one.notice)
+        with one.subscribe(["a"]) as updates:
+            publish(one, 1, 2)
+            assert numbers(await until(updates, n=2)) == [1, 2]
+            await redis.start()
+            await wait_until(lambda: not one.notice)
+            publish(one, 3)
+            assert numbers(await until(updates, n=3)) == [3]
+        ids = [update.id for update in one.since("a", 0)]
+        assert ids == sorted(set(ids))
+
+
+async def test_a_flood_is_carried_whole_and_progress_is_thinned(redis: RedisServer) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        with two.subscribe() as updates:
+            for number in range(5000):
+                one.publish("a", "progress", {"n": number})
+                one.publish(f"task {number % 900}", "progress", {"n": number})
+            one.publish("a", "status", {"n": -1})
+            seen = await until(updates, n=-1)
+        of_a = numbers([u for u in seen if u.task_id == "a"])
+        assert of_a[-2:] == [4999, -1]
+        assert of_a[:-1] == sorted(of_a[:-1])

@@ -1,0 +1,76 @@
+"""A Redis of a test's own: to be killed, frozen and started again."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.conftest import wait_until
+
+
+class RedisServer:
+    """`redis-server` without a disk. Started again it is empty, on the same port."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process: asyncio.subprocess.Process
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
+        self.process = await asyncio.create_subprocess_exec(
+            self._program,
+            *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+            stdout=asyncio.subprocess.DEVNULL,
+            cwd=self._folder,
+        )
+        await wait_until(self._answers)
+
+    async def _answers(self) -> bool:
+        async with Redis(port=self.port) as client:
+            try:
+                return bool(await client.ping())
+            except (RedisError, OSError):
+                return False
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+    def freeze(self) -> None:
+        """It takes connections, and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextlib.asynccontextmanager
+async def running_redis(folder: Path) -> AsyncIterator[RedisServer]:
+    """Skips where Redis is not installed."""
+    program = shutil.which("redis-server")
+    if program is None:
+        reason = "redis-server is not installed"
+        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    server = RedisServer(program, folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        if server.process.returncode is None:
+            await server.kill()
