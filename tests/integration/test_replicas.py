@@ -176,7 +176,7 @@ async def test_streams_tell_of_the_end_elsewhere(url: str, settings_for: Setting
         task_id = await driven_by(one, other, text_to_image(steps=8))
         with other.gateway.hub.subscribe([task_id]) as updates:
             async with asyncio.timeout(20):
-                while (await updates.get()).data["status"] != "succeeded":
+                while (await updates.get()).data.get("status") != "succeeded":
                     pass
 
 
