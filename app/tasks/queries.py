@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from app.errors import TaskNotFound
 from app.tasks import rows
-from app.tasks.model import ACTIVE, Output, Place, Status, Task
+from app.tasks.model import ACTIVE, TERMINAL, Output, Place, Status, Task
 from app.tasks.tables import outputs, tasks
 from app.tasks.webhooks import shown_of
 
@@ -35,6 +35,10 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(ACTIVE)]
     return table.c.status.in_(words)
 
+
+# The API key of tasks in the queue. For the plain column SQLite would take the index of all tasks
+# of a key, and walk over the finished ones.
+KEY_NAME = func.coalesce(tasks.c.key_name, "")
 
 # Built once: putting a statement together costs more than running it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
@@ -95,6 +99,14 @@ def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Pl
             places[seq] = place
             place = place.next(expected)
     return places
+
+
+def has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
+    """All finished ones are found by walking over the rows; of one kind, by their index."""
+    if statuses == TERMINAL:
+        return tasks.c.finished_at.is_not(None)
+    condition = tasks.c.status.in_(sorted(statuses))
+    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))
 
 
 def no_task(task_id: str) -> TaskNotFound:
