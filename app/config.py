@@ -9,12 +9,11 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.access.access import Access
-from app.access.dangers import dangers
 from app.access.origins import checked_origin, host_name, is_loopback
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
 from app.logs import LogFormat
-from app.redis import check_url
+from app.redis import RedisUrl
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -62,16 +61,9 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
-    redis_url: SecretStr | None = Field(
-        None,
-        description="Redis, by which several gateways tell each other what happens; "
-        "none: one alone.",
-    )
+    redis_url: RedisUrl | None = Field(None, description="Redis, for several gateways; none: one.")
     drain_seconds: float = Field(
-        0,
-        ge=0,
-        description="Seconds after SIGTERM in which requests are still answered and /api/ready "
-        "says 503.",
+        0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."
     )
 
     task_timeout: float | None = Field(
@@ -201,14 +193,6 @@ class Settings(BaseSettings):
             parse_url(value.get_secret_value())
         return value
 
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        with _as_value_error():
-            if value is not None:
-                check_url(value.get_secret_value())
-        return value
-
     @field_validator("files_url")
     @classmethod
     def _files(cls, value: str) -> str:
@@ -293,18 +277,32 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
-        return self.model_dump(
-            mode="json", exclude={"database_url", "redis_url", "webhook_url", "api_keys"}
-        )
+        secret = {"database_url", "redis_url", "webhook_url", "api_keys"}
+        return self.model_dump(mode="json", exclude=secret)
 
     def hosts(self) -> list[str] | None:
-        """The names besides localhost under which it may be asked; None: any. With keys no page
-        gains by a name that is made to point here; what others call us we do not know."""
+        """The names besides localhost under which it may be asked; None: any.
+
+        With keys no page gains anything by a name that is made to point here: it has none. Where
+        others can reach us we do not know what they call us, unless we are told.
+        """
         if self.api_keys.get_secret_value():
             return None
         return self.allowed_hosts if self.allowed_hosts or is_loopback(self.host) else None
 
     def warnings(self) -> list[str]:
         """What an operator should hear of, loudly."""
-        keys = self.api_keys.get_secret_value()
-        return [] if keys else dangers(self.host, self.port, self.cors_origins)
+        found = []
+        open_to_all = not self.api_keys.get_secret_value()
+        if open_to_all and not is_loopback(self.host):
+            found.append(
+                f"Everybody who can reach {self.host}:{self.port} can use this gateway: no API "
+                "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
+                "COMFYUI_API_KEYS=api_keys.json, and start again."
+            )
+        if open_to_all and "*" in self.cors_origins:
+            found.append(
+                "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "
+                "visits use this gateway. Name the pages that may, or use API keys."
+            )
+        return found

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from app import problems
 from app.access.access import Access
 from app.access.model import EVERYBODY
+from app.access.rates import RateLimits
 from app.config import VERSION, Settings
 from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
@@ -160,7 +161,11 @@ def build(settings: Settings, database: Database) -> Gateway:
         naming=partial(database.locked, "uploads"),
         shared=settings.shared_tasks,
     )
-    access = Access(settings.api_keys.get_secret_value(), shared=settings.shared_tasks)
+    access = Access(
+        settings.api_keys.get_secret_value(),
+        shared=settings.shared_tasks,
+        rates=_shared_rates(settings),
+    )
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
     carrier = hub.carrier = _carrier(settings, hub)
@@ -260,6 +265,14 @@ def build(settings: Settings, database: Database) -> Gateway:
             api_keys.run(store),
         ),
     )
+
+
+def _shared_rates(settings: Settings) -> RateLimits | None:
+    if settings.redis_url is None:
+        return None
+    from app.access.shared_rates import SharedRates  # which needs the optional package
+
+    return SharedRates(connect(settings.redis_url.get_secret_value()))
 
 
 def _carrier(settings: Settings, hub: Hub) -> Carrier | None:

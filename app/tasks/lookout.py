@@ -89,7 +89,7 @@ class Lookout:
         if not self._hub.watches_all():
             news = sorted(set(news).intersection(self._hub.watched()))
         began = self._hub.last_id
-        self._tell_all(await self._store.several(news), began, news)
+        self._tell_all(await self._store.several(news[:MOST]), began, news)
 
     async def _look(self) -> None:
         watched = self._hub.watched()[:MOST]

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from app.errors import TaskNotFound
 from app.tasks import rows
-from app.tasks.model import ACTIVE, TERMINAL, Output, Place, Status, Task
+from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, tasks
 from app.tasks.webhooks import shown_of
 
@@ -99,14 +99,6 @@ def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Pl
             places[seq] = place
             place = place.next(expected)
     return places
-
-
-def has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
-    """All finished ones are found by walking over the rows; of one kind, by their index."""
-    if statuses == TERMINAL:
-        return tasks.c.finished_at.is_not(None)
-    condition = tasks.c.status.in_(sorted(statuses))
-    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))
 
 
 def no_task(task_id: str) -> TaskNotFound:

@@ -23,10 +23,10 @@ from sqlalchemy import (
     update,
 )
 
-from app.tasks import rows, shares
+from app.tasks import shares
 from app.tasks.claims import Lease
-from app.tasks.database import Database, insert_if_new
-from app.tasks.model import NewTask, Task
+from app.tasks.database import Database
+from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
 from app.tasks.tables import prompts, routes, tasks
@@ -262,16 +262,3 @@ class Queue:
             Claim(found[seq], json.loads(texts[seq]), self._routes[found[seq].route][0])
             for seq in seqs
         ]
-
-
-def add_routes(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Keep what the routes of these tasks stand for."""
-    found = {
-        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
-        for task in new
-    }
-    known = {row.route for row in connection.execute(_ROUTES, {"wanted": list(found)})}
-    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
-    if missing:
-        # Another process may add the same at the same time.
-        connection.execute(insert_if_new(connection, routes), missing)

@@ -26,27 +26,16 @@ from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
 from app.tasks import idempotency, rows, shares, webhooks
 from app.tasks.claims import Lease
-from app.tasks.database import Database
+from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
-from app.tasks.queries import (
-    KEY_NAME,
-    TASKS,
-    fetch,
-    fetch_one,
-    has_one_of,
-    is_active,
-    is_queued,
-    no_task,
-)
-from app.tasks.queue import add_routes
+from app.tasks.queries import KEY_NAME, TASKS, fetch, fetch_one, is_active, is_queued, no_task
 from app.tasks.signals import Topic, tell
-from app.tasks.tables import idempotency_keys, outputs, prompts, tasks
+from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
-AT_ONCE = 500  # ids in one query
-
+_ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
 _THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
 )
@@ -96,7 +85,7 @@ class TaskStore:
                 return idempotency.tasks_of(connection, key)
             shares.count_today(connection, self._caller, len(new))
             shares.check_room(connection, self._caller, self._max_queued, len(new))
-            add_routes(connection, new)
+            _add_routes(connection, new)
             now = time.time()
             texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
             connection.execute(insert(prompts), texts)
@@ -133,12 +122,8 @@ class TaskStore:
 
     async def several(self, task_ids: Sequence[str]) -> list[Task]:
         """Those of these tasks that there are."""
-        parts = [task_ids[at : at + AT_ONCE] for at in range(0, len(task_ids), AT_ONCE)]
-
-        def work(connection: Connection) -> list[Task]:
-            return [t for ids in parts for t in fetch(connection, _THESE, {"task_ids": ids})]
-
-        return await self._database.read(work) if parts else []
+        ids = {"task_ids": list(task_ids)}
+        return await self._database.read(lambda connection: fetch(connection, _THESE, ids))
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""
@@ -167,7 +152,7 @@ class TaskStore:
         these pairs in its metadata, and nothing that has."""
         query = TASKS.where(self._mine()).order_by(tasks.c.seq.desc()).limit(limit)
         if statuses:
-            query = query.where(has_one_of(frozenset(statuses)))
+            query = query.where(_has_one_of(frozenset(statuses)))
         if batch_id is not None:
             query = query.where(tasks.c.batch_id == batch_id)
         for label in (labels or {}).items():
@@ -300,3 +285,23 @@ class TaskStore:
 
     def _own(self, key: Key | None) -> Key | None:
         return key and replace(key, owner=self._caller.name or "")
+
+
+def _add_routes(connection: Connection, new: Sequence[NewTask]) -> None:
+    found = {
+        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
+        for task in new
+    }
+    known = set(connection.scalars(_ROUTES, {"routes": list(found)}))
+    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
+    if missing:
+        # Another process may add the same at the same time.
+        connection.execute(insert_if_new(connection, routes), missing)
+
+
+def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
+    """All finished ones are found by walking over the rows; of one kind, by their index."""
+    if statuses == TERMINAL:
+        return tasks.c.finished_at.is_not(None)
+    condition = tasks.c.status.in_(sorted(statuses))
+    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))

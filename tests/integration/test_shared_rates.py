@@ -1,0 +1,53 @@
+"""Rate limits of several replicas: one bucket for all, and one each while Redis is away."""
+
+import asyncio
+from pathlib import Path
+
+from app.access.model import Rate
+from app.access.shared_rates import PAUSE, SharedRates
+from app.redis import connect
+from tests.conftest import wait_until
+from tests.redis_server import running_redis
+
+
+async def test_replicas_count_together(tmp_path: Path) -> None:
+    rate = Rate(requests=5, seconds=3600)
+    async with running_redis(tmp_path) as redis:
+        clients = [connect(redis.url) for _ in range(2)]
+        one, two = (SharedRates(client) for client in clients)
+        found = [await rates.take("key", rate) for rates in (one, two) * 3]
+        assert [allowance.allowed for allowance in found] == [True] * 5 + [False]
+        assert [allowance.remaining for allowance in found] == [4, 3, 2, 1, 0, 0]
+        assert found[-1].retry_after > 600
+        assert (await two.take("another key", rate)).remaining == 4
+        many = await asyncio.gather(*(r.take("crowd", rate) for r in (one, two) * 20))
+        assert sum(allowance.allowed for allowance in many) == 5
+        for client in clients:
+            await client.aclose()
+
+
+async def test_tokens_come_back(tmp_path: Path) -> None:
+    rate = Rate(requests=2, seconds=1)
+    async with running_redis(tmp_path) as redis, connect(redis.url) as client:
+        rates = SharedRates(client)
+        assert [(await rates.take("key", rate)).allowed for _ in range(2)] == [True, True]
+
+        async def is_allowed() -> bool:
+            return (await rates.take("key", rate)).allowed
+
+        await wait_until(is_allowed, 5)
+
+
+async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
+    rate = Rate(requests=3, seconds=3600)
+    async with running_redis(tmp_path) as redis, connect(redis.url) as client:
+        rates = SharedRates(client)
+        assert (await rates.take("key", rate)).remaining == 2
+        await redis.kill()
+        assert [(await rates.take("key", rate)).allowed for _ in range(4)] == [True] * 3 + [False]
+        await redis.start()
+
+        async def is_back() -> bool:
+            return (await rates.take("key", rate)).allowed
+
+        await wait_until(is_back, PAUSE + 5)

@@ -1,0 +1,392 @@
+"""Several gateways on one PostgreSQL and one Redis: whoever drives a task, all can follow it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import connect
+
+from tests.conftest import ROOT, text_to_image, wait_until
+from tests.databases import postgresql
+from tests.fleet import Demo, Gateway, on, stand_ins
+from tests.redis_server import RedisServer, running_redis
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Json = dict[str, Any]
+
+STEP = 0.05  # seconds of a step of sampling
+LEASE = 4  # seconds: longer than a replica drains, so that it is not the lease that helps
+DRAIN = 3
+ENDS = ("succeeded", "failed", "canceled", "expired")
+
+
+class Cluster:
+    """Two gateways, a stand-in, and what they share."""
+
+    def __init__(self, redis: RedisServer, demo: Demo, replicas: list[Gateway]) -> None:
+        self.redis = redis
+        self.demo = demo
+        self.replicas = replicas
+
+    async def driver_of(self, task_id: str) -> tuple[Gateway, Gateway]:
+        """The replica that drives the task, the only one that runs, and one that does not."""
+        one, two = self.replicas
+
+        async def found() -> tuple[Gateway, Gateway] | None:
+            if await drives(one):
+                return one, two
+            return (two, one) if await drives(two) else None
+
+        driver, other = await wait_until(found)
+        await driver.until(task_id, "running")
+        return driver, other
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    folder = tmp_path_factory.mktemp("replicas")
+    async with (
+        postgresql() as database_url,
+        running_redis(folder) as redis,
+        stand_ins(folder, 1, step=STEP) as (demo,),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        settings = {
+            "database_url": database_url,
+            "redis_url": redis.url,
+            "lease_seconds": LEASE,
+            "drain_seconds": DRAIN,
+        }
+        replicas = [Gateway(folder, *on([demo]), **settings) for _ in range(2)]
+        for replica in replicas:  # one after the other: the first makes the tables
+            await stack.enter_async_context(replica)
+        for replica in replicas:
+            await replica.online(1)
+        yield Cluster(redis, demo, replicas)
+
+
+class Follower:
+    """Reads the stream of a task, and remembers all of it."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        self.events: list[Json] = []
+        self.last_id: str | None = None
+
+    async def follow(self, replica: Gateway, *, until: Any = None) -> None:
+        """To the end of the stream, or to the first event for which `until` is true."""
+        headers = {"last-event-id": self.last_id} if self.last_id else {}
+        url = f"/api/task/{self.task_id}/events"
+        async with replica.http.stream("GET", url, headers=headers) as answer:
+            assert answer.status_code == 200
+            event: Json = {}
+            async for line in answer.aiter_lines():
+                key, _, value = line.partition(": ")
+                if line and key:
+                    event[key] = value
+                elif "event" in event:
+                    event["data"] = json.loads(event["data"])
+                    self.events.append(event)
+                    self.last_id = event["id"]
+                    if until is not None and until(event):
+                        return
+                    event = {}
+
+    async def to_the_end(self, *replicas: Gateway) -> None:
+        """Connect again, now here and now there, as a client behind a proxy does."""
+        async with asyncio.timeout(60):
+            while not self.has_ended:
+                for replica in replicas:
+                    with contextlib.suppress(httpx.TransportError):
+                        await self.follow(replica)
+                    if self.has_ended:
+                        return
+
+    @property
+    def has_ended(self) -> bool:
+        return any(data["status"] in ENDS for data in self.of("status"))
+
+    def of(self, kind: str) -> list[Json]:
+        return [event["data"] for event in self.events if event["event"] == kind]
+
+    def ids_of(self, kind: str) -> list[str]:
+        return [event["id"] for event in self.events if event["event"] == kind]
+
+    def check(self) -> None:
+        """The story is whole and goes one way."""
+        assert self.of("status")[-1]["status"] == "succeeded", self.of("status")[-1]
+        ids = [int(event["id"]) for event in self.events]
+        assert ids == sorted(ids)
+        values = [data["progress"]["value"] for data in self.of("progress")]
+        assert values == sorted(values)
+        assert self.of("output"), "the result was told of"
+
+
+def at_step(number: int) -> Any:
+    def reached(event: Json) -> bool:
+        progress = event["data"].get("progress") or {}
+        return (progress.get("step") or 0) >= number
+
+    return reached
+
+
+async def kinds_until_end(replica: Gateway, task_ids: asyncio.Queue[str]) -> set[str]:
+    """What kinds of messages a WebSocket to all tasks brings, up to the end of one."""
+    kinds: set[str] = set()
+    async with connect(f"{replica.base.replace('http', 'ws')}/ws") as socket:
+        await socket.send('{"type": "subscribe", "previews": true}')
+        assert json.loads(await socket.recv())["type"] == "subscribed"
+        task_id = await task_ids.get()
+        while True:
+            frame = await socket.recv()
+            message = json.loads(frame) if isinstance(frame, str) else {"event": "preview"}
+            kinds.add(message.get("event", "no event"))
+            if message.get("task_id") == task_id and message.get("status") in ENDS:
+                return kinds
+
+
+async def test_all_replicas_show_a_task_that_one_drives(cluster: Cluster) -> None:
+    started: asyncio.Queue[str] = asyncio.Queue()
+    sockets = [asyncio.create_task(kinds_until_end(r, started)) for r in cluster.replicas]
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=40, seed=1))
+    for _ in sockets:
+        started.put_nowait(task_id)
+    driver, other = await cluster.driver_of(task_id)
+    here, there = Follower(task_id), Follower(task_id)
+    async with asyncio.timeout(60):
+        await asyncio.gather(here.follow(driver), there.follow(other))
+        for kinds in await asyncio.gather(*sockets):
+            assert kinds >= {"status", "progress", "preview", "output"}
+    for follower in (here, there):
+        follower.check()
+        assert follower.of("preview")
+    steps = {data["progress"]["step"] for data in there.of("progress")}
+    assert len(steps) > 10, "progress comes as it happens, not once a second"
+    assert here.ids_of("output") == there.ids_of("output"), "ids are the same everywhere"
+
+
+async def test_a_subscriber_moves_to_another_replica(cluster: Cluster) -> None:
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=30, seed=2))
+    driver, other = await cluster.driver_of(task_id)
+    moving, staying = Follower(task_id), Follower(task_id)
+    stays = asyncio.create_task(staying.follow(driver))
+    await moving.follow(driver, until=at_step(5))
+    await moving.follow(other, until=at_step(12))
+    await moving.follow(driver)
+    await stays
+    moving.check()
+    assert moving.ids_of("output") == staying.ids_of("output")
+    steps = [data["progress"]["step"] for data in moving.of("progress") if data["progress"]["step"]]
+    jumps = [after - before for before, after in pairwise(steps)]
+    assert max(jumps) <= 5, f"progress may be thinned, but there is no gap: {steps}"
+
+
+async def test_the_driver_is_killed(cluster: Cluster) -> None:
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=40, seed=3))
+    driver, other = await cluster.driver_of(task_id)
+    theirs, ours = Follower(task_id), Follower(task_id)
+    following = [
+        asyncio.create_task(theirs.to_the_end(driver, other)),
+        asyncio.create_task(ours.to_the_end(other)),
+    ]
+    await wait_until(lambda: theirs.of("progress") and ours.of("progress"))
+    await driver.stop(signal.SIGKILL)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*following)
+    for follower in (theirs, ours):
+        assert follower.of("status")[-1]["status"] == "succeeded"
+    assert (await cluster.demo.executed())[task_id]["starts"] == 1
+    await driver.start()
+    await driver.online(1)
+
+
+async def test_redis_is_killed_and_comes_back(cluster: Cluster) -> None:
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=120, seed=10))
+    short = await cluster.replicas[0].submit(text_to_image(steps=2, seed=12))
+    driver, other = await cluster.driver_of(task_id)
+    here, there, moving = Follower(task_id), Follower(task_id), Follower(task_id)
+    following = [asyncio.create_task(f.follow(r)) for f, r in ((here, driver), (there, other))]
+    body = {"workflow": text_to_image(steps=2, seed=13), "priority": 5}
+    waiting = asyncio.create_task(other.http.post("/api/workflow/submit?wait=50", json=body))
+    await moving.follow(other, until=at_step(5))
+    await cluster.redis.kill()
+    await wait_until(lambda: here.of("notice") and there.of("notice"))
+    health = (await other.http.get("/api/health")).json()
+    assert health["status"] == "degraded"
+    assert "Redis" in health["reason"]
+    count = len(there.of("progress"))
+    await wait_until(lambda: len(there.of("progress")) >= count + 2)  # by looking
+    await moving.follow(driver, until=at_step(60))
+    await cluster.redis.start()
+    await wait_until(lambda: len(here.of("notice")) == len(there.of("notice")) == 2)
+    await moving.follow(other)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*following)
+        assert (await waiting).json()["status"] == "succeeded"
+    for follower in (here, there, moving):
+        follower.check()
+    for follower in (here, there):
+        codes = [notice["code"] for notice in follower.of("notice")]
+        assert codes == ["live_updates_delayed", "live_updates_restored"]
+    steps = [data["progress"]["step"] for data in here.of("progress")]
+    assert len(set(steps)) > 50, "the driver's own subscribers missed nothing"
+    assert len(there.of("output")) == 1
+    assert (await other.until(short, *ENDS))["status"] == "succeeded"
+    assert (await other.http.get("/api/health")).json()["status"] == "ok"
+
+
+async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
+    """Streams and ?wait= at the replica that does not drive the task end with it."""
+    await cluster.redis.kill()
+    one, two = cluster.replicas
+    for replica in cluster.replicas:
+        await wait_until(lambda r=replica: is_degraded(r))
+    async with connect(f"{two.base.replace('http', 'ws')}/ws") as socket, asyncio.timeout(60):
+        assert json.loads(await socket.recv())["type"] == "notice"
+        task_id = await one.submit(text_to_image(steps=40, seed=20))
+        _, other = await cluster.driver_of(task_id)
+        follower = Follower(task_id)
+        key = {"idempotency-key": "the same"}
+        body = {"workflow": text_to_image(steps=2, seed=22)}
+        submits = [
+            replica.http.post("/api/workflow/submit?wait=40", json=body, headers=key)
+            for replica in (one, two, one, two)
+        ]
+        answers, _ = await asyncio.gather(asyncio.gather(*submits), follower.follow(other))
+        assert {answer.json()["status"] for answer in answers} == {"succeeded"}
+        assert len({answer.json()["task_id"] for answer in answers}) == 1
+        ended = {answers[0].json()["task_id"], task_id}
+        follower.check()
+        while ended:
+            message = json.loads(await socket.recv())
+            if message.get("status") in ENDS:
+                ended.discard(message["task_id"])
+    await cluster.redis.start()
+    for replica in cluster.replicas:
+        await wait_until(lambda r=replica: is_well(r))
+
+
+@contextlib.asynccontextmanager
+async def proxy(replicas: list[Gateway], folder: Path) -> AsyncIterator[str]:
+    """Caddy with the file that compose.yaml gives it, in front of these replicas; its URL."""
+    program = shutil.which("caddy")
+    if program is None:
+        reason = "caddy is not installed"
+        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = (ROOT / "deploy" / "Caddyfile").read_text()
+    text = text.replace("\n:8000 {", f"\nhttp://127.0.0.1:{port} {{")
+    for number, replica in enumerate(replicas, 1):
+        text = text.replace(f"gateway-{number}:8000", replica.address)
+    (folder / "Caddyfile").write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(program, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")),
+        env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_rolling_restart_fails_no_request(cluster: Cluster, tmp_path: Path) -> None:
+    """Behind the proxy, while clients submit, ask and follow."""
+    stop = asyncio.Event()
+    submitted: list[str] = []
+
+    async def use(http: httpx.AsyncClient, number: int) -> int:
+        """How many requests were answered, all of them well."""
+        count = 0
+        while not stop.is_set():
+            body = {"workflow": text_to_image(steps=3, seed=1000 * number + count)}
+            answer = await http.post("/api/workflow/submit?wait=1", json=body)
+            assert answer.status_code in (200, 202), answer.text
+            task_id = answer.json()["task_id"]
+            submitted.append(task_id)
+            answer = await http.get(f"/api/task/{task_id}")
+            assert answer.status_code == 200, answer.text
+            count += 2
+        return count
+
+    async with (
+        proxy(cluster.replicas, tmp_path) as base,
+        httpx.AsyncClient(base_url=base, timeout=60, trust_env=False) as http,
+    ):
+
+        async def is_ready() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await http.get("/api/ready")).status_code == 200
+            return False
+
+        await wait_until(is_ready)
+        clients = [asyncio.create_task(use(http, number)) for number in range(1, 4)]
+        for replica in cluster.replicas:
+            await replica.stop()
+            await replica.start()
+            await replica.online(1)
+            count = len(submitted)
+            await wait_until(lambda before=count: len(submitted) > before + 3)
+        stop.set()
+        async with asyncio.timeout(30):
+            assert sum(await asyncio.gather(*clients)) > 20
+    for task_id in submitted:
+        assert (await cluster.replicas[0].until(task_id, *ENDS))["status"] == "succeeded"
+    executed = await cluster.demo.executed()
+    assert {executed[task_id]["starts"] for task_id in submitted} == {1}
+
+
+async def drives(replica: Gateway) -> bool:
+    """Whether it holds a task on a server."""
+    health = (await replica.http.get("/api/health")).json()
+    return any(server["running"] for server in health["servers"])
+
+
+async def is_degraded(replica: Gateway) -> bool:
+    return not await is_well(replica)
+
+
+async def is_well(replica: Gateway) -> bool:
+    return (await replica.http.get("/api/health")).json()["status"] == "ok"
+
+
+async def test_a_replica_drains(cluster: Cluster) -> None:
+    """Told to stop it says so at once, and another replica has its tasks before it is gone."""
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=80, seed=4))
+    driver, other = await cluster.driver_of(task_id)
+    follower = Follower(task_id)
+    following = asyncio.create_task(follower.follow(driver))
+    await wait_until(lambda: follower.of("progress"))
+    stopping = asyncio.create_task(driver.stop())
+
+    async def is_not_ready() -> bool:
+        answer = await driver.http.get("/api/ready")
+        return answer.status_code == 503 and answer.json()["code"] == "stopping"
+
+    async with asyncio.timeout(DRAIN):
+        await wait_until(is_not_ready)
+        await following  # the stream ended, so that its client goes elsewhere
+        assert (await driver.task(task_id))["status"] == "running", "it still answers"
+        await wait_until(lambda: drives(other))
+    assert not stopping.done()
+    await follower.to_the_end(other)
+    follower.check()
+    assert await stopping < DRAIN + 4
+    await driver.start()
+    executed = await cluster.demo.executed()
+    assert {run["starts"] for run in executed.values()} == {1}
