@@ -57,6 +57,7 @@ from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.queue import Queue
+from app.tasks.readiness import Readiness
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
@@ -113,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    problems.describe(app)
     app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -167,14 +169,12 @@ def build(settings: Settings, database: Database) -> Gateway:
         rates=_shared_rates(settings),
     )
     library = Library(settings.workflows_dir)
-    hub, figures = Hub(), Metrics(database)
+    hub, api_keys, figures = Hub(), ApiKeys(), Metrics(database)
     carrier = hub.carrier = _carrier(settings, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
-    api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
-    estimates = Estimates(database)
-    lease = Lease(new_owner(), settings.lease_seconds)
+    estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,
@@ -252,6 +252,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
         metrics=figures,
+        readiness=Readiness(database),
         background=(
             dispatcher.run(),
             signals.run(),

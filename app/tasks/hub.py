@@ -159,6 +159,10 @@ class Hub:
         return updates[-1].id if updates else 0
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
@@ -171,10 +175,6 @@ class Hub:
     def watches_all(self, *, previews: bool = False) -> bool:
         """Whether somebody follows all tasks."""
         return any(s.previews or not previews for s in self._everything)
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     def close(self) -> None:
         """End all streams, so that the server can stop."""
