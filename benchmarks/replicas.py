@@ -233,6 +233,7 @@ async def measure(options: argparse.Namespace) -> Json:
             found["throughput"].append(
                 await throughput(place, replicas, options.tasks, options.clients)
             )
+            note(str(found["throughput"][-1]))
     if options.claimers:
         await measure_claims(options, found)
     return found
@@ -251,6 +252,7 @@ async def measure_claims(options: argparse.Namespace, found: Json) -> None:
                 found["claims"].append(
                     await asyncio.to_thread(claims_a_second, url, claimers, most)
                 )
+                note(str(found["claims"][-1]))
         await database.close()
 
 
