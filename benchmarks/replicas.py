@@ -197,7 +197,7 @@ def statements() -> dict[str, Executable]:
     page = TASKS.order_by(tasks.c.seq.desc()).limit(50)
     waiting = select(func.count()).select_from(tasks).where(is_queued())
     return {
-        "the head of the queue": queue._WAITING.params(excluded=["other"], **terms),
+        "the head of the queue": queue._WAITING.params(excluded=["other"], full=["nobody"], **terms),
         "what servers hold": queue._HELD,
         "what was chosen, locked": queue._STILL_THERE.params(seqs=[1_000_001, 1_000_002]),
         "what nobody drives": queue._LEFT_BEHIND.where(
