@@ -22,7 +22,6 @@ GatewayError
 ├── QueueFull                 429  Retry-After
 ├── TooManyConnections 503  Stopping 503   in limit_errors.py
 ├── NoServer                  503  no ComfyUI server can be asked now
-├── Stopping                  503  this gateway process was told to stop
 ├── StorageFull               507
 ├── DatabaseUnavailable       503
 ├── StorageUnavailable        503  the bucket does not answer, or refuses us
@@ -229,13 +228,6 @@ class NoServer(GatewayError):
 
     status = 503
     code = "no_server"
-
-
-class Stopping(GatewayError):
-    """The gateway is stopping."""
-
-    status = 503
-    code = "stopping"
 
 
 class StorageFull(GatewayError):

@@ -169,14 +169,12 @@ def build(settings: Settings, database: Database) -> Gateway:
         rates=_shared_rates(settings),
     )
     library = Library(settings.workflows_dir)
-    hub, figures = Hub(), Metrics(database)
+    hub, api_keys, figures = Hub(), ApiKeys(), Metrics(database)
     carrier = hub.carrier = _carrier(settings, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
-    api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
-    estimates = Estimates(database)
-    lease = Lease(new_owner(), settings.lease_seconds)
+    estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,

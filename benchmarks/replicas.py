@@ -138,19 +138,19 @@ def offer_of(most: int) -> Offer:
     return offer
 
 
-def claimer(url: str, number: int, most: int, until: float, said: Any) -> None:
-    """A process that claims tasks and ends them, until a time."""
-    said.put(asyncio.run(_claim(url, number, most, until)))
+def claimer(url: str, number: int, most: int, together: Any, said: Any) -> None:
+    """A process that claims tasks and ends them for a while; all begin together."""
+    said.put(asyncio.run(_claim(url, number, most, together)))
 
 
-async def _claim(url: str, number: int, most: int, until: float) -> tuple[int, list[float]]:
+async def _claim(url: str, number: int, most: int, together: Any) -> tuple[int, list[float]]:
     database = await open_database(url)
     lease = Lease(f"claimer {number}", 60)
     mine, claims, offer = Queue(database, lease), Claims(database, lease), offer_of(most)
     count, times = 0, []
-    await asyncio.sleep(max(until - SECONDS - time.time(), 0))  # all begin together
-    while time.time() < until:
-        begin = time.perf_counter()
+    await asyncio.to_thread(together.wait, STARTING)
+    until = time.perf_counter() + SECONDS
+    while (begin := time.perf_counter()) < until:
         found, _ = await mine.assign(offer)
         times.append(time.perf_counter() - begin)
         count += len(found)
@@ -161,20 +161,20 @@ async def _claim(url: str, number: int, most: int, until: float) -> tuple[int, l
 
 
 SECONDS = 8.0  # of claiming
-STARTING = 6.0  # until all processes are there
+STARTING = 120.0  # at most, until all processes are there
 
 
 def claims_a_second(url: str, claimers: int, most: int) -> Json:
     processes = multiprocessing.get_context("spawn")
     said: Any = processes.Queue()
-    until = time.time() + STARTING + claimers * 0.6 + SECONDS
+    together = processes.Barrier(claimers)
     started = [
-        processes.Process(target=claimer, args=(url, number, most, until, said))
+        processes.Process(target=claimer, args=(url, number, most, together, said))
         for number in range(claimers)
     ]
     for process in started:
         process.start()
-    found = [said.get(timeout=120) for _ in started]
+    found = [said.get(timeout=STARTING + 4 * SECONDS) for _ in started]
     for process in started:
         process.join()
     times = [seconds for _, each in found for seconds in each]
@@ -197,7 +197,9 @@ def statements() -> dict[str, Executable]:
     page = TASKS.order_by(tasks.c.seq.desc()).limit(50)
     waiting = select(func.count()).select_from(tasks).where(is_queued())
     return {
-        "the head of the queue": queue._WAITING.params(excluded=["other"], **terms),
+        "the head of the queue": queue._WAITING.params(
+            excluded=["other"], full=["nobody"], **terms
+        ),
         "what servers hold": queue._HELD,
         "what was chosen, locked": queue._STILL_THERE.params(seqs=[1_000_001, 1_000_002]),
         "what nobody drives": queue._LEFT_BEHIND.where(
@@ -233,6 +235,7 @@ async def measure(options: argparse.Namespace) -> Json:
             found["throughput"].append(
                 await throughput(place, replicas, options.tasks, options.clients)
             )
+            note(str(found["throughput"][-1]))
     if options.claimers:
         await measure_claims(options, found)
     return found
@@ -251,6 +254,7 @@ async def measure_claims(options: argparse.Namespace, found: Json) -> None:
                 found["claims"].append(
                     await asyncio.to_thread(claims_a_second, url, claimers, most)
                 )
+                note(str(found["claims"][-1]))
         await database.close()
 
 

@@ -17,7 +17,6 @@ from app.errors import (
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
-    Stopping,
 )
 from app.gateway import Gateway
 from app.problems import responses

@@ -167,14 +167,14 @@ class Claims:
                 status=case((canceled, Status.CANCELED), else_=tasks.c.status),
                 finished_at=case((canceled, time.time()), else_=null()),
             ),
-            topic=Topic.WORK,
+            topic=Topic.LEFT,
         )
 
     async def let_go(self, task_id: str) -> None:
         """Make one task of ours free to be claimed again."""
         mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
         await self._write(
-            update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.WORK
+            update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.LEFT
         )
 
     async def canceled(self) -> list[str]:

@@ -22,6 +22,7 @@ from app.tasks.tools import Tools
 log = logging.getLogger(__name__)
 
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
+AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
 SWEPT_FOR = 30.0  # seconds after it came online in which a server is swept again and again
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
 REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
@@ -36,6 +37,7 @@ class Dispatcher:
         self._runs: dict[str, Run] = {}
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
         self._left_behind = True  # there may be tasks on servers that nobody drives
 
@@ -77,12 +79,22 @@ class Dispatcher:
         def cancel(task_id: str) -> None:
             self.cancel(task_id, CancelReason.REQUEST)
 
-        def work(_: str) -> None:
+        def left(_: str) -> None:
             self._left_behind = True
             self.wake()
 
-        signals.on(Topic.WORK, work)
+        signals.on(Topic.WORK, self._work_elsewhere)
+        signals.on(Topic.LEFT, left)
         signals.on(Topic.CANCEL, cancel)
+
+    def _work_elsewhere(self, _: str) -> None:
+        """Whoever tells of it sees to it first. Otherwise all would ask for each task at once."""
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(AFTER_OTHERS, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._later = None
+        self.wake()
 
     def cancel(self, task_id: str, reason: CancelReason) -> None:
         """Tell the run that drives the task, if it is one of ours."""

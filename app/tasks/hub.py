@@ -172,10 +172,6 @@ class Hub:
         """Whether somebody follows all tasks."""
         return any(s.previews or not previews for s in self._everything)
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
     def close(self) -> None:
         """End all streams, so that the server can stop."""
         self._closed = True

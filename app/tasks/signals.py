@@ -18,7 +18,8 @@ Hear = Callable[[str], None]
 
 
 class Topic(StrEnum):
-    WORK = "work"  # tasks were queued, or let go
+    WORK = "work"  # tasks were queued
+    LEFT = "left"  # tasks were let go, some of them on servers
     CANCEL = "cancel"  # somebody wants this task to stop
     STATUS = "status"  # this task has another status
     SERVERS = "servers"  # the list of servers was changed
