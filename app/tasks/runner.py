@@ -116,8 +116,9 @@ class Run:
             return Failed(KEY_GONE)
         prompt = await place_inputs(self._prompt, self.server, self._tools.uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
-        await self._note_attempt(self.server.client_id)
-        node_errors = await self._reach.post(prompt, extra)
+        async with self.server.turns.next():
+            await self._note_attempt(self.server.client_id)
+            node_errors = await self._reach.post(prompt, extra)
         if node_errors:
             await self._warn(*warnings_of(node_errors))
         return None
