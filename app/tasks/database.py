@@ -7,6 +7,7 @@ half done.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -114,33 +115,54 @@ class _Sqlite:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
-        self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader = _sqlite_engine(url, begin="BEGIN")
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="database-write")
-        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
+        self._writer = _Threads(url, 1, "write", begin="BEGIN IMMEDIATE")
+        self._readers = _Threads(url, READERS, "read", begin="BEGIN")
 
     async def read(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_threads, _run, self._reader, work)
+        return await self._readers.run(work)
 
     async def write(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._write_thread, _run, self._writer, work)
+        return await self._writer.run(work)
 
     async def close(self) -> None:
-        for threads in (self._write_thread, self._read_threads):
-            await asyncio.to_thread(threads.shutdown)
-        self._writer.dispose()
-        self._reader.dispose()
+        await self._writer.close()
+        await self._readers.close()
 
 
-def _run(engine: Engine, work: Work[T]) -> T:
-    with engine.begin() as connection:
-        return work(connection)
+class _Threads:
+    """Threads that run transactions, each on a connection that it keeps while all goes well."""
+
+    def __init__(self, url: URL, count: int, name: str, *, begin: str) -> None:
+        self._engine = _sqlite_engine(url, begin=begin)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=f"database-{name}")
+        self._kept: dict[int, Connection] = {}  # by thread
+
+    async def run(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        for connection in self._kept.values():
+            connection.close()
+        self._engine.dispose()
+
+    def _run(self, work: Work[T]) -> T:
+        thread = threading.get_ident()
+        connection = self._kept.pop(thread, None) or self._engine.connect()
+        try:
+            with connection.begin():
+                answer = work(connection)
+        except BaseException:
+            connection.close()  # which ends a transaction that could not be committed
+            raise
+        self._kept[thread] = connection
+        return answer
 
 
 def _sqlite_engine(url: URL, *, begin: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
+    # The driver's own statements to begin are turned off below.
+    engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore[method-assign]
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
@@ -152,10 +174,6 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return engine
 

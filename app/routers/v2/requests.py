@@ -26,7 +26,7 @@ _FILTER = re.compile(r"metadata\[(.*)\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
-def place(request: Request) -> Here:
+async def place(request: Request) -> Here:
     """Where clients find us: also below a path, told by the server or by a proxy's
     X-Forwarded-Prefix, and under the name that the request was sent to."""
     gateway: Gateway = request.state.gateway
@@ -61,7 +61,7 @@ async def hash_request(request: Request) -> HashRequest:
     return validated(HashRequest, await read_json(request))
 
 
-def single_use(
+async def single_use(
     idempotency_key: Annotated[
         str | None, Header(description="A request with a key that was used is refused.")
     ] = None,
@@ -76,7 +76,7 @@ def single_use(
     return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
 
 
-def labels(request: Request) -> dict[str, str]:
+async def labels(request: Request) -> dict[str, str]:
     """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
@@ -93,7 +93,7 @@ def labels(request: Request) -> dict[str, str]:
     return found
 
 
-def seq(
+async def seq(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> int | None:
     """Raises InvalidCursor."""
