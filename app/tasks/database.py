@@ -7,13 +7,9 @@ half done.
 """
 
 import asyncio
-<<<<<<< HEAD
 import threading
-from collections.abc import Callable, Iterator
-=======
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
->>>>>>> main
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
@@ -170,8 +166,11 @@ class _Threads:
 
 def _sqlite_engine(url: URL, *, begin: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
-    # The driver's own statements to begin are turned off below.
-    engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore[method-assign]
+
+    def do_begin(connection: Any) -> None:
+        connection.execute(begin)
+
+    engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:

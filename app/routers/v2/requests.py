@@ -82,14 +82,11 @@ async def single_use(
     return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
 
 
-<<<<<<< HEAD
-async def labels(request: Request) -> dict[str, str]:
-=======
 JobBody = Annotated[Submission, Depends(submission)]
 SingleUse = Annotated[Key | None, Depends(single_use)]
 
 
-def job_key(
+async def job_key(
     job: JobBody,
     key: SingleUse,
     idempotency_replay: Annotated[
@@ -107,8 +104,7 @@ def job_key(
     return replace(key, digest=f"blake3:{blake3(said.encode()).hexdigest()}")
 
 
-def labels(request: Request) -> dict[str, str]:
->>>>>>> main
+async def labels(request: Request) -> dict[str, str]:
     """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
@@ -125,11 +121,7 @@ def labels(request: Request) -> dict[str, str]:
     return found
 
 
-<<<<<<< HEAD
 async def seq(
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-=======
-def seq(
     cursor: Annotated[
         str | None,
         Query(
@@ -137,7 +129,6 @@ def seq(
             json_schema_extra={"pattern": "^[0-9]{1,18}$"},
         ),
     ] = None,
->>>>>>> main
 ) -> int | None:
     """Raises InvalidCursor."""
     if cursor is None:
