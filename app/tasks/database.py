@@ -170,7 +170,7 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
     def do_begin(connection: Any) -> None:
         connection.execute(begin)
 
-    engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
+    engine.dialect.do_begin = do_begin  # type: ignore[assignment,method-assign]
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
