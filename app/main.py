@@ -106,7 +106,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestLimits, max_bytes=largest)
     app.add_middleware(RequestLog)
     problems.install(app)
-    modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
+    # Requests are matched in this order: what is asked most comes first.
+    modules = (task, image, workflow, system, servers, saved, batches, webhooks, events)
     for module in (*modules, metrics, *v2.MODULES):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")

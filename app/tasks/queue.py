@@ -148,18 +148,18 @@ class Queue:
 
         return await self._database.write(work)
 
-    async def assign(self, offer: Offer) -> tuple[list[Claim], set[str]]:
+    async def assign(self, offer: Offer) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
-        Answers the claims, and the routes that were seen."""
+        Answers the claims, and whether there may be more to give."""
         lease = self._terms()
 
-        def work(connection: Connection) -> tuple[list[Claim], set[str]]:
+        def work(connection: Connection) -> tuple[list[Claim], bool]:
             if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
                 connection.execute(_ONE_AT_A_TIME)
             held = {row.server: row.held for row in connection.execute(_HELD)}
             offered = offer(held)
             if offered is None:
-                return [], set()
+                return [], False
             excluded, choose = offered
             values = {"excluded": list(excluded), "me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
@@ -170,7 +170,7 @@ class Queue:
             if got:
                 gifts = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
                 connection.execute(_GIVE, gifts)
-            return self._claims_of(connection, got), {task.route for task in waiting}
+            return self._claims_of(connection, got), len(found) == WINDOW
 
         return await self._database.write(work)
 
