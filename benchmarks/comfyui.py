@@ -1,8 +1,8 @@
 """ComfyUI driven directly, as a careful client does it: prompt, socket, history."""
 
 import json
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection, connect

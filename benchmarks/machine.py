@@ -16,7 +16,7 @@ def described(bench_comfyui: str, proxy: Path | None, comfy_cli: Path | None) ->
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
-        f"{os.cpu_count()} × {_processor()}, {_memory()} GB, {platform.system()} "
+        f"{os.cpu_count()} x {_processor()}, {_memory()} GB, {platform.system()} "
         f"{platform.release()}; load average at the start: {load}",
         f"Python {platform.python_version()}, {', '.join(map(_named, PACKAGES))}",
         f"ComfyUI: {bench_comfyui}",

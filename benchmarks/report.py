@@ -30,7 +30,7 @@ def page(rows: Sequence[Row], machine: Sequence[str], command: str) -> str:
         "",
         *(f"- {line}" for line in machine),
         "",
-        f"{len(measured) - len(missed)} of {len(measured)} goals are met. **MISSED** marks the others.",
+        f"{len(measured) - len(missed)} of {len(measured)} goals are met; others are **MISSED**.",
         "",
         *_table(rows),
     ]
@@ -45,9 +45,7 @@ def _table(rows: Iterable[Row]) -> list[str]:
     lines = [_line(head), _line("---" for _ in head)]
     for row in rows:
         figures = [row.figures.get(party, "") for party in PARTIES]
-        lines.append(
-            _line((row.what, row.goal, row.result, _verdict(row), *figures, row.spread))
-        )
+        lines.append(_line((row.what, row.goal, row.result, _verdict(row), *figures, row.spread)))
     return lines
 
 

@@ -29,8 +29,13 @@ async def add_finished(database_url: str, files: Mapping[str, bytes], outputs_di
         found = await LocalStore(outputs_dir).save(f"{task_id}/{name}", once(content))
         stored.append(
             Output(
-                **{"node_id": "2", "kind": "image", "filename": name, "content_type": "image/png"},
-                **{"size_bytes": found.size_bytes, "hash": found.hash, "key": found.key},
+                node_id="2",
+                kind="image",
+                filename=name,
+                content_type="image/png",
+                size_bytes=found.size_bytes,
+                hash=found.hash,
+                key=found.key,
             )
         )
 

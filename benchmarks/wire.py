@@ -20,7 +20,9 @@ class Answer(NamedTuple):
 
 def encoded(host: str, method: str, path: str, body: Any = None) -> bytes:
     """A whole request; a body that is not bytes becomes JSON."""
-    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    content = (
+        body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    )
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(content)}\r\n"
     kind = "Content-Type: application/json\r\n" if content else ""
     return f"{head}{kind}\r\n".encode() + content

@@ -19,21 +19,39 @@ FIXTURES = ROOT / "tests" / "fixtures" / "conversion"
 SMALLEST = {
     "nodes": [
         {
-            **{"id": 1, "type": "EmptyImage", "mode": 0, "flags": {}, "order": 0},
-            **{"pos": [0, 0], "size": [200, 100], "inputs": [], "properties": {}},
+            "id": 1,
+            "type": "EmptyImage",
+            "mode": 0,
+            "flags": {},
+            "order": 0,
+            "pos": [0, 0],
+            "size": [200, 100],
+            "inputs": [],
+            "properties": {},
             "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [1]}],
             "widgets_values": [64, 64, 1, 0],
         },
         {
-            **{"id": 2, "type": "PreviewImage", "mode": 0, "flags": {}, "order": 1},
-            **{"pos": [300, 0], "size": [200, 100], "outputs": [], "properties": {}},
+            "id": 2,
+            "type": "PreviewImage",
+            "mode": 0,
+            "flags": {},
+            "order": 1,
+            "pos": [300, 0],
+            "size": [200, 100],
+            "outputs": [],
+            "properties": {},
             "inputs": [{"name": "images", "type": "IMAGE", "link": 1}],
             "widgets_values": [],
         },
     ],
     "links": [[1, 1, 0, 2, 0, "IMAGE"]],
-    **{"groups": [], "config": {}, "extra": {}, "version": 0.4},
-    **{"last_node_id": 2, "last_link_id": 1},
+    "groups": [],
+    "config": {},
+    "extra": {},
+    "version": 0.4,
+    "last_node_id": 2,
+    "last_link_id": 1,
 }
 
 
@@ -107,13 +125,13 @@ def _row(count: int, ours: list[float], theirs: list[float]) -> Row:
     return Row(
         what=f"conversion of the {count} largest official workflows",
         goal="≤ comfy-cli's time",
-        result=f"{median(ours) / median(theirs):.2f} × comfy-cli's" if theirs else "no peer",
+        result=f"{median(ours) / median(theirs):.2f} x comfy-cli's" if theirs else "no peer",
         met=median(ours) <= median(theirs) if theirs else None,
         figures={
             "gateway": ms(median(ours)),
             "proxy": f"comfy-cli: {ms(median(theirs))}" if theirs else "",
         },
         spread=f"{spread([one * 1000 for one in ours], '{:.0f}')} ms",
-        note="all of them together. Ours are whole requests over HTTP; of comfy-cli the CPU time of "
-        "the program beyond what it needs for a workflow of two nodes, so without its start.",
+        note="all of them together. Ours are whole requests over HTTP; of comfy-cli the CPU time "
+        "of the program beyond what it needs for a workflow of two nodes, so without its start.",
     )

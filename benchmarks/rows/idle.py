@@ -7,15 +7,13 @@ from benchmarks.bench import Bench
 from benchmarks.programs import Gateway, StandIn
 from benchmarks.report import Row
 
-SERVERS = 4
-
 
 async def measure(bench: Bench) -> Row:
-    seconds, folder = bench.effort.of(30, 2), bench.scratch()
+    seconds, count, folder = bench.effort.of(30, 2), bench.effort.of(4, 1), bench.scratch()
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(StandIn(folder / f"comfyui{number}"))
-            for number in range(SERVERS)
+            for number in range(count)
         ]
         addresses = [server.address for server in servers]
         gateway = await stack.enter_async_context(Gateway(folder / "gateway", *addresses))
@@ -25,7 +23,7 @@ async def measure(bench: Bench) -> Row:
         share = (gateway.cpu_seconds - before) / seconds
         memory = gateway.resident_bytes / 1e6
     return Row(
-        what=f"idle with {SERVERS} servers, no task",
+        what=f"idle with {count} servers, no task",
         goal="< 1 % CPU, RSS < 120 MB",
         result=f"{share:.1%} CPU, {memory:.0f} MB",
         met=share < 0.01 and memory < 120,

@@ -40,7 +40,7 @@ async def measure(bench: Bench) -> Row:
         result=f"{median(times) - 1:+.0%} of the time",
         met=median(times) <= 1.2,
         figures={"gateway": f"{ms(median(found['few']))} and {ms(median(found['many']))}"},
-        spread=f"quarters {spread(_quarters(times))} ×",
+        spread=f"quarters {spread(_quarters(times))} x",
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from itertools import count
 
 from benchmarks.bench import Bench, by_turns
 from benchmarks.comfyui import direct
@@ -99,14 +98,14 @@ def _row(tasks: int, found: dict[str, list[float]], used: float) -> Row:
     if "proxy" in found:
         of_proxy = ratios(found["gateway"], found["proxy"])
         met = met and median(of_proxy) >= 1.5
-        result += f", {median(of_proxy):.2f} × the proxy"
+        result += f", {median(of_proxy):.2f} x the proxy"
     return Row(
         what=f"{tasks} tasks at once, until all are final",
-        goal="≥ 90 % of the direct rate, ≥ 1.5 × comfy-api-proxy",
+        goal="≥ 90 % of the direct rate, ≥ 1.5 x comfy-api-proxy",
         result=result,
         met=met,
         figures={party: rate(median(rates)) for party, rates in found.items()},
         spread=f"{spread(of_direct)} of direct",
-        note=f"the gateway uses {used * 1000:.1f} ms of CPU for a task. Neither a direct client nor "
-        "the proxy fetches and keeps results, nor are their jobs on disk.",
+        note=f"the gateway uses {used * 1000:.1f} ms of CPU for a task. Neither a direct client "
+        "nor the proxy fetches and keeps results, nor are their jobs on disk.",
     )

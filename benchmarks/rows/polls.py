@@ -17,9 +17,7 @@ async def measure(bench: Bench) -> Row:
         seconds = bench.effort.of(30, 3) / 10
         most = Load(bench.gateway.base, paths, connections=16, seconds=seconds)
         rates.append((await most.run()).check(200).rate)
-        steady = Load(
-            bench.gateway.base, paths, connections=16, seconds=seconds, rate=GOAL / 2
-        )
+        steady = Load(bench.gateway.base, paths, connections=16, seconds=seconds, rate=GOAL / 2)
         tails.append(percentile((await steady.run()).check(200).latencies, 0.99))
     return Row(
         what="GET /api/task/{id}",
@@ -27,7 +25,8 @@ async def measure(bench: Bench) -> Row:
         result=f"{rate(median(rates))}, p99 {ms(median(tails))} at 1,000/s",
         met=median(rates) >= GOAL and median(tails) <= 0.010,
         figures={"gateway": rate(median(rates))},
-        spread=f"{spread(rates, '{:,.0f}')}/s; p99 {spread([t * 1000 for t in tails], '{:.1f}')} ms",
+        spread=f"{spread(rates, '{:,.0f}')}/s; "
+        f"p99 {spread([tail * 1000 for tail in tails], '{:.1f}')} ms",
     )
 
 

@@ -51,8 +51,8 @@ def _row(found: dict[str, list[float]], latencies: list[float]) -> Row:
     result, met, spreads = "no peer to compare with", None, ""
     if "proxy" in found:
         of_proxy = ratios(found["gateway"], found["proxy"])
-        result, met = f"{median(of_proxy):.2f} × the proxy", median(of_proxy) >= 1.0
-        spreads = f"{spread(of_proxy)} × the proxy"
+        result, met = f"{median(of_proxy):.2f} x the proxy", median(of_proxy) >= 1.0
+        spreads = f"{spread(of_proxy)} x the proxy"
     return Row(
         what=WHAT,
         goal=GOAL,
@@ -63,6 +63,6 @@ def _row(found: dict[str, list[float]], latencies: list[float]) -> Row:
             **({"proxy": rate(median(found["proxy"]))} if "proxy" in found else {}),
         },
         spread=spreads,
-        note=f"by its own route; by Comfy API v2's, {rate(median(found['gateway v2']))}. Each submit "
+        note=f"by its own route; by Comfy API v2's, {rate(median(found['gateway v2']))}. Each "
         "is on disk before its answer; the proxy hands it to ComfyUI and keeps it in memory.",
     )
