@@ -1,17 +1,43 @@
-"""ComfyUI's HTTP routes as methods. One client for all versions: features are detected."""
+"""ComfyUI's HTTP routes as methods. One client for all versions: features are detected.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+Only this package sees httpx's exceptions: `translating` turns them into ours.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, BinaryIO, NoReturn
 from urllib.parse import quote
 
+import httpx
+
 from app.comfyui import wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
-from app.comfyui.http import SLOW, Http, Reply, Streamed
 from app.comfyui.node_types import sound
-from app.errors import ComfyError, ComfyMissing, PromptRejected
+from app.errors import (
+    ComfyError,
+    ComfyMissing,
+    ComfyUnreachable,
+    InvalidInput,
+    PromptRejected,
+)
 
 Json = dict[str, Any]
+
+TIMEOUT = httpx.Timeout(10, connect=5)
+# object_info blocks a busy server for a while; uploads and downloads may be large
+SLOW = httpx.Timeout(120, connect=5)
+
+
+@contextmanager
+def translating(address: str) -> Iterator[None]:
+    """Turn httpx's exceptions into ours."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ComfyUnreachable(f"ComfyUI at {address} did not answer in time.") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
 
 
 def _segment(name: str) -> str:
@@ -26,12 +52,18 @@ class ComfyClient:
 
     Raises InvalidInput for one that no request can go to."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
         self.address = base_url.split("://", 1)[-1]
         # Set by `probe`; GET and cancel by id stand only in newer servers (after 0.3.64).
         self.has_jobs_api = False
-        self._http = Http(base_url)
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL as error:
+            raise InvalidInput(f"{base_url!r} is not an address: {error}.") from error
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT, trust_env=False, transport=transport
+        )
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -179,8 +211,10 @@ class ComfyClient:
 
         The same name with the same bytes keeps its name, with other bytes it gets another one.
         """
-        file = (filename, content)
-        response = await self._send("POST", "/upload/image", file=file, timeout=SLOW)
+        files = {"image": (filename, content)}
+        response = await self._send(
+            "POST", "/upload/image", files=files, data={"type": "input"}, timeout=SLOW
+        )
         answer = self._json(response)
         name, subfolder = str(answer["name"]), str(answer.get("subfolder") or "")
         return f"{subfolder}/{name}" if subfolder else name
@@ -188,19 +222,21 @@ class ComfyClient:
     @asynccontextmanager
     async def view(
         self, filename: str, *, subfolder: str = "", type: str = "output"
-    ) -> AsyncIterator[Streamed]:
+    ) -> AsyncIterator[httpx.Response]:
         """A file of the server's as a stream. Raises ComfyMissing where it is gone."""
         params = {"filename": filename, "subfolder": subfolder, "type": type}
-        async with self._http.stream("/view", params) as response:
-            if response.status_code in (400, 403, 404):
-                raise ComfyMissing(f"ComfyUI at {self.address} has no file {filename!r}.")
-            self._check(response)
-            yield response
+        with translating(self.address):
+            async with self._http.stream("GET", "/view", params=params, timeout=SLOW) as response:
+                if response.status_code in (400, 403, 404):
+                    raise ComfyMissing(f"ComfyUI at {self.address} has no file {filename!r}.")
+                self._check(response)
+                yield response
 
     # -- plumbing -------------------------------------------------------------------------------
 
-    async def _send(self, method: str, path: str, **options: Any) -> Reply:
-        return await self._http.request(method, path, **options)
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with translating(self.address):
+            return await self._http.request(method, path, **options)
 
     async def _get(self, path: str, **options: Any) -> Any:
         response = await self._send("GET", path, **options)
@@ -216,18 +252,19 @@ class ComfyClient:
         answer = await self._get(path)
         return answer if isinstance(answer, list) else self._unexpected(path)
 
-    def _check(self, response: Reply | Streamed) -> None:
-        if response.status_code >= 400:
+    def _check(self, response: httpx.Response) -> None:
+        if response.is_error:
+            path = response.request.url.path
             raise ComfyError(
-                f"ComfyUI at {self.address} answered {response.status_code} to {response.path}."
+                f"ComfyUI at {self.address} answered {response.status_code} to {path}."
             )
 
-    def _json(self, response: Reply) -> Any:
+    def _json(self, response: httpx.Response) -> Any:
         self._check(response)
         try:
             return wire.loads(response.content)
         except ValueError:
-            self._unexpected(response.path)
+            self._unexpected(response.request.url.path)
 
     def _unexpected(self, path: str) -> NoReturn:
         raise ComfyError(
@@ -236,7 +273,7 @@ class ComfyClient:
         )
 
 
-def _rejection(response: Reply, address: str) -> PromptRejected:
+def _rejection(response: httpx.Response, address: str) -> PromptRejected:
     """ComfyUI's refusal of a prompt. `details` is often empty: the reason is in node_errors."""
     try:
         answer = wire.loads(response.content)

@@ -2,30 +2,30 @@
 
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
+import respx
 
 from app.comfyui.client import ComfyClient
 from app.comfyui.history import State
 from app.errors import ComfyError, ComfyMissing, ComfyUnreachable, PromptRejected
-from tests.unit.told import Told, told
 
+BASE = "http://comfy.test:8188"
 ID = "0b6ad0c1-6e4b-4c55-b1f2-1d8f8f1c9a11"
 ENTRY = {"outputs": {}, "status": {"status_str": "success", "messages": []}}
 
 
 @pytest.fixture
-async def server() -> Any:
-    async with told() as server:
-        yield server
+async def client() -> Any:
+    client = ComfyClient(BASE)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture
-async def client(server: Told) -> Any:
-    client = ComfyClient(server.base)
-    yield client
-    await client.aclose()
+def server() -> Any:
+    with respx.mock(base_url=BASE, assert_all_called=False) as router:
+        yield router
 
 
 STATS = {"system": {"comfyui_version": "x"}, "devices": []}
@@ -42,10 +42,10 @@ STATS = {"system": {"comfyui_version": "x"}, "devices": []}
     ],
 )
 async def test_probe_detects_the_jobs_api(
-    client: ComfyClient, server: Told, answer: httpx.Response, has_it: bool
+    client: ComfyClient, server: respx.Router, answer: httpx.Response, has_it: bool
 ) -> None:
     server.get("/system_stats").respond(json=STATS)
-    server.get("/api/jobs").answer(answer)
+    server.get("/api/jobs").mock(return_value=answer)
     assert await client.probe() == STATS
     assert client.has_jobs_api is has_it
 
@@ -55,7 +55,7 @@ async def test_probe_detects_the_jobs_api(
     [("pending", State.PENDING), ("in_progress", State.RUNNING), ("completed", State.FINISHED)],
 )
 async def test_find_with_the_jobs_api(
-    client: ComfyClient, server: Told, status: str, state: State
+    client: ComfyClient, server: respx.Router, status: str, state: State
 ) -> None:
     client.has_jobs_api = True
     server.get(f"/api/jobs/{ID}").respond(json={"id": ID, "status": status})
@@ -67,7 +67,7 @@ async def test_find_with_the_jobs_api(
 
 
 async def test_find_with_a_jobs_api_that_a_prompt_has_broken(
-    client: ComfyClient, server: Told
+    client: ComfyClient, server: respx.Router
 ) -> None:
     client.has_jobs_api = True
     server.get(f"/api/jobs/{ID}").respond(500)
@@ -77,21 +77,23 @@ async def test_find_with_a_jobs_api_that_a_prompt_has_broken(
 
 
 async def test_find_sees_a_prompt_that_moves_between_the_questions(
-    client: ComfyClient, server: Told
+    client: ComfyClient, server: respx.Router
 ) -> None:
     answers = [httpx.Response(200, json={}), httpx.Response(200, json={ID: ENTRY})]
-    server.get(f"/history/{ID}").answer(*answers)
+    server.get(f"/history/{ID}").mock(side_effect=answers)
     server.get("/queue").respond(json={"queue_running": [], "queue_pending": []})
     assert (await client.find(ID)).state is State.FINISHED
 
 
-async def test_find_knows_when_nobody_knows(client: ComfyClient, server: Told) -> None:
+async def test_find_knows_when_nobody_knows(client: ComfyClient, server: respx.Router) -> None:
     server.get(f"/history/{ID}").respond(json={})
     server.get("/queue").respond(json={"queue_running": [[0, "other"]], "queue_pending": []})
     assert (await client.find(ID)).state is State.UNKNOWN
 
 
-async def test_cancel_with_the_jobs_api_is_one_request(client: ComfyClient, server: Told) -> None:
+async def test_cancel_with_the_jobs_api_is_one_request(
+    client: ComfyClient, server: respx.Router
+) -> None:
     client.has_jobs_api = True
     cancel = server.post(f"/api/jobs/{ID}/cancel").respond(json={"cancelled": True})
     await client.cancel(ID)
@@ -101,7 +103,7 @@ async def test_cancel_with_the_jobs_api_is_one_request(client: ComfyClient, serv
 @pytest.mark.parametrize("has_jobs_api", [False, True])  # 0.8.0 has jobs, but no cancel: 405
 @pytest.mark.parametrize("running", [ID, "a-stranger"])
 async def test_cancel_without_it_never_interrupts_a_stranger(
-    client: ComfyClient, server: Told, running: str, has_jobs_api: bool
+    client: ComfyClient, server: respx.Router, running: str, has_jobs_api: bool
 ) -> None:
     client.has_jobs_api = has_jobs_api
     server.post(f"/api/jobs/{ID}/cancel").respond(405)
@@ -125,7 +127,9 @@ NODE_ERRORS = {
 
 
 @pytest.mark.parametrize("kind", ["invalid_prompt", "missing_node_type"])
-async def test_a_refused_prompt_says_why(client: ComfyClient, server: Told, kind: str) -> None:
+async def test_a_refused_prompt_says_why(
+    client: ComfyClient, server: respx.Router, kind: str
+) -> None:
     error = {"type": kind, "message": "It is bad", "details": "", "extra_info": {}}
     server.post("/prompt").respond(400, json={"error": error, "node_errors": NODE_ERRORS})
     with pytest.raises(PromptRejected) as caught:
@@ -135,7 +139,7 @@ async def test_a_refused_prompt_says_why(client: ComfyClient, server: Told, kind
         assert word in caught.value.detail
 
 
-async def test_a_prompt_is_sent_under_our_id(client: ComfyClient, server: Told) -> None:
+async def test_a_prompt_is_sent_under_our_id(client: ComfyClient, server: respx.Router) -> None:
     sent = {"prompt": {"1": {}}, "prompt_id": ID, "client_id": "c"}
     server.post("/prompt", json=sent).respond(
         json={"prompt_id": ID, "number": 1, "node_errors": NODE_ERRORS}
@@ -144,48 +148,34 @@ async def test_a_prompt_is_sent_under_our_id(client: ComfyClient, server: Told) 
     assert answer == NODE_ERRORS
 
 
-async def test_a_fault_of_comfyui_is_no_refusal(client: ComfyClient, server: Told) -> None:
+async def test_a_fault_of_comfyui_is_no_refusal(client: ComfyClient, server: respx.Router) -> None:
     server.post("/prompt").respond(500, text="500 Internal Server Error")
     with pytest.raises(ComfyError) as caught:
         await client.queue_prompt({}, prompt_id=ID, client_id="c", extra={})
     assert caught.value.code == "comfyui_error"
 
 
-async def test_a_connection_that_is_cut(client: ComfyClient, server: Told) -> None:
-    server.cut = True
-    with pytest.raises(ComfyUnreachable, match=server.address):
-        await client.queue()
-
-
-async def test_nobody_is_there() -> None:
-    client = ComfyClient("http://127.0.0.1:1")
-    with pytest.raises(ComfyUnreachable, match=r"127\.0\.0\.1:1"):
-        await client.queue()
-    await client.aclose()
-
-
-async def test_no_answer_in_time(
-    client: ComfyClient, server: Told, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.ReadError])
+async def test_transport_errors_become_ours(
+    client: ComfyClient, server: respx.Router, error: type[httpx.TransportError]
 ) -> None:
-    server.get("/object_info").respond(json={})
-    server.hold = True
-    monkeypatch.setattr("app.comfyui.client.SLOW", aiohttp.ClientTimeout(sock_read=0.05))
-    with pytest.raises(ComfyUnreachable, match="in time"):
-        await client.object_info()
+    server.get("/queue").mock(side_effect=error("boom"))
+    with pytest.raises(ComfyUnreachable, match=r"comfy\.test:8188"):
+        await client.queue()
 
 
-async def test_something_else_at_the_address(client: ComfyClient, server: Told) -> None:
+async def test_something_else_at_the_address(client: ComfyClient, server: respx.Router) -> None:
     server.get("/object_info").respond(200, text="<html>a router's login page</html>")
     with pytest.raises(ComfyError, match="not ComfyUI's"):
         await client.object_info()
 
 
-async def test_bare_nan_in_answers_is_read(client: ComfyClient, server: Told) -> None:
+async def test_bare_nan_in_answers_is_read(client: ComfyClient, server: respx.Router) -> None:
     server.get("/queue").respond(content=b'{"queue_running": [[NaN, "x"]], "queue_pending": []}')
     assert (await client.queue())["queue_running"] == [[None, "x"]]
 
 
-async def test_a_missing_file(client: ComfyClient, server: Told) -> None:
+async def test_a_missing_file(client: ComfyClient, server: respx.Router) -> None:
     server.get("/view").respond(404)
     with pytest.raises(ComfyMissing):
         async with client.view("gone.png"):
@@ -193,7 +183,7 @@ async def test_a_missing_file(client: ComfyClient, server: Told) -> None:
 
 
 async def test_an_upload_gets_the_name_in_the_reply(
-    client: ComfyClient, server: Told, tmp_path: Any
+    client: ComfyClient, server: respx.Router, tmp_path: Any
 ) -> None:
     server.post("/upload/image").respond(
         json={"name": "a (1).png", "subfolder": "in", "type": "input"}
