@@ -1,5 +1,5 @@
 # The README's two commands, and short names for the scripts.
-.PHONY: demo test check setup
+.PHONY: demo test check setup benchmark
 
 demo: setup
 	.venv/bin/python start.py --demo
@@ -12,3 +12,6 @@ check: setup
 
 setup:
 	scripts/setup
+
+benchmark: setup
+	.venv/bin/python -m benchmarks

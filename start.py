@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import uvicorn
 from pydantic import ValidationError
 
 from app import logs
@@ -94,7 +95,9 @@ def main() -> int:
         settings = settings_of(options)
         logs.configure(settings.log_level, settings.log_format)
         raise_file_limit()
-        asyncio.run(serve(settings, demo=options.demo))
+        loop_factory = uvicorn.Config("").get_loop_factory()  # uvloop's, as uvicorn.run has it
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(serve(settings, demo=options.demo))
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(["COMFYUI", *map(str, fault["loc"])]).upper()

@@ -73,8 +73,9 @@ from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
 
+# Requests are matched in this order: what is asked most comes first.
 _MODULES = (
-    *(system, servers, workflow, saved, task, batches, webhooks, image, events, metrics),
+    *(task, image, workflow, system, servers, saved, batches, webhooks, events, metrics),
     *v2.MODULES,
 )
 ROUTERS: list[APIRouter] = [module.router for module in _MODULES]

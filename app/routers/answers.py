@@ -69,7 +69,7 @@ class Asked:
     accept: str
 
 
-def _asked(
+async def _asked(
     request: Request,
     key: KeyDep,
     wait: Wait = 0,

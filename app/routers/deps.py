@@ -1,4 +1,7 @@
-"""What routes ask for, REST and WebSocket alike."""
+"""What routes ask for, REST and WebSocket alike.
+
+All dependencies are coroutines, however little they do: FastAPI runs others in threads.
+"""
 
 from typing import Annotated
 
@@ -8,7 +11,7 @@ from starlette.requests import HTTPConnection
 from app.gateway import Gateway
 
 
-def _gateway(connection: HTTPConnection) -> Gateway:
+async def _gateway(connection: HTTPConnection) -> Gateway:
     gateway: Gateway = connection.state.gateway
     return gateway
 

@@ -12,6 +12,7 @@ from app.files.kinds import is_inline
 from app.files.store import FileInfo, FileStore, once
 from app.routers.etags import etag, is_known
 
+SMALL = 256 << 10  # bytes that are sent in one go: a stream costs more than it saves
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -29,19 +30,21 @@ async def stored_file(
         return files.read(key, start, end)
 
     headers = safe_headers(content_type, filename)
-    return _served(request, info, read, headers, content_type)
+    return await _served(request, info, read, headers, content_type)
 
 
-def stored_bytes(request: Request, content: bytes, *, content_type: str, filename: str) -> Response:
+async def stored_bytes(
+    request: Request, content: bytes, *, content_type: str, filename: str
+) -> Response:
     """The same for bytes that are at hand."""
     info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
     headers = safe_headers(content_type, filename)
-    return _served(
+    return await _served(
         request, info, lambda start, end: once(content[start:end]), headers, content_type
     )
 
 
-def _served(
+async def _served(
     request: Request,
     info: FileInfo,
     read: Callable[[int, int], AsyncIterator[bytes]],
@@ -64,6 +67,9 @@ def _served(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content_type)
+    if end - start <= SMALL:
+        content = b"".join([piece async for piece in read(start, end)])
+        return Response(content, status, headers, media_type=content_type)
     return StreamingResponse(read(start, end), status, headers, media_type=content_type)
 
 

@@ -31,7 +31,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 
 
-def _seq(cursor: Cursor = None) -> int | None:
+async def _seq(cursor: Cursor = None) -> int | None:
     if cursor is None:
         return None
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:

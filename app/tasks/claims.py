@@ -6,6 +6,7 @@ Every write is fenced by its owner, so that one who lost its lease changes nothi
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -42,6 +43,11 @@ Json = dict[str, Any]
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
 _FENCE = select(tasks.c.seq).where(_IS_MINE).with_for_update()
+_CHANGE = update(tasks).where(_IS_MINE)
+_START = _CHANGE.values(
+    status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
+    started_at=func.coalesce(tasks.c.started_at, bindparam("began")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,7 @@ class Claims:
 
     async def started(self, task_id: str, started_at: float) -> Task:
         """ComfyUI runs it. A task that is CANCELING stays so."""
-        return await self._update(
-            task_id,
-            status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
-            started_at=func.coalesce(tasks.c.started_at, started_at),
-        )
+        return await self._update(task_id, _START, began=started_at)
 
     async def cancel_owned(self, task_id: str, reason: CancelReason) -> Task:
         return await self._update(task_id, status=Status.CANCELING, cancel_reason=reason)
@@ -134,9 +136,7 @@ class Claims:
         A task that is CANCELING ends as CANCELED."""
         canceling = tasks.c.status == Status.CANCELING
         ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
-        return await self._update(
-            task_id,
-            forget_outputs=True,
+        change = _CHANGE.values(
             status=case((canceling, Status.CANCELED), else_=Status.QUEUED),
             finished_at=case((canceling, time.time()), else_=None),
             started_at=null(),
@@ -146,8 +146,8 @@ class Claims:
             attempts=rows.dump_attempts(attempts),
             owner=case((ours, self.owner), else_=null()),
             lease_until=case((ours, self._lease.until()), else_=null()),
-            topic=Topic.WORK,
         )
+        return await self._update(task_id, change, forget_outputs=True, topic=Topic.WORK)
 
     async def hand_back(self, owner: str | None = None) -> None:
         """Let go of everything of ours (or of a dead owner) at once.
@@ -199,26 +199,33 @@ class Claims:
     async def _update(
         self,
         task_id: str,
+        change: Update | None = None,
         *,
         forget_outputs: bool = False,
         topic: Topic | None = None,
         **values: Any,
     ) -> Task:
-        """One fenced change. Raises LostClaim if the task is not the owner's."""
-        statement = update(tasks).where(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
-        status = values.get("status")
-        if isinstance(status, Status):
-            statement = statement.where(tasks.c.status.in_(sources_of(status)))
+        """One fenced change: of the status, or to these values. Raises LostClaim if the task is
+        not the owner's."""
+        statement = _change_to(values.get("status")) if change is None else change
+        values |= {"id": task_id, "me": self.owner}
 
         def work(connection: Connection) -> Task:
-            if connection.execute(statement.values(**values)).rowcount != 1:
+            if connection.execute(statement, values).rowcount != 1:
                 raise LostClaim(task_id)
             if forget_outputs:
                 connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
-            if "status" in values:
+            if "status" in values or change is not None:
                 tell(connection, Topic.STATUS, task_id)
             if topic is not None:
                 tell(connection, topic)
             return fetch_one(connection, task_id)
 
         return await self._database.write(work)
+
+
+@cache
+def _change_to(status: Status | None) -> Update:
+    """A change, and if it is one of the status, from one that may come before. Built once: putting
+    a statement together costs more than running it."""
+    return _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))

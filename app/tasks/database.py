@@ -8,6 +8,7 @@ half done.
 
 import asyncio
 import os
+import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,19 +122,15 @@ class _Sqlite:
             _make_private(Path(url.database))
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
+        self._writer = _Threads(url, 1, "write", begin="BEGIN IMMEDIATE")
+        self._readers = _Threads(url, READERS, "read", begin="BEGIN")
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader = _sqlite_engine(url, begin="BEGIN")
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="database-write")
-        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
 
     async def read(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_threads, _run, self._reader, work)
+        return await self._readers.run(work)
 
     async def write(self, work: Work[T], *, slow: bool = False) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._write_thread, _run, self._writer, work)
+        return await self._writer.run(work)
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[bool]:
@@ -146,10 +143,8 @@ class _Sqlite:
         await asyncio.Event().wait()  # there is nobody
 
     async def close(self) -> None:
-        for threads in (self._write_thread, self._read_threads):
-            await asyncio.to_thread(threads.shutdown)
-        self._writer.dispose()
-        self._reader.dispose()
+        await self._writer.close()
+        await self._readers.close()
 
 
 def _make_private(path: Path) -> None:
@@ -158,13 +153,43 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _run(engine: Engine, work: Work[T]) -> T:
-    with engine.begin() as connection:
-        return work(connection)
+class _Threads:
+    """Threads that run transactions, each on a connection that it keeps while all goes well."""
+
+    def __init__(self, url: URL, count: int, name: str, *, begin: str) -> None:
+        self._engine = _sqlite_engine(url, begin=begin)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=f"database-{name}")
+        self._kept: dict[int, Connection] = {}  # by thread
+
+    async def run(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        for connection in self._kept.values():
+            connection.close()
+        self._engine.dispose()
+
+    def _run(self, work: Work[T]) -> T:
+        thread = threading.get_ident()
+        connection = self._kept.pop(thread, None) or self._engine.connect()
+        try:
+            with connection.begin():
+                answer = work(connection)
+        except BaseException:
+            connection.close()  # which ends a transaction that could not be committed
+            raise
+        self._kept[thread] = connection
+        return answer
 
 
 def _sqlite_engine(url: URL, *, begin: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
+
+    def do_begin(connection: Any) -> None:
+        connection.execute(begin)
+
+    engine.dialect.do_begin = do_begin  # type: ignore[assignment,method-assign]
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
@@ -176,9 +201,5 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return engine

@@ -170,10 +170,10 @@ class Dispatcher:
             ]
             return (unseated, lambda waiting: plan(waiting, free, seconds)) if free else None
 
-        claims, seen = await self._queue.assign(offer)
+        claims, more = await self._queue.assign(offer)
         for claim in claims:
             self._start(claim)
-        return bool(seen)  # what was seen and found no seat is passed over next time
+        return more  # what was seen and found no seat is passed over next time
 
     def _seats(self) -> list[Seat]:
         """Of servers that may have room: others may have given them something, too."""

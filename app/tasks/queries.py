@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -99,6 +100,14 @@ def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Pl
             places[seq] = place
             place = place.next(expected)
     return places
+
+
+@cache
+def newest_result(*given: str) -> Select[Any]:
+    """The newest stored result with these columns as they are given."""
+    equal = [outputs.c[name] == bindparam(name) for name in given]
+    stored = select(outputs).where(outputs.c.key.is_not(None), *equal)
+    return stored.order_by(outputs.c.id.desc()).limit(1)
 
 
 def no_task(task_id: str) -> TaskNotFound:

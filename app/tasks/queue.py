@@ -157,19 +157,19 @@ class Queue:
 
         return await self._database.write(work)
 
-    async def assign(self, offer: Offer) -> tuple[list[Claim], set[str]]:
+    async def assign(self, offer: Offer) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
         Keys that have all that they may have on servers are passed over. Answers the claims, and
-        the routes that were seen."""
+        whether there may be more to give."""
         lease, limits = self._terms(), self._concurrency()
 
-        def work(connection: Connection) -> tuple[list[Claim], set[str]]:
+        def work(connection: Connection) -> tuple[list[Claim], bool]:
             if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
                 connection.execute(_ONE_AT_A_TIME)
             held = {row.server: row.held for row in connection.execute(_HELD)}
             offered = offer(held)
             if offered is None:
-                return [], set()
+                return [], False
             excluded, choose = offered
             room = shares.room_of(connection, limits)
             values = {"excluded": list(excluded), "full": shares.full(room)}
@@ -183,7 +183,8 @@ class Queue:
             if got:
                 claims = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
                 connection.execute(_GIVE, claims)
-            return self._claims_of(connection, got), {task.route for task in waiting}
+            more = len(found) == WINDOW or len(got) < len(chosen)
+            return self._claims_of(connection, got), more
 
         return await self._database.write(work)
 

@@ -29,7 +29,16 @@ from app.tasks.claims import Lease
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
-from app.tasks.queries import KEY_NAME, TASKS, fetch, fetch_one, is_active, is_queued, no_task
+from app.tasks.queries import (
+    KEY_NAME,
+    TASKS,
+    fetch,
+    fetch_one,
+    is_active,
+    is_queued,
+    newest_result,
+    no_task,
+)
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
@@ -248,19 +257,13 @@ class TaskStore:
         type: str | None = None,
     ) -> Output | None:
         """The newest stored result of that name."""
-        query = select(outputs).where(outputs.c.filename == filename, outputs.c.key.is_not(None))
-        for column, value in (
-            (outputs.c.task_id, task_id),
-            (outputs.c.subfolder, subfolder),
-            (outputs.c.type, type),
-        ):
-            if value is not None:
-                query = query.where(column == value)
+        about = {"filename": filename, "task_id": task_id, "subfolder": subfolder, "type": type}
+        given = {name: value for name, value in about.items() if value is not None}
+        query = newest_result(*given)
         if not self._caller.sees_all:
             query = query.join(tasks, tasks.c.task_id == outputs.c.task_id).where(self._mine())
-        newest = query.order_by(outputs.c.id.desc()).limit(1)
         row = await self._database.read(
-            lambda connection: connection.execute(newest).mappings().first()
+            lambda connection: connection.execute(query, given).mappings().first()
         )
         return rows.output_of(row) if row else None
 

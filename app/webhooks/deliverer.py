@@ -23,6 +23,7 @@ from app.webhooks.signing import headers_of
 
 log = logging.getLogger(__name__)
 
+GATHERED = 0.05  # seconds in which news is gathered: a task has three at once when it is short
 MOST_FAILING = 10_000  # hosts that are remembered
 RESULTS = {
     DeliveryStatus.PENDING: "retry",
@@ -111,6 +112,7 @@ class Deliverer:
             if sweep:
                 sweep_at = time.monotonic() + self._pace.idle
             await _wait(self._has_news, self._pace.idle)
+            await asyncio.sleep(GATHERED)
 
     async def _deliver_all(self, group: asyncio.TaskGroup) -> None:
         while True:

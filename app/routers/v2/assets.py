@@ -121,6 +121,6 @@ async def get_asset_content(
     asset = await gateway.assets.get(id)
     about = {"content_type": asset.content_type, "filename": asset.filename}
     if asset.text is not None:
-        return stored_bytes(request, encoded(asset.text), **about)
+        return await stored_bytes(request, encoded(asset.text), **about)
     files, key = await gateway.assets.content(asset)
     return await stored_file(request, files, key, **about)

@@ -28,7 +28,7 @@ _FILTER = re.compile(r"metadata\[(.*)\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
-def place(request: Request) -> Here:
+async def place(request: Request) -> Here:
     """Where clients find us: also below a path, told by the server or by a proxy's
     X-Forwarded-Prefix, and under the name that the request was sent to."""
     gateway: Gateway = request.state.gateway
@@ -63,7 +63,7 @@ async def hash_request(request: Request) -> HashRequest:
     return validated(HashRequest, await read_json(request))
 
 
-def single_use(
+async def single_use(
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -86,7 +86,7 @@ JobBody = Annotated[Submission, Depends(submission)]
 SingleUse = Annotated[Key | None, Depends(single_use)]
 
 
-def job_key(
+async def job_key(
     job: JobBody,
     key: SingleUse,
     idempotency_replay: Annotated[
@@ -104,7 +104,7 @@ def job_key(
     return replace(key, digest=f"blake3:{blake3(said.encode()).hexdigest()}")
 
 
-def labels(request: Request) -> dict[str, str]:
+async def labels(request: Request) -> dict[str, str]:
     """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
@@ -121,7 +121,7 @@ def labels(request: Request) -> dict[str, str]:
     return found
 
 
-def seq(
+async def seq(
     cursor: Annotated[
         str | None,
         Query(
