@@ -17,6 +17,7 @@ from app.errors import GatewayError
 from app.main import create_app
 
 DEMO_PORT = 8188
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE = 3  # seconds for open requests after a SIGTERM
 
 
@@ -65,7 +66,7 @@ async def serve(settings: Settings, *, demo: bool) -> None:
     async with AsyncExitStack() as stack:
         if demo:
             address = await stack.enter_async_context(_demo())
-            settings = settings.model_copy(update={"comfyui_server": [f"http://{address}"]})
+            settings = settings.model_copy(update=_demo_settings(settings, address))
         app = create_app(settings)
         config = uvicorn.Config(
             app,
@@ -76,6 +77,15 @@ async def serve(settings: Settings, *, demo: bool) -> None:
             ws_max_size=1 << 20,
         )
         await Server(config, app).serve()
+
+
+def _demo_settings(settings: Settings, address: str) -> dict[str, Any]:
+    """With the stand-in as server. Webhooks may lead to this machine, so that they can be tried
+    out: the address to listen on says that nobody else can reach us."""
+    allowed = settings.allow_private_urls
+    if not allowed and settings.host in LOOPBACK:
+        allowed = list(LOOPBACK)
+    return {"comfyui_server": [f"http://{address}"], "allow_private_urls": allowed}
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ GRAPH = ".workflow"  # another one is shown than came
 MAPS_OF_COMFYUI = frozenset({"system", "system_stats", "node_seconds", "settings", "extra_info"})
 # Lists that are empty unless something happens just then.
 MOMENTARY = frozenset({"running", "queued", "pending", "canceled", "tasks", "attempts", "devices"})
-SHORTENED = re.compile(r"shortened|left out")
+SHORTENED = re.compile(r"^\s*\([^)]*(shortened|left out)")
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Reader:
     def _compare(self, block: Block, out: str) -> None:
         assert block.answer is not None
         shown, real = json.loads(block.answer.content), json.loads(out)
-        shortened = bool(SHORTENED.search(block.answer.after))
+        shortened = bool(SHORTENED.match(block.answer.after))
         faults = differences(shown, real, shortened=shortened)
         assert not faults, f"shown at {block.answer.place}: " + "; ".join(faults)
 
@@ -120,7 +120,10 @@ class Reader:
     async def _javascript(self, block: Block) -> None:
         node = shutil.which("node")
         option = "--experimental-websocket"  # Node 22 has it without; it still takes the option
-        if node is None or (await self._run(node, option, "-e", "new WebSocket('ws://[::1]:1')"))[0]:
+        if (
+            node is None
+            or (await self._run(node, option, "-e", "new WebSocket('ws://[::1]:1')"))[0]
+        ):
             self.missing.add("node 20 or newer")
             return
         await self._program(block, "block.mjs", node, "--no-warnings", option, "block.mjs")

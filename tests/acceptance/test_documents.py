@@ -77,7 +77,9 @@ def test_a_block_that_fails_is_found(tmp_path: Path) -> None:
     from tests.acceptance.documents import differences
 
     shown = {"status": "queued", "outputs": [{"url": "/a"}]}
-    assert differences(shown, {"status": "running", "outputs": [{"url": "/b"}]}, shortened=False) == []
+    assert (
+        differences(shown, {"status": "running", "outputs": [{"url": "/b"}]}, shortened=False) == []
+    )
     assert differences(shown, {"status": "queued"}, shortened=False)
     assert differences(shown, {**shown, "more": 1}, shortened=False)
     assert not differences(shown, {**shown, "more": 1}, shortened=True)
