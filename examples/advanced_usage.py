@@ -127,9 +127,9 @@ async def save(http: httpx.AsyncClient, task: Json) -> None:
     if task["status"] != "succeeded":
         raise GatewayProblem(f"The task has {task['status']}: {task['error']}")
     for output in task["outputs"]:
-        target = Path(output["filename"]).name
-        Path(target).write_bytes(checked(await http.get(output["url"])).content)
-        print(f"   saved {target}")
+        content = checked(await http.get(output["url"])).content
+        await asyncio.to_thread(Path(output["filename"]).write_bytes, content)
+        print(f"   saved {output['filename']}")
 
 
 # -- 4. a webhook -------------------------------------------------------------------------------

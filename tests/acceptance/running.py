@@ -1,6 +1,7 @@
 """Runs the blocks of a document as a reader would: bash, Python, JavaScript, Go."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -28,7 +29,7 @@ INSTEAD = {"make test": "make --dry-run test | grep scripts/test && scripts/test
 ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1"}  # what it installs is here already
 # Each answer's status is noted; errors end the block unless it shows one.
 CURL = r"""
-curl() { command curl --silent --show-error --max-time 60 -w '%{stderr}status %{http_code}\n' "$@"; }
+curl() { command curl -sS --max-time 60 -w '%{stderr}status %{http_code}\n' "$@"; }
 [ -f .state ] && source .state
 set -euo pipefail -o allexport
 trap 'set +o allexport; export -p > .state' EXIT
@@ -43,6 +44,7 @@ class Reader:
         self.faults: list[str] = []
         self.missing: set[str] = set()  # tools without which some blocks did not run
         self._gateway = gateway.address
+        self._started: list[asyncio.subprocess.Process] = []
         self._standins = StandIns(gateway, servers)
         self._how: dict[str, Callable] = {
             "bash": self._bash,
@@ -91,24 +93,29 @@ class Reader:
         assert not faults, f"shown at {block.answer.place}: " + "; ".join(faults)
 
     async def _starts(self, line: str) -> None:
-        """The command makes a gateway that answers, and that stops when it is told to."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        line = re.sub(r"--port \d+", f"--port {port}", line)
+        """The command makes a gateway that answers. It runs as long as the document is tried out,
+        and is then told to stop."""
+        real = free_port()
+        if match := re.search(r"--port (\d+)", line):
+            self._standins.addresses[f"localhost:{match[1]}"] = f"localhost:{real}"
+            line = line.replace(match[0], f"--port {real}")
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", f"exec env {line}"),
             cwd=self.folder,
-            env={**self._environment(), "COMFYUI_PORT": port, "COMFYUI_HOST": "127.0.0.1"},
+            env={**self._environment(), "COMFYUI_PORT": str(real), "COMFYUI_HOST": "127.0.0.1"},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-                await wait_until(lambda: _is_healthy(http, process))
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
+        self._started.append(process)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{real}") as http:
+            await wait_until(lambda: _is_healthy(http, process), SECONDS)
+
+    async def stop(self) -> None:
+        """End what the document has started."""
+        for process in self._started:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGTERM)
             async with asyncio.timeout(SECONDS):
                 await process.wait()
 
@@ -118,15 +125,15 @@ class Reader:
         await self._program(block, "block.py", "python", "-W", "error", "block.py")
 
     async def _javascript(self, block: Block) -> None:
-        node = shutil.which("node")
+        node = shutil.which("node") or "node"
         option = "--experimental-websocket"  # Node 22 has it without; it still takes the option
-        if (
-            node is None
-            or (await self._run(node, option, "-e", "new WebSocket('ws://[::1]:1')"))[0]
-        ):
-            self.missing.add("node 20 or newer")
-            return
-        await self._program(block, "block.mjs", node, "--no-warnings", option, "block.mjs")
+        with contextlib.suppress(FileNotFoundError):
+            probe = await self._run(node, option, "-e", "WebSocket")
+            if probe[0] == 0:
+                return await self._program(
+                    block, "block.mjs", node, "--no-warnings", option, "block.mjs"
+                )
+        self.missing.add("node 20 or newer")
 
     async def _go(self, block: Block) -> None:
         if shutil.which("go") is None:
@@ -181,6 +188,12 @@ class Reader:
 
     async def _nothing(self, block: Block) -> None:
         """An excerpt of an output or of another program's settings."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 async def _is_healthy(http: httpx.AsyncClient, process: asyncio.subprocess.Process) -> bool:

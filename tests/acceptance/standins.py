@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from tests.conftest import RunningGateway, model_free, wait_until
 
 TASK = "48ea15ed-eca4-4337-ab9e-62cd40da60a8"
+WAITING = "3f0c7b1e-5d24-4a8e-9c1b-7a6d5e4f3b2a"  # a task that no server can run yet
 BATCH = "95d2fbc3-bbd2-4f13-91bf-498e2a5790c9"
 ASSET = "9f8a1c0d-2b3e-4f56-8a7b-1c2d3e4f5a6b"
 HASH = "blake3:df4c366ec65fa823664298c2070b1a058ad57f0ef8fc8c2d79f67f7a57cde630"
@@ -19,7 +20,7 @@ class StandIns:
 
     def __init__(self, gateway: RunningGateway, servers: list[str]) -> None:
         self._http = gateway.http
-        self._addresses = {
+        self.addresses = {
             "localhost:8000": gateway.address,
             "127.0.0.1:8000": gateway.address,
             "127.0.0.1:8188": servers[0],
@@ -29,6 +30,7 @@ class StandIns:
         }
         self._makers: dict[str, Callable[[], Awaitable[str]]] = {
             TASK: self._task,
+            WAITING: self._waiting,
             BATCH: self._batch,
             ASSET: self._asset,
             HASH: self._hash,
@@ -40,9 +42,9 @@ class StandIns:
         for shown, make in self._makers.items():
             if shown in text:
                 text = text.replace(shown, await make())
-        known = sorted(self._addresses, key=len, reverse=True)
+        known = sorted(self.addresses, key=len, reverse=True)
         pattern = "|".join(rf"(?<![\w.]){re.escape(address)}" for address in known)
-        return re.sub(pattern, lambda match: self._addresses[match[0]], text)
+        return re.sub(pattern, lambda match: self.addresses[match[0]], text)
 
     async def _submit(self, **form: object) -> dict:
         body = {"workflow": model_free(), **form}
@@ -52,6 +54,12 @@ class StandIns:
 
     async def _task(self) -> str:
         return (await self._submit())["task_id"]
+
+    async def _waiting(self) -> str:
+        loader = {"class_type": "VAELoader", "inputs": {"vae_name": "not-there.safetensors"}}
+        body = {"workflow": {**model_free(), "9": loader}, "wait_for_server": True}
+        answer = await self._http.post("/api/workflow/submit", json=body)
+        return answer.json()["task_id"]
 
     async def _batch(self) -> str:
         return (await self._submit(batch={"1.color": [1, 2]}))["batch_id"]

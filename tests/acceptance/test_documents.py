@@ -48,16 +48,26 @@ async def reading(
         (folder / name).write_bytes(png((90, 60, 30)))
     Image.new("RGBA", (1024, 1024)).save(folder / "mask.png")
     async with receiving() as receiver, DemoServer(step_seconds=0) as second:
-        settings = {"webhook_url": f"{receiver.url}/hook", "allow_private_urls": ["127.0.0.1"]}
+        settings = {
+            "workflows_dir": folder / "workflows",
+            "webhook_url": f"{receiver.url}/hook",
+            "allow_private_urls": ["127.0.0.1"],
+        }
         async with over(settings_for, demo, **settings) as gateway:
-            yield Reader(folder, gateway, [demo.address, second.address])
+            reader = Reader(folder, gateway, [demo.address, second.address])
+            try:
+                yield reader
+            finally:
+                await reader.stop()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 async def test_its_blocks_run(
     path: Path, tmp_path: Path, demo: DemoServer, settings_for: Callable[..., Settings]
 ) -> None:
-    async with reading(tmp_path, settings_for, demo) as reader:
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    async with reading(folder, settings_for, demo) as reader:
         for block in blocks_of(path, ROOT):
             await reader.try_out(block)
     assert not reader.faults, "\n\n".join(reader.faults)
