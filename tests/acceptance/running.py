@@ -127,13 +127,11 @@ class Reader:
     async def _javascript(self, block: Block) -> None:
         node = shutil.which("node") or "node"
         option = "--experimental-websocket"  # Node 22 has it without; it still takes the option
-        with contextlib.suppress(FileNotFoundError):
-            probe = await self._run(node, option, "-e", "WebSocket")
-            if probe[0] == 0:
-                return await self._program(
-                    block, "block.mjs", node, "--no-warnings", option, "block.mjs"
-                )
-        self.missing.add("node 20 or newer")
+        if not await self._works(node, option, "-e", "WebSocket"):
+            self.missing.add("node 20 or newer")
+            return
+        command = (node, "--no-warnings", option, "block.mjs")
+        await self._program(block, "block.mjs", *command)
 
     async def _go(self, block: Block) -> None:
         if shutil.which("go") is None:
@@ -148,6 +146,11 @@ class Reader:
         script = '[ -f .state ] && source .state; exec "$@"'
         status, out, err = await self._run("bash", "-c", script, "-", *command)
         assert status == 0, f"exit {status}: {out[-600:]} {err[-900:]}"
+
+    async def _works(self, *command: str) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return (await self._run(*command))[0] == 0
+        return False
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if "COMFY" not in name}
