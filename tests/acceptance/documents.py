@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ class Block:
 def blocks_of(path: Path, root: Path) -> list[Block]:
     """The blocks of a file in their order; JSON right behind commands is their answer."""
     text = path.read_text(encoding="utf-8")
-    found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    found = list(re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL))
     ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     blocks: list[Block] = []
     for match, end in zip(reversed(found), reversed(ends), strict=True):
         after = re.split(r"^#+ ", text[match.end() : end], maxsplit=1, flags=re.MULTILINE)[0]
-        language, content = match[1], match[2]
+        language, content = match[2], textwrap.dedent(match[3])
         follows = blocks[-1] if blocks and not after.strip() else None
         answer = follows if language == "bash" and follows and follows.language == "json" else None
         line = text.count("\n", 0, match.start()) + 1

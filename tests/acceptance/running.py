@@ -1,6 +1,7 @@
 """Runs the blocks of a document as a reader would: bash, Python, JavaScript, Go."""
 
 import asyncio
+import configparser
 import contextlib
 import json
 import os
@@ -23,7 +24,7 @@ SECONDS = 30.0
 # Commands that start a gateway and go on until they are stopped.
 STARTS = re.compile(r"^(\w+=\S+ )*(make demo|\S*python start\.py)( |$)")
 # Needs what no test machine has; that their files are there is tested elsewhere.
-ELSEWHERE = re.compile(r"^(sudo|docker|helm|kubectl|systemctl|git clone)\b")
+ELSEWHERE = re.compile(r"^(sudo|docker|helm|kubectl|systemctl|git clone|git pull)\b")
 # All tests within a test would never end: that the command leads to them must do.
 INSTEAD = {"make test": "make --dry-run test | grep scripts/test && scripts/test --version"}
 ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1"}  # what it installs is here already
@@ -54,9 +55,9 @@ class Reader:
             "json": self._json,
             "yaml": self._yaml,
             "toml": self._toml,
+            "ini": self._ini,
             "text": self._nothing,
-            "nginx": self._nothing,
-            "ini": self._nothing,
+            "nginx": self._nothing,  # test_nginx.py
         }
 
     async def try_out(self, block: Block) -> None:
@@ -189,8 +190,17 @@ class Reader:
     async def _toml(self, block: Block) -> None:
         assert tomllib.loads(block.content)
 
+    async def _ini(self, block: Block) -> None:
+        """A unit of systemd: its command is one that there is."""
+        unit = configparser.ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment]
+        unit.read_string(block.content)
+        service = unit["Service"]
+        _, script = service["ExecStart"].removeprefix(service["WorkingDirectory"]).split()
+        assert (self.folder / script).is_file()
+
     async def _nothing(self, block: Block) -> None:
-        """An excerpt of an output or of another program's settings."""
+        """An excerpt of an output."""
 
 
 def free_port() -> int:
