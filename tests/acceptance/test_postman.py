@@ -12,6 +12,7 @@ from app.demo.server import DemoServer
 from tests.conftest import ROOT, run_gateway
 
 COLLECTION = "ComfyUI_API.postman_collection.json"
+ENVIRONMENT = "ComfyUI_API.postman_environment.json"
 
 
 async def test_the_collection(demo: DemoServer, settings_for: Callable[..., Settings]) -> None:
@@ -28,6 +29,8 @@ async def test_the_collection(demo: DemoServer, settings_for: Callable[..., Sett
             newman,
             "run",
             COLLECTION,
+            "--environment",
+            ENVIRONMENT,
             "--env-var",
             f"base_url=http://{gateway.address}",
             "--bail",

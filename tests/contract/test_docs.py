@@ -236,6 +236,25 @@ def test_the_collection_needs_no_file_or_variable_that_is_not_there(collection: 
             assert field["type"] != "file" or (ROOT / field["src"]).is_file()
 
 
+def test_the_collection_begins_with_a_first_session(collection: Json) -> None:
+    names = [item["name"] for item in collection["item"][0]["item"]]
+    assert [name.partition(".")[0] for name in names] == [str(n + 1) for n in range(len(names))]
+    assert {"3. Submit workflow", "4. Task status"} <= set(names)
+    submit, status = (
+        next(i for i in collection["item"][0]["item"] if i["name"] == name)
+        for name in ("3. Submit workflow", "4. Task status")
+    )
+    assert 'set("task_id", body.task_id)' in json.dumps(submit["event"]).replace('\\"', '"')
+    assert "{{task_id}}" in status["request"]["url"]["raw"]
+
+
+def test_the_environment_has_variables_of_the_collection(collection: Json) -> None:
+    known = {variable["key"]: variable["value"] for variable in collection["variable"]}
+    values = json.loads(read("ComfyUI_API.postman_environment.json"))["values"]
+    assert {value["key"]: value["value"] for value in values}.items() <= known.items()
+    assert "base_url" in {value["key"] for value in values}
+
+
 # -- settings -----------------------------------------------------------------------------------
 
 
