@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ def expected_status(block: Block) -> int | None:
     shown = json.loads(block.answer.content)
     is_problem = isinstance(shown, dict) and {"type", "code", "status"} <= set(shown)
     return shown["status"] if is_problem else None
+
+
+def problems_in(path: Path) -> Iterator[dict[str, Any]]:
+    """The problems (RFC 9457) that a file shows."""
+    for block in blocks_of(path, path.parent):
+        if block.language == "json":
+            shown = json.loads(block.content)
+            if isinstance(shown, dict) and {"type", "code", "status"} <= set(shown):
+                yield shown
 
 
 def differences(shown: Any, real: Any, *, shortened: bool, path: str = "") -> list[str]:

@@ -1,6 +1,5 @@
 """The documentation tells what the code does: routes, settings, error codes, both READMEs."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -50,19 +49,6 @@ def operations(tmp_path: Path) -> dict[str, Json]:
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
-
-
-def code_blocks(text: str) -> list[tuple[str, str]]:
-    """(language, content) of the fenced blocks."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def headings(text: str) -> list[str]:
-    return re.findall(r"^#+ .*$", without_code(text), re.MULTILINE)
 
 
 # -- API_USAGE.md -------------------------------------------------------------------------------
@@ -149,27 +135,6 @@ def test_every_task_status_and_output_kind_is_explained() -> None:
     text = read("API_USAGE.md")
     for word in (*Status, *Kind):
         assert f"`{word.value}`" in text, word
-
-
-@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md"])
-def test_examples_can_be_parsed(name: str) -> None:
-    blocks = code_blocks(read(name))
-    assert blocks
-    for language, content in blocks:
-        if language == "json":
-            json.loads(content)
-        elif language == "python":
-            ast.parse(content)
-
-
-@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md", "README.zh-CN.md"])
-def test_links_within_a_page_lead_somewhere(name: str) -> None:
-    text = read(name)
-    anchors = {
-        re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
-        for heading in headings(text)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
 # -- the Postman collection ---------------------------------------------------------------------
@@ -285,21 +250,3 @@ def test_the_readmes_table_has_every_setting_with_its_default(name: str) -> None
     assert set(table) == set(expected)
     for variable, value in expected.items():
         assert value is None or table[variable] == value, variable
-
-
-# -- the two READMEs ----------------------------------------------------------------------------
-
-
-def test_both_readmes_have_the_same_headings_and_code() -> None:
-    english, chinese = read("README.md"), read("README.zh-CN.md")
-    levels = [[heading.split(" ")[0] for heading in headings(text)] for text in (english, chinese)]
-    assert levels[0] == levels[1]
-    assert code_blocks(english) == code_blocks(chinese)
-
-
-def test_both_readmes_have_the_same_links() -> None:
-    links = [
-        sorted(set(re.findall(r"\]\(([^)#]+)\)", read(name))) - {"README.md", "README.zh-CN.md"})
-        for name in ("README.md", "README.zh-CN.md")
-    ]
-    assert links[0] == links[1]
