@@ -2,36 +2,22 @@
 
 import argparse
 import asyncio
-import logging
+import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 
+from app import logs
 from app.config import Settings
+from app.connections import Server
 from app.errors import GatewayError
 from app.main import create_app
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-GRACE = 3  # seconds for open requests after a SIGTERM
-
-
-class Server(uvicorn.Server):
-    """Ends our streams before uvicorn waits for its connections to close."""
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
-        self._app = app
-
-    async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        if gateway := getattr(self._app.state, "gateway", None):
-            gateway.hub.close()
-        await super().shutdown(sockets)
+OPEN_FILES = 65536
 
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
@@ -67,19 +53,18 @@ async def serve(settings: Settings, *, demo: bool) -> None:
         if demo:
             address = await stack.enter_async_context(_demo())
             settings = settings.model_copy(update=_demo_settings(settings, address))
-        app = create_app(settings)
-        config = uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            timeout_graceful_shutdown=GRACE,
-            ws_max_size=1 << 20,
-        )
-        await Server(config, app).serve()
+        await Server(create_app(settings), settings).serve()
 
 
-def _demo_settings(settings: Settings, address: str) -> dict[str, Any]:
+def raise_file_limit() -> None:
+    """Each connection is an open file, and the usual limit is 1024 though more may be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    with suppress(ValueError, OSError):  # macOS has a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
     """With the stand-in as server. Webhooks may lead to this machine, so that they can be tried
     out: the address to listen on says that nobody else can reach us."""
     allowed = settings.allow_private_urls
@@ -107,11 +92,8 @@ def main() -> int:
     options = parse_args(sys.argv[1:])
     try:
         settings = settings_of(options)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.configure(settings.log_level, settings.log_format)
+        raise_file_limit()
         asyncio.run(serve(settings, demo=options.demo))
     except ValidationError as error:
         for fault in error.errors():

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
+from app.logs import LogFormat
 from app.remote.guard import Guard, check_allowed
 from app.servers.pool import base_url
 from app.tasks.database import parse_url
@@ -106,6 +107,18 @@ class Settings(BaseSettings):
     max_inline_bytes: int = Field(
         16 * 1024 * 1024, ge=0, description="Most bytes of results in one answer with ?inline=true."
     )
+    max_connections: int = Field(
+        4000, ge=1, description="Connections at a time; more are refused with 503."
+    )
+    max_streams: int = Field(
+        3000, ge=1, description="WebSockets and event streams at a time; more are refused with 503."
+    )
+    client_timeout: float = Field(
+        30,
+        gt=0,
+        description="Seconds after which a client is let go that does not go on sending its "
+        "request, or reading its answer.",
+    )
     max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
     fetch_timeout: float = Field(
         60, gt=0, description="Seconds that fetching an input by its URL may take."
@@ -128,6 +141,9 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        "plain", description="plain, or json: an object in each line, for collectors of logs."
+    )
 
     @field_validator(
         "comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule", mode="before"

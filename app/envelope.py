@@ -1,4 +1,4 @@
-"""Errors and request ids as Comfy API v2 has them: `{"error": {"code", "message", "details"}}`.
+"""Errors as Comfy API v2 has them: `{"error": {"code", "message", "details"}}`.
 
 Made of the problem documents that the other routes answer with, so that an error is said once.
 """
@@ -7,15 +7,14 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 Json = dict[str, Any]
 
 PREFIX = "/api/v2"
-REQUEST_ID = "X-Comfy-Request-Id"
+V2_REQUEST_ID = "X-Comfy-Request-Id"
 NOT_READY = 5  # seconds until a client should ask again when no server has answered yet
-_STATE = "comfy_request_id"
+_STATE = "request_id"
 
 # Its own words; what is not in it has the word of its status.
 _KEPT = frozenset(
@@ -47,9 +46,13 @@ def is_v2(scope: Scope) -> bool:
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
-def request_id(scope: Scope) -> str | None:
-    found: str | None = scope.get(_STATE)
-    return found
+def keep_request_id(scope: Scope, request_id: str) -> None:
+    scope[_STATE] = request_id
+
+
+def request_id(scope: Scope) -> str:
+    """The id of the request, by which its line is found in the log."""
+    return str(scope.get(_STATE) or uuid4().hex)
 
 
 def meaning(status: int, code: str) -> tuple[int, str]:
@@ -67,7 +70,7 @@ def meaning(status: int, code: str) -> tuple[int, str]:
 
 def response(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
     status, code = meaning(problem["status"], problem["code"])
-    sent = {**(headers or {}), REQUEST_ID: request_id(scope) or new_id()}
+    sent = {**(headers or {}), V2_REQUEST_ID: request_id(scope)}
     if code == "deployment_not_ready":
         sent["Retry-After"] = str(NOT_READY)
     message, details = str(problem["detail"]), _details(problem)
@@ -96,27 +99,3 @@ def _fault(fault: Json) -> Json:
         "reason": fault.get("type"),
         "message": fault.get("message"),
     }
-
-
-def new_id() -> str:
-    return uuid4().hex
-
-
-class RequestIds:
-    """ASGI middleware: every answer under /api/v2 has an id, by which it can be asked about."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_v2(scope):
-            await self._app(scope, receive, send)
-            return
-        scope[_STATE] = new_id()
-
-        async def with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault(REQUEST_ID, scope[_STATE])
-            await send(message)
-
-        await self._app(scope, receive, with_id)

@@ -3,7 +3,8 @@
 GatewayError
 ├── InvalidRequest            400  the request cannot be read at all
 │   ├── InvalidJson           400
-│   └── PayloadTooLarge       413
+│   ├── PayloadTooLarge       413
+│   └── HeadTooLarge 431  RequestTimeout 408   in limit_errors.py
 ├── InvalidWorkflow           422  node_errors
 │   ├── WorkflowFormatUnsupported  422
 │   ├── InvalidParameter      422
@@ -19,6 +20,7 @@ GatewayError
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
+├── TooManyConnections        503  in limit_errors.py
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── DatabaseUnavailable       503

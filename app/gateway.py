@@ -8,6 +8,8 @@ from app.config import Settings
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.limit_errors import TooManyConnections
+from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.servers.pool import Pool
 from app.tasks.assets import Assets
@@ -40,4 +42,12 @@ class Gateway:
     deliverer: Deliverer
     assets: Assets
     jobs: Jobs
+    metrics: Metrics
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
+
+    def admit_stream(self) -> None:
+        """Raises TooManyConnections: streams are to leave room for requests."""
+        most = self.settings.max_streams
+        if self.hub.subscribers >= most:
+            text = f"There are {most} streams, which is all that are allowed."
+            raise TooManyConnections(text, hint="Ask with GET instead.", retry_after=5)

@@ -1,15 +1,19 @@
-"""A limit on request bodies, before anything reads them (multipart is spooled to disk)."""
+"""Limits on requests before anything reads them: their head, their body (multipart is spooled to
+disk). app/connections.py has those on connections."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import PayloadTooLarge
+from app.limit_errors import HeadTooLarge
 from app.problems import answer, document
 
+MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
 
-class BodyLimit:
-    """ASGI middleware: 413 as a problem document beyond `max_bytes`."""
+
+class RequestLimits:
+    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -18,6 +22,10 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _head_size(scope) > MAX_HEAD:
+            text = f"The URL and the headers are larger than the {MAX_HEAD} bytes that are allowed."
+            await answer(scope, document(HeadTooLarge(text)))(scope, receive, send)
             return
         text = f"The body is larger than the {self._max_bytes} bytes that are allowed."
         length = Headers(scope=scope).get("content-length", "")
@@ -35,3 +43,8 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+def _head_size(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])

@@ -15,18 +15,20 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.envelope import RequestIds
 from app.files.places import open_store
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
-from app.limits import BodyLimit
+from app.limits import RequestLimits
+from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.remote.transport import Remote
+from app.request_log import RequestLog
 from app.routers import (
     batches,
     events,
     image,
+    metrics,
     saved,
     servers,
     system,
@@ -51,11 +53,14 @@ from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
+from app.tasks.relay import Relay
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
+from app.tasks.signals import Signals
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.tools import Timing, Tools
+from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
@@ -97,11 +102,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(BodyLimit, max_bytes=largest)
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestLimits, max_bytes=largest)
+    app.add_middleware(RequestLog)
     problems.install(app)
     modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
-    for module in (*modules, *v2.MODULES):
+    for module in (*modules, metrics, *v2.MODULES):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
@@ -136,7 +141,9 @@ def build(settings: Settings, database: Database) -> Gateway:
     files = open_store(settings.files_url, settings.outputs_dir)
     uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
     library = Library(settings.workflows_dir)
-    hub = Hub()
+    hub, figures = Hub(), Metrics(database)
+    hub.on_update(figures.published)
+    hub.on_update(Transitions(figures.task_changed).look_at)
     api_keys = ApiKeys()
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
@@ -156,8 +163,15 @@ def build(settings: Settings, database: Database) -> Gateway:
         api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
-    store = TaskStore(database, max_queued=settings.max_queued, ageing=settings.priority_ageing)
+    store = TaskStore(
+        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
+    )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    fleet = Fleet(pool, Registry(database), dispatcher)
+    relay = Relay(hub, store, forecaster, dispatcher)
+    signals = Signals(database)
+    for part in (dispatcher, fleet, relay):
+        part.listen(signals)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
     submitter = Submitter(
@@ -188,13 +202,14 @@ def build(settings: Settings, database: Database) -> Gateway:
     outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
+    figures.watch(pool, hub, dispatcher, deliverer)
     assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
         settings=settings,
         pool=pool,
         tasks=tasks,
         submitter=submitter,
-        fleet=Fleet(pool, Registry(database), dispatcher),
+        fleet=fleet,
         hub=hub,
         dispatcher=dispatcher,
         library=library,
@@ -206,8 +221,12 @@ def build(settings: Settings, database: Database) -> Gateway:
         deliverer=deliverer,
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
+        metrics=figures,
         background=(
             dispatcher.run(),
+            signals.run(),
+            fleet.run(),
+            relay.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),

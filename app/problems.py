@@ -3,7 +3,6 @@
 import logging
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,10 +10,17 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from app import envelope
-from app.errors import DatabaseUnavailable, GatewayError, PayloadTooLarge, StorageFull
+from app.errors import (
+    DatabaseUnavailable,
+    GatewayError,
+    InvalidRequest,
+    PayloadTooLarge,
+    StorageFull,
+)
 from app.tasks.database import is_full
 
 log = logging.getLogger(__name__)
@@ -56,6 +62,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -86,6 +93,11 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     seconds = error.extra.get("retry_after")
     headers = {"Retry-After": str(seconds)} if seconds else None
     return answer(request.scope, document(error), headers)
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """Nobody reads this answer; but it is no failure of ours."""
+    return answer(request.scope, document(InvalidRequest("The body ended before it was complete.")))
 
 
 async def _database(request: Request, error: Exception) -> JSONResponse:
@@ -146,7 +158,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    request_id = envelope.request_id(request.scope) or uuid4().hex
+    request_id = envelope.request_id(request.scope)
     log.error("request %s failed", request_id, exc_info=error)
     problem = {
         "type": "urn:comfyui-gateway:internal_error",

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
-import uvicorn
 
 from app.config import Settings
+from app.connections import Server
 from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
@@ -49,10 +49,16 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
 class RunningGateway:
     """A gateway on a real port, with an httpx client for it."""
 
-    def __init__(self, address: str, gateway: Gateway, http: httpx.AsyncClient) -> None:
-        self.address = address
+    def __init__(self, server: Server, gateway: Gateway, http: httpx.AsyncClient) -> None:
+        self.server = server
+        self.address = http.base_url.netloc.decode()
         self.gateway = gateway
         self.http = http
+
+    @property
+    def connections(self) -> set[Any]:
+        """Those that are open."""
+        return self.server.server_state.connections
 
     async def submit(self, workflow: Json, *, wait: float = WAIT, **form: Any) -> Json:
         body = {"workflow": workflow, **form}
@@ -81,10 +87,8 @@ class RunningGateway:
 @contextlib.asynccontextmanager
 async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     app = create_app(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    server = Server(app, settings.model_copy(update={"port": 0}))
+    server.config.timeout_graceful_shutdown = 1
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     serving = asyncio.create_task(server.serve())
     try:
@@ -94,10 +98,8 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
         port = server.servers[0].sockets[0].getsockname()[1]
         address = f"127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
-            yield RunningGateway(address, app.state.gateway, http)
+            yield RunningGateway(server, app.state.gateway, http)
     finally:
-        if getattr(app.state, "gateway", None):
-            app.state.gateway.hub.close()
         server.should_exit = True
         await serving
 

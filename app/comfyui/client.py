@@ -12,7 +12,13 @@ import httpx
 
 from app.comfyui import wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
-from app.errors import ComfyError, ComfyMissing, ComfyUnreachable, PromptRejected
+from app.errors import (
+    ComfyError,
+    ComfyMissing,
+    ComfyUnreachable,
+    InvalidInput,
+    PromptRejected,
+)
 
 Json = dict[str, Any]
 
@@ -34,15 +40,21 @@ def translating(address: str) -> Iterator[None]:
 
 
 class ComfyClient:
-    """One ComfyUI server's HTTP side. `base_url` is like http://127.0.0.1:8188."""
+    """One ComfyUI server's HTTP side. `base_url` is like http://127.0.0.1:8188.
+
+    Raises InvalidInput for one that no request can go to."""
 
     def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
         self.address = base_url.split("://", 1)[-1]
         # Set by `probe`; GET and cancel by id stand only in newer servers (after 0.3.64).
         self.has_jobs_api = False
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL as error:
+            raise InvalidInput(f"{base_url!r} is not an address: {error}.") from error
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=TIMEOUT, trust_env=False, transport=transport
+            base_url=url, timeout=TIMEOUT, trust_env=False, transport=transport
         )
 
     async def aclose(self) -> None:

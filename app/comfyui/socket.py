@@ -8,7 +8,7 @@ from contextlib import aclosing
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from app.comfyui.events import Event, decode
 
@@ -37,12 +37,10 @@ def reconnect_delays() -> Generator[float]:
 
 
 def _retry_always(error: Exception) -> Exception | None:
-    """A server that is starting answers anything; only a wrong address is worth giving up for."""
-    if isinstance(error, InvalidURI):
-        return error
-    if isinstance(error, OSError | WebSocketException | InvalidHandshake | TimeoutError | EOFError):
-        return None
-    return error
+    """A server that is starting answers anything, redirects to nowhere too. Whatever it is, it is
+    no reason to end: the address was looked at when it came."""
+    expected = (OSError, WebSocketException, TimeoutError, EOFError, ValueError)
+    return None if isinstance(error, expected) else error
 
 
 async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connected | Disconnected]:

@@ -11,16 +11,19 @@ from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
-from app.errors import TaskNotFound
+from app.errors import InvalidJson, TaskNotFound
 from app.gateway import Gateway
+from app.limit_errors import TooManyConnections
 from app.problems import responses
 from app.routers.deps import GatewayDep
 from app.tasks.hub import Closed, Overrun, Subscription, Update
 from app.tasks.model import TERMINAL
+from app.workflows.json_text import parse_json
 
 router = APIRouter(tags=["events"])
 
 Json = dict[str, Any]
+MOST_TASKS = 5000  # that one WebSocket may follow by their ids
 KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
 
 
@@ -28,7 +31,7 @@ KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
     "/api/task/{task_id}/events",
     response_class=StreamingResponse,
     responses={
-        **responses(TaskNotFound),
+        **responses(TaskNotFound, TooManyConnections),
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the task."},
     },
 )
@@ -39,6 +42,7 @@ async def task_events(
     previews: Annotated[bool, Query(description="With preview images, as base64.")] = True,
 ) -> StreamingResponse:
     """`status`, `progress`, `preview` and `output` of one task, until it is finished."""
+    gateway.admit_stream()
     await gateway.tasks.get(task_id)
     resume = _number(last_event_id)
     return StreamingResponse(
@@ -104,6 +108,7 @@ def _sse_data(update: Update) -> str:
 @router.websocket("/ws")
 async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
     """Every task's updates. `subscribe` narrows them to some tasks, `unsubscribe` widens again."""
+    gateway.admit_stream()
     await socket.accept()
     with gateway.hub.subscribe() as updates:
         session = _Session(socket, gateway, updates)
@@ -153,9 +158,9 @@ class _Session:
 
     async def _answer(self, text: str) -> None:
         try:
-            message = json.loads(text)
+            message = parse_json(text.encode())
             kind = message["type"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (InvalidJson, KeyError, TypeError):
             await self._complain('send JSON such as {"type": "subscribe", "task_ids": [...]}')
             return
         match kind:
@@ -172,14 +177,15 @@ class _Session:
         """To some tasks, or to all without `task_ids`; their present state comes at once."""
         task_ids = message.get("task_ids")
         if task_ids is not None and not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of 1 to 1000 strings")
+            await self._complain("task_ids must be a list of 1 to 1000 ids")
+            return
+        wanted = (self._updates.task_ids or set()) | set(task_ids or ())
+        if len(wanted) > MOST_TASKS:
+            await self._complain(f"these would be more than {MOST_TASKS} tasks: unsubscribe first")
             return
         if "previews" in message:
             self._updates.previews = message["previews"] is True
-        if task_ids is None:
-            self._updates.task_ids = None
-        else:
-            self._updates.task_ids = (self._updates.task_ids or set()) | set(task_ids)
+        self._updates.task_ids = None if task_ids is None else wanted
         await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
         for task_id in task_ids or ():
             await self._send_state(task_id)
@@ -190,7 +196,7 @@ class _Session:
         if task_ids is None:
             self._updates.task_ids = None
         elif not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of 1 to 1000 strings")
+            await self._complain("task_ids must be a list of 1 to 1000 ids")
             return
         elif self._updates.task_ids is not None:
             self._updates.task_ids -= set(task_ids)
@@ -221,7 +227,7 @@ def _is_ids(value: Any) -> bool:
     return (
         isinstance(value, list)
         and 1 <= len(value) <= 1000
-        and all(isinstance(item, str) for item in value)
+        and all(isinstance(item, str) and len(item) <= 100 for item in value)
     )
 
 

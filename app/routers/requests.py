@@ -1,10 +1,12 @@
 """The JSON of requests, as OpenAPI shows it: what it does not name is refused."""
 
+import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Json = dict[str, Any]
+MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
 
 
 class Strict(BaseModel):
@@ -42,7 +44,9 @@ class RunRequest(Strict):
         None, gt=0, le=7 * 24 * 3600, description="Seconds of running after which to cancel."
     )
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
-    metadata: Json = Field(default_factory=dict, description="Yours; it comes back as it is.")
+    metadata: Json = Field(
+        default_factory=dict, description="Yours; it comes back as it is. Up to 64 KiB."
+    )
     server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
     wait_for_server: bool = Field(
         False, description="Queue it even if no server has all that it needs yet."
@@ -58,6 +62,13 @@ class RunRequest(Strict):
     webhook: str | WebhookRequest | None = Field(
         None, description="Where to tell of the task's end: a URL, or an object with it."
     )
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: Json) -> Json:
+        if len(json.dumps(value)) > MAX_METADATA:
+            raise ValueError(f"may be {MAX_METADATA} bytes of JSON at most")
+        return value
 
 
 class SubmitRequest(RunRequest):

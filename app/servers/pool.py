@@ -30,10 +30,11 @@ def base_url(address: str) -> str:
 
 
 def _has_host(url: str) -> bool:
-    """A host, and a number for a port if there is one."""
+    """A host whose name can be looked up, and a number for a port if there is one."""
     try:
         parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0 and not parts.netloc.endswith(":")
+        host = (parts.hostname or "").encode("idna")  # raises UnicodeError, which is a ValueError
+        return bool(host) and parts.port != 0 and not parts.netloc.endswith(":")
     except ValueError:
         return False
 

@@ -14,6 +14,7 @@ from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
 from app.servers.breaker import Breaker
+from app.servers.turns import Turns
 from app.workflows.needs import Lack, Needs, lack_of
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Server:
         self.sweeping = False
         self.seen = asyncio.Event()  # it was looked at, whatever the look found
         self.breaker = Breaker()
+        self.turns = Turns()  # of those who hand a prompt over
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched

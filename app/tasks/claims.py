@@ -35,11 +35,10 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Outcome
 from app.tasks.queries import fetch_one, is_active
+from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
 
 Json = dict[str, Any]
-
-WINDOW = 32  # tasks at the head of the queue among which the next ones are chosen
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
 _FENCE = select(tasks.c.seq).where(_IS_MINE).with_for_update()
@@ -134,6 +133,7 @@ class Claims:
         """Back into the queue, for any server, without the results of the run that was lost.
         A task that is CANCELING ends as CANCELED."""
         canceling = tasks.c.status == Status.CANCELING
+        ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
         return await self._update(
             task_id,
             forget_outputs=True,
@@ -144,8 +144,9 @@ class Claims:
             server=null(),
             progress=null(),
             attempts=rows.dump_attempts(attempts),
-            owner=None,
-            lease_until=None,
+            owner=case((ours, self.owner), else_=null()),
+            lease_until=case((ours, self._lease.until()), else_=null()),
+            topic=Topic.WORK,
         )
 
     async def hand_back(self, owner: str | None = None) -> None:
@@ -165,20 +166,44 @@ class Claims:
                 server=case((not_there, null()), else_=tasks.c.server),
                 status=case((canceled, Status.CANCELED), else_=tasks.c.status),
                 finished_at=case((canceled, time.time()), else_=null()),
-            )
+            ),
+            topic=Topic.WORK,
         )
 
     async def let_go(self, task_id: str) -> None:
         """Make one task of ours free to be claimed again."""
         mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
-        await self._write(update(tasks).where(mine).values(owner=None, lease_until=None))
+        await self._write(
+            update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.WORK
+        )
+
+    async def canceled(self) -> list[str]:
+        """What we drive, and somebody wants to stop."""
+        query = select(tasks.c.task_id).where(
+            tasks.c.owner == self.owner,
+            is_active(),
+            tasks.c.status == Status.CANCELING,
+            tasks.c.cancel_reason == CancelReason.REQUEST,
+        )
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     # -- plumbing -------------------------------------------------------------------------------
 
-    async def _write(self, statement: Update) -> None:
-        await self._database.write(lambda connection: connection.execute(statement))
+    async def _write(self, statement: Update, topic: Topic | None = None) -> None:
+        def work(connection: Connection) -> None:
+            if connection.execute(statement).rowcount and topic is not None:
+                tell(connection, topic)
 
-    async def _update(self, task_id: str, *, forget_outputs: bool = False, **values: Any) -> Task:
+        await self._database.write(work)
+
+    async def _update(
+        self,
+        task_id: str,
+        *,
+        forget_outputs: bool = False,
+        topic: Topic | None = None,
+        **values: Any,
+    ) -> Task:
         """One fenced change. Raises LostClaim if the task is not the owner's."""
         statement = update(tasks).where(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
         status = values.get("status")
@@ -190,6 +215,10 @@ class Claims:
                 raise LostClaim(task_id)
             if forget_outputs:
                 connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
+            if "status" in values:
+                tell(connection, Topic.STATUS, task_id)
+            if topic is not None:
+                tell(connection, topic)
             return fetch_one(connection, task_id)
 
         return await self._database.write(work)

@@ -7,21 +7,21 @@ half done.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.errors import InvalidInput
-from app.tasks.tables import metadata
+from app.tasks.postgresql import PATIENCE, Postgresql
+from app.tasks.schema import bring_up, is_current
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -31,16 +31,21 @@ DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
-class Unreachable(SQLAlchemyError):
-    """The database does not take connections."""
-
-
 class Database(Protocol):
     """`read` and `write` run a function in a transaction and answer what it returns."""
 
     async def read(self, work: Work[T]) -> T: ...
 
     async def write(self, work: Work[T]) -> T: ...
+
+    def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """True if no other process does what has this name, and none will meanwhile."""
+        ...
+
+    async def listen(self, hear: Callable[[str], None]) -> None:
+        """Call it with what other processes tell, until cancelled (see signals.py); and with ""
+        whenever something may have been missed."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -58,38 +63,22 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
-async def open_database(database_url: str) -> Database:
-    """Connect and create what is missing. Raises InvalidInput."""
+async def open_database(database_url: str, *, patience: float = PATIENCE) -> Database:
+    """Connect, and bring the schema up. `patience`: seconds to wait for a server that does not
+    answer. Raises InvalidInput, and Unreachable after that."""
     url = parse_url(database_url)
-    database: Database
+    database: _Sqlite | Postgresql
     if url.get_backend_name() == "sqlite":
         database = _Sqlite(url.set(drivername="sqlite"))
     else:
-        database = _Postgresql(url.set(drivername="postgresql+asyncpg"))
+        database = Postgresql(url.set(drivername="postgresql+asyncpg"), patience)
     try:
-        await database.write(_create)
+        if not await database.read(is_current):
+            await database.write(bring_up, slow=True)
     except BaseException:
         await database.close()
         raise
     return database
-
-
-def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
-    inspector = inspect(connection)
-    missing = [
-        f"{table.name}.{name}"
-        for table in metadata.sorted_tables
-        for name in sorted(
-            set(table.columns.keys())
-            - {column["name"] for column in inspector.get_columns(table.name)}
-        )
-    ]
-    if missing:
-        raise InvalidInput(
-            f"The database is of an older version: it lacks {', '.join(missing)}.",
-            hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
-        )
 
 
 def is_full(error: SQLAlchemyError) -> bool:
@@ -123,9 +112,16 @@ class _Sqlite:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._read_threads, _run, self._reader, work)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, slow: bool = False) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._write_thread, _run, self._writer, work)
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        yield True  # it is made for one process; what two do at once does no harm
+
+    async def listen(self, hear: Callable[[str], None]) -> None:
+        await asyncio.Event().wait()  # there is nobody
 
     async def close(self) -> None:
         for threads in (self._write_thread, self._read_threads):
@@ -158,30 +154,3 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """asyncpg lets a refused connection through as it is."""
-    try:
-        yield
-    except OSError as error:
-        raise Unreachable(f"The database cannot be reached: {error}.") from error
-
-
-class _Postgresql:
-    def __init__(self, url: URL) -> None:
-        self._engine = create_async_engine(url, pool_pre_ping=True)
-
-    async def read(self, work: Work[T]) -> T:
-        with _reaching():
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(work)
-
-    async def write(self, work: Work[T]) -> T:
-        with _reaching():
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(work)
-
-    async def close(self) -> None:
-        await self._engine.dispose()

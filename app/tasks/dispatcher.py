@@ -3,19 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.claims import Claims
 from app.tasks.forecast import wait_of
 from app.tasks.messages import CancelRequest, MoveRequest
-from app.tasks.model import CancelReason, Progress, Task
+from app.tasks.model import CancelReason, Progress, Status, Task
 from app.tasks.owner import is_dead
 from app.tasks.planner import Seat, plan
-from app.tasks.queue import Claim, Queue
+from app.tasks.queue import Choose, Claim, Queue
 from app.tasks.rescue import feel_pulse, rescue, sweep
 from app.tasks.runner import Run
+from app.tasks.signals import Signals, Topic
 from app.tasks.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,11 @@ class Dispatcher:
         upkeep = [
             (self._tools.lease.seconds / 3, self._keep_alive),
             (PROGRESS_SAVED, self._save_progress),
+            (PROGRESS_SAVED, self._look_for_cancels),
             (IDLE, self._look_after_servers),
             (IDLE, self._tools.estimates.save),
             (REFRESHED, self._refresh),
+            (REFRESHED, self._tools.estimates.learn_from_others),
         ]
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -61,6 +64,19 @@ class Dispatcher:
     def wake(self) -> None:
         """There may be work, or somebody who can do it."""
         self._wake.set()
+
+    def listen(self, signals: Signals) -> None:
+        """Hear of work and of cancels that came to other processes."""
+
+        def cancel(task_id: str) -> None:
+            self.cancel(task_id, CancelReason.REQUEST)
+
+        def work(_: str) -> None:
+            self._left_behind = True
+            self.wake()
+
+        signals.on(Topic.WORK, work)
+        signals.on(Topic.CANCEL, cancel)
 
     def cancel(self, task_id: str, reason: CancelReason) -> None:
         """Tell the run that drives the task, if it is one of ours."""
@@ -124,26 +140,30 @@ class Dispatcher:
         seats = self._seats()
         if not seats:
             return False
-        unseated = [
-            route
-            for route, (needs, wanted) in self._queue.routes.items()
-            if not any(seat.takes(needs, wanted) for seat in seats)
-        ]
         seconds = self._tools.estimates.seconds
-        claims, seen = await self._queue.assign(
-            lambda waiting: plan(waiting, seats, seconds), excluded=unseated
-        )
+
+        def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
+            free = [seat.beside(held.get(seat.server.id, 0)) for seat in seats]
+            free = [seat for seat in free if seat.free > 0]
+            unseated = [
+                route
+                for route, (needs, wanted) in list(self._queue.routes.items())
+                if not any(seat.takes(needs, wanted) for seat in free)
+            ]
+            return (unseated, lambda waiting: plan(waiting, free, seconds)) if free else None
+
+        claims, seen = await self._queue.assign(offer)
         for claim in claims:
             self._start(claim)
         return bool(seen)  # what was seen and found no seat is passed over next time
 
     def _seats(self) -> list[Seat]:
+        """Of servers that may have room: others may have given them something, too."""
         seats = []
         for server in self._pool:
-            held = len(self.running_on(server))
             slots = 1 if server.breaker.is_probing else server.slots
-            if server.accepting and held < slots:
-                seats.append(Seat(server, slots - held, self.wait_of(server), server.warm))
+            if server.accepting and len(self.running_on(server)) < slots:
+                seats.append(Seat(server, slots, self.wait_of(server), server.warm))
         return seats
 
     def _start(self, claim: Claim) -> None:
@@ -188,6 +208,9 @@ class Dispatcher:
         self.wake()
 
     async def _look_after_servers(self) -> None:
+        for server_id, needs in (await self._queue.newest()).items():
+            if needs.files and server_id in self._pool:
+                self._pool.get(server_id).warm = needs.models  # others may have given it something
         for server in self._pool:
             if server.stalled and not self.running_on(server):
                 await feel_pulse(server)
@@ -200,6 +223,14 @@ class Dispatcher:
         news = {task_id: run.progress for task_id, run in self._runs.items() if run.is_news()}
         if news:
             await self._claims.save_progress(news)
+
+    async def _look_for_cancels(self) -> None:
+        """A cancel may have come to another process."""
+        if self._runs:
+            for task_id in await self._claims.canceled():
+                run = self._runs.get(task_id)
+                if run and run.task.status is not Status.CANCELING:
+                    run.ask(CancelRequest(CancelReason.REQUEST))
 
     async def _refresh(self) -> None:
         """A task may wait for a node type or model file that is being installed somewhere."""

@@ -14,6 +14,7 @@ from app.tasks.tables import run_times
 
 KEPT_SHAPES = 2_000
 NEWEST = 0.3  # weight of the newest run in the average
+OVERLAP = 60.0  # seconds by which the clocks of processes may differ
 GUESS = 10.0  # seconds of a run, while nothing is known at all
 
 
@@ -43,6 +44,7 @@ class Estimates:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[str, dict[str, RunTime]] = OrderedDict()
+        self._read_to = 0.0  # when the newest was saved that was read
         self._unsaved: set[tuple[str, str]] = set()
         self.average: float | None = None  # of all runs lately
 
@@ -57,9 +59,23 @@ class Estimates:
             return found
 
         for row in reversed(await self._database.write(work)):
-            time_of_run = RunTime(row["seconds"], json.loads(row["nodes"]))
-            self._known.setdefault(row["shape"], {})[row["server"]] = time_of_run
-            self._note_average(row["seconds"])
+            self._take(row)
+
+    async def learn_from_others(self) -> None:
+        """Read what other processes have saved since the last time."""
+        newer = select(run_times).where(run_times.c.updated_at > self._read_to - OVERLAP)
+        found = await self._database.read(lambda c: c.execute(newer).mappings().all())
+        for row in sorted(found, key=lambda row: float(row["updated_at"])):
+            if (row["shape"], row["server"]) not in self._unsaved:
+                self._take(row)
+
+    def _take(self, row: RowMapping) -> None:
+        self._read_to = max(self._read_to, row["updated_at"])
+        run = RunTime(row["seconds"], json.loads(row["nodes"]))
+        known = self._known.setdefault(row["shape"], {})
+        if known.get(row["server"]) != run:
+            known[row["server"]] = run
+            self._note_average(run.seconds)
 
     def learn(self, shape: str, server: str, run: RunTime) -> None:
         known = self._known.setdefault(shape, {})

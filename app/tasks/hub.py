@@ -18,6 +18,9 @@ KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
 KEPT_PREVIEWS = 100  # tasks of which the newest is kept
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
+QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
+KEPT_BYTES = 64 << 20  # of all kept updates
+SMALL = 1000  # bytes that a progress update is taken for
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Update:
         """The data encoded: once for all subscribers."""
         return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
 
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        is_small = self.type in ("progress", "preview")
+        return len(self.image) + (SMALL if is_small else len(self.json))
+
 
 class Overrun(Exception):
     """The subscriber did not keep up and has missed updates: it must start over."""
@@ -51,45 +60,66 @@ class Subscription:
         self.task_ids = None if task_ids is None else set(task_ids)  # None: all tasks
         self.previews = previews
         self._waiting: OrderedDict[object, Update] = OrderedDict()
+        self._bytes = 0
         self._ready = asyncio.Event()
         self._end: Exception | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None
 
     def wants(self, update: Update) -> bool:
         if update.type == "preview" and not self.previews:
             return False
         return self.task_ids is None or update.task_id in self.task_ids
 
-    def put(self, update: Update) -> None:
+    def put(self, update: Update) -> bool:
+        """False if it had to be let go, now or before."""
+        if self._end:
+            return False
         replaceable = update.type in ("progress", "preview")
         key: object = (update.task_id, update.type) if replaceable else update.id
-        self._waiting.pop(key, None)
+        self._take(key)
         self._waiting[key] = update
-        if len(self._waiting) > QUEUE_LIMIT and not self._drop_preview():
+        self._bytes += update.size
+        while self._is_full and self._drop_preview():
+            pass
+        if self._is_full:
             self.end(Overrun())
         self._ready.set()
+        return self._end is None
 
     def end(self, reason: Exception) -> None:
-        self._end = reason
+        self._end = self._end or reason
+        if isinstance(self._end, Overrun):
+            self._waiting.clear()  # whoever is that slow may not ask for long
         self._ready.set()
 
     async def get(self) -> Update:
         """The next update. Raises Overrun or Closed when there will be none."""
-        while True:
-            if isinstance(self._end, Overrun):
-                raise self._end
-            if self._waiting:
-                return self._waiting.popitem(last=False)[1]
+        while not self._waiting:
             if self._end:
                 raise self._end
             self._ready.clear()
             await self._ready.wait()
+        update = self._waiting.popitem(last=False)[1]
+        self._bytes -= update.size
+        return update
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) > QUEUE_LIMIT or self._bytes > QUEUE_BYTES
 
     def _drop_preview(self) -> bool:
         for key, update in self._waiting.items():
             if update.type == "preview":
-                del self._waiting[key]
+                self._take(key)
                 return True
         return False
+
+    def _take(self, key: object) -> None:
+        if update := self._waiting.pop(key, None):
+            self._bytes -= update.size
 
 
 class Hub:
@@ -99,7 +129,11 @@ class Hub:
         self._last_id = 0
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
+        self._watchers: list[Callable[[Update], None]] = []
         self._previews: OrderedDict[str, Update] = OrderedDict()
+        self._kept_bytes = 0
+        self.relayed = 0  # updates given to subscribers
+        self.dropped = 0  # subscribers that were too slow
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         # Microseconds: larger than all ids before a restart, and exact in JavaScript.
@@ -111,7 +145,9 @@ class Hub:
             self._keep(update)
         for subscription in self._subscriptions:
             if subscription.wants(update):
-                subscription.put(update)
+                self._give(subscription, update)
+        for watcher in self._watchers:
+            watcher(update)
         if type == "status":
             for listener in self._listeners:
                 listener(task_id)
@@ -120,6 +156,10 @@ class Hub:
         """Call it with the task's id whenever a task's status may have changed, for parts of
         ours that must not fall behind as a subscriber may."""
         self._listeners.append(listener)
+
+    def on_update(self, watcher: Callable[[Update], None]) -> None:
+        """Call it with whatever is published here."""
+        self._watchers.append(watcher)
 
     @contextmanager
     def subscribe(
@@ -161,6 +201,13 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.end(Closed())
 
+    def _give(self, subscription: Subscription, update: Update) -> None:
+        had_ended = subscription.ended
+        if subscription.put(update):
+            self.relayed += 1
+        elif not had_ended:
+            self.dropped += 1
+
     def _keep_preview(self, update: Update) -> None:
         self._previews[update.task_id] = update
         self._previews.move_to_end(update.task_id)
@@ -170,8 +217,12 @@ class Hub:
     def _keep(self, update: Update) -> None:
         if update.type == "status" and update.data.get("finished_at"):
             self._previews.pop(update.task_id, None)
-        updates = self._recent.setdefault(update.task_id, deque(maxlen=KEPT_UPDATES))
+        updates = self._recent.setdefault(update.task_id, deque())
         self._recent.move_to_end(update.task_id)
         updates.append(update)
-        if len(self._recent) > KEPT_TASKS:
-            self._recent.popitem(last=False)
+        self._kept_bytes += update.size
+        if len(updates) > KEPT_UPDATES:
+            self._kept_bytes -= updates.popleft().size
+        while len(self._recent) > KEPT_TASKS or self._kept_bytes > KEPT_BYTES:
+            _, oldest = self._recent.popitem(last=False)
+            self._kept_bytes -= sum(update.size for update in oldest)

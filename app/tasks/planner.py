@@ -7,7 +7,7 @@ a while: that saves servers from loading models in turns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from app.workflows.needs import Needs
@@ -52,6 +52,10 @@ class Seat:
     free: int
     wait: float
     warm: frozenset[str]  # names of the model files it has loaded
+
+    def beside(self, held: int) -> "Seat":
+        """The same with room for so many less."""
+        return replace(self, free=self.free - held)
 
     def takes(self, needs: Needs, wanted_server: str | None) -> bool:
         return wanted_server in (None, self.server.id) and self.server.can_run(needs)

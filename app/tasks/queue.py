@@ -1,6 +1,8 @@
 """The queue: the SQL by which tasks come to those who drive them.
 
-The task table is the queue. A claim is an UPDATE that writes owner and lease.
+The task table is the queue. A claim is an UPDATE that writes owner and lease. Processes that share
+the table give out tasks one after the other: each sees what the others put on a server, so that
+none gets more than its slots.
 """
 
 import json
@@ -9,7 +11,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from app.tasks.claims import Lease
 from app.tasks.database import Database
@@ -22,23 +34,42 @@ from app.workflows.needs import Needs
 Json = dict[str, Any]
 
 WINDOW = 32  # tasks at the head of the queue among which the next ones are chosen
+LOCK = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time
+
+# Taken for the transaction; from a process that is frozen in it PostgreSQL takes it away.
+_ONE_AT_A_TIME = select(
+    func.set_config("idle_in_transaction_session_timeout", "5000", True),
+    func.pg_advisory_xact_lock(LOCK),
+)
+_HELD = (
+    select(tasks.c.server, func.count().label("held"))
+    .where(is_active(), tasks.c.server.is_not(None))
+    .group_by(tasks.c.server)
+)
+_NEWEST = (
+    select(tasks.c.server, tasks.c.route)
+    .where(is_active(), tasks.c.server.is_not(None), tasks.c.submitted_at.is_not(None))
+    .order_by(tasks.c.submitted_at)
+)
 
 # Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours.
 _OWNERLESS = or_(
     tasks.c.owner.is_(None),
     and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
 )
+# A task in the queue has an owner if it came with an API key, which is in that one's memory only.
+_FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
 _WAITING = (
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
         *(tasks.c.priority, tasks.c.created_at),
     )
-    .where(is_queued(), tasks.c.server.is_(None))
+    .where(is_queued(), tasks.c.server.is_(None), _FREE)
     .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
 )
-# Only what was chosen is locked, so that other processes find the rest of the queue meanwhile.
+# A cancel may come between.
 _STILL_THERE = (
     select(tasks.c.seq)
     .where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
@@ -86,6 +117,9 @@ class Claim:
 
 
 Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
+# From how many tasks each server holds to the routes to pass over, and how to choose of the rest;
+# None if there is no room.
+Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
 
 
 class Queue:
@@ -114,17 +148,21 @@ class Queue:
 
         return await self._database.write(work)
 
-    async def assign(
-        self, choose: Choose, *, excluded: Collection[str] = ()
-    ) -> tuple[list[Claim], set[str]]:
-        """Show the head of the queue to `choose`, and claim what it gives to servers.
-
-        Routes in `excluded` are passed over. Answers the claims, and the routes that were seen.
-        """
+    async def assign(self, offer: Offer) -> tuple[list[Claim], set[str]]:
+        """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
+        Answers the claims, and the routes that were seen."""
         lease = self._terms()
 
         def work(connection: Connection) -> tuple[list[Claim], set[str]]:
-            found = connection.execute(_WAITING, {"excluded": list(excluded)}).mappings().all()
+            if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
+                connection.execute(_ONE_AT_A_TIME)
+            held = {row.server: row.held for row in connection.execute(_HELD)}
+            offered = offer(held)
+            if offered is None:
+                return [], set()
+            excluded, choose = offered
+            values = {"excluded": list(excluded), "me": lease["me"], "now": lease["now"]}
+            found = connection.execute(_WAITING, values).mappings().all()
             self._learn_routes(connection, {row["route"] for row in found})
             waiting = [self._waiting(row, lease["now"]) for row in found]
             chosen = {gift.seq: gift.server for gift in choose(waiting)}
@@ -135,6 +173,16 @@ class Queue:
             return self._claims_of(connection, got), {task.route for task in waiting}
 
         return await self._database.write(work)
+
+    async def newest(self) -> dict[str, Needs]:
+        """By server, what the last prompt needs that it got, of those that are not finished."""
+
+        def work(connection: Connection) -> dict[str, Needs]:
+            last = {row.server: row.route for row in connection.execute(_NEWEST)}
+            self._learn_routes(connection, set(last.values()))
+            return {server: self._routes[route][0] for server, route in last.items()}
+
+        return await self._database.read(work)
 
     @property
     def routes(self) -> Mapping[str, tuple[Needs, str | None]]:

@@ -1,15 +1,18 @@
-"""What was changed about the servers while the gateway ran, kept in the database."""
+"""What was changed about the servers while the gateway ran: in the database, for all processes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from app.tasks.database import Database
-from app.tasks.tables import servers
+from app.tasks.queries import is_active
+from app.tasks.signals import Topic, tell
+from app.tasks.tables import servers, tasks
 
-State = Literal["active", "draining", "removed"]
+# leaving: to be removed as soon as no process drives a task there.
+State = Literal["active", "draining", "leaving", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,27 @@ class Registry:
         )
         return [ServerRow(**row) for row in found]
 
-    async def put(self, row: ServerRow) -> None:
+    async def put(self, row: ServerRow, *, resumed: bool = False) -> None:
         def work(connection: Connection) -> None:
             connection.execute(delete(servers).where(servers.c.id == row.id))
             connection.execute(insert(servers).values(asdict(row)))
+            tell(connection, Topic.SERVERS)
+            if resumed:
+                tell(connection, Topic.RESUMED, row.id)
 
         await self._database.write(work)
+
+    async def running_on(self, server_id: str) -> int:
+        """How many tasks run there, whoever drives them."""
+        query = _ON_IT.where(tasks.c.started_at.is_not(None))
+        return await self._database.read(lambda c: c.scalar(query, {"it": server_id}) or 0)
+
+    async def driven_on(self, server_id: str) -> int:
+        """How many tasks somebody drives there."""
+        query = _ON_IT.where(tasks.c.owner.is_not(None))
+        return await self._database.read(lambda c: c.scalar(query, {"it": server_id}) or 0)
+
+
+_ON_IT = (
+    select(func.count()).select_from(tasks).where(is_active(), tasks.c.server == bindparam("it"))
+)

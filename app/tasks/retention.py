@@ -17,6 +17,7 @@ from app.tasks.database import Database
 from app.tasks.hub import Hub
 from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
 from app.tasks.queries import fetch_one
+from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
 from app.tasks.view import task_view
 from app.tasks.webhooks import is_to_be_told
@@ -77,8 +78,9 @@ class Retention:
         pause = min(INTERVAL, (self._limits.age or INTERVAL) / 2)
         while True:
             try:
-                while await self.sweep() == PAGE:
-                    pass
+                async with self._database.alone("retention") as ours:
+                    while ours and await self.sweep() == PAGE:
+                        pass
             except GatewayError as error:
                 log.warning("results cannot be removed now: %s", error.detail)
             except Exception:  # a database that is busy or away; the next look finds the same
@@ -125,6 +127,7 @@ def _expire(connection: Connection, task_id: str) -> Task:
     values = {"expired_id": task_id, "why": rows.dump_error(_reason(before))}
     connection.execute(_EXPIRE, values)
     connection.execute(_FORGET, {"expired_id": task_id})
+    tell(connection, Topic.STATUS, task_id)
     return fetch_one(connection, task_id)
 
 

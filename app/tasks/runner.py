@@ -80,7 +80,6 @@ class Run:
             outcome = self._tools.api_keys.without(self.task.task_id, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
-            log.info("task %s: %s on %s", self.task.task_id, self.task.status, self.server.id)
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
         finally:
@@ -116,8 +115,9 @@ class Run:
             return Failed(KEY_GONE)
         prompt = await place_inputs(self._prompt, self.server, self._tools.uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
-        await self._note_attempt(self.server.client_id)
-        node_errors = await self._reach.post(prompt, extra)
+        async with self.server.turns.next():
+            await self._note_attempt(self.server.client_id)
+            node_errors = await self._reach.post(prompt, extra)
         if node_errors:
             await self._warn(*warnings_of(node_errors))
         return None

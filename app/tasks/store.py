@@ -14,16 +14,19 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
 
 from app.errors import InvalidInput, QueueFull
 from app.tasks import idempotency, rows, webhooks
+from app.tasks.claims import Lease
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import TASKS, fetch, fetch_one, is_active, is_queued, no_task
+from app.tasks.signals import Topic, tell
 from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
@@ -36,12 +39,19 @@ _ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True)))
 
 
 class TaskStore:
-    """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority."""
+    """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
+    `lease`: of this process, which alone may drive tasks that come with an API key."""
 
     def __init__(
-        self, database: Database, *, max_queued: int = 10_000, ageing: float = 300.0
+        self,
+        database: Database,
+        *,
+        max_queued: int = 10_000,
+        ageing: float = 300.0,
+        lease: Lease | None = None,
     ) -> None:
         self._database = database
+        self._lease = lease
         self._max_queued = max_queued
         self._ageing = ageing
 
@@ -69,12 +79,21 @@ class TaskStore:
             now = time.time()
             texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
             connection.execute(insert(prompts), texts)
-            connection.execute(insert(tasks), [rows.new_row(t, now, self._ageing) for t in new])
+            connection.execute(insert(tasks), [self._row(task, now) for task in new])
             for task in new:
                 webhooks.keep(connection, task.task_id, task.webhooks)
+            tell(connection, Topic.WORK)
             return fetch(connection, _ADDED, {"task_ids": [task.task_id for task in new]})
 
         return await self._database.write(work)
+
+    def _row(self, task: NewTask, now: float) -> Json:
+        lease = self._lease if task.api_key else None
+        return {
+            **rows.new_row(task, now, self._ageing),
+            "owner": lease.owner if lease else None,
+            "lease_until": lease.until() if lease else None,
+        }
 
     async def answered(self, key: Key) -> list[Task] | None:
         """The tasks that the key has made, None if it is new. Raises KeyReused."""
@@ -158,13 +177,19 @@ class TaskStore:
         query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)))
         return await self._database.read(lambda connection: set(connection.scalars(query)))
 
+    async def statuses(self, task_ids: Collection[str]) -> dict[str, Status]:
+        """Of those of the ids that are tasks of ours."""
+        query = select(tasks.c.task_id, tasks.c.status).where(tasks.c.task_id.in_(list(task_ids)))
+        found = await self._database.read(lambda connection: connection.execute(query).all())
+        return {task_id: Status(status) for task_id, status in found}
+
     async def request_cancel(
         self, task_id: str, reason: CancelReason = CancelReason.REQUEST
     ) -> Task:
         """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is."""
         untouched = and_(
             tasks.c.status == Status.QUEUED,
-            tasks.c.owner.is_(None),
+            or_(tasks.c.owner.is_(None), tasks.c.server.is_(None)),
             tasks.c.submitted_at.is_(None),
         )
         change = (
@@ -174,11 +199,14 @@ class TaskStore:
                 status=case((untouched, Status.CANCELED), else_=Status.CANCELING),
                 finished_at=case((untouched, time.time()), else_=None),
                 cancel_reason=reason,
+                owner=case((untouched, None), else_=tasks.c.owner),
             )
         )
 
         def work(connection: Connection) -> Task:
-            connection.execute(change)
+            if connection.execute(change).rowcount:
+                tell(connection, Topic.CANCEL, task_id)
+                tell(connection, Topic.STATUS, task_id)
             return fetch_one(connection, task_id)
 
         return await self._database.write(work)

@@ -24,6 +24,11 @@ from app.webhooks.signing import headers_of
 log = logging.getLogger(__name__)
 
 MOST_FAILING = 10_000  # hosts that are remembered
+RESULTS = {
+    DeliveryStatus.PENDING: "retry",
+    DeliveryStatus.DELIVERED: "delivered",
+    DeliveryStatus.DEAD: "dead",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Deliverer:
         self._remote = remote
         self._pace = pace
         self._everywhere = everywhere
+        self.results: Counter[str] = Counter()  # of tries, since the start
         self._running: Counter[str] = Counter()  # host -> deliveries under way
         self._failing: set[str] = set()
         self._news: set[str] = set()
@@ -162,6 +168,7 @@ class Deliverer:
         }
         self._note(delivery.host, is_success(answer))
         await self._outbox.record(delivery, attempt, step)
+        self.results[RESULTS[step.status]] += 1
         if step.status is DeliveryStatus.DEAD:
             log.warning("webhook %s to %s is given up", delivery.delivery_id, delivery.host)
 

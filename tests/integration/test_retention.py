@@ -4,12 +4,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
-from app.errors import InvalidInput
 from app.files.local import LocalStore
 from app.files.store import once
-from app.tasks.database import Database, open_database
+from app.tasks.database import Database
 from app.tasks.hub import Hub
 from app.tasks.model import NewTask, Output
 from app.tasks.outcome import Succeeded
@@ -18,7 +16,6 @@ from app.tasks.store import TaskStore
 from app.tasks.webhooks import Webhook
 from app.webhooks.outbox import Outbox
 from app.webhooks.retries import DeliveryStatus, Step
-from tests.databases import database_url
 from tests.integration.test_claims import PROMPT, Process
 
 LARGE = 3 << 30  # bytes: more than a column of 32 bits holds
@@ -87,19 +84,3 @@ async def test_who_waits_to_be_told_does_not_shield_others(
 async def test_a_young_result_is_kept(database: Database, files: LocalStore) -> None:
     await made(database, files)
     assert await retention(database, files, Limits(age=3600)).sweep() == 0
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_a_database_of_an_older_version_is_named(kind: str, tmp_path: Path) -> None:
-    async with database_url(kind, tmp_path) as url:
-        opened = await open_database(url)
-        for column in ("tasks.client_id", "outputs.error", "webhooks.shown"):
-            table, _, name = column.partition(".")
-            drop = text(f"ALTER TABLE {table} DROP COLUMN {name}")
-            await opened.write(lambda connection, drop=drop: connection.execute(drop))
-        await opened.close()
-        with pytest.raises(
-            InvalidInput, match=r"lacks outputs\.error, tasks\.client_id, webhooks\.shown"
-        ) as caught:
-            await open_database(url)
-        assert "COMFYUI_DATABASE_URL" in (caught.value.hint or "")

@@ -10,11 +10,14 @@ from tests.conftest import ROOT
 # From top to bottom: a package may import those below it only.
 LAYERS = [
     "main",
+    "connections",
     "routers",
+    "request_log",
     "limits",
     "problems",
     "envelope",
     "gateway",
+    "metrics",
     "config",
     "webhooks",
     "tasks",
@@ -24,12 +27,14 @@ LAYERS = [
     "files",
     "comfyui",
     "demo",
+    "logs",
     "v2_errors",
+    "limit_errors",
     "errors",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("v2_errors", "errors"),
+    *("logs", "v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

@@ -43,6 +43,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
 )
 async def job_events(id: str, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
     """`status`, `progress`, `preview` and `output` of one job, until it is finished."""
+    gateway.admit_stream()
     await gateway.tasks.get(id)
     return StreamingResponse(
         _Stream(gateway, id, here).events(),

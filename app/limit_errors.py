@@ -1,0 +1,24 @@
+"""Errors of connections and requests that are too much: a branch of the tree in errors.py."""
+
+from app.errors import GatewayError, InvalidRequest
+
+
+class HeadTooLarge(InvalidRequest):
+    """The URL and the headers are too large."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not come in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class TooManyConnections(GatewayError):
+    """There are too many connections."""
+
+    status = 503
+    code = "too_many_connections"

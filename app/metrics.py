@@ -1,0 +1,205 @@
+"""The gateway's figures for Prometheus. Each gateway has a registry of its own."""
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, case, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import VERSION
+from app.servers.pool import Pool
+from app.tasks.database import Database
+from app.tasks.dispatcher import Dispatcher
+from app.tasks.hub import Hub, Update
+from app.tasks.queries import is_active
+from app.tasks.tables import tasks
+from app.tasks.transitions import Transition, seconds_between
+from app.webhooks.deliverer import Deliverer
+
+PREFIX = "comfyui_gateway"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS")
+MOST_SERVERS = 500  # in labels; those beyond are one
+
+_WAITS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 14400)
+_RUNS = (0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1800, 3600)
+_REQUESTS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+_BAND = case((tasks.c.priority > 0, "high"), (tasks.c.priority < 0, "low"), else_="normal")
+_ACTIVE = (
+    select(tasks.c.status, _BAND.label("band"), func.count(), func.min(tasks.c.created_at))
+    .where(is_active())
+    .group_by(tasks.c.status, _BAND)
+)
+
+
+class Metrics:
+    """What happens is counted as it happens; what is, is looked at when somebody asks."""
+
+    def __init__(self, database: Database) -> None:
+        self._registry = CollectorRegistry()
+        self._database = database
+        self._servers: set[str] = set()
+        ProcessCollector(registry=self._registry)
+        self._tasks = self._counter("tasks", "Tasks that came into a status", "status", "server")
+        self._wait = self._histogram("queue_wait_seconds", "From submit to start", _WAITS)
+        self._run = self._histogram("run_seconds", "From start to end", _RUNS, "server", "status")
+        self._events = self._counter("events", "What was published of tasks", "type")
+        self._requests = self._counter("http_requests", "Answers", "method", "route", "status")
+        self._took = self._histogram(
+            "http_request_seconds", "But of streams", _REQUESTS, "method", "route"
+        )
+
+    def watch(self, pool: Pool, hub: Hub, dispatcher: Dispatcher, deliverer: Deliverer) -> None:
+        """Show these, too."""
+        self._registry.register(_Present(pool, hub, dispatcher, deliverer))
+
+    async def page(self) -> bytes:
+        """All of it, as Prometheus reads it. Answers without the queue if there is no database."""
+        queue = CollectorRegistry()
+        queue.register(await self._look_at_queue())
+        return generate_latest(self._registry) + generate_latest(queue)
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def published(self, update: Update) -> None:
+        self._events.labels(update.type).inc()
+
+    def task_changed(self, transition: Transition) -> None:
+        task, after = transition.task, transition.after
+        server = self._label(task["server"])
+        self._tasks.labels(after, server).inc()
+        if after == "running":
+            self._wait.observe(seconds_between(task["created_at"], task["started_at"]) or 0)
+        ran = seconds_between(task["started_at"], task["finished_at"])
+        if ran is not None and after != "expired":
+            self._run.labels(server, after).observe(ran)
+
+    def request(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """`seconds` is None for streams, which take as long as somebody listens."""
+        method = method if method in METHODS else "other"
+        self._requests.labels(method, route, str(status)).inc()
+        if seconds is not None:
+            self._took.labels(method, route).observe(seconds)
+
+    # -- plumbing -------------------------------------------------------------------------------
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self._registry)
+
+    def _label(self, server: str | None) -> str:
+        """Servers come and go; their names must not fill the memory."""
+        if server is None:
+            return ""
+        if len(self._servers) < MOST_SERVERS:
+            self._servers.add(server)
+        return server if server in self._servers else "other"
+
+    async def _look_at_queue(self) -> "_Queue":
+        try:
+            return _Queue(await self._database.read(_look))
+        except SQLAlchemyError:
+            return _Queue(None)
+
+
+Row = tuple[str, str, int, float]  # status, band of priority, how many, the oldest
+
+
+def _look(connection: Connection) -> tuple[list[Row], float]:
+    return [tuple(row) for row in connection.execute(_ACTIVE)], time.time()
+
+
+class _Queue(Collector):
+    """The queue as the database has it: the same for all processes that share it."""
+
+    def __init__(self, found: tuple[list[Row], float] | None) -> None:
+        self._found = found
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("database_up", "1 if the database answers", float(self._found is not None))
+        if self._found is None:
+            return
+        rows, now = self._found
+        active = _family("tasks_active", "Tasks that are not finished", "status")
+        for status in ("queued", "running", "canceling"):
+            count = sum(row[2] for row in rows if row[0] == status)
+            active.add_metric([status], count)
+        depth = _family(
+            "queue_depth", "Tasks that wait, by priority below, at or above 0", "priority"
+        )
+        for band in ("low", "normal", "high"):
+            count = sum(row[2] for row in rows if row[:2] == ("queued", band))
+            depth.add_metric([band], count)
+        oldest = min((row[3] for row in rows if row[0] == "queued"), default=now)
+        yield active
+        yield depth
+        yield _gauge("queue_oldest_seconds", "How long the oldest waits", max(now - oldest, 0))
+
+
+class _Present(Collector):
+    """Servers, streams and webhooks of this process."""
+
+    def __init__(self, pool: Pool, hub: Hub, dispatcher: Dispatcher, deliverer: Deliverer) -> None:
+        self._pool = pool
+        self._hub = hub
+        self._dispatcher = dispatcher
+        self._deliverer = deliverer
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._servers()
+        hub = self._hub
+        yield _gauge(
+            "subscribers", "WebSockets, event streams and waiting requests", hub.subscribers
+        )
+        yield _count("events_relayed", "Events given to subscribers", hub.relayed)
+        yield _count("subscribers_dropped", "Subscribers that were too slow", hub.dropped)
+        tries = CounterMetricFamily(
+            f"{PREFIX}_webhook_attempts", "Tries to deliver webhooks", labels=["result"]
+        )
+        for result, count in self._deliverer.results.items():
+            tries.add_metric([result], count)
+        yield tries
+        info = _family("info", "Its version", "version")
+        info.add_metric([VERSION], 1)
+        yield info
+
+    def _servers(self) -> Iterator[Metric]:
+        up = _family("server_up", "1 if the server answers", "server")
+        accepting = _family("server_accepting", "1 if it may get new work", "server")
+        total = _family("server_slots", "Tasks that it may hold", "server")
+        used = _family("server_slots_used", "Tasks of ours that it holds", "server")
+        length = _family("server_queue_length", "Prompts there, strangers' too", "server")
+        for server in self._pool:
+            name = [server.id]
+            up.add_metric(name, server.online)
+            accepting.add_metric(name, server.accepting)
+            total.add_metric(name, server.slots)
+            used.add_metric(name, len(self._dispatcher.running_on(server)))
+            length.add_metric(name, server.queue_length)
+        yield from (up, accepting, total, used, length)
+
+
+def _family(name: str, text: str, label: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)
+
+
+def _count(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{PREFIX}_{name}", text, value=value)

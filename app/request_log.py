@@ -1,0 +1,92 @@
+"""Around every request: its id, its line in the log, its place in the metrics."""
+
+import logging
+import re
+import time
+from typing import Any
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.envelope import V2_REQUEST_ID, is_v2, keep_request_id
+from app.logs import current_request, facts
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+_USABLE = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+# Asked every few seconds by machines: of interest only when something is looked for.
+_QUIET = ("/api/health", "/api/ready", "/metrics")
+
+
+class RequestLog:
+    """ASGI middleware. Neither bodies nor queries nor the values in paths come into the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request_id = id_of(Headers(scope=scope).get(REQUEST_ID))
+        keep_request_id(scope, request_id)
+        token = current_request.set(request_id)
+        seen = _Seen(scope)
+
+        async def watched(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = MutableHeaders(scope=message)
+                headers.setdefault(V2_REQUEST_ID if is_v2(scope) else REQUEST_ID, request_id)
+            seen.look_at(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            seen.tell()
+            current_request.reset(token)
+
+
+def id_of(given: str | None) -> str:
+    """The caller's id for the request if it is one that can be logged, or a new one."""
+    return given if given and _USABLE.fullmatch(given) else uuid4().hex
+
+
+class _Seen:
+    """What is to be told of one request."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._began = time.monotonic()
+        self._status = 499 if scope["type"] == "http" else 403  # unless an answer says otherwise
+        self._is_stream = scope["type"] == "websocket"
+
+    def look_at(self, message: Message) -> None:
+        match message["type"]:
+            case "http.response.start" | "websocket.http.response.start":
+                self._status = message["status"]
+                kind = Headers(raw=message.get("headers", [])).get("content-type", "")
+                self._is_stream = self._is_stream or kind.startswith("text/event-stream")
+            case "websocket.accept":
+                self._status = 101
+
+    def tell(self) -> None:
+        seconds = time.monotonic() - self._began
+        method = self._scope.get("method", "WS")
+        route = route_of(self._scope)
+        if gateway := self._scope.get("state", {}).get("gateway"):
+            took = None if self._is_stream else seconds
+            gateway.metrics.request(method, route, self._status, took)
+        level = logging.DEBUG if route in _QUIET and self._status < 400 else logging.INFO
+        told: dict[str, Any] = {"status": self._status, "ms": round(seconds * 1000, 1)}
+        if key := self._scope.get("state", {}).get("key_name"):
+            told["key"] = key
+        log.log(level, "%s %s", method, route, extra=facts(**told))
+
+
+def route_of(scope: Scope) -> str:
+    """The template, not the path: values in it may be private, and there is no end of them."""
+    route = scope.get("route")
+    return str(getattr(route, "path", None) or "unmatched")

@@ -1,0 +1,28 @@
+"""Prompts for one server go there in the order in which they were given to it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+PATIENCE = 1.0  # seconds: a server that does not answer one must not keep all others waiting
+
+
+class Turns:
+    """First come, first served; but nobody waits longer than a moment for those before."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._lock = asyncio.Lock()
+        self._patience = patience
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._lock.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._lock.release()

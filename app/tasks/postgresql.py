@@ -1,0 +1,159 @@
+"""PostgreSQL, which many processes share: it may be restarted under them, and carries signals."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CHANNEL = "gateway"
+PATIENCE = 10.0  # seconds that a transaction waits for a server that is being restarted
+RETRY = 0.2  # seconds between two tries
+PING = 15.0  # seconds between two looks whether the connection for signals lives
+CONNECT_TIMEOUT = 5.0
+STATEMENT_TIMEOUT = 60.0  # of a server that is there, and does not answer
+# SQLSTATEs after which the same transaction may well succeed: connection lost (08...), the server
+# stops or starts, deadlock, no agreement with others.
+_PASSING = ("57P01", "57P02", "57P03", "40P01", "40001")
+
+
+class Unreachable(SQLAlchemyError):
+    """The database does not take connections."""
+
+
+class _InDoubt(SQLAlchemyError):
+    """The connection was lost in a commit, which may have been done or not."""
+
+
+class Postgresql:
+    """`patience`: seconds to wait for a server that does not take connections."""
+
+    def __init__(self, url: URL, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._name = f"gateway-{uuid4().hex[:12]}"
+        self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
+        # For what takes its time, or for ever.
+        self._slow = self._make_engine(url, poolclass=NullPool)
+
+    def _make_engine(
+        self, url: URL, *, command_timeout: float | None = None, pre_ping: bool = False, **more: Any
+    ) -> AsyncEngine:
+        arguments = {
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": command_timeout,
+            "server_settings": {"application_name": self._name},
+        }
+        return create_async_engine(url, connect_args=arguments, pool_pre_ping=pre_ping, **more)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        async def run() -> T:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+
+        return await self._patiently(run)
+
+    async def write(self, work: Callable[[Connection], T], *, slow: bool = False) -> T:
+        async def run() -> T:
+            async with (self._slow if slow else self._engine).connect() as connection:
+                result = await connection.run_sync(work)
+                with _committing():
+                    await connection.commit()
+                return result
+
+        return await self._patiently(run)
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        async with self._slow.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            # Let go when the connection ends, whatever becomes of us.
+            lock = func.pg_try_advisory_lock(func.hashtext(f"{CHANNEL} {name}"))
+            yield bool(await connection.scalar(select(lock)))
+
+    async def listen(self, hear: Callable[[str], None]) -> None:
+        while True:
+            try:
+                with _reaching():
+                    await self._listen(hear)
+            except SQLAlchemyError as error:
+                log.warning("no signals from other processes for now: %s", error)
+            await asyncio.sleep(1)
+
+    async def _listen(self, hear: Callable[[str], None]) -> None:
+        """Until the connection is lost."""
+        lost = asyncio.Event()
+
+        def take(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
+            sender, _, said = payload.partition(" ")
+            if sender != self._name:
+                hear(said)
+
+        async with self._slow.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(CHANNEL, take)
+            hear("")  # whatever was said before
+            while not lost.is_set():
+                try:
+                    async with asyncio.timeout(PING):
+                        await lost.wait()
+                except TimeoutError:
+                    await driver.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+        await self._slow.dispose()
+
+    async def _patiently(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Do it again where it failed for a reason that passes, unless it may have been done."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with _reaching():
+                    return await run()
+            except SQLAlchemyError as error:
+                if not _passes(error) or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(RETRY)
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    if isinstance(error, Unreachable):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or code.startswith("08") or code in _PASSING
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """asyncpg lets through as it is what it meets while it connects."""
+    from asyncpg import InterfaceError, PostgresError  # optional
+
+    try:
+        yield
+    except (OSError, PostgresError, InterfaceError) as error:
+        raise Unreachable(f"The database cannot be reached: {error}.") from error
+
+
+@contextmanager
+def _committing() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if isinstance(error, DBAPIError) and not _passes(error):
+            raise
+        raise _InDoubt(f"It is not known whether a transaction was committed: {error}") from error

@@ -1,0 +1,163 @@
+"""The schema of the database, from nothing and from any version before, on both databases."""
+
+import asyncio
+import importlib.util
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, inspect, select, text
+
+from app.errors import InvalidInput
+from app.tasks import schema
+from app.tasks.database import Database, open_database
+from app.tasks.schema import FOLDER, HEAD, alembic_config, metadata, migrate
+from app.tasks.tables import tasks
+from tests.conftest import ROOT
+from tests.databases import database_url
+
+STARTS = "import asyncio, sys; from app.tasks.database import open_database as open_; "
+STARTS += "asyncio.run(open_(sys.argv[1]))"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with database_url(request.param, tmp_path) as url:
+        yield url
+
+
+async def opened(url: str, monkeypatch: pytest.MonkeyPatch, work: Any = None) -> Database:
+    """A database in which only `work` was done."""
+    with monkeypatch.context() as patch:
+        patch.setattr("app.tasks.database.is_current", lambda connection: False)
+        patch.setattr("app.tasks.database.bring_up", work or (lambda connection: None))
+        return await open_database(url)
+
+
+def first_schema() -> MetaData:
+    (path,) = (FOLDER / "versions").glob("0001_*.py")
+    spec = importlib.util.spec_from_file_location("first", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FIRST  # type: ignore[no-any-return]
+
+
+def described(connection: Connection) -> dict[str, Any]:
+    """All there is, but for the order of columns: an added one is the last."""
+    inspector = inspect(connection)
+    found: dict[str, Any] = {}
+    for table in inspector.get_table_names():
+        columns = inspector.get_columns(table)
+        found[table] = {
+            "columns": {c["name"]: (str(c["type"]), c["nullable"], c["default"]) for c in columns},
+            "key": inspector.get_pk_constraint(table)["constrained_columns"],
+            "foreign": inspector.get_foreign_keys(table),
+            "unique": inspector.get_unique_constraints(table),
+        }
+    query = "SELECT sql FROM sqlite_master WHERE type = 'index'"
+    if connection.dialect.name == "postgresql":
+        query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    found["indexes"] = sorted(
+        re.sub(r"\s+", " ", said) for said in connection.scalars(text(query)) if said
+    )
+    return found
+
+
+async def test_migrations_end_at_what_the_tables_say(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, app/tasks/tables.py was changed: `scripts/migration "what changed"`."""
+    migrated = await opened(url, monkeypatch, migrate)
+
+    def differences(connection: Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await migrated.read(differences) == []
+    by_steps = await migrated.read(described)
+    await migrated.close()
+    kind = "sqlite" if url.startswith("sqlite") else "postgresql"
+    async with database_url(kind, tmp_path / "other") as other:
+        made = await open_database(other)
+        assert by_steps == await made.read(described)
+        await made.close()
+
+
+async def test_a_database_from_before_migrations_is_adopted(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await opened(url, monkeypatch, first_schema().create_all)
+    row = "INSERT INTO routes (route, needs) VALUES ('a', 'kept')"
+    await before.write(lambda connection: connection.execute(text(row)))
+    await before.close()
+    database = await open_database(url)
+    kept = text("SELECT needs FROM routes")
+    assert await database.read(lambda connection: connection.scalar(kept)) == "kept"
+    assert await database.read(schema.is_current)
+    await database.read(lambda connection: connection.execute(select(tasks)))
+    await database.close()
+
+
+async def test_what_is_older_is_refused_by_name(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await opened(url, monkeypatch, first_schema().create_all)
+    await before.write(lambda c: c.execute(text("ALTER TABLE outputs DROP COLUMN text")))
+    await before.close()
+    with pytest.raises(InvalidInput, match=r"lacks outputs\.text"):
+        await open_database(url)
+
+
+async def test_a_newer_one_is_used_as_it_is(url: str) -> None:
+    database = await open_database(url)
+    newer = f"UPDATE alembic_version SET version_num = '{int(HEAD) + 1:04}'"
+    await database.write(lambda connection: connection.execute(text(newer)))
+    await database.close()
+    again = await open_database(url)
+    version = text("SELECT version_num FROM alembic_version")
+    assert await again.read(lambda connection: connection.scalar(version)) > HEAD
+    await again.close()
+
+
+@pytest.mark.parametrize("state", ["empty", "old"])
+async def test_processes_that_start_at_once(
+    url: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if state == "old":
+        await (await opened(url, monkeypatch, first_schema().create_all)).close()
+    starting = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", STARTS, url, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for process in starting:
+        _, said = await process.communicate()
+        assert process.returncode == 0, said.decode()
+    database = await open_database(url)
+    assert await database.read(schema.is_current)
+    await database.close()
+
+
+def test_versions_are_one_line() -> None:
+    found = ScriptDirectory.from_config(alembic_config(None))  # type: ignore[arg-type]
+    assert found.get_heads() == [HEAD]
+    assert [script.revision for script in found.walk_revisions()] == [
+        f"{number:04}" for number in range(int(HEAD), 0, -1)
+    ]
+
+
+def test_old_replicas_can_write_beside_new_ones() -> None:
+    """What was there stays, and what was added may be left out: CONTRIBUTING.md, Migrations."""
+    first = first_schema()
+    for table in first.sorted_tables:
+        now = metadata.tables[table.name]
+        assert set(table.columns.keys()) <= set(now.columns.keys()), table.name
+        for name in set(now.columns.keys()) - set(table.columns.keys()):
+            column = now.columns[name]
+            assert column.nullable or column.server_default is not None, f"{table.name}.{name}"
