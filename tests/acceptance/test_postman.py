@@ -13,7 +13,6 @@ from app.demo.server import DemoServer
 from tests.conftest import ROOT, run_gateway
 
 
-
 async def test_the_collection(demo: DemoServer, settings_for: Callable[..., Settings]) -> None:
     guide = (ROOT / "POSTMAN_GUIDE.md").read_text(encoding="utf-8")
     command = re.findall(r"^newman run .*$", guide, re.MULTILINE)[0].split()

@@ -70,6 +70,11 @@ def test_every_route_has_its_section(operations: dict[str, Json], sections: dict
     assert set(sections) == {*operations, "WS /ws"}
 
 
+def test_the_table_of_routes_has_all_of_them(sections: dict[str, str]) -> None:
+    table = read("API_USAGE.md").partition("\n## All routes\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| \[`([A-Z]+ \S+)`\]\(#", table, re.MULTILINE) == list(sections)
+
+
 def test_every_section_names_the_routes_parameters(
     operations: dict[str, Json], sections: dict[str, str]
 ) -> None:
