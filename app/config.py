@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     outputs_dir: Path = Field(Path("outputs"), description="Folder of results.")
     files_url: str = Field(
         "",
-        description="Results in a bucket instead: s3://BUCKET/PREFIX, gs://..., az://...; "
-        "empty: in the folder.",
+        description="Results and uploads in a bucket instead: s3://BUCKET/PREFIX, gs://..., "
+        "az://...; empty: in the folders.",
     )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."

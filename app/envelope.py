@@ -30,12 +30,16 @@ _CODES = {
     "invalid_parameter": "invalid_workflow",
     "not_runnable": "invalid_workflow",
 }
+_BUSY = {"no_server": "deployment_not_ready", "too_many_connections": "too_many_streams"}
 _BY_STATUS = {
     400: (422, "invalid_request"),
+    401: (401, "unauthorized"),
+    403: (403, "forbidden"),
     404: (404, "not_found"),
     405: (405, "method_not_allowed"),
     410: (404, "not_found"),
     413: (413, "payload_too_large"),
+    429: (429, "rate_limited"),
 }
 _NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
@@ -59,8 +63,8 @@ def meaning(status: int, code: str) -> tuple[int, str]:
     """The status and the code under which v2 knows an error of ours."""
     if code in _KEPT:
         return status, code
-    if code == "no_server":
-        return 429, "deployment_not_ready"
+    if code in _BUSY:
+        return 429, _BUSY[code]
     if code in _CODES:
         return 422, _CODES[code]
     if status >= 500:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.config import VERSION, Settings
-from app.files.places import open_store
+from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
@@ -45,6 +46,7 @@ from app.tasks.database import Database, open_database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
+from app.tasks.followed import Followed
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.jobs import Jobs
@@ -53,7 +55,6 @@ from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
 from app.tasks.registry import Registry
-from app.tasks.relay import Relay
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.signals import Signals
@@ -139,7 +140,11 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 def build(settings: Settings, database: Database) -> Gateway:
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = open_store(settings.files_url, settings.outputs_dir)
-    uploads = Uploads(settings.uploads_dir, max_bytes=settings.max_upload_bytes)
+    uploads = Uploads(
+        open_uploads(settings.files_url, settings.uploads_dir),
+        max_bytes=settings.max_upload_bytes,
+        naming=partial(database.locked, "uploads"),
+    )
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
     hub.on_update(figures.published)
@@ -168,9 +173,9 @@ def build(settings: Settings, database: Database) -> Gateway:
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
     fleet = Fleet(pool, Registry(database), dispatcher)
-    relay = Relay(hub, store, forecaster, dispatcher)
+    followed = Followed(hub, store, forecaster, dispatcher)
     signals = Signals(database)
-    for part in (dispatcher, fleet, relay):
+    for part in (dispatcher, fleet, followed):
         part.listen(signals)
     guard = Guard(settings.allow_private_urls)
     remote = Remote(guard)
@@ -226,7 +231,7 @@ def build(settings: Settings, database: Database) -> Gateway:
             dispatcher.run(),
             signals.run(),
             fleet.run(),
-            relay.run(),
+            followed.run(),
             tell_places(hub, store, forecaster),
             retention.run(),
             deliverer.run(),

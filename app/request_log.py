@@ -30,15 +30,15 @@ class RequestLog:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request_id = id_of(Headers(scope=scope).get(REQUEST_ID))
+        headers, name = Headers(scope=scope), V2_REQUEST_ID if is_v2(scope) else REQUEST_ID
+        request_id = id_of(headers.get(name) or headers.get(REQUEST_ID))
         keep_request_id(scope, request_id)
         token = current_request.set(request_id)
         seen = _Seen(scope)
 
         async def watched(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                headers.setdefault(V2_REQUEST_ID if is_v2(scope) else REQUEST_ID, request_id)
+                MutableHeaders(scope=message).setdefault(name, request_id)
             seen.look_at(message)
             await send(message)
 

@@ -21,20 +21,18 @@ def check(name: str, value: Any) -> None:
 
 
 class Client:
-    """Speaks to /api/v2; `seen` collects the operations with their statuses."""
+    """Speaks to /api/v2."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
-        self.seen: set[tuple[str, int]] = set()
+        self.http = http
 
     async def call(self, operation: str, /, **options: Any) -> httpx.Response:
         """`operation` is like "GET /api/v2/jobs/{id}"; path fields and what httpx takes."""
         method, template = operation.split(" ")
         names = [name for name in ("id", "hash") if f"{{{name}}}" in template]
         path = template.format(**{name: options.pop(name) for name in names})
-        answer = await self._http.request(method, path, **options)
+        answer = await self.http.request(method, path, **options)
         check_answer(operation, answer)
-        self.seen.add((operation, answer.status_code))
         return answer
 
     async def json(self, operation: str, /, **options: Any) -> Any:
@@ -57,6 +55,7 @@ def check_answer(operation: str, answer: httpx.Response) -> None:
         assert int(answer.headers["retry-after"]) > 0
     if answer.status_code != 416 and answer.request.method != "HEAD":
         check("Error", answer.json())
+        assert answer.json()["error"]["code"] in FACTS["codes"][str(answer.status_code)]
 
 
 def events_of(text: str) -> list[tuple[str, Json]]:

@@ -105,6 +105,10 @@ class BucketStore:
                     await asyncio.to_thread(file.write, piece)
             yield path
 
+    async def move(self, key: str, to: str) -> None:
+        with _translating(key):
+            await obstore.rename_async(self._store, key, to)
+
     async def delete(self, key: str) -> None:
         if not key.strip("/"):
             raise FileNotFound("The store itself cannot be deleted.")

@@ -81,6 +81,13 @@ class LocalStore:
             raise FileNotFound(f"There is no file {key!r}.")
         yield path
 
+    async def move(self, key: str, to: str) -> None:
+        source, target = self.path(key), self.path(to)
+        try:
+            await _in_thread(lambda: source.replace(target))
+        except FileNotFoundError as error:
+            raise FileNotFound(f"There is no file {key!r}.") from error
+
     async def delete(self, key: str) -> None:
         path = self.path(key)
         if path == self.folder:

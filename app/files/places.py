@@ -41,3 +41,10 @@ def open_store(url: str, folder: Path) -> FileStore:
     from app.files.bucket import BucketStore  # obstore is optional
 
     return BucketStore(url)
+
+
+def open_uploads(url: str, folder: Path) -> FileStore:
+    """Where uploads are: beside the results if these are in a bucket, or else in `folder`."""
+    if urlsplit(url).scheme in BUCKET_SCHEMES:
+        return open_store(f"{url.rstrip('/')}/uploads", folder)
+    return LocalStore(folder)

@@ -60,6 +60,10 @@ class FileStore(Protocol):
         """A path to read the file from while the context lasts. Raises FileNotFound."""
         ...
 
+    async def move(self, key: str, to: str) -> None:
+        """Give a file another key, replacing what is there. Raises FileNotFound."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove a file, or all files under a folder's key. A missing one is no error."""
         ...

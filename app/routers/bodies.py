@@ -109,10 +109,22 @@ async def uploaded_file(file: UploadFile, limit: int) -> bytes:
 def documented(model: type[BaseModel], *others: Json, required: bool = True) -> Json:
     """The OpenAPI of a body that is read strictly by us, not by FastAPI."""
     schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     if others:
         schema = {"anyOf": [schema, *others]}
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def _inlined(schema: Any, definitions: Json) -> Any:
+    """The same with definitions in place of references to them, which would lead nowhere there."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: _inlined(item, definitions) for name, item in schema.items()}
 
 
 SubmissionBody = Annotated[Submission, Depends(submission)]

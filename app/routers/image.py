@@ -169,7 +169,8 @@ async def upload_mask(
     mask = await image.read(limit + 1)
     if len(mask) > limit:
         raise PayloadTooLarge(f"The mask is larger than the {limit} bytes that are allowed.")
-    masked = await asyncio.to_thread(apply_mask, gateway.uploads.path(original), mask)
+    async with gateway.uploads.on_disk(original) as path:
+        masked = await asyncio.to_thread(apply_mask, path, mask)
     return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
 
 

@@ -12,7 +12,7 @@ from app.files.kinds import is_inline
 from app.files.store import FileInfo, FileStore, once
 from app.routers.etags import etag, is_known
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class Unsatisfiable(Exception):

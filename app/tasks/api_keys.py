@@ -3,6 +3,7 @@ that took the submit, until the task ends. They stand in no row, no log and no e
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 
 INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
+LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 KEY_GONE = TaskError(
     "api_key_gone",
     "The task came with an API key, which was in the memory of a gateway process only and is gone. "
@@ -47,18 +49,34 @@ class ApiKeys:
             return None if task.needs_key else {}
         return {"api_key_comfy_org": key}
 
-    def without(self, task_id: str, outcome: Outcome) -> Outcome:
+    def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
-        key = self._keys.get(task_id)
-        if key is None or not isinstance(outcome, Failed | Canceled) or outcome.error is None:
+        if not task.needs_key or not isinstance(outcome, Failed | Canceled) or not outcome.error:
             return outcome
         error = outcome.error
         clean = replace(
             error,
-            message=error.message.replace(key, HIDDEN),
-            traceback=tuple(line.replace(key, HIDDEN) for line in error.traceback),
+            message=self.hidden(task, error.message),
+            traceback=tuple(self.hidden(task, line) for line in error.traceback),
+            node_errors=self._hidden_in(task, error.node_errors),
         )
         return replace(outcome, error=clean)
+
+    def hidden(self, task: Task, text: str) -> str:
+        """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
+        if not task.needs_key:
+            return text
+        key = self._keys.get(task.task_id)
+        return LIKE_A_KEY.sub(HIDDEN, text) if key is None else text.replace(key, HIDDEN)
+
+    def _hidden_in(self, task: Task, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hidden(task, value)
+        if isinstance(value, dict):
+            return {name: self._hidden_in(task, item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._hidden_in(task, item) for item in value]
+        return value
 
     def look_at(self, task_id: str) -> None:
         """The task may have ended."""

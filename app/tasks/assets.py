@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -49,7 +50,6 @@ class Assets:
         self._uploads = uploads
         self._files = files
         self._kept = kept
-        self._one_at_a_time = asyncio.Lock()  # no file is removed while a record is made for it
 
     async def get(self, asset_id: str) -> Asset:
         """Raises AssetNotFound."""
@@ -72,14 +72,16 @@ class Assets:
         """
         if key is not None:
             await self._database.read(lambda connection: idempotency.is_known(connection, key))
-        async with self._one_at_a_time:
-            name = safe_name(wish.file_path or "upload")
-            upload = await self._uploads.save(name, chunks, expected_hash=expected_hash)
-            return await self._minted(upload, wish, key)
+        name = safe_name(wish.file_path or "upload")
+        async with (
+            self._uploads.arriving(name, chunks, expected_hash=expected_hash) as arrived,
+            self._one_at_a_time(),
+        ):
+            return await self._minted(await self._uploads.settle(arrived), wish, key)
 
     async def from_hash(self, hash: str, wish: Wish) -> tuple[Asset, bool]:
         """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time():
             found = await self._with_hash(hash)
             same = [a for a in found if a.upload and a.file_path == wish.file_path]
             if same:
@@ -110,8 +112,10 @@ class Assets:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                for asset in await self._database.read(asset_rows.expired):
-                    await self._removed(asset)
+                async with self._database.alone("assets that expire") as ours:
+                    expired = await self._database.read(asset_rows.expired) if ours else []
+                    for asset in expired:
+                        await self._removed(asset)
             except Exception:  # a database that is away; the next look finds the same
                 log.exception("expired assets cannot be removed now")
 
@@ -128,6 +132,10 @@ class Assets:
         if asset.upload is not None:
             return self._uploads.store, asset.upload
         return self._files, asset.key or ""
+
+    def _one_at_a_time(self) -> AbstractAsyncContextManager[object]:
+        """No file is removed while a record is made for it, by whatever process."""
+        return self._database.locked("assets")
 
     # -- how ------------------------------------------------------------------------------------
 
@@ -152,7 +160,7 @@ class Assets:
         if asset.text is not None:
             return True
         if asset.upload is not None:
-            return self._uploads.exists(asset.upload)
+            return await self._uploads.exists(asset.upload)
         return await self._files.exists(asset.key or "")
 
     async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
@@ -207,7 +215,7 @@ class Assets:
                 return False, False
             return True, asset_rows.remove(connection, asset)
 
-        async with self._one_at_a_time:
+        async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
             if was_last and asset.upload:
                 await self._uploads.delete(asset.upload)

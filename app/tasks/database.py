@@ -7,6 +7,7 @@ half done.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -40,6 +41,10 @@ class Database(Protocol):
 
     def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
         """True if no other process does what has this name, and none will meanwhile."""
+        ...
+
+    def locked(self, name: str) -> AbstractAsyncContextManager[object]:
+        """Waits for whoever does what has this name."""
         ...
 
     async def listen(self, hear: Callable[[str], None]) -> None:
@@ -103,6 +108,7 @@ class _Sqlite:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
         self._reader = _sqlite_engine(url, begin="BEGIN")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="database-write")
@@ -119,6 +125,9 @@ class _Sqlite:
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[bool]:
         yield True  # it is made for one process; what two do at once does no harm
+
+    def locked(self, name: str) -> AbstractAsyncContextManager[object]:
+        return self._locks[name]
 
     async def listen(self, hear: Callable[[str], None]) -> None:
         await asyncio.Event().wait()  # there is nobody

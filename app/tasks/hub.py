@@ -78,7 +78,7 @@ class Subscription:
         if self._end:
             return False
         replaceable = update.type in ("progress", "preview")
-        key: object = (update.task_id, update.type) if replaceable else update.id
+        key: object = (update.task_id, update.type) if replaceable else object()
         self._take(key)
         self._waiting[key] = update
         self._bytes += update.size
@@ -151,6 +151,14 @@ class Hub:
         if type == "status":
             for listener in self._listeners:
                 listener(task_id)
+
+    def tell(self, task_id: str, type: Type, data: Json) -> None:
+        """To our own subscribers: how a task was found to be. It is no event: whoever resumes gets
+        the task's state anyway, so it has no id of its own."""
+        update = Update(self._last_id, task_id, type, data)
+        for subscription in self._subscriptions:
+            if subscription.wants(update):
+                self._give(subscription, update)
 
     def on_status(self, listener: Callable[[str], None]) -> None:
         """Call it with the task's id whenever a task's status may have changed, for parts of

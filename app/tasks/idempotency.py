@@ -36,7 +36,7 @@ def is_known(connection: Connection, key: Key) -> bool:
     row = connection.execute(_KNOWN, _values(key)).mappings().first()
     if row is not None and row["digest"] != key.digest:
         raise KeyReused(
-            f"The Idempotency-Key {key.name!r} came with another request before.",
+            "The Idempotency-Key came with another request before.",
             hint="Use a new key for a new request; a key is kept for 24 hours.",
         )
     return row is not None

@@ -19,7 +19,7 @@ async def place_inputs(prompt: Json, server: Server, uploads: Uploads) -> Json:
     """
     placed = dict(prompt)
     for node_id, name, value in _named_files(prompt, server.node_types):
-        if uploads.exists(value):
+        if await uploads.exists(value):
             there = await _place(value, server, uploads)
             node = placed[node_id]
             placed[node_id] = {**node, "inputs": {**node["inputs"], name: there}}
@@ -34,7 +34,7 @@ async def place_inputs(prompt: Json, server: Server, uploads: Uploads) -> Json:
 async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
     """Its name on the server. Raises MissingAsset if the file is gone, or is another one."""
     name = str(info.get("file_path"))
-    if not uploads.exists(name) or (await uploads.get(name)).hash != info.get("hash"):
+    if not await uploads.exists(name) or (await uploads.get(name)).hash != info.get("hash"):
         raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
     return await _place(name, server, uploads)
 
@@ -42,9 +42,10 @@ async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
 async def _place(name: str, server: Server, uploads: Uploads) -> str:
     upload = await uploads.get(name)
     if upload.placed_name not in server.placed:
-        with uploads.path(name).open("rb") as content:
-            # The same name with the same bytes keeps its name: no need to look first.
-            there = await server.client.upload_input(upload.placed_name, content)
+        async with uploads.on_disk(name) as path:
+            with path.open("rb") as content:
+                # The same name with the same bytes keeps its name: no need to look first.
+                there = await server.client.upload_input(upload.placed_name, content)
         if there != upload.placed_name:
             return there
         server.placed.add(there)

@@ -127,13 +127,12 @@ class Materials:
         return fetching(self._remote, url, seconds=self._fetch_seconds)
 
     async def _known(self, name: str, wanted: str) -> str:
-        if not self._uploads.exists(name):
+        if not await self._uploads.exists(name):
             raise InvalidParameter(
                 f"There is no upload {name[:200]!r}.",
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
-        path = self._uploads.path(name)
-        _check(wanted, await asyncio.to_thread(_head, path))
+        _check(wanted, await self._uploads.head(name))
         return name
 
     async def _save_bytes(self, filename: str, content: bytes, wanted: str) -> str:
@@ -149,8 +148,8 @@ class Materials:
         name = _named(filename or "input", signature)
         upload = await self._uploads.save(name, whole)
         if signature is not None and signature.kind is Kind.IMAGE:
-            path = self._uploads.path(upload.name)
-            await asyncio.to_thread(_check_image, path, signature.content_type)
+            async with self._uploads.on_disk(upload.name) as path:
+                await asyncio.to_thread(_check_image, path, signature.content_type)
         return upload.name
 
 
@@ -184,11 +183,6 @@ def _named(filename: str, signature: Signature | None) -> str:
     if signature is None or kind_of(filename, content_type_of(filename)) is signature.kind:
         return filename
     return f"{filename}{signature.suffix}"
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD)
 
 
 def _from_base64(text: str) -> bytes:

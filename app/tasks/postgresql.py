@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -43,6 +44,7 @@ class Postgresql:
     def __init__(self, url: URL, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._name = f"gateway-{uuid4().hex[:12]}"
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
         # For what takes its time, or for ever.
         self._slow = self._make_engine(url, poolclass=NullPool)
@@ -76,11 +78,25 @@ class Postgresql:
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[bool]:
-        async with self._slow.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            # Let go when the connection ends, whatever becomes of us.
-            lock = func.pg_try_advisory_lock(func.hashtext(f"{CHANNEL} {name}"))
-            yield bool(await connection.scalar(select(lock)))
+        async with self._holding(func.pg_try_advisory_lock, name) as got:
+            yield bool(got)
+
+    @asynccontextmanager
+    async def locked(self, name: str) -> AsyncIterator[None]:
+        # Its own lock first: a process waits with one connection only.
+        async with self._locks[name], self._holding(func.pg_advisory_lock, name):
+            yield
+
+    @asynccontextmanager
+    async def _holding(self, lock: Any, name: str) -> AsyncIterator[Any]:
+        """An advisory lock, which goes with its connection, whatever becomes of us."""
+        async with AsyncExitStack() as stack:
+            with _reaching():
+                connection = await stack.enter_async_context(self._slow.connect())
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                wanted = select(lock(func.hashtext(f"{CHANNEL} {name}")))
+                got = await connection.scalar(wanted)
+            yield got
 
     async def listen(self, hear: Callable[[str], None]) -> None:
         while True:

@@ -77,7 +77,7 @@ class Run:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
             outcome = await self._until_the_end()
-            outcome = self._tools.api_keys.without(self.task.task_id, outcome)
+            outcome = self._tools.api_keys.without(self.task, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
         except LostClaim:
@@ -119,7 +119,8 @@ class Run:
             await self._note_attempt(self.server.client_id)
             node_errors = await self._reach.post(prompt, extra)
         if node_errors:
-            await self._warn(*warnings_of(node_errors))
+            hidden = self._tools.api_keys.hidden
+            await self._warn(*(hidden(self.task, text) for text in warnings_of(node_errors)))
         return None
 
     async def _is_there(self) -> bool:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ from app.workflows.filenames import SUFFIX, checked_name
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_leniently
 from app.workflows.versions import Version, Versions, named, version_of
+
+try:
+    import fcntl
+except ImportError:  # Windows: there one process uses the folder
+    fcntl = None  # type: ignore[assignment]
 
 Change = Callable[[str, Any], Any]
 Check = Callable[[str], bool]  # of a file's version
@@ -53,7 +58,7 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._versions = Versions(folder / ".versions")
-        self._writing = threading.Lock()
+        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def list(self) -> list[Entry]:
@@ -77,7 +82,7 @@ class Library:
 
     def save(self, filename: str, workflow: Any, *, overwrite: bool) -> Saved:
         """Keep a workflow. Raises WorkflowExists and StorageFull."""
-        with self._writing:
+        with self._writing():
             path = self._path(filename)
             if path.exists() and not overwrite:
                 raise WorkflowExists(
@@ -92,7 +97,7 @@ class Library:
         Raises WorkflowNotFound, PreconditionFailed if the present version does not match, and
         whatever `change` raises.
         """
-        with self._writing:
+        with self._writing():
             path, content = self._existing(filename)
             _check(path.name, content, matches)
             changed = change(path.name, _parsed(path.name, content))
@@ -100,7 +105,7 @@ class Library:
 
     def delete(self, filename: str, matches: Check | None = None) -> None:
         """Remove a file; its content stays as a version. Raises as `change` does."""
-        with self._writing:
+        with self._writing():
             path, content = self._existing(filename)
             _check(path.name, content, matches)
             with _storing():
@@ -121,12 +126,22 @@ class Library:
 
     def restore(self, filename: str, version: str) -> Saved:
         """Make a former content the present one. Raises as `version` and `save` do."""
-        with self._writing:
+        with self._writing():
             name, content = self._versions.read(checked_name(filename), version)
             workflow = _parsed(name, content)
             unwrap(workflow)
             path = self._path(filename)
             return self._write(path if path.exists() else self.folder / name, content, workflow)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One save at a time, also of other processes that share the folder."""
+        with self._lock, ExitStack() as stack:
+            with _storing():
+                file = stack.enter_context((self.folder / ".lock").open("a"))
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX)  # let go as the file is closed
+            yield
 
     def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:
         with _storing():

@@ -56,12 +56,32 @@ export const deliveries = (fields = {}) => get(`/api/deliveries${query(fields)}`
 export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
 export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 
+// The task's events from its first on, as far as they are kept, told one by one; until it ends.
+export async function taskEvents(name, told, signal) {
+  const headers = { ...key.headers, "Last-Event-ID": "0" };
+  const response = await fetch(`/api/task/${id(name)}/events?previews=false`, { headers, signal });
+  if (!response.ok) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+    const whole = (rest + value).split("\n\n");
+    rest = whole.pop();
+    for (const block of whole) {
+      const [, number, event, data] = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(block) ?? [];
+      if (!data) continue;
+      const body = JSON.parse(data, exact);
+      told(event, { ...(event === "output" ? { output: body } : body), id: Number(number) });
+    }
+  }
+}
+
 // Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
 export const workflows = () => get("/api/workflows");
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);
 export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
 export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
 export const convert = (source, params) => post("/api/workflow/convert", envelope(source, { params }));
+export const convertText = (source, params) => exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
 export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
 export const submitBody = (source, options) => envelope(source, options);
 export const update = (filename, params, version) =>
@@ -102,8 +122,8 @@ function envelope({ filename, text, name }, options = {}) {
 
 const get = (path) => request(path, {});
 const post = (path, body, headers) => send("POST", path, body, headers);
-const send = (method, path, body, headers) =>
-  request(path, { method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
+const send = (method, path, body, headers) => request(path, sent(method, body, headers));
+const sent = (method, body, headers) => ({ method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
 
 function form(path, fields) {
   const body = new FormData();
@@ -112,9 +132,9 @@ function form(path, fields) {
 }
 
 // The workflow of an answer as text, with its numbers as they stand in the file.
-async function exactly(path) {
-  const { ok, body } = await exchange(path, {}, (answer) => answer.text());
-  if (!ok) return get(path); // throws what is wrong
+async function exactly(path, options = {}) {
+  const { ok, body } = await exchange(path, options, (answer) => answer.text());
+  if (!ok) return request(path, options); // throws what is wrong
   return json(JSON.parse(body, raw).workflow);
 }
 

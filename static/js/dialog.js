@@ -2,7 +2,10 @@
 // openDialog(title, body, { buttons, className }) answers the dialog; a button is {i18n, className, act}:
 // act() may answer false, or a promise of it, to keep it open. `closed` of the dialog resolves at the end.
 import { el, icon } from "./dom.js";
+import { styles } from "./styles.js";
 import { toast } from "./toasts.js";
+
+await styles("dialogs");
 
 export function openDialog(title, body, { buttons = [], className = "", head = [] } = {}) {
   const dialog = el("dialog", { className });

@@ -1,5 +1,6 @@
 // The gateway's WebSocket as an EventTarget: "status", "progress", "output", "preview" of tasks,
 // and "connection" for its own state. Connects again by itself, for ever.
+import * as api from "./api.js";
 import { key } from "./key.js";
 
 const FIRST_DELAY = 500;
@@ -12,6 +13,7 @@ class Events extends EventTarget {
   #delay = FIRST_DELAY;
   #retry = 0;
   #ping = 0;
+  #isOpen = false;
   #heard = 0;
 
   constructor() {
@@ -25,7 +27,7 @@ class Events extends EventTarget {
     this.#retry = 0;
     this.#tell("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws`, key.value ? [`bearer.${key.value}`] : []);
+    const socket = new WebSocket(`${scheme}://${location.host}/ws`, key.protocols);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened();
     socket.onclose = () => this.#closed();
@@ -34,6 +36,7 @@ class Events extends EventTarget {
   }
 
   #opened() {
+    this.#isOpen = true;
     this.#heard = Date.now();
     this.#socket.send('{"type": "subscribe", "previews": true}');
     this.#ping = setInterval(() => this.#check(), PING_EVERY);
@@ -49,10 +52,17 @@ class Events extends EventTarget {
 
   #closed() {
     clearInterval(this.#ping);
+    if (!this.#isOpen) this.#refused();
+    this.#isOpen = false;
     const delay = this.#delay * (0.75 + Math.random() / 2);
     this.#delay = Math.min(this.#delay * 2, LONGEST_DELAY);
     this.#retry = setTimeout(() => this.connect(), delay);
     this.#tell("waiting", delay);
+  }
+
+  // The browser does not say why a socket was refused; a request tells, and asks for the key.
+  #refused() {
+    api.tasks(1).catch(() => null);
   }
 
   #received(data) {

@@ -2,17 +2,15 @@
 // data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
 // everything else listens: i18n.addEventListener("language", ...).
 // Modules that are loaded later bring their own tables: register({ en: {...}, zh: {...} }).
-import en from "./strings/en.js";
-import zh from "./strings/zh.js";
-
 const KEY = "gateway.language";
-const tables = { en: { ...en }, zh: { ...zh } };
+const tables = { en: {}, zh: {} };
 
 export const languages = { en: "English", zh: "中文" };
 export const i18n = new EventTarget();
 
 let current = remembered() ?? (navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en";
 document.documentElement.lang = current === "zh" ? "zh-CN" : current;
+await load(current);
 
 export const language = () => current;
 
@@ -21,12 +19,18 @@ export function register(more) {
 }
 
 export function t(key, values = {}) {
-  const text = tables[current][key] ?? tables.en[key] ?? key;
+  const text = tables[current][key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-export function setLanguage(name) {
+async function load(name) {
+  const table = (await import(`./strings/${name}.js`)).default;
+  tables[name] = { ...table, ...tables[name] };
+}
+
+export async function setLanguage(name) {
   if (!(name in tables)) return;
+  await load(name);
   current = name;
   try {
     localStorage.setItem(KEY, name);

@@ -1,30 +1,55 @@
-// The API key, if the gateway wants one. It lives as long as the tab does.
-// `key.ask` is called when the gateway answers 401; <key-dialog> puts itself there.
+// The API key, if the gateway wants one. The browser keeps it until it is forgotten.
+// `key.ask` is called when the gateway answers 401; main.js says what it does.
 const NAME = "gateway.key";
 
 class Key extends EventTarget {
+  #value = remembered();
   #asking = null;
+  #declined = null; // the key that was refused when nobody wanted to give another
+  isWanted = false; // the gateway has refused a request
   ask = async () => false; // resolves to true once there is another key
 
   get value() {
-    return sessionStorage.getItem(NAME) ?? "";
+    return this.#value;
   }
 
   set value(text) {
-    if (text) sessionStorage.setItem(NAME, text);
-    else sessionStorage.removeItem(NAME);
+    this.#value = text;
+    try {
+      if (text) localStorage.setItem(NAME, text);
+      else localStorage.removeItem(NAME);
+    } catch {} // a browser that keeps nothing has it until the reload
     this.dispatchEvent(new Event("change"));
   }
 
   get headers() {
-    return this.value ? { Authorization: `Bearer ${this.value}` } : {};
+    return this.#value ? { Authorization: `Bearer ${this.#value}` } : {};
+  }
+
+  // A browser cannot send headers with a WebSocket: the key comes as one of its subprotocols.
+  get protocols() {
+    return /^[\w-]+$/.test(this.#value) ? ["comfyui-gateway", `key.${this.#value}`] : [];
   }
 
   // All requests that were refused wait for the same answer. `used`: the key that was refused.
-  renew(used) {
-    if (used !== this.value) return Promise.resolve(true);
+  async renew(used) {
+    if (used !== this.#value) return true;
+    if (used === this.#declined) return false;
+    this.isWanted = true;
+    this.dispatchEvent(new Event("change"));
     this.#asking ??= this.ask().finally(() => (this.#asking = null));
-    return this.#asking;
+    const isNew = await this.#asking;
+    if (isNew) this.isWanted = false;
+    else this.#declined = this.#value;
+    return isNew;
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(NAME) ?? "";
+  } catch {
+    return "";
   }
 }
 

@@ -2,19 +2,23 @@
 // when it is first looked at: js/views/<view>.js imports what that view is made of.
 import "./components/problem-box.js";
 import "./components/gateway-header.js";
-import "./components/key-dialog.js";
 import "./toasts.js";
 import { events } from "./events.js";
 import { health } from "./health.js";
 import { translate } from "./i18n.js";
+import { key } from "./key.js";
 import { route } from "./router.js";
 import "./state.js"; // listens before the connection is open
+import { styles } from "./styles.js";
 
 const sections = [...document.querySelectorAll("main > [data-view]")];
 
+// A view is shown once all that it is made of is here; until then the last one stays.
 async function show() {
-  for (const section of sections) section.hidden = section.dataset.view !== route.view;
-  await import(`./views/${route.view}.js`);
+  const { view } = route;
+  await Promise.all([styles(view), import(`./views/${view}.js`)]);
+  if (view !== route.view) return;
+  for (const section of sections) section.hidden = section.dataset.view !== view;
 }
 
 // "/" goes to the search of the view, as on the pages that developers know.
@@ -28,6 +32,7 @@ document.addEventListener("keydown", (event) => {
   search.select();
 });
 
+key.ask = async () => (await import("./components/key-dialog.js")).ask();
 translate(document.body);
 route.addEventListener("change", show);
 show();

@@ -3,32 +3,39 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from comfy_sdk import AsyncComfy, Comfy
 from comfy_sdk import exceptions as sdk
 from comfy_sdk.events import OutputReady, Preview, Progress, StatusChange
 from PIL import Image
-from sqlalchemy import insert
 
 from app.config import Settings
+from app.demo import nodes
+from app.demo.nodes.call import Call, Result
 from app.demo.server import DemoServer
-from app.files.kinds import Kind
-from app.files.store import once
-from app.tasks import rows
-from app.tasks.model import Output
-from app.tasks.tables import outputs
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.fleet import Gateway, on, stand_ins, starts_on
 from tests.integration.test_files import png
+from tests.receivers import Got, Reply, receiving
 
 Json = dict[str, Any]
 
+
+def loading(image: Any) -> Json:
+    return {"class_type": "LoadImage", "inputs": {"image": image}}
+
+
+HOP = ("content-length", "transfer-encoding", "connection")  # headers that a proxy makes anew
 LOADING: Json = {
-    "1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}},
+    "1": loading("none.png"),
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "sdk"}},
 }
 
@@ -98,38 +105,54 @@ async def test_live_events(at: RunningGateway, demo: DemoServer) -> None:
         assert {event.steps for event in steps} == {30}
         previews = [event for event in events if isinstance(event, Preview)]
         assert previews[0].to_pil().format == "JPEG"
+        assert events[-1] == StatusChange("succeeded"), "the terminal status ends it"
         (ready,) = [event for event in events if isinstance(event, OutputReady)]
         assert ready.output.to_bytes() == job.refresh().outputs[0].to_bytes()
 
     await in_a_thread(work)
 
 
-async def test_outputs_of_each_kind(at: RunningGateway) -> None:
-    text = {"1": {"class_type": "PreviewAny", "inputs": {"source": "hello"}}}
-    task = await at.submit(text)
-    for kind in set(Kind) - {Kind.TEXT}:
-        key = f"{task['task_id']}/{kind}"
-        stored = await at.gateway.files.save(key, once(kind.encode()))
-        output = Output(
-            *("7", kind, f"a.{kind}", "", "output", f"x/{kind}"),
-            size_bytes=stored.size_bytes,
-            hash=stored.hash,
-            key=key,
-        )
-        row = rows.output_row(task["task_id"], output)
-        await at.gateway.assets._database.write(lambda c, row=row: c.execute(insert(outputs), row))
+# How ComfyUI's nodes name their results, and the type that clients should see.
+EACH_KIND = {
+    "a.png": ("images", "image"),
+    "a.mp4": ("images", "video"),
+    "a.webm": ("video", "video"),
+    "a.flac": ("audio", "audio"),
+    "a.glb": ("3d", "file"),
+    "a.zip": ("files", "file"),
+    "a.latent": ("latents", "latent"),
+}
+
+
+@pytest.fixture
+def of_each_kind(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PreviewAny leaves a file of each kind, besides its text."""
+
+    def preview(call: Call) -> Result:
+        shown: Json = {"text": ("hello",)}
+        for name, (key, _) in EACH_KIND.items():
+            (call.folders.root / "output" / name).write_bytes(name.encode())
+            entry = {"filename": name, "subfolder": "", "type": "output"}
+            shown.setdefault(key, []).append(entry)
+        return Result(("hello",), shown)
+
+    monkeypatch.setitem(nodes._KNOWN, "PreviewAny", preview)
+
+
+async def test_outputs_of_each_kind(at: RunningGateway, of_each_kind: None) -> None:
+    graph = {"1": {"class_type": "PreviewAny", "inputs": {"source": "hello"}}}
+    wanted = {name: (kind, name.encode()) for name, (_, kind) in EACH_KIND.items()}
+    wanted["node1.txt"] = ("text", b"hello")
 
     def work(client: Comfy) -> None:
-        found = {output.name: output for output in client.jobs.get(task["task_id"]).outputs}
-        assert len(found) == len(Kind)
-        for kind in set(Kind) - {Kind.TEXT}:
-            output = found[f"a.{kind}"]
-            assert output.type == ("file" if kind is Kind.MODEL3D else kind)
-            assert output.to_bytes() == kind.encode()
-        assert found["node1.txt"].type == "text"
-        assert found["node1.txt"].to_bytes() == b"hello"
+        job = client.run(client.workflows.from_json(graph))
+        assert {each.name: (each.type, each.to_bytes()) for each in job.outputs} == wanted
+        assert all(each.size_bytes == len(each.to_bytes()) for each in job.get_outputs("1"))
 
     await in_a_thread(work)
+    async with AsyncComfy() as client:
+        job = await client.run(client.workflows.from_json(graph))
+        assert {each.name: (each.type, await each.to_bytes()) for each in job.outputs} == wanted
 
 
 async def test_errors(at: RunningGateway, demo: DemoServer) -> None:
@@ -143,13 +166,23 @@ async def test_errors(at: RunningGateway, demo: DemoServer) -> None:
             client.jobs.get("nobody")
         workflow = client.workflows.from_json(model_free())
         job = client.submit(workflow, idempotency_key="once")
-        with pytest.raises(sdk.ComfyError) as reused:
+        with pytest.raises(sdk.IdempotencyKeyReuse):
             client.submit(workflow, idempotency_key="once")
-        assert reused.value.code == "idempotency_key_reuse"
         job.result()
         with pytest.raises(sdk.ComfyError) as invalid:
             client.submit(workflow, metadata={"not a key": "x"})
         assert invalid.value.code == "metadata_invalid"
+        gone = {"__type": "core/ASSET", "info": {"id": "nobody"}}
+        missing = client.workflows.from_json({**LOADING, "1": loading(gone)})
+        with pytest.raises(sdk.MissingAsset):
+            client.submit(missing)
+        with pytest.raises(sdk.ComfyError) as refused_filter:
+            list(client.list_jobs(metadata={"a b": "x"}))
+        assert refused_filter.value.code == "invalid_metadata_filter"
+        used = job.outputs[0].id
+        with pytest.raises(sdk.ComfyError) as in_use:
+            client.assets.delete(used)
+        assert in_use.value.code == "asset_in_use"
         demo.knobs.fail_node = "ImageInvert"
         with pytest.raises(sdk.JobFailed) as failed:
             client.run(client.workflows.from_json(model_free(color=7)))
@@ -190,8 +223,10 @@ async def test_the_asynchronous_client(at: RunningGateway, demo: DemoServer) -> 
         job = await client.run(workflow)
         assert len(await job.outputs[0].to_bytes()) == job.outputs[0].size_bytes
         live = await client.submit(client.workflows.from_json(text_to_image(steps=30)))
-        kinds = {type(event) async for event in live.events()}
-        assert kinds == {StatusChange, Progress, Preview, OutputReady}
+        events = [event async for event in live.events()]
+        assert {type(event) for event in events} == {StatusChange, Progress, Preview, OutputReady}
+        pictures = [event.to_pil() for event in events if isinstance(event, Preview)]
+        assert {picture.format for picture in pictures} == {"JPEG"}
         slow = await client.submit(client.workflows.from_json(text_to_image(steps=500, seed=9)))
         await slow.cancel()
         assert (await slow.wait(timeout=20)).status == "canceled"
@@ -199,6 +234,16 @@ async def test_the_asynchronous_client(at: RunningGateway, demo: DemoServer) -> 
         assert listed == [slow.id, live.id, job.id]
         with pytest.raises(sdk.NotFound):
             await client.jobs.get("nobody")
+        await client.submit(workflow, idempotency_key="once", metadata={"client": "acme"})
+        with pytest.raises(sdk.IdempotencyKeyReuse):
+            await client.submit(workflow, idempotency_key="once")
+        assert len([item async for item in client.list_jobs(metadata={"client": "acme"})]) == 1
+        with pytest.raises(sdk.InvalidWorkflow):
+            await client.submit(client.workflows.from_json({"1": {"class_type": "Nope"}}))
+        demo.knobs.fail_node = "ImageInvert"
+        with pytest.raises(sdk.JobFailed) as failed:
+            await client.run(client.workflows.from_json(model_free()))
+        assert failed.value.error.node_id == "2"
 
 
 async def test_a_full_queue_is_waited_for(
@@ -218,33 +263,99 @@ async def test_a_full_queue_is_waited_for(
         await in_a_thread(work)
 
 
-async def test_the_gateway_is_killed_in_the_middle_of_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@asynccontextmanager
+async def below(path: str, address: str) -> AsyncIterator[str]:
+    """A proxy that serves what is at the address below a path; answers its own address."""
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
+
+        async def forward(got: Got) -> Reply:
+            headers = {**got.headers, "x-forwarded-prefix": path}
+            inner = got.path.removeprefix(path)
+            answer = await http.request(got.method, inner, content=got.body, headers=headers)
+            kept = {name: value for name, value in answer.headers.items() if name not in HOP}
+            kept["connection"] = "close"
+            return Reply(answer.status_code, answer.content, kept)
+
+        async with receiving(forward) as proxy:
+            yield proxy.url.removeprefix("http://")
+
+
+async def test_behind_a_proxy_that_adds_a_path(
+    gateway: RunningGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async with below("/gpu", gateway.address) as address:
+        monkeypatch.setenv("COMFY_BASE_URL", f"http://{address}/gpu")
+
+        def work(client: Comfy) -> None:
+            workflow = client.workflows.from_json(json.loads(json.dumps(LOADING)))
+            workflow.set_input("1", "image", client.assets.from_bytes(png(), filename="a.png"))
+            job = client.submit(workflow)
+            assert list(job.events())[-1] == StatusChange("succeeded")
+            (output,) = job.result().outputs
+            url = output.get_download_url().url
+            assert url == f"http://{address}/gpu/api/v2/assets/{output.id}/content"
+            assert len(output.to_bytes()) == output.size_bytes
+            assert job.cancel().status == "succeeded"
+
+        await in_a_thread(work)
+
+
+def patiently(client: Comfy) -> Any:
+    """submit(), then polls. A poll of a gateway that is gone fails, so it is asked again, as any
+    program that uses the client has to."""
+    job = client.submit(client.workflows.from_json(text_to_image(steps=20)))
+    while True:
+        try:
+            return job.result(), job.outputs[0].to_bytes()
+        except sdk.ComfyError:
+            raise
+        except Exception:  # noqa: BLE001 (the connection, in whatever way it broke)
+            continue
+
+
+def run(client: Comfy) -> Any:
+    """run() as it is. It bears that the gateway is away between two of its polls."""
+    job = client.run(client.workflows.from_json(text_to_image(steps=20)))
+    return job, job.outputs[0].to_bytes()
+
+
+class Pauses:
+    """Stands in for the `time` of the client: a pause between two polls lasts until we say so."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self.hold, self.held, self.over = (threading.Event() for _ in range(3))
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self.hold.is_set():
+            self.held.set()
+            assert self.over.wait(60)
+
+
+@pytest.mark.parametrize("work", [patiently, run])
+async def test_the_gateway_is_killed_in_the_middle_of_a_run(
+    work: Callable[[Comfy], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses()
+    if work is run:
+        monkeypatch.setattr("comfy_sdk.jobs.time", pauses)
     async with (
         stand_ins(tmp_path, 1, step=0.1) as demos,
         Gateway(tmp_path, *on(demos), poll_interval=0.5) as gateway,
     ):
         await gateway.online(1)
         monkeypatch.setenv("COMFY_BASE_URL", gateway.base)
-
-        def patient(client: Comfy) -> Any:
-            """run(): submit, then poll. A poll of a gateway that is gone fails, so it is asked
-            again, as any program that uses the client has to."""
-            job = client.submit(client.workflows.from_json(text_to_image(steps=20)))
-            while True:
-                try:
-                    return job.result(), job.outputs[0].to_bytes()
-                except sdk.ComfyError:
-                    raise
-                except Exception:  # noqa: BLE001 (the connection, in whatever way it broke)
-                    continue
-
-        running = asyncio.create_task(in_a_thread(patient))
+        running = asyncio.create_task(in_a_thread(work))
         (task,) = await wait_until(gateway.tasks)
         await gateway.until(task["task_id"], "running")
+        if work is run:
+            pauses.hold.set()
+            await wait_until(pauses.held.is_set)
         await gateway.kill()
         await gateway.start()
+        pauses.over.set()
         job, content = await running
         assert job.id == task["task_id"]
         assert Image.open(io.BytesIO(content)).size == (64, 64)

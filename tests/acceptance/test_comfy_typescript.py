@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import pytest
 
-from tests.conftest import ROOT, RunningGateway
+from app.demo.server import DemoServer
+from tests.conftest import ROOT, RunningGateway, text_to_image
 from tests.integration.test_files import png
 
 PACKAGE = "@comfyorg/sdk@0.1.9"
@@ -43,7 +44,10 @@ async def run(*command: str, cwd: Path, **environment: str) -> tuple[int | None,
     return process.returncode, output.decode()
 
 
-async def test_the_typescript_client(gateway: RunningGateway, tmp_path: Path) -> None:
+async def test_the_typescript_client(
+    gateway: RunningGateway, demo: DemoServer, tmp_path: Path
+) -> None:
+    demo.knobs.step_seconds = 0.03
     if shutil.which("npm") is None or shutil.which("node") is None:
         do_without("npm is not installed")
     (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
@@ -53,8 +57,9 @@ async def test_the_typescript_client(gateway: RunningGateway, tmp_path: Path) ->
         do_without(f"{PACKAGE} cannot be installed: {said[-300:]}")
     shutil.copy(ROOT / "tests/acceptance/comfy_sdk.mjs", tmp_path / "job.mjs")
     (tmp_path / "graph.json").write_text(json.dumps(LOADING))
+    (tmp_path / "sampling.json").write_text(json.dumps(text_to_image(steps=30)))
     (tmp_path / "photo.png").write_bytes(png((10, 20, 30)))
-    command = ("node", "job.mjs", "graph.json", "photo.png")
+    command = ("node", "job.mjs", "graph.json", "photo.png", "sampling.json")
     url = f"http://{gateway.address}"
     status, said = await run(*command, cwd=tmp_path, COMFY_BASE_URL=url, COMFY_API_KEY="")
     assert (status, said.splitlines()[-1:]) == (0, ["done"]), said

@@ -1,5 +1,9 @@
-"""What tests of the page share: a gateway over a demo server, a real Chromium, its complaints."""
+"""What tests of the page share: a gateway over a demo server, a real Chromium, its complaints.
 
+One Chromium serves all tests of a session, so all of them run on the session's event loop.
+"""
+
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -7,29 +11,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from app.config import Settings
 from app.demo.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, run_gateway
 
+HERE = Path(__file__).parent
 WAIT = 15_000  # milliseconds
 HOSTILE = "<img src=x onerror=\"console.error('ran')\">"
 
+# The gateway, the demo server and the browser of a test live on the session's loop.
+on_loop = pytest_asyncio.fixture(loop_scope="session")
 
-@pytest.fixture
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    on_one_loop = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(on_one_loop, append=False)
+
+
+@on_loop
+async def demo() -> AsyncIterator[DemoServer]:
+    """A stand-in that takes its time, so that there is something to see."""
+    async with DemoServer(step_seconds=0.05) as server:
+        yield server
+
+
+@on_loop
 async def gateway(
     demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway with the repository's workflows; its server takes its time."""
-    demo.knobs.step_seconds = 0.05
+    """A gateway with the repository's workflows."""
     shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
-    async with run_gateway(settings_for(demo.address)) as running:
+    async with run_gateway(settings_for(demo.address, allow_private_urls=["127.0.0.1"])) as running:
         await running.online()
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -43,15 +65,32 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@on_loop
 async def blank(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
     """A page that has opened nothing yet. An error on its console fails the test."""
-    page = await browser.new_page(base_url=f"http://{gateway.address}", locale="en-US")
+    async with visitor(browser, gateway) as page:
+        yield page
+
+
+@contextlib.asynccontextmanager
+async def visitor(
+    browser: Browser,
+    gateway: RunningGateway,
+    *,
+    expected: Callable[[str], bool] = lambda _: False,
+    **context: Any,
+) -> AsyncIterator[Page]:
+    """A page of a browser that was never here before; it complains of what is expected only."""
+    options = {"locale": "en-US", "base_url": f"http://{gateway.address}", **context}
+    page = await browser.new_page(**options)
     page.set_default_timeout(WAIT)
     expect.set_options(timeout=WAIT)
     faults = watch(page)
-    yield page
-    assert faults == []
+    try:
+        yield page
+    finally:
+        await page.close()
+    assert [fault for fault in faults if not expected(fault)] == []
 
 
 def watch(page: Page) -> list[str]:

@@ -1,13 +1,21 @@
 """What tests of the view "run" share."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.async_api import Locator, Page, expect
 
 from tests.conftest import Json
 
 QWEN = "qwen_t2i_distill.json"
+TRANSFER = """([content, name]) => {
+  const data = new DataTransfer();
+  const type = name.endsWith(".png") ? "image/png" : "";
+  data.items.add(new File([new Uint8Array(content)], name, { type }));
+  return data;
+}"""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
@@ -19,24 +27,35 @@ async def open_run(page: Page, workflow: str = QWEN) -> None:
 
 
 async def open_file(page: Page, content: str | bytes, name: str = "mine.json") -> None:
-    buffer = content.encode() if isinstance(content, str) else content
-    file = {"name": name, "mimeType": "", "buffer": buffer}
+    file = {"name": name, "mimeType": "", "buffer": as_bytes(content)}
     chooser = page.locator("workflow-library input[type=file]")
     await chooser.set_input_files(files=[file])  # type: ignore[list-item]
 
 
-async def drop_file(page: Page, target: Locator, content: str, name: str) -> None:
+async def drop_file(page: Page, target: Locator, content: str | bytes, name: str) -> None:
     """As if somebody had dropped a file there."""
-    data = await page.evaluate_handle(
-        """([content, name]) => {
-          const data = new DataTransfer();
-          data.items.add(new File([content], name));
-          return data;
-        }""",
-        [content, name],
-    )
+    data = await page.evaluate_handle(TRANSFER, [list(as_bytes(content)), name])
     await target.dispatch_event("dragover", {"dataTransfer": data})
     await target.dispatch_event("drop", {"dataTransfer": data})
+
+
+async def paste_file(page: Page, target: Locator, content: str | bytes, name: str) -> None:
+    data = await page.evaluate_handle(TRANSFER, [list(as_bytes(content)), name])
+    await target.evaluate(
+        """(target, clipboardData) =>
+          target.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }))""",
+        data,
+    )
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def picture(color: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (96, 64), color).save(file, "png")
+    return file.getvalue()
 
 
 async def run(page: Page) -> Locator:

@@ -1,14 +1,13 @@
 """The view of servers: cards, slots, models, drain and resume, add and remove."""
 
-import pytest
 from playwright.async_api import Page, expect
 
 from app.demo.server import DemoServer
-from tests.browser.conftest import assert_fits
+from tests.browser.conftest import assert_fits, on_loop
 from tests.conftest import RunningGateway, text_to_image
 
 
-@pytest.fixture
+@on_loop
 async def page(blank: Page) -> Page:
     await blank.goto("/#/servers")
     await expect(blank.locator("server-panel .meter").first).to_be_visible()

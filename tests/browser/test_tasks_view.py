@@ -2,15 +2,15 @@
 
 import json
 
-import pytest
 from playwright.async_api import Locator, Page, expect
 
 from app.demo.server import DemoServer
-from tests.browser.conftest import HOSTILE, assert_fits
-from tests.conftest import RunningGateway, model_free, text_to_image
+from tests.browser.conftest import HOSTILE, assert_fits, on_loop
+from tests.conftest import RunningGateway, model_free, text_to_image, wait_until
+from tests.receivers import Reply, receiving
 
 
-@pytest.fixture
+@on_loop
 async def page(blank: Page) -> Page:
     await blank.goto("/#/tasks")
     await expect(blank.get_by_role("heading", name="Tasks")).to_be_visible()
@@ -98,6 +98,23 @@ async def test_a_failure_with_its_traceback(
     await detail.get_by_role("button", name="Retry").click()
     await expect(detail.locator("header")).to_contain_text("succeeded")
     await expect(detail.locator(".facts")).to_contain_text(task["task_id"][:8])
+
+
+async def test_deliveries_of_webhooks_and_another_try(
+    page: Page, gateway: RunningGateway
+) -> None:
+    async with receiving(lambda _: Reply(503, HOSTILE.encode())) as hook:
+        webhook = {"url": f"{hook.url}/told"}
+        task = await gateway.submit(model_free(), webhook=webhook)
+        await wait_until(lambda: hook.got)
+        await page.goto(f"/#/tasks/{task['task_id']}")
+        deliveries = page.locator("task-detail .deliveries")
+        await expect(deliveries).to_contain_text("HTTP 503")
+        await expect(deliveries).to_contain_text("/told")
+        await expect(page.locator('img[src="x"]')).to_have_count(0)
+        hook.handler = lambda _: Reply()
+        await deliveries.get_by_role("button").click()
+        await expect(deliveries).to_contain_text("delivered")
 
 
 async def test_a_thousand_rows_are_few_elements(page: Page, gateway: RunningGateway) -> None:

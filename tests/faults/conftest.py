@@ -2,13 +2,39 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.fleet import Chance
+from tests.databases import database_url
+from tests.fleet import DATABASE, Chance
+
+DATABASES = [name for name in os.environ.get("FAULTS_DATABASES", "").split(",") if name]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On SQLite, or on what FAULTS_DATABASES says; marked tests on both."""
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    kinds = DATABASES or ["sqlite", *(["postgresql"] if "both_databases" in marks else [])]
+    if marks & {"only_sqlite", "only_postgresql"}:
+        kinds = ["sqlite"] if "only_sqlite" in marks else ["postgresql"]
+    metafunc.parametrize("fleet_database", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+async def fleet_database(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """Where the gateways of a test keep their tasks, unless it says otherwise."""
+    if request.param == "sqlite":
+        monkeypatch.delenv(DATABASE, raising=False)
+        yield ""
+        return
+    async with database_url(request.param, tmp_path) as url:
+        monkeypatch.setenv(DATABASE, url)
+        yield url
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.conftest import model_free, text_to_image, wait_until
 from tests.fleet import Demo, Gateway, Json, on, stand_ins
@@ -63,6 +64,7 @@ async def test_no_room_for_results(tmp_path: Path, small_disk: SmallDisk) -> Non
     assert not list(outputs.rglob("*.part"))
 
 
+@pytest.mark.only_sqlite
 async def test_no_room_in_the_database(tmp_path: Path, small_disk: SmallDisk) -> None:
     disk = small_disk("database", 16 * MB)
     async with (
@@ -99,7 +101,7 @@ async def test_no_room_in_the_database(tmp_path: Path, small_disk: SmallDisk) ->
     assert not list((tmp_path / "outputs").rglob("*.part"))
 
 
-# The database's own error goes up to the catch-all of app/problems.py, which says 500.
+@pytest.mark.only_sqlite
 async def test_a_full_database_takes_no_task(tmp_path: Path, small_disk: SmallDisk) -> None:
     disk = small_disk("database", 16 * MB)
     async with Gateway(tmp_path, database_url=f"sqlite:///{disk}/gateway.db") as gateway:

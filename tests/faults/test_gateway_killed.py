@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import text_to_image
 from tests.fleet import Chance, Gateway, on, stand_ins, starts_on
 
@@ -11,6 +13,7 @@ TASKS = 100
 KILLS = 3
 
 
+@pytest.mark.both_databases
 async def test_killed_again_and_again(tmp_path: Path, chance: Chance) -> None:
     tasks: list[str] = []
     async with stand_ins(tmp_path, 4, step=0.12) as demos:

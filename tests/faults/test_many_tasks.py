@@ -55,6 +55,7 @@ async def run(gateway: Gateway, colors: Iterator[int], count: int) -> None:
             group.create_task(work())
 
 
+@pytest.mark.only_sqlite  # the other one is in benchmarks/replicas.py
 async def test_lists_stay_fast(tmp_path: Path) -> None:
     few, many = tmp_path / "few", tmp_path / "many"
     few.mkdir()

@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from blake3 import blake3
 
 from app.config import Settings
+from app.demo.executor import Run
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.server import DemoServer
+from app.routers.v2 import events
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.integration.test_conversion import ui_file
 from tests.integration.test_files import png
 
 Json = dict[str, Any]
@@ -80,10 +84,10 @@ async def test_a_job_is_a_task(v2: Client, gateway: RunningGateway, demo: DemoSe
     assert (job["status"], job["started_at"]) == ("queued", None)
     assert job["metrics"] == {"queue_ms": None, "execution_ms": None}
     stream = (await v2.call("GET /api/v2/jobs/{id}/events", id=job["id"])).text
-    events = events_of(stream)
-    assert {event for event, _ in events} == {"status", "progress", "preview", "output"}
-    assert [data["status"] for event, data in events if event == "status"][-1] == "succeeded"
-    values = [data["value"] for event, data in events if event == "progress"]
+    told = events_of(stream)
+    assert {event for event, _ in told} == {"status", "progress", "preview", "output"}
+    assert [data["status"] for event, data in told if event == "status"][-1] == "succeeded"
+    values = [data["value"] for event, data in told if event == "progress"]
     assert values == sorted(values)
     assert len(values) < 12, "progress is told twice a second at most"
 
@@ -101,7 +105,7 @@ async def test_a_job_is_a_task(v2: Client, gateway: RunningGateway, demo: DemoSe
     assert [output[name] for name in ("name", "hash", "size_bytes")] == [
         same[name] for name in ("filename", "hash", "size_bytes")
     ]
-    assert [data["id"] for event, data in events if event == "output"] == [output["id"]]
+    assert [data["id"] for event, data in told if event == "output"] == [output["id"]]
     content = await v2.call("GET /api/v2/assets/{id}/content", id=output["id"])
     assert hash_of(content.content) == output["hash"]
     assert job["metrics"]["execution_ms"] > 300
@@ -133,12 +137,82 @@ async def test_what_else_a_job_may_be(v2: Client, gateway: RunningGateway) -> No
     )
     assert (part.status_code, part.text) == (206, "half")
     assert await v2.json("GET /api/v2/assets/{id}", id=output["id"])
-    ui = {
-        "nodes": [{"id": 1, "type": "PreviewAny", "widgets_values": ["x"], "mode": 0}],
-        "links": [],
-    }
-    answer = await v2.call(f"POST {JOBS}", json={"workflow": ui})
-    assert answer.status_code in (201, 422), "UI format is converted"
+    converted = await ended(v2, await submitted(v2, ui_file()))
+    assert converted["outputs"][0]["name"].startswith("from_ui")
+    graph = await v2.json("GET /api/v2/jobs/{id}/workflow", id=converted["id"])
+    assert (graph["format"], set(graph["workflow"])) == ("api", {"1", "3"})
+
+
+async def test_a_reference_may_stand_anywhere(v2: Client, demo: DemoServer) -> None:
+    photo = (await uploaded(v2, png((7, 7, 7)))).json()
+    asset = {"__type": "core/ASSET", "info": {"id": photo["id"], "hash": "blake3:none"}}
+    said = {"deep": [{"er": asset}, asset]}
+    graph = {**loading(photo["id"]), "9": {"class_type": "PreviewAny", "inputs": {"source": said}}}
+    assert (await ended(v2, await submitted(v2, graph)))["status"] == "succeeded"
+    inputs = {node_id: node["inputs"] for node_id, node in demo.records.prompts[0].graph.items()}
+    name = inputs["1"]["image"]
+    assert demo.records.uploads == [name], "its id counts, whatever the hash says"
+    assert inputs["9"]["source"] == {"deep": [{"er": name}, name]}
+    for info in ({}, None, {"id": 7}, {"id": "nobody"}, {"hash": photo["hash"]}):
+        bad = {"deep": [{"__type": "core/ASSET", "info": info}]}
+        graph["9"]["inputs"]["source"] = bad
+        assert await code(v2, f"POST {JOBS}", 422, json={"workflow": graph}) == "missing_asset"
+
+
+async def test_the_stream_of_a_job_that_waits(
+    v2: Client, demo: DemoServer, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SILENCE", 0.1)
+    demo.knobs.stall = True
+    jobs = [await submitted(v2, model_free(color=n)) for n in range(4)]
+    url = f"/api/v2/jobs/{jobs[-1]['id']}/events"
+    lines: list[str] = []
+    async with gateway.http.stream("GET", url) as stream:
+        async for line in stream.aiter_lines():
+            lines.append(line)
+            if line == ": keepalive":
+                demo.knobs.stall = False
+    told = events_of("\n".join(lines))
+    assert [event for event, _ in told[:2]] == ["status", "progress"], "how it stands comes first"
+    statuses = [data for event, data in told if event == "status"]
+    assert statuses[0] == {"status": "queued", "queue_position": jobs[-1]["queue_position"]}
+    order = [data["status"] for data in statuses]
+    assert order == sorted(order, key=["queued", "running", "succeeded"].index)
+    assert told[-1] == ("status", {"status": "succeeded", "queue_position": None})
+    assert {event for event, _ in told} == {"status", "progress", "output"}
+    again = await v2.call("GET /api/v2/jobs/{id}/events", id=jobs[-1]["id"])
+    assert events_of(again.text) == [told[-1]], "it is over"
+
+
+async def test_content(v2: Client) -> None:
+    content = png((4, 5, 6))
+    asset = (await uploaded(v2, content)).json()
+    assert asset["url"].endswith(f"/api/v2/assets/{asset['id']}/content")
+
+    async def get(**headers: str) -> httpx.Response:
+        return await v2.call("GET /api/v2/assets/{id}/content", id=asset["id"], headers=headers)
+
+    whole = await get()
+    assert (whole.content, whole.headers["content-type"]) == (content, "image/png")
+    assert whole.headers["accept-ranges"] == "bytes"
+    etag = whole.headers["etag"]
+    part = await get(range="bytes=2-5", **{"if-range": etag})
+    assert (part.status_code, part.content) == (206, content[2:6])
+    assert part.headers["content-range"] == f"bytes 2-5/{len(content)}"
+    assert (await get(range="bytes=2-5", **{"if-range": '"other"'})).status_code == 200
+    beyond = await get(range="bytes=99999-")
+    assert beyond.headers["content-range"] == f"bytes */{len(content)}"
+    assert (await get(range=f"bytes={'1' * 5000}-")).status_code == 200, "no number that is one"
+    assert (await v2.http.get(asset["url"], headers={"if-none-match": etag})).status_code == 304
+    head = await v2.http.head(asset["url"])
+    assert (head.headers["content-length"], head.content) == (str(len(content)), b"")
+
+
+@pytest.mark.parametrize("said", ["png", "image/", "image/pñg", "image/png\r\nX-Evil: 1", ""])
+async def test_what_is_no_media_type_is_refused(v2: Client, said: str) -> None:
+    answer = await uploaded(v2, b"some bytes", "data.bin", content_type=said)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    assert answer.json()["error"]["message"].startswith("content_type: ")
 
 
 async def test_canceling(v2: Client, demo: DemoServer) -> None:
@@ -162,6 +236,17 @@ async def test_a_failed_job(v2: Client, demo: DemoServer) -> None:
     error = job["error"]
     assert (error["code"], error["node_id"]) == ("node_execution_error", "3")
     assert error["traceback"].startswith("Traceback") or error["traceback"]
+
+
+async def test_a_job_that_comfyui_refuses(v2: Client) -> None:
+    """Only ComfyUI knows which types fit to which."""
+    graph = model_free()
+    graph["2"] = {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], "vae": ["1", 0]}}
+    job = await ended(v2, await submitted(v2, graph))
+    error = job["error"]
+    assert (job["status"], error["code"]) == ("failed", "invalid_workflow")
+    assert (error["node_id"], error["class_type"]) == ("2", "VAEDecode")
+    assert "mismatch" in error["message"]
 
 
 async def test_assets(v2: Client, gateway: RunningGateway) -> None:
@@ -239,10 +324,27 @@ async def test_a_key_is_of_one_use(v2: Client, gateway: RunningGateway) -> None:
             "idempotency_key_reuse"
         )
     assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
+    fresh = {**key, "idempotency-replay": "true"}
+    assert await code(v2, f"POST {JOBS}", 422, json={"workflow": model_free()}, headers=fresh) == (
+        "idempotency_key_reuse"
+    ), "the first was not sent so"
     key = {"idempotency-key": "upload 1"}
     assert (await uploaded(v2, png(), headers=key)).status_code == 201
     again = await uploaded(v2, png(), headers=key)
     assert again.json()["error"]["code"] == "idempotency_key_reuse"
+
+
+async def test_who_asks_for_it_gets_the_job_of_a_key_again(v2: Client) -> None:
+    headers = {"idempotency-key": "order 2", "idempotency-replay": "true"}
+    body = {"workflow": model_free(), "metadata": {"client": "acme"}}
+    first = await submitted(v2, headers=headers, **body)
+    secret = {"extra_data": {"api_key_comfy_org": KEY}}
+    assert (await submitted(v2, headers=headers, **body, **secret))["id"] == first["id"]
+    operation = f"POST {JOBS}"
+    other = {**body, "metadata": {}}
+    assert await code(v2, operation, 422, json=other, headers=headers) == "idempotency_key_reuse"
+    del headers["idempotency-replay"]
+    assert await code(v2, operation, 422, json=body, headers=headers) == "idempotency_key_reuse"
 
 
 @pytest.mark.parametrize(
@@ -336,6 +438,21 @@ async def test_a_full_queue_says_when(
         demo.knobs.stall = False
 
 
+async def test_before_any_server_has_answered(settings_for: Callable[..., Settings]) -> None:
+    """API format and common nodes need no server to be taken; other nodes of a UI-format file do,
+    and have to come again."""
+    async with run_gateway(settings_for("127.0.0.1:9")) as gateway:
+        v2 = Client(gateway.http)
+        assert (await submitted(v2, model_free()))["status"] == "queued"
+        assert (await submitted(v2, ui_file()))["status"] == "queued"
+        unknown = ui_file()
+        unknown["nodes"][0]["type"] = "MyOwnNode"
+        answer = await v2.call(f"POST {JOBS}", json={"workflow": unknown})
+        assert answer.json()["error"]["code"] == "deployment_not_ready"
+        health = await v2.json("GET /api/v2/health")
+        assert (health["status"], bool(health["reason"])) == ("degraded", True)
+
+
 @pytest.fixture
 def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     """The secrets of the prompts that the stand-in was given."""
@@ -350,34 +467,92 @@ def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     return seen
 
 
+@pytest.fixture
+def indiscreet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in that tells the key of a prompt wherever ComfyUI may: nodes have it as an input."""
+    tell = Run._error
+
+    def error(run: Run, node_id: str, kind: str, message: str, *rest: Any) -> None:
+        key = run._item.secrets.get("api_key_comfy_org", "")
+        traceback, _, ids = rest
+        said = [f"{line} {key}" for line in traceback]
+        tell(run, node_id, kind, f"401 for {key}", said, {"api_key": [key]}, ids)
+
+    monkeypatch.setattr(Run, "_error", error)
+
+
+def held_in(folder: Path, secret: str) -> list[Path]:
+    """The files below a folder that have it in them."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+async def everything_said(gateway: RunningGateway, job: Json) -> str:
+    """Whatever the gateway tells of a job."""
+    paths = [
+        *(f"/api/v2/jobs{rest}" for rest in ("", f"/{job['id']}", f"/{job['id']}/workflow")),
+        *(f"/api/v2/jobs/{job['id']}/events", "/api/tasks", f"/api/task/{job['id']}"),
+        *("/api/history?include_servers=true", "/api/queue", "/api/servers", "/api/health"),
+    ]
+    answers = [await gateway.http.get(path) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    return "".join(answer.text for answer in answers)
+
+
 async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
     demo: DemoServer,
     settings_for: Callable[..., Settings],
     secrets_seen: list[Json],
+    indiscreet: None,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     demo.knobs.fail_node = "KSampler"
+    said = ""
     async with run_gateway(settings_for(demo.address)) as gateway:
         await gateway.online()
         v2 = Client(gateway.http)
-        for _ in range(2):
-            extra = {"api_key_comfy_org": KEY}
-            job = await ended(v2, await submitted(v2, text_to_image(), extra_data=extra))
-            demo.knobs.fail_node = None
+        with gateway.gateway.hub.subscribe() as updates:
+            for status in ("failed", "succeeded"):
+                extra = {"api_key_comfy_org": KEY}
+                job = await ended(v2, await submitted(v2, text_to_image(), extra_data=extra))
+                assert job["status"] == status
+                assert (job["error"] or {}).get("message", "") in ("", "RuntimeError: 401 for ***")
+                said += await everything_said(gateway, job)
+                demo.knobs.fail_node = None
+            while updates._waiting:
+                said += (await updates.get()).json
         keys = gateway.gateway.submitter._api_keys
         await wait_until(lambda: not keys._keys)
-        said = (await gateway.http.get("/api/tasks")).text
-        said += (await v2.call("GET /api/v2/jobs/{id}/workflow", id=job["id"])).text
         again = (await gateway.http.post(f"/api/task/{job['id']}/retry")).json()
         retried = await gateway.until(again["task_id"], "failed")
     assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
     assert retried["error"]["code"] == "api_key_gone"
+    assert "401 for ***" in said
     assert KEY not in said
     assert KEY not in caplog.text
-    for path in tmp_path.rglob("*"):
-        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert held_in(tmp_path, KEY) == []
+    assert held_in(tmp_path, "401 for ***"), "the database has the error"
+
+
+async def test_a_key_is_struck_out_when_nobody_knows_it_any_more(
+    demo: DemoServer, settings_for: Callable[..., Settings], indiscreet: None, tmp_path: Path
+) -> None:
+    secret = "comfyui-0123456789abcdef0123456789abcdef"
+    demo.knobs.fail_node = "KSampler"
+    demo.knobs.stall = True
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        await gateway.online()
+        v2 = Client(gateway.http)
+        job = await submitted(v2, text_to_image(), extra_data={"api_key_comfy_org": secret})
+        await wait_until(lambda: demo.records.prompts)
+    demo.knobs.stall = False
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        task = await gateway.until(job["id"], "failed")
+    assert task["error"]["message"] == "RuntimeError: 401 for ***"
+    assert held_in(tmp_path, secret) == []
 
 
 async def test_a_key_does_not_outlive_the_process(

@@ -5,6 +5,7 @@ import os
 import threading
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -368,3 +369,30 @@ def test_a_disk_that_is_full(library: Library, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(StorageFull):
             call()
     assert library.read("a")[1] == API
+
+
+def test_processes_that_share_the_folder_do_not_save_over_each_other(tmp_path: Path) -> None:
+    """Two libraries have nothing in common but the folder, as two processes have."""
+    one, other = Library(tmp_path), Library(tmp_path)
+    before = one.save("a.json", {"1": API["1"]}, overwrite=False).version
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slowly(name: str, workflow: Any) -> Any:
+        under_way.set()
+        assert go_on.wait(10)
+        return {**workflow, "first": workflow["1"]}
+
+    def second(name: str, workflow: Any) -> Any:
+        return {**workflow, "second": workflow["1"]}
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(one.change, "a.json", slowly, before.__eq__)
+        assert under_way.wait(10)
+        late = threads.submit(other.change, "a.json", second, before.__eq__)
+        with pytest.raises(TimeoutError):
+            late.result(0.2)  # it waits its turn
+        go_on.set()
+        first.result(10)
+        with pytest.raises(PreconditionFailed):
+            late.result(10)
+    assert set(other.open("a.json").workflow) == {"1", "first"}

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
 
-from app.errors import InvalidInput, KeyReused, PayloadTooLarge, StorageFull
+from app.errors import KeyReused, PayloadTooLarge, StorageFull
 from app.routers.bodies import chunks_of, documented
 from app.routers.deps import GatewayDep
 from app.routers.serving import stored_bytes, stored_file
 from app.routers.v2.requests import HashBody, HereDep, SingleUse, failures
-from app.routers.v2.schemas import AssetOut, HashRequest
+from app.routers.v2.schemas import Absent, AssetOut, HashRequest, HashText, Seconds, Tags
 from app.routers.v2.shapes import asset_view
 from app.tasks.asset import encoded
 from app.tasks.assets import Wish
@@ -18,14 +18,16 @@ from app.v2_errors import AssetInUse, AssetNotFound, BlobNotFound, HashMismatch
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 
 Json = dict[str, Any]
-_BYTES: Json = {"content": {"application/octet-stream": {}}}
+_BYTES: Json = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]+"
+MEDIA_TYPE = rf"^{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|\"[ !#-\[\]-~]*\"))*$"
 
 
 @router.post(
     "/assets",
     status_code=201,
     responses={
-        **failures(HashMismatch, KeyReused, InvalidInput, PayloadTooLarge, StorageFull),
+        **failures(HashMismatch, KeyReused, PayloadTooLarge, StorageFull),
         200: {"model": AssetOut, "description": "Its bytes were here."},
         201: {"model": AssetOut, "description": "Its bytes are new."},
     },
@@ -36,11 +38,11 @@ async def post_assets(
     key: SingleUse,
     response: Response,
     file: UploadFile,
-    content_type: Annotated[str, Form(min_length=1, max_length=120)],
+    content_type: Annotated[str, Form(max_length=120, pattern=MEDIA_TYPE)],
     file_path: Annotated[str, Form(min_length=1, max_length=500)],
-    expected_hash: Annotated[str | None, Form(max_length=200)] = None,
-    tags: Annotated[list[str] | None, Form(max_length=100)] = None,
-    expires_in: Annotated[int | None, Form(ge=60, le=7 * 24 * 3600)] = None,
+    expected_hash: Annotated[HashText | Absent, Form()] = None,
+    tags: Annotated[Tags | Absent, Form()] = None,
+    expires_in: Annotated[Seconds | Absent, Form()] = None,
 ) -> Json:
     """Keep a file."""
     wish = Wish(file_path, content_type, tags or (), expires_in)
@@ -56,7 +58,7 @@ async def post_assets(
     status_code=201,
     openapi_extra=documented(HashRequest),
     responses={
-        **failures(BlobNotFound, InvalidInput, PayloadTooLarge),
+        **failures(BlobNotFound, PayloadTooLarge),
         200: {"model": AssetOut, "description": "There was one like it."},
         201: {"model": AssetOut, "description": "A new asset over bytes that are here."},
     },
@@ -75,8 +77,9 @@ async def asset_from_hash(
     "/assets/by-hash/{hash}",
     response_class=Response,
     responses={
-        **failures(BlobNotFound),
+        **failures(),
         200: {"description": "An asset can be made of it."},
+        404: {"description": "It cannot."},
     },
 )
 async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:

@@ -5,6 +5,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from app.errors import TaskNotFound
 from app.gateway import Gateway
+from app.limit_errors import TooManyConnections
 from app.routers.deps import GatewayDep
 from app.routers.v2.requests import HereDep, failures
 from app.routers.v2.shapes import (
@@ -37,7 +39,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
     "/jobs/{id}/events",
     response_class=StreamingResponse,
     responses={
-        **failures(TaskNotFound),
+        **failures(TaskNotFound, TooManyConnections),
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
     },
 )
@@ -64,7 +66,10 @@ class _Stream:
         self._over = False
 
     async def events(self) -> AsyncIterator[str]:
-        with self._gateway.hub.subscribe([self._id], previews=True) as updates:
+        with (
+            suppress(TaskNotFound),  # it was deleted meanwhile
+            self._gateway.hub.subscribe([self._id], previews=True) as updates,
+        ):
             async for frame in self._snapshot():
                 yield frame
             if (preview := self._gateway.hub.last_preview(self._id)) and not self._over:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query
 
 from app.config import VERSION
 from app.errors import (
-    InvalidInput,
     InvalidWorkflow,
     KeyReused,
     NoServer,
@@ -17,8 +16,8 @@ from app.errors import (
 from app.routers.bodies import documented
 from app.routers.deps import GatewayDep
 from app.routers.system import trouble
-from app.routers.v2.requests import Before, HereDep, JobBody, Labels, SingleUse, failures
-from app.routers.v2.schemas import HealthV2, JobList, JobOut, JobRequest, JobWorkflow
+from app.routers.v2.requests import MAX_FILTERS, Before, HereDep, JobBody, JobKey, Labels, failures
+from app.routers.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
 from app.routers.v2.shapes import item_view, job_view
 from app.tasks.model import Status
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter, MetadataInvalid, MissingAsset
@@ -32,7 +31,12 @@ _FILTER = {
     "style": "deepObject",
     "explode": True,
     "description": "Only jobs with this label: metadata[key]=value, up to three.",
-    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "schema": {
+        "type": "object",
+        "maxProperties": MAX_FILTERS,
+        "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
+        "additionalProperties": {"type": "string"},
+    },
 }
 
 
@@ -46,7 +50,6 @@ _FILTER = {
             MissingAsset,
             KeyReused,
             MetadataInvalid,
-            InvalidInput,
             PayloadTooLarge,
             QueueFull,
             NoServer,
@@ -54,16 +57,17 @@ _FILTER = {
         201: {"model": JobOut},
     },
 )
-async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
+async def post_jobs(job: JobBody, key: JobKey, gateway: GatewayDep, here: HereDep) -> Json:
     """Queue a workflow."""
-    return job_view(await gateway.jobs.submit(job, key), None, here)
+    task = await gateway.jobs.submit(job, key)
+    return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
 
 
 @router.get(
     "/jobs",
     openapi_extra={"parameters": [_FILTER]},
     responses={
-        **failures(InvalidCursor, InvalidMetadataFilter, InvalidInput),
+        **failures(InvalidCursor, InvalidMetadataFilter),
         200: {"model": JobList},
     },
 )

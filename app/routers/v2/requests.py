@@ -1,7 +1,9 @@
 """What the routes of Comfy API v2 read from a request."""
 
+import json
 import re
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -63,7 +65,11 @@ async def hash_request(request: Request) -> HashRequest:
 
 def single_use(
     idempotency_key: Annotated[
-        str | None, Header(description="A request with a key that was used is refused.")
+        str | None,
+        Header(
+            description="A request with a key that was used is refused.",
+            json_schema_extra={"pattern": "^[ -~]*$", "minLength": 1, "maxLength": MAX_LENGTH},
+        ),
     ] = None,
 ) -> Key | None:
     """A key that a second request, whatever its body, does not match: v2 refuses where our own
@@ -74,6 +80,28 @@ def single_use(
     if not printable or not 1 <= len(idempotency_key) <= MAX_LENGTH:
         raise InvalidInput(f"Idempotency-Key: 1 to {MAX_LENGTH} printable ASCII characters.")
     return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
+
+
+JobBody = Annotated[Submission, Depends(submission)]
+SingleUse = Annotated[Key | None, Depends(single_use)]
+
+
+def job_key(
+    job: JobBody,
+    key: SingleUse,
+    idempotency_replay: Annotated[
+        bool,
+        Header(
+            description="`true` with each try: a key that came with the same job is answered with "
+            "that job. Not in the contract."
+        ),
+    ] = False,
+) -> Key | None:
+    """As `single_use`, unless the client would rather have the job that its key has made."""
+    if key is None or not idempotency_replay:
+        return key
+    said = json.dumps([job.workflow, job.metadata, job.priority], sort_keys=True)
+    return replace(key, digest=f"blake3:{blake3(said.encode()).hexdigest()}")
 
 
 def labels(request: Request) -> dict[str, str]:
@@ -94,7 +122,13 @@ def labels(request: Request) -> dict[str, str]:
 
 
 def seq(
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`next_cursor` of the page before.",
+            json_schema_extra={"pattern": "^[0-9]{1,18}$"},
+        ),
+    ] = None,
 ) -> int | None:
     """Raises InvalidCursor."""
     if cursor is None:
@@ -105,10 +139,10 @@ def seq(
 
 
 def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
-    """The `responses=` of a route that may raise these, and a fault of ours or of what is behind
-    us."""
+    """The `responses=` of a route that may raise these, refuse what it cannot read, and meet a
+    fault of ours or of what is behind us."""
     found: dict[int | str, Json] = {}
-    every: list[type[GatewayError]] = [*errors, GatewayError]
+    every: list[type[GatewayError]] = [*errors, InvalidInput, GatewayError]
     for error in every:
         status, code = envelope.meaning(error.status, error.code)
         known = found.get(status)
@@ -120,8 +154,7 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 
 HereDep = Annotated[Here, Depends(place)]
-JobBody = Annotated[Submission, Depends(submission)]
 HashBody = Annotated[HashRequest, Depends(hash_request)]
-SingleUse = Annotated[Key | None, Depends(single_use)]
+JobKey = Annotated[Key | None, Depends(job_key)]
 Labels = Annotated[dict[str, str], Depends(labels)]
 Before = Annotated[int | None, Depends(seq)]

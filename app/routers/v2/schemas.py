@@ -1,9 +1,10 @@
 """The JSON of Comfy API v2, as OpenAPI shows it and as requests are checked."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from app.routers.requests import Strict
 from app.tasks.model import Status
@@ -15,7 +16,30 @@ MAX_LABELS = 16
 MAX_VALUE = 256  # bytes
 MAX_TEXT = 1024  # bytes
 LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-Seconds = Field(None, ge=60, le=7 * 24 * 3600, description="Seconds until it is removed.")
+Absent = SkipJsonSchema[None]  # what a form cannot say
+HashText = Annotated[str, Field(max_length=200, description='"blake3:<hex>"')]
+Tags = Annotated[list[str], Field(max_length=100)]
+Seconds = Annotated[int, Field(ge=60, le=7 * 24 * 3600, description="Seconds until it is removed.")]
+METADATA: Json = {
+    "description": "Labels (a map of strings), or a string. Limits are in bytes.",
+    "anyOf": [
+        {
+            "type": "object",
+            "maxProperties": MAX_LABELS,
+            "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
+            "additionalProperties": {"type": "string", "maxLength": MAX_VALUE},
+        },
+        {"type": "string", "maxLength": MAX_TEXT},
+        {"type": "null"},
+    ],
+}
+GRAPH: Json = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "red"}},
+}
 
 
 class ExtraData(Strict):
@@ -27,19 +51,21 @@ class ExtraData(Strict):
 class JobRequest(Strict):
     """A job to queue."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"workflow": GRAPH}]})
+
     workflow: Json = Field(description="The graph in API format; UI format is converted.")
     extra_data: ExtraData | None = None
-    metadata: Any = Field(None, description="Labels (a map of strings), or a string.")
+    metadata: Annotated[Any, WithJsonSchema(METADATA)] = None
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
 
 
 class HashRequest(Strict):
     """An asset over bytes that are here."""
 
-    hash: str = Field(max_length=200, description='"blake3:<hex>"')
+    hash: HashText
     file_path: str | None = Field(None, min_length=1, max_length=500)
-    tags: list[str] = Field(default_factory=list, max_length=100)
-    expires_in: int | None = Seconds
+    tags: Tags = Field(default_factory=list)
+    expires_in: Seconds | None = None
 
 
 class ProgressOut(BaseModel):

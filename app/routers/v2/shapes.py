@@ -153,11 +153,15 @@ def _message(class_type: str | None, step: int | None, steps: int | None) -> str
 
 
 def _error_view(error: TaskError) -> Json:
+    """Where ComfyUI refused a prompt for several nodes, the first of them."""
+    node_id, class_type = error.node_id, error.class_type
+    for refused, node in list((error.node_errors or {}).items())[:1]:
+        node_id, class_type = refused, node.get("class_type")
     return {
         "code": _CODES.get(error.code, error.code),
         "message": error.message,
-        "node_id": error.node_id,
-        "class_type": error.class_type,
+        "node_id": node_id,
+        "class_type": class_type,
         "traceback": "".join(error.traceback) or None,
     }
 

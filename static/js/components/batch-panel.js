@@ -38,6 +38,11 @@ class BatchPanel extends HTMLElement {
     return Object.keys(batch).length ? batch : null;
   }
 
+  get count() {
+    const { batch } = this;
+    return batch ? tasksOf(batch) : 1;
+  }
+
   #fill() {
     for (const { select, text } of this.#axes) {
       const chosen = select.value;

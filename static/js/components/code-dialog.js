@@ -1,31 +1,38 @@
 // The form of now as code, to be copied.
-import * as api from "../api.js";
 import { copy } from "../clipboard.js";
 import { openDialog } from "../dialog.js";
 import { el, icon } from "../dom.js";
-import { t } from "../i18n.js";
+import { has } from "../features.js";
 import { key } from "../key.js";
-import { curl, javascript, python } from "../run/code.js";
+import { comfySdk, curl, javascript, python } from "../run/code.js";
 
-const KINDS = { curl, Python: python, JavaScript: javascript };
-
-export async function showCode({ path, body }) {
-  const request = { origin: location.origin, path, body, hasKey: Boolean(key.value) };
+// `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
+export async function showCode({ graph, ...request }) {
+  const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
+  const kinds = { curl: async () => curl(run), Python: async () => python(run), JavaScript: async () => javascript(run) };
+  if (await has("/api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });
   const code = el("pre", { className: "code", tabIndex: 0 });
-  const tabs = el("div", { className: "tabs", attributes: { role: "tablist" } });
-  const choose = (name) => {
-    code.textContent = KINDS[name](request);
-    code.setAttribute("aria-label", name);
+  const fault = el("problem-box", { hidden: true });
+  const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
+  const choose = async (name) => {
     for (const tab of tabs.children) tab.setAttribute("aria-selected", tab.textContent === name);
+    code.setAttribute("aria-label", name);
+    try {
+      code.textContent = await kinds[name]();
+      fault.show(null);
+    } catch (error) {
+      code.textContent = "";
+      fault.show(error);
+    }
   };
-  for (const name of Object.keys(KINDS)) {
+  for (const name of Object.keys(kinds)) {
     tabs.append(el("button", { textContent: name, attributes: { role: "tab" }, onclick: () => choose(name) }));
   }
   const take = el("button", { className: "primary", onclick: () => copy(code.textContent, dialog) }, icon("copy"), el("span", { i18n: "copy" }));
   const dialog = openDialog({ i18n: "code.title" }, [
     el("div", { className: "row wrap" }, tabs, el("span", { className: "grow" }), take),
-    code,
-    el("p", { className: "hint", textContent: request.hasKey ? t("code.key") : t("code.open") }),
+    fault, code,
+    el("p", { className: "hint", i18n: run.hasKey ? "code.key" : "code.open" }),
   ], { className: "code-dialog" });
   choose("curl");
 }

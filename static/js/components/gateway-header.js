@@ -28,7 +28,7 @@ class GatewayHeader extends HTMLElement {
       nextTheme();
       this.#show();
     };
-    this.#part("key").onclick = () => key.ask();
+    this.#part("key").onclick = () => this.#changeKey();
     const select = this.#part("language");
     for (const [name, label] of Object.entries(languages)) select.add(new Option(label, name));
     select.value = language();
@@ -39,7 +39,8 @@ class GatewayHeader extends HTMLElement {
   #show() {
     const { state, delay } = this.#connected;
     const tone = { open: "good", connecting: "wait", waiting: "bad" }[state];
-    this.#chip("socket", t(`socket.${state}`, { seconds: Math.max(1, Math.round(delay / 1000)) }), tone);
+    const seconds = Math.max(1, Math.round(delay / 1000));
+    this.#chip("socket", key.isWanted ? t("socket.key") : t(`socket.${state}`, { seconds }), tone);
     this.#gateway();
     for (const link of this.querySelectorAll("nav a")) {
       if (link.hash.split("/")[1] === route.view) link.setAttribute("aria-current", "page");
@@ -49,7 +50,14 @@ class GatewayHeader extends HTMLElement {
     this.#part("theme").title = said;
     this.#part("theme").setAttribute("aria-label", said);
     this.#part("theme").dataset.theme = theme();
-    this.#part("key").hidden = !key.value;
+    this.#part("key").hidden = !key.value && !key.isWanted;
+  }
+
+  // With another key all is another: the page begins anew, with the drafts that the tab keeps.
+  async #changeKey() {
+    const before = key.value;
+    await key.ask();
+    if (key.value !== before) location.reload();
   }
 
   #gateway() {

@@ -1,17 +1,19 @@
 // Asks for the API key when the gateway wants one, and when somebody wants to change it.
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
+import { t } from "../i18n.js";
 import { key } from "../key.js";
 
 // Resolves to true when there is a key that has not been tried.
-async function ask() {
+export async function ask() {
   const before = key.value;
   const input = el("input", { type: "password", autocomplete: "off", id: "api-key", value: before });
   const form = el("form", { className: "stack" }, el("label", { htmlFor: input.id, i18n: "key.label" }), input, el("p", { className: "hint", i18n: "key.where" }));
+  if (key.isWanted) form.prepend(el("p", { textContent: t(before ? "key.refused" : "key.wanted") }));
   const dialog = openDialog({ i18n: "key.title" }, form, {
     className: "small",
     buttons: [
-      { i18n: "key.forget", className: "quiet", act: () => (key.value = "") === "" },
+      ...(before ? [{ i18n: "key.forget", className: "quiet", act: () => void (key.value = "") }] : []),
       { i18n: "key.use", className: "primary", act: () => void (key.value = input.value.trim()) },
     ],
   });
@@ -23,5 +25,3 @@ async function ask() {
   await dialog.closed;
   return Boolean(key.value) && key.value !== before;
 }
-
-key.ask = ask;

@@ -8,6 +8,7 @@ import { toast } from "../toasts.js";
 import { ResultTile } from "./result-tile.js";
 
 const PAGE = 48; // tiles; more on demand
+const NEXT = 6; // that wait are shown, the next to run: a large batch must not hide the results
 
 class ResultGallery extends HTMLElement {
   #part = null;
@@ -58,6 +59,7 @@ class ResultGallery extends HTMLElement {
       const tile = this.#tiles.get(id);
       if (tile) {
         const wasFinished = isFinished(tile.task);
+        isNew ||= tile.task.status === "queued" && task.status !== "queued";
         tile.update(task);
         if (!wasFinished && isFinished(task)) this.#finished(task);
       } else if (this.#belongs(task)) isNew = true;
@@ -69,7 +71,10 @@ class ResultGallery extends HTMLElement {
   // Tiles are kept and only put in order: an image that is shown stays so.
   #build(isAnew = false) {
     this.#part("problem").show(null);
-    const all = tasks.sorted().filter((task) => this.#belongs(task));
+    const known = tasks.sorted().filter((task) => this.#belongs(task));
+    const waiting = known.filter(({ status }) => status === "queued");
+    const later = new Set(waiting.slice(0, Math.max(0, waiting.length - NEXT)));
+    const all = known.filter((task) => !later.has(task));
     const wanted = new Map(all.slice(0, this.#most).map((task) => [task.task_id, task]));
     for (const [id, tile] of this.#tiles) {
       if (wanted.has(id)) continue;
@@ -87,7 +92,7 @@ class ResultGallery extends HTMLElement {
     this.#part("more").hidden = all.length <= this.#most && !tasks.cursor;
     this.#part("tiles").classList.toggle("of-one", this.#part("scope").value === "this" && Boolean(workspace.source));
     this.#part("empty").hidden = wanted.size > 0;
-    this.#part("count").textContent = all.length ? String(all.length) : "";
+    this.#part("count").textContent = [all.length || "", later.size ? t("results.later", { count: later.size }) : ""].filter(Boolean).join(" · ");
     this.#chosen();
     this.#strip();
     const last = all.find((task) => isFinished(task) && this.#belongs(task));

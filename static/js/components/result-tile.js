@@ -3,7 +3,6 @@ import * as api from "../api.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { duration, doing, nameOf, seedsOf, TONES } from "../run/format.js";
-import { useSettings } from "../run/settings.js";
 import { isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
@@ -26,7 +25,7 @@ export class ResultTile extends HTMLElement {
     part("cancel").onclick = () => this.#act(() => tasks.answer(api.cancel(task.task_id)));
     part("retry").onclick = () => this.#act(() => tasks.answer(api.retry(task.task_id)));
     part("delete").onclick = () => this.#act(() => api.remove(task.task_id).then(() => tasks.drop(task.task_id)));
-    part("use").onclick = () => this.#act(() => useSettings(this.#task));
+    part("use").onclick = () => this.#act(async () => (await import("../run/settings.js")).useSettings(this.#task));
     part("compare").onchange = () => this.dispatchEvent(new CustomEvent("compare", { bubbles: true }));
     this.update(task);
   }

@@ -3,7 +3,6 @@ import * as api from "../api.js";
 import { events } from "../events.js";
 import { i18n, t } from "../i18n.js";
 import { brief } from "../run/format.js";
-import { tasksOf } from "../run/batch.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
@@ -19,6 +18,7 @@ class RunBar extends HTMLElement {
   connectedCallback() {
     this.#part = stamp(this, "run-bar");
     this.#part("run").onclick = () => this.run();
+    this.#part("batching").addEventListener("toggle", () => this.#batching().catch(toast));
     this.#part("code").onclick = () => this.#code().catch(toast);
     document.addEventListener("keydown", (event) => {
       const isOurs = event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.checkVisibility();
@@ -66,20 +66,27 @@ class RunBar extends HTMLElement {
   }
 
   get #batch() {
-    return this.#part("batching").open ? this.#part("batch").batch : null;
+    return this.#part("batching").open ? (this.#part("batch").batch ?? null) : null;
+  }
+
+  async #batching() {
+    await import("./batch-panel.js");
+    this.#show();
   }
 
   async #code() {
     const { showCode } = await import("./code-dialog.js");
     if (!workspace.source) return;
-    await showCode({ path: "/api/workflow/submit", body: api.submitBody(workspace.source, this.#options()) });
+    const { source } = workspace;
+    const options = this.#options();
+    const graph = () => api.convertText(source, workspace.params());
+    await showCode({ path: "/api/workflow/submit", body: api.submitBody(source, options), isBatch: Boolean(options.batch), graph });
   }
 
   #show() {
     let count = 1;
     try {
-      const batch = this.#batch;
-      count = batch ? tasksOf(batch) : 1;
+      count = this.#part("batching").open ? (this.#part("batch").count ?? 1) : 1;
     } catch {
       count = 0;
     }
@@ -102,14 +109,17 @@ class RunBar extends HTMLElement {
   // How many wait, and when all that is known should be done.
   #queue() {
     let waiting = 0;
+    let last = 0; // place in the queue: there may be tasks that the page does not know
     let running = 0;
     let eta = 0;
     for (const task of tasks.values()) {
       if (isFinished(task)) continue;
-      if (task.status === "queued") waiting = Math.max(waiting + 1, task.queue_position ?? 0);
+      if (task.status === "queued") waiting += 1;
       else running += 1;
+      last = Math.max(last, task.queue_position ?? 0);
       eta = Math.max(eta, task.eta_seconds ?? 0);
     }
+    waiting = Math.max(waiting, last);
     const words = [waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"), eta >= 1 && t("queue.eta", { time: brief(eta) })];
     this.#part("queue").textContent = words.filter(Boolean).join(" · ");
   }

@@ -2,6 +2,9 @@
 import * as api from "../api.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
+import { styles } from "../styles.js";
+
+await styles("dialogs");
 
 // True when it is gone.
 export function removed(id) {

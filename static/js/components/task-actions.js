@@ -1,6 +1,5 @@
 // What can be done to tasks, one or many. Answers the Problems of those that did not work.
 import * as api from "../api.js";
-import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { isFinished, tasks } from "../state.js";
 
@@ -16,15 +15,8 @@ export async function act(name, ids) {
 // Only many are asked about: one is quickly run again.
 export async function mayDelete(count) {
   if (count < 2) return true;
-  const answer = (value, key, className) => el("button", { type: "submit", value, i18n: key, className });
-  const dialog = el("dialog", { className: "small" }, el("form", { method: "dialog" },
-    el("div", { className: "body" }, el("p", {}, t("tasks.confirm", { count })), 
-      el("div", { className: "row answers" }, answer("no", "tasks.keep", ""), answer("yes", "tasks.delete", "danger")))));
-  document.body.append(dialog);
-  dialog.showModal();
-  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
-  dialog.remove();
-  return dialog.returnValue === "yes";
+  const { confirmed } = await import("../dialog.js");
+  return confirmed(t("tasks.confirmTitle"), t("tasks.confirm", { count }), t("tasks.delete"));
 }
 
 async function remove(ids) {

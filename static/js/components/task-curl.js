@@ -1,13 +1,13 @@
 // The request that makes the same task again, for a shell.
-export function curl(task, prompt) {
-  const body = task.workflow ? { filename: task.workflow, params: task.params } : { workflow: prompt };
-  const json = JSON.stringify(body, null, 1).replace(/\n\s*/g, " ");
-  return `curl -X POST ${location.origin}/api/workflow/submit \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(exact(json))}`;
-}
+import * as api from "../api.js";
+import { key } from "../key.js";
+import { curl } from "../run/code.js";
 
-// Seeds that a JavaScript number cannot hold are kept as their digits; they go out as numbers.
-const exact = (json) => json.replace(/("(?:[^"\\]|\\.)*seed"): "(-?\d{16,20})"/g, "$1: $2");
-const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+// The graph that ran has all values in it, and its numbers to their last digit.
+export async function curlOf(task) {
+  const body = `{"workflow": ${await api.taskWorkflowText(task.task_id)}}`;
+  return curl({ origin: location.origin, path: "/api/workflow/submit", body, hasKey: Boolean(key.value) });
+}
 
 export async function copy(text, button, said) {
   try {

@@ -5,7 +5,7 @@ import { i18n, t } from "../i18n.js";
 import { go } from "../router.js";
 import { isFinished, tasks } from "../state.js";
 import { act } from "./task-actions.js";
-import { copy, curl } from "./task-curl.js";
+import { copy, curlOf } from "./task-curl.js";
 import { deliveriesOf, shown as deliveries } from "./task-deliveries.js";
 import { taskLog } from "./task-log.js";
 import { outputs } from "./task-outputs.js";
@@ -24,7 +24,9 @@ class TaskDetail extends HTMLElement {
   #keys = new Map(); // what each section shows, so that it is made anew only if that is another
   #deliveries = null;
   #prompt = null;
+  #isDue = false;
   #graph = el("workflow-graph");
+  #listening = new AbortController(); // to the events of this task
 
   get id() {
     return this.getAttribute("task-id") ?? "";
@@ -37,6 +39,7 @@ class TaskDetail extends HTMLElement {
       if (detail.removed.has(this.id)) this.#close();
       else if (detail.changed.has(this.id)) this.#update();
     });
+    taskLog.addEventListener("loaded", ({ detail }) => detail === this.id && this.#updateSoon());
     i18n.addEventListener("language", () => (this.#keys.clear(), this.#update()));
     setInterval(() => this.id && !isFinished(tasks.get(this.id) ?? { status: "failed" }) && this.#update(), 1000);
     if (this.id) this.#open();
@@ -53,6 +56,7 @@ class TaskDetail extends HTMLElement {
     this.#deliveries = this.#prompt = null;
     this.#section("graph").hidden = true;
     this.#parts.problem.show(null);
+    this.#listening.abort();
     if (!id) return;
     this.#graph.task = null;
     this.#update();
@@ -64,6 +68,14 @@ class TaskDetail extends HTMLElement {
     }
     this.#draw(id);
     this.#tellDeliveries(id);
+    this.#listening = new AbortController();
+    taskLog.load(id, this.#listening.signal);
+  }
+
+  // Events of the past come all at once: they are shown once.
+  #updateSoon() {
+    if (!this.#isDue) requestAnimationFrame(() => ((this.#isDue = false), this.#update()));
+    this.#isDue = true;
   }
 
   async #draw(id) {
@@ -165,9 +177,8 @@ class TaskDetail extends HTMLElement {
   }
 
   async #copyCurl() {
-    const task = tasks.get(this.id);
-    const prompt = task?.workflow ? null : (this.#prompt ?? (await this.#try(() => api.taskWorkflow(this.id)))?.workflow);
-    if (task) copy(curl(task, prompt), this.#parts.curl, t("task.copied"));
+    const text = await this.#try(() => curlOf(tasks.get(this.id)));
+    if (text) copy(text, this.#parts.curl, t("task.copied"));
   }
 
   #section(name) {
@@ -197,7 +208,7 @@ class TaskDetail extends HTMLElement {
     parts.curl = button("task.copyCurl", () => this.#copyCurl());
     parts.problem = el("problem-box", { hidden: true });
     const close = el("button", { type: "button", className: "quiet icon-only", i18nAttr: "aria-label:tasks.close;title:tasks.close", onclick: () => this.#close() }, icon("close"));
-    parts.body = el("div", { className: "sections" }, el("div", { className: "row wrap buttons" }, parts.cancel, parts.retry, parts.remove, parts.copyId, parts.curl), parts.bar, parts.doing, ...parts.sections.values());
+    parts.body = el("div", { className: "sections" }, el("div", { className: "row wrap buttons" }, parts.cancel, parts.retry, parts.remove, parts.copyId, parts.curl, parts.doing), parts.bar, ...parts.sections.values());
     this.append(el("header", { className: "row" }, parts.status, parts.name, parts.number, close), parts.problem, parts.body);
     this.hidden = !this.id;
     return parts;

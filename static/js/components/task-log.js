@@ -1,16 +1,19 @@
-// What was heard of each task since the page was opened: its last messages, and when its nodes worked.
+// What happened to each task: its last messages, and when its nodes worked. Heard from the socket;
+// what was before the page was opened comes from the gateway, which keeps it for a while.
+import * as api from "../api.js";
 import { events } from "../events.js";
 
 const TASKS = 200;
-const MESSAGES = 200;
+const MESSAGES = 400;
 const NODES = 500;
+const TYPES = ["status", "progress", "output"];
 
 class TaskLog extends EventTarget {
   #logs = new Map();
 
   constructor() {
     super();
-    for (const type of ["status", "progress", "output"]) events.addEventListener(type, ({ detail }) => this.#heard(type, detail));
+    for (const type of TYPES) events.addEventListener(type, ({ detail }) => this.#heard(detail.task_id, type, detail));
   }
 
   // {messages: [{at, type, detail}], dropped, nodes: [{id, type, start, end}]}
@@ -18,15 +21,28 @@ class TaskLog extends EventTarget {
     return this.#logs.get(id) ?? { messages: [], dropped: 0, nodes: [] };
   }
 
-  #heard(type, detail) {
-    const at = Date.now();
-    const log = this.#log(detail.task_id);
-    log.messages.push({ at, type, detail });
-    if (log.messages.length > MESSAGES) {
-      log.messages.shift();
+  // What was missed; "loaded" whenever some of it has come. Ends with the task, or by the signal.
+  async load(id, signal) {
+    const missed = (type, detail) => {
+      if (TYPES.includes(type) && this.#heard(id, type, detail)) this.dispatchEvent(new CustomEvent("loaded", { detail: id }));
+    };
+    await api.taskEvents(id, missed, signal).catch(() => null); // without it there is what the socket told
+  }
+
+  // The number of a message is its time in microseconds. The stream's last one repeats the task's end.
+  #heard(id, type, detail) {
+    const log = this.#log(id);
+    const { messages } = log;
+    const before = messages.findLastIndex((known) => known.detail.id < detail.id);
+    if (messages[before + 1]?.detail.id === detail.id || isSame(messages[before], type, detail)) return false;
+    messages.splice(before + 1, 0, { at: detail.id / 1000, type, detail });
+    if (messages.length > MESSAGES) {
+      messages.shift();
       log.dropped++;
     }
-    if (type !== "output") this.#turn(log, detail, at);
+    if (before + 2 < messages.length) log.nodes = turns(messages);
+    else turn(log.nodes, messages.at(-1));
+    return true;
   }
 
   #log(id) {
@@ -34,17 +50,26 @@ class TaskLog extends EventTarget {
     if (this.#logs.size > TASKS) this.#logs.delete(this.#logs.keys().next().value);
     return this.#logs.get(id);
   }
+}
 
-  // One node at a time: a new one ends the last.
-  #turn({ nodes }, { status, progress }, at) {
-    const works = status === "running" || status === "canceling" ? (progress?.current_node ?? null) : null;
-    const last = nodes.at(-1);
-    if (last && last.end === null) {
-      if (last.id === works) return;
-      last.end = at;
-    }
-    if (works !== null && nodes.length < NODES) nodes.push({ id: works, type: progress.class_type ?? "", start: at, end: null });
+const isSame = (last, type, { finished_at }) => type === "status" && finished_at && last?.type === type && last.detail.finished_at === finished_at;
+
+function turns(messages) {
+  const nodes = [];
+  for (const message of messages) turn(nodes, message);
+  return nodes;
+}
+
+// One node at a time: a new one ends the last.
+function turn(nodes, { at, type, detail: { status, progress } }) {
+  if (type === "output") return;
+  const works = status === "running" || status === "canceling" ? (progress?.current_node ?? null) : null;
+  const last = nodes.at(-1);
+  if (last && last.end === null) {
+    if (last.id === works) return;
+    last.end = at;
   }
+  if (works !== null && nodes.length < NODES) nodes.push({ id: works, type: progress.class_type ?? "", start: at, end: null });
 }
 
 export const taskLog = new TaskLog();

@@ -1,6 +1,7 @@
 // What came out of a task: pictures, films and sounds to look at, all else to download.
 import { el } from "../dom.js";
-import { ours, save, show, view } from "../media.js";
+import { key } from "../key.js";
+import { open, ours, save, show, view } from "../media.js";
 
 const SMALL = 384; // pixels of a small picture
 
@@ -17,7 +18,8 @@ function shown(output) {
   if (output.kind === "image") {
     const picture = el("img", { alt: name, loading: "lazy", decoding: "async" });
     show(picture, view(output.url, SMALL));
-    return el("a", { href: url.href, target: "_blank", rel: "noopener" }, picture);
+    const opened = (event) => key.value && (event.preventDefault(), open(url.href));
+    return el("a", { href: url.href, target: "_blank", rel: "noopener", onclick: opened }, picture);
   }
   if (output.kind !== "video" && output.kind !== "audio") return null;
   const player = el(output.kind, { controls: true, preload: "metadata", ariaLabel: name });

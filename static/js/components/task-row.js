@@ -1,15 +1,20 @@
 // One row of the table of tasks.
 import { el, icon } from "../dom.js";
 import { t } from "../i18n.js";
+import { show, view } from "../media.js";
 import { href } from "../router.js";
 import { isFinished, tasks } from "../state.js";
 import { TONES, clock, doing, duration, expected, nameOf, statusWord } from "./task-words.js";
+
+const PICTURES = 3; // that fit into a row
+const SMALL = 96;
 
 export class TaskRow {
   element;
   #id;
   #table;
   #parts = {};
+  #outputs = null; // that are shown
 
   // `table`: {isSelected(id), select(id, is, isRange), act(name, id), current}
   constructor(id, table) {
@@ -62,9 +67,22 @@ export class TaskRow {
     bar.hidden = !isShown;
     bar.value = value;
     bar.setAttribute("aria-label", t("tasks.progress"));
-    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : isShown ? doing(task) : "");
+    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : isShown ? doing(task) : asked(task));
+    this.#pictures(task.outputs);
     words.classList.toggle("bad", task.status === "failed");
     words.title = words.textContent;
+  }
+
+  #pictures(outputs = []) {
+    if (this.#outputs === outputs) return;
+    this.#outputs = outputs;
+    const urls = outputs.filter(({ kind, url }) => kind === "image" && url).slice(0, PICTURES).map(({ url }) => url);
+    this.#parts.pictures.hidden = !urls.length;
+    this.#parts.pictures.replaceChildren(...urls.map((url) => {
+      const picture = el("img", { alt: "", loading: "lazy", decoding: "async" });
+      show(picture, view(url, SMALL));
+      return picture;
+    }));
   }
 
   #build() {
@@ -78,13 +96,14 @@ export class TaskRow {
     parts.server = el("span", { className: "cut" });
     parts.bar = el("progress", { max: 1 });
     parts.doing = el("small", { className: "cut" });
+    parts.pictures = el("span", { className: "pictures", hidden: true });
     for (const name of ["eta", "created", "duration"]) parts[name] = el("span", { className: "cut" });
     button("cancel", "cancel").append(icon("stop"));
     button("retry", "retry").append(icon("reset"));
     button("remove", "delete").append(icon("trash"));
     return el("div", { className: "row", attributes: { role: "row" } },
       cell("check", parts.check), cell("status", parts.status), cell("workflow", parts.link, parts.id), cell("server", parts.server),
-      cell("progress", parts.bar, parts.doing), cell("eta", parts.eta), cell("created", parts.created), cell("duration", parts.duration),
+      cell("progress", parts.pictures, parts.bar, parts.doing), cell("eta", parts.eta), cell("created", parts.created), cell("duration", parts.duration),
       cell("actions", parts.cancel, parts.retry, parts.remove));
   }
 }
@@ -92,4 +111,10 @@ export class TaskRow {
 // Only what changes: a screen reader, a selection of text and the layout are left in peace.
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+// The longest text that was set for the task is mostly its prompt.
+function asked({ params }) {
+  const texts = Object.values(params ?? {}).filter((value) => typeof value === "string" && /\D/.test(value));
+  return (texts.sort((a, b) => b.length - a.length)[0] ?? "").slice(0, 200);
 }

@@ -5,6 +5,7 @@ import { el, icon } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { go } from "../router.js";
 import { intake } from "../run/intake.js";
+import { saveAs } from "../run/save-as.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
 
@@ -44,7 +45,7 @@ export function showSaveAs() {
   });
   async function keep() {
     try {
-      await intake.saveAs(input.value.trim().replace(/(\.json)?$/i, ".json"), over.checked);
+      await saveAs(input.value.trim().replace(/(\.json)?$/i, ".json"), over.checked);
       toast(t("saved"));
     } catch (error) {
       fault.textContent = error.message;

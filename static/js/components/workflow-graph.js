@@ -15,6 +15,9 @@ import { UiWorkflow } from "../graph/ui-format.js";
 import { TITLE } from "../graph/rows.js";
 import { Viewport } from "../graph/viewport.js";
 import { neighbour } from "../graph/walk.js";
+import { styles } from "../styles.js";
+
+await styles("graph");
 
 class WorkflowGraph extends HTMLElement {
   #root = svg("svg", { class: "drawing" });

@@ -123,7 +123,7 @@ class WorkflowLibrary extends HTMLElement {
 }
 
 function row({ filename, format, modified_at }) {
-  const about = format ? `${format.toUpperCase()} · ${new Date(modified_at).toLocaleDateString(document.documentElement.lang)}` : t("library.unreadable");
+  const about = format ? `${format.toUpperCase()} · ${new Date(modified_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" })}` : t("library.unreadable");
   return el("a", { href: href("run", filename), title: filename },
     el("span", { className: "thumb" }, icon("image")),
     el("span", { className: "grow" }, el("span", { className: "cut name", textContent: filename.replace(/\.json$/i, "") }), el("small", { textContent: about })));

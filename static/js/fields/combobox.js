@@ -97,7 +97,7 @@ export class Combobox extends HTMLElement {
       event.preventDefault();
       const option = this.#list.children[this.#active];
       if (option) this.#choose(option.textContent);
-    } else if (event.key === "Escape" && this.#isOpen) {
+    } else if (event.key === "Escape" && (this.#isOpen || this.input.value !== this.#value)) {
       event.preventDefault();
       event.stopPropagation();
       this.#close(true);

@@ -5,6 +5,7 @@ import { svg } from "./svg.js";
 import { fit, widthOf, wrap } from "./text.js";
 
 const CORNER = 8;
+const SMALLEST = 16; // letters of a title that is seen from far away
 const BOLD = 0.92; // texts are measured in the regular weight
 
 export function paintNode(node, words) {
@@ -38,12 +39,18 @@ function opened(node, words) {
 
 // Seen from far away: the title again, so large that it can be read there.
 function overview(node) {
-  const longest = Math.max(...node.title.split(/\s+/).map((word) => widthOf(word, 100) / 100));
-  const size = Math.min(34, node.h / 1.8, Math.max(22, ((node.w - 24) * BOLD) / longest));
-  const lines = wrap(node.title, node.w - 16, size, Math.max(1, Math.min(3, Math.floor(node.h / (size * 1.2)))));
+  const { size, lines } = largest(node);
   const spans = lines.map((line, at) => svg("tspan", { x: node.w / 2, dy: at ? size * 1.15 : 0 }, line));
   const y = node.h / 2 + size * 0.35 - ((lines.length - 1) * size * 1.15) / 2;
   return svg("text", { class: "overview", y, "font-size": size, "aria-hidden": "true" }, ...spans);
+}
+
+// The largest letters in which the whole title fits; in the smallest it may be cut.
+function largest(node) {
+  for (let size = Math.min(34, node.h / 1.8); ; size -= 2) {
+    const lines = wrap(node.title, (node.w - 20) * BOLD, size, Math.max(1, Math.min(3, Math.floor(node.h / (size * 1.2)))));
+    if (size <= SMALLEST || lines.join("").replaceAll(" ", "") === node.title.replaceAll(/\s/g, "")) return { size, lines };
+  }
 }
 
 function collapsed(node, words) {

@@ -37,7 +37,7 @@ export function wrap(text, width, size, most) {
 
 function* broken(paragraph, width, size) {
   let line = "";
-  for (const word of paragraph.split(/(?<=\s)|(?<=[\u3000-\u9fff\uff00-\uffef])/)) {
+  for (const word of paragraph.split(/(?<=\s)|(?<=[a-z0-9])(?=[A-Z])|(?<=[\u3000-\u9fff\uff00-\uffef])/)) {
     if (line && measured(line + word, size) > width) {
       yield line.trimEnd();
       line = "";

@@ -75,6 +75,25 @@ for (let task of started.tasks ?? [started]) {
 `;
 }
 
+// The official client takes whole graphs: `graph` is the workflow in API format, with all values set.
+export function comfySdk({ origin, graph, isBatch, hasKey }) {
+  return `# pip install comfy-sdk
+import os
+
+os.environ["COMFY_BASE_URL"] = ${quoted(origin)}
+
+from comfy_sdk import Comfy
+
+graph = ${literal(tokens(graph), PYTHON)}
+
+${isBatch ? "# One job: Comfy API v2 knows no batches.\n" : ""}with Comfy(${hasKey ? `api_key=os.environ["${KEY}"]` : ""}) as client:
+    job = client.run(client.workflows.from_json(graph))
+    print(job.id, job.status)
+    for output in job.outputs:
+        output.to_file(output.name)
+`;
+}
+
 // JSON as literals of another language, number by number as they stand in the text.
 const PYTHON = { true: "True", false: "False", null: "None", string: quotedForPython };
 const JSON_ITSELF = { true: "true", false: "false", null: "null", string: (text) => text };

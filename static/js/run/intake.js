@@ -48,15 +48,14 @@ class Intake extends EventTarget {
       toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
       return false;
     }
-    go("run", "");
-    workspace.open({ text, name });
+    workspace.open({ text, name }).then(() => go("run", "")); // in this order: an address without a name keeps a saved one
     return true;
   }
 
   async #picture(file) {
     try {
       const { filename } = await this.#keep(file);
-      this.#saved(filename);
+      this.saved(filename);
       toast(t("library.kept", { name: filename }));
     } catch (error) {
       const isPlain = error.code === "workflow_format";
@@ -76,26 +75,7 @@ class Intake extends EventTarget {
     }
   }
 
-  // A new file of what is open, with the changes in it. The text goes as it is: no digit is lost.
-  async saveAs(filename, overwrite) {
-    const { source } = workspace;
-    const text = source.text ?? (await api.workflowText(source.filename));
-    const params = workspace.params();
-    const file = new File([text], filename, { type: "application/json" });
-    const kept = await api.uploadWorkflow(file, { filename, overwrite });
-    if (Object.keys(params).length) {
-      try {
-        await api.update(kept.filename, params);
-      } catch (error) {
-        if (!overwrite) await api.removeWorkflow(kept.filename).catch(() => null);
-        throw error;
-      }
-    }
-    workspace.resetAll();
-    this.#saved(kept.filename);
-  }
-
-  #saved(filename) {
+  saved(filename) {
     this.dispatchEvent(new CustomEvent("saved", { detail: filename }));
     go("run", filename);
   }

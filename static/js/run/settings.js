@@ -12,8 +12,8 @@ export async function useSettings(task) {
     go("run", task.workflow);
   } else if (!task.workflow && workspace.name !== task.metadata?.file && graph) {
     const text = await api.taskWorkflowText(task.task_id);
-    go("run", "");
     await workspace.open({ text, name: task.metadata?.file ?? t("task.unnamed") });
+    go("run", "");
   } else {
     go("run", task.workflow ?? "");
   }

@@ -11,6 +11,7 @@ export default {
   "page.drop": "Drop a workflow (JSON), or a picture that holds one",
 
   "socket.open": "live",
+  "socket.key": "API key needed",
   "socket.connecting": "connecting …",
   "socket.waiting": "connection lost, again in {seconds} s",
 
@@ -38,7 +39,9 @@ export default {
 
   "key.title": "API key",
   "key.label": "Key of this gateway",
-  "key.where": "Kept in this tab only, until you close it.",
+  "key.where": "This browser keeps it until you forget it here.",
+  "key.wanted": "This gateway answers only with a key.",
+  "key.refused": "The gateway does not take this key.",
   "key.use": "Use this key",
   "key.forget": "Forget it",
   "key.change": "Change the API key",
@@ -151,6 +154,7 @@ export default {
   "results.all": "All workflows",
   "results.compare": "Compare two",
   "results.empty": "Nothing has run yet. Press Run, or Ctrl Enter.",
+  "results.later": "{count} more wait",
   "results.more": "Load more",
 
   "output.gone": "not available",

@@ -9,6 +9,7 @@ export default {
   "page.skip": "跳到表单",
   "page.drop": "拖放工作流（JSON）或含有工作流的图片",
 
+  "socket.key": "需要 API 密钥",
   "socket.open": "实时",
   "socket.connecting": "连接中…",
   "socket.waiting": "连接断开，{seconds} 秒后重试",
@@ -37,7 +38,9 @@ export default {
 
   "key.title": "API 密钥",
   "key.label": "此网关的密钥",
-  "key.where": "仅保存在此标签页中，关闭即清除。",
+  "key.where": "保存在此浏览器中，直到在这里清除。",
+  "key.wanted": "此网关需要密钥才会应答。",
+  "key.refused": "网关不接受此密钥。",
   "key.use": "使用此密钥",
   "key.forget": "清除",
   "key.change": "更改 API 密钥",
@@ -150,6 +153,7 @@ export default {
   "results.all": "所有工作流",
   "results.compare": "对比两张",
   "results.empty": "还没有运行结果。点击运行或按 Ctrl+Enter。",
+  "results.later": "另有 {count} 个在排队",
   "results.more": "加载更多",
 
   "output.gone": "不可用",

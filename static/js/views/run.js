@@ -2,7 +2,6 @@
 import "../components/parameter-field.js";
 import "../components/workflow-library.js";
 import "../components/run-form.js";
-import "../components/batch-panel.js";
 import "../components/run-bar.js";
 import "../components/result-tile.js";
 import "../components/result-gallery.js";

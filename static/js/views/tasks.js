@@ -2,7 +2,7 @@
 import "../strings/tasks.js";
 import "../components/task-table.js";
 import "../components/task-detail.js";
-import { route } from "../router.js";
+import { go, route } from "../router.js";
 
 const detail = document.querySelector("main task-detail");
 
@@ -12,5 +12,9 @@ function follow() {
   detail.hidden = !route.id;
 }
 
+document.addEventListener("keydown", (event) => {
+  const isOurs = event.key === "Escape" && route.view === "tasks" && route.id && !event.target.value;
+  if (isOurs && !document.querySelector("dialog[open]")) go("tasks");
+});
 route.addEventListener("change", follow);
 follow();

@@ -127,10 +127,10 @@ def test_ten_thousand_nodes_in_a_row(kind: str) -> None:
     links = [[n, n - 1, 0, n, 0, "MODEL"] for n in range(1, 10_000)]
     links += [[10_000 + n, 9_999, 0, 10_000 + n, 0, "MODEL"] for n in range(1000)]
 
-    start = time.perf_counter()
+    start = time.process_time()
     prompt = run(flow(nodes, *links)).prompt
 
-    assert time.perf_counter() - start < SLOW
+    assert time.process_time() - start < SLOW
     assert prompt["10999"]["inputs"]["model"] == ["9999" if kind == "Tune" else "0", 0]
 
 
@@ -215,8 +215,8 @@ def test_thousands_of_promoted_widgets() -> None:
     proxies = [[str(n), "value"] for n in range(1, count)]
     host = node(9999, "S", *range(1, count), properties={"proxyWidgets": proxies})
 
-    start = time.perf_counter()
+    start = time.process_time()
     prompt = run(flow([host], definitions={"subgraphs": [definition]})).prompt
 
-    assert time.perf_counter() - start < SLOW
+    assert time.process_time() - start < SLOW
     assert prompt["9999:4321"]["inputs"] == {"value": 4321}

@@ -19,7 +19,7 @@ INTERVAL = 2.0  # seconds between two looks at what is followed here and driven 
 PAGE = 500  # tasks that are asked for at once
 
 
-class Relay:
+class Followed:
     def __init__(
         self, hub: Hub, store: TaskStore, forecaster: Forecaster, dispatcher: Dispatcher
     ) -> None:
@@ -28,6 +28,7 @@ class Relay:
         self._forecaster = forecaster
         self._dispatcher = dispatcher
         self._news: set[str] = set()
+        self._told: dict[str, Status] = {}  # as we found them last, of those that are followed
         self._wake = asyncio.Event()
 
     def listen(self, signals: Signals) -> None:
@@ -47,7 +48,9 @@ class Relay:
             news, self._news = self._news, set()
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + INTERVAL
-                news |= set(self._hub.watched())
+                watched = set(self._hub.watched())
+                self._told = {id: self._told[id] for id in self._told.keys() & watched}
+                news |= watched
             try:
                 await self._tell([id for id in news if self._dispatcher.progress_of(id) is None])
             except Exception:  # a database that is away: the next look finds the same
@@ -62,17 +65,18 @@ class Relay:
         for begin in range(0, len(task_ids), PAGE):
             page = task_ids[begin : begin + PAGE]
             for task_id, status in (await self._store.statuses(page)).items():
-                if status != self._told(task_id):
-                    await self._publish(task_id)
+                if status not in (self._told.get(task_id), self._published(task_id)):
+                    await self._find(task_id, status)
 
-    async def _publish(self, task_id: str) -> None:
+    async def _find(self, task_id: str, status: Status) -> None:
         try:
             task = await self._store.get(task_id)
         except TaskNotFound:  # deleted this moment
             return
-        self._hub.publish(task_id, "status", self._forecaster.view(task))
+        self._told[task_id] = status
+        self._hub.tell(task_id, "status", self._forecaster.view(task))
 
-    def _told(self, task_id: str) -> Status | None:
-        """The last status that was published here."""
+    def _published(self, task_id: str) -> Status | None:
+        """The last status that was an event of ours."""
         told = [u.data["status"] for u in self._hub.since(task_id, 0) if u.type == "status"]
         return Status(told[-1]) if told else None

@@ -1,0 +1,23 @@
+// Saving under another name.
+import * as api from "../api.js";
+import { intake } from "./intake.js";
+import { workspace } from "./workspace.js";
+
+// A new file of what is open, with the changes in it. The text goes as it is: no digit is lost.
+export async function saveAs(filename, overwrite) {
+  const { source } = workspace;
+  const text = source.text ?? (await api.workflowText(source.filename));
+  const params = workspace.params();
+  const file = new File([text], filename, { type: "application/json" });
+  const kept = await api.uploadWorkflow(file, { filename, overwrite });
+  if (Object.keys(params).length) {
+    try {
+      await api.update(kept.filename, params);
+    } catch (error) {
+      if (!overwrite) await api.removeWorkflow(kept.filename).catch(() => null);
+      throw error;
+    }
+  }
+  workspace.resetAll();
+  intake.saved(kept.filename);
+}

@@ -1,0 +1,136 @@
+"""The form as code: what is shown is taken as it stands, run by its own interpreter, and makes the task."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.helpers import open_file, open_run
+from tests.conftest import RunningGateway, text_to_image
+
+# Quotes of every kind, what shells and templates expand, line ends, other scripts, half a pair.
+NASTY = "it's \"fine\" `id` $HOME ${x} $(id) \\n \\' %s {0} \u2028 é 雪 🦊 <b> & \n!'''\"\"\""
+SEED = 2**63 + 1
+
+
+async def shown(page: Page, kind: str) -> str:
+    await page.get_by_role("tab", name=kind, exact=True).click()
+    await expect(page.locator("pre.code")).to_have_attribute("aria-label", kind)
+    await expect(page.locator("pre.code")).not_to_be_empty()
+    return await page.locator("pre.code").text_content() or ""
+
+
+async def execute(*command: str, cwd: Path) -> str:
+    environment = {**os.environ, "COMFYUI_GATEWAY_KEY": "secret"}
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=cwd, env=environment, stdout=-1, stderr=-1
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+def needs(program: str) -> str:
+    path = shutil.which(program)
+    if path is None and os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{program} is not installed")
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+async def opened(page: Page, *, is_new: bool) -> None:
+    await open_run(page)
+    if is_new:
+        await open_file(page, json.dumps(text_to_image(seed=SEED)), "it's.json")
+        await expect(page.get_by_label("Seed", exact=True)).to_have_value(str(SEED))
+    await page.get_by_label("Prompt", exact=True).fill(NASTY)
+    await page.get_by_role("button", name="As code").click()
+
+
+async def newest_prompt(gateway: RunningGateway) -> tuple[str, int]:
+    """Of the last task: its text and seed, as the graph had them that ran."""
+    task = (await gateway.http.get("/api/tasks?limit=1")).json()["tasks"][0]
+    assert task["status"] == "succeeded"
+    graph = (await gateway.http.get(f"/api/task/{task['task_id']}/workflow")).json()["workflow"]
+    return graph["6"]["inputs"]["text"], graph["3"]["inputs"]["seed"]
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["opened", "saved"])
+async def test_each_language_makes_the_task(
+    blank: Page, gateway: RunningGateway, tmp_path: Path, is_new: bool
+) -> None:
+    await opened(blank, is_new=is_new)
+    commands = {
+        "curl": (needs("bash"), "run.sh"),
+        "Python": (sys.executable, "run.py"),
+        "JavaScript": (needs("node"), "run.mjs"),
+        "comfy-sdk": (sys.executable, "sdk.py"),
+    }
+    needs("curl")
+    for kind, (program, file) in commands.items():
+        code = await shown(blank, kind)
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / file).write_text(code)
+        before = len((await gateway.http.get("/api/tasks")).json()["tasks"])
+        out = await execute(program, file, cwd=folder)
+        assert "succeeded" in out, kind
+        after = (await gateway.http.get("/api/tasks")).json()["tasks"]
+        assert len(after) == before + 1, kind
+        text, seed = await newest_prompt(gateway)
+        assert text == NASTY, kind
+        assert (seed == SEED) is is_new, kind
+    for kind in ("Python", "comfy-sdk"):
+        assert len(list((tmp_path / kind).glob("*.png"))) == 1, f"{kind} fetches the results"
+
+
+async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path: Path) -> None:
+    page = blank
+    await open_run(page)
+    await page.evaluate("import('/static/js/key.js').then(({ key }) => { key.value = 'secret' })")
+    await page.locator("run-bar summary").get_by_text("Batch").click()
+    await page.get_by_label("Seeds").fill("3")
+    await page.get_by_role("button", name="As code").click()
+    for kind, variable in (
+        ("curl", '"Authorization: Bearer $COMFYUI_GATEWAY_KEY"'),
+        ("Python", "os.environ['COMFYUI_GATEWAY_KEY']"),
+        ("JavaScript", "process.env.COMFYUI_GATEWAY_KEY"),
+        ("comfy-sdk", 'os.environ["COMFYUI_GATEWAY_KEY"]'),
+    ):
+        code = await shown(page, kind)
+        assert variable in code
+        assert "secret" not in code
+    (tmp_path / "run.py").write_text(await shown(page, "Python"))
+    out = await execute(sys.executable, "run.py", cwd=tmp_path)
+    assert out.count("succeeded") == 3
+    (tmp_path / "run.sh").write_text(await shown(page, "curl"))
+    answer = json.loads(await execute("bash", "run.sh", cwd=tmp_path))
+    assert len(answer["tasks"]) == 3
+
+
+async def test_a_click_copies(blank: Page) -> None:
+    await blank.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await opened(blank, is_new=False)
+    code = await shown(blank, "curl")
+    await blank.get_by_role("button", name="Copy", exact=True).click()
+    await expect(blank.locator("toast-list")).to_contain_text("Copied.")
+    assert await blank.evaluate("navigator.clipboard.readText()") == code
+
+
+async def test_a_task_as_curl_runs_to_its_last_digit(
+    blank: Page, gateway: RunningGateway, tmp_path: Path
+) -> None:
+    task = await gateway.submit(text_to_image(seed=SEED, text=NASTY))
+    await blank.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await blank.goto(f"/#/tasks/{task['task_id']}")
+    await blank.get_by_role("button", name="Copy curl").click()
+    await expect(blank.get_by_role("button", name="Copied")).to_be_visible()
+    (tmp_path / "run.sh").write_text(await blank.evaluate("navigator.clipboard.readText()"))
+    await execute("bash", "run.sh", cwd=tmp_path)
+    assert await newest_prompt(gateway) == (NASTY, SEED)

@@ -1,0 +1,124 @@
+"""The gallery: cancel, retry, delete, settings of old results, large view, comparison, ZIP."""
+
+import io
+import zipfile
+
+from playwright.async_api import Locator, Page, expect
+
+from app.demo.server import DemoServer
+from tests.browser.helpers import QWEN, field, open_run, run
+from tests.conftest import RunningGateway
+
+
+async def start(page: Page) -> Locator:
+    before = await page.locator("result-tile").count()
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("result-tile")).to_have_count(before + 1)
+    return page.locator("result-tile").first
+
+
+async def test_cancel_retry_and_delete(
+    blank: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    page = blank
+    demo.knobs.step_seconds = 1
+    await open_run(page)
+    running = await start(page)
+    await expect(running).to_have_attribute("data-status", "running")
+    await expect(page.locator("run-bar")).to_contain_text("1 running")
+    waiting = await start(page)
+    await expect(waiting).to_contain_text("number 1 in the queue")
+    await waiting.get_by_role("button", name="Cancel").click()
+    await expect(waiting).to_have_attribute("data-status", "canceled")
+    canceled = page.locator("result-tile").last
+    await canceled.get_by_role("button", name="Cancel").click()
+    await expect(canceled).to_have_attribute("data-status", "canceled")
+
+    demo.knobs.step_seconds = 0.01
+    await waiting.get_by_role("button", name="Retry").click()
+    again = page.locator("result-tile").first
+    await expect(again).to_have_attribute("data-status", "succeeded")
+    task = await gateway.task(await again.get_attribute("data-id") or "")
+    assert task["retry_of"] == await page.locator("result-tile").nth(1).get_attribute("data-id")
+    await again.get_by_role("button", name="Delete this result").click()
+    await expect(page.locator("result-tile")).to_have_count(2)
+    answer = await gateway.http.get(f"/api/task/{task['task_id']}")
+    assert answer.status_code == 404
+
+
+async def test_settings_of_an_old_result_come_back(blank: Page, gateway: RunningGateway) -> None:
+    page = blank
+    await open_run(page)
+    await page.get_by_label("Steps").fill("3")
+    await page.get_by_label("Prompt", exact=True).fill("a fox")
+    old = await run(page)
+    task = await gateway.task(await old.get_attribute("data-id") or "")
+    await page.get_by_label("Steps").fill("5")
+    await page.get_by_label("CFG").fill("2")
+    await page.get_by_label("Prompt", exact=True).fill("an owl")
+    await old.get_by_role("button", name="Use settings").click()
+    await expect(page.get_by_label("Steps")).to_have_value("3")
+    await expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
+    await expect(page.get_by_label("CFG")).to_have_value("1")
+    await expect(page.get_by_label("Seed", exact=True)).to_have_value(str(task["params"]["3.seed"]))
+
+    # From another workflow: it is opened with them.
+    await page.get_by_role("link", name="sd15_text_to_image").click()
+    await expect(page.locator("[data-part=name]").first).to_have_text("sd15_text_to_image.json")
+    await page.get_by_label("Which results").select_option("all")
+    await page.get_by_role("button", name="Use settings").click()
+    await expect(page.locator("[data-part=name]").first).to_have_text(QWEN)
+    await expect(field(page, "3.steps")).to_have_class("changed")
+    assert page.url.endswith(f"#/run/{QWEN}")
+
+
+async def test_large_with_arrows_download_and_zip(blank: Page, gateway: RunningGateway) -> None:
+    page = blank
+    await open_run(page)
+    first = await run(page)
+    name = await first.locator(".picture").get_attribute("title") or ""
+    await run(page)
+    await page.locator("result-tile .picture").first.click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.locator(".stage img")).to_be_visible()
+    await page.keyboard.press("ArrowRight")
+    await expect(dialog.get_by_role("heading", level=2)).to_have_text(name)
+    async with page.expect_download() as picture:
+        await dialog.get_by_role("button", name="Download").click()
+    assert (await picture.value).suggested_filename == name
+    async with page.expect_download() as archive:
+        await dialog.get_by_role("button", name="All as ZIP").click()
+    content = io.BytesIO((await (await archive.value).path()).read_bytes())
+    assert zipfile.ZipFile(content).namelist() == [name]
+    async with page.expect_download() as clean:
+        await dialog.get_by_role("button", name="Without the workflow in it").click()
+    assert b"CLIPTextEncode" not in (await (await clean.value).path()).read_bytes()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+
+
+async def test_two_are_compared_under_a_slider(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    await page.get_by_label("CFG").fill("1")
+    await run(page)
+    await page.get_by_label("CFG").fill("3")
+    await run(page)
+    compare = page.get_by_role("button", name="Compare two")
+    await expect(compare).to_be_disabled()
+    for tile in await page.locator("result-tile").all():
+        await tile.hover()
+        await tile.get_by_label("Compare").check()
+    await compare.click()
+    dialog = page.get_by_role("dialog")
+    slider = dialog.get_by_role("slider")
+    await expect(slider).to_be_focused()
+    await expect(dialog.get_by_role("row", name="3.cfg")).to_contain_text("3")
+    over = dialog.locator(".over")
+    for key, place in (("Home", "0%"), ("End", "100%")):
+        await page.keyboard.press(key)
+        await expect(dialog.locator(".versus")).to_have_attribute("style", f"--at: {place};")
+    shape = "image => getComputedStyle(image).clipPath"
+    assert await over.evaluate(shape) == "inset(0px 0% 0px 0px)"
+    await page.keyboard.press("Escape")
+    await expect(compare).to_be_disabled()
