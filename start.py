@@ -1,4 +1,8 @@
-"""The command line: python start.py [--host --port --comfyui-server HOST:PORT ...] [--demo]."""
+"""The command line.
+
+python start.py [--host --port --comfyui-server HOST:PORT ...] [--demo]
+python start.py keys add NAME --scope run | keys list | keys revoke NAME
+"""
 
 import argparse
 import asyncio
@@ -10,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pydantic import ValidationError
 
 from app import logs
+from app.access import commands as keys
 from app.config import Settings
 from app.connections import Server
 from app.errors import GatewayError
@@ -22,7 +27,9 @@ OPEN_FILES = 65536
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="start.py", description="A dependable API in front of one or many ComfyUI servers."
+        prog="start.py",
+        description="A dependable API in front of one or many ComfyUI servers.",
+        epilog="API keys: start.py keys --help",
     )
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (8000)")
@@ -89,8 +96,11 @@ async def _demo() -> AsyncIterator[str]:
 
 
 def main() -> int:
-    options = parse_args(sys.argv[1:])
+    is_about_keys = sys.argv[1:2] == ["keys"]
+    options = parse_args([] if is_about_keys else sys.argv[1:])
     try:
+        if is_about_keys:
+            return keys.main(sys.argv[2:], Settings().api_keys.get_secret_value())
         settings = settings_of(options)
         logs.configure(settings.log_level, settings.log_format)
         raise_file_limit()
@@ -100,7 +110,10 @@ def main() -> int:
             name = "_".join(["COMFYUI", *map(str, fault["loc"])]).upper()
             sys.stderr.write(f"Setting {name}: {fault['msg']}\n")
         return 2
-    except (GatewayError, ValueError) as error:
+    except GatewayError as error:
+        sys.stderr.write(" ".join(filter(None, [error.detail, error.hint])) + "\n")
+        return 2
+    except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:

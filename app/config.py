@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.access.access import Access
+from app.access.origins import checked_origin, host_name, is_loopback
 from app.errors import InvalidInput, UrlNotAllowed
 from app.files.places import parse_files_url
 from app.logs import LogFormat
@@ -140,13 +142,32 @@ class Settings(BaseSettings):
         list(SCHEDULE), description="Seconds from one try of a webhook to the next."
     )
 
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        description="File of API keys (python start.py keys add NAME makes it), or the entries "
+        "themselves as JSON; empty: no key is needed.",
+    )
+    shared_tasks: bool = Field(
+        False, description="API keys see each other's tasks and files, and may do all with them."
+    )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Names besides localhost under which it may be asked, without API keys."
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [], description="Origins of other web pages that may use it: scheme://host[:port]."
+    )
+    open_metrics: bool = Field(False, description="Serve /metrics without an API key, too.")
+    docs: bool = Field(True, description="Serve /docs, /redoc and /openapi.json.")
+
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field(
         "plain", description="plain, or json: an object in each line, for collectors of logs."
     )
 
     @field_validator(
-        "comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule", mode="before"
+        *("comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule"),
+        *("allowed_hosts", "cors_origins"),
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -178,6 +199,24 @@ class Settings(BaseSettings):
     def _allowed(cls, value: list[str]) -> list[str]:
         with _as_value_error():
             return [check_allowed(entry) for entry in value]
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: SecretStr) -> SecretStr:
+        with _as_value_error():
+            Access(value.get_secret_value())
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        return [host_name(host) for host in value]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return [checked_origin(origin) for origin in value]
 
     @field_validator("webhook_events")
     @classmethod
@@ -232,4 +271,31 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
-        return self.model_dump(mode="json", exclude={"database_url", "webhook_url"})
+        return self.model_dump(mode="json", exclude={"database_url", "webhook_url", "api_keys"})
+
+    def hosts(self) -> list[str] | None:
+        """The names besides localhost under which it may be asked; None: any.
+
+        With keys no page gains anything by a name that is made to point here: it has none. Where
+        others can reach us we do not know what they call us, unless we are told.
+        """
+        if self.api_keys.get_secret_value():
+            return None
+        return self.allowed_hosts if self.allowed_hosts or is_loopback(self.host) else None
+
+    def warnings(self) -> list[str]:
+        """What an operator should hear of, loudly."""
+        found = []
+        open_to_all = not self.api_keys.get_secret_value()
+        if open_to_all and not is_loopback(self.host):
+            found.append(
+                f"Everybody who can reach {self.host}:{self.port} can use this gateway: no API "
+                "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
+                "COMFYUI_API_KEYS=api_keys.json, and start again."
+            )
+        if open_to_all and "*" in self.cors_origins:
+            found.append(
+                "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "
+                "visits use this gateway. Name the pages that may, or use API keys."
+            )
+        return found

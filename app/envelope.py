@@ -30,7 +30,11 @@ _CODES = {
     "invalid_parameter": "invalid_workflow",
     "not_runnable": "invalid_workflow",
 }
-_BUSY = {"no_server": "deployment_not_ready", "too_many_connections": "too_many_streams"}
+_BUSY = {
+    "no_server": "deployment_not_ready",
+    "too_many_connections": "too_many_streams",
+    "key_queue_full": "queue_full",
+}
 _BY_STATUS = {
     400: (422, "invalid_request"),
     401: (401, "unauthorized"),

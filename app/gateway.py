@@ -1,9 +1,11 @@
 """The parts of one running gateway, as the routers see them."""
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from app.access.access import Access
+from app.access.model import Caller
 from app.config import Settings
 from app.files.store import FileStore
 from app.files.uploads import Uploads
@@ -26,6 +28,8 @@ from app.workflows.library import Library
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
+    access: Access
+    caller: Caller  # for whom it is: see seen_by
     settings: Settings
     pool: Pool
     tasks: Tasks
@@ -44,6 +48,27 @@ class Gateway:
     jobs: Jobs
     metrics: Metrics
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
+
+    def warnings(self) -> list[str]:
+        """What an operator should hear of, loudly."""
+        trouble = self.access.trouble
+        return [*self.settings.warnings(), *([trouble] if trouble else [])]
+
+    def seen_by(self, caller: Caller) -> "Gateway":
+        """The gateway as a caller may use it. Routes get no other one: what belongs to others is
+        not there for them, whatever they ask, and what they make belongs to the caller."""
+        tasks, assets = self.tasks.seen_by(caller), self.assets.seen_by(caller)
+        submitter = self.submitter.seen_by(caller)
+        return replace(
+            self,
+            caller=caller,
+            tasks=tasks,
+            submitter=submitter,
+            uploads=self.uploads.of(caller.name),
+            outbox=self.outbox.seen_by(caller),
+            assets=assets,
+            jobs=Jobs(tasks, submitter, assets),
+        )
 
     def admit_stream(self) -> None:
         """Raises TooManyConnections: streams are to leave room for requests."""

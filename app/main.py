@@ -10,21 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Mount, Route
 
 from app import problems
+from app.access.access import Access
+from app.access.model import EVERYBODY
 from app.config import VERSION, Settings
 from app.files.places import open_store, open_uploads
 from app.files.uploads import Uploads
 from app.files.views import Views
+from app.gate.stack import guard
 from app.gateway import Gateway
-from app.limits import RequestLimits
 from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.remote.transport import Remote
-from app.request_log import RequestLog
 from app.routers import (
     batches,
     events,
@@ -69,7 +71,11 @@ from app.workflows.library import Library
 
 log = logging.getLogger(__name__)
 
-MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
+_MODULES = (
+    *(system, servers, workflow, saved, task, batches, webhooks, image, events, metrics),
+    *v2.MODULES,
+)
+ROUTERS: list[APIRouter] = [module.router for module in _MODULES]
 STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -101,26 +107,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         description="One dependable API in front of one or many ComfyUI servers.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.docs else None,
     )
-    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
-    app.add_middleware(RequestLimits, max_bytes=largest)
-    app.add_middleware(RequestLog)
     problems.install(app)
-    modules = (system, servers, workflow, saved, task, batches, webhooks, image, events)
-    for module in (*modules, metrics, *v2.MODULES):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
+    guard(app, settings, routes_of(app))
     return app
+
+
+def routes_of(app: FastAPI) -> list[BaseRoute]:
+    """All of them, in the order in which they are tried."""
+    own = [route for route in app.routes if isinstance(route, (Route, Mount))]
+    return [*(route for router in ROUTERS for route in router.routes), *own]
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
+    for warning in settings.warnings():
+        log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
     gateway = build(settings, database)
     await gateway.fleet.recall()
@@ -144,7 +156,9 @@ def build(settings: Settings, database: Database) -> Gateway:
         open_uploads(settings.files_url, settings.uploads_dir),
         max_bytes=settings.max_upload_bytes,
         naming=partial(database.locked, "uploads"),
+        shared=settings.shared_tasks,
     )
+    access = Access(settings.api_keys.get_secret_value(), shared=settings.shared_tasks)
     library = Library(settings.workflows_dir)
     hub, figures = Hub(), Metrics(database)
     hub.on_update(figures.published)
@@ -153,7 +167,7 @@ def build(settings: Settings, database: Database) -> Gateway:
     hub.on_status(api_keys.look_at)
     estimates = Estimates(database)
     lease = Lease(new_owner(), settings.lease_seconds)
-    queue = Queue(database, lease)
+    queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,
         queue=queue,
@@ -177,8 +191,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     signals = Signals(database)
     for part in (dispatcher, fleet, followed):
         part.listen(signals)
-    guard = Guard(settings.allow_private_urls)
-    remote = Remote(guard)
+    addresses = Guard(settings.allow_private_urls)
+    remote = Remote(addresses)
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -210,6 +224,8 @@ def build(settings: Settings, database: Database) -> Gateway:
     figures.watch(pool, hub, dispatcher, deliverer)
     assets = Assets(database, uploads, files, kept=settings.retention_age)
     return Gateway(
+        access=access,
+        caller=EVERYBODY,
         settings=settings,
         pool=pool,
         tasks=tasks,
@@ -221,7 +237,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         files=files,
         uploads=uploads,
         views=Views(files),
-        guard=guard,
+        guard=addresses,
         outbox=outbox,
         deliverer=deliverer,
         assets=assets,
@@ -236,6 +252,7 @@ def build(settings: Settings, database: Database) -> Gateway:
             retention.run(),
             deliverer.run(),
             assets.run(),
+            access.run(),
             api_keys.run(store),
         ),
     )

@@ -88,11 +88,19 @@ def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -
     return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
 
 
+def refusal(scope: Scope, error: GatewayError) -> JSONResponse:
+    """The response that an error of ours is; also to the handshake of a WebSocket."""
+    headers = {}
+    if seconds := error.extra.get("retry_after"):
+        headers["Retry-After"] = str(seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(scope, document(error), headers)
+
+
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GatewayError)
-    seconds = error.extra.get("retry_after")
-    headers = {"Retry-After": str(seconds)} if seconds else None
-    return answer(request.scope, document(error), headers)
+    return refusal(request.scope, error)
 
 
 async def _gone(request: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,5 @@
-"""500 updates of running tasks a second, over the gateway's own WebSocket, into the page in Chromium:
-how long its longest task takes. Run it as `python -m benchmarks.page_updates [SECONDS]`."""
+"""500 updates of running tasks a second, over the gateway's own WebSocket, into the page in
+Chromium: how long its longest task takes. `python -m benchmarks.page_updates [SECONDS]` runs it."""
 
 import asyncio
 import json
@@ -65,7 +65,8 @@ async def measure(gateway: RunningGateway, seconds: float) -> None:
         chromium = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for name, view in VIEWS.items():
             page = await chromium.new_page(base_url=f"http://{gateway.address}")
-            print(json.dumps({"view": name, **await one(page, gateway, task, view, seconds)}))
+            figures = await one(page, gateway, task, view, seconds)
+            sys.stdout.write(json.dumps({"view": name, **figures}) + "\n")
             await page.close()
         await chromium.close()
 

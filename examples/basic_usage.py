@@ -3,7 +3,7 @@
     python examples/basic_usage.py --prompt "a paper boat on a quiet river"
 
 Needs httpx. The gateway is expected at http://localhost:8000; the environment variable
-GATEWAY_URL names another address.
+GATEWAY_URL names another address, and COMFYUI_API_KEY is the API key, if it wants one.
 """
 
 import argparse
@@ -36,6 +36,7 @@ def generate_image(
     steps: int = 20,
     width: int = 1024,
     height: int = 1024,
+    api_key: str = "",
 ) -> Path:
     """Run the workflow and download its first picture. A seed of -1 means a random one."""
     params = {  # "<node_id>.<input>", as in the workflow file
@@ -47,7 +48,8 @@ def generate_image(
         "58.height": height,
     }
     workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    with httpx.Client(base_url=GATEWAY_URL, timeout=30) as client:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    with httpx.Client(base_url=GATEWAY_URL, timeout=30, headers=headers) as client:
         task = submit(client, workflow, params)
         print(f"task {task['task_id']}, seed {task['params']['3.seed']}")
         try:
@@ -141,6 +143,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--height", type=int, default=1024)
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("COMFYUI_API_KEY", ""),
+        help="better in the environment variable COMFYUI_API_KEY: others see command lines",
+    )
     return parser.parse_args()
 
 

@@ -1,8 +1,13 @@
-"""Uploaded inputs: kept by name, put on the server that runs a task which names them."""
+"""Uploaded inputs: kept by name, put on the server that runs a task which names them.
+
+Those of an API key are in a folder of its own, unless keys share: so nobody else can name them, nor
+find out by a name that is taken that they are there. What is in no such folder is everybody's.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -14,14 +19,16 @@ from app.files.store import FileInfo, FileStore, Stored, safe_name
 from app.files.streams import Counted
 from app.v2_errors import HashMismatch
 
+OWN = ".keys"  # the folder of the folders of keys; no upload is called so
 Lock = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An uploaded file. `hash` is "blake3:<hex>"."""
+    """An uploaded file. `key` is its place in the store; `hash` is "blake3:<hex>"."""
 
     name: str
+    key: str
     content_type: str
     kind: Kind
     size_bytes: int
@@ -42,14 +49,33 @@ class Arrived:
 
 
 class Uploads:
-    """`naming`: a lock that all have in common who give names in the store."""
+    """`naming`: a lock that all have in common who give names in the store. `shared`: API keys have
+    no folders of their own."""
 
-    def __init__(self, store: FileStore, *, max_bytes: int, naming: Lock | None = None) -> None:
+    def __init__(
+        self,
+        store: FileStore,
+        *,
+        max_bytes: int,
+        naming: Lock | None = None,
+        shared: bool = False,
+    ) -> None:
         self.store = store
+        self._shared = shared
+        self._below = ""  # where new ones go
+        self._places = [""]  # where they are looked for
         self._max_bytes = max_bytes
         ours = asyncio.Lock()
         self._naming: Lock = naming or (lambda: ours)
-        self._known: dict[str, tuple[str, Upload]] = {}  # name -> (etag, upload)
+        self._known: dict[str, tuple[str, Upload]] = {}  # key -> (etag, upload)
+
+    def of(self, key_name: str | None) -> "Uploads":
+        """Those of an API key: its own, then what is everybody's. New ones become its own."""
+        found = copy(self)
+        own = f"{OWN}/{key_name}/" if key_name else ""
+        found._below = "" if self._shared else own
+        found._places = [own, ""] if own else [""]
+        return found
 
     async def save(
         self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
@@ -69,7 +95,7 @@ class Uploads:
         """A file that is being sent, once it is here; it goes again unless it is settled. Raises
         as `save` does."""
         wanted = safe_name(filename)
-        key = f".arriving-{uuid4().hex}-{wanted}"
+        key = f"{self._below}.arriving-{uuid4().hex}-{wanted}"
         stored = await self.store.save(key, chunks, max_bytes=self._max_bytes)
         try:
             if expected_hash not in (None, stored.hash):
@@ -82,26 +108,22 @@ class Uploads:
         """Give it its name."""
         async with self._naming():
             digest = arrived.stored.hash
-            name = await self._name_for(arrived.wanted, digest)
-            await self.store.move(arrived.stored.key, name)
-            return await self._remember(await self.store.stat(name), digest)
+            key = await self._key_for(arrived.wanted, digest)
+            await self.store.move(arrived.stored.key, key)
+            return await self._remember(await self.store.stat(key), digest)
 
     async def get(self, name: str) -> Upload:
         """Raises FileNotFound."""
-        info = await self._stat(name)
-        known = self._known.get(name)
-        if known is not None and known[0] == info.etag:
-            return known[1]
-        return await self._remember(info, await self._hash(name))
+        return await self._looked_at(await self._stat(name))
 
     async def exists(self, name: str) -> bool:
-        return bool(name) and name == safe_name(name) and await self.store.exists(name)
+        return await self._find(name) is not None
 
     @asynccontextmanager
     async def on_disk(self, name: str) -> AsyncIterator[Path]:
         """A path to read it from while the context lasts. Raises FileNotFound."""
-        await self._stat(name)
-        async with self.store.on_disk(name) as path:
+        info = await self._stat(name)
+        async with self.store.on_disk(info.key) as path:
             yield path
 
     async def head(self, name: str) -> bytes:
@@ -110,40 +132,60 @@ class Uploads:
 
     async def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
-        if await self.exists(name):
-            await self.store.delete(name)
-        self._known.pop(name, None)
+        if (key := await self._find(name)) is not None:
+            await self.store.delete(key)
+            self._known.pop(key, None)
+
+    async def _find(self, name: str) -> str | None:
+        """Its place in the store, if it is there."""
+        if not name or name != safe_name(name):
+            return None
+        for place in self._places:
+            if await self.store.exists(place + name):
+                return place + name
+        return None
 
     async def _stat(self, name: str) -> FileInfo:
-        if not await self.exists(name):
+        key = await self._find(name)
+        if key is None:
             raise FileNotFound(
                 f"There is no upload {name[:200]!r}.",
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
-        return await self.store.stat(name)
+        return await self.store.stat(key)
+
+    async def _looked_at(self, info: FileInfo) -> Upload:
+        known = self._known.get(info.key)
+        if known is not None and known[0] == info.etag:
+            return known[1]
+        return await self._remember(info, await self._hash(info.key))
 
     async def _head(self, info: FileInfo) -> bytes:
         chunks = self.store.read(info.key, 0, min(HEAD, info.size_bytes))
         return b"".join([chunk async for chunk in chunks])
 
     async def _remember(self, info: FileInfo, digest: str) -> Upload:
-        name = info.key
+        name = info.key.rpartition("/")[2]
         content_type = content_type_of(name, head=await self._head(info))
-        upload = Upload(name, content_type, kind_of(name, content_type), info.size_bytes, digest)
-        self._known[name] = (info.etag, upload)
+        kind = kind_of(name, content_type)
+        upload = Upload(name, info.key, content_type, kind, info.size_bytes, digest)
+        self._known[info.key] = (info.etag, upload)
         return upload
 
-    async def _hash(self, name: str) -> str:
-        counted = Counted(self.store.read(name))
+    async def _hash(self, key: str) -> str:
+        counted = Counted(self.store.read(key))
         async for _ in counted:
             pass
         return counted.hash
 
-    async def _name_for(self, wanted: str, digest: str) -> str:
+    async def _key_for(self, wanted: str, digest: str) -> str:
+        """Where to put a file of this name: what has it and other bytes stays."""
         stem, dot, suffix = wanted.rpartition(".")
         stem, suffix = (stem, f".{suffix}") if dot else (wanted, "")
-        name, number = wanted, 0
-        while await self.store.exists(name) and (await self.get(name)).hash != digest:
+        key, number = self._below + wanted, 0
+        while await self.store.exists(key):
+            if (await self._looked_at(await self.store.stat(key))).hash == digest:
+                break
             number += 1
-            name = f"{stem} ({number}){suffix}"
-        return name
+            key = f"{self._below}{stem} ({number}){suffix}"
+        return key

@@ -107,7 +107,8 @@ def _sse_data(update: Update) -> str:
 
 @router.websocket("/ws")
 async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
-    """Every task's updates. `subscribe` narrows them to some tasks, `unsubscribe` widens again."""
+    """Every task's updates, of those that the key may see. `subscribe` narrows them to some tasks,
+    `unsubscribe` widens again."""
     gateway.admit_stream()
     await socket.accept()
     with gateway.hub.subscribe() as updates:
@@ -140,6 +141,8 @@ class _Session:
         try:
             while True:
                 update = await self._updates.get()
+                if not await self._gateway.tasks.sees(update.task_id):
+                    continue
                 if update.type == "preview":
                     await self._socket.send_bytes(_preview_frame(update))
                 else:
@@ -166,6 +169,8 @@ class _Session:
         match kind:
             case "ping":
                 await self._socket.send_json({"type": "pong"})
+            case "auth":  # no key was needed, or it came with the handshake
+                await self._socket.send_json({"type": "authenticated"})
             case "subscribe":
                 await self._subscribe(message)
             case "unsubscribe":

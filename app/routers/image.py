@@ -89,12 +89,13 @@ async def get_image(
     if server is not None:
         if wish:
             raise InvalidInput("A view cannot be made of a file on a server.", field="server")
+        gateway.caller.need_all("server: a server's folder")
         chosen = gateway.pool.get(server)
         return await _relayed(request, chosen, filename, subfolder or "", type or "output")
     files: FileStore = gateway.files
     if type == "input":
         upload = await gateway.uploads.get(filename)
-        files, key, content_type = gateway.uploads.store, upload.name, upload.content_type
+        files, key, content_type = gateway.uploads.store, upload.key, upload.content_type
     else:
         key, content_type = await gateway.tasks.result_file(
             filename, task_id=task_id, subfolder=subfolder, type=type

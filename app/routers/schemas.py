@@ -233,7 +233,8 @@ class HealthOut(BaseModel):
     status: Literal["ok", "degraded"]
     reason: str | None
     version: str
-    servers: list[ServerOut]
+    servers: list[ServerOut] = Field(description="Empty without a key, where keys are in use.")
+    warnings: list[str] = Field(description="What the operator should hear of.")
 
 
 class UploadOut(BaseModel):

@@ -67,9 +67,11 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
         models = await inventory.models([server]) if server.online else {}
     except ComfyError:
         models = {}
+    held = [run.task.task_id for run in gateway.dispatcher.running_on(server)]
+    mine = held if gateway.caller.sees_all else await gateway.tasks.known(held)
     return {
         **shown(gateway, server),
-        "tasks": [run.task.task_id for run in gateway.dispatcher.running_on(server)],
+        "tasks": [task_id for task_id in held if task_id in mine],
         "warm": sorted(server.warm),
         "node_types": len(server.node_types),
         "models": models,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
+from app.access.model import Scope
 from app.config import VERSION
 from app.errors import (
     ComfyError,
@@ -29,23 +30,32 @@ from app.servers.server import Server
 router = APIRouter(prefix="/api", tags=["system"])
 
 Json = dict[str, Any]
+SECRET = "tasks would wait; with an API key this says why"  # trouble, to those without one
 _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 
 @router.get("/health", responses={200: {"model": HealthOut}})
 async def health(gateway: GatewayDep) -> Json:
-    """200 while we live. `degraded` when tasks would wait, and why."""
+    """200 while we live. `degraded` when tasks would wait, and why. Servers are named only to those
+    who may see them."""
     reason = trouble(gateway)
+    told = gateway.caller.scope is not Scope.OPEN
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,
         "version": VERSION,
-        "servers": [shown(gateway, server) for server in gateway.pool],
+        "servers": [shown(gateway, server) for server in gateway.pool] if told else [],
+        "warnings": gateway.warnings() if told else [],
     }
 
 
 def trouble(gateway: Gateway) -> str | None:
     """Why tasks would wait, if they would."""
+    found = _trouble(gateway)
+    return SECRET if found and gateway.caller.scope is Scope.OPEN else found
+
+
+def _trouble(gateway: Gateway) -> str | None:
     if not list(gateway.pool):
         return "no ComfyUI server is configured"
     troubles = [
@@ -59,6 +69,8 @@ def trouble(gateway: Gateway) -> str | None:
 @router.get("/ready", responses={**responses(NoServer), 200: {"model": HealthOut}})
 async def ready(gateway: GatewayDep) -> Json:
     """200 when a server can take work, 503 until then."""
+    if gateway.caller.scope is Scope.OPEN and not any(s.accepting for s in gateway.pool):
+        raise NoServer("No ComfyUI server takes work.", hint="With an API key this says why.")
     gateway.pool.choose(None)
     if not any(server.accepting for server in gateway.pool):
         states = ", ".join(f"{server.id} is {server.state}" for server in gateway.pool)
@@ -68,10 +80,11 @@ async def ready(gateway: GatewayDep) -> Json:
 
 @router.get("/system/info")
 async def info(gateway: GatewayDep) -> Json:
-    """Our version, the settings in force, each server's system_stats."""
+    """Our version, each server's system_stats, and the settings in force for who may manage."""
+    manages = gateway.caller.scope is Scope.MANAGE
     return {
         "version": VERSION,
-        "settings": gateway.settings.shown(),
+        "settings": gateway.settings.shown() if manages else None,
         "servers": [
             {**shown(gateway, server), "system_stats": server.health.stats or None}
             for server in gateway.pool

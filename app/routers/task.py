@@ -15,6 +15,7 @@ from app.errors import (
     TaskNotFinished,
     TaskNotFound,
 )
+from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.deps import GatewayDep, ServerQuery
@@ -108,7 +109,7 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     return {
         "running": [task for task in tasks if task["status"] != Status.QUEUED],
         "queued": [task for task in tasks if task["status"] == Status.QUEUED],
-        "servers": await queues.held_by(gateway.pool, server, gateway.tasks.known),
+        "servers": await _held(gateway, server),
     }
 
 
@@ -131,6 +132,7 @@ async def get_history(
     """Finished tasks with their outputs, newest first."""
     page = await _page(gateway, TERMINAL, limit, before)
     if include_servers or server:
+        gateway.caller.need_all("include_servers: a server's own history")
         servers = gateway.pool.choose(server)
         page["servers"] = await queues.histories(servers, gateway.tasks.known, limit)
     return page
@@ -153,6 +155,19 @@ async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: Gate
     if request.servers:
         await queues.forget(gateway.pool.online(), removed)
     return {"deleted": removed}
+
+
+async def _held(gateway: Gateway, server: str | None) -> list[Json]:
+    """What servers hold; of that, those who may not see it all see how much it is."""
+    found = await queues.held_by(gateway.pool, server, gateway.tasks.known)
+    if gateway.caller.sees_all:
+        return found
+    for held in found:
+        for state in ("running", "pending"):
+            if state in held:
+                mine = await gateway.tasks.known(held[state])
+                held[state] = [task_id for task_id in held[state] if task_id in mine]
+    return found
 
 
 async def _page(

@@ -6,27 +6,36 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
+from app.access.model import Caller
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
 from app.tasks.queries import is_active
 from app.tasks.tables import assets, outputs, prompts, tasks
 
 _FIELDS = (
     *("asset_id", "hash", "size_bytes", "content_type", "file_path", "created_at"),
-    *("expires_at", "upload"),
+    *("expires_at", "upload", "key_name"),
 )
 
 
-def get(connection: Connection, asset_id: str, kept: float | None) -> Asset | None:
-    """An upload that has not expired, or a result. `kept`: seconds that results are."""
+def get(connection: Connection, asset_id: str, kept: float | None, caller: Caller) -> Asset | None:
+    """An upload that has not expired, or a result, if the caller may see it. `kept`: seconds that
+    results are."""
+    found = _upload(connection, asset_id) or _result(connection, asset_id, kept)
+    return found if found and _is_seen(found, caller) else None
+
+
+def _upload(connection: Connection, asset_id: str) -> Asset | None:
     query = select(assets).where(assets.c.asset_id == asset_id, _alive())
     row = connection.execute(query).mappings().first()
-    if row is not None:
-        return Asset(**{name: row[name] for name in _FIELDS})
-    return _result(connection, asset_id, kept)
+    return Asset(**{name: row[name] for name in _FIELDS}) if row else None
 
 
-def by_hash(connection: Connection, hash: str) -> list[Asset]:
-    """All uploads and results with these bytes."""
+def _is_seen(asset: Asset, caller: Caller) -> bool:
+    return caller.sees_all or asset.key_name == caller.sees
+
+
+def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
+    """All uploads and results with these bytes that the caller may see."""
     query = select(assets).where(assets.c.hash == hash, _alive()).order_by(assets.c.created_at)
     found = [
         Asset(**{name: row[name] for name in _FIELDS})
@@ -34,7 +43,7 @@ def by_hash(connection: Connection, hash: str) -> list[Asset]:
     ]
     ids = select(outputs.c.asset_id).where(outputs.c.hash == hash, outputs.c.key.is_not(None))
     results = [_result(connection, str(asset_id), None) for asset_id in connection.scalars(ids)]
-    return found + [result for result in results if result]
+    return [asset for asset in (*found, *results) if asset and _is_seen(asset, caller)]
 
 
 def add(connection: Connection, asset: Asset, tags: Sequence[str] = ()) -> None:
@@ -50,8 +59,10 @@ def extend(connection: Connection, asset_id: str, expires_at: float | None) -> N
 def remove(connection: Connection, asset: Asset) -> bool:
     """Remove the record; True if no other one has its file."""
     connection.execute(delete(assets).where(assets.c.asset_id == asset.asset_id))
-    others = select(assets.c.asset_id).where(assets.c.upload == asset.upload).limit(1)
-    return connection.scalar(others) is None
+    others = select(assets.c.asset_id).where(
+        assets.c.upload == asset.upload, assets.c.key_name.is_not_distinct_from(asset.key_name)
+    )
+    return connection.scalar(others.limit(1)) is None
 
 
 def is_needed(connection: Connection, asset: Asset) -> bool:
@@ -66,6 +77,8 @@ def is_needed(connection: Connection, asset: Asset) -> bool:
         .where(is_active(), or_(*named))
         .limit(1)
     )
+    if asset.key_name is not None:  # others may have files of the same name
+        query = query.where(tasks.c.key_name == asset.key_name)
     return connection.scalar(query) is not None
 
 
@@ -84,7 +97,7 @@ def _alive() -> ColumnElement[bool]:
 def _result(connection: Connection, asset_id: str, kept: float | None) -> Asset | None:
     there = or_(outputs.c.key.is_not(None), outputs.c.text.is_not(None))
     query = (
-        select(outputs, tasks.c.finished_at)
+        select(outputs, tasks.c.finished_at, tasks.c.key_name)
         .join(tasks, tasks.c.task_id == outputs.c.task_id)
         .where(and_(outputs.c.asset_id == asset_id, there))
     )
@@ -104,4 +117,5 @@ def _result(connection: Connection, asset_id: str, kept: float | None) -> Asset 
         job_id=row["task_id"],
         key=row["key"],
         text=text,
+        key_name=row["key_name"],
     )

@@ -5,12 +5,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from app.access.model import EVERYBODY, Caller
 from app.errors import GatewayError
 from app.files.store import FileStore, once, safe_name
 from app.files.uploads import Upload, Uploads
@@ -41,7 +43,10 @@ class Wish:
 
 
 class Assets:
-    """`kept`: seconds that results are kept after their task's end; None: for ever."""
+    """`kept`: seconds that results are kept after their task's end; None: for ever.
+
+    `seen_by` gives those that a caller may see, for whom all others are not there.
+    """
 
     def __init__(
         self, database: Database, uploads: Uploads, files: FileStore, *, kept: float | None
@@ -50,10 +55,19 @@ class Assets:
         self._uploads = uploads
         self._files = files
         self._kept = kept
+        self._caller = EVERYBODY
+
+    def seen_by(self, caller: Caller) -> "Assets":
+        found = copy(self)
+        found._caller = caller
+        found._uploads = self._uploads.of(caller.name)
+        return found
 
     async def get(self, asset_id: str) -> Asset:
         """Raises AssetNotFound."""
-        found = await self._database.read(lambda c: asset_rows.get(c, asset_id, self._kept))
+        found = await self._database.read(
+            lambda connection: asset_rows.get(connection, asset_id, self._kept, self._caller)
+        )
         if found is None or not await self._is_there(found):
             raise AssetNotFound(f"There is no asset {asset_id[:80]!r}.")
         return found
@@ -71,6 +85,7 @@ class Assets:
         Raises PayloadTooLarge, StorageFull, HashMismatch, and KeyReused if the key was used.
         """
         if key is not None:
+            key = replace(key, owner=self._caller.name or "")
             await self._database.read(lambda connection: idempotency.is_known(connection, key))
         name = safe_name(wish.file_path or "upload")
         async with (
@@ -83,7 +98,8 @@ class Assets:
         """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
         async with self._one_at_a_time():
             found = await self._with_hash(hash)
-            same = [a for a in found if a.upload and a.file_path == wish.file_path]
+            mine = [a for a in found if a.upload and a.key_name == self._caller.name]
+            same = [asset for asset in mine if asset.file_path == wish.file_path]
             if same:
                 return await self._extended(same[0], wish), False
             if not found:
@@ -97,8 +113,11 @@ class Assets:
 
     async def note(self, upload: Upload) -> None:
         """Make a record of a file that was uploaded otherwise, unless there is one."""
-        found = await self._database.read(lambda c: asset_rows.by_hash(c, upload.hash))
-        if all(asset.upload != upload.name for asset in found):
+        found = await self._database.read(
+            lambda connection: asset_rows.by_hash(connection, upload.hash, self._caller)
+        )
+        mine = (asset for asset in found if asset.key_name == self._caller.name)
+        if all(asset.upload != upload.name for asset in mine):
             await self._minted(upload, Wish(upload.name))
 
     async def delete(self, asset_id: str) -> None:
@@ -127,10 +146,11 @@ class Assets:
                 known[info["id"]] = await self._reference(info["id"])
         return replaced(workflow, lambda info: known[info["id"]]) if known else workflow
 
-    def content(self, asset: Asset) -> tuple[FileStore, str]:
-        """Where its bytes are, unless they are a text."""
+    async def content(self, asset: Asset) -> tuple[FileStore, str]:
+        """Where its bytes are, unless they are a text. Raises FileNotFound."""
         if asset.upload is not None:
-            return self._uploads.store, asset.upload
+            upload = await self._uploads.of(asset.key_name).get(asset.upload)
+            return self._uploads.store, upload.key
         return self._files, asset.key or ""
 
     def _one_at_a_time(self) -> AbstractAsyncContextManager[object]:
@@ -142,7 +162,8 @@ class Assets:
     async def _reference(self, asset_id: str) -> Any:
         try:
             asset = await self.get(asset_id)
-            if asset.upload is None:  # a result: servers take inputs from uploads
+            # A result, or somebody else's: servers take inputs from the uploads of the task's key.
+            if asset.upload is None or asset.key_name != self._caller.name:
                 upload = await self._upload_of(asset, asset.filename)
                 await self.note(upload)
                 return reference(asset_id, upload.hash, upload.name)
@@ -153,23 +174,26 @@ class Assets:
         return reference(asset_id, asset.hash or "", asset.upload)
 
     async def _with_hash(self, hash: str) -> list[Asset]:
-        found = await self._database.read(lambda c: asset_rows.by_hash(c, hash))
+        found = await self._database.read(
+            lambda connection: asset_rows.by_hash(connection, hash, self._caller)
+        )
         return [asset for asset in found if await self._is_there(asset)]
 
     async def _is_there(self, asset: Asset) -> bool:
         if asset.text is not None:
             return True
         if asset.upload is not None:
-            return await self._uploads.exists(asset.upload)
+            return await self._uploads.of(asset.key_name).exists(asset.upload)
         return await self._files.exists(asset.key or "")
 
     async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
         """Its bytes as an upload of that name."""
-        if asset.upload is not None and asset.upload == safe_name(wanted):
+        is_mine = asset.key_name == self._caller.name
+        if is_mine and asset.upload is not None and asset.upload == safe_name(wanted):
             return await self._uploads.get(asset.upload)
         if asset.text is not None:
             return await self._uploads.save(wanted, once(encoded(asset.text)))
-        files, key = self.content(asset)
+        files, key = await self.content(asset)
         return await self._uploads.save(wanted, files.read(key))
 
     async def _minted(
@@ -187,12 +211,13 @@ class Assets:
             created_at=time.time(),
             expires_at=wish.expires_at,
             upload=upload.name,
+            key_name=self._caller.name,
         )
 
         def work(connection: Connection) -> bool:
             if key is not None:
                 idempotency.take(connection, key, asset.asset_id)
-            is_new = not asset_rows.by_hash(connection, upload.hash)
+            is_new = not asset_rows.by_hash(connection, upload.hash, self._caller)
             asset_rows.add(connection, asset, wish.tags)
             return is_new
 
@@ -218,5 +243,5 @@ class Assets:
         async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
             if was_last and asset.upload:
-                await self._uploads.delete(asset.upload)
+                await self._uploads.of(asset.key_name).delete(asset.upload)
         return removed

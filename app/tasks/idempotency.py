@@ -7,6 +7,7 @@ with what it made the first time; with another body it is an error. Keys are kep
 import time
 from dataclasses import dataclass
 
+from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, select
 
 from app.errors import KeyReused
@@ -25,10 +26,19 @@ _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The header's value, and what stands for the request that came with it."""
+    """The header's value, and what stands for the request that came with it. `owner`: the name of
+    the API key, since two clients may choose the same value."""
 
     name: str
     digest: str
+    owner: str = ""
+
+    @property
+    def stored(self) -> str:
+        """What stands for it in the table."""
+        if not self.owner:
+            return self.name
+        return f"of:{blake3(f'{self.owner}/{self.name}'.encode()).hexdigest()}"
 
 
 def is_known(connection: Connection, key: Key) -> bool:
@@ -45,7 +55,7 @@ def is_known(connection: Connection, key: Key) -> bool:
 def take(connection: Connection, key: Key, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
     connection.execute(delete(keys).where(keys.c.created_at <= time.time() - KEPT))
-    row = {"key": key.name, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
+    row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
         return True
     return not is_known(connection, key)
@@ -61,4 +71,4 @@ def tasks_of(connection: Connection, key: Key) -> list[Task]:
 
 
 def _values(key: Key) -> dict[str, object]:
-    return {"name": key.name, "since": time.time() - KEPT}
+    return {"name": key.stored, "since": time.time() - KEPT}

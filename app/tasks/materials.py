@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ class Materials:
         self._remote = remote
         self._fetch_seconds = fetch_seconds
         self._fetches = asyncio.Semaphore(FETCHES)
+
+    def of(self, key_name: str | None) -> "Materials":
+        """The same for the uploads of an API key."""
+        found = copy(self)
+        found._uploads = self._uploads.of(key_name)
+        return found
 
     async def settle(self, params: Json, kinds: Mapping[str, str]) -> Json:
         """The params with a name of an upload in place of every material.

@@ -140,6 +140,7 @@ class NewTask:
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_key: bool = False  # it came with an API key
+    key_name: str | None = None  # whose it is: of the key that made it; see app/access
     api_key: str | None = field(default=None, repr=False)  # never stored, see api_keys.py
 
 
@@ -195,6 +196,7 @@ class Task:
     place: Place | None = None  # while it is queued
     webhook: Json | None = None  # the one it was submitted with, as it may be seen
     needs_key: bool = False  # it came with an API key, see api_keys.py
+    key_name: str | None = None  # whose it is: of the key that made it; see app/access
 
     @property
     def finished(self) -> bool:

@@ -28,6 +28,7 @@ class Waiting:
     shape: str
     priority: int
     waited: float
+    key_name: str | None = None  # whose it is
 
 
 class Assignment(NamedTuple):

@@ -36,6 +36,10 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.status.in_(words)
 
 
+# The API key of tasks in the queue. For the plain column SQLite would take the index of all tasks
+# of a key, and walk over the finished ones.
+KEY_NAME = func.coalesce(tasks.c.key_name, "")
+
 # Built once: putting a statement together costs more than running it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))

@@ -23,11 +23,12 @@ from sqlalchemy import (
     update,
 )
 
+from app.tasks import shares
 from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
-from app.tasks.queries import TASKS, fetch, is_active, is_queued
+from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
 from app.tasks.tables import prompts, routes, tasks
 from app.workflows.needs import Needs
 
@@ -62,10 +63,11 @@ _FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
 _WAITING = (
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
-        *(tasks.c.priority, tasks.c.created_at),
+        *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
     )
     .where(is_queued(), tasks.c.server.is_(None), _FREE)
     .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
+    .where(KEY_NAME.not_in(bindparam("full", expanding=True)))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
 )
@@ -123,11 +125,18 @@ Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
 
 
 class Queue:
-    """Gets tasks for one process."""
+    """Gets tasks for one process. `concurrency`: how many tasks API keys may have on servers at a
+    time, of those that have such a limit."""
 
-    def __init__(self, database: Database, lease: Lease) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        concurrency: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._database = database
         self._lease = lease
+        self._concurrency = concurrency
         self._routes: dict[str, tuple[Needs, str | None]] = {}
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
@@ -150,8 +159,9 @@ class Queue:
 
     async def assign(self, offer: Offer) -> tuple[list[Claim], set[str]]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
-        Answers the claims, and the routes that were seen."""
-        lease = self._terms()
+        Keys that have all that they may have on servers are passed over. Answers the claims, and
+        the routes that were seen."""
+        lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], set[str]]:
             if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
@@ -161,15 +171,18 @@ class Queue:
             if offered is None:
                 return [], set()
             excluded, choose = offered
-            values = {"excluded": list(excluded), "me": lease["me"], "now": lease["now"]}
+            room = shares.room_of(connection, limits)
+            values = {"excluded": list(excluded), "full": shares.full(room)}
+            values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
             self._learn_routes(connection, {row["route"] for row in found})
             waiting = [self._waiting(row, lease["now"]) for row in found]
-            chosen = {gift.seq: gift.server for gift in choose(waiting)}
+            gifts = shares.within(room, choose(waiting), waiting)
+            chosen = {gift.seq: gift.server for gift in gifts}
             got = list(connection.scalars(_STILL_THERE, {"seqs": list(chosen)})) if chosen else []
             if got:
-                gifts = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
-                connection.execute(_GIVE, gifts)
+                claims = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
+                connection.execute(_GIVE, claims)
             return self._claims_of(connection, got), {task.route for task in waiting}
 
         return await self._database.write(work)
@@ -236,6 +249,7 @@ class Queue:
             shape=row["shape"],
             priority=row["priority"],
             waited=now - row["created_at"],
+            key_name=row["key_name"],
         )
 
     def _claims_of(self, connection: Connection, seqs: list[int]) -> list[Claim]:

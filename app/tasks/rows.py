@@ -25,7 +25,7 @@ from app.workflows.needs import fingerprint
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
-    *("batch_id", "route", "shape", "expected", "needs_key"),
+    *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
 )
 _OUTPUT = list(Output.__dataclass_fields__)
 
@@ -64,6 +64,7 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "retry_of": task.retry_of,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_key,
+        "key_name": task.key_name,
         "params": dump(task.params),
         "metadata": dump(task.metadata),
         "attempts": "[]",

@@ -113,7 +113,8 @@ class Run:
         extra = self._tools.api_keys.extra_data(self.task)
         if extra is None:
             return Failed(KEY_GONE)
-        prompt = await place_inputs(self._prompt, self.server, self._tools.uploads)
+        uploads = self._tools.uploads.of(self.task.key_name)
+        prompt = await place_inputs(self._prompt, self.server, uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
         async with self.server.turns.next():
             await self._note_attempt(self.server.client_id)

@@ -1,10 +1,13 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from copy import copy
 from typing import Any
 from uuid import uuid4
 
+from app.access.model import EVERYBODY, Caller
 from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.files.archive import archived
 from app.files.store import FileStore
@@ -19,8 +22,12 @@ from app.tasks.view import entries_of
 
 Json = dict[str, Any]
 
+KNOWN_OWNERS = 10_000  # tasks
+
 
 class Tasks:
+    """`seen_by` gives those that a caller may see: all others are not there for it."""
+
     def __init__(
         self,
         *,
@@ -37,6 +44,26 @@ class Tasks:
         self._submitter = submitter
         self._forecaster = forecaster
         self._files = files
+        self._caller = EVERYBODY
+        self._owners: OrderedDict[str, str | None] = OrderedDict()  # of tasks asked for last
+
+    def seen_by(self, caller: Caller) -> "Tasks":
+        found = copy(self)
+        found._caller = caller
+        found._store = self._store.seen_by(caller)
+        found._submitter = self._submitter.seen_by(caller)
+        return found
+
+    async def sees(self, task_id: str) -> bool:
+        """Whether the task is one of them: for streams, which ask for every update."""
+        if self._caller.sees_all:
+            return True
+        if task_id in self._owners:
+            return self._owners[task_id] == self._caller.sees
+        owner = self._owners[task_id] = await self._store.owner_of(task_id)
+        if len(self._owners) > KNOWN_OWNERS:
+            self._owners.popitem(last=False)
+        return owner == self._caller.sees
 
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
@@ -135,6 +162,7 @@ class Tasks:
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
             needs_key=old.needs_key,
+            key_name=old.key_name,  # its files are among those of that key
         )
         return (await self._submitter.add([new]))[0]
 

@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -16,22 +18,23 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 
-from app.errors import InvalidInput, QueueFull
-from app.tasks import idempotency, rows, webhooks
+from app.access.model import EVERYBODY, Caller
+from app.errors import InvalidInput
+from app.tasks import idempotency, rows, shares, webhooks
 from app.tasks.claims import Lease
 from app.tasks.database import Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
-from app.tasks.queries import TASKS, fetch, fetch_one, is_active, is_queued, no_task
+from app.tasks.queries import KEY_NAME, TASKS, fetch, fetch_one, is_active, is_queued, no_task
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
-_QUEUED = select(func.count()).select_from(tasks).where(is_queued())
 _ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
 _ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
@@ -40,7 +43,10 @@ _ADDED = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True)))
 
 class TaskStore:
     """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
-    `lease`: of this process, which alone may drive tasks that come with an API key."""
+    `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
+
+    `seen_by` gives one that knows only what a caller may see: all else is not there for it.
+    """
 
     def __init__(
         self,
@@ -54,11 +60,17 @@ class TaskStore:
         self._lease = lease
         self._max_queued = max_queued
         self._ageing = ageing
+        self._caller = EVERYBODY
+
+    def seen_by(self, caller: Caller) -> "TaskStore":
+        found = copy(self)
+        found._caller = caller
+        return found
 
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue these tasks, all or none; with a key that was used already, the tasks of then.
 
-        Raises QueueFull, and KeyReused if the key came with another body.
+        Raises QueueFull, QuotaExceeded, and KeyReused if the key came with another body.
         """
         if len(new) > self._max_queued:
             raise InvalidInput(
@@ -66,15 +78,13 @@ class TaskStore:
                 hint="Send it in parts. The limit is the setting COMFYUI_MAX_QUEUED.",
             )
 
+        key = self._own(key)
+
         def work(connection: Connection) -> list[Task]:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
                 return idempotency.tasks_of(connection, key)
-            waiting = connection.scalar(_QUEUED) or 0
-            if waiting + len(new) > self._max_queued:
-                raise QueueFull(
-                    f"{waiting} tasks wait, and {self._max_queued} may; these are {len(new)} more.",
-                    hint="Try again later. The limit is the setting COMFYUI_MAX_QUEUED.",
-                )
+            shares.count_today(connection, self._caller, len(new))
+            shares.check_room(connection, self._caller, self._max_queued, len(new))
             _add_routes(connection, new)
             now = time.time()
             texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
@@ -95,11 +105,12 @@ class TaskStore:
             "lease_until": lease.until() if lease else None,
         }
 
-    async def answered(self, key: Key) -> list[Task] | None:
+    async def answered(self, key: Key | None) -> list[Task] | None:
         """The tasks that the key has made, None if it is new. Raises KeyReused."""
+        key = self._own(key)
 
         def work(connection: Connection) -> list[Task] | None:
-            if not idempotency.is_known(connection, key):
+            if key is None or not idempotency.is_known(connection, key):
                 return None
             return idempotency.tasks_of(connection, key)
 
@@ -107,18 +118,20 @@ class TaskStore:
 
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
-        return await self._database.read(lambda connection: fetch_one(connection, task_id))
+        return await self._database.read(lambda connection: self._one(connection, task_id))
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""
         query = select(prompts.c.prompt).where(prompts.c.task_id == task_id)
+        if not self._caller.sees_all:
+            query = query.join(tasks, tasks.c.task_id == prompts.c.task_id).where(self._mine())
         text = await self._database.read(lambda connection: connection.scalar(query))
         if text is None:
             raise no_task(task_id)
         return dict(json.loads(text))
 
     async def webhook(self, task_id: str) -> webhooks.Webhook | None:
-        """The webhook that it was submitted with."""
+        """The webhook that a task was submitted with that the caller has got."""
         return await self._database.read(lambda connection: webhooks.own(connection, task_id))
 
     async def page(
@@ -132,7 +145,7 @@ class TaskStore:
     ) -> list[Task]:
         """Newest first; `before` is the seq to go on from. `labels` leaves out most of what has not
         these pairs in its metadata, and nothing that has."""
-        query = TASKS.order_by(tasks.c.seq.desc()).limit(limit)
+        query = TASKS.where(self._mine()).order_by(tasks.c.seq.desc()).limit(limit)
         if statuses:
             query = query.where(_has_one_of(frozenset(statuses)))
         if batch_id is not None:
@@ -147,7 +160,7 @@ class TaskStore:
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
         query = (
-            TASKS.where(is_active())
+            TASKS.where(is_active(), self._mine(queued=True))
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
@@ -157,7 +170,7 @@ class TaskStore:
         """How many tasks of a batch are in which state; empty if there is no such batch."""
         query = (
             select(tasks.c.status, func.count())
-            .where(tasks.c.batch_id == batch_id)
+            .where(tasks.c.batch_id == batch_id, self._mine())
             .group_by(tasks.c.status)
         )
         found = await self._database.read(lambda connection: connection.execute(query).all())
@@ -165,7 +178,7 @@ class TaskStore:
 
     async def unfinished(self, batch_id: str | None = None) -> list[str]:
         """The ids of what is not finished: of a batch, or of all that only waits."""
-        query = select(tasks.c.task_id).order_by(tasks.c.seq)
+        query = select(tasks.c.task_id).where(self._mine(queued=True)).order_by(tasks.c.seq)
         if batch_id is None:
             query = query.where(is_queued())
         else:
@@ -174,12 +187,14 @@ class TaskStore:
 
     async def ids_of(self, task_ids: Collection[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
-        query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)))
+        query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)), self._mine())
         return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def statuses(self, task_ids: Collection[str]) -> dict[str, Status]:
         """Of those of the ids that are tasks of ours."""
-        query = select(tasks.c.task_id, tasks.c.status).where(tasks.c.task_id.in_(list(task_ids)))
+        query = select(tasks.c.task_id, tasks.c.status).where(
+            tasks.c.task_id.in_(list(task_ids)), self._mine()
+        )
         found = await self._database.read(lambda connection: connection.execute(query).all())
         return {task_id: Status(status) for task_id, status in found}
 
@@ -195,6 +210,7 @@ class TaskStore:
         change = (
             update(tasks)
             .where(tasks.c.task_id == task_id, tasks.c.status.in_(["queued", "running"]))
+            .where(self._mine())
             .values(
                 status=case((untouched, Status.CANCELED), else_=Status.CANCELING),
                 finished_at=case((untouched, time.time()), else_=None),
@@ -207,13 +223,13 @@ class TaskStore:
             if connection.execute(change).rowcount:
                 tell(connection, Topic.CANCEL, task_id)
                 tell(connection, Topic.STATUS, task_id)
-            return fetch_one(connection, task_id)
+            return self._one(connection, task_id)
 
         return await self._database.write(work)
 
     async def delete(self, task_ids: Collection[str] | None) -> list[str]:
         """Remove finished tasks, all or those of the ids; answers the ids removed."""
-        condition: ColumnElement[bool] = tasks.c.status.in_(list(TERMINAL))
+        condition = and_(tasks.c.status.in_(list(TERMINAL)), self._mine())
         if task_ids is not None:
             condition = and_(condition, tasks.c.task_id.in_(list(task_ids)))
 
@@ -243,11 +259,35 @@ class TaskStore:
         ):
             if value is not None:
                 query = query.where(column == value)
+        if not self._caller.sees_all:
+            query = query.join(tasks, tasks.c.task_id == outputs.c.task_id).where(self._mine())
         newest = query.order_by(outputs.c.id.desc()).limit(1)
         row = await self._database.read(
             lambda connection: connection.execute(newest).mappings().first()
         )
         return rows.output_of(row) if row else None
+
+    async def owner_of(self, task_id: str) -> str | None:
+        """The name of the API key whose it is; None if it is nobody's, or not there."""
+        query = select(tasks.c.key_name).where(tasks.c.task_id == task_id)
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    def _mine(self, *, queued: bool = False) -> ColumnElement[bool]:
+        """Of tasks (that are in the queue): what the caller may see."""
+        if self._caller.sees_all:
+            return true()
+        column: ColumnElement[str] = KEY_NAME if queued else tasks.c.key_name
+        return column == self._caller.sees
+
+    def _one(self, connection: Connection, task_id: str) -> Task:
+        """Raises TaskNotFound."""
+        task = fetch_one(connection, task_id)
+        if not self._caller.sees_all and task.key_name != self._caller.sees:
+            raise no_task(task_id)
+        return task
+
+    def _own(self, key: Key | None) -> Key | None:
+        return key and replace(key, owner=self._caller.name or "")
 
 
 def _add_routes(connection: Connection, new: Sequence[NewTask]) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from app.access.model import Caller
 from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
@@ -82,6 +84,15 @@ class Submitter:
         self._materials = materials
         self._everywhere = everywhere
         self._api_keys = api_keys
+        self._key_name: str | None = None
+
+    def seen_by(self, caller: Caller) -> "Submitter":
+        """One for a caller: its tasks belong to it, their files are its own."""
+        found = copy(self)
+        found._key_name = caller.name
+        found._store = self._store.seen_by(caller)
+        found._materials = self._materials.of(caller.name)
+        return found
 
     async def submit(
         self, submission: Submission, *, server: str | None = None, key: Key | None = None
@@ -114,6 +125,7 @@ class Submitter:
                     webhooks=(submission.webhook,) if submission.webhook else (),
                     needs_key=submission.api_key is not None,
                     api_key=submission.api_key,
+                    key_name=self._key_name,
                 )
                 for one in prepared
             ],

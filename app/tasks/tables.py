@@ -50,6 +50,7 @@ tasks = Table(
     Column("retry_of", String(36)),
     Column("batch_id", String(36)),
     Column("needs_key", Boolean, nullable=False),  # see api_keys.py
+    Column("key_name", String(40)),  # whose it is: of the key that made it
     Column("params", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("progress", Text),
@@ -93,6 +94,7 @@ assets = Table(
     Column("asset_id", String(36), primary_key=True),
     Column("hash", String(80), nullable=False, index=True),
     Column("upload", String(255), nullable=False, index=True),  # its name among the uploads
+    Column("key_name", String(40)),  # whose it is
     Column("file_path", String(500)),  # as the client calls it
     Column("content_type", String(120), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
@@ -132,6 +134,15 @@ idempotency_keys = Table(
     Column("created_at", Float, nullable=False, index=True),
 )
 
+# How many tasks API keys with a quota have made in a day (UTC).
+key_usage = Table(
+    "key_usage",
+    metadata,
+    Column("key_name", String(40), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("tasks", Integer, nullable=False),
+)
+
 # Servers that were added, changed or removed while the gateway ran.
 servers = Table(
     "servers",
@@ -155,6 +166,7 @@ Index(
     tasks.c.route,
     tasks.c.server,
     tasks.c.expected,
+    tasks.c.key_name,
     sqlite_where=_QUEUED,
     postgresql_where=_QUEUED,
 )
@@ -173,6 +185,7 @@ Index(
     sqlite_where=_FINISHED,
     postgresql_where=_FINISHED,
 )
+Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
 Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
 Index("outputs_by_hash", outputs.c.hash)

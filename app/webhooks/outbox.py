@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     and_,
@@ -15,13 +17,15 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 
+from app.access.model import EVERYBODY, Caller
 from app.errors import DeliveryNotFound
 from app.tasks.database import Database
 from app.tasks.model import TERMINAL, Task
-from app.tasks.queries import fetch_one
+from app.tasks.queries import fetch_one, no_task
 from app.tasks.tables import tasks
 from app.tasks.view import task_view
 from app.tasks.webhooks import STARTED, deliveries, is_open, is_pending, webhook_of, webhooks
@@ -81,6 +85,13 @@ class Outbox:
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._view = view
+        self._caller = EVERYBODY
+
+    def seen_by(self, caller: Caller) -> "Outbox":
+        """Deliveries of the tasks that a caller may see."""
+        found = copy(self)
+        found._caller = caller
+        return found
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
         """Make deliveries of what has happened to tasks (to these, or to any); answers how many
@@ -163,7 +174,9 @@ class Outbox:
         query = _JOINED.where(deliveries.c.task_id == task_id).order_by(deliveries.c.seq)
 
         def work(connection: Connection) -> list[Json]:
-            fetch_one(connection, task_id)
+            task = fetch_one(connection, task_id)
+            if not self._caller.sees_all and task.key_name != self._caller.sees:
+                raise no_task(task_id)
             return _views(connection, query)
 
         return await self._database.read(work)
@@ -172,7 +185,7 @@ class Outbox:
         self, statuses: Sequence[DeliveryStatus], limit: int, before: int | None
     ) -> tuple[list[Json], int | None]:
         """Newest first, and where the next page begins."""
-        query = _JOINED.order_by(deliveries.c.seq.desc()).limit(limit + 1)
+        query = _JOINED.where(self._mine()).order_by(deliveries.c.seq.desc()).limit(limit + 1)
         if statuses:
             query = query.where(deliveries.c.status.in_([str(status) for status in statuses]))
         if before is not None:
@@ -191,14 +204,15 @@ class Outbox:
         now = time.time()
         statement = (
             update(deliveries)
-            .where(deliveries.c.delivery_id == delivery_id)
+            .where(deliveries.c.delivery_id == delivery_id, self._mine())
             .where(or_(deliveries.c.owner.is_(None), deliveries.c.next_at < now))
             .values(status="pending", tries=0, next_at=now, finished_at=None, owner=None)
         )
 
         def work(connection: Connection) -> Json:
             connection.execute(statement)
-            row = connection.execute(_ONE, {"id": delivery_id}).mappings().first()
+            ours = _ONE.where(self._mine())
+            row = connection.execute(ours, {"id": delivery_id}).mappings().first()
             if row is None:
                 raise DeliveryNotFound(
                     f"There is no delivery {delivery_id[:80]!r}.",
@@ -207,6 +221,13 @@ class Outbox:
             return delivery_view(row)
 
         return await self._database.write(work)
+
+    def _mine(self) -> ColumnElement[bool]:
+        """Of deliveries: what the caller may see."""
+        if self._caller.sees_all:
+            return true()
+        mine = select(tasks.c.task_id).where(tasks.c.key_name == self._caller.sees)
+        return deliveries.c.task_id.in_(mine)
 
 
 def _announce(connection: Connection, row: Any, view: Callable[[Task], Json]) -> None:

@@ -1,5 +1,5 @@
 // Builds elements without any HTML from strings: what comes from files, tasks and servers stays text.
-// el("button", { className: "quiet", i18n: "task.cancel", onclick: f, ariaLabel: "..." }, child, "text")
+// el("button", { className: "quiet", i18n: "tasks.cancel", onclick: f, ariaLabel: "..." }, child, "text")
 //   dataset: {..}    merged         i18n: key           the text, kept in the page's language
 //   attributes: {..} as attributes  i18nAttr: "title:key;aria-label:key"    attributes, likewise
 import { translate } from "./i18n.js";

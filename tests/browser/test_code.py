@@ -1,4 +1,4 @@
-"""The form as code: what is shown is taken as it stands, run by its own interpreter, and makes the task."""
+"""The form as code: what is shown is run as it stands, and makes the task."""
 
 import asyncio
 import json

@@ -31,7 +31,10 @@ def image_to_image() -> Json:
 
 async def test_size_has_a_ratio_and_turns(blank: Page) -> None:
     await open_run(blank)
-    width, height = blank.get_by_label("Width", exact=True), blank.get_by_label("Height", exact=True)
+    width, height = (
+        blank.get_by_label("Width", exact=True),
+        blank.get_by_label("Height", exact=True),
+    )
     ratio = blank.get_by_label("Ratio")
     await expect(ratio).to_have_value("1:1")
     await ratio.select_option("16:9")

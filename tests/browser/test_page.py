@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from app.demo.server import DemoServer
 from tests.browser.conftest import HOSTILE, assert_fits, visitor
-from tests.browser.helpers import QWEN, field, open_run, run, serious
+from tests.browser.helpers import QWEN, open_run, run, serious
 from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until
 
 BUDGET = 150_000  # bytes of our own before the first paint
@@ -172,7 +172,8 @@ async def test_connects_again_and_says_so(blank: Page, gateway: RunningGateway) 
         """() => {
           window.said = [];
           const chip = document.querySelector("[data-part=socket]");
-          new MutationObserver(() => said.push(chip.textContent)).observe(chip, { childList: true });
+          const watcher = new MutationObserver(() => said.push(chip.textContent));
+          watcher.observe(chip, { childList: true });
         }"""
     )
     await sockets[0].close()

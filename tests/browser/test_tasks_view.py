@@ -100,9 +100,7 @@ async def test_a_failure_with_its_traceback(
     await expect(detail.locator(".facts")).to_contain_text(task["task_id"][:8])
 
 
-async def test_deliveries_of_webhooks_and_another_try(
-    page: Page, gateway: RunningGateway
-) -> None:
+async def test_deliveries_of_webhooks_and_another_try(page: Page, gateway: RunningGateway) -> None:
     async with receiving(lambda _: Reply(503, HOSTILE.encode())) as hook:
         webhook = {"url": f"{hook.url}/told"}
         task = await gateway.submit(model_free(), webhook=webhook)

@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 LAYERS = [
     "main",
     "connections",
+    "gate",
     "routers",
     "request_log",
     "limits",
@@ -27,6 +28,7 @@ LAYERS = [
     "files",
     "comfyui",
     "demo",
+    "access",
     "logs",
     "v2_errors",
     "limit_errors",
@@ -34,7 +36,7 @@ LAYERS = [
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("logs", "v2_errors", "limit_errors", "errors"),
+    *("access", "logs", "v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

@@ -122,5 +122,5 @@ async def get_asset_content(
     about = {"content_type": asset.content_type, "filename": asset.filename}
     if asset.text is not None:
         return stored_bytes(request, encoded(asset.text), **about)
-    files, key = gateway.assets.content(asset)
+    files, key = await gateway.assets.content(asset)
     return await stored_file(request, files, key, **about)

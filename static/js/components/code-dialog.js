@@ -14,16 +14,15 @@ export async function showCode({ graph, ...request }) {
   const code = el("pre", { className: "code", tabIndex: 0 });
   const fault = el("problem-box", { hidden: true });
   const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
+  let chosen = null; // an answer that comes late must not replace the code of another tab
   const choose = async (name) => {
+    chosen = name;
     for (const tab of tabs.children) tab.setAttribute("aria-selected", tab.textContent === name);
+    const [text, error] = await kinds[name]().then((made) => [made, null], (problem) => ["", problem]);
+    if (chosen !== name) return;
+    code.textContent = text;
     code.setAttribute("aria-label", name);
-    try {
-      code.textContent = await kinds[name]();
-      fault.show(null);
-    } catch (error) {
-      code.textContent = "";
-      fault.show(error);
-    }
+    fault.show(error);
   };
   for (const name of Object.keys(kinds)) {
     tabs.append(el("button", { textContent: name, attributes: { role: "tab" }, onclick: () => choose(name) }));

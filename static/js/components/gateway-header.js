@@ -63,13 +63,16 @@ class GatewayHeader extends HTMLElement {
   #gateway() {
     if (this.#health === undefined) return this.#chip("health", t("health.asking"), "wait");
     if (this.#health === null) return this.#chip("health", t("health.away"), "bad");
-    const { status, reason, version, servers = [] } = this.#health;
+    const { status, reason, version, servers = [], warnings = [] } = this.#health;
     const able = servers.filter((server) => server.accepting).length;
     const isWell = status === "ok";
     this.#chip("health", t("health.servers", { able, all: servers.length }), isWell ? "good" : "wait");
     this.#part("version").textContent = version ?? "";
     this.#part("reason").textContent = reason ?? "";
     this.#part("reason").hidden = isWell || !reason;
+    const warned = this.#part("warnings");
+    if (warned.textContent !== warnings.join(" ")) warned.textContent = warnings.join(" ");
+    warned.hidden = !warnings.length;
   }
 
   #chip(name, text, tone) {

@@ -1,0 +1,51 @@
+"""Ends what goes on and on (WebSockets, server-sent events) when its key is revoked."""
+
+import asyncio
+from contextlib import ExitStack, suppress
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access.access import Access
+from app.access.model import AccessKey
+from app.gate.sockets import REFUSED
+
+_CLOSED = {"type": "websocket.close", "code": REFUSED, "reason": "the API key was revoked"}
+_ENDED = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+async def serve_until_revoked(
+    app: ASGIApp, access: Access, key: AccessKey, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Serve a request. A stream is cancelled when the key is revoked; what has an end of its own
+    was allowed when it began, and may come to it."""
+    serving = asyncio.current_task()
+    assert serving is not None
+    revoked = False
+
+    def end() -> None:
+        nonlocal revoked
+        revoked = True
+        serving.cancel()
+
+    with ExitStack() as stack:
+
+        async def watched(message: Message) -> None:
+            if _begins_stream(message):
+                stack.enter_context(access.until_revoked(key, end))
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if not revoked or serving.uncancel() > 0:  # somebody else wants the end of all of it
+                raise
+            with suppress(OSError, RuntimeError):  # the client may be gone
+                await send(_CLOSED if scope["type"] == "websocket" else _ENDED)
+
+
+def _begins_stream(message: Message) -> bool:
+    if message["type"] == "http.response.start":
+        content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
+        return content_type.startswith("text/event-stream")
+    return bool(message["type"] == "websocket.accept")
