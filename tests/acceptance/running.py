@@ -22,7 +22,7 @@ from tests.conftest import RunningGateway, wait_until
 
 SECONDS = 120.0  # far more than any block takes; the machine may be busy
 # Commands that start a gateway and go on until they are stopped.
-STARTS = re.compile(r"^(\w+=\S+ )*(make demo|\S*python start\.py)( |$)")
+STARTS = re.compile(r"^(\w+=\S+ )*(make demo|\S*python start\.py)(?! keys)( |$)")
 # Needs what a test machine has not, or must not change; newman is what test_postman.py runs.
 ELSEWHERE = re.compile(r"^(sudo|docker|helm|kubectl|systemctl|git clone|git pull|npm|newman)\b")
 # All tests within a test would never end: that the command leads to them must do.
@@ -100,6 +100,7 @@ class Reader:
         if match := re.search(r"--port (\d+)", line):
             self._standins.addresses[f"localhost:{match[1]}"] = f"localhost:{real}"
             line = line.replace(match[0], f"--port {real}")
+        line = line.replace("--host 0.0.0.0", "--host 127.0.0.1")  # nobody else is to reach it
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", f"exec env {line}"),
             cwd=self.folder,

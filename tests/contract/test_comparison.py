@@ -59,6 +59,9 @@ PROOFS = {
         "acceptance/test_comfy_typescript.py::test_the_typescript_client"
     ),
     "OpenAPI of each workflow": "integration/test_library.py::test_the_openapi_of_a_workflow",
+    "API keys with scopes and limits of their own": (
+        "integration/test_access_matrix.py::test_a_key_may_do_what_its_scope_allows"
+    ),
     "a try without a GPU": "integration/test_process.py::test_the_demo_flag_runs_everything",
     "a page for making pictures": "browser/test_run_view.py::test_a_newcomer_presses_run_at_once",
 }
