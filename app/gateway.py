@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.access.access import Access
-from app.access.model import Caller
+from app.access.model import Caller, Scope
 from app.config import Settings
+from app.errors import NoServer
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
-from app.limit_errors import TooManyConnections
+from app.limit_errors import Stopping, TooManyConnections
 from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.servers.pool import Pool
@@ -19,6 +20,7 @@ from app.tasks.dispatcher import Dispatcher
 from app.tasks.fleet import Fleet
 from app.tasks.hub import Hub
 from app.tasks.jobs import Jobs
+from app.tasks.readiness import Readiness
 from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
 from app.webhooks.deliverer import Deliverer
@@ -47,7 +49,21 @@ class Gateway:
     assets: Assets
     jobs: Jobs
     metrics: Metrics
+    readiness: Readiness
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
+
+    async def check_ready(self) -> None:
+        """Raises Stopping, DatabaseUnavailable or NoServer if no task would be run now."""
+        if self.hub.closed:
+            raise Stopping("The gateway is stopping.", hint="Ask another one.")
+        await self.readiness.check()
+        takes_work = any(server.accepting for server in self.pool)
+        if not takes_work and self.caller.scope is Scope.OPEN:
+            raise NoServer("No ComfyUI server takes work.", hint="With an API key this says why.")
+        self.pool.choose(None)
+        if not takes_work:
+            states = ", ".join(f"{server.id} is {server.state}" for server in self.pool)
+            raise NoServer(f"No ComfyUI server takes work: {states}.")
 
     def warnings(self) -> list[str]:
         """What an operator should hear of, loudly."""

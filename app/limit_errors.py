@@ -1,4 +1,5 @@
-"""Errors of connections and requests that are too much: a branch of the tree in errors.py."""
+"""Errors of connections and requests that are too much or too late: more of the tree in
+errors.py."""
 
 from app.errors import GatewayError, InvalidRequest
 
@@ -22,3 +23,10 @@ class TooManyConnections(GatewayError):
 
     status = 503
     code = "too_many_connections"
+
+
+class Stopping(GatewayError):
+    """The gateway is stopping."""
+
+    status = 503
+    code = "stopping"

@@ -5,7 +5,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import PayloadTooLarge
+from app.errors import InvalidRequest, PayloadTooLarge
 from app.limit_errors import HeadTooLarge
 from app.problems import answer, document
 
@@ -13,7 +13,8 @@ MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
 
 
 class RequestLimits:
-    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`."""
+    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`. 400 for a NUL in the
+    URL: no name has one, and PostgreSQL fails over it."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -26,6 +27,10 @@ class RequestLimits:
         if _head_size(scope) > MAX_HEAD:
             text = f"The URL and the headers are larger than the {MAX_HEAD} bytes that are allowed."
             await answer(scope, document(HeadTooLarge(text)))(scope, receive, send)
+            return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            text = "The URL holds a NUL character (%00): nothing here has one in its name."
+            await answer(scope, document(InvalidRequest(text)))(scope, receive, send)
             return
         text = f"The body is larger than the {self._max_bytes} bytes that are allowed."
         length = Headers(scope=scope).get("content-length", "")

@@ -21,14 +21,18 @@ def facts(**values: Any) -> Json:
 def configure(level: str, log_format: LogFormat) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_format == "json" else PlainLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs
-    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
+    # Libraries say too much: httpx tells URLs, websockets and httpcore headers.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("app").setLevel(level.upper())
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel(max(logging.INFO, logging.getLogger("app").level))
+    uvicorn.addFilter(_is_news)
 
 
-def _is_no_handshake(record: logging.LogRecord) -> bool:
-    """uvicorn logs WebSockets with their query, which may hold what is nobody's business."""
-    return '"WebSocket ' not in str(record.msg)
+def _is_news(record: logging.LogRecord) -> bool:
+    """WebSockets have their line from us; uvicorn's tells the query, too."""
+    text = str(record.msg)
+    return '"WebSocket ' not in text and not text.startswith("connection ")
 
 
 class JsonLines(logging.Formatter):

@@ -56,6 +56,7 @@ from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.places import tell_places
 from app.tasks.queue import Queue
+from app.tasks.readiness import Readiness
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
@@ -112,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    problems.describe(app)
     app.mount("/static", Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -243,6 +245,7 @@ def build(settings: Settings, database: Database) -> Gateway:
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
         metrics=figures,
+        readiness=Readiness(database),
         background=(
             dispatcher.run(),
             signals.run(),

@@ -17,11 +17,12 @@ from app import envelope
 from app.errors import (
     DatabaseUnavailable,
     GatewayError,
+    InvalidInput,
     InvalidRequest,
     PayloadTooLarge,
     StorageFull,
 )
-from app.tasks.database import is_full
+from app.tasks.database import has_nul, is_full
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,19 @@ class Problem(BaseModel):
     code: str
     hint: str | None = None
     node_errors: dict[str, Any] | None = None
+
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_EVERYWHERE: Json = {
+    "422": {
+        "description": "A field has a value that cannot be used, or the workflow cannot be run.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+    "default": {
+        "description": "Any other error.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+}
 
 
 def document(error: GatewayError) -> Json:
@@ -65,6 +79,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def describe(app: FastAPI) -> None:
+    """Tell in OpenAPI what is true of every route: its errors have this shape, and no other."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            for path, operations in generate()["paths"].items():
+                if not path.startswith(envelope.PREFIX):
+                    for operation in operations.values():
+                        operation["responses"] |= _EVERYWHERE
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
@@ -110,6 +139,9 @@ async def _gone(request: Request, error: Exception) -> JSONResponse:
 
 async def _database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
+    if has_nul(error):
+        text = "There is a NUL character in a name: nothing here has one."
+        return answer(request.scope, document(InvalidInput(text)))
     log.error("the database failed", exc_info=error)
     found: GatewayError = DatabaseUnavailable(
         "The database does not answer as it should.", hint="Try again; the log has the reason."

@@ -15,7 +15,7 @@ from app.logs import current_request, facts
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
-_USABLE = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+_USABLE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 # Asked every few seconds by machines: of interest only when something is looked for.
 _QUIET = ("/api/health", "/api/ready", "/metrics")
 

@@ -12,6 +12,7 @@ import httpx
 
 from app.comfyui import wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
+from app.comfyui.node_types import sound
 from app.errors import (
     ComfyError,
     ComfyMissing,
@@ -37,6 +38,13 @@ def translating(address: str) -> Iterator[None]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
+
+
+def _segment(name: str) -> str:
+    """A name as a part of a path. Raises ComfyMissing for one that would lead elsewhere."""
+    if name in ("", ".", ".."):
+        raise ComfyMissing(f"ComfyUI has nothing named {name!r}.")
+    return quote(name, safe="")
 
 
 class ComfyClient:
@@ -82,7 +90,7 @@ class ComfyClient:
 
     async def object_info(self) -> Json:
         """Every node type. Up to 2 MB; takes a quarter of a second of the server's event loop."""
-        return await self._object("/object_info", timeout=SLOW)
+        return sound(await self._object("/object_info", timeout=SLOW))
 
     async def features(self) -> Json:
         return await self._object("/features")
@@ -98,11 +106,11 @@ class ComfyClient:
 
     async def models(self, folder: str) -> list[str]:
         """File names in a model folder. Raises ComfyMissing for an unknown folder."""
-        return [str(item) for item in await self._list(f"/models/{quote(folder, safe='')}")]
+        return [str(item) for item in await self._list(f"/models/{_segment(folder)}")]
 
     async def model_metadata(self, folder: str, filename: str) -> Json:
         """The header metadata of a safetensors file. Raises ComfyMissing where there is none."""
-        path = f"/view_metadata/{quote(folder, safe='')}"
+        path = f"/view_metadata/{_segment(folder)}"
         return await self._object(path, params={"filename": filename})
 
     async def queue(self) -> Json:
@@ -115,7 +123,7 @@ class ComfyClient:
 
     async def history_entry(self, prompt_id: str) -> HistoryEntry | None:
         """The finished prompt, or None while it is unknown, waiting or running."""
-        history = await self._object(f"/history/{quote(prompt_id, safe='')}")
+        history = await self._object(f"/history/{_segment(prompt_id)}")
         entry = history.get(prompt_id)
         return HistoryEntry.read(entry) if isinstance(entry, dict) else None
 
@@ -125,7 +133,7 @@ class ComfyClient:
         `finished`: it is expected to be, so history is asked first.
         """
         if self.has_jobs_api and not finished:
-            response = await self._send("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+            response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
             if response.status_code == 404:
                 return Sighting(State.UNKNOWN)
             state = state_of_job(response.content) if response.status_code == 200 else None
@@ -177,7 +185,7 @@ class ComfyClient:
         interrupt without a match would be ignored, one without an id stops somebody else's work.
         """
         if self.has_jobs_api:
-            path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+            path = f"/api/jobs/{_segment(prompt_id)}/cancel"
             response = await self._send("POST", path)
             if response.status_code not in (404, 405):
                 self._json(response)

@@ -126,7 +126,7 @@ def check_allowed(entry: str) -> str:
     except ValueError:
         if text != "*" and ("/" in text or not _HOST.fullmatch(text)):
             raise InvalidInput(
-                f"{entry!r} is neither a host nor a network.",
+                f"{entry.rpartition('@')[2]!r} is neither a host nor a network.",
                 hint="Write names, addresses or networks such as 10.0.0.0/8, without port or path.",
             ) from None
     return text

@@ -232,7 +232,7 @@ def _is_ids(value: Any) -> bool:
     return (
         isinstance(value, list)
         and 1 <= len(value) <= 1000
-        and all(isinstance(item, str) and len(item) <= 100 for item in value)
+        and all(isinstance(item, str) and len(item) <= 100 and "\0" not in item for item in value)
     )
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
@@ -48,7 +48,7 @@ class RunRequest(Strict):
         default_factory=dict, description="Yours; it comes back as it is. Up to 64 KiB."
     )
     server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
-    wait_for_server: bool = Field(
+    wait_for_server: StrictBool = Field(
         False, description="Queue it even if no server has all that it needs yet."
     )
     batch: dict[str, list[Any]] | None = Field(
@@ -104,14 +104,16 @@ class UpdateRequest(Strict):
 
 
 class FreeRequest(Strict):
-    unload_models: bool = Field(True, description="Move models out of GPU memory.")
-    free_memory: bool = Field(True, description="Also forget cached results.")
+    unload_models: StrictBool = Field(True, description="Move models out of GPU memory.")
+    free_memory: StrictBool = Field(True, description="Also forget cached results.")
 
 
 class DeleteRequest(Strict):
     task_ids: list[str] | None = Field(None, max_length=10_000)
-    all: bool = Field(False, description="Every finished task.")
-    servers: bool = Field(False, description="Also from the histories of the ComfyUI servers.")
+    all: StrictBool = Field(False, description="Every finished task.")
+    servers: StrictBool = Field(
+        False, description="Also from the histories of the ComfyUI servers."
+    )
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:

@@ -64,7 +64,9 @@ class AttemptOut(BaseModel):
 
 
 class WebhookOut(BaseModel):
-    url: str = Field(description="Without credentials, and *** for the values of its query.")
+    url: str = Field(
+        description="Without credentials, and *** for what may be secret in its path and query."
+    )
     events: list[str]
 
 

@@ -11,6 +11,7 @@ from app.errors import (
     ComfyError,
     ComfyMissing,
     ComfyUnreachable,
+    DatabaseUnavailable,
     InvalidInput,
     InvalidJson,
     NoServer,
@@ -18,6 +19,7 @@ from app.errors import (
     ServerNotFound,
 )
 from app.gateway import Gateway
+from app.limit_errors import Stopping
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery
@@ -66,15 +68,13 @@ def _trouble(gateway: Gateway) -> str | None:
     return "; ".join(troubles) or None
 
 
-@router.get("/ready", responses={**responses(NoServer), 200: {"model": HealthOut}})
+@router.get(
+    "/ready",
+    responses={**responses(NoServer, DatabaseUnavailable, Stopping), 200: {"model": HealthOut}},
+)
 async def ready(gateway: GatewayDep) -> Json:
-    """200 when a server can take work, 503 until then."""
-    if gateway.caller.scope is Scope.OPEN and not any(s.accepting for s in gateway.pool):
-        raise NoServer("No ComfyUI server takes work.", hint="With an API key this says why.")
-    gateway.pool.choose(None)
-    if not any(server.accepting for server in gateway.pool):
-        states = ", ".join(f"{server.id} is {server.state}" for server in gateway.pool)
-        raise NoServer(f"No ComfyUI server takes work: {states}.")
+    """200 when the database can be written and a server can take work, 503 until then."""
+    await gateway.check_ready()
     return await health(gateway)
 
 

@@ -21,6 +21,11 @@ def base_url(address: str) -> str:
     """http://host:port of "host:port" or of a URL. Raises InvalidInput."""
     text = address.strip().rstrip("/")
     url = text if "://" in text else f"http://{text}"
+    if "@" in url:  # not repeated in the message: what is before it may be a password
+        raise InvalidInput(
+            "The address of a ComfyUI server cannot have a user name or a password in it.",
+            hint="Write HOST:PORT, and keep the way there private.",
+        )
     if not _ADDRESS.fullmatch(url) or not _has_host(url):
         raise InvalidInput(
             f"{address!r} is not the address of a ComfyUI server.",

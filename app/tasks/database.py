@@ -7,6 +7,7 @@ half done.
 """
 
 import asyncio
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
-DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+DISK_FULL, NUL = "53100", "22021"  # PostgreSQL's SQLSTATEs
 READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
 
 
@@ -88,9 +89,17 @@ async def open_database(database_url: str, *, patience: float = PATIENCE) -> Dat
 
 def is_full(error: SQLAlchemyError) -> bool:
     """Is there no room left to write?"""
+    return _code(error) in ("SQLITE_FULL", DISK_FULL)
+
+
+def has_nul(error: SQLAlchemyError) -> bool:
+    """Was a text with a NUL character refused, which only SQLite takes?"""
+    return _code(error) == NUL
+
+
+def _code(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else None
-    code = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "")
-    return code in ("SQLITE_FULL", DISK_FULL)
+    return getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
 
 
 def insert_if_new(connection: Connection, table: Table) -> Insert:
@@ -104,8 +113,8 @@ class _Sqlite:
     """One writer at a time, beside readers: write-ahead logging keeps them apart."""
 
     def __init__(self, url: URL) -> None:
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        if url.database and not url.database.startswith(("file:", ":memory:")):
+            _make_private(Path(url.database))
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -137,6 +146,12 @@ class _Sqlite:
             await asyncio.to_thread(threads.shutdown)
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _make_private(path: Path) -> None:
+    """For its owner's eyes only: it holds the secrets that sign webhooks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _run(engine: Engine, work: Work[T]) -> T:

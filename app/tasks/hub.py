@@ -195,6 +195,10 @@ class Hub:
         return self._last_id
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
     def subscribers(self) -> int:
         return len(self._subscriptions)
 

@@ -193,8 +193,10 @@ def _named(filename: str, signature: Signature | None) -> str:
 
 
 def _from_base64(text: str) -> bytes:
-    if text[:5].lower() == "data:":
-        return _from_data_uri(text)
+    return _from_data_uri(text) if text[:5].lower() == "data:" else _decoded(text)
+
+
+def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -208,5 +210,5 @@ def _from_data_uri(text: str) -> bytes:
         raise InvalidParameter("This data: URI has no comma, so it has no data.")
     content = unquote_to_bytes(data)
     if about.lower().endswith(";base64"):
-        return _from_base64(content.decode("latin-1"))
+        return _decoded(content.decode("latin-1"))
     return content

@@ -40,6 +40,7 @@ FINALS = ("task.succeeded", "task.failed", "task.canceled")
 EVENTS = (STARTED, *FINALS)
 
 EVERYWHERE = "everywhere"  # the gateway's own webhook: its URL and secret stay in the settings
+TOKEN = 16  # characters
 TASK = "task"
 
 
@@ -179,12 +180,19 @@ def webhook_of(row: Any) -> Webhook:
     )
 
 
+def tokens_of(path: str) -> list[str]:
+    """What is long enough in a path to be a password, as chat services have them there."""
+    return [part for part in path.split("/") if len(part) >= TOKEN]
+
+
 def without_values(url: str) -> str:
-    """The URL without credentials, and with *** for the values of its query."""
+    """The URL without credentials, with *** for the values of its query and tokens in its path."""
     parts = urlsplit(url)
+    path = "/".join("***" if len(part) >= TOKEN else part for part in parts.path.split("/"))
     names = [pair.partition("=")[0] for pair in parts.query.split("&")] if parts.query else []
     query = "&".join(f"{name}=***" for name in names)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment="").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, path=path, query=query, fragment="").geturl()
 
 
 def _row(task_id: str, webhook: Webhook) -> Json:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from app.tasks.model import Status
 from app.tasks.view import timestamp
-from app.tasks.webhooks import Webhook
+from app.tasks.webhooks import Webhook, tokens_of
 
 Json = dict[str, Any]
 
@@ -46,7 +46,8 @@ def masked(text: str, webhook: Webhook) -> str:
 
 
 def _secrets(webhook: Webhook) -> Iterable[str]:
-    values = [value for _, value in parse_qsl(urlsplit(webhook.url).query)]
+    parts = urlsplit(webhook.url)
+    values = [value for _, value in parse_qsl(parts.query)] + tokens_of(parts.path)
     for value in (*webhook.headers.values(), *values, webhook.secret or ""):
         # "Bearer abc" may come back as "abc".
         yield from (part for part in (value, *value.split()) if len(part) > 3)

@@ -1,0 +1,256 @@
+"""Names that lead elsewhere, on every route that takes one: nothing outside of the folders is read,
+written or removed. The routes come from the application, so that a new one is tried, too."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.errors import FileNotFound
+from app.files.local import LocalStore
+from app.files.store import once, safe_name
+from app.main import create_app
+from tests.conftest import RunningGateway, model_free, over
+
+Json = dict[str, Any]
+
+CANARY = "the canary sings"
+WORKFLOW = {**model_free(), "9": {"class_type": "PreviewAny", "inputs": {"source": CANARY}}}
+NEVER = ("/ws",)
+
+
+class House:
+    """Folders of a gateway, with canaries all around them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.inside = root / "data"
+        for folder in ("workflows", "uploads", "outputs"):
+            (self.inside / folder).mkdir(parents=True)
+        for place in (root, self.inside, root / "outside"):
+            place.mkdir(exist_ok=True)
+            (place / "canary.txt").write_text(CANARY)
+            (place / "canary.json").write_text(json.dumps(WORKFLOW))
+            (place / "canary.png").write_bytes(b"\x89PNG\r\n\x1a\n" + CANARY.encode())
+
+    def outside(self) -> dict[str, bytes]:
+        """Every file that is none of the gateway's."""
+        ours = [self.inside / folder for folder in ("workflows", "uploads", "outputs")]
+        return {
+            str(path): path.read_bytes()
+            for path in self.root.rglob("*")
+            if path.is_file()
+            and not path.name.startswith("gateway.db")
+            and not any(path.is_relative_to(folder) for folder in ours)
+        }
+
+    def names(self) -> list[str]:
+        """As a client would write them into JSON."""
+        found = []
+        for name in ("canary.json", "canary.png", "canary.txt"):
+            found += [f"../{name}", f"../../outside/{name}", str(self.root / name)]
+            found += [f"..\\{name}", f"x/../../{name}", f"....//{name}", f"./../{name}"]
+            found += [f"file://{self.root / name}", f"../{name}\0", f"\0../{name}"]
+            found += [f"..\N{FULLWIDTH SOLIDUS}{name}", f"\N{TWO DOT LEADER}/{name}", f"../{name}."]
+        return [
+            *found,
+            "..",
+            ".",
+            "",
+            "/",
+            "~/canary.json",
+            "C:\\canary.json",
+            "\\\\host\\x",
+            "x" * 5000,
+        ]
+
+
+def targets(names: list[str]) -> Iterator[str]:
+    """The same as parts of a URL, in the ways in which servers have been fooled."""
+    for name in names:
+        once = quote(name, safe="")
+        yield once
+        if "canary" in name:
+            yield quote(name, safe="/")
+            yield once.replace(".", "%2e")
+            yield once.replace("%", "%25")
+            yield once.replace("%2F", "%c0%af")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+async def gateway(
+    house: House, demo: DemoServer, settings_for: Callable[..., Settings]
+) -> AsyncIterator[RunningGateway]:
+    folders = {f"{name}_dir": house.inside / name for name in ("workflows", "uploads", "outputs")}
+    async with over(settings_for, demo, **folders) as running:
+        before = house.outside()
+        yield running
+        assert house.outside() == before
+
+
+def check(answer: httpx.Response, said: str) -> None:
+    """Canaries of ours that a client sent do not count: these are read by nobody."""
+    assert answer.status_code < 500 or answer.status_code == 503, (said, answer.text)
+    assert CANARY not in answer.text, said
+
+
+async def send(gateway: RunningGateway, method: str, target: str, **options: Any) -> httpx.Response:
+    """With the target as it is written here."""
+    request = gateway.http.build_request(method, "/", **options)
+    request.extensions["target"] = target.encode()
+    return await gateway.http.send(request)
+
+
+def operations(settings: Settings) -> list[tuple[str, str, Json]]:
+    paths = create_app(settings).openapi()["paths"]
+    return [
+        (method.upper(), path, operation)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if path not in NEVER
+    ]
+
+
+async def test_names_in_paths(gateway: RunningGateway, house: House) -> None:
+    tried = 0
+    names = list(targets(house.names()))
+    for method, path, _ in operations(gateway.gateway.settings):
+        if "{" not in path:
+            continue
+        # Every name once on each route, in one of its places.
+        for number, name in enumerate(names):
+            parts = path.split("{")
+            place = number % (len(parts) - 1)
+            filled = parts[0] + "".join(
+                (name if at == place else "sd15.json") + part.partition("}")[2]
+                for at, part in enumerate(parts[1:])
+            )
+            check(await send(gateway, method, filled), f"{method} {filled}")
+            tried += 1
+    assert tried > 1000
+
+
+async def test_names_in_static_files(gateway: RunningGateway, house: House) -> None:
+    for name in targets(house.names()):
+        for prefix in ("/static/", "/static/../", "/"):
+            check(await send(gateway, "GET", prefix + name), name)
+
+
+async def test_names_in_queries(gateway: RunningGateway, house: House) -> None:
+    tried = 0
+    for method, path, operation in operations(gateway.gateway.settings):
+        words = [
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query" and "string" in json.dumps(parameter["schema"])
+        ]
+        for word in words:
+            for name in house.names()[::3]:
+                target = path.replace("{filename}", "canary.png")
+                query = {word: name, **({"server": server_of(gateway)} if word != "server" else {})}
+                answer = await gateway.http.request(method, target, params=query)
+                check(answer, f"{method} {target}?{query}")
+                tried += 1
+    assert tried > 300
+
+
+def server_of(gateway: RunningGateway) -> str:
+    return next(iter(gateway.gateway.pool)).id
+
+
+async def test_names_of_uploads(gateway: RunningGateway, house: House) -> None:
+    picture = b"\x89PNG\r\n\x1a\n"
+    for name in house.names():
+        if "\0" in name:
+            continue  # httpx does not send it
+        for path, field in [
+            ("/api/image/upload", "image"),
+            ("/api/workflow/upload", "file"),
+            ("/api/v2/assets", "file"),
+        ]:
+            content = json.dumps(model_free()).encode() if "workflow" in path else picture
+            answer = await gateway.http.post(path, files={field: (name or "x", content)})
+            check(answer, f"{path} {name!r}")
+            if path == "/api/image/upload" and answer.status_code == 201:
+                assert "/" not in answer.json()["name"]
+        form = {"subfolder": name, "filename": name, "type": name}
+        answer = await gateway.http.post(
+            "/api/image/upload", data=form, files={"image": ("a.png", picture)}
+        )
+        check(answer, f"form {name!r}")
+
+
+async def test_names_in_bodies(gateway: RunningGateway, house: House) -> None:
+    load = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+    for name in house.names():
+        for path, body in [
+            ("/api/workflow/submit", {"filename": name}),
+            ("/api/workflow/submit", {"workflow": load, "params": {"1.image": name}}),
+            ("/api/workflow/submit", {"workflow": load, "params": {"1.image": {"upload": name}}}),
+            ("/api/workflow/update", {"filename": name, "params": {}}),
+            ("/api/workflow/update", {"filename": name, "workflow": model_free()}),
+            ("/api/workflow/x.json/restore", {"version": name}),
+            ("/api/history/delete", {"task_ids": [name]}),
+            ("/api/v2/assets/from-hash", {"hash": name, "file_path": name}),
+            ("/api/v2/jobs", {"workflow": load, "metadata": {"x": name}}),
+        ]:
+            check(await gateway.http.post(path, json=body), f"{path} {name!r}")
+
+
+def reading_and_writing(name: str) -> tuple[Json, Json]:
+    """A graph whose input has the name, and one whose results do."""
+    load = {"class_type": "LoadImage", "inputs": {"image": name}}
+    save = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
+    return {"1": load, "2": save}, model_free(prefix=name)
+
+
+async def test_names_in_workflows(gateway: RunningGateway, house: House) -> None:
+    """What a task reads and writes: inputs that it names, prefixes of its results."""
+    ids = []
+    names = [name for name in house.names() if len(name) < 200]
+    for name in names:
+        for graph in reading_and_writing(name):
+            answer = await gateway.http.post("/api/workflow/submit?wait=20", json=graph)
+            check(answer, name)
+            ids += [answer.json()["task_id"]] if answer.status_code < 400 else []
+        await gateway.submit(model_free())  # or the server would be taken out for its failures
+    assert len(ids) > 20
+    for task_id in ids:
+        for output in (await gateway.task(task_id))["outputs"]:
+            if output.get("url"):
+                check(await gateway.http.get(output["url"]), output["url"])
+
+
+async def test_names_that_servers_give(gateway: RunningGateway, house: House) -> None:
+    """A server that is not to be trusted names its results as it likes."""
+    store = gateway.gateway.files
+    assert isinstance(store, LocalStore)
+    for name in house.names():
+        stored = await store.save(f"task/{safe_name(name)}", once(b"x"))
+        assert store.path(stored.key).parent == store.folder / "task"
+    for key in ("../canary.txt", "task/../../canary.txt", str(house.root / "canary.txt")):
+        with pytest.raises(FileNotFound):
+            await store.save(key, once(b"x"))
+        with pytest.raises(FileNotFound):
+            await store.stat(key)
+
+
+async def test_a_file_where_it_should_be_is_found(gateway: RunningGateway, house: House) -> None:
+    """The checks above can fail: a canary inside is read."""
+    (house.inside / "workflows" / "canary.json").write_text(json.dumps(WORKFLOW))
+    answer = await gateway.http.get("/api/workflow/canary.json")
+    assert CANARY in answer.text
