@@ -62,6 +62,7 @@ PROOFS = {
     "API keys with scopes and limits of their own": (
         "integration/test_access_matrix.py::test_a_key_may_do_what_its_scope_allows"
     ),
+    "figures for Prometheus": "integration/test_metrics.py::test_figures_after_a_run",
     "a try without a GPU": "integration/test_process.py::test_the_demo_flag_runs_everything",
     "a page for making pictures": "browser/test_run_view.py::test_a_newcomer_presses_run_at_once",
 }

@@ -11,9 +11,7 @@ from tests.contract.test_docs import every_error
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
-TWINS = [
-    (page.with_name(page.name.replace(".zh-CN", "")), page) for page in PAGES if ".zh-" in page.name
-]
+TWINS = [(ROOT / f"{name}.md", ROOT / f"{name}.zh-CN.md") for name in ("README", "POSTMAN_GUIDE")]
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -70,6 +68,21 @@ def test_twins_name_the_same_things(english: Path, chinese: Path) -> None:
     texts = [without_code(page.read_text(encoding="utf-8")) for page in (english, chinese)]
     words = [{" ".join(word.split()) for word in re.findall(r"`([^`]+)`", text)} for text in texts]
     assert words[0] == words[1]
+
+
+def test_the_essentials_in_chinese_are_those_of_the_whole() -> None:
+    """API_USAGE.zh-CN.md is shorter; what it has of code, errors and statuses is the same."""
+    whole, essentials = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("API_USAGE.md", "API_USAGE.zh-CN.md")
+    )
+    assert set(FENCED.findall(essentials)) <= set(FENCED.findall(whole))
+    ours = whole.partition("\n## Comfy API v2\n")[0]
+    for rows in (r"^\| `(\w+)` \| (\d{3}) \|", r"^\| `(\w+)` \|"):
+        codes = set(re.findall(rows, ours.partition("### Errors")[2].partition("\n### ")[0], re.M))
+        assert codes <= set(re.findall(rows, essentials, re.MULTILINE))
+    statuses = ours.partition("### Statuses of a task")[2].partition("\n### ")[0]
+    for status in re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE):
+        assert f"\n| `{status}` |" in essentials
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
