@@ -9,8 +9,9 @@
 5. Run a workflow with comfy-sdk, the official client of Comfy API v2 (if it is installed).
 
 Needs httpx and websockets. The gateway is expected at http://localhost:8000; the environment
-variable GATEWAY_URL names another address. The gateway calls the webhook's receiver, which runs
-here: `make demo` allows that, another gateway needs COMFYUI_ALLOW_PRIVATE_URLS=127.0.0.1.
+variable GATEWAY_URL names another address, and COMFYUI_API_KEY is the API key, if it wants one.
+The gateway calls the webhook's receiver, which runs here: `make demo` allows that, another gateway
+needs COMFYUI_ALLOW_PRIVATE_URLS=127.0.0.1.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ import httpx
 from websockets.asyncio.client import connect
 
 GATEWAY_URL = os.environ.get("GATEWAY_URL", "http://localhost:8000")
+API_KEY = os.environ.get("COMFYUI_API_KEY", "")
+HEADERS = {"Authorization": f"Bearer {API_KEY}"} if API_KEY else {}
 FINISHED = {"succeeded", "failed", "canceled", "expired"}
 HERE = Path(__file__).resolve().parent
 
@@ -40,7 +43,7 @@ class GatewayProblem(Exception):
 
 
 async def main() -> None:
-    async with httpx.AsyncClient(base_url=GATEWAY_URL, timeout=90) as http:
+    async with httpx.AsyncClient(base_url=GATEWAY_URL, headers=HEADERS, timeout=90) as http:
         picture = await text_to_image(http, "a lighthouse on a cliff at dawn")
         name = await upload(http, picture)
         async with Receiver() as receiver:
@@ -99,7 +102,7 @@ async def follow(task_id: str) -> Json:
     """Every update of one task until it is finished. Binary messages are previews."""
     previews = 0
     url = GATEWAY_URL.replace("http", "ws", 1) + "/ws"
-    async with connect(url, max_size=None) as socket:
+    async with connect(url, max_size=None, additional_headers=HEADERS) as socket:
         wish = {"type": "subscribe", "task_ids": [task_id], "previews": True}
         await socket.send(json.dumps(wish))
         async for message in socket:
@@ -194,7 +197,7 @@ def run_with_comfy_sdk(picture: bytes) -> None:
         print("5. skipped: pip install comfy-sdk")
         return
     os.environ["COMFY_BASE_URL"] = GATEWAY_URL
-    with Comfy() as client:
+    with Comfy(api_key=API_KEY or None) as client:
         workflow = client.workflows.from_file(str(HERE.parent / "workflows/image_to_image.json"))
         workflow.set_input("10", "image", client.assets.from_bytes(picture, filename="photo.png"))
         job = client.run(workflow)

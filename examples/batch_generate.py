@@ -3,7 +3,8 @@
     python examples/batch_generate.py --seeds 4 "a red fox in the snow" "a paper boat"
 
 The pictures go into the folder `pictures`. Needs httpx. The gateway is expected at
-http://localhost:8000; the environment variable GATEWAY_URL names another address.
+http://localhost:8000; the environment variable GATEWAY_URL names another address, and
+COMFYUI_API_KEY is the API key, if it wants one.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from typing import Any
 import httpx
 
 GATEWAY_URL = os.environ.get("GATEWAY_URL", "http://localhost:8000")
+API_KEY = os.environ.get("COMFYUI_API_KEY", "")
+HEADERS = {"Authorization": f"Bearer {API_KEY}"} if API_KEY else {}
 POLL_SECONDS = 0.5
 
 Json = dict[str, Any]
@@ -113,7 +116,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     options = parse_args()
     try:
-        with httpx.Client(base_url=GATEWAY_URL, timeout=30) as client:
+        with httpx.Client(base_url=GATEWAY_URL, headers=HEADERS, timeout=30) as client:
             failed = generate(client, options)
     except GatewayProblem as error:
         print(error, file=sys.stderr)
