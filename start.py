@@ -22,6 +22,7 @@ from app.errors import GatewayError
 from app.main import create_app
 
 DEMO_PORT = 8188
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN_FILES = 65536
 
 
@@ -59,7 +60,7 @@ async def serve(settings: Settings, *, demo: bool) -> None:
     async with AsyncExitStack() as stack:
         if demo:
             address = await stack.enter_async_context(_demo())
-            settings = settings.model_copy(update={"comfyui_server": [f"http://{address}"]})
+            settings = settings.model_copy(update=_demo_settings(settings, address))
         await Server(create_app(settings), settings).serve()
 
 
@@ -69,6 +70,15 @@ def raise_file_limit() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     with suppress(ValueError, OSError):  # macOS has a limit of its own
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
+    """With the stand-in as server. Webhooks may lead to this machine, so that they can be tried
+    out: the address to listen on says that nobody else can reach us."""
+    allowed = settings.allow_private_urls
+    if not allowed and settings.host in LOOPBACK:
+        allowed = list(LOOPBACK)
+    return {"comfyui_server": [f"http://{address}"], "allow_private_urls": allowed}
 
 
 @asynccontextmanager

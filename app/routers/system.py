@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from app.access.model import Scope
 from app.config import VERSION
 from app.errors import (
+    Stopping,
     ComfyError,
     ComfyMissing,
     ComfyUnreachable,

@@ -1,6 +1,5 @@
 """The documentation tells what the code does: routes, settings, error codes, both READMEs."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -52,19 +51,6 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def code_blocks(text: str) -> list[tuple[str, str]]:
-    """(language, content) of the fenced blocks."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def headings(text: str) -> list[str]:
-    return re.findall(r"^#+ .*$", without_code(text), re.MULTILINE)
-
-
 # -- API_USAGE.md -------------------------------------------------------------------------------
 
 
@@ -82,6 +68,11 @@ def sections() -> dict[str, str]:
 
 def test_every_route_has_its_section(operations: dict[str, Json], sections: dict[str, str]) -> None:
     assert set(sections) == {*operations, "WS /ws"}
+
+
+def test_the_table_of_routes_has_all_of_them(sections: dict[str, str]) -> None:
+    table = read("API_USAGE.md").partition("\n## All routes\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| \[`([A-Z]+ \S+)`\]\(#", table, re.MULTILINE) == list(sections)
 
 
 def test_every_section_names_the_routes_parameters(
@@ -151,27 +142,6 @@ def test_every_task_status_and_output_kind_is_explained() -> None:
         assert f"`{word.value}`" in text, word
 
 
-@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md"])
-def test_examples_can_be_parsed(name: str) -> None:
-    blocks = code_blocks(read(name))
-    assert blocks
-    for language, content in blocks:
-        if language == "json":
-            json.loads(content)
-        elif language == "python":
-            ast.parse(content)
-
-
-@pytest.mark.parametrize("name", ["API_USAGE.md", "README.md", "README.zh-CN.md"])
-def test_links_within_a_page_lead_somewhere(name: str) -> None:
-    text = read(name)
-    anchors = {
-        re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
-        for heading in headings(text)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
-
-
 # -- the Postman collection ---------------------------------------------------------------------
 
 
@@ -236,6 +206,25 @@ def test_the_collection_needs_no_file_or_variable_that_is_not_there(collection: 
             assert field["type"] != "file" or (ROOT / field["src"]).is_file()
 
 
+def test_the_collection_begins_with_a_first_session(collection: Json) -> None:
+    names = [item["name"] for item in collection["item"][0]["item"]]
+    assert [name.partition(".")[0] for name in names] == [str(n + 1) for n in range(len(names))]
+    assert {"3. Submit workflow", "4. Task status"} <= set(names)
+    submit, status = (
+        next(i for i in collection["item"][0]["item"] if i["name"] == name)
+        for name in ("3. Submit workflow", "4. Task status")
+    )
+    assert 'set("task_id", body.task_id)' in json.dumps(submit["event"]).replace('\\"', '"')
+    assert "{{task_id}}" in status["request"]["url"]["raw"]
+
+
+def test_the_environment_has_variables_of_the_collection(collection: Json) -> None:
+    known = {variable["key"]: variable["value"] for variable in collection["variable"]}
+    values = json.loads(read("ComfyUI_API.postman_environment.json"))["values"]
+    assert {value["key"]: value["value"] for value in values}.items() <= known.items()
+    assert "base_url" in {value["key"] for value in values}
+
+
 # -- settings -----------------------------------------------------------------------------------
 
 
@@ -266,21 +255,3 @@ def test_the_readmes_table_has_every_setting_with_its_default(name: str) -> None
     assert set(table) == set(expected)
     for variable, value in expected.items():
         assert value is None or table[variable] == value, variable
-
-
-# -- the two READMEs ----------------------------------------------------------------------------
-
-
-def test_both_readmes_have_the_same_headings_and_code() -> None:
-    english, chinese = read("README.md"), read("README.zh-CN.md")
-    levels = [[heading.split(" ")[0] for heading in headings(text)] for text in (english, chinese)]
-    assert levels[0] == levels[1]
-    assert code_blocks(english) == code_blocks(chinese)
-
-
-def test_both_readmes_have_the_same_links() -> None:
-    links = [
-        sorted(set(re.findall(r"\]\(([^)#]+)\)", read(name))) - {"README.md", "README.zh-CN.md"})
-        for name in ("README.md", "README.zh-CN.md")
-    ]
-    assert links[0] == links[1]

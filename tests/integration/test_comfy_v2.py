@@ -184,6 +184,18 @@ async def test_the_stream_of_a_job_that_waits(
     assert events_of(again.text) == [told[-1]], "it is over"
 
 
+async def test_a_stream_ends_with_its_job_and_not_with_the_next_silence(
+    v2: Client, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SILENCE", 3600)
+    demo.knobs.step_seconds = 0.02
+    job = await submitted(v2, text_to_image(steps=20))
+    async with asyncio.timeout(30):
+        for _ in ("while it runs", "when it is over"):
+            stream = (await v2.call("GET /api/v2/jobs/{id}/events", id=job["id"])).text
+            assert events_of(stream)[-1][1]["status"] == "succeeded"
+
+
 async def test_content(v2: Client) -> None:
     content = png((4, 5, 6))
     asset = (await uploaded(v2, content)).json()

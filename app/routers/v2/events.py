@@ -72,17 +72,19 @@ class _Stream:
         ):
             async for frame in self._snapshot():
                 yield frame
-            if (preview := self._gateway.hub.last_preview(self._id)) and not self._over:
+            if self._over:
+                return
+            if preview := self._gateway.hub.last_preview(self._id):
                 yield _sse("preview", _preview(preview))
             async for update in paced(updates):
-                if self._over:
-                    return
                 if update is not None:
                     yield self._frame(update)
-                    continue
-                yield ": keepalive\n\n"
-                async for frame in self._snapshot():
-                    yield frame
+                else:
+                    yield ": keepalive\n\n"
+                    async for frame in self._snapshot():
+                        yield frame
+                if self._over:
+                    return
 
     async def _snapshot(self) -> AsyncIterator[str]:
         """The job as it is, unless that was told: another process may drive it, unheard."""

@@ -1,0 +1,23 @@
+"""What the demo may do that a gateway for real may not."""
+
+import pytest
+
+import start
+from app.config import Settings
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "allowed"),
+    [
+        ("127.0.0.1", [], list(start.LOOPBACK)),
+        ("0.0.0.0", [], []),
+        ("127.0.0.1", ["10.0.0.0/8"], ["10.0.0.0/8"]),
+    ],
+)
+def test_the_demo_may_call_this_machine_if_nobody_else_reaches_it(
+    host: str, given: list[str], allowed: list[str]
+) -> None:
+    settings = Settings(_env_file=None, host=host, allow_private_urls=given)
+    changes = start._demo_settings(settings, "127.0.0.1:8188")
+    assert changes["allow_private_urls"] == allowed
+    assert changes["comfyui_server"] == ["http://127.0.0.1:8188"]
