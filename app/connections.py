@@ -19,7 +19,7 @@ from app.limit_errors import HeadTooLarge, RequestTimeout, TooManyConnections
 from app.limits import MAX_HEAD
 from app.problems import MEDIA_TYPE, document
 
-GRACE = 3  # seconds for open requests after a SIGTERM
+GRACE = 8  # seconds for open requests after a SIGTERM
 MAX_MESSAGE = 1 << 18  # bytes that a WebSocket client may send at once
 BODY_PROGRESS = 16 * 1024  # bytes of a body that must come within the timeout
 # What the WebSocket library takes; it fails without an answer beyond that.

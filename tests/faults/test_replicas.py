@@ -55,7 +55,8 @@ class Fleet:
                 continue
             if answer.status_code < 500:
                 return answer
-            self.failed.append(answer.json())
+            is_ours = "json" in answer.headers.get("content-type", "")
+            self.failed.append(answer.json() if is_ours else {"code": None, "text": answer.text})
             await asyncio.sleep(0.2)
 
     async def submit(self, seed: int, steps: int = 3) -> str:
