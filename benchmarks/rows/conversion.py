@@ -63,16 +63,16 @@ async def measure(bench: Bench) -> Row:
         StandIn(folder / "comfyui", *object_info) as comfyui,
         Gateway(folder / "gateway", comfyui.address) as gateway,
     ):
-        http = await Connection.open(gateway.base)
         ours, theirs, beyond = [], [], []
         for _ in range(bench.effort.rounds):
+            http = await Connection.open(gateway.base)  # anew: idle ones are closed
             ours.append(sum([await _ours(http, workflow) for workflow in workflows]))
+            http.close()
             if program := bench.peers.comfy_cli:
                 paths = _written(folder, [SMALLEST, *workflows])
                 startup, *used = [await _comfy_cli(program, path, comfyui.port) for path in paths]
                 theirs.append(sum(used))
                 beyond.append(sum(used) - len(used) * startup)
-        http.close()
     return _row(len(workflows), ours, theirs, beyond)
 
 
