@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from benchmarks.rows import (
     start,
     submits,
 )
+
+log = logging.getLogger(__name__)
 
 LONGEST = 200.0  # seconds of a row
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -79,7 +82,7 @@ async def _measured(name: str, bench: Bench) -> list[Row]:
         async with asyncio.timeout(LONGEST):
             measured = await ROWS[name].measure(bench)
     except Exception as error:
-        _say(f"{name} failed: {error!r}")
+        log.exception("%s failed", name)
         return [Row(name, "", f"failed: {type(error).__name__}", None)]
     return measured if isinstance(measured, list) else [measured]
 
