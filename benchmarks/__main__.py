@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import machine, peers
-from benchmarks.bench import Effort, stage
+from benchmarks.bench import Bench, Effort, stage
 from benchmarks.programs import ROOT
 from benchmarks.report import Row, page
 from benchmarks.rows import (
@@ -26,6 +27,9 @@ from benchmarks.rows import (
     submits,
 )
 
+log = logging.getLogger(__name__)
+
+LONGEST = 200.0  # seconds of a row
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 ROWS = {
     "one_task": one_task,
@@ -63,14 +67,24 @@ async def main(options: argparse.Namespace) -> None:
         async with stage(Path(folder), effort, comfyui=comfyui, peers=found) as bench:
             for name in names:
                 begin = time.monotonic()
-                measured = await ROWS[name].measure(bench)
-                rows += measured if isinstance(measured, list) else [measured]
+                rows += await _measured(name, bench)
                 _say(f"{name}: {time.monotonic() - begin:.0f} s")
     output = options.output or (None if options.only or options.quick else RESULTS)
     text = page(rows, about, " ".join(["python -m benchmarks", *sys.argv[1:]]))
     _say(text)
     if output:
         output.write_text(text)
+
+
+async def _measured(name: str, bench: Bench) -> list[Row]:
+    """One that fails does not spoil the others."""
+    try:
+        async with asyncio.timeout(LONGEST):
+            measured = await ROWS[name].measure(bench)
+    except Exception as error:
+        log.exception("%s failed", name)
+        return [Row(name, "", f"failed: {type(error).__name__}", None)]
+    return measured if isinstance(measured, list) else [measured]
 
 
 def _say(text: str) -> None:

@@ -51,6 +51,7 @@ async def direct(base: str) -> AsyncIterator[Direct]:
     client_id = uuid4().hex
     url = f"ws{base.removeprefix('http')}/ws?clientId={client_id}"
     connection = await Connection.open(base)
-    async with connect(url, proxy=None, max_size=None, compression=None) as socket:
+    options = {"proxy": None, "max_size": None, "compression": None, "close_timeout": 0.1}
+    async with connect(url, **options) as socket:
         yield Direct(connection, socket, client_id)
     connection.close()

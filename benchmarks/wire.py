@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         return await self.send(encoded(self.host, method, path, body))
 
     async def send(self, request: bytes) -> Answer:
+        if self._transport.is_closing():
+            raise ConnectionError("the server has closed the connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._begin()
         self._transport.write(request)

@@ -248,17 +248,11 @@ class TaskStore:
 
         return await self._database.write(work)
 
-    async def find_output(
-        self,
-        filename: str,
-        *,
-        task_id: str | None = None,
-        subfolder: str | None = None,
-        type: str | None = None,
-    ) -> Output | None:
-        """The newest stored result of that name."""
-        about = {"filename": filename, "task_id": task_id, "subfolder": subfolder, "type": type}
-        given = {name: value for name, value in about.items() if value is not None}
+    async def find_output(self, filename: str, **about: str | None) -> Output | None:
+        """The newest stored result of that name. `about`: its task_id, subfolder or type, if they
+        matter."""
+        given = {"filename": filename}
+        given |= {name: value for name, value in about.items() if value is not None}
         query = newest_result(*given)
         if not self._caller.sees_all:
             query = query.join(tasks, tasks.c.task_id == outputs.c.task_id).where(self._mine())
