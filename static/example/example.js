@@ -54,13 +54,13 @@ async function follow(taskId) {
   for (;;) {
     try {
       for await (const { event, data } of events(`/api/task/${taskId}/events`)) {
+        if (data.progress) bar.value = data.progress.value;
         if (event === "status") {
           status.textContent = data.queue_position
             ? `Place ${data.queue_position} in the queue`
             : data.status;
           if (FINISHED.includes(data.status)) return data;
         } else if (event === "progress") {
-          bar.value = data.progress.value;
           status.textContent = data.progress.class_type ?? data.status;
         } else if (event === "preview") {
           const bytes = await fetch(`data:${data.content_type};base64,${data.data_base64}`);

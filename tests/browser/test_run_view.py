@@ -8,8 +8,8 @@ from playwright.async_api import Page, expect
 
 from app.demo.server import DemoServer
 from tests.browser.conftest import HOSTILE, assert_fits
-from tests.browser.helpers import QWEN, drop_file, field, open_file, open_run, run
-from tests.conftest import RunningGateway, text_to_image
+from tests.browser.helpers import drop_file, field, open_file, open_run, run
+from tests.conftest import ROOT, RunningGateway, text_to_image
 
 
 async def test_run_shows_progress_preview_and_picture(blank: Page, gateway: RunningGateway) -> None:
@@ -35,7 +35,8 @@ async def test_a_newcomer_presses_run_at_once(blank: Page) -> None:
     await blank.goto("/")
     await blank.get_by_role("button", name="Run").click()
     await expect(blank.locator("result-tile .outputs img")).to_be_visible()
-    assert blank.url.endswith(f"#/run/{QWEN}")
+    first = min(path.name for path in (ROOT / "workflows").glob("*.json"))
+    assert blank.url.endswith(f"#/run/{first}")
 
 
 async def test_changes_are_marked_survive_a_reload_and_can_be_reset(blank: Page) -> None:
