@@ -7,11 +7,11 @@ from typing import Any
 from app.access.access import Access
 from app.access.model import Caller, Scope
 from app.config import Settings
-from app.errors import NoServer, Stopping
+from app.errors import NoServer
 from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
-from app.limit_errors import TooManyConnections
+from app.limit_errors import Stopping, TooManyConnections
 from app.metrics import Metrics
 from app.remote.guard import Guard
 from app.servers.pool import Pool

@@ -23,3 +23,10 @@ class TooManyConnections(GatewayError):
 
     status = 503
     code = "too_many_connections"
+
+
+class Stopping(GatewayError):
+    """The gateway is stopping."""
+
+    status = 503
+    code = "stopping"

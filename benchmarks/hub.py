@@ -53,7 +53,7 @@ async def over_redis(redis: RedisServer) -> AsyncIterator[tuple[Hub, Hub]]:
     for hub in hubs:
         hub.carrier = RedisCarrier(connect(redis.url), hub)
         running.append(asyncio.create_task(hub.carrier.run()))
-    while not all(hub.last_id for hub in hubs):  # noqa: ASYNC110
+    while not all(hub.last_id for hub in hubs):
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
     yield hubs

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query
 from app.access.model import Scope
 from app.config import VERSION
 from app.errors import (
-    Stopping,
     ComfyError,
     ComfyMissing,
     ComfyUnreachable,
@@ -20,6 +19,7 @@ from app.errors import (
     ServerNotFound,
 )
 from app.gateway import Gateway
+from app.limit_errors import Stopping
 from app.problems import responses
 from app.routers.bodies import read_json_or_empty, validated
 from app.routers.deps import GatewayDep, ServerQuery

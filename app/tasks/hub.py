@@ -150,6 +150,10 @@ class Hub:
         return self._previews.get(task_id)
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
     def last_id(self) -> int:
         return self._last_id
 
