@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 # From top to bottom: a package may import those below it only.
 LAYERS = [
     "main",
+    "assembly",
     "connections",
     "gate",
     "routers",

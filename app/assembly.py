@@ -1,0 +1,205 @@
+"""Builds the parts of a gateway and tells each of the others that it needs."""
+
+from functools import partial
+
+from app.access.access import Access
+from app.access.model import EVERYBODY
+from app.access.rates import RateLimits
+from app.config import Settings
+from app.files.places import open_store, open_uploads
+from app.files.uploads import Uploads
+from app.files.views import Views
+from app.gateway import Gateway
+from app.metrics import Metrics
+from app.redis import connect
+from app.remote.guard import Guard
+from app.remote.transport import Remote
+from app.servers.pool import Pool
+from app.tasks.api_keys import ApiKeys
+from app.tasks.assets import Assets
+from app.tasks.claims import Claims, Lease
+from app.tasks.database import Database, is_sqlite
+from app.tasks.dispatcher import Dispatcher
+from app.tasks.estimates import Estimates
+from app.tasks.fleet import Fleet
+from app.tasks.forecaster import Forecaster
+from app.tasks.hub import Carrier, Hub
+from app.tasks.jobs import Jobs
+from app.tasks.lookout import Lookout
+from app.tasks.materials import Materials
+from app.tasks.owner import new_owner
+from app.tasks.queue import Queue
+from app.tasks.readiness import Readiness
+from app.tasks.registry import Registry
+from app.tasks.retention import Limits, Retention
+from app.tasks.service import Tasks
+from app.tasks.signals import Signals
+from app.tasks.store import TaskStore
+from app.tasks.submitter import Submitter
+from app.tasks.tools import Timing, Tools
+from app.tasks.transitions import Transitions
+from app.tasks.webhooks import Webhook
+from app.webhooks.deliverer import Deliverer, Pace
+from app.webhooks.outbox import Outbox
+from app.workflows.library import Library
+
+
+def build(settings: Settings, database: Database) -> Gateway:
+    """A gateway that does nothing yet: `background` is to be run."""
+    pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
+    files = open_store(settings.files_url, settings.outputs_dir)
+    uploads, access = _uploads(settings, database), _access(settings)
+    library = Library(settings.workflows_dir)
+    api_keys, figures = ApiKeys(), Metrics(database)
+    hub = _hub(settings, figures, api_keys)
+    estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
+    queue = Queue(database, lease, access.concurrency)
+    tools = Tools(
+        lease=lease,
+        queue=queue,
+        claims=Claims(database, lease),
+        hub=hub,
+        files=files,
+        uploads=uploads,
+        pool=pool,
+        estimates=estimates,
+        timing=_timing(settings),
+        max_attempts=settings.max_attempts,
+        api_keys=api_keys,
+    )
+    dispatcher = Dispatcher(pool, tools)
+    store = TaskStore(
+        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
+    )
+    forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
+    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
+    fleet = Fleet(pool, Registry(database), dispatcher)
+    signals = Signals(database)
+    for part in (dispatcher, fleet, lookout):
+        part.listen(signals)
+    addresses = Guard(settings.allow_private_urls)
+    remote = Remote(addresses)
+    submitter = Submitter(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        pool=pool,
+        library=library,
+        estimates=estimates,
+        queue=queue,
+        forecaster=forecaster,
+        default_timeout=settings.task_timeout,
+        materials=Materials(uploads, remote, fetch_seconds=settings.fetch_timeout),
+        everywhere=settings.everywhere(),
+        api_keys=api_keys,
+    )
+    tasks = Tasks(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        submitter=submitter,
+        forecaster=forecaster,
+        files=files,
+    )
+    limits = Limits(settings.retention_age, settings.retention_bytes)
+    pace = Pace(schedule=settings.webhook_schedule)
+    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
+    deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
+    hub.on_status(deliverer.changed)
+    figures.watch(pool, hub, dispatcher, deliverer)
+    assets = Assets(database, uploads, files, kept=settings.retention_age)
+    return Gateway(
+        access=access,
+        caller=EVERYBODY,
+        settings=settings,
+        pool=pool,
+        tasks=tasks,
+        submitter=submitter,
+        fleet=fleet,
+        hub=hub,
+        dispatcher=dispatcher,
+        library=library,
+        files=files,
+        uploads=uploads,
+        views=Views(files),
+        guard=addresses,
+        outbox=outbox,
+        deliverer=deliverer,
+        assets=assets,
+        jobs=Jobs(tasks, submitter, assets),
+        metrics=figures,
+        readiness=Readiness(database),
+        background=(
+            dispatcher.run(),
+            signals.run(),
+            fleet.run(),
+            lookout.run(),
+            *((hub.carrier.run(),) if hub.carrier else ()),
+            Retention(database, files, hub, limits).run(),
+            deliverer.run(),
+            assets.run(),
+            access.run(),
+            api_keys.run(store),
+        ),
+    )
+
+
+def _uploads(settings: Settings, database: Database) -> Uploads:
+    return Uploads(
+        open_uploads(settings.files_url, settings.uploads_dir),
+        max_bytes=settings.max_upload_bytes,
+        naming=partial(database.locked, "uploads"),
+        shared=settings.shared_tasks,
+    )
+
+
+def _access(settings: Settings) -> Access:
+    return Access(
+        settings.api_keys.get_secret_value(),
+        shared=settings.shared_tasks,
+        rates=_shared_rates(settings),
+    )
+
+
+def _hub(settings: Settings, figures: Metrics, api_keys: ApiKeys) -> Hub:
+    hub = Hub()
+    hub.carrier = _carrier(settings, hub)
+    hub.on_update(figures.published)
+    hub.on_update(Transitions(figures.task_changed).look_at)
+    hub.on_status(api_keys.look_at)
+    return hub
+
+
+def _shared_rates(settings: Settings) -> RateLimits | None:
+    if settings.redis_url is None:
+        return None
+    from app.access.shared_rates import SharedRates  # which needs the optional package
+
+    return SharedRates(connect(settings.redis_url.get_secret_value()))
+
+
+def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
+    if settings.redis_url is None:
+        return None
+    from app.tasks.carrier import RedisCarrier  # which needs the optional package
+
+    return RedisCarrier(connect(settings.redis_url.get_secret_value()), hub)
+
+
+def _timing(settings: Settings) -> Timing:
+    return Timing(
+        poll=settings.poll_interval,
+        poll_blind=min(settings.poll_interval, 0.5),
+        server_grace=settings.server_grace,
+        cancel_grace=settings.cancel_grace,
+        stall_timeout=settings.stall_timeout,
+    )
+
+
+def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:
+    """The operator's own webhook may be on a private host without more ado; only it."""
+    webhook = settings.everywhere()
+    if webhook is None:
+        return None
+    return webhook, Remote(Guard([*settings.allow_private_urls, webhook.host_name]))
