@@ -128,7 +128,9 @@ def _row(count: int, ours: list[float], theirs: list[float], beyond: list[float]
     return Row(
         what=f"conversion of the {count} largest official workflows",
         goal="≤ comfy-cli's time",
-        result=f"{median(ours) / median(theirs):.2f} x comfy-cli's" if theirs else "no peer",
+        result=f"{median(ours) / median(theirs):.2f} x comfy-cli's whole program"
+        if theirs
+        else "no peer",
         met=median(ours) <= median(theirs) if theirs else None,
         figures={
             "gateway": ms(median(ours)),
