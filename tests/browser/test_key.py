@@ -1,66 +1,29 @@
 """A gateway that wants an API key: the page asks for it, keeps it, sends it with all it fetches."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from playwright.async_api import Browser, expect
-from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.secrets import hash_of, new_key
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.main import create_app
 from tests.browser.conftest import on_loop, visitor
 from tests.browser.helpers import QWEN, run
 from tests.conftest import RunningGateway, run_gateway
 
-KEY = "gw_Some-Key_42"
-REFUSED = {"title": "Unauthorized", "status": 401, "code": "unauthorized", "detail": "No key."}
-
-
-class Gate:
-    """Lets the API and the WebSocket be used with the key alone."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            return await self.websocket(scope, receive, send)
-        is_free = scope["type"] == "lifespan" or not scope["path"].startswith("/api/")
-        if is_free or HTTPConnection(scope).headers.get("authorization") == f"Bearer {KEY}":
-            return await self.app(scope, receive, send)
-        return await JSONResponse(REFUSED, 401)(scope, receive, send)
-
-    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def accept(message: Message) -> None:
-            if message["type"] == "websocket.accept":
-                message = {**message, "subprotocol": "comfyui-gateway"}
-            await send(message)
-
-        if scope["subprotocols"] != ["comfyui-gateway", f"key.{KEY}"]:
-            return await send({"type": "websocket.close", "code": 1008})
-        return await self.app(scope, receive, accept)
+KEY = new_key()
 
 
 @on_loop
 async def locked(
-    demo: DemoServer,
-    settings_for: Callable[..., Settings],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> AsyncIterator[RunningGateway]:
-    def create(settings: Settings) -> FastAPI:
-        app = create_app(settings)
-        app.add_middleware(Gate)
-        return app
-
-    monkeypatch.setattr("tests.conftest.create_app", create)
+    keys = [{"name": "page", "hash": hash_of(KEY), "scope": "manage"}]
     (tmp_path / "workflows").symlink_to(Path(__file__).parents[2] / "workflows")
-    async with run_gateway(settings_for(demo.address)) as running:
+    async with run_gateway(settings_for(demo.address, api_keys=json.dumps(keys))) as running:
         await running.online()
         yield running
 
