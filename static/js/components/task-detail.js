@@ -16,6 +16,7 @@ import "./workflow-graph.js";
 
 const SECTIONS = ["error", "warnings", "outputs", "graph", "params", "attempts", "nodes", "deliveries", "facts", "log"];
 const FOLDED = new Set(["log"]);
+const ASKED_AGAIN = 2000; // ms
 let nodeTypes = null; // asked for once
 
 class TaskDetail extends HTMLElement {
@@ -23,6 +24,7 @@ class TaskDetail extends HTMLElement {
   #parts = null;
   #keys = new Map(); // what each section shows, so that it is made anew only if that is another
   #deliveries = null;
+  #later = 0; // the timer of the next look at them
   #prompt = null;
   #isDue = false;
   #graph = el("workflow-graph");
@@ -54,6 +56,7 @@ class TaskDetail extends HTMLElement {
     this.hidden = !id;
     this.#keys.clear();
     this.#deliveries = this.#prompt = null;
+    clearTimeout(this.#later);
     this.#section("graph").hidden = true;
     this.#parts.problem.show(null);
     this.#listening.abort();
@@ -91,11 +94,15 @@ class TaskDetail extends HTMLElement {
     } catch {} // a task without its graph is still a task
   }
 
+  // No stream tells of them: while one is pending they are asked for again.
   async #tellDeliveries(id) {
+    clearTimeout(this.#later);
     const found = await deliveriesOf(id);
     if (id !== this.id) return;
     this.#deliveries = found;
     this.#update();
+    clearTimeout(this.#later);
+    if (found?.some(({ status }) => status === "pending")) this.#later = setTimeout(() => this.#tellDeliveries(id), ASKED_AGAIN);
   }
 
   #update() {
