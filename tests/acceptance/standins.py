@@ -53,7 +53,16 @@ class StandIns:
         return answer.json()
 
     async def _task(self) -> str:
-        return (await self._submit())["task_id"]
+        return (await self._told_task())[0]
+
+    async def _told_task(self) -> tuple[str, str]:
+        """A task of whose end the gateway's webhook is told, and the id of that delivery."""
+        task_id = (await self._submit())["task_id"]
+
+        async def told() -> list[dict]:
+            return (await self._http.get(f"/api/task/{task_id}/deliveries")).json()["deliveries"]
+
+        return task_id, (await wait_until(told))[0]["delivery_id"]
 
     async def _waiting(self) -> str:
         loader = {"class_type": "VAELoader", "inputs": {"vae_name": "not-there.safetensors"}}
@@ -78,12 +87,7 @@ class StandIns:
         return (await self._uploaded())["hash"]
 
     async def _delivery(self) -> str:
-        task_id = await self._task()
-
-        async def told() -> list[dict]:
-            return (await self._http.get(f"/api/task/{task_id}/deliveries")).json()["deliveries"]
-
-        return (await wait_until(told))[0]["delivery_id"]
+        return (await self._told_task())[1]
 
     async def _version(self) -> str:
         answer = await self._http.get("/api/workflow/mine.json/versions")
