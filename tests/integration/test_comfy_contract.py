@@ -1,14 +1,18 @@
 """Comfy API v2: every status that the contract gives an operation is provoked, and the answer held
 against it; or it stands here why it cannot be had."""
 
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from app.access.secrets import hash_of as hash_of_key
+from app.access.secrets import new_key
 from app.config import Settings
 from app.demo.server import DemoServer
 from tests.comfy_api import FACTS, Client
@@ -29,14 +33,7 @@ CANNOT = {
     (None, 302): "the gateway sends the bytes itself",
     (None, 402): "nothing costs anything here",
     (None, 501): "there is live streaming",
-    (None, 401): "the gateway has no API keys yet",
-    (None, 403): "the gateway has no API keys yet",
     (HEALTH, 500): "it asks nothing that can fail",
-    **{
-        (operation, 429): "the rate of requests is not limited"
-        for operation in FACTS["operations"]
-        if operation not in (f"POST {JOBS}", f"{JOB}/events")
-    },
 }
 
 
@@ -213,14 +210,47 @@ async def test_every_answer_of_the_contract(
             assert (method, answer.status_code) == (wanted[0].split()[0], wanted[1]), wanted
 
 
+# What keys and hosts are refused for. Whether the thing is there does not matter then.
+REFUSED = {
+    (operation, status)
+    for operation, status in documented()
+    if status in (401, 403, 429) and (operation, status) not in PROVOKED
+}
+
+
+async def test_every_refusal_of_the_contract(
+    demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    key = new_key()
+    limited = {"name": "seldom", "hash": hash_of_key(key), "scope": "manage", "rate": "1/hour"}
+    keyed = {"api_keys": json.dumps([limited]), "database_url": f"sqlite:///{tmp_path}/keyed.db"}
+    async with (
+        over(settings_for, demo) as open_one,
+        over(
+            settings_for, demo, api_keys=keyed, database_url=f"sqlite:///{tmp_path}/keyed.db"
+        ) as closed,
+    ):
+        await closed.http.get("/api/tasks", headers={"x-api-key": key})  # all that it may ask
+        how: dict[int, tuple[RunningGateway, Json]] = {
+            401: (closed, {}),
+            403: (open_one, {"host": "rebound.example"}),
+            429: (closed, {"authorization": f"Bearer {key}"}),
+        }
+        for operation, status in sorted(REFUSED):
+            gateway, headers = how[status]
+            names = {name: "nobody" for name in ("id", "hash") if f"{{{name}}}" in operation}
+            answer = await Client(gateway.http).call(operation, headers=headers, **names)
+            assert answer.status_code == status, (operation, answer.text)
+
+
 def test_nothing_of_the_contract_is_left_out() -> None:
     cannot = {
         (operation, status)
         for operation, status in documented()
         if (operation, status) in CANNOT or (None, status) in CANNOT
     }
-    assert set(PROVOKED) | cannot == documented()
-    assert not set(PROVOKED) & cannot, "it can be had after all"
+    assert set(PROVOKED) | REFUSED | cannot == documented()
+    assert not (set(PROVOKED) | REFUSED) & cannot, "it can be had after all"
 
 
 async def test_a_request_id_comes_back(gateway: RunningGateway) -> None:
