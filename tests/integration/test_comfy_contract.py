@@ -226,9 +226,7 @@ async def test_every_refusal_of_the_contract(
     keyed = {"api_keys": json.dumps([limited]), "database_url": f"sqlite:///{tmp_path}/keyed.db"}
     async with (
         over(settings_for, demo) as open_one,
-        over(
-            settings_for, demo, api_keys=keyed, database_url=f"sqlite:///{tmp_path}/keyed.db"
-        ) as closed,
+        over(settings_for, demo, **keyed) as closed,
     ):
         await closed.http.get("/api/tasks", headers={"x-api-key": key})  # all that it may ask
         how: dict[int, tuple[RunningGateway, Json]] = {
