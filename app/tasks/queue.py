@@ -179,7 +179,9 @@ class Queue:
             waiting = [self._waiting(row, lease["now"]) for row in found]
             gifts = shares.within(room, choose(waiting), waiting)
             chosen = {gift.seq: gift.server for gift in gifts}
-            got = list(connection.scalars(_STILL_THERE, {"seqs": list(chosen)})) if chosen else []
+            locked = connection.scalars(_STILL_THERE, {"seqs": list(chosen)}) if chosen else ()
+            there = set(locked)
+            got = [seq for seq in chosen if seq in there]  # in the order of the queue
             if got:
                 claims = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
                 connection.execute(_GIVE, claims)

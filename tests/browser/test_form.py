@@ -178,6 +178,7 @@ async def test_save_as_new_delete_and_undo(blank: Page, gateway: RunningGateway)
     seed = 2**63 + 1
     await open_run(page)
     await open_file(page, json.dumps(text_to_image(seed=seed)), "other.json")
+    await expect(page.get_by_label("Seed", exact=True)).to_have_value(str(seed))  # it is open
     await page.get_by_label("Steps").fill("6")
     await page.get_by_role("button", name="Save as").click()
     await page.get_by_label("File name").fill(QWEN)
