@@ -232,3 +232,13 @@ async def test_a_database_that_does_not_answer_is_said_as_such() -> None:
     pytest.importorskip("asyncpg", reason="asyncpg is not installed")
     with pytest.raises(Unreachable, match="cannot be reached"):
         await open_database("postgresql://postgres@127.0.0.1:9/none", patience=0)
+
+
+async def test_claims_come_in_the_order_of_the_queue(store: TaskStore, database: Database) -> None:
+    tasks = [await add(store, priority=priority) for priority in (-5, 0, 5)]
+
+    def choose(waiting: Sequence[Waiting]) -> list[Assignment]:
+        return [Assignment(task.seq, "s") for task in waiting]
+
+    claims, _ = await Process(database).queue.assign(lambda held: ((), choose))
+    assert [claim.task.task_id for claim in claims] == [task.task_id for task in reversed(tasks)]
