@@ -49,8 +49,13 @@ _NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
 
 
+def path_of(scope: Scope) -> str:
+    """The path as routes know it, without what a proxy puts before it."""
+    return str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
+
+
 def is_v2(scope: Scope) -> bool:
-    path = str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 

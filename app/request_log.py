@@ -67,8 +67,7 @@ class _Seen:
         match message["type"]:
             case "http.response.start" | "websocket.http.response.start":
                 self._status = message["status"]
-                kind = Headers(raw=message.get("headers", [])).get("content-type", "")
-                self._is_stream = self._is_stream or kind.startswith("text/event-stream")
+                self._is_stream = self._is_stream or begins_stream(message)
             case "websocket.accept":
                 self._status = 101
 
@@ -86,6 +85,14 @@ class _Seen:
         if key is not None:
             told["key"] = key
         log.log(level, "%s %s", method, route, extra=facts(**told))
+
+
+def begins_stream(message: Message) -> bool:
+    """Whether what follows goes on as long as somebody listens."""
+    if message["type"] == "http.response.start":
+        content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
+        return content_type.startswith("text/event-stream")
+    return bool(message["type"] == "websocket.accept")
 
 
 def route_of(scope: Scope) -> str:

@@ -3,6 +3,8 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.envelope import path_of
+
 # The page has no inline scripts, talks to us alone, and shows pictures that it has fetched.
 _PAGE = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -33,8 +35,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
-        policy = policy_of(path)
+        policy = policy_of(path_of(scope))
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

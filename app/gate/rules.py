@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Scope as Connection
 
 from app.access.model import Scope
+from app.envelope import path_of
 
 # Open: what tells that we live, and what is the same for everybody who has a copy of us.
 _OPEN = """
@@ -78,7 +79,7 @@ class Rules:
 
     def needed(self, connection: Connection) -> Scope:
         """What a request needs. What leads to no route needs nothing: it is a 404 or 405."""
-        path = str(connection["path"]).removeprefix(connection.get("root_path", ""))
+        path = path_of(connection)
         method = connection.get("method", "WS")
         for allowed, pattern, scope in self._rules:
             if allowed == method and pattern.match(path):

@@ -3,12 +3,12 @@
 import asyncio
 from contextlib import ExitStack, suppress
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.access import Access
 from app.access.model import AccessKey
 from app.gate.sockets import REFUSED
+from app.request_log import begins_stream
 
 _CLOSED = {"type": "websocket.close", "code": REFUSED, "reason": "the API key was revoked"}
 _ENDED = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -31,7 +31,7 @@ async def serve_until_revoked(
     with ExitStack() as stack:
 
         async def watched(message: Message) -> None:
-            if _begins_stream(message):
+            if begins_stream(message):
                 stack.enter_context(access.until_revoked(key, end))
             await send(message)
 
@@ -42,10 +42,3 @@ async def serve_until_revoked(
                 raise
             with suppress(OSError, RuntimeError):  # the client may be gone
                 await send(_CLOSED if scope["type"] == "websocket" else _ENDED)
-
-
-def _begins_stream(message: Message) -> bool:
-    if message["type"] == "http.response.start":
-        content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
-        return content_type.startswith("text/event-stream")
-    return bool(message["type"] == "websocket.accept")
