@@ -1,6 +1,7 @@
 """Builds the parts of a gateway and tells each of the others that it needs."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from app.access.access import Access
 from app.access.model import EVERYBODY
@@ -11,7 +12,6 @@ from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
 from app.metrics import Metrics
-from app.redis import connect
 from app.remote.guard import Guard
 from app.remote.transport import Remote
 from app.servers.pool import Pool
@@ -43,15 +43,18 @@ from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
 from app.workflows.library import Library
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
-def build(settings: Settings, database: Database) -> Gateway:
-    """A gateway that does nothing yet: `background` is to be run."""
+
+def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
+    """A gateway that does nothing yet: `background` is to be run. `redis`: what replicas share."""
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = open_store(settings.files_url, settings.outputs_dir)
-    uploads, access = _uploads(settings, database), _access(settings)
+    uploads, access = _uploads(settings, database), _access(settings, redis)
     library = Library(settings.workflows_dir)
     api_keys, figures = ApiKeys(), Metrics(database)
-    hub = _hub(settings, figures, api_keys)
+    hub = _hub(redis, figures, api_keys)
     estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     tools = Tools(
@@ -154,37 +157,37 @@ def _uploads(settings: Settings, database: Database) -> Uploads:
     )
 
 
-def _access(settings: Settings) -> Access:
+def _access(settings: Settings, redis: "Redis | None") -> Access:
     return Access(
         settings.api_keys.get_secret_value(),
         shared=settings.shared_tasks,
-        rates=_shared_rates(settings),
+        rates=_shared_rates(redis),
     )
 
 
-def _hub(settings: Settings, figures: Metrics, api_keys: ApiKeys) -> Hub:
+def _hub(redis: "Redis | None", figures: Metrics, api_keys: ApiKeys) -> Hub:
     hub = Hub()
-    hub.carrier = _carrier(settings, hub)
+    hub.carrier = _carrier(redis, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
     hub.on_status(api_keys.look_at)
     return hub
 
 
-def _shared_rates(settings: Settings) -> RateLimits | None:
-    if settings.redis_url is None:
+def _shared_rates(redis: "Redis | None") -> RateLimits | None:
+    if redis is None:
         return None
     from app.access.shared_rates import SharedRates  # which needs the optional package
 
-    return SharedRates(connect(settings.redis_url.get_secret_value()))
+    return SharedRates(redis)
 
 
-def _carrier(settings: Settings, hub: Hub) -> Carrier | None:
-    if settings.redis_url is None:
+def _carrier(redis: "Redis | None", hub: Hub) -> Carrier | None:
+    if redis is None:
         return None
     from app.tasks.carrier import RedisCarrier  # which needs the optional package
 
-    return RedisCarrier(connect(settings.redis_url.get_secret_value()), hub)
+    return RedisCarrier(redis, hub)
 
 
 def _timing(settings: Settings) -> Timing:

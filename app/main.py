@@ -19,6 +19,7 @@ from app.assembly import build
 from app.config import VERSION, Settings
 from app.gate.stack import guard
 from app.gateway import Gateway
+from app.redis import connect
 from app.routers import (
     batches,
     events,
@@ -101,7 +102,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     for warning in settings.warnings():
         log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
-    gateway = build(settings, database)
+    redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    gateway = build(settings, database, redis)
     await gateway.fleet.recall()
     work = [asyncio.create_task(job) for job in gateway.background]
     for job in work:
@@ -114,7 +116,9 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             job.cancel()
         await asyncio.wait(work)
         if gateway.hub.carrier is not None:
-            await gateway.hub.carrier.close()
+            await gateway.hub.carrier.flush()
+        if redis is not None:
+            await redis.aclose()
         await database.close()
 
 

@@ -82,15 +82,13 @@ class RedisCarrier:
             self._lose(_first(session.exception()))
             await asyncio.sleep(RETRY)
 
-    async def close(self) -> None:
-        """Send what waits, then let go."""
+    async def flush(self) -> None:
         try:
             async with asyncio.timeout(TIMEOUT):
                 while self._up and (batch := self._outbox.take(BATCH)):
                     await self._send(batch)
         except (RedisError, OSError) as error:  # others look for themselves
             log.warning("the last updates did not reach Redis: %r", error)
-        await self._redis.aclose()
 
     # -- the connection -------------------------------------------------------------------------
 

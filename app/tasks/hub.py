@@ -30,7 +30,9 @@ class Carrier(Protocol):
         """For ever."""
         ...
 
-    async def close(self) -> None: ...
+    async def flush(self) -> None:
+        """Send what waits, before the end."""
+        ...
 
 
 class Hub:

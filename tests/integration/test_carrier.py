@@ -27,8 +27,8 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 @contextlib.asynccontextmanager
 async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
     """A hub that is carried."""
-    hub = Hub()
-    hub.carrier = RedisCarrier(connect(redis.url), hub)
+    hub, client = Hub(), connect(redis.url)
+    hub.carrier = RedisCarrier(client, hub)
     running = asyncio.create_task(hub.carrier.run())
     try:
         if wait:
@@ -37,7 +37,8 @@ async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub
     finally:
         running.cancel()
         await asyncio.wait([running])
-        await hub.carrier.close()
+        await hub.carrier.flush()
+        await client.aclose()
 
 
 async def until(updates: Subscription, **end: Any) -> list[Update]:

@@ -1,12 +1,16 @@
 """Rate limits of several replicas: one bucket for all, and one each while Redis is away."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from app.access.model import Rate
 from app.access.shared_rates import PAUSE, SharedRates
+from app.config import Settings
 from app.redis import connect
-from tests.conftest import wait_until
+from tests.conftest import over, wait_until
+from tests.keyholders import write_keys
 from tests.redis_server import running_redis
 
 
@@ -51,3 +55,24 @@ async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
             return (await rates.take("key", rate)).allowed
 
         await wait_until(is_back, PAUSE + 5)
+
+
+async def test_requests_count_at_any_gateway(
+    settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    keys = {"alice": {"scope": "read", "rate": "3/hour"}}
+    async with running_redis(tmp_path) as redis, contextlib.AsyncExitStack() as stack:
+        texts = write_keys(tmp_path / "keys.json", **keys)
+        headers = {"Authorization": f"Bearer {texts['alice']}"}
+        gateways = [
+            await stack.enter_async_context(
+                over(settings_for, api_keys=str(tmp_path / "keys.json"), redis_url=redis.url)
+            )
+            for _ in range(2)
+        ]
+        answers = [
+            await gateway.http.get("/api/tasks", headers=headers) for gateway in gateways * 2
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert [answer.headers["ratelimit-remaining"] for answer in answers[:3]] == ["2", "1", "0"]
+        assert int(answers[-1].headers["retry-after"]) > 600
