@@ -120,24 +120,63 @@ class LocalStore:
 
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
     """Write beside the target, then rename. Leaves nothing behind where it fails."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed below, not closed here)
-        dir=target.parent, prefix=".", suffix=PART, delete=False
-    )
-    path = Path(file.name)
+    part, held = _Part(target), b""
     try:
-        with file:
-            async for piece in pieces_of(chunks, PIECE):
-                await _in_thread(partial(file.write, piece))
-            await _in_thread(file.flush)
-        _rename(path, target)
+        # One piece behind, so that a small file is written and renamed in one go.
+        async for piece in pieces_of(chunks, PIECE):
+            if held:
+                await _in_thread(partial(part.write, held))
+            held = piece
+        await _in_thread(partial(part.finish, held))
     except BaseException:
-        _remove(path)
+        part.discard()
         raise
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+class _Part:
+    """A file that is being written, by threads, beside the place where it will be. It is made by
+    the first write. Discarding waits for one that is under way, and no other comes after it."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._discarded = False
+
+    def write(self, piece: bytes) -> None:
+        with self._lock:
+            self._opened().write(piece)
+
+    def finish(self, piece: bytes) -> None:
+        """The last piece, and the file is there."""
+        with self._lock, self._opened() as file:
+            file.write(piece)
+            file.flush()
+            path = Path(file.name)
+            path.chmod(0o644)  # temporary files are made for their owner alone
+            path.replace(self._target)
+
+    def discard(self) -> None:
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+                _remove(Path(self._file.name))
+
+    def _opened(self) -> IO[bytes]:
+        if self._discarded:
+            raise ValueError("discarded")  # nobody waits for it
+        if self._file is None:
+            folder = self._target.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed, not closed here)
+                dir=folder, prefix=".", suffix=PART, delete=False
+            )
+        return self._file
 
 
 class _Reader:
@@ -165,11 +204,6 @@ class _Reader:
             self._closed = True
             if self._file is not None:
                 self._file.close()
-
-
-def _rename(path: Path, target: Path) -> None:
-    path.chmod(0o644)  # temporary files are made for their owner alone
-    path.replace(target)
 
 
 def _remove(path: Path) -> None:
