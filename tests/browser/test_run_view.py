@@ -33,7 +33,7 @@ async def test_run_shows_progress_preview_and_picture(blank: Page, gateway: Runn
 
 async def test_a_newcomer_presses_run_at_once(blank: Page) -> None:
     await blank.goto("/")
-    await blank.get_by_role("button", name="Run").click()
+    await blank.get_by_role("button", name="Run", exact=True).click()
     await expect(blank.locator("result-tile .outputs img")).to_be_visible()
     first = min(path.name for path in (ROOT / "workflows").glob("*.json"))
     assert blank.url.endswith(f"#/run/{first}")
