@@ -112,7 +112,7 @@ class Metrics:
 
     async def _look_at_queue(self) -> "_Queue":
         try:
-            return _Queue(await self._database.read(_look))
+            return _Queue(await self._database.read(_look, large=True))
         except SQLAlchemyError:
             return _Queue(None)
 

@@ -132,7 +132,9 @@ class Assets:
             await asyncio.sleep(INTERVAL)
             try:
                 async with self._database.alone("assets that expire") as ours:
-                    expired = await self._database.read(asset_rows.expired) if ours else []
+                    expired = (
+                        await self._database.read(asset_rows.expired, large=True) if ours else []
+                    )
                     for asset in expired:
                         await self._removed(asset)
             except Exception:  # a database that is away; the next look finds the same

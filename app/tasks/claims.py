@@ -5,12 +5,13 @@ Every write is fenced by its owner, so that one who lost its lease changes nothi
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Row,
     Update,
     and_,
     bindparam,
@@ -42,11 +43,21 @@ from app.tasks.tables import outputs, tasks
 Json = dict[str, Any]
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
-_FENCE = select(tasks.c.seq).where(_IS_MINE).with_for_update()
+# What others may have changed of a task of ours, or the change itself decides.
+_BY_OTHERS = (tasks.c.status, tasks.c.cancel_reason, tasks.c.started_at)
 _CHANGE = update(tasks).where(_IS_MINE)
 _START = _CHANGE.values(
     status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
     started_at=func.coalesce(tasks.c.started_at, bindparam("began")),
+).returning(*_BY_OTHERS)
+# From the task's row, locked: what is not ours gets none.
+_NEW_OUTPUT = [column for column in outputs.columns if column is not outputs.c.id]
+_ADD_OUTPUT = insert(outputs).from_select(
+    [column.name for column in _NEW_OUTPUT],
+    select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _NEW_OUTPUT))
+    .select_from(tasks)
+    .where(_IS_MINE)
+    .with_for_update(),
 )
 
 
@@ -90,45 +101,43 @@ class Claims:
 
         await self._database.write(work)
 
-    async def submitted(self, task_id: str, *, client_id: str, attempts: Sequence[Attempt]) -> Task:
+    async def submitted(self, task: Task, *, client_id: str, attempts: Sequence[Attempt]) -> Task:
         """The prompt is about to be handed over. Written before the POST: after a crash in
         between, the next owner looks on the server before it sends anything."""
         return await self._update(
-            task_id,
-            submitted_at=time.time(),
-            client_id=client_id,
-            attempts=rows.dump_attempts(attempts),
+            task, submitted_at=time.time(), client_id=client_id, attempts=tuple(attempts)
         )
 
-    async def started(self, task_id: str, started_at: float) -> Task:
+    async def started(self, task: Task, started_at: float) -> Task:
         """ComfyUI runs it. A task that is CANCELING stays so."""
-        return await self._update(task_id, _START, began=started_at)
+        return await self._update(task, _START, {"began": started_at})
 
-    async def cancel_owned(self, task_id: str, reason: CancelReason) -> Task:
-        return await self._update(task_id, status=Status.CANCELING, cancel_reason=reason)
+    async def cancel_owned(self, task: Task, reason: CancelReason) -> Task:
+        return await self._update(task, status=Status.CANCELING, cancel_reason=reason)
 
-    async def warn(self, task_id: str, warnings: Sequence[str]) -> Task:
-        return await self._update(task_id, warnings=rows.dump(list(warnings)))
+    async def warn(self, task: Task, warnings: Sequence[str]) -> Task:
+        return await self._update(task, warnings=tuple(warnings))
 
     async def add_output(self, task_id: str, output: Output) -> None:
         def work(connection: Connection) -> None:
-            if connection.scalar(_FENCE, {"id": task_id, "me": self.owner}) is None:
+            row = {f"new_{name}": value for name, value in rows.output_row(task_id, output).items()}
+            values = {**row, "id": task_id, "me": self.owner}
+            if connection.execute(_ADD_OUTPUT, values).rowcount != 1:
                 raise LostClaim(task_id)
-            connection.execute(insert(outputs), rows.output_row(task_id, output))
 
         await self._database.write(work)
 
     async def settle(self, task: Task, outcome: Outcome, attempts: Sequence[Attempt]) -> Task:
         """Write how the task ended."""
         return await self._update(
-            task.task_id,
+            task,
+            changed={"lease_until": None},
             status=outcome.status,
             finished_at=time.time(),
-            progress=rows.dump_progress(task.progress),
-            attempts=rows.dump_attempts(attempts),
-            error=rows.dump_error(outcome.error),
+            progress=task.progress,
+            attempts=tuple(attempts),
+            error=outcome.error,
             owner=None,
-            lease_until=None,
         )
 
     async def requeue(self, task_id: str, attempts: Sequence[Attempt]) -> Task:
@@ -147,7 +156,16 @@ class Claims:
             owner=case((ours, self.owner), else_=null()),
             lease_until=case((ours, self._lease.until()), else_=null()),
         )
-        return await self._update(task_id, change, forget_outputs=True, topic=Topic.WORK)
+
+        def work(connection: Connection) -> Task:
+            if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
+                raise LostClaim(task_id)
+            connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
+            tell(connection, Topic.STATUS, task_id)
+            tell(connection, Topic.WORK)
+            return fetch_one(connection, task_id)
+
+        return await self._database.write(work)
 
     async def hand_back(self, owner: str | None = None) -> None:
         """Let go of everything of ours (or of a dead owner) at once.
@@ -198,34 +216,34 @@ class Claims:
 
     async def _update(
         self,
-        task_id: str,
-        change: Update | None = None,
-        *,
-        forget_outputs: bool = False,
-        topic: Topic | None = None,
-        **values: Any,
+        task: Task,
+        statement: Update | None = None,
+        changed: Json | None = None,
+        **fields: Any,
     ) -> Task:
-        """One fenced change: of the status, or to these values. Raises LostClaim if the task is
-        not the owner's."""
-        statement = _change_to(values.get("status")) if change is None else change
-        values |= {"id": task_id, "me": self.owner}
+        """One fenced change: of these fields, or what the statement says; `changed` has values
+        for it that are no fields. Answers the task after it. Raises LostClaim if the task is not
+        the owner's."""
+        change = _change_to(fields.get("status")) if statement is None else statement
+        values = {**rows.columns(fields), **(changed or {}), "id": task.task_id, "me": self.owner}
 
-        def work(connection: Connection) -> Task:
-            if connection.execute(statement, values).rowcount != 1:
-                raise LostClaim(task_id)
-            if forget_outputs:
-                connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
-            if "status" in values or change is not None:
-                tell(connection, Topic.STATUS, task_id)
-            if topic is not None:
-                tell(connection, topic)
-            return fetch_one(connection, task_id)
+        def work(connection: Connection) -> Row[Any]:
+            row = connection.execute(change, values).first()
+            if row is None:
+                raise LostClaim(task.task_id)
+            if "status" in fields or statement is not None:
+                tell(connection, Topic.STATUS, task.task_id)
+            return row
 
-        return await self._database.write(work)
+        row = await self._database.write(work)
+        fields |= {"status": Status(row.status), "started_at": row.started_at}
+        fields["cancel_reason"] = row.cancel_reason and CancelReason(row.cancel_reason)
+        return replace(task, **fields)
 
 
 @cache
 def _change_to(status: Status | None) -> Update:
     """A change, and if it is one of the status, from one that may come before. Built once: putting
     a statement together costs more than running it."""
-    return _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))
+    change = _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))
+    return change.returning(*_BY_OTHERS)

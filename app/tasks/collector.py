@@ -34,6 +34,7 @@ class Collector:
         self._claims = claims
         self._hub = hub
         self._one_at_a_time = asyncio.Lock()
+        self.outputs = list(task.outputs)
         self._have = {output.identity for output in task.outputs}
         self._keys = {output.key for output in task.outputs}
         self._fetching: set[asyncio.Task[None]] = set()
@@ -136,6 +137,7 @@ class Collector:
 
     async def _record(self, output: Output) -> None:
         await self._claims.add_output(self._task_id, output)
+        self.outputs.append(output)
         self._have.add(output.identity)
         self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
 

@@ -43,7 +43,7 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         return await tools.claims.requeue(run.task.task_id, run.attempts)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
-    task = replace(run.task, progress=run.progress)
+    task = replace(run.task, progress=run.progress, outputs=run.outputs)
     return await tools.claims.settle(task, outcome, run.attempts)
 
 

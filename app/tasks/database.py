@@ -1,7 +1,7 @@
 """Transactions on SQLite and PostgreSQL behind one pair of methods.
 
-A transaction is a plain function of a connection. On SQLite the whole of it runs in a thread:
-one hop, where an asynchronous driver makes one a statement (measured: 3 to 5 times the time). On
+A transaction is a plain function of a connection. On SQLite the whole of it runs in one go, here
+or in a thread, where an asynchronous driver makes a hop to a thread for each statement. On
 PostgreSQL it runs on the event loop over asyncpg. Either way a cancelled caller leaves nothing
 half done.
 """
@@ -12,7 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from app.errors import InvalidInput
 from app.tasks.postgresql import PATIENCE, Postgresql
@@ -31,7 +31,9 @@ Work = Callable[[Connection], T]
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
 DISK_FULL, NUL = "53100", "22021"  # PostgreSQL's SQLSTATEs
-READERS = 2  # threads; SQLite reads beside a write, Python's lock lets few run at once
+FEW = 10  # rows; what touches more is large
+THREADS = 3  # SQLite reads beside a write, Python's lock lets few run at once
+SETTLED = 500  # writes of a few kB each after which SQLite moves them into the main file
 
 
 def is_sqlite(database_url: str) -> bool:
@@ -39,11 +41,12 @@ def is_sqlite(database_url: str) -> bool:
 
 
 class Database(Protocol):
-    """`read` and `write` run a function in a transaction and answer what it returns."""
+    """`read` and `write` run a function in a transaction and answer what it returns. `large`: it
+    touches more than a few rows."""
 
-    async def read(self, work: Work[T]) -> T: ...
+    async def read(self, work: Work[T], *, large: bool = False) -> T: ...
 
-    async def write(self, work: Work[T]) -> T: ...
+    async def write(self, work: Work[T], *, large: bool = False) -> T: ...
 
     def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
         """True if no other process does what has this name, and none will meanwhile."""
@@ -115,22 +118,75 @@ def insert_if_new(connection: Connection, table: Table) -> Insert:
 
 
 class _Sqlite:
-    """One writer at a time, beside readers: write-ahead logging keeps them apart."""
+    """One writer at a time, beside readers: write-ahead logging keeps them apart.
+
+    What touches a few rows runs at once, on the event loop: it takes a tenth of a millisecond,
+    and a hop to a thread and back takes as long again, or, while the loop has much to do, many
+    times that. What is `large`, and what finds the database locked, runs in a thread.
+    """
 
     def __init__(self, url: URL) -> None:
         if url.database and not url.database.startswith(("file:", ":memory:")):
             _make_private(Path(url.database))
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
-        self._writer = _Threads(url, 1, "write", begin="BEGIN IMMEDIATE")
-        self._readers = _Threads(url, READERS, "read", begin="BEGIN")
+        self._read_here = _Transactions(url, "BEGIN", patience=0)
+        self._write_here = _Transactions(url, "BEGIN IMMEDIATE", patience=0)
+        self._read_apart = _Transactions(url, "BEGIN")
+        self._write_apart = _Transactions(url, "BEGIN IMMEDIATE")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._writing = asyncio.Lock()
+        self._unsettled = 0  # writes since the last checkpoint
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def read(self, work: Work[T]) -> T:
-        return await self._readers.run(work)
+    async def read(self, work: Work[T], *, large: bool = False) -> T:
+        if not large:
+            try:
+                return self._read_here.run(work)
+            except OperationalError as error:
+                if not _is_locked(error):
+                    raise
+        return await self._apart(self._read_apart.run, work)
 
-    async def write(self, work: Work[T], *, slow: bool = False) -> T:
-        return await self._writer.run(work)
+    async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:
+        if not large and not slow:
+            try:
+                return await self._write_now(work)
+            except OperationalError as error:
+                if not _is_locked(error):
+                    raise
+        await self._writing.acquire()
+        return await self._apart(self._write_apart.run, work, self._writing.release)
+
+    async def _write_now(self, work: Work[T]) -> T:
+        if self._writing.locked():
+            async with self._writing:
+                answer = self._write_here.run(work)
+        else:
+            answer = self._write_here.run(work)
+        self._unsettled += 1
+        if self._unsettled == SETTLED:  # it waits for the disk, so not here
+            self._threads.submit(self._settle)
+        return answer
+
+    def _settle(self) -> None:
+        self._unsettled = 0
+        with suppress(SQLAlchemyError):  # the next one does it
+            self._read_apart.settle()
+
+    async def _apart(
+        self, run: Callable[[Work[T]], T], work: Work[T], then: Callable[[], None] | None = None
+    ) -> T:
+        """In a thread, which comes to its end even if the caller is cancelled."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
+
+        def ended(done: asyncio.Future[T]) -> None:
+            done.exception()  # whoever asked may be gone
+            if then is not None:
+                then()
+
+        running.add_done_callback(ended)
+        return await asyncio.shield(running)
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[bool]:
@@ -143,8 +199,9 @@ class _Sqlite:
         await asyncio.Event().wait()  # there is nobody
 
     async def close(self) -> None:
-        await self._writer.close()
-        await self._readers.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        for part in (self._read_here, self._write_here, self._read_apart, self._write_apart):
+            part.close()
 
 
 def _make_private(path: Path) -> None:
@@ -153,24 +210,15 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-class _Threads:
-    """Threads that run transactions, each on a connection that it keeps while all goes well."""
+class _Transactions:
+    """Runs transactions in whatever thread asks, on a connection that this keeps while all goes
+    well. `patience`: milliseconds to wait for others that have the database locked."""
 
-    def __init__(self, url: URL, count: int, name: str, *, begin: str) -> None:
-        self._engine = _sqlite_engine(url, begin=begin)
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix=f"database-{name}")
+    def __init__(self, url: URL, begin: str, *, patience: int = 30_000) -> None:
+        self._engine = _sqlite_engine(url, begin, patience)
         self._kept: dict[int, Connection] = {}  # by thread
 
-    async def run(self, work: Work[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
-        for connection in self._kept.values():
-            connection.close()
-        self._engine.dispose()
-
-    def _run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T]) -> T:
         thread = threading.get_ident()
         connection = self._kept.pop(thread, None) or self._engine.connect()
         try:
@@ -182,8 +230,22 @@ class _Threads:
         self._kept[thread] = connection
         return answer
 
+    def settle(self) -> None:
+        """Move what was written into the main file, as far as nobody needs it to stay."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint")
 
-def _sqlite_engine(url: URL, *, begin: str) -> Engine:
+    def close(self) -> None:
+        for connection in self._kept.values():
+            connection.close()
+        self._engine.dispose()
+
+
+def _is_locked(error: OperationalError) -> bool:
+    return _code(error).startswith("SQLITE_BUSY")
+
+
+def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
 
     def do_begin(connection: Any) -> None:
@@ -197,7 +259,7 @@ def _sqlite_engine(url: URL, *, begin: str) -> Engine:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",  # survives a crash of ours; a power cut may cost the last writes
-            "busy_timeout=30000",
+            f"busy_timeout={patience}",
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()

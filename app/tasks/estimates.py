@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select
 
 from app.tasks import rows
-from app.tasks.database import Database
+from app.tasks.database import FEW, Database
 from app.tasks.tables import run_times
 
 KEPT_SHAPES = 2_000
@@ -58,13 +58,13 @@ class Estimates:
                 connection.execute(delete(run_times).where(run_times.c.updated_at < oldest))
             return found
 
-        for row in reversed(await self._database.write(work)):
+        for row in reversed(await self._database.write(work, large=True)):
             self._take(row)
 
     async def learn_from_others(self) -> None:
         """Read what other processes have saved since the last time."""
         newer = select(run_times).where(run_times.c.updated_at > self._read_to - OVERLAP)
-        found = await self._database.read(lambda c: c.execute(newer).mappings().all())
+        found = await self._database.read(lambda c: c.execute(newer).mappings().all(), large=True)
         for row in sorted(found, key=lambda row: float(row["updated_at"])):
             if (row["shape"], row["server"]) not in self._unsaved:
                 self._take(row)
@@ -126,7 +126,7 @@ class Estimates:
             connection.execute(_FORGET, keys)
             connection.execute(insert(run_times), found)
 
-        await self._database.write(work)
+        await self._database.write(work, large=len(found) > FEW)
 
     def _note_average(self, seconds: float) -> None:
         self.average = seconds if self.average is None else _blend(self.average, seconds)

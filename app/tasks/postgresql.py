@@ -64,14 +64,16 @@ class Postgresql:
         }
         return create_async_engine(url, connect_args=arguments, pool_pre_ping=pre_ping, **more)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:
         async def run() -> T:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
 
         return await self._patiently(run)
 
-    async def write(self, work: Callable[[Connection], T], *, slow: bool = False) -> T:
+    async def write(
+        self, work: Callable[[Connection], T], *, large: bool = False, slow: bool = False
+    ) -> T:
         async def run() -> T:
             async with (self._slow if slow else self._engine).connect() as connection:
                 result = await connection.run_sync(work)

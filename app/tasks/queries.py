@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    RowMapping,
     Select,
     and_,
     bindparam,
@@ -81,12 +80,13 @@ def fetch(
         ids = {"task_ids": [row["task_id"] for row in found]}
         for row in connection.execute(_OUTPUTS, ids).mappings():
             results[row["task_id"]].append(rows.output_of(row))
-    places = _places(connection, found)
+    places = places_of(connection, found)
     return [rows.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
 
 
-def _places(connection: Connection, found: Sequence[RowMapping]) -> dict[int, Place]:
-    """By seq: counted for the first of them, and walked from there to the last."""
+def places_of(connection: Connection, found: Sequence[rows.Row]) -> dict[int, Place]:
+    """Where the tasks with these rows stand in the queue, by seq: counted for the first of them,
+    and walked from there to the last."""
     queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
     if not queued:
         return {}

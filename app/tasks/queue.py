@@ -29,6 +29,7 @@ from app.tasks.database import Database
 from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
+from app.tasks.rows import task_of
 from app.tasks.tables import prompts, routes, tasks
 from app.workflows.needs import Needs
 
@@ -80,15 +81,13 @@ _STILL_THERE = (
 )
 _GIVE = (
     update(tasks)
-    .where(tasks.c.seq == bindparam("which"))
+    .where(tasks.c.seq.in_(_STILL_THERE))
     .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
+    .returning(*TASKS.selected_columns)
 )
 _ROUTES = select(routes).where(routes.c.route.in_(bindparam("wanted", expanding=True)))
-_CLAIMED = TASKS.where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
-_PROMPTS = select(tasks.c.seq, prompts.c.prompt).where(
-    tasks.c.task_id == prompts.c.task_id,
-    tasks.c.seq.in_(bindparam("seqs", expanding=True)),
-)
+_CLAIMED = TASKS.where(tasks.c.seq.in_(bindparam("seqs", expanding=True))).order_by(tasks.c.seq)
+_PROMPTS = select(prompts).where(prompts.c.task_id.in_(bindparam("task_ids", expanding=True)))
 
 
 _LEFT_BEHIND = select(tasks.c.seq).where(is_active(), tasks.c.server.is_not(None), _OWNERLESS)
@@ -142,20 +141,14 @@ class Queue:
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
         """Claim what is on these servers and has no live owner: it is re-attached to."""
         values = {**self._terms(), "servers": list(servers)}
-
-        def work(connection: Connection) -> list[Claim]:
-            return self._claims_of(connection, list(connection.scalars(_TAKE_OVER, values)))
-
-        return await self._database.write(work)
+        return await self._database.write(lambda c: self._taken(c, _TAKE_OVER, values), large=True)
 
     async def adopt(self, *, keep_servers: Collection[str]) -> list[Claim]:
         """Claim tasks on servers that are not in `keep_servers` and that have no live owner."""
         values = {**self._terms(), "servers": list(keep_servers)}
-
-        def work(connection: Connection) -> list[Claim]:
-            return self._claims_of(connection, list(connection.scalars(_TAKE_ORPHANS, values)))
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda c: self._taken(c, _TAKE_ORPHANS, values), large=True
+        )
 
     async def assign(self, offer: Offer) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
@@ -178,14 +171,8 @@ class Queue:
             self._learn_routes(connection, {row["route"] for row in found})
             waiting = [self._waiting(row, lease["now"]) for row in found]
             gifts = shares.within(room, choose(waiting), waiting)
-            chosen = {gift.seq: gift.server for gift in gifts}
-            locked = connection.scalars(_STILL_THERE, {"seqs": list(chosen)}) if chosen else ()
-            there = set(locked)
-            got = [seq for seq in chosen if seq in there]  # in the order of the queue
-            if got:
-                claims = [{"which": seq, "to_server": chosen[seq], **lease} for seq in got]
-                connection.execute(_GIVE, claims)
-            more = len(found) == WINDOW or len(got) < len(chosen)
+            got = self._give(connection, gifts, lease)
+            more = len(found) == WINDOW or len(got) < len(gifts)
             return self._claims_of(connection, got), more
 
         return await self._database.write(work)
@@ -214,7 +201,7 @@ class Queue:
             self._learn_routes(connection, found)
             return found
 
-        return await self._database.read(work)
+        return await self._database.read(work, large=True)
 
     def know(self, route: str, needs: Needs, wanted_server: str | None) -> None:
         """What a route stands for that was just made."""
@@ -230,7 +217,9 @@ class Queue:
 
     async def owners(self) -> list[str]:
         query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
-        return await self._database.read(lambda connection: list(connection.scalars(query)))
+        return await self._database.read(
+            lambda connection: list(connection.scalars(query)), large=True
+        )
 
     # -- plumbing -------------------------------------------------------------------------------
 
@@ -255,13 +244,33 @@ class Queue:
             key_name=row["key_name"],
         )
 
-    def _claims_of(self, connection: Connection, seqs: list[int]) -> list[Claim]:
-        if not seqs:
+    def _give(
+        self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
+    ) -> list[Task]:
+        """Claim them, in the order of the queue; what was canceled meanwhile is left out. What
+        waits has no results yet."""
+        by_server: dict[str, list[int]] = {}
+        for gift in gifts:
+            by_server.setdefault(gift.server, []).append(gift.seq)
+        got: dict[int, Task] = {}
+        for server, seqs in by_server.items():
+            values = {**lease, "to_server": server, "seqs": seqs}
+            for row in connection.execute(_GIVE, values).mappings():
+                got[row["seq"]] = task_of(row)
+        return [got[gift.seq] for gift in gifts if gift.seq in got]
+
+    def _taken(self, connection: Connection, taking: Any, values: Json) -> list[Claim]:
+        seqs = list(connection.scalars(taking, values))
+        found = fetch(connection, _CLAIMED, {"seqs": seqs}) if seqs else []
+        return self._claims_of(connection, found)
+
+    def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
+        if not found:
             return []
-        texts = {row.seq: row.prompt for row in connection.execute(_PROMPTS, {"seqs": seqs})}
-        found = {task.seq: task for task in fetch(connection, _CLAIMED, {"seqs": seqs})}
-        self._learn_routes(connection, {task.route for task in found.values()})
+        ids = {"task_ids": [task.task_id for task in found]}
+        texts = {row.task_id: row.prompt for row in connection.execute(_PROMPTS, ids)}
+        self._learn_routes(connection, {task.route for task in found})
         return [
-            Claim(found[seq], json.loads(texts[seq]), self._routes[found[seq].route][0])
-            for seq in seqs
+            Claim(task, json.loads(texts[task.task_id]), self._routes[task.route][0])
+            for task in found
         ]

@@ -89,7 +89,7 @@ class Retention:
 
     async def sweep(self) -> int:
         """Let go of what is over the limits, the oldest first; how many tasks expired."""
-        holders, total = await self._database.read(_look)
+        holders, total = await self._database.read(_look, large=True)
         await self._count_views()
         total += self._views.total()
         expired = 0

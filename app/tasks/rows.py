@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +28,7 @@ _PLAIN = (
     *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
     *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
 )
+Row = RowMapping | Mapping[str, Any]
 _OUTPUT = list(Output.__dataclass_fields__)
 
 
@@ -44,6 +46,21 @@ def dump_error(error: TaskError | None) -> str | None:
 
 def dump_attempts(attempts: Iterable[Attempt]) -> str:
     return dump([asdict(attempt) for attempt in attempts])
+
+
+_DUMPED: dict[str, Callable[[Any], str | None]] = {
+    "progress": dump_progress,
+    "attempts": dump_attempts,
+    "error": dump_error,
+    "warnings": dump,
+}
+
+
+def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a task as the table has them."""
+    return {
+        name: _DUMPED[name](value) if name in _DUMPED else value for name, value in fields.items()
+    }
 
 
 def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
@@ -76,7 +93,13 @@ def route_of(task: NewTask) -> str:
     return fingerprint(f"{task.wanted_server or ''} {task.needs.dump()}")
 
 
-def task_of(row: RowMapping, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
+def added(row: Mapping[str, Any], place: Place, webhook: str | None) -> Task:
+    """The task whose row was just written: what it does not name is empty."""
+    whole = defaultdict[str, Any](lambda: None, row, webhook=webhook)
+    return task_of(whole, place=place)
+
+
+def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
         status=Status(row["status"]),
@@ -102,7 +125,7 @@ def output_row(task_id: str, output: Output) -> dict[str, Any]:
     }
 
 
-def output_of(row: RowMapping) -> Output:
+def output_of(row: Row) -> Output:
     return Output(**{name: row[name] for name in _OUTPUT})
 
 

@@ -8,6 +8,8 @@ with every event lost, polling still finds the end.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
+from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,7 +27,7 @@ from app.tasks.forecast import remaining, rounded
 from app.tasks.handover import Reach, is_past, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
-from app.tasks.model import Attempt, CancelReason, Progress, Status, Task
+from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
 from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge, outcome_of
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
@@ -64,6 +66,10 @@ class Run:
     @property
     def progress(self) -> Progress:
         return self.tracker.progress
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        return tuple(self._collector.outputs)
 
     def is_news(self) -> bool:
         """True if the progress is another one than at the last call."""
@@ -141,9 +147,8 @@ class Run:
             self.server.warm = self.needs.models
         if not self.attempts or self.attempts[-1].ended_at is not None:
             self.attempts.append(Attempt(self.server.id, time.time()))
-        self.task = await self._tools.claims.submitted(
-            self.task.task_id, client_id=client_id, attempts=self.attempts
-        )
+        claims = self._tools.claims
+        await self._now(claims.submitted(self.task, client_id=client_id, attempts=self.attempts))
 
     # -- following ------------------------------------------------------------------------------
 
@@ -242,7 +247,7 @@ class Run:
     async def _mark_started(self) -> None:
         if self.task.started_at is None:
             self._pulse.beat()
-            self.task = await self._tools.claims.started(self.task.task_id, time.time())
+            await self._now(self._tools.claims.started(self.task, time.time()))
             self._publish_status()
 
     def _gone(self) -> Outcome:
@@ -254,7 +259,7 @@ class Run:
 
     async def _begin_cancel(self, reason: CancelReason) -> None:
         if not self._canceling.begun:
-            self.task = await self._tools.claims.cancel_owned(self.task.task_id, reason)
+            await self._now(self._tools.claims.cancel_owned(self.task, reason))
             self._publish_status()
             await self._canceling.begin()
 
@@ -284,9 +289,13 @@ class Run:
 
     # -- telling --------------------------------------------------------------------------------
 
+    async def _now(self, change: Awaitable[Task]) -> None:
+        """The task is as this says once it is written, with the results that it has by then."""
+        self.task = replace(await change, outputs=self.outputs)
+
     async def _warn(self, *warnings: str) -> None:
         told = [*self.task.warnings, *warnings]
-        self.task = await self._tools.claims.warn(self.task.task_id, told)
+        await self._now(self._tools.claims.warn(self.task, told))
         self._publish_status()
 
     def eta_seconds(self) -> float | None:

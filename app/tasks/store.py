@@ -26,7 +26,7 @@ from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
 from app.tasks import idempotency, rows, shares, webhooks
 from app.tasks.claims import Lease
-from app.tasks.database import Database, insert_if_new
+from app.tasks.database import FEW, Database, insert_if_new
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import (
@@ -38,13 +38,14 @@ from app.tasks.queries import (
     is_queued,
     newest_result,
     no_task,
+    places_of,
 )
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
 
 Json = dict[str, Any]
 
-_ROUTES = select(routes.c.route).where(routes.c.route.in_(bindparam("routes", expanding=True)))
+_ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 _THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
 )
@@ -70,6 +71,7 @@ class TaskStore:
         self._max_queued = max_queued
         self._ageing = ageing
         self._caller = EVERYBODY
+        self._routes: set[str] = set()  # that are written: they stay for ever
 
     def seen_by(self, caller: Caller) -> "TaskStore":
         found = copy(self)
@@ -94,17 +96,36 @@ class TaskStore:
                 return idempotency.tasks_of(connection, key)
             shares.count_today(connection, self._caller, len(new))
             shares.check_room(connection, self._caller, self._max_queued, len(new))
-            _add_routes(connection, new)
+            self._add_routes(connection, new)
             now = time.time()
             texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
             connection.execute(insert(prompts), texts)
-            connection.execute(insert(tasks), [self._row(task, now) for task in new])
+            written = [self._row(task, now) for task in new]
+            seqs = {row.task_id: row.seq for row in connection.execute(_ADD, written)}
             for task in new:
                 webhooks.keep(connection, task.task_id, task.webhooks)
             tell(connection, Topic.WORK)
-            return fetch(connection, _THESE, {"task_ids": [task.task_id for task in new]})
+            placed = [{**row, "seq": seqs[row["task_id"]]} for row in written]
+            places = places_of(connection, placed)
+            return [
+                rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks))
+                for row, task in zip(placed, new, strict=True)
+            ]
 
-        return await self._database.write(work)
+        added = await self._database.write(work, large=len(new) > FEW)
+        self._routes.update(map(rows.route_of, new))
+        return added
+
+    def _add_routes(self, connection: Connection, new: Sequence[NewTask]) -> None:
+        found = {
+            rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
+            for task in new
+        }
+        missing = [
+            {"route": route, **row} for route, row in found.items() if route not in self._routes
+        ]
+        if missing:  # or somebody else has added them before
+            connection.execute(insert_if_new(connection, routes), missing)
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._lease if task.api_key else None
@@ -132,7 +153,9 @@ class TaskStore:
     async def several(self, task_ids: Sequence[str]) -> list[Task]:
         """Those of these tasks that there are."""
         ids = {"task_ids": list(task_ids)}
-        return await self._database.read(lambda connection: fetch(connection, _THESE, ids))
+        return await self._database.read(
+            lambda connection: fetch(connection, _THESE, ids), large=len(task_ids) > FEW
+        )
 
     async def prompt(self, task_id: str) -> Json:
         """The graph as it was queued. Raises TaskNotFound."""
@@ -169,7 +192,7 @@ class TaskStore:
             query = query.where(tasks.c.metadata.contains(pair, autoescape=True))
         if before is not None:
             query = query.where(tasks.c.seq < before)
-        return await self._database.read(lambda connection: fetch(connection, query))
+        return await self._database.read(lambda connection: fetch(connection, query), large=True)
 
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
@@ -178,7 +201,7 @@ class TaskStore:
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
-        return await self._database.read(lambda connection: fetch(connection, query))
+        return await self._database.read(lambda connection: fetch(connection, query), large=True)
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
         """How many tasks of a batch are in which state; empty if there is no such batch."""
@@ -187,7 +210,9 @@ class TaskStore:
             .where(tasks.c.batch_id == batch_id, self._mine())
             .group_by(tasks.c.status)
         )
-        found = await self._database.read(lambda connection: connection.execute(query).all())
+        found = await self._database.read(
+            lambda connection: connection.execute(query).all(), large=True
+        )
         return {Status(status): number for status, number in found}
 
     async def unfinished(self, batch_id: str | None = None) -> list[str]:
@@ -197,12 +222,16 @@ class TaskStore:
             query = query.where(is_queued())
         else:
             query = query.where(tasks.c.batch_id == batch_id, is_active())
-        return await self._database.read(lambda connection: list(connection.scalars(query)))
+        return await self._database.read(
+            lambda connection: list(connection.scalars(query)), large=True
+        )
 
     async def ids_of(self, task_ids: Collection[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
         query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)), self._mine())
-        return await self._database.read(lambda connection: set(connection.scalars(query)))
+        return await self._database.read(
+            lambda connection: set(connection.scalars(query)), large=True
+        )
 
     async def request_cancel(
         self, task_id: str, reason: CancelReason = CancelReason.REQUEST
@@ -246,7 +275,7 @@ class TaskStore:
                 connection.execute(delete(table).where(table.c.task_id.in_(removed)))
             return removed
 
-        return await self._database.write(work)
+        return await self._database.write(work, large=True)
 
     async def find_output(self, filename: str, **about: str | None) -> Output | None:
         """The newest stored result of that name. `about`: its task_id, subfolder or type, if they
@@ -282,18 +311,6 @@ class TaskStore:
 
     def _own(self, key: Key | None) -> Key | None:
         return key and replace(key, owner=self._caller.name or "")
-
-
-def _add_routes(connection: Connection, new: Sequence[NewTask]) -> None:
-    found = {
-        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
-        for task in new
-    }
-    known = set(connection.scalars(_ROUTES, {"routes": list(found)}))
-    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
-    if missing:
-        # Another process may add the same at the same time.
-        connection.execute(insert_if_new(connection, routes), missing)
 
 
 def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:

@@ -164,6 +164,11 @@ def keep(connection: Connection, task_id: str, wanted: Sequence[Webhook]) -> Non
         connection.execute(insert(webhooks), [_row(task_id, webhook) for webhook in wanted])
 
 
+def shown(wanted: Sequence[Webhook]) -> str | None:
+    """What `shown_of` finds once these are kept."""
+    return next((_shown(webhook) for webhook in wanted if webhook.scope == TASK), None)
+
+
 def own(connection: Connection, task_id: str) -> Webhook | None:
     """The webhook that the task was submitted with."""
     row = connection.execute(_OWN, {"task_id": task_id}).mappings().first()
@@ -195,6 +200,10 @@ def without_values(url: str) -> str:
     return parts._replace(netloc=host, path=path, query=query, fragment="").geturl()
 
 
+def _shown(webhook: Webhook) -> str:
+    return json.dumps(webhook.shown())
+
+
 def _row(task_id: str, webhook: Webhook) -> Json:
     ours = webhook.scope == TASK
     return {
@@ -204,7 +213,7 @@ def _row(task_id: str, webhook: Webhook) -> Json:
         "start_wanted": STARTED in webhook.events,
         "host": webhook.host[:300],
         "events": json.dumps(webhook.events),
-        "shown": json.dumps(webhook.shown()),
+        "shown": _shown(webhook),
         "url": webhook.url if ours else None,
         "headers": json.dumps(webhook.headers) if ours else None,
         "secret": webhook.secret if ours else None,

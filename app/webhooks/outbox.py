@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import DeliveryNotFound
-from app.tasks.database import Database
+from app.tasks.database import FEW, Database
 from app.tasks.model import TERMINAL, Task
 from app.tasks.queries import fetch_one, no_task
 from app.tasks.tables import tasks
@@ -114,7 +114,10 @@ class Outbox:
             return len(found)
 
         # On SQLite a write waits for its turn, and mostly there is nothing to write.
-        return await self._database.write(work) if await self._database.read(look) else 0
+        large = task_ids is None or len(task_ids) > FEW
+        if not await self._database.read(look, large=large):
+            return 0
+        return await self._database.write(work, large=True)
 
     async def next_at(self, busy: Collection[str]) -> float | None:
         """When the next delivery is due, to other hosts than these."""
@@ -165,7 +168,7 @@ class Outbox:
 
     async def owners(self) -> list[str]:
         query = select(deliveries.c.owner).where(_IS_PENDING, deliveries.c.owner.is_not(None))
-        return await self._database.read(lambda c: list(c.scalars(query.distinct())))
+        return await self._database.read(lambda c: list(c.scalars(query.distinct())), large=True)
 
     # -- for everybody --------------------------------------------------------------------------
 
@@ -179,7 +182,7 @@ class Outbox:
                 raise no_task(task_id)
             return _views(connection, query)
 
-        return await self._database.read(work)
+        return await self._database.read(work, large=True)
 
     async def page(
         self, statuses: Sequence[DeliveryStatus], limit: int, before: int | None
@@ -196,7 +199,7 @@ class Outbox:
             following = found[limit - 1]["seq"] if len(found) > limit else None
             return [delivery_view(row) for row in found[:limit]], following
 
-        return await self._database.read(work)
+        return await self._database.read(work, large=True)
 
     async def replay(self, delivery_id: str) -> Json:
         """Make it due now, with all its tries before it, under the same id. What is just being

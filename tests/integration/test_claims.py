@@ -107,13 +107,13 @@ async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore
     dead, alive = Process(database, "dead", lease=0), Process(database, "alive")
     claim = await take(dead)
     task_id = claim.task.task_id
-    await dead.claims.submitted(task_id, client_id="c", attempts=[Attempt("s", 1.0)])
+    await dead.claims.submitted(claim.task, client_id="c", attempts=[Attempt("s", 1.0)])
     assert await alive.claim("other server") is None
     taken = await take(alive)
     assert (taken.task.task_id, taken.task.client_id) == (task_id, "c")
     assert taken.task.attempts == (Attempt("s", 1.0),)
     with pytest.raises(LostClaim):
-        await dead.claims.started(task_id, 2.0)
+        await dead.claims.started(claim.task, 2.0)
     with pytest.raises(LostClaim):
         await dead.claims.add_output(task_id, Output("1", "image"))
     with pytest.raises(LostClaim):
@@ -134,23 +134,27 @@ async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
     await add(store)
     queue = Process(database)
     task = (await take(queue)).task
-    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
-    running = await queue.claims.started(task.task_id, 5.0)
+    await queue.claims.submitted(task, client_id="c", attempts=[])
+    running = await queue.claims.started(task, 5.0)
     assert (running.status, running.started_at) == (Status.RUNNING, 5.0)
-    assert (await queue.claims.started(task.task_id, 9.0)).started_at == 5.0
+    assert (await queue.claims.started(task, 9.0)).started_at == 5.0
     await queue.claims.save_progress({task.task_id: Progress(value=0.5)})
     assert (await store.get(task.task_id)).progress.value == 0.5
     await queue.claims.add_output(task.task_id, Output("9", "image", "a.png", key="k"))
-    done = await queue.claims.settle(running, Succeeded(), [Attempt("s", 1.0, 2.0)])
+    assert (
+        await queue.claims.settle(running, Succeeded(), [Attempt("s", 1.0, 2.0)])
+    ).status is Status.SUCCEEDED
+    done = await store.get(task.task_id)
     assert done.status is Status.SUCCEEDED
     assert done.owner is None
+    assert done.attempts == (Attempt("s", 1.0, 2.0),)
     assert [output.filename for output in done.outputs] == ["a.png"]
     found = await store.find_output("a.png")
     assert found is not None
     assert found.key == "k"
     assert await store.find_output("a.png", task_id="other") is None
     with pytest.raises(LostClaim):
-        await queue.claims.started(task.task_id, 1.0)
+        await queue.claims.started(task, 1.0)
 
 
 @pytest.mark.parametrize("canceling", [False, True])
@@ -158,7 +162,7 @@ async def test_back_into_the_queue(database: Database, store: TaskStore, canceli
     await add(store)
     queue = Process(database)
     task = (await take(queue)).task
-    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
+    await queue.claims.submitted(task, client_id="c", attempts=[])
     if canceling:
         await store.request_cancel(task.task_id)
     lost = await queue.claims.requeue(task.task_id, [])
@@ -173,7 +177,7 @@ async def test_cancel_in_each_state(database: Database, store: TaskStore) -> Non
     claimed = await add(store)
     await take(queue)
     assert (await store.request_cancel(claimed.task_id)).status is Status.CANCELING
-    canceling = await queue.claims.started(claimed.task_id, 1.0)
+    canceling = await queue.claims.started(claimed, 1.0)
     assert canceling.status is Status.CANCELING
     done = await queue.claims.settle(canceling, Succeeded(), [])
     assert done.status is Status.SUCCEEDED, "the cancel came too late"
@@ -185,7 +189,7 @@ async def test_handing_back(database: Database, store: TaskStore) -> None:
     queue, other = Process(database, "going"), Process(database, "staying")
     for _ in range(3):
         await take(queue)
-    await queue.claims.submitted(there.task_id, client_id="c", attempts=[])
+    await queue.claims.submitted(there, client_id="c", attempts=[])
     await store.request_cancel(unwanted.task_id)
     await queue.claims.hand_back()
     assert (await store.get(unwanted.task_id)).status is Status.CANCELED
@@ -198,7 +202,7 @@ async def test_orphans(database: Database, store: TaskStore) -> None:
     await add(store)
     queue, other = Process(database, "going"), Process(database, "staying")
     task = (await take(queue, "gone")).task
-    await queue.claims.submitted(task.task_id, client_id="c", attempts=[])
+    await queue.claims.submitted(task, client_id="c", attempts=[])
     assert await other.queue.adopt(keep_servers=[]) == [], "its owner lives"
     await queue.claims.hand_back()
     assert await other.queue.adopt(keep_servers=["gone"]) == []

@@ -94,8 +94,8 @@ async def test_every_way_to_the_end(store: TaskStore, process: Process, outbox: 
         task_id = await add(store, hook)
         claim = await process.claim("s")
         assert claim is not None
-        await process.claims.submitted(task_id, client_id="c", attempts=[])
-        await process.claims.started(task_id, time.time())
+        await process.claims.submitted(await store.get(task_id), client_id="c", attempts=[])
+        await process.claims.started(await store.get(task_id), time.time())
         assert await outbox.announce([task_id]) == 1
         task = await store.get(task_id)
         await process.claims.settle(task, outcome, [])
@@ -274,8 +274,8 @@ async def test_a_cancel_in_the_middle_is_no_loss(
     """A task that is canceled while it runs is told once, at its end."""
     task_id = await add(store, Webhook("http://127.0.0.1:1/"))
     assert await process.claim("s")
-    await process.claims.submitted(task_id, client_id="c", attempts=[])
-    await process.claims.cancel_owned(task_id, CancelReason.REQUEST)
+    await process.claims.submitted(await store.get(task_id), client_id="c", attempts=[])
+    await process.claims.cancel_owned(await store.get(task_id), CancelReason.REQUEST)
     assert await outbox.announce() == 0
     await process.claims.settle(await store.get(task_id), Canceled(), [])
     assert await outbox.announce() == 1

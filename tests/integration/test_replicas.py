@@ -106,7 +106,7 @@ async def test_many_claimers_keep_to_the_slots(database: Database) -> None:
             await asyncio.gather(*(end(claims, claim) for claim in found))
 
     async def end(claims: Claims, claim: Claim) -> None:
-        await claims.submitted(claim.task.task_id, client_id="c", attempts=[])
+        await claims.submitted(claim.task, client_id="c", attempts=[])
         # Before it is written: once it is, another may have the slot before we go on.
         on_server[str(claim.task.server)] -= 1
         await claims.settle(claim.task, Succeeded(), [])
