@@ -158,6 +158,8 @@ class Server(uvicorn.Server):
                 http=Connection,
                 ws=Socket,
                 ws_max_size=MAX_MESSAGE,
+                # Each connection would compress the same text anew, and keep 300 kB for it.
+                ws_per_message_deflate=False,
                 limit_concurrency=settings.max_connections,
             )
         )

@@ -4,6 +4,7 @@ and against names that are made to point there (DNS rebinding). Pure."""
 import ipaddress
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from app.access.errors import HostNotAllowed, OriginNotAllowed
@@ -13,6 +14,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::\d+)?")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
+@lru_cache(maxsize=256)  # asked for each request
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on can be reached from this machine only."""
     if _is_local_name(host):

@@ -78,6 +78,9 @@ class BucketStore:
             meta = await obstore.head_async(self._store, key)
         return _info(key, meta)
 
+    async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
+        return await self.stat(key), None
+
     async def exists(self, key: str) -> bool:
         try:
             await self.stat(key)

@@ -55,6 +55,9 @@ class LocalStore:
     async def stat(self, key: str) -> FileInfo:
         return await _in_thread(lambda: self._info(self.path(key)))
 
+    async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
+        return await _in_thread(lambda: self._seen(self.path(key), most))
+
     async def exists(self, key: str) -> bool:
         return await _in_thread(self.path(key).is_file)
 
@@ -105,6 +108,13 @@ class LocalStore:
                 if not (path.name.startswith(".") and path.suffix == PART):
                     found.append(self._info(path))
         return found
+
+    def _seen(self, path: Path, most: int) -> tuple[FileInfo, bytes | None]:
+        info = self._info(path)
+        if info.size_bytes > most:
+            return info, None
+        content = path.read_bytes()
+        return info, content if len(content) == info.size_bytes else None  # or just replaced
 
     def _info(self, path: Path) -> FileInfo:
         key = path.relative_to(self.folder).as_posix()

@@ -50,6 +50,11 @@ class FileStore(Protocol):
         """Raises FileNotFound."""
         ...
 
+    async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
+        """The same, with the content of a file of at most so many bytes, if it is at hand: one
+        way to a local disk instead of two."""
+        ...
+
     async def exists(self, key: str) -> bool: ...
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ import base64
 import json
 import struct
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, WebSocket
@@ -242,6 +243,7 @@ def _is_ids(value: Any) -> bool:
     )
 
 
+@lru_cache(maxsize=16)  # for all who hear of it
 def _message(update: Update) -> str:
     if update.type == "notice":
         return f'{{"type":"notice",{update.json[1:]}'
@@ -251,6 +253,7 @@ def _message(update: Update) -> str:
     return head + update.json[1:]
 
 
+@lru_cache(maxsize=16)
 def _preview_frame(update: Update) -> bytes:
     """Laid out as ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
     metadata = {

@@ -141,6 +141,7 @@ class _Sqlite:
 
     async def read(self, work: Work[T], *, large: bool = False) -> T:
         if not large:
+            await asyncio.sleep(0)  # one of many in a loop lets others in
             try:
                 return self._read_here.run(work)
             except OperationalError as error:
@@ -150,6 +151,7 @@ class _Sqlite:
 
     async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:
         if not large and not slow:
+            await asyncio.sleep(0)
             try:
                 return await self._write_now(work)
             except OperationalError as error:

@@ -69,6 +69,11 @@ class Progress:
     node_seconds: dict[str, float | None] = field(default_factory=dict)
 
 
+def fields_of(item: "Progress | TaskError | Attempt | Output") -> Json:
+    """As they are; `dataclasses.asdict` would copy all that is in them."""
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
+
+
 @dataclass(frozen=True, slots=True)
 class TaskError:
     """Why a task failed. `code` is for programs, `message` says what to do where it can."""

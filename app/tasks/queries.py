@@ -43,6 +43,9 @@ KEY_NAME = func.coalesce(tasks.c.key_name, "")
 # Built once: putting a statement together costs more than running it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
+_OUTPUTS_OF = (
+    select(outputs).where(outputs.c.task_id == bindparam("task_id")).order_by(outputs.c.id)
+)
 _OUTPUTS = (
     select(outputs)
     .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
@@ -64,10 +67,12 @@ _FROM_THERE_ON = (
 
 def fetch_one(connection: Connection, task_id: str) -> Task:
     """Raises TaskNotFound."""
-    found = fetch(connection, _TASK, {"task_id": task_id})
-    if not found:
+    this = {"task_id": task_id}
+    row = connection.execute(_TASK, this).mappings().first()
+    if row is None:
         raise no_task(task_id)
-    return found[0]
+    results = map(rows.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
+    return rows.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
 
 
 def fetch(

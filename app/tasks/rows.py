@@ -4,7 +4,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -20,6 +19,7 @@ from app.tasks.model import (
     Status,
     Task,
     TaskError,
+    fields_of,
 )
 from app.workflows.needs import fingerprint
 
@@ -37,15 +37,15 @@ def dump(value: Any) -> str:
 
 
 def dump_progress(progress: Progress) -> str:
-    return dump(asdict(progress))
+    return dump(fields_of(progress))
 
 
 def dump_error(error: TaskError | None) -> str | None:
-    return dump(asdict(error)) if error else None
+    return dump(fields_of(error)) if error else None
 
 
 def dump_attempts(attempts: Iterable[Attempt]) -> str:
-    return dump([asdict(attempt) for attempt in attempts])
+    return dump([fields_of(attempt) for attempt in attempts])
 
 
 _DUMPED: dict[str, Callable[[Any], str | None]] = {
@@ -119,7 +119,7 @@ def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None
 def output_row(task_id: str, output: Output) -> dict[str, Any]:
     return {
         "task_id": task_id,
-        **asdict(output),
+        **fields_of(output),
         "asset_id": output_id(task_id, output),
         "created_at": time.time(),
     }

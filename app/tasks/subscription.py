@@ -16,9 +16,10 @@ QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many w
 SMALL = 1000  # bytes that a progress update is taken for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Update:
-    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway."""
+    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway. No two
+    are equal."""
 
     id: int
     task_id: str

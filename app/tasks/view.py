@@ -1,12 +1,11 @@
 """A task as the API shows it: the JSON of polls, lists and streams alike. Pure."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.files.archive import Entry
-from app.tasks.model import EXPIRED_OUTPUT, Attempt, Json, Output, Progress, Task
+from app.tasks.model import EXPIRED_OUTPUT, Attempt, Json, Output, Progress, Task, fields_of
 
 
 def task_view(
@@ -26,9 +25,9 @@ def task_view(
         "queue_position": task.place.position if task.place else None,
         "eta_seconds": eta_seconds,
         "waiting_for": waiting_for,
-        "progress": asdict(progress or task.progress),
+        "progress": fields_of(progress or task.progress),
         "outputs": [output_view(task.task_id, output) for output in task.outputs],
-        "error": _without_none(asdict(task.error)) if task.error else None,
+        "error": _without_none(fields_of(task.error)) if task.error else None,
         "server": task.server,
         "params": task.params,
         "metadata": task.metadata,
@@ -48,7 +47,7 @@ def progress_view(task: Task, progress: Progress, eta_seconds: float | None = No
     return {
         "task_id": task.task_id,
         "status": task.status.value,
-        "progress": asdict(progress),
+        "progress": fields_of(progress),
         "eta_seconds": eta_seconds,
     }
 
@@ -105,7 +104,7 @@ def _code(output: Output) -> str:
 
 def _attempt(attempt: Attempt) -> Json:
     times = {"started_at": timestamp(attempt.started_at), "ended_at": timestamp(attempt.ended_at)}
-    return {**asdict(attempt), **times}
+    return {**fields_of(attempt), **times}
 
 
 def _without_none(fields: dict[str, Any]) -> Json:
