@@ -11,7 +11,10 @@ from tests.contract.test_docs import every_error
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
-TWINS = [(ROOT / f"{name}.md", ROOT / f"{name}.zh-CN.md") for name in ("README", "POSTMAN_GUIDE")]
+TWINS = [
+    (ROOT / f"{name}.md", ROOT / f"{name}.zh-CN.md")
+    for name in ("README", "POSTMAN_GUIDE", "API_USAGE")
+]
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -27,12 +30,28 @@ def headings(page: Path) -> list[str]:
     return re.findall(r"^#+ .*$", without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
 
 
-def anchors(page: Path) -> set[str]:
+def anchors(page: Path) -> list[str]:
     """As GitHub makes them out of headings."""
-    return {
+    return [
         re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
         for heading in headings(page)
-    }
+    ]
+
+
+def sections(page: Path) -> list[str]:
+    """What stands before the first heading and under each one, without code blocks."""
+    text = without_code(page.read_text(encoding="utf-8"))
+    return re.split(r"^#+ .*$", text, flags=re.MULTILINE)
+
+
+def named(text: str) -> set[str]:
+    """What stands in `code`."""
+    return {" ".join(word.split()) for word in re.findall(r"`([^`]+)`", text)}
+
+
+def rows(section: str) -> list[set[str]]:
+    """The rows of its tables, each as what its first column has in `code`."""
+    return [named(cell) for cell in re.findall(r"^\|((?:[^|`]|`[^`]*`)*)\|", section, re.MULTILINE)]
 
 
 def links(page: Path) -> set[str]:
@@ -63,26 +82,22 @@ def test_twins_have_the_same_headings_code_and_links(english: Path, chinese: Pat
 
 
 @pytest.mark.parametrize(("english", "chinese"), TWINS, ids=name_of)
-def test_twins_name_the_same_things(english: Path, chinese: Path) -> None:
+def test_twins_name_the_same_things_in_each_section(english: Path, chinese: Path) -> None:
     """What stands in `code` needs no translation."""
-    texts = [without_code(page.read_text(encoding="utf-8")) for page in (english, chinese)]
-    words = [{" ".join(word.split()) for word in re.findall(r"`([^`]+)`", text)} for text in texts]
-    assert words[0] == words[1]
+    titles = ["the top", *headings(english)]
+    for title, whole, twin in zip(titles, sections(english), sections(chinese), strict=True):
+        assert named(whole) == named(twin), title
+        assert rows(whole) == rows(twin), title
 
 
-def test_the_essentials_in_chinese_are_those_of_the_whole() -> None:
-    """API_USAGE.zh-CN.md is shorter; what it has of code, errors and statuses is the same."""
-    whole, essentials = (
-        (ROOT / name).read_text(encoding="utf-8") for name in ("API_USAGE.md", "API_USAGE.zh-CN.md")
-    )
-    assert set(FENCED.findall(essentials)) <= set(FENCED.findall(whole))
-    ours = whole.partition("\n## Comfy API v2\n")[0]
-    for rows in (r"^\| `(\w+)` \| (\d{3}) \|", r"^\| `(\w+)` \|"):
-        codes = set(re.findall(rows, ours.partition("### Errors")[2].partition("\n### ")[0], re.M))
-        assert codes <= set(re.findall(rows, essentials, re.MULTILINE))
-    statuses = ours.partition("### Statuses of a task")[2].partition("\n### ")[0]
-    for status in re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE):
-        assert f"\n| `{status}` |" in essentials
+@pytest.mark.parametrize(("english", "chinese"), TWINS, ids=name_of)
+def test_twins_refer_to_the_same_places_of_their_own(english: Path, chinese: Path) -> None:
+    """Links within the page lead to the same headings, counted from the top."""
+    places = [
+        sorted(anchors(page).index(link[1:]) for link in links(page) if link.startswith("#"))
+        for page in (english, chinese)
+    ]
+    assert places[0] == places[1]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
