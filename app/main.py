@@ -1,7 +1,6 @@
 """The ASGI application, and how long what belongs to it lives."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -107,8 +106,6 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     gateway = build(settings, database, redis)
     await gateway.fleet.recall()
     work = [asyncio.create_task(job) for job in gateway.background]
-    gc.collect()
-    gc.freeze()  # what is there by now stays: a collection need not look at it each time
     for job in work:
         job.add_done_callback(_stop_if_dead)
     try:

@@ -1,7 +1,6 @@
 """One ComfyUI server as we see it: health, what it has, and its events by prompt."""
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -196,7 +195,6 @@ class Server:
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
             self._fits = {}
-            gc.freeze()  # as many objects as all the rest; a collection stood still for 100 ms
 
     def look_now(self) -> None:
         """Do not wait for the next regular look at the server's health."""
