@@ -54,13 +54,12 @@ class Run:
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self._prompt = claim.prompt
         self._tools = tools
-        self._timing = tools.timing
-        grace, retry = self._timing.server_grace, self._timing.retry
-        self._reach = Reach(server, claim.task.task_id, grace=grace, retry=retry)
-        self._canceling = Canceling(self._reach, server.id, grace=self._timing.cancel_grace)
+        self._timing = at = tools.timing
+        self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
+        self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
         self._collector = Collector(claim.task, server, tools.files, tools.claims, tools.hub)
         self._inbox: Inbox = asyncio.Queue()
-        self._pulse = Pulse(tools.timing.stall_timeout)
+        self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
 
     @property

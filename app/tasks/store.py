@@ -15,7 +15,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    insert,
     or_,
     select,
     true,
@@ -24,9 +23,9 @@ from sqlalchemy import (
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
-from app.tasks import idempotency, rows, shares, webhooks
+from app.tasks import additions, idempotency, rows, shares, webhooks
 from app.tasks.claims import Lease
-from app.tasks.database import FEW, Database, insert_if_new
+from app.tasks.database import FEW, Database
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import (
@@ -38,14 +37,12 @@ from app.tasks.queries import (
     is_queued,
     newest_result,
     no_task,
-    places_of,
 )
 from app.tasks.signals import Topic, tell
-from app.tasks.tables import idempotency_keys, outputs, prompts, routes, tasks
+from app.tasks.tables import idempotency_keys, outputs, prompts, tasks
 
 Json = dict[str, Any]
 
-_ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 _THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
     tasks.c.seq
 )
@@ -96,36 +93,14 @@ class TaskStore:
                 return idempotency.tasks_of(connection, key)
             shares.count_today(connection, self._caller, len(new))
             shares.check_room(connection, self._caller, self._max_queued, len(new))
-            self._add_routes(connection, new)
+            additions.add_routes(connection, new, self._routes)
             now = time.time()
-            texts = [{"task_id": t.task_id, "prompt": rows.dump(t.prompt)} for t in new]
-            connection.execute(insert(prompts), texts)
-            written = [self._row(task, now) for task in new]
-            seqs = {row.task_id: row.seq for row in connection.execute(_ADD, written)}
-            for task in new:
-                webhooks.keep(connection, task.task_id, task.webhooks)
             tell(connection, Topic.WORK)
-            placed = [{**row, "seq": seqs[row["task_id"]]} for row in written]
-            places = places_of(connection, placed)
-            return [
-                rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks))
-                for row, task in zip(placed, new, strict=True)
-            ]
+            return additions.write(connection, new, [self._row(task, now) for task in new])
 
         added = await self._database.write(work, large=len(new) > FEW)
         self._routes.update(map(rows.route_of, new))
         return added
-
-    def _add_routes(self, connection: Connection, new: Sequence[NewTask]) -> None:
-        found = {
-            rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
-            for task in new
-        }
-        missing = [
-            {"route": route, **row} for route, row in found.items() if route not in self._routes
-        ]
-        if missing:  # or somebody else has added them before
-            connection.execute(insert_if_new(connection, routes), missing)
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._lease if task.api_key else None

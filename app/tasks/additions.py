@@ -1,0 +1,42 @@
+"""SQL that adds tasks to the queue, as the part of the transaction that a submit is."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from app.tasks import rows, webhooks
+from app.tasks.database import insert_if_new
+from app.tasks.model import NewTask, Task
+from app.tasks.queries import places_of
+from app.tasks.tables import prompts, routes, tasks
+
+Json = dict[str, Any]
+
+_ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
+
+
+def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) -> list[Task]:
+    """Write them with their prompts and webhooks; `made` are their rows."""
+    texts = [{"task_id": task.task_id, "prompt": rows.dump(task.prompt)} for task in new]
+    connection.execute(insert(prompts), texts)
+    seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
+    for task in new:
+        webhooks.keep(connection, task.task_id, task.webhooks)
+    placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
+    places = places_of(connection, placed)
+    return [
+        rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks))
+        for row, task in zip(placed, new, strict=True)
+    ]
+
+
+def add_routes(connection: Connection, new: Sequence[NewTask], known: Collection[str]) -> None:
+    """Write their routes, but for those that are known to be there."""
+    found = {
+        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
+        for task in new
+    }
+    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
+    if missing:  # or somebody else has added them before
+        connection.execute(insert_if_new(connection, routes), missing)
