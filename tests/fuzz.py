@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-SECONDS = 20
+SECONDS = 10
 GRACE = 60.0  # seconds beyond the budget, on a busy machine
 
 

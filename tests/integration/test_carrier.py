@@ -50,6 +50,10 @@ async def until(updates: Subscription, **end: Any) -> list[Update]:
     return found
 
 
+def shown(updates: list[Update]) -> list[Any]:
+    return [(update.id, update.task_id, update.type, update.data) for update in updates]
+
+
 def numbers(updates: list[Update]) -> list[int]:
     return [update.data["n"] for update in updates if "n" in update.data]
 
@@ -72,7 +76,7 @@ async def test_all_replicas_show_the_same_in_the_same_order(redis: RedisServer) 
             one.publish("a", "status", {"n": -1, "finished_at": "now"})
             seen = await until(here, n=-1), begun + await until(there, n=-1)
         only_a = [update for update in seen[1] if update.task_id == "a"]
-        assert only_a == seen[0]
+        assert shown(only_a) == shown(seen[0])
         assert sorted(numbers(seen[0])) == [-1, *range(50), *range(1000, 1050)]
         assert [n for n in numbers(seen[0]) if 0 <= n < 1000] == list(range(50))
         ids = [update.id for update in seen[1]]
@@ -89,7 +93,7 @@ async def test_a_stream_resumes_at_another_replica_also_at_a_new_one(redis: Redi
         async with replica(redis) as new:
             await wait_until(lambda: len(new.since("a", 0)) == 10)
             assert numbers(new.since("a", last)) == [5, 6, 7, 8, 9]
-            assert new.since("a", 0) == one.since("a", 0)
+            assert shown(new.since("a", 0)) == shown(one.since("a", 0))
 
 
 async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None:

@@ -135,7 +135,7 @@ async def test_figures_of_streams_and_webhooks(
 
 
 class NoDatabase:
-    async def read(self, work: Any) -> Any:
+    async def read(self, work: Any, *, large: bool = False) -> Any:
         raise Unreachable("it is gone")
 
     write = read
