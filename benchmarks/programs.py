@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.load import Load
 from benchmarks.wire import Answer, Connection
 
 ROOT = Path(__file__).parent.parent
@@ -151,6 +152,20 @@ class Proxy(Program):
 
     def __init__(self, program: Path, comfyui: str) -> None:
         super().__init__(str(program), "run", "--comfyui", comfyui)
+
+
+class Floor(Program):
+    """FastAPI and uvicorn with next to nothing to do (floor.py)."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.executable, "-m", "benchmarks.floor")
+
+    async def rate(self, path: str, status: int = 200, body: str | None = None, **load: Any) -> str:
+        """Answers a second to the same load, in words."""
+        method = "GET" if body is None else "POST"
+        async with self:
+            found = await Load(self.base, [path], method, body, **load).run()
+        return f"FastAPI and uvicorn alone, doing nothing: {found.check(status).rate:,.0f}/s"
 
 
 async def ask(base: str, method: str, path: str, body: Any = None) -> Answer:

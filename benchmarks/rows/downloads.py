@@ -7,9 +7,11 @@ import httpx
 from benchmarks.bench import Bench, by_turns
 from benchmarks.figures import median, rate, ratios, spread
 from benchmarks.load import Load
+from benchmarks.programs import Floor
 from benchmarks.report import Row
 from benchmarks.seeding import add_finished
 
+MEGABYTE = 1_000_000
 # bytes, connections, requests in a round (and in a quick one)
 SIZES = {
     "1 kB": (1_000, 8, 2_000, 20),
@@ -53,6 +55,9 @@ async def _row(bench: Bench, size: str, task_id: str) -> Row:
         return await download(bench.comfyui, f"/view?filename={_name(size)}&type=input")
 
     found = await by_turns(bench.effort.rounds, {"direct": theirs, "gateway": ours})
+    alone = ""
+    if length < MEGABYTE:
+        alone = f"{await Floor().rate('/file', connections=connections, count=count)}."
     share = ratios(found["gateway"], found["direct"])
     return Row(
         what=f"image download, {size}",
@@ -61,8 +66,9 @@ async def _row(bench: Bench, size: str, task_id: str) -> Row:
         met=median(share) >= 0.9,
         figures={party: _shown(median(rates), length) for party, rates in found.items()},
         spread=f"{spread(share)} of direct",
+        note=alone,
     )
 
 
 def _shown(per_second: float, length: int) -> str:
-    return rate(per_second) if length < 1e6 else f"{per_second * length / 1e6:,.0f} MB/s"
+    return rate(per_second) if length < MEGABYTE else f"{per_second * length / MEGABYTE:,.0f} MB/s"

@@ -5,12 +5,13 @@ import json
 import resource
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.figures import median, ms, percentile, spread
-from benchmarks.programs import Gateway, StandIn
+from benchmarks.programs import Floor, Gateway, StandIn
 from benchmarks.report import Row
 from benchmarks.tap import Tap
 
@@ -28,6 +29,7 @@ async def measure(bench: Bench) -> list[Row]:
 async def _row(bench: Bench, count: int) -> Row:
     rounds = [await _round(bench, count) for _ in range(bench.effort.rounds)]
     delays = list(chain(*rounds))
+    alone = median(await _alone(count, bench.effort.of(50, 5)))
     middle, tail = median(delays), percentile(delays, 0.99)
     return Row(
         what=f"ComfyUI event → subscriber, {count:,} WebSocket subscriber{'s'[: count > 1]}",
@@ -36,6 +38,7 @@ async def _row(bench: Bench, count: int) -> Row:
         met=middle <= 0.002 and tail <= 0.250,
         figures={"gateway": f"p50 {ms(middle)}, p99 {ms(tail)}"},
         spread=f"p50 {spread([median(delays) * 1000 for delays in rounds], '{:.1f}')} ms",
+        note=f"FastAPI and uvicorn alone, sending one text to each: p50 {ms(alone)}.",
     )
 
 
@@ -48,21 +51,47 @@ async def _round(bench: Bench, count: int) -> list[float]:
             Tap(comfyui.port).listening() as tap,
             Gateway(folder / "gateway", tap.address) as gateway,
         ):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.subscribers"), stdin=PIPE, stdout=PIPE
-            )
-            assert process.stdin is not None
-            assert process.stdout is not None
-            order = {"base_url": gateway.base, "count": count, "steps": steps}
-            process.stdin.write(f"{json.dumps(order)}\n".encode())
-            if await process.stdout.readline() != b"ready\n":
-                raise RuntimeError("the subscribers failed")
+            hear = await _subscribers(gateway.base, count, steps)
             answer = await gateway.ask("POST", "/api/workflow/submit", _sampling(steps + 2))
             if answer.status != 202:
                 raise RuntimeError(answer.body.decode())
-            heard = json.loads(await process.stdout.read())
-            await process.wait()
+            heard = await hear()
     return [now - tap.passed[step] for step, now in heard if step in tap.passed]
+
+
+async def _alone(count: int, steps: int) -> list[float]:
+    """The same where nothing else is to be done."""
+    began: dict[int, float] = {}
+    async with Floor() as floor:
+        hear = await _subscribers(floor.base, count, steps)
+        for step in range(1, steps + 1):
+            began[step] = (await floor.ask("POST", f"/tell/{step}")).json
+            await asyncio.sleep(INTERVAL)
+        return [now - began[step] for step, now in await hear()]
+
+
+async def _subscribers(
+    base: str, count: int, steps: int
+) -> Callable[[], Awaitable[list[tuple[int, float]]]]:
+    """So many, all of them connected; the answer waits until they have heard of all steps, and
+    says when each heard of which."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.subscribers"), stdin=PIPE, stdout=PIPE
+    )
+    order = {"base_url": base, "count": count, "steps": steps}
+    assert process.stdin is not None
+    assert process.stdout is not None
+    output = process.stdout
+    process.stdin.write(f"{json.dumps(order)}\n".encode())
+    if await output.readline() != b"ready\n":
+        raise RuntimeError("the subscribers failed")
+
+    async def hear() -> list[tuple[int, float]]:
+        heard = json.loads(await output.read())
+        await process.wait()
+        return [(step, now) for step, now in heard]
+
+    return hear
 
 
 def _sampling(steps: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from benchmarks.bench import Bench
 from benchmarks.figures import median, ms, percentile, rate, spread
 from benchmarks.load import Load
-from benchmarks.programs import workflow
+from benchmarks.programs import Floor, workflow
 from benchmarks.report import Row
 from benchmarks.wire import Connection
 
@@ -19,6 +19,7 @@ async def measure(bench: Bench) -> Row:
         rates.append((await most.run()).check(200).rate)
         steady = Load(bench.gateway.base, paths, connections=16, seconds=seconds, rate=GOAL / 2)
         tails.append(percentile((await steady.run()).check(200).latencies, 0.99))
+    alone = await Floor().rate("/task/a", connections=16, seconds=bench.effort.of(30, 3) / 10)
     return Row(
         what="GET /api/task/{id}",
         goal="≥ 2,000/s on one process, p99 ≤ 10 ms at 1,000/s",
@@ -27,6 +28,7 @@ async def measure(bench: Bench) -> Row:
         figures={"gateway": rate(median(rates))},
         spread=f"{spread(rates, '{:,.0f}')}/s; "
         f"p99 {spread([tail * 1000 for tail in tails], '{:.1f}')} ms",
+        note=f"{alone}.",
     )
 
 

@@ -5,7 +5,7 @@ import time
 from benchmarks.bench import Bench, by_turns
 from benchmarks.figures import median, ms, percentile, rate, ratios, spread
 from benchmarks.load import NUMBER, Load, Outcome
-from benchmarks.programs import Gateway, Proxy, StandIn, dump, workflow
+from benchmarks.programs import Floor, Gateway, Proxy, StandIn, dump, workflow
 from benchmarks.report import Row
 
 WHAT = "submits a second (durable, 32 connections)"
@@ -15,6 +15,8 @@ GOAL = "≥ comfy-api-proxy's, whose jobs are in memory"
 async def measure(bench: Bench) -> Row:
     """With programs of their own: their queues are full afterwards."""
     count, latencies = bench.effort.of(1000, 20), list[float]()
+    body = dump({"workflow": workflow("floor")})
+    alone = await Floor().rate("/submit", 202, body, connections=32, count=count)
     folder = bench.scratch()
     async with StandIn(folder / "one") as one, StandIn(folder / "other") as other:
         for server in (one, other):
@@ -31,14 +33,14 @@ async def measure(bench: Bench) -> Row:
 
             measures = {"gateway": native, "gateway v2": v2}
             if not bench.peers.proxy:
-                return _row(await by_turns(bench.effort.rounds, measures), latencies)
+                return _row(await by_turns(bench.effort.rounds, measures), latencies, alone)
             async with Proxy(bench.peers.proxy, other.base) as proxy:
 
                 async def peer() -> float:
                     return (await _submit(proxy.base, "/api/v2/jobs", 201, count)).rate
 
                 found = await by_turns(bench.effort.rounds, {**measures, "proxy": peer})
-                return _row(found, latencies)
+                return _row(found, latencies, alone)
 
 
 async def _submit(base: str, path: str, status: int, count: int) -> Outcome:
@@ -47,7 +49,7 @@ async def _submit(base: str, path: str, status: int, count: int) -> Outcome:
     return (await load.run()).check(status)
 
 
-def _row(found: dict[str, list[float]], latencies: list[float]) -> Row:
+def _row(found: dict[str, list[float]], latencies: list[float], alone: str) -> Row:
     result, met, spreads = "no peer to compare with", None, ""
     if "proxy" in found:
         of_proxy = ratios(found["gateway"], found["proxy"])
@@ -64,5 +66,6 @@ def _row(found: dict[str, list[float]], latencies: list[float]) -> Row:
         },
         spread=spreads,
         note=f"by its own route; by Comfy API v2's, {rate(median(found['gateway v2']))}. Each "
-        "is on disk before its answer; the proxy hands it to ComfyUI and keeps it in memory.",
+        "is on disk before its answer; the proxy hands it to ComfyUI and keeps it in memory. "
+        f"{alone}.",
     )
