@@ -1,0 +1,131 @@
+"""SQLite's transactions: the short ones on the event loop, which must never wait."""
+
+import asyncio
+import itertools
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from app.tasks.database import SETTLED, Database, open_database
+from tests.conftest import wait_until
+
+ADD = text("INSERT INTO servers (id, url, state) VALUES (:id, :id, 'added')")
+COUNT = text("SELECT count(*) FROM servers")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gateway.db"
+
+
+@pytest.fixture
+async def database(file: Path) -> AsyncIterator[Database]:
+    found = await open_database(f"sqlite:///{file}")
+    yield found
+    await found.close()
+
+
+def adding(name: str) -> Any:
+    return lambda connection: connection.execute(ADD, {"id": name}).rowcount
+
+
+def count(connection: Connection) -> int:
+    return int(connection.scalar(COUNT) or 0)
+
+
+async def test_a_locked_database_does_not_hold_up_the_loop(file: Path, database: Database) -> None:
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(database.write(adding("a")))
+    for _ in range(20):  # the loop turns, and readers see what was there before
+        assert await database.read(count) == 0
+    assert not writing.done()
+    other.execute("COMMIT")
+    assert await writing == 1
+    assert await database.read(count) == 1
+    other.close()
+
+
+async def test_short_ones_wait_for_a_large_one_and_the_loop_turns(database: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def large(connection: Connection) -> None:
+        connection.execute(ADD, {"id": "large"})
+        begun.set()
+        go_on.wait(20)
+
+    first = asyncio.create_task(database.write(large, large=True))
+    await asyncio.to_thread(begun.wait, 20)
+    others = [asyncio.create_task(database.write(adding(str(n)))) for n in range(5)]
+    for _ in range(20):
+        assert await database.read(count) == 0
+    assert not any(task.done() for task in [first, *others])
+    go_on.set()
+    await asyncio.gather(first, *others)
+    assert await database.read(count) == 6
+
+
+async def test_a_large_one_comes_to_its_end_though_its_caller_is_gone(database: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def large(connection: Connection) -> None:
+        begun.set()
+        go_on.wait(20)
+        connection.execute(ADD, {"id": "large"})
+
+    task = asyncio.create_task(database.write(large, large=True))
+    await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    go_on.set()
+    await database.write(adding("next"))
+    assert await database.read(count) == 2
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_one_that_fails_leaves_nothing(database: Database, large: bool) -> None:
+    def failing(connection: Connection) -> None:
+        connection.execute(ADD, {"id": "a"})
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        await database.write(failing, large=large)
+    assert await database.read(count) == 0
+    assert await database.write(adding("a"), large=large) == 1
+
+
+async def test_one_of_many_lets_others_in(database: Database) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    for _ in range(50):
+        await database.read(count)
+    task.cancel()
+    assert turns >= 50
+
+
+async def test_what_was_written_moves_into_the_main_file(file: Path, database: Database) -> None:
+    wal, numbers = file.with_name(f"{file.name}-wal"), itertools.count()
+
+    async def is_written_anew() -> bool:
+        before = wal.stat().st_size
+        for _ in range(20):
+            await database.write(adding(str(next(numbers))))
+        return wal.stat().st_size == before
+
+    assert not await is_written_anew()
+    for _ in range(SETTLED):
+        await database.write(adding(str(next(numbers))))
+    await wait_until(is_written_anew)
