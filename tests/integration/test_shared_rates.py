@@ -5,6 +5,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from app.access import shared_rates
 from app.access.model import Rate
 from app.access.shared_rates import PAUSE, SharedRates
 from app.config import Settings
@@ -14,6 +17,13 @@ from tests.keyholders import write_keys
 from tests.redis_server import running_redis
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine Redis, too, may take its time."""
+    monkeypatch.setattr(shared_rates, "PATIENCE", 20.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_replicas_count_together(tmp_path: Path) -> None:
     rate = Rate(requests=5, seconds=3600)
     async with running_redis(tmp_path) as redis:
@@ -57,6 +67,7 @@ async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
         await wait_until(is_back, PAUSE + 5)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_requests_count_at_any_gateway(
     settings_for: Callable[..., Settings], tmp_path: Path
 ) -> None:
