@@ -183,7 +183,8 @@ class _Sqlite:
         running = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
 
         def ended(done: asyncio.Future[T]) -> None:
-            done.exception()  # whoever asked may be gone
+            if not done.cancelled():
+                done.exception()  # whoever asked may be gone
             if then is not None:
                 then()
 
@@ -262,6 +263,7 @@ def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",  # survives a crash of ours; a power cut may cost the last writes
             f"busy_timeout={patience}",
+            f"wal_autocheckpoint={1000 if patience else 0}",  # pages: it waits for the disk
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
