@@ -8,11 +8,12 @@ half done.
 
 import asyncio
 import os
+import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -137,6 +138,7 @@ class _Sqlite:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
+        self._settling: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def read(self, work: Work[T], *, large: bool = False) -> T:
@@ -147,7 +149,7 @@ class _Sqlite:
             except OperationalError as error:
                 if not _is_locked(error):
                     raise
-        return await self._apart(self._read_apart.run, work)
+        return await self._apart(lambda: self._read_apart.run(work))
 
     async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:
         if not large and not slow:
@@ -158,7 +160,7 @@ class _Sqlite:
                 if not _is_locked(error):
                     raise
         await self._writing.acquire()
-        return await self._apart(self._write_apart.run, work, self._writing.release)
+        return await self._apart(lambda: self._write_apart.run(work), self._writing.release)
 
     async def _write_now(self, work: Work[T]) -> T:
         if self._writing.locked():
@@ -168,19 +170,19 @@ class _Sqlite:
             answer = self._write_here.run(work)
         self._unsettled += 1
         if self._unsettled == SETTLED:  # it waits for the disk, so not here
-            self._threads.submit(self._settle)
+            self._settling = asyncio.create_task(self._settle())
         return answer
 
-    def _settle(self) -> None:
+    async def _settle(self) -> None:
+        """Writes wait meanwhile: the log begins anew only when all of it has been moved."""
         self._unsettled = 0
-        with suppress(SQLAlchemyError):  # the next one does it
-            self._read_apart.settle()
+        await self._writing.acquire()
+        with suppress(sqlite3.Error):  # the next one does it
+            await self._apart(self._write_apart.settle, self._writing.release)
 
-    async def _apart(
-        self, run: Callable[[Work[T]], T], work: Work[T], then: Callable[[], None] | None = None
-    ) -> T:
+    async def _apart(self, run: Callable[[], T], then: Callable[[], None] | None = None) -> T:
         """In a thread, which comes to its end even if the caller is cancelled."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, run)
 
         def ended(done: asyncio.Future[T]) -> None:
             if not done.cancelled():
@@ -202,6 +204,8 @@ class _Sqlite:
         await asyncio.Event().wait()  # there is nobody
 
     async def close(self) -> None:
+        if self._settling is not None:
+            await asyncio.wait([self._settling])
         await asyncio.to_thread(self._threads.shutdown)
         for part in (self._read_here, self._write_here, self._read_apart, self._write_apart):
             part.close()
@@ -235,8 +239,8 @@ class _Transactions:
 
     def settle(self) -> None:
         """Move what was written into the main file, as far as nobody needs it to stay."""
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint")
+        with closing(self._engine.raw_connection()) as connection:  # in no transaction
+            connection.cursor().execute("PRAGMA wal_checkpoint")
 
     def close(self) -> None:
         for connection in self._kept.values():
