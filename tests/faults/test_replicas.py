@@ -22,7 +22,7 @@ import pytest
 from tests.conftest import text_to_image
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins, starts_on
 
-TASKS = int(os.environ.get("FAULTS_REPLICA_TASKS", "80"))
+TASKS = int(os.environ.get("FAULTS_REPLICA_TASKS", "120"))
 REPLICAS, SERVERS = 3, 6
 STEP = 0.1
 KILLS = 3  # at the least

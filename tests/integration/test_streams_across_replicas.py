@@ -147,6 +147,8 @@ async def kinds_until_end(replica: Gateway, task_ids: asyncio.Queue[str]) -> set
     kinds: set[str] = set()
     async with connect(f"{replica.base.replace('http', 'ws')}/ws") as socket:
         await socket.send('{"type": "subscribe", "previews": true}')
+        while json.loads(await socket.recv())["type"] != "subscribed":
+            pass  # updates that came before it
         task_id = await task_ids.get()
         while True:
             frame = await socket.recv()
