@@ -9,6 +9,7 @@ import pytest
 from app.errors import TaskNotFound
 from app.tasks.claims import Claims, Lease, LostClaim
 from app.tasks.database import Database, open_database
+from app.tasks.idempotency import Key
 from app.tasks.model import Attempt, CancelReason, NewTask, Output, Progress, Status, Task
 from app.tasks.outcome import Succeeded
 from app.tasks.planner import Assignment, Waiting
@@ -100,6 +101,21 @@ async def test_two_never_get_the_same(database: Database, store: TaskStore) -> N
     found = await asyncio.gather(*(queue.claim("s") for queue in queues for _ in range(5)))
     taken = [claim.task.task_id for claim in found if claim]
     assert len(taken) == len(set(taken)) == 20
+
+
+async def test_what_a_key_made_before_brings_no_new_route(
+    database: Database, store: TaskStore
+) -> None:
+    first, again, other = [
+        NewTask(str(uuid4()), PROMPT, wanted_server=wanted) for wanted in (None, "s", "s")
+    ]
+    for new in (first, again):
+        (added,) = await store.add([new], Key("once", "the same"))
+        assert added.task_id == first.task_id
+    await store.add([other])
+    queue = Process(database)
+    found = {(await take(queue)).task.task_id for _ in range(2)}
+    assert found == {first.task_id, other.task_id}
 
 
 async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore) -> None:
