@@ -41,6 +41,7 @@ from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
+from app.workers import Workers
 from app.workflows.library import Library
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         part.listen(signals)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
+    workers, decoders = Workers(), Workers(threads=2, per_caller=1)
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -93,9 +95,16 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         queue=queue,
         forecaster=forecaster,
         default_timeout=settings.task_timeout,
-        materials=Materials(uploads, remote, fetch_seconds=settings.fetch_timeout),
+        materials=Materials(
+            uploads,
+            remote,
+            fetch_seconds=settings.fetch_timeout,
+            workers=workers,
+            decoders=decoders,
+        ),
         everywhere=settings.everywhere(),
         api_keys=api_keys,
+        workers=workers,
     )
     tasks = Tasks(
         store=store,
@@ -125,7 +134,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         library=library,
         files=files,
         uploads=uploads,
-        views=Views(files),
+        views=Views(files, decoders),
+        workers=workers,
+        decoders=decoders,
         guard=addresses,
         outbox=outbox,
         deliverer=deliverer,

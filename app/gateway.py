@@ -25,6 +25,7 @@ from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
+from app.workers import Workers
 from app.workflows.library import Library
 
 
@@ -43,6 +44,8 @@ class Gateway:
     files: FileStore
     uploads: Uploads
     views: Views
+    workers: Workers  # threads for what takes long
+    decoders: Workers  # threads for what decodes pictures, which takes memory as well
     guard: Guard
     outbox: Outbox
     deliverer: Deliverer

@@ -120,6 +120,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         if redis is not None:
             await redis.aclose()
         await database.close()
+        gateway.workers.close()
+        gateway.decoders.close()
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

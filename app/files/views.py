@@ -11,6 +11,7 @@ from pathlib import Path
 from app.errors import GatewayError
 from app.files.pictures import View, make_view
 from app.files.store import FileStore
+from app.workers import Workers
 
 VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
 INPUTS = "input"  # the folder in it for those of uploads
@@ -21,9 +22,9 @@ PIECE = 1 << 20
 class Views:
     """Work is done in threads, a few at a time; requests for one view wait for one making."""
 
-    def __init__(self, files: FileStore, *, parallel: int = 2) -> None:
+    def __init__(self, files: FileStore, decoders: Workers) -> None:
         self._files = files
-        self._limit = asyncio.Semaphore(parallel)
+        self._decoders = decoders
         self._making: dict[str, asyncio.Task[None]] = {}
 
     async def of(
@@ -51,10 +52,10 @@ class Views:
     ) -> None:
         if await self._files.exists(wanted):  # asked here, so that nobody asks just before it is
             return
-        async with self._limit, source.on_disk(key) as path:
+        async with source.on_disk(key) as path:
             with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
                 target = Path(folder, "view")
-                await asyncio.to_thread(make_view, path, target, view, content_type)
+                await self._decoders.run(make_view, path, target, view, content_type)
                 await self._files.save(wanted, _read(target))
         with suppress(GatewayError):  # the view is there all the same
             await self._make_room(wanted)

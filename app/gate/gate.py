@@ -17,6 +17,7 @@ from app.gate.rules import Rules
 from app.gate.streams import serve_until_revoked
 from app.gateway import Gateway
 from app.problems import refusal
+from app.workers import working_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,17 @@ class Gate:
         gateway = _gateway(scope)
         if caller != gateway.caller:
             scope["state"]["gateway"] = gateway.seen_by(caller)
-        if key is None:
-            await self._app(scope, receive, send)
-        else:
-            await serve_until_revoked(self._app, gateway.access, key, scope, receive, send)
+        with working_for(_name_of(key, scope)):
+            if key is None:
+                await self._app(scope, receive, send)
+            else:
+                await serve_until_revoked(self._app, gateway.access, key, scope, receive, send)
+
+
+def _name_of(key: AccessKey | None, scope: Scope) -> str:
+    """Whom the work of a request counts for."""
+    host, _ = scope.get("client") or ("", 0)
+    return f"key {key.name}" if key else f"address {host}"
 
 
 def _gateway(scope: Scope) -> Gateway:

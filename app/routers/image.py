@@ -1,6 +1,5 @@
 """Files: results by name, smaller views of them, uploads of inputs."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -171,7 +170,7 @@ async def upload_mask(
     if len(mask) > limit:
         raise PayloadTooLarge(f"The mask is larger than the {limit} bytes that are allowed.")
     async with gateway.uploads.on_disk(original) as path:
-        masked = await asyncio.to_thread(apply_mask, path, mask)
+        masked = await gateway.decoders.run(apply_mask, path, mask)
     return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
 
 

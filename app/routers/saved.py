@@ -1,6 +1,5 @@
 """Saved workflows: keep, change, run, go back to a former version."""
 
-import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -56,7 +55,7 @@ async def upload(
     """Keep a workflow, out of a file of its own or out of a picture; answers its parameters."""
     content = await uploaded_file(file, gateway.settings.max_body_bytes)
     name, definitions = filename or file.filename or "", gateway.pool.definitions()
-    saved = await asyncio.to_thread(
+    saved = await gateway.workers.run(
         editing.keep, gateway.library, name, content, definitions, overwrite=overwrite
     )
     return await _shown(gateway, saved, response)
@@ -65,7 +64,7 @@ async def upload(
 @router.get("/workflows", responses={200: {"model": WorkflowList}})
 async def list_workflows(gateway: GatewayDep) -> Json:
     """The saved workflows, by name."""
-    return {"workflows": await asyncio.to_thread(editing.listing, gateway.library)}
+    return {"workflows": await gateway.workers.run(editing.listing, gateway.library)}
 
 
 @router.post(
@@ -82,7 +81,7 @@ async def update_workflow(
 ) -> Json:
     """Save new parameter values, or a whole new workflow, into a saved file."""
     request = validated(UpdateRequest, body)
-    saved = await asyncio.to_thread(
+    saved = await gateway.workers.run(
         editing.update,
         gateway.library,
         request.filename,
@@ -107,7 +106,7 @@ async def get_workflow(
     filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> Json | Response:
     """A saved workflow, its format and its parameters."""
-    saved = await asyncio.to_thread(gateway.library.open, filename)
+    saved = await gateway.workers.run(gateway.library.open, filename)
     if is_known(saved.version, if_none_match):
         return Response(status_code=304, headers={"ETag": etag(saved.version)})
     return await _shown(gateway, saved, response)
@@ -120,7 +119,7 @@ async def get_workflow(
 )
 async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch = None) -> None:
     """Remove a saved workflow. Its versions stay, so that it can be restored."""
-    await asyncio.to_thread(gateway.library.delete, filename, matching(if_match))
+    await gateway.workers.run(gateway.library.delete, filename, matching(if_match))
 
 
 @router.post(
@@ -137,8 +136,8 @@ async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) ->
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)
 async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     """An OpenAPI document of the route that runs this workflow, with its own parameters."""
-    saved = await asyncio.to_thread(gateway.library.open, filename)
-    shown = await asyncio.to_thread(editing.describe, saved.workflow, gateway.pool.definitions())
+    saved = await gateway.workers.run(gateway.library.open, filename)
+    shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
     path = f"/api/workflow/{quote(saved.filename, safe='')}/run"
     return openapi.document(saved.filename, saved.version, path, shown.parameters)
 
@@ -149,7 +148,7 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
 )
 async def list_versions(filename: str, gateway: GatewayDep) -> Json:
     """What the workflow was before each save, newest first; also of a deleted one."""
-    return {"versions": await asyncio.to_thread(editing.versions, gateway.library, filename)}
+    return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
 
 
 @router.get(
@@ -158,7 +157,7 @@ async def list_versions(filename: str, gateway: GatewayDep) -> Json:
 )
 async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
     """A former content of the workflow."""
-    saved = await asyncio.to_thread(gateway.library.version, filename, version)
+    saved = await gateway.workers.run(gateway.library.version, filename, version)
     return await _shown(gateway, saved, response)
 
 
@@ -176,13 +175,13 @@ async def restore_version(
 ) -> Json:
     """Make a former content the present one; what was present becomes a version."""
     request = validated(RestoreRequest, body)
-    saved = await asyncio.to_thread(gateway.library.restore, filename, request.version)
+    saved = await gateway.workers.run(gateway.library.restore, filename, request.version)
     return await _shown(gateway, saved, response)
 
 
 async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
     response.headers["ETag"] = etag(saved.version)
-    shown = await asyncio.to_thread(editing.describe, saved.workflow, gateway.pool.definitions())
+    shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
     return {
         "filename": saved.filename,
         "version": saved.version,

@@ -1,6 +1,5 @@
 """Workflows that come with the request: run one, see its parameters, convert it."""
 
-import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -51,7 +50,7 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The parameters of a workflow; nothing is kept."""
     _, workflow = await gateway.submitter.workflow_of(body)
-    shown = await asyncio.to_thread(editing.describe, workflow, gateway.pool.definitions())
+    shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
     return {
         "format": shown.format,
         "parameters": [asdict(parameter) for parameter in shown.parameters],

@@ -28,6 +28,7 @@ from app.files.streams import look_into
 from app.files.uploads import Uploads
 from app.remote.fetch import Fetched, fetching
 from app.remote.transport import Remote
+from app.workers import Workers
 
 Json = dict[str, Any]
 
@@ -61,7 +62,19 @@ def is_material(value: Any) -> bool:
 
 
 class Materials:
-    def __init__(self, uploads: Uploads, remote: Remote, *, fetch_seconds: float) -> None:
+    """`workers` and `decoders` run what takes long, the latter what decodes pictures."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        remote: Remote,
+        *,
+        fetch_seconds: float,
+        workers: Workers,
+        decoders: Workers,
+    ) -> None:
+        self._workers = workers
+        self._decoders = decoders
         self._uploads = uploads
         self._remote = remote
         self._fetch_seconds = fetch_seconds
@@ -120,10 +133,10 @@ class Materials:
             case {"upload": str(name), **rest} if not rest:
                 return await self._known(name, wanted)
             case {"base64": str(text), **rest} if not rest.keys() - {"filename"}:
-                content = await asyncio.to_thread(_from_base64, text)
+                content = await self._workers.run(_from_base64, text)
                 return await self._save_bytes(str(rest.get("filename") or ""), content, wanted)
             case str() if value[:5].lower() == "data:":
-                content = await asyncio.to_thread(_from_data_uri, value)
+                content = await self._workers.run(_from_data_uri, value)
                 return await self._save_bytes("", content, wanted)
             case str():
                 async with self._fetches, self._fetching(value) as found:
@@ -156,7 +169,7 @@ class Materials:
         upload = await self._uploads.save(name, whole)
         if signature is not None and signature.kind is Kind.IMAGE:
             async with self._uploads.on_disk(upload.name) as path:
-                await asyncio.to_thread(_check_image, path, signature.content_type)
+                await self._decoders.run(_check_image, path, signature.content_type)
         return upload.name
 
 

@@ -1,6 +1,5 @@
 """From a request to queued tasks: durable when this is done, all of a batch or none."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from app.tasks.queue import Queue
 from app.tasks.rows import route_of
 from app.tasks.store import TaskStore
 from app.tasks.webhooks import Webhook
+from app.workers import Workers
 from app.workflows.file_inputs import file_inputs
 from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
@@ -70,6 +70,7 @@ class Submitter:
         default_timeout: float | None,
         materials: Materials,
         api_keys: ApiKeys,
+        workers: Workers,
         everywhere: Webhook | None = None,
     ) -> None:
         self._store = store
@@ -84,6 +85,7 @@ class Submitter:
         self._materials = materials
         self._everywhere = everywhere
         self._api_keys = api_keys
+        self._workers = workers
         self._key_name: str | None = None
 
     def seen_by(self, caller: Caller) -> "Submitter":
@@ -161,7 +163,7 @@ class Submitter:
         """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
         if submission.filename is None:
             return None, submission.workflow
-        return await asyncio.to_thread(self._library.read, submission.filename)
+        return await self._workers.run(self._library.read, submission.filename)
 
     async def _with_uploads(
         self, submission: Submission, workflow: Any, wanted: str | None
@@ -216,11 +218,11 @@ class Submitter:
         In a thread: a file of thousands of nodes takes its time.
         """
         try:
-            return await asyncio.to_thread(work, self._pool.node_types(server))
+            return await self._workers.run(work, self._pool.node_types(server))
         except InvalidWorkflow:
             if not await self._pool.refresh(server):
                 raise
-            return await asyncio.to_thread(work, self._pool.node_types(server))
+            return await self._workers.run(work, self._pool.node_types(server))
 
     def _completed(self, task: NewTask) -> NewTask:
         shape, needs = shape_of(task.prompt), needs_of(task.prompt)

@@ -32,13 +32,14 @@ LAYERS = [
     "demo",
     "access",
     "logs",
+    "workers",
     "v2_errors",
     "limit_errors",
     "errors",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("access", "logs", "v2_errors", "limit_errors", "errors"),
+    *("access", "logs", "workers", "v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

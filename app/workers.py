@@ -1,0 +1,84 @@
+"""Threads for work that would hold up the event loop, shared out among callers.
+
+A caller is an API key, or a client's address where no keys are in use. Each has a few places of its
+own, so that the heavy requests of one never stand in front of another's. A thread cannot be
+stopped: whatever runs here must be bounded by its input.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 4
+PER_CALLER = 2
+
+_caller: ContextVar[str] = ContextVar("caller", default="")
+
+
+@contextmanager
+def working_for(caller: str) -> Iterator[None]:
+    """Whom all work in this context counts for; "" is the gateway itself."""
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
+
+
+@dataclass(slots=True)
+class _Places:
+    """Those of one caller; `wanted_by` counts its work that runs or waits."""
+
+    free: asyncio.Semaphore
+    wanted_by: int = field(default=0)
+
+
+class Workers:
+    """`threads` run at a time, `per_caller` of them for one caller; what is more waits in order."""
+
+    def __init__(self, threads: int = THREADS, per_caller: int = PER_CALLER) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self._per_caller = per_caller
+        self._callers: dict[str, _Places] = {}  # that have work here at this moment
+
+    async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Call `work` with the rest in a thread; answers or raises what it does. Its place stays
+        taken until it ends, even if nobody waits for it any more."""
+        caller = _caller.get()
+        places = self._callers.setdefault(caller, _Places(asyncio.Semaphore(self._per_caller)))
+        places.wanted_by += 1
+        try:
+            await places.free.acquire()
+        except asyncio.CancelledError:
+            self._leave(caller, places)
+            raise
+        running = self._threads.submit(copy_context().run, partial(work, *args, **options))
+        loop = asyncio.get_running_loop()
+
+        def ended(_: "Future[T]") -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._free, caller, places)
+
+        running.add_done_callback(ended)
+        return await asyncio.wrap_future(running)
+
+    def _free(self, caller: str, places: _Places) -> None:
+        places.free.release()
+        self._leave(caller, places)
+
+    def _leave(self, caller: str, places: _Places) -> None:
+        places.wanted_by -= 1
+        if not places.wanted_by:
+            del self._callers[caller]
+
+    def close(self) -> None:
+        """Nothing new begins; what runs goes on to its end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,65 @@
+"""Threads are shared out among callers."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.workers import Workers, working_for
+from tests.conftest import wait_until
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[Workers]:
+    made = Workers(threads=4, per_caller=2)
+    yield made
+    made.close()
+
+
+class Heavy:
+    """Work that goes on until it is told to end; counts how much of it runs at once."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+        self.running = 0
+
+    def __call__(self) -> None:
+        self.running += 1
+        self.end.wait(20)
+
+
+async def test_one_callers_work_leaves_room_for_anothers(workers: Workers) -> None:
+    heavy = Heavy()
+    with working_for("hog"):
+        hog = [asyncio.create_task(workers.run(heavy)) for _ in range(50)]
+    await wait_until(lambda: heavy.running == 2)
+    with working_for("other"):
+        assert await asyncio.wait_for(workers.run(lambda: 7), 5) == 7
+    assert heavy.running == 2
+    heavy.end.set()
+    await asyncio.gather(*hog)
+    assert heavy.running == 50
+    await wait_until(lambda: not workers._callers)
+
+
+async def test_work_that_nobody_waits_for_keeps_its_place_to_its_end(workers: Workers) -> None:
+    heavy = Heavy()
+    hog = [asyncio.create_task(workers.run(heavy)) for _ in range(4)]
+    await wait_until(lambda: heavy.running == 2)
+    for task in hog:
+        task.cancel()
+    await asyncio.wait(hog)
+    late = asyncio.create_task(workers.run(lambda: 7))
+    await asyncio.sleep(0)
+    assert not late.done()
+    heavy.end.set()
+    assert await late == 7
+    assert heavy.running == 2  # those that only waited never began
+    await wait_until(lambda: not workers._callers)
+
+
+async def test_it_answers_and_raises_what_the_work_does(workers: Workers) -> None:
+    assert await workers.run(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await workers.run(divmod, 7, 0)
