@@ -36,6 +36,7 @@ from app.tasks.service import Tasks
 from app.tasks.signals import Signals
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
+from app.tasks.tidying import Tidying
 from app.tasks.tools import Timing, Tools
 from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
@@ -155,6 +156,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             assets.run(),
             access.run(),
             api_keys.run(store),
+            Tidying(database).run(),
         ),
     )
 

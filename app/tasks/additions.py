@@ -1,15 +1,14 @@
 """SQL that adds tasks to the queue, as the part of the transaction that a submit is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
 from app.tasks import rows, webhooks
-from app.tasks.database import insert_if_new
 from app.tasks.model import NewTask, Task
 from app.tasks.queries import places_of
-from app.tasks.tables import prompts, routes, tasks
+from app.tasks.tables import prompts, tasks
 
 Json = dict[str, Any]
 
@@ -29,14 +28,3 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
         rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks))
         for row, task in zip(placed, new, strict=True)
     ]
-
-
-def add_routes(connection: Connection, new: Sequence[NewTask], known: Collection[str]) -> None:
-    """Write their routes, but for those that are known to be there."""
-    found = {
-        rows.route_of(task): {"wanted_server": task.wanted_server, "needs": task.needs.dump()}
-        for task in new
-    }
-    missing = [{"route": route, **row} for route, row in found.items() if route not in known]
-    if missing:  # or somebody else has added them before
-        connection.execute(insert_if_new(connection, routes), missing)

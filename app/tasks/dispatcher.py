@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -12,12 +12,13 @@ from app.tasks.forecast import wait_of
 from app.tasks.messages import CancelRequest, MoveRequest
 from app.tasks.model import CancelReason, Progress, Status, Task
 from app.tasks.owner import is_dead
-from app.tasks.planner import Seat, plan
+from app.tasks.planner import Assignment, Seat, Waiting, plan
 from app.tasks.queue import Choose, Claim, Queue
 from app.tasks.rescue import feel_pulse, rescue, sweep
 from app.tasks.runner import Run
 from app.tasks.signals import Signals, Topic
 from app.tasks.tools import Tools
+from app.tasks.waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Dispatcher:
         self._tools = tools
         self._claims: Claims = tools.claims
         self._queue: Queue = tools.queue
+        self._waits = Waits(pool, tools.queue)
         self._runs: dict[str, Run] = {}
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -158,19 +160,21 @@ class Dispatcher:
         seats = self._seats()
         if not seats:
             return False
-        seconds = self._tools.estimates.seconds
+        seconds, waits = self._tools.estimates.seconds, self._waits
+        if waits.overdue:
+            await waits.look_over()
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             free = [seat.beside(held.get(seat.server.id, 0)) for seat in seats]
             free = [seat for seat in free if seat.free > 0]
-            unseated = [
-                route
-                for route, (needs, wanted) in list(self._queue.routes.items())
-                if not any(seat.takes(needs, wanted) for seat in free)
-            ]
-            return (unseated, lambda waiting: plan(waiting, free, seconds)) if free else None
 
-        claims, more = await self._queue.assign(offer)
+            def choose(waiting: Sequence[Waiting]) -> Sequence[Assignment]:
+                waits.notice(waiting, free)
+                return plan(waiting, free, seconds)
+
+            return (waits.passed_over(free), choose) if free else None
+
+        claims, more = await self._queue.assign(offer, large=waits.many)
         for claim in claims:
             self._start(claim)
         return more  # what was seen and found no seat is passed over next time
@@ -252,8 +256,7 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         """A task may wait for a node type or model file that is being installed somewhere."""
-        waits_for = [self._queue.routes[route] for route in await self._queue.queued()]
-        if any(not self._pool.able(*route) for route in waits_for):
+        if await self._waits.look_over():
             await self._pool.refresh()
             self.wake()
 

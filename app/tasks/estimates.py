@@ -2,17 +2,22 @@
 
 import json
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select
 
+from app.memory import Memory
 from app.tasks import rows
 from app.tasks.database import FEW, Database
+from app.tasks.lists import PART
 from app.tasks.tables import run_times
 
-KEPT_SHAPES = 2_000
+KEPT_ROWS = 20_000  # in the database
+READ_ROWS = 2_000  # of them at a start
+KEPT_NODES = 300_000  # in memory, of all runs
+A_RUN = 10  # nodes that a run counts for beside its own
+MOST_NODES = 500  # of one run; of a larger one only the whole is learnt
 NEWEST = 0.3  # weight of the newest run in the average
 OVERLAP = 60.0  # seconds by which the clocks of processes may differ
 GUESS = 10.0  # seconds of a run, while nothing is known at all
@@ -25,6 +30,10 @@ class RunTime:
     seconds: float
     nodes: Mapping[str, float]
 
+    def bounded(self) -> "RunTime":
+        """Without its nodes if they are too many to be kept."""
+        return self if len(self.nodes) <= MOST_NODES else RunTime(self.seconds, {})
+
     def blend(self, newer: "RunTime") -> "RunTime":
         """Of nodes that did not run this time the last known time stays."""
         nodes = {
@@ -32,6 +41,13 @@ class RunTime:
             for node, seconds in newer.nodes.items()
         }
         return RunTime(_blend(self.seconds, newer.seconds), {**self.nodes, **nodes})
+
+
+Runs = Mapping[str, RunTime]  # of a shape, by server
+
+
+def _size(runs: Runs) -> int:
+    return sum(A_RUN + len(run.nodes) for run in runs.values())
 
 
 def _blend(old: float, new: float) -> float:
@@ -43,56 +59,52 @@ class Estimates:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[str, dict[str, RunTime]] = OrderedDict()
+        self._known: Memory[str, Runs] = Memory(KEPT_NODES, _size)
         self._read_to = 0.0  # when the newest was saved that was read
         self._unsaved: set[tuple[str, str]] = set()
         self.average: float | None = None  # of all runs lately
 
     async def load(self) -> None:
-        newest = select(run_times).order_by(run_times.c.updated_at.desc()).limit(KEPT_SHAPES)
-
-        def work(connection: Connection) -> Sequence[RowMapping]:
-            found = connection.execute(newest).mappings().all()
-            if len(found) == KEPT_SHAPES:  # there may be more, of shapes long out of use
-                oldest = found[-1]["updated_at"]
-                connection.execute(delete(run_times).where(run_times.c.updated_at < oldest))
-            return found
-
-        for row in reversed(await self._database.write(work, large=True)):
+        newest = select(run_times).order_by(run_times.c.updated_at.desc()).limit(READ_ROWS)
+        found = await self._database.read(lambda c: c.execute(newest).mappings().all(), large=True)
+        for row in reversed(found):
             self._take(row)
 
     async def learn_from_others(self) -> None:
         """Read what other processes have saved since the last time."""
-        newer = select(run_times).where(run_times.c.updated_at > self._read_to - OVERLAP)
+        newer = (
+            select(run_times)
+            .where(run_times.c.updated_at > self._read_to - OVERLAP)
+            .order_by(run_times.c.updated_at.desc())
+            .limit(READ_ROWS)
+        )
         found = await self._database.read(lambda c: c.execute(newer).mappings().all(), large=True)
-        for row in sorted(found, key=lambda row: float(row["updated_at"])):
+        for row in reversed(found):
             if (row["shape"], row["server"]) not in self._unsaved:
                 self._take(row)
 
     def _take(self, row: RowMapping) -> None:
         self._read_to = max(self._read_to, row["updated_at"])
-        run = RunTime(row["seconds"], json.loads(row["nodes"]))
-        known = self._known.setdefault(row["shape"], {})
-        if known.get(row["server"]) != run:
-            known[row["server"]] = run
-            self._note_average(run.seconds)
+        run = RunTime(row["seconds"], json.loads(row["nodes"])).bounded()
+        if (self._known.get(row["shape"]) or {}).get(row["server"]) != run:
+            self._keep(row["shape"], row["server"], run)
 
     def learn(self, shape: str, server: str, run: RunTime) -> None:
-        known = self._known.setdefault(shape, {})
-        known[server] = known[server].blend(run) if server in known else run
-        self._known.move_to_end(shape)
+        run, before = run.bounded(), (self._known.get(shape) or {}).get(server)
         self._unsaved.add((shape, server))
+        self._keep(shape, server, before.blend(run) if before else run)
+
+    def _keep(self, shape: str, server: str, run: RunTime) -> None:
+        # Replaced, never changed: threads of the database ask, too.
+        self._known.put(shape, {**(self._known.get(shape) or {}), server: run})
         self._note_average(run.seconds)
-        if len(self._known) > KEPT_SHAPES:
-            self._known.popitem(last=False)
 
     def known(self, shape: str, server: str | None = None) -> RunTime | None:
         """On that server; or else where it was fastest, since caches make the rest slower."""
         found = self._known.get(shape)
         if not found:
             return None
-        # A copy: threads of the database ask, too.
-        return found.get(server or "") or min(list(found.values()), key=lambda run: run.seconds)
+        return found.get(server or "") or min(found.values(), key=lambda run: run.seconds)
 
     def proven(self, shape: str) -> bool:
         """Has it ever succeeded?"""
@@ -116,7 +128,7 @@ class Estimates:
                 "updated_at": now,
             }
             for shape, server in changed
-            if (run := self._known.get(shape, {}).get(server)) is not None
+            if (run := (self._known.get(shape) or {}).get(server)) is not None
         ]
         if not found:
             return
@@ -130,6 +142,19 @@ class Estimates:
 
     def _note_average(self, seconds: float) -> None:
         self.average = seconds if self.average is None else _blend(self.average, seconds)
+
+
+def forget_oldest(connection: Connection) -> int:
+    """Delete some of the rows beyond the newest KEPT_ROWS; PART if there may be more."""
+    times = run_times.c.updated_at
+    newest_of_old = select(times).order_by(times.desc()).offset(KEPT_ROWS).limit(1)
+    at = connection.scalar(newest_of_old)
+    if at is None:
+        return 0
+    old = select(run_times.c.shape, run_times.c.server).where(times <= at).limit(PART)
+    found = [{"of_shape": row.shape, "on_server": row.server} for row in connection.execute(old)]
+    connection.execute(_FORGET, found)
+    return len(found)
 
 
 _FORGET = delete(run_times).where(

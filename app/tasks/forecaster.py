@@ -9,6 +9,7 @@ from app.tasks.estimates import Estimates
 from app.tasks.forecast import eta_of_queued, is_waiting, remaining, rounded
 from app.tasks.model import Progress, Task
 from app.tasks.queue import Queue
+from app.tasks.routes import Route
 from app.tasks.view import task_view
 from app.workflows.needs import Needs
 
@@ -51,16 +52,17 @@ class Forecaster:
             return f"{wanted} is not among the servers."
         able = self._candidates(task)
         if not able:
-            needs, _ = self._queue.routes.get(task.route, (Needs(), None))
-            return "; ".join(f"{s.id} {_lack(s, needs)}" for s in servers) + "."
+            return "; ".join(f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers) + "."
         if any(server.accepting for server in able):
             return None
         return "; ".join(f"{server.id} is {server.state}" for server in able) + "."
 
     def _candidates(self, task: Task) -> list[Server]:
         """The servers that could run it, as far as is known."""
-        needs, wanted = self._queue.routes.get(task.route, (Needs(), task.wanted_server))
-        return self._pool.able(needs, wanted)
+        return self._pool.able(*self._route(task))
+
+    def _route(self, task: Task) -> Route:
+        return self._queue.routes.get(task.route) or Route(Needs(), task.wanted_server)
 
 
 def _lack(server: Server, needs: Needs) -> str:

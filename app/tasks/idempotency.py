@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from app.errors import KeyReused
 from app.tasks.database import insert_if_new
+from app.tasks.lists import PART, any_of
 from app.tasks.model import Task
 from app.tasks.queries import TASKS, fetch, fetch_one
 from app.tasks.tables import idempotency_keys as keys
@@ -21,6 +22,10 @@ KEPT = 24 * 3600.0  # seconds
 MAX_LENGTH = 255
 
 _KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+_IS_OLD = keys.c.created_at <= bindparam("until")
+_FORGET = delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD)
+_OLD = select(keys.c.key).where(_IS_OLD).limit(PART)
+_FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
 _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
 
 
@@ -54,11 +59,20 @@ def is_known(connection: Connection, key: Key) -> bool:
 
 def take(connection: Connection, key: Key, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
-    connection.execute(delete(keys).where(keys.c.created_at <= time.time() - KEPT))
+    connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEPT})
     row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
         return True
     return not is_known(connection, key)
+
+
+def forget_old(connection: Connection) -> int:
+    """Delete some of those that are kept no longer; PART if there may be more."""
+    until = time.time() - KEPT
+    names = list(connection.scalars(_OLD, {"until": until}))
+    if names:
+        connection.execute(_FORGET_OLD, {"names": names, "until": until})
+    return len(names)
 
 
 def tasks_of(connection: Connection, key: Key) -> list[Task]:

@@ -7,13 +7,15 @@ none gets more than its slots.
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     RowMapping,
     and_,
     bindparam,
@@ -26,11 +28,13 @@ from sqlalchemy import (
 from app.tasks import shares
 from app.tasks.claims import Lease
 from app.tasks.database import Database
+from app.tasks.lists import any_of, none_of, parts_of, task_ids
 from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
+from app.tasks.routes import Route, Routes
 from app.tasks.rows import task_of
-from app.tasks.tables import prompts, routes, tasks
+from app.tasks.tables import prompts, tasks
 from app.workflows.needs import Needs
 
 Json = dict[str, Any]
@@ -67,15 +71,15 @@ _WAITING = (
         *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
     )
     .where(is_queued(), tasks.c.server.is_(None), _FREE)
-    .where(tasks.c.route.not_in(bindparam("excluded", expanding=True)))
-    .where(KEY_NAME.not_in(bindparam("full", expanding=True)))
+    .where(none_of(tasks.c.route, "excluded"))
+    .where(none_of(KEY_NAME, "full"))
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(WINDOW)
 )
 # A cancel may come between.
 _STILL_THERE = (
     select(tasks.c.seq)
-    .where(tasks.c.seq.in_(bindparam("seqs", expanding=True)))
+    .where(any_of(tasks.c.seq, "seqs"))
     .where(is_queued(), tasks.c.server.is_(None))
     .with_for_update(skip_locked=True)
 )
@@ -85,10 +89,12 @@ _GIVE = (
     .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
     .returning(*TASKS.selected_columns)
 )
-_ROUTES = select(routes).where(routes.c.route.in_(bindparam("wanted", expanding=True)))
-_CLAIMED = TASKS.where(tasks.c.seq.in_(bindparam("seqs", expanding=True))).order_by(tasks.c.seq)
-_PROMPTS = select(prompts).where(prompts.c.task_id.in_(bindparam("task_ids", expanding=True)))
-
+_ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
+_CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
+_PROMPTS = select(prompts).where(any_of(prompts.c.task_id, "task_ids"))
+_PLACES = select(
+    tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None).label("finished")
+).where(any_of(tasks.c.task_id, "task_ids"))
 
 _LEFT_BEHIND = select(tasks.c.seq).where(is_active(), tasks.c.server.is_not(None), _OWNERLESS)
 
@@ -104,8 +110,8 @@ def _taking(condition: ColumnElement[bool]) -> Any:
     )
 
 
-_TAKE_OVER = _taking(tasks.c.server.in_(bindparam("servers", expanding=True)))
-_TAKE_ORPHANS = _taking(tasks.c.server.not_in(bindparam("servers", expanding=True)))
+_TAKE_OVER = _taking(any_of(tasks.c.server, "servers"))
+_TAKE_ORPHANS = _taking(none_of(tasks.c.server, "servers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class Queue:
         self._database = database
         self._lease = lease
         self._concurrency = concurrency
-        self._routes: dict[str, tuple[Needs, str | None]] = {}
+        self.routes = Routes()
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
         """Claim what is on these servers and has no live owner: it is re-attached to."""
@@ -150,10 +156,10 @@ class Queue:
             lambda c: self._taken(c, _TAKE_ORPHANS, values), large=True
         )
 
-    async def assign(self, offer: Offer) -> tuple[list[Claim], bool]:
+    async def assign(self, offer: Offer, *, large: bool = False) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
         Keys that have all that they may have on servers are passed over. Answers the claims, and
-        whether there may be more to give."""
+        whether there may be more to give. `large`: many routes are passed over."""
         lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], bool]:
@@ -168,52 +174,42 @@ class Queue:
             values = {"excluded": list(excluded), "full": shares.full(room)}
             values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
-            self._learn_routes(connection, {row["route"] for row in found})
-            waiting = [self._waiting(row, lease["now"]) for row in found]
+            routes = self.routes.read(connection, {row["route"] for row in found})
+            waiting = [_waiting(row, routes[row["route"]], lease["now"]) for row in found]
             gifts = shares.within(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
             more = len(found) == WINDOW or len(got) < len(gifts)
             return self._claims_of(connection, got), more
 
-        return await self._database.write(work)
+        return await self._database.write(work, large=large)
 
     async def newest(self) -> dict[str, Needs]:
         """By server, what the last prompt needs that it got, of those that are not finished."""
 
         def work(connection: Connection) -> dict[str, Needs]:
             last = {row.server: row.route for row in connection.execute(_NEWEST)}
-            self._learn_routes(connection, set(last.values()))
-            return {server: self._routes[route][0] for server, route in last.items()}
+            routes = self.routes.read(connection, set(last.values()))
+            return {server: routes[route].needs for server, route in last.items()}
 
         return await self._database.read(work)
 
-    @property
-    def routes(self) -> Mapping[str, tuple[Needs, str | None]]:
-        """What routes stand for: the needs, and the server that is wanted. All that were seen."""
-        return self._routes
-
-    async def queued(self) -> list[str]:
-        """The routes of what waits in the queue."""
-        query = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
-
-        def work(connection: Connection) -> list[str]:
-            found = list(connection.scalars(query))
-            self._learn_routes(connection, found)
-            return found
-
-        return await self._database.read(work, large=True)
-
-    def know(self, route: str, needs: Needs, wanted_server: str | None) -> None:
-        """What a route stands for that was just made."""
-        self._routes[route] = (needs, wanted_server)
-
-    async def places_of(self, task_ids: Collection[str]) -> dict[str, tuple[str | None, bool]]:
-        """Of those that are tasks of ours: the server that has the task, and is it finished."""
-        query = select(tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None)).where(
-            tasks.c.task_id.in_(list(task_ids))
+    async def routes_that_wait(self) -> list[str]:
+        """Of tasks in the queue, each once."""
+        return await self._database.read(
+            lambda connection: list(connection.scalars(_ROUTES_THAT_WAIT)), large=True
         )
-        found = await self._database.read(lambda connection: connection.execute(query).all())
-        return {task_id: (server, bool(finished)) for task_id, server, finished in found}
+
+    async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
+        """What these stand for."""
+        return await self._database.read(lambda c: self.routes.read(c, wanted), large=True)
+
+    async def places_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
+        """Of those that are tasks of ours: the server that has the task, and is it finished."""
+        found: dict[str, tuple[str | None, bool]] = {}
+        for part in parts_of(task_ids(held)):
+            for row in await self._database.read(partial(_places, part)):
+                found[row.task_id] = (row.server, bool(row.finished))
+        return found
 
     async def owners(self) -> list[str]:
         query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
@@ -225,24 +221,6 @@ class Queue:
 
     def _terms(self) -> dict[str, Any]:
         return {"me": self._lease.owner, "now": time.time(), "until": self._lease.until()}
-
-    def _learn_routes(self, connection: Connection, wanted: Collection[str]) -> None:
-        if missing := [route for route in wanted if route not in self._routes]:
-            for row in connection.execute(_ROUTES, {"wanted": missing}).mappings():
-                self._routes[row["route"]] = (Needs.load(row["needs"]), row["wanted_server"])
-
-    def _waiting(self, row: RowMapping, now: float) -> Waiting:
-        needs, wanted = self._routes[row["route"]]
-        return Waiting(
-            seq=row["seq"],
-            route=row["route"],
-            needs=needs,
-            wanted_server=wanted,
-            shape=row["shape"],
-            priority=row["priority"],
-            waited=now - row["created_at"],
-            key_name=row["key_name"],
-        )
 
     def _give(
         self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
@@ -269,8 +247,24 @@ class Queue:
             return []
         ids = {"task_ids": [task.task_id for task in found]}
         texts = {row.task_id: row.prompt for row in connection.execute(_PROMPTS, ids)}
-        self._learn_routes(connection, {task.route for task in found})
+        routes = self.routes.read(connection, {task.route for task in found})
         return [
-            Claim(task, json.loads(texts[task.task_id]), self._routes[task.route][0])
-            for task in found
+            Claim(task, json.loads(texts[task.task_id]), routes[task.route].needs) for task in found
         ]
+
+
+def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:
+    return connection.execute(_PLACES, {"task_ids": part}).all()
+
+
+def _waiting(row: RowMapping, route: Route, now: float) -> Waiting:
+    return Waiting(
+        seq=row["seq"],
+        route=row["route"],
+        needs=route.needs,
+        wanted_server=route.wanted_server,
+        shape=row["shape"],
+        priority=row["priority"],
+        waited=now - row["created_at"],
+        key_name=row["key_name"],
+    )

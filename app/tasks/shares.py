@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.access.errors import KeyQueueFull, QuotaExceeded
 from app.access.model import Caller
 from app.errors import QueueFull
+from app.tasks.lists import PART, any_of
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, is_active, is_queued
 from app.tasks.tables import key_usage, tasks
@@ -21,7 +22,7 @@ _QUEUED_OF = _QUEUED.where(bindparam("name") == KEY_NAME)
 _ON_SERVERS = (
     select(KEY_NAME, func.count())
     .where(is_active(), tasks.c.server.is_not(None))
-    .where(KEY_NAME.in_(bindparam("names", expanding=True)))
+    .where(any_of(KEY_NAME, "names"))
     .group_by(text("1"))
 )
 
@@ -56,7 +57,7 @@ def count_today(connection: Connection, caller: Caller, more: int) -> None:
     if caller.queued is None and caller.daily is None:
         return
     now = time.time()
-    day = time.strftime("%Y-%m-%d", time.gmtime(now))
+    day = _day(now)
     is_sqlite = connection.dialect.name == "sqlite"
     row = (sqlite.insert if is_sqlite else postgresql.insert)(key_usage).values(
         key_name=caller.name, day=day, tasks=more
@@ -74,6 +75,20 @@ def count_today(connection: Connection, caller: Caller, more: int) -> None:
             hint="A new day begins at midnight UTC.",
             retry_after=int(DAY - now % DAY) + 1,
         )
+
+
+def forget_old(connection: Connection) -> int:
+    """Delete some of the counts of former days; PART if there may be more."""
+    former = key_usage.c.day < _day(time.time())
+    names = list(connection.scalars(select(key_usage.c.key_name).where(former).limit(PART)))
+    if names:
+        old = delete(key_usage).where(any_of(key_usage.c.key_name, "names"), former)
+        connection.execute(old, {"names": names})
+    return len(names)
+
+
+def _day(now: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
 
 
 def room_of(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
-from app.tasks import additions, idempotency, rows, shares, webhooks
+from app.tasks import additions, idempotency, routes, rows, shares, webhooks
 from app.tasks.claims import Lease
 from app.tasks.database import FEW, Database
 from app.tasks.idempotency import Key
@@ -68,7 +68,6 @@ class TaskStore:
         self._max_queued = max_queued
         self._ageing = ageing
         self._caller = EVERYBODY
-        self._routes: set[str] = set()  # that are written: they stay for ever
 
     def seen_by(self, caller: Caller) -> "TaskStore":
         found = copy(self)
@@ -93,15 +92,12 @@ class TaskStore:
                 return idempotency.tasks_of(connection, key)
             shares.count_today(connection, self._caller, len(new))
             shares.check_room(connection, self._caller, self._max_queued, len(new))
-            additions.add_routes(connection, new, self._routes)
+            routes.write(connection, new)
             now = time.time()
             tell(connection, Topic.WORK)
             return additions.write(connection, new, [self._row(task, now) for task in new])
 
-        added = await self._database.write(work, large=len(new) > FEW)
-        if added[0].task_id == new[0].task_id:  # and not one that the key made before
-            self._routes.update(map(rows.route_of, new))
-        return added
+        return await self._database.write(work, large=len(new) > FEW)
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._lease if task.api_key else None

@@ -137,11 +137,15 @@ class Submitter:
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
         self._api_keys.keep(new)
+        completed = [self._completed(task) for task in new]
         try:
-            added = await self._store.add([self._completed(task) for task in new], key)
+            added = await self._store.add(completed, key)
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
+        if added[0].task_id == completed[0].task_id:  # and not one that the key made before
+            for one in completed:
+                self._queue.routes.know(route_of(one), one.needs, one.wanted_server)
         for task in added:
             self._hub.publish(task.task_id, "status", self._forecaster.view(task))
         self._dispatcher.wake()
@@ -229,9 +233,7 @@ class Submitter:
         known = self._estimates.known(shape, task.wanted_server)
         expected = known.seconds if known else None
         webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
-        new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
-        self._queue.know(route_of(new), needs, new.wanted_server)
-        return new
+        return replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""

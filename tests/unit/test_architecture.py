@@ -33,13 +33,14 @@ LAYERS = [
     "access",
     "logs",
     "workers",
+    "memory",
     "v2_errors",
     "limit_errors",
     "errors",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
-    *("access", "logs", "workers", "v2_errors", "limit_errors", "errors"),
+    *("access", "logs", "workers", "memory", "v2_errors", "limit_errors", "errors"),
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

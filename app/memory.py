@@ -1,0 +1,50 @@
+"""What a process remembers in order to be quick, within a bound: what was not used goes first."""
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from cachetools import LRUCache
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Memory(Generic[K, V]):
+    """Safe for several threads. `most`: entries, or the sum of their `size_of`. A value that is
+    larger than all of that is not kept."""
+
+    def __init__(self, most: int, size_of: Callable[[V], int] | None = None) -> None:
+        self.most = most
+        self._size_of = size_of
+        self._kept: LRUCache[K, V] = LRUCache(most, getsizeof=size_of)
+        self._lock = threading.Lock()
+
+    def get(self, key: K) -> V | None:
+        with self._lock:
+            return self._kept.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            if self._size_of is None or self._size_of(value) <= self.most:
+                self._kept[key] = value
+
+    def discard(self, key: K) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
+    @property
+    def size(self) -> int:
+        """What is taken of `most`."""
+        return int(self._kept.currsize)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._kept

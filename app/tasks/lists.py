@@ -1,0 +1,110 @@
+"""Lists in SQL, as one parameter each: a statement is the same however long the list is.
+
+PostgreSQL takes 32,767 parameters in a statement, SQLite as many or fewer; and each number of them
+makes another statement, to be put together and planned anew.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
+
+T = TypeVar("T")
+
+PART = 500  # rows or ids that one statement is about, where there may be any number
+ID_LENGTH = 36  # of a task's id
+
+
+class _Values(TypeDecorator[Any]):
+    """An array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, numbers: bool) -> None:
+        super().__init__()
+        self.numbers = numbers
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return Text()
+        return ARRAY(BigInteger() if self.numbers else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        found = list(value or ())
+        return found if dialect.name == "postgresql" else json.dumps(found)
+
+
+class _AnyOf(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+class _NoneOf(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether the column is one of the values of the parameter `name`, a list of any length."""
+    return _AnyOf(column, _parameter(column, name))
+
+
+def none_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The opposite; the column must not be NULL."""
+    return _NoneOf(column, _parameter(column, name))
+
+
+def _parameter(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=_Values(isinstance(column.type, Integer)))
+
+
+@compiles(_AnyOf, "postgresql")
+def _any_in_array(element: _AnyOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = _sides(element, compiler, options)
+    return f"({column} = ANY ({values}))"
+
+
+@compiles(_NoneOf, "postgresql")
+def _none_in_array(element: _NoneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = _sides(element, compiler, options)
+    # By a hash table; "<> ALL" would compare each row with each value.
+    return f"({column} NOT IN (SELECT unnest({values})))"
+
+
+@compiles(_AnyOf, "sqlite")
+def _any_in_json(element: _AnyOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = _sides(element, compiler, options)
+    return f"({column} IN (SELECT value FROM json_each({values})))"
+
+
+@compiles(_NoneOf, "sqlite")
+def _none_in_json(element: _NoneOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = _sides(element, compiler, options)
+    return f"({column} NOT IN (SELECT value FROM json_each({values})))"
+
+
+def _sides(
+    element: FunctionElement[bool], compiler: SQLCompiler, options: dict[str, Any]
+) -> tuple[str, str]:
+    column, values = element.clauses
+    return compiler.process(column, **options), compiler.process(values, **options)
+
+
+def parts_of(values: Iterable[T], most: int = PART) -> Iterator[Sequence[T]]:
+    """The values in lists of so many at most."""
+    found = list(values)
+    for start in range(0, len(found), most):
+        yield found[start : start + most]
+
+
+def task_ids(values: Iterable[str]) -> list[str]:
+    """Those that may be ids of tasks of ours, each once: whatever clients and servers send, no
+    other text goes into a query."""
+    return [id for id in dict.fromkeys(values) if len(id) == ID_LENGTH and id.isprintable()]

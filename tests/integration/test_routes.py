@@ -1,0 +1,230 @@
+"""Requirement sets: learnt late, forgotten early, and never too many for a statement."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.tasks import routes
+from app.tasks.claims import Lease
+from app.tasks.database import Database, open_database
+from app.tasks.lists import PART
+from app.tasks.model import NewTask
+from app.tasks.planner import Assignment
+from app.tasks.queue import Queue
+from app.tasks.routes import Route, Routes
+from app.tasks.store import TaskStore
+from app.tasks.tables import routes as rows
+from app.tasks.tables import tasks
+from app.tasks.tidying import Tidying
+from app.workflows.needs import Needs
+from tests.conftest import model_free, over, run_gateway, wait_until
+from tests.databases import database_url, postgresql
+from tests.keyholders import write_keys
+
+MANY = 33_000  # more than PostgreSQL takes parameters in a statement
+SettingsFor = Callable[..., Settings]
+Json = dict[str, Any]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with database_url(request.param, tmp_path) as found:
+        yield found
+
+
+def new(*classes: str, **fields: Any) -> NewTask:
+    prompt = {"1": {"class_type": "A", "inputs": {}}}
+    return NewTask(str(uuid4()), prompt, needs=Needs(frozenset(classes)), **fields)
+
+
+def impossible(number: int) -> str:
+    return f"Impossible{number}"
+
+
+async def fill(database: Database, count: int) -> None:
+    """Queue tasks that no server can run, each of a route of its own."""
+    await TaskStore(database).add([new(impossible(0))])
+    copied = [column.name for column in tasks.columns if column.name not in ("seq", "task_id")]
+    own = {"route": "substr('r' || n || '-----------------------', 1, 20)"}
+    values = ", ".join(own.get(name, f'tasks."{name}"') for name in copied)
+    names = ", ".join(f'"{name}"' for name in copied)
+    numbers = (
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers"
+        f" WHERE n < {count})"
+    )
+    needs = """'[["Impossible' || n || '"],[]]'"""
+    task_id = "substr('00000000-0000-4000-8000-' || n || '-------------', 1, 36)"
+
+    def work(connection: Connection) -> None:
+        connection.execute(
+            text(
+                f"{numbers} INSERT INTO routes (route, needs) SELECT {own['route']}, {needs}"
+                " FROM numbers"
+                if connection.dialect.name == "postgresql"
+                else f"INSERT INTO routes (route, needs) {numbers} SELECT {own['route']}, {needs}"
+                " FROM numbers"
+            )
+        )
+        into = f"INSERT INTO tasks (task_id, {names})"
+        chosen = f"SELECT {task_id}, {values} FROM tasks, numbers"
+        is_postgresql = connection.dialect.name == "postgresql"
+        connection.execute(
+            text(f"{numbers} {into} {chosen}" if is_postgresql else f"{into} {numbers} {chosen}")
+        )
+
+    await database.write(work, large=True)
+
+
+async def count(database: Database) -> int:
+    query = select(func.count()).select_from(rows)
+    return await database.read(lambda connection: connection.scalar(query) or 0)
+
+
+async def test_a_task_behind_many_that_no_server_can_run(
+    url: str, demo: DemoServer, settings_for: SettingsFor
+) -> None:
+    database = await open_database(url)
+    await fill(database, MANY)
+    await database.close()
+    async with over(settings_for, demo, database_url=url, max_queued=MANY + 100) as gateway:
+        for color in range(3):
+            task = await gateway.submit(model_free(color), wait=15)
+            assert task["status"] == "succeeded", task["waiting_for"]
+        new_kind = {**model_free(9), "9": {"class_type": "NotThere", "inputs": {}}}
+        await gateway.submit(new_kind, wait=0, wait_for_server=True)
+        assert (await gateway.submit(model_free(4), wait=15))["status"] == "succeeded"
+        assert len(gateway.gateway.dispatcher._waits._able) >= MANY, "they were in its way"
+
+
+async def test_what_was_refused_teaches_nothing(
+    url: str, demo: DemoServer, settings_for: SettingsFor, tmp_path: Path
+) -> None:
+    keys = write_keys(tmp_path / "keys.json", bad={"scope": "run", "queued": 10}, good="run")
+    settings = settings_for(demo.address, database_url=url, api_keys=str(tmp_path / "keys.json"))
+    async with run_gateway(settings) as gateway:
+        await gateway.online()
+        http, headers = gateway.http, {"X-API-Key": keys["bad"]}
+        loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x.safetensors"}}
+        for part in range(3):
+            names = [f"nothing-{part}-{number}.safetensors" for number in range(1000)]
+            body = {
+                "workflow": {**model_free(), "9": loader},
+                "wait_for_server": True,
+                "batch": {"9.ckpt_name": names},
+            }
+            answer = await http.post("/api/workflow/submit", json=body, headers=headers)
+            assert answer.status_code == 429, answer.text
+        dispatcher = gateway.gateway.dispatcher
+        assert len(dispatcher._queue.routes._known) == 0
+        assert dispatcher._waits._able == {}
+        ours = await http.post(
+            "/api/workflow/submit?wait=15", json=model_free(), headers={"X-API-Key": keys["good"]}
+        )
+        assert ours.json()["status"] == "succeeded"
+
+
+async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Database) -> None:
+    await fill(database, 2 * PART)
+    (wanted,) = await TaskStore(database).add([new("Possible")])
+    queue = Queue(database, Lease("me", 60))
+    waiting = await queue.routes_that_wait()
+    meaning = await queue.read_routes(waiting)
+    assert len(meaning) == 2 * PART + 2
+    passed = [name for name, route in meaning.items() if "Possible" not in route.needs.classes]
+    claims, _ = await queue.assign(
+        lambda held: (passed, lambda head: [Assignment(task.seq, "s") for task in head])
+    )
+    assert [claim.task.task_id for claim in claims] == [wanted.task_id]
+
+
+async def test_it_remembers_routes_within_a_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "REMEMBERED", 20 * routes.OVERHEAD)
+    await fill(database, 200)
+    known = Routes()
+    for number in range(200):
+        known.know(str(number), Needs(frozenset([impossible(number)])), None)
+    assert 0 < len(known._known) <= 20
+    wanted = await Queue(database, Lease("me", 60)).routes_that_wait()
+    found = await database.read(lambda connection: known.read(connection, wanted))
+    assert len(found) == 201
+    assert {name for route in found.values() for name in route.needs.classes} == {
+        impossible(number) for number in range(201)
+    }
+    assert len(known._known) <= 20
+    known.know("large", Needs(frozenset(["x" * 20 * routes.OVERHEAD])), None)
+    assert known.get("large") is None
+
+
+async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Database) -> None:
+    (lost,) = await TaskStore(database).add([new("A")])
+    await database.write(lambda connection: connection.execute(rows.delete()))
+    queue = Queue(database, Lease("me", 60))
+    assert await queue.read_routes([lost.route]) == {lost.route: Route(Needs(), None)}
+    claims, _ = await queue.assign(
+        lambda held: ((), lambda head: [Assignment(task.seq, "s") for task in head])
+    )
+    assert [claim.task.task_id for claim in claims] == [lost.task_id]
+
+
+async def test_rows_that_no_unfinished_task_has_go(database: Database) -> None:
+    await fill(database, 2 * PART + 50)
+    store = TaskStore(database)
+    kept, gone = await store.add([new("Kept"), new("Gone")])
+    await store.request_cancel(gone.task_id)
+    others = tasks.c.task_id.not_in([kept.task_id, gone.task_id])
+    ended = update(tasks).where(others).values(status="canceled", finished_at=1.0)
+    await database.write(lambda connection: connection.execute(ended))
+    assert await count(database) == 2 * PART + 53
+    await Tidying(database).tidy()
+    found = await database.read(lambda connection: list(connection.scalars(select(rows.c.needs))))
+    assert found == [json.dumps([["Kept"], []], separators=(",", ":"))]
+    await store.add([new("Gone")])
+    assert await count(database) == 2
+
+
+async def test_no_row_goes_that_a_task_is_about_to_have() -> None:
+    async with postgresql() as url:
+        await (await open_database(url)).close()
+        engine = create_async_engine(url.replace("postgresql", "postgresql+asyncpg", 1))
+        task, row = new("A"), {}
+
+        def known(connection: Connection) -> None:
+            routes.write(connection, [task])
+
+        async with engine.connect() as submit, engine.connect() as tidy:
+            for is_new in (True, False):
+                await submit.run_sync(known)
+                assert await tidy.run_sync(routes.forget_unused) == 0, f"{is_new=}: it is held"
+                await tidy.commit()
+                await submit.commit()
+                row = dict((await submit.execute(select(rows))).mappings().one())
+                await submit.commit()
+            assert await tidy.run_sync(routes.forget_unused) == 1
+            # It is going; whoever adds a task waits for that, and writes it anew.
+            waiting = asyncio.ensure_future(submit.run_sync(known))
+            await wait_until(lambda: waits_for_a_lock(url))
+            await tidy.commit()
+            await waiting
+            await submit.commit()
+            assert dict((await tidy.execute(select(rows))).mappings().one()) == row
+        await engine.dispose()
+
+
+async def waits_for_a_lock(url: str) -> bool:
+    connection = await pytest.importorskip("asyncpg").connect(url)
+    try:
+        found = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(found)
+    finally:
+        await connection.close()
