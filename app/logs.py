@@ -6,12 +6,17 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from app.quoting import cut
+
 Json = dict[str, Any]
 LogFormat = Literal["plain", "json"]
 
 _REFUSED = (
     "ASGI callable returned without completing handshake"  # uvicorn's, of each that we refuse
 )
+
+LONGEST = 8_000  # bytes of a message, which may hold what a client sent
+LONGEST_TRACE = 32_000  # characters of a traceback; the end tells most
 
 # The request that is being answered, for all that is logged meanwhile.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
@@ -46,13 +51,13 @@ class JsonLines(logging.Formatter):
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": cut(record.getMessage(), LONGEST),
         }
         if request_id := current_request.get():
             line["request_id"] = request_id
         line.update(getattr(record, "facts", {}))
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = self.formatException(record.exc_info)[-LONGEST_TRACE:]
         return json.dumps(line, default=str)
 
 
@@ -64,5 +69,8 @@ class PlainLines(logging.Formatter):
         found = {"request_id": current_request.get(), **getattr(record, "facts", {})}
         told = [f"{name}={value}" for name, value in found.items() if value is not None]
         # Whatever a client sends, a line stays a line.
-        text = " ".join([super().formatMessage(record), *told])
+        text = " ".join([cut(super().formatMessage(record), LONGEST), *told])
         return text.replace("\r", "\\r").replace("\n", "\\n")
+
+    def formatException(self, ei: Any) -> str:
+        return super().formatException(ei)[-LONGEST_TRACE:]

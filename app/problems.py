@@ -22,6 +22,7 @@ from app.errors import (
     PayloadTooLarge,
     StorageFull,
 )
+from app.quoting import LONGEST, MOST, bounded, cut
 from app.tasks.database import has_nul, is_full
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 
 def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The response to a request: a problem document, or what clients of Comfy API v2 expect."""
+    """The response to a request: a problem document, or what clients of Comfy API v2 expect. It
+    repeats a little at most of what was sent, whatever the error holds."""
+    problem = bounded(problem)
     if envelope.is_v2(scope):
         return envelope.response(scope, problem, headers)
     return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
@@ -158,17 +161,19 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
 
 
 def validation_problem(faults: list[Json]) -> Json:
-    """The problem of pydantic's errors: the first in words, all of them in `errors`."""
-    errors = [{"field": field_of(fault), "message": _message(fault)} for fault in faults]
+    """The problem of pydantic's errors: the first in words, the first few of them in `errors`."""
+    errors = [{"field": field_of(fault), "message": _message(fault)} for fault in faults[:MOST]]
     first = errors[0]
+    more = {"omitted": {"errors": len(faults) - MOST}} if len(faults) > MOST else {}
     place = "" if first["field"] == "body" else f"{first['field']}: "
     return {
         "type": "urn:comfyui-gateway:invalid_input",
         "title": "A field has a value that cannot be used",
         "status": 422,
-        "detail": f"{place}{first['message']}",
+        "detail": f"{cut(place, LONGEST)}{first['message']}",
         "code": "invalid_input",
         "errors": errors,
+        **more,
     }
 
 

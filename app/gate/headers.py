@@ -1,9 +1,11 @@
-"""Security headers on every answer that has none of its own."""
+"""Security headers on every answer that has none of its own; no headers that repeat a request."""
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.envelope import path_of
+from app.errors import NotFound
+from app.problems import answer, document
 
 # The page has no inline scripts, talks to us alone, and shows pictures that it has fetched.
 _PAGE = (
@@ -25,6 +27,45 @@ _ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
+
+MAX_ECHO = 500  # bytes of a value in errors, and where CORS repeats headers of the request
+MAX_LOCATION = 2000  # bytes; a redirect repeats path and query
+
+
+class ShortHeaders:
+    """ASGI middleware: no answer repeats long headers, and no redirect a long URL."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        replaced = False
+
+        async def shortened(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and 300 <= message["status"] < 400:
+                replaced = _leads_too_far(message)
+                if replaced:
+                    await answer(scope, document(NotFound("Not Found")))(scope, receive, send)
+            elif message["type"] == "http.response.start":
+                is_error, headers = message["status"] >= 400, message.get("headers", ())
+                message["headers"] = [pair for pair in headers if not _repeats(pair, is_error)]
+            if not replaced:
+                await send(message)
+
+        await self._app(scope, receive, shortened)
+
+
+def _repeats(header: tuple[bytes, bytes], is_error: bool) -> bool:
+    name, value = header
+    return len(value) > MAX_ECHO and (is_error or name.startswith(b"access-control-"))
+
+
+def _leads_too_far(message: Message) -> bool:
+    return len(Headers(raw=message.get("headers", [])).get("location", "")) > MAX_LOCATION
 
 
 class SecurityHeaders:

@@ -11,7 +11,7 @@ from app.config import Settings
 from app.envelope import V2_REQUEST_ID
 from app.gate.documented import with_access
 from app.gate.gate import Gate, Places
-from app.gate.headers import SecurityHeaders
+from app.gate.headers import SecurityHeaders, ShortHeaders
 from app.gate.rules import Rules
 from app.limits import RequestLimits
 from app.request_log import REQUEST_ID, RequestLog
@@ -40,6 +40,7 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
+    app.add_middleware(ShortHeaders)
     app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)
     plain = app.openapi

@@ -16,6 +16,7 @@ from app.errors import InvalidJson, TaskNotFound
 from app.gateway import Gateway
 from app.limit_errors import TooManyConnections
 from app.problems import responses
+from app.quoting import quoted
 from app.routers.deps import GatewayDep
 from app.tasks.model import TERMINAL
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
@@ -183,7 +184,7 @@ class _Session:
             case "unsubscribe":
                 await self._unsubscribe(message)
             case _:
-                await self._complain(f"unknown type {str(kind)[:40]!r}")
+                await self._complain(f"unknown type {quoted(kind)}")
 
     async def _subscribe(self, message: Json) -> None:
         """To some tasks, or to all without `task_ids`; their present state comes at once."""

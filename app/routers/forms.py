@@ -10,6 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from app.errors import InvalidInput
 from app.gateway import Gateway
+from app.quoting import SHORT, cut
 from app.routers.bodies import (
     chunks_of,
     read_json_or_empty,
@@ -82,7 +83,9 @@ def _limit(request: Request) -> int:
 def _with_files(found: Submission, form: FormData) -> Submission:
     files = {name: _part(name, value) for name, value in _others(form)}
     if clash := next((name for name in files if name in found.params), None):
-        raise InvalidInput(f"{clash}: it stands in params, and there is a file of that name.")
+        raise InvalidInput(
+            f"{cut(clash, SHORT)}: it stands in params, and there is a file of that name."
+        )
     return replace(found, params={**found.params, **files})
 
 
@@ -122,7 +125,7 @@ def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
 def _part(name: str, value: UploadFile | str) -> FilePart:
     if isinstance(value, str):
         raise InvalidInput(
-            f"{name}: this part is no file.",
+            f"{cut(name, SHORT)}: this part is no file.",
             hint='Values that are no files go into the part "params", as JSON.',
         )
     return FilePart(value.filename or "", chunks_of(value))

@@ -1,11 +1,12 @@
 """One submit, many tasks: the sets of parameters that a batch stands for. Pure."""
 
 from collections.abc import Mapping
-from itertools import product
+from itertools import islice, product
 from math import prod
 from typing import Any, Literal
 
 from app.errors import InvalidParameter
+from app.quoting import SHORT, cut, quoted
 
 Json = dict[str, Any]
 Mode = Literal["product", "zip"]
@@ -18,14 +19,16 @@ def expand(params: Json, batch: Mapping[str, list[Any]], mode: Mode) -> list[Jso
     with the first of each, the second of each and so on (`zip`). Raises InvalidParameter."""
     for name, values in batch.items():
         if not values:
-            raise InvalidParameter(f"batch.{name}: the list is empty.", parameter=name)
+            raise InvalidParameter(f"batch.{cut(name, SHORT)}: the list is empty.", parameter=name)
         if name in params:
             raise InvalidParameter(
-                f"{name!r} stands in params and in batch; one is enough.", parameter=name
+                f"{quoted(name)} stands in params and in batch; one is enough.", parameter=name
             )
     lengths = {name: len(values) for name, values in batch.items()}
     if mode == "zip" and len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        said = ", ".join(
+            f"{cut(name, SHORT)} {length}" for name, length in islice(lengths.items(), 10)
+        )
         raise InvalidParameter(f"With batch_mode zip all lists are of one length; here: {said}.")
     number = prod(lengths.values()) if mode == "product" else max(lengths.values())
     if number > MAX_TASKS:

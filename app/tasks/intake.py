@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import NoServer, NotRunnable
+from app.quoting import quoted, quoted_list
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
 from app.workflows.applying import apply_params
@@ -104,7 +105,7 @@ def check_fit(prompt: Json, servers: Sequence[Server], *, any_file: bool = False
 def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
     known = {name for server in servers for name in server.node_types}
     near = [difflib.get_close_matches(name, known, n=1) for name in lack.classes]
-    words = ", ".join(repr(name) for names in near for name in names)
+    words = quoted_list(name for names in near for name in names)
     return f" Did you mean {words}?" if words else ""
 
 
@@ -113,12 +114,12 @@ def _node_errors(prompt: Json, lack: Lack) -> Json:
     for node_id, node in prompt.items():
         class_type, inputs = node["class_type"], node["inputs"]
         faults = [
-            fault("value_not_in_list", f"The server has no file {file.name!r}.", file.input)
+            fault("value_not_in_list", f"The server has no file {quoted(file.name)}.", file.input)
             for file in lack.files
             if file.class_type == class_type and inputs.get(file.input) == file.name
         ]
         if class_type in lack.classes:
-            message = f"The server has no node type {class_type!r}."
+            message = f"The server has no node type {quoted(class_type)}."
             faults.append(fault("missing_node_type", message))
         if faults:
             errors[node_id] = {"class_type": class_type, "errors": faults}

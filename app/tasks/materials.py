@@ -26,6 +26,7 @@ from app.files.signatures import Signature, fits, signature_of
 from app.files.store import once
 from app.files.streams import look_into
 from app.files.uploads import Uploads
+from app.quoting import quoted
 from app.remote.fetch import Fetched, fetching
 from app.remote.transport import Remote
 from app.workers import Workers
@@ -115,12 +116,12 @@ class Materials:
             try:
                 return await self._keep(value, kinds[word])
             except GatewayError as error:
-                error.detail = f"Parameter {word!r}: {error.detail}"
+                error.detail = f"Parameter {quoted(word)}: {error.detail}"
                 error.extra["parameter"] = word
                 raise
         if isinstance(value, FilePart):
             raise InvalidParameter(
-                f"There is no parameter {word!r} that takes a file.",
+                f"There is no parameter {quoted(word)} that takes a file.",
                 hint="Name the part after a file input: by its key (12.image) or its name.",
                 parameter=word,
             )
@@ -149,7 +150,7 @@ class Materials:
     async def _known(self, name: str, wanted: str) -> str:
         if not await self._uploads.exists(name):
             raise InvalidParameter(
-                f"There is no upload {name[:200]!r}.",
+                f"There is no upload {quoted(name)}.",
                 hint="POST /api/image/upload keeps a file; use the name in its answer.",
             )
         _check(wanted, await self._uploads.head(name))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from app.errors import InvalidParameter
+from app.quoting import quoted, quoted_list
 from app.workflows.checks import links_of
 from app.workflows.model_files import is_model_file
 from app.workflows.names import names_of
@@ -77,9 +78,9 @@ class Finder:
                 return node_id, name
         known = [*self._names, *(f"{i}.{n}" for i, n in self._names.values())]
         near = difflib.get_close_matches(given, known, n=1, cutoff=0.4)
-        remedy = f" Did you mean {near[0]!r}?" if near else ""
+        remedy = f" Did you mean {quoted(near[0])}?" if near else ""
         raise InvalidParameter(
-            f"There is no parameter {given!r}.{remedy}",
+            f"There is no parameter {quoted(given)}.{remedy}",
             hint='Use a name such as "prompt", or "<node_id>.<input>", such as "6.text".',
             parameter=given,
         )
@@ -92,7 +93,7 @@ class Finder:
         source = dict(links_of(node["inputs"])).get(name)
         if source is not None:
             raise InvalidParameter(
-                f"Parameter {given!r} is fed by node {source!r}; set the value there.",
+                f"Parameter {quoted(given)} is fed by node {quoted(source)}; set the value there.",
                 parameter=given,
             )
 
@@ -154,7 +155,8 @@ def _check_number(parameter: Parameter, value: Any) -> int | float:
     ):
         if breaks:
             raise InvalidParameter(
-                f"Parameter {parameter.label!r} must be {word} {limit}; {value} was given.",
+                f"Parameter {quoted(parameter.label)} must be {word} {limit}; "
+                f"{quoted(value)} was given.",
                 parameter=parameter.label,
             )
     return int(value) if parameter.type == "int" else value
@@ -165,19 +167,19 @@ def _check_choice(parameter: Parameter, value: Any) -> None:
     if value in choices or (parameter.upload and isinstance(value, str)):
         return
     near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=3)
-    shown = ", ".join(repr(choice) for choice in (near or choices[:10]))
+    shown = quoted_list(near or choices[:10])
     more = "" if near or len(choices) <= 10 else " ..."
     what = "the nearest are" if near else "they are"
     raise InvalidParameter(
-        f"Parameter {parameter.label!r}: {value!r} is not among its {len(choices)} choices; "
-        f"{what} {shown}{more}.",
+        f"Parameter {quoted(parameter.label)}: {quoted(value)} is not among its "
+        f"{len(choices)} choices; {what} {shown}{more}.",
         parameter=parameter.label,
     )
 
 
 def _wrong_type(parameter: Parameter, wanted: str, value: Any) -> InvalidParameter:
     return InvalidParameter(
-        f"Parameter {parameter.label!r} must be {wanted}; {str(value)[:80]!r} "
+        f"Parameter {quoted(parameter.label)} must be {wanted}; {quoted(value)} "
         f"({type(value).__name__}) was given.",
         parameter=parameter.label,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.errors import InvalidWorkflow
+from app.quoting import quoted
 
 Json = dict[str, Any]
 Errors = dict[str, list[Json]]
@@ -67,11 +68,12 @@ def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
         return
     for name, target in links_of(inputs):
         if target not in prompt:
-            message = f"Input {name!r} is linked to node {target!r}, which is not in the workflow."
+            way = f"Input {quoted(name)} is linked to node {quoted(target)}"
+            message = f"{way}, which is not in the workflow."
             yield fault("link_to_missing_node", message, name)
     for name, value in inputs.items():
         if not _finite(value):
-            message = f"Input {name!r} holds a number that is not finite."
+            message = f"Input {quoted(name)} holds a number that is not finite."
             yield fault("not_finite", message, name)
 
 
@@ -127,7 +129,9 @@ def _invalid(prompt: Json, errors: Errors) -> InvalidWorkflow:
         node_id: {"class_type": _class_type(prompt[node_id]), "errors": found}
         for node_id, found in errors.items()
     }
-    return InvalidWorkflow(f"Node {first!r}: {faults[0]['message']}{more}", node_errors=node_errors)
+    return InvalidWorkflow(
+        f"Node {quoted(first)}: {faults[0]['message']}{more}", node_errors=node_errors
+    )
 
 
 def _class_type(node: Any) -> Any:

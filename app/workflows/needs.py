@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from app.quoting import MOST, SHORT, cut, quoted
 from app.workflows.applying import SEED_INPUTS
 from app.workflows.checks import links_of
 from app.workflows.model_files import is_model_file
@@ -67,8 +68,11 @@ class Lack:
         return len(self.classes) + len(self.files)
 
     def __str__(self) -> str:
-        said = [f"node type {name!r}" for name in self.classes]
-        said += [f"file {file.name!r} for {file.class_type}" for file in self.files]
+        said = [f"node type {quoted(name)}" for name in self.classes[:MOST]]
+        said += [
+            f"file {quoted(file.name)} for {cut(file.class_type, SHORT)}"
+            for file in self.files[:MOST]
+        ]
         return ", ".join(said)
 
 

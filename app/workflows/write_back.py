@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from app.errors import InvalidParameter
+from app.quoting import quoted
 from app.workflows.applying import apply_params
 from app.workflows.conversion import convert
 
@@ -56,10 +57,11 @@ def _set(
         holder, index = shared[0]
         holder[index] = value
         return
+    key = f"{node_id}.{name}"
     raise InvalidParameter(
-        f"Parameter '{node_id}.{name}' cannot be set in this file: no widget holds its value.",
+        f"Parameter {quoted(key)} cannot be set in this file: no widget holds its value.",
         hint="Give it with each run, or change it in ComfyUI and save the file there.",
-        parameter=f"{node_id}.{name}",
+        parameter=key,
     )
 
 

@@ -37,10 +37,12 @@ LAYERS = [
     "v2_errors",
     "limit_errors",
     "errors",
+    "quoting",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),
     *("access", "logs", "workers", "memory", "v2_errors", "limit_errors", "errors"),
+    "quoting",
 )
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
 MAX_LINES = 310

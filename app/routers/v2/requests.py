@@ -11,7 +11,7 @@ from blake3 import blake3
 from fastapi import Depends, Header, Query, Request
 
 from app import envelope
-from app.errors import GatewayError, InvalidInput
+from app.errors import GatewayError, InvalidInput, InvalidRequest
 from app.gateway import Gateway
 from app.routers.bodies import read_json, validated
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
@@ -23,6 +23,7 @@ from app.v2_errors import InvalidCursor, InvalidMetadataFilter
 Json = dict[str, Any]
 
 MAX_FILTERS = 3
+MAX_PLACE = 300  # characters of the host, and of the path before ours
 RESERVED = {"webhook_url", "inputs"}
 _FILTER = re.compile(r"metadata\[(.*)\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -30,12 +31,14 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 async def place(request: Request) -> Here:
     """Where clients find us: also below a path, told by the server or by a proxy's
-    X-Forwarded-Prefix, and under the name that the request was sent to."""
+    X-Forwarded-Prefix, and under the name that the request was sent to. Raises InvalidRequest."""
     gateway: Gateway = request.state.gateway
     prefix = request.scope.get("root_path") or ""
     told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
-    if not prefix and _PREFIX.fullmatch(told):
+    if not prefix and len(told) <= MAX_PLACE and _PREFIX.fullmatch(told):
         prefix = told
+    if len(request.url.netloc) > MAX_PLACE:  # it would be in each of hundreds of URLs
+        raise InvalidRequest(f"Host: it is longer than {MAX_PLACE} characters.")
     origin = f"{request.url.scheme}://{request.url.netloc}"
     return Here(f"{origin}{prefix}", prefix, time.time(), gateway.settings.retention_age)
 

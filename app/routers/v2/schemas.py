@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from app.quoting import quoted
 from app.routers.requests import Strict
 from app.tasks.model import Status
 from app.v2_errors import MetadataInvalid
@@ -198,7 +199,7 @@ def checked_metadata(value: Any) -> Json | str:
 def _check_label(name: str, value: Any) -> None:
     if not LABEL.fullmatch(name):
         raise MetadataInvalid(
-            f"metadata: {name[:60]!r} is no key; 1 to 40 letters, digits, '_', '.', '-' are."
+            f"metadata: {quoted(name)} is no key; 1 to 40 letters, digits, '_', '.', '-' are."
         )
     if not isinstance(value, str) or len(value.encode("utf-8", "replace")) > MAX_VALUE:
         raise MetadataInvalid(f"metadata: {name}: a string of at most {MAX_VALUE} bytes is wanted.")

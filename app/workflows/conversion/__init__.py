@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidWorkflow
+from app.quoting import listed
 from app.workflows.conversion import primitives
 from app.workflows.conversion.assembling import Assembler
 from app.workflows.conversion.configure import configure
@@ -61,4 +62,4 @@ def _convert(
     replacements = Replacements(document)  # of texts, by what all widgets are set to now
     primitives.apply(document, replacements)
     prompt = Assembler(document, promotions, replacements, choose).prompt()
-    return Conversion(prompt, document.warnings)
+    return Conversion(prompt, listed(document.warnings))

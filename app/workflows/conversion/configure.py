@@ -4,6 +4,7 @@ The class decides which inputs there are; the file says what is connected and wh
 Links are matched by the input's name, since the number of an input changes between versions.
 """
 
+from app.quoting import quoted
 from app.workflows.conversion.definitions import DYNAMIC_COMBO, Definitions, NodeClass
 from app.workflows.conversion.layout import lay_out
 from app.workflows.conversion.model import Document, Graph, Link, Node, Slot, Widget
@@ -104,7 +105,7 @@ def _configure_unknown(document: Document, node: Node) -> None:
         node.widgets = [
             Widget(name, "", value) for name, value in zip(names, node.values, strict=False)
         ]
-    document.warnings.append(f"Node {node.id}: the server has no node type {node.type!r}.")
+    document.warnings.append(f"Node {node.id}: the server has no node type {quoted(node.type)}.")
 
 
 def connect(node: Node, saved: list[Slot], links: list[Link]) -> list[Link]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from app.quoting import quoted
 from app.workflows.conversion.model import Document, Graph
 from app.workflows.conversion.refusing import refused
 
@@ -25,7 +26,7 @@ def put_inner_first(document: Document) -> None:
         node_id, name = found
         if name in open_:
             title = document.subgraphs[name].name or name
-            message = f"The subgraph {title!r} contains itself."
+            message = f"The subgraph {quoted(title)} contains itself."
             raise refused(node_id, name, "subgraph_circle", message)
         if name not in ordered:
             open_[name] = None

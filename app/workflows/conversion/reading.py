@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.errors import InvalidWorkflow
+from app.quoting import quoted
 from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link, Node, Slot
 from app.workflows.conversion.refusing import refused
 
@@ -57,7 +58,7 @@ def _graph(data: Json, warnings: list[str], twins: list[Node]) -> Graph:
         node = read_node(item)
         if node is None:
             warnings.append(
-                f"Item {number} of the nodes{f' of {name!r}' if name else ''} is no node."
+                f"Item {number} of the nodes{f' of {quoted(name)}' if name else ''} is no node."
             )
         elif node.id in nodes:
             warnings.append(f"Node {node.id} stands twice in the file; links are the first one's.")

@@ -8,6 +8,7 @@ a loop, not a recursion, and all steps of a way share its end.
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.quoting import quoted
 from app.workflows.conversion.model import (
     BYPASSED,
     INPUT_BOUNDARY,
@@ -69,7 +70,9 @@ class Resolver:
         way: dict[Any, None] = {}
         while isinstance(step, Step) and step.key not in self._ends:
             if step.key in way:
-                message = f"The links to its input {node.inputs[slot].name!r} run in a circle."
+                message = (
+                    f"The links to its input {quoted(node.inputs[slot].name)} run in a circle."
+                )
                 raise refused(f"{scope.prefix}{node.id}", node.type, "link_circle", message)
             way[step.key] = None
             step = self._from_input(step) if step.is_input else self._from_output(step)
@@ -124,7 +127,7 @@ class Resolver:
                 scope = scope.outside
             else:
                 name = wire_name(step.node)
-                self._document.warnings.append(f"Node {step.node.id}: nothing sets {name!r}.")
+                self._document.warnings.append(f"Node {step.node.id}: nothing sets {quoted(name)}.")
         if scope is None or node is None or node.type not in REROUTES or not node.inputs:
             return None
         return Step(scope, node, 0, step.type, is_input=True)

@@ -1,0 +1,188 @@
+"""How much of what a client sent is repeated to it, or to the log. Pure.
+
+Texts that are put together quote values with `quoted`; whatever else got into an error is cut by
+`bounded` on its way out. Lengths are bytes of JSON, in UTF-8.
+"""
+
+import json
+import reprlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+Json = dict[str, Any]
+
+SHORT = 80  # characters of a value within a sentence
+DETAIL, HINT = 900, 400  # bytes of the two texts of an error
+TEXTS = 2000  # bytes of all texts in an error; its own words for members do not count
+SIZE = 6000  # bytes of an error
+LONGEST = 200  # bytes of any other text
+MOST = 20  # entries of a list or an object
+_CUTS = ((LONGEST, MOST), (60, 3))  # tried one after the other: bytes of texts, entries
+WARNINGS = 20  # in the answer to a conversion
+
+# Members whose values are not the client's; and names of members, wherever they stand.
+_OURS = ("type", "title", "status", "code", "request_id", "retry_after")
+_WORDS = frozenset(
+    {
+        *("errors", "field", "message", "type", "details", "extra_info", "input_name", "reason"),
+        *("input_config", "received_value", "dependent_outputs", "class_type", "parameter"),
+        *("node_errors", "missing", "node_types", "files", "nearest_server", "input", "name"),
+        *("exception_message", "exception_type", "traceback", "linked_node", "version", "hint"),
+    }
+)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its first characters (`most` bytes) and how many there were."""
+    head = text[:most].encode("utf-8", "replace").decode()  # no half of a surrogate pair
+    if len(text) <= most and _cost(head) <= most:
+        return head
+    while _cost(head) > most:
+        head = head[: len(head) * most // (_cost(head) + 1)]
+    return f"{head}... ({len(text)} characters)"
+
+
+def quoted(value: object, most: int = SHORT) -> str:
+    """The value as Python writes it, with the end cut off if it is long."""
+    if isinstance(value, str):
+        return (
+            repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value)} characters)"
+        )
+    return cut(_BRIEF.repr(value), most)
+
+
+def listed(texts: Sequence[str], most: int = WARNINGS) -> list[str]:
+    """Texts for a list that is shown: so many, none of them long, and how many more there were."""
+    found = [cut(text, LONGEST) for text in texts[:most]]
+    return found if len(texts) <= most else [*found, f"... and {len(texts) - most} more"]
+
+
+def quoted_list(values: Iterable[object], most: int = 10) -> str:
+    """Values in a sentence: "'a', 'b' and 3 more"."""
+    every = list(values)
+    said = ", ".join(quoted(value) for value in every[:most])
+    return said if len(every) <= most else f"{said} and {len(every) - most} more"
+
+
+def bounded(problem: Mapping[str, Any]) -> Json:
+    """The problem document with all texts, lists and objects cut to what SIZE and TEXTS allow.
+
+    `omitted` then says, by member, how many entries are left out.
+    """
+    found = {name: problem[name] for name in _OURS if name in problem}
+    room = _Room()
+    for name, most in (("detail", DETAIL), ("hint", HINT)):
+        if problem.get(name) is not None:
+            found[name] = cut(str(problem[name]), most)
+            room.take(found[name])
+    omitted = Counter(problem.get("omitted", {}))
+    for name, value in problem.items():
+        if name not in found and name != "omitted":
+            found[name], left_out = _member(value, room)
+            omitted[name] += left_out
+    omitted = +omitted
+    return {**found, "omitted": dict(omitted)} if omitted else found
+
+
+class _Full(Exception):
+    """There is no room for it."""
+
+
+class _Room:
+    """What is left of an error, in bytes."""
+
+    def __init__(self, texts: int = TEXTS, size: int = SIZE) -> None:
+        self.texts = texts
+        self.size = size
+
+    def take(self, value: Any) -> Any:
+        """Of a text, a number, a name. Raises _Full."""
+        cost = _cost(value)
+        self.size -= cost + 2  # with what stands between them
+        if isinstance(value, str) and value not in _WORDS:
+            self.texts -= cost
+        if self.size < 0 or self.texts < 0:
+            raise _Full
+        return value
+
+
+def _member(value: Any, room: _Room) -> tuple[Any, int]:
+    """As much of a member as there is room for, and how many entries are left out. Its entries are
+    there with all their members, or not at all."""
+    if not isinstance(value, Mapping | list | tuple):
+        return next((kept for kept, _ in _attempts(value, room)), None), 0
+    is_object = isinstance(value, Mapping)
+    entries = list(value.items() if isinstance(value, Mapping) else enumerate(value))
+    kept, left_out = [], 0
+    for name, item in entries[:MOST]:
+        entry = {str(name): item} if is_object else [item]
+        found = next(_attempts(entry, room), None)
+        if found is None:
+            break
+        kept.append(found[0])
+        left_out += found[1]
+    left_out += len(entries) - len(kept)
+    if is_object:
+        return {name: item for entry in kept for name, item in entry.items()}, left_out
+    return [item for entry in kept for item in entry], left_out
+
+
+def _attempts(value: Any, room: _Room) -> Iterator[tuple[Any, int]]:
+    """The value cut a little, or more, if that fits; takes the room for it."""
+    for longest, most in _CUTS:
+        trial = _Room(room.texts, room.size)
+        cutting = _Cutting(trial, longest, most)
+        with suppress(_Full):
+            found = cutting.of(value)
+            room.texts, room.size = trial.texts, trial.size
+            yield found, cutting.left_out
+
+
+class _Cutting:
+    """Cuts a value: texts to `longest` bytes, lists and objects to `most` entries."""
+
+    def __init__(self, room: _Room, longest: int, most: int) -> None:
+        self._room = room
+        self._longest = longest
+        self._most = most
+        self.left_out = 0
+
+    def of(self, value: Any) -> Any:
+        """Raises _Full."""
+        if isinstance(value, Mapping):
+            self._room.take(None)
+            return {self._text(str(name)): self.of(value[name]) for name in self._some(value)}
+        if isinstance(value, list | tuple):
+            self._room.take(None)
+            return [self.of(item) for item in self._some(value)]
+        if value is None or isinstance(value, bool | float):
+            return self._room.take(value)
+        if isinstance(value, int) and value.bit_length() <= 64:
+            return self._room.take(value)
+        return self._text(str(value))
+
+    def _some(self, values: Collection[Any]) -> list[Any]:
+        self.left_out += max(len(values) - self._most, 0)
+        return list(islice(values, self._most))
+
+    def _text(self, text: str) -> str:
+        taken: str = self._room.take(cut(text, self._longest))
+        return taken
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = SHORT
+        self.maxdict = self.maxlist = self.maxtuple = 4
+        self.maxlevel = 3
+
+
+_BRIEF = _Brief()
+
+
+def _cost(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
