@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from app.tasks import rows, webhooks
+from app.tasks import graphs, rows, webhooks
 from app.tasks.model import NewTask, Task
 from app.tasks.queries import places_of
-from app.tasks.tables import prompts, tasks
+from app.tasks.tables import tasks
 
 Json = dict[str, Any]
 
@@ -17,8 +17,7 @@ _ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 
 def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) -> list[Task]:
     """Write them with their prompts and webhooks; `made` are their rows."""
-    texts = [{"task_id": task.task_id, "prompt": rows.dump(task.prompt)} for task in new]
-    connection.execute(insert(prompts), texts)
+    graphs.write(connection, new)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
     for task in new:
         webhooks.keep(connection, task.task_id, task.webhooks)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, sel
 from app.access.model import Caller
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
 from app.tasks.queries import is_active
-from app.tasks.tables import assets, outputs, prompts, tasks
+from app.tasks.tables import assets, graphs, outputs, prompts, tasks
 
 _FIELDS = (
     *("asset_id", "hash", "size_bytes", "content_type", "file_path", "created_at"),
@@ -68,12 +68,14 @@ def remove(connection: Connection, asset: Asset) -> bool:
 def is_needed(connection: Connection, asset: Asset) -> bool:
     """Does a task that has still to end name it, by id or by the name of its file?"""
     named = [
-        prompts.c.prompt.contains(text, autoescape=True)
+        column.contains(text, autoescape=True)
         for text in (asset.asset_id, json.dumps(asset.upload))
+        for column in (prompts.c.prompt, prompts.c.changes, graphs.c.prompt)
     ]
     query = (
         select(tasks.c.task_id)
         .join(prompts, prompts.c.task_id == tasks.c.task_id)
+        .outerjoin(graphs, graphs.c.graph_id == prompts.c.graph_id)
         .where(is_active(), or_(*named))
         .limit(1)
     )

@@ -1,31 +1,45 @@
 """From what a client sends to a prompt that is fit to queue."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import NoServer, NotRunnable
 from app.quoting import quoted, quoted_list
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
-from app.workflows.applying import apply_params
+from app.tasks.batches import OwnBytes, check_graph, size_of
+from app.workflows.applying import Change, Setter, apply_params, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
-from app.workflows.needs import Lack, Needs, needs_of
+from app.workflows.needs import Lack, Needs, Variations
 
 Json = dict[str, Any]
+
+MOST_WARNINGS = 100  # of a task
+LONGEST_WARNING = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A prompt to queue, the parameter values it was made with (seeds resolved), and what was
-    doubtful about its conversion."""
+    doubtful about its conversion.
+
+    `changes`: of one of a batch, whose prompts share all else: what is to be set in `prompt`.
+    """
 
     prompt: Json
     params: Json = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    changes: tuple[Change, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    shape: str = ""
+
+    def whole(self) -> Json:
+        """The prompt to run."""
+        return with_changes(self.prompt, self.changes) if self.changes else self.prompt
 
 
 def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
@@ -55,15 +69,54 @@ def prepare(
     node_types: Mapping[str, Json],
     *,
     lenient: bool = False,
+    shared: bool = False,
+    metadata: Json | str = "",
 ) -> list[Prepared]:
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
 
-    `lenient`: model files may be named that no server has yet.
+    `lenient`: model files may be named that no server has yet. `shared`: all are the same prompt,
+    with changes. `metadata` is what each task has. Raises PayloadTooLarge if it is too much.
     """
     found = to_prompt(workflow, node_types)
+    found = replace(found, warnings=few(found.warnings))
     check_outputs(found.prompt, node_types)
-    return [with_params(found, params, node_types, lenient=lenient) for params in param_sets]
+    if shared:
+        check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
+    setter = Setter(found.prompt, node_types, any_file=lenient)
+    own = OwnBytes(len(param_sets), size_of(metadata) + sum(map(size_of, found.warnings)))
+    made: list[tuple[tuple[Change, ...], Json]] = []
+    for params in param_sets:
+        changes, used = setter.changes(params)
+        made.append((tuple(changes), {**params, **used}))
+        inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
+        own.add(made[-1][1], inputs)
+    return list(_variations(found, made, shared=shared))
+
+
+def _variations(
+    found: Prepared, made: Sequence[tuple[tuple[Change, ...], Json]], *, shared: bool
+) -> Iterator[Prepared]:
+    varied = {node_id for changes, _ in made for node_id, _, _ in changes}
+    variations = Variations(found.prompt, varied)
+    for changes, params in made:
+        nodes = changed_nodes(found.prompt, changes)
+        needs, shape = variations.of(nodes)
+        prompt = found.prompt if shared else {**found.prompt, **nodes}
+        yield Prepared(
+            prompt, params, found.warnings, changes if shared else (), needs=needs, shape=shape
+        )
+
+
+def few(warnings: list[str]) -> list[str]:
+    """Not more than a task should carry."""
+    short = [
+        text if len(text) <= LONGEST_WARNING else text[:LONGEST_WARNING] + "..."
+        for text in warnings
+    ]
+    if len(short) <= MOST_WARNINGS:
+        return short
+    return [*short[:MOST_WARNINGS], f"{len(short) - MOST_WARNINGS} more warnings."]
 
 
 def with_params(
@@ -78,11 +131,11 @@ def with_params(
     return Prepared(prompt, {**params, **used}, found.warnings)
 
 
-def check_fit(prompt: Json, servers: Sequence[Server], *, any_file: bool = False) -> None:
+def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:
     """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
     it names what is missing on the one that comes nearest. `any_file`: but for model files."""
     known = [server for server in servers if server.node_types]
-    needs = needs_of(prompt)
+    needs = found.needs
     if any_file:
         needs = Needs(needs.classes)
     if not known or any(server.can_run(needs) for server in known):
@@ -98,7 +151,7 @@ def check_fit(prompt: Json, servers: Sequence[Server], *, any_file: bool = False
         'or send "wait_for_server": true (and API format) to wait until a server has it.',
         nearest_server=nearest.id,
         missing={"node_types": list(lack.classes), "files": [f._asdict() for f in lack.files]},
-        node_errors=_node_errors(prompt, lack),
+        node_errors=_node_errors(found.whole(), lack),
     )
 
 

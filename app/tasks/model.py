@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from app.workflows.applying import Change
 from app.workflows.needs import Needs
 
 if TYPE_CHECKING:
@@ -126,11 +127,22 @@ EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an 
 
 
 @dataclass(frozen=True, slots=True)
+class Graph:
+    """A prompt that several tasks share, as it is stored: with changes of each task's own."""
+
+    graph_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a submit decides; the store adds the rest."""
+    """What a submit decides; the store adds the rest. With a `graph`, `prompt` is what that says,
+    and `changes` are to be set in it."""
 
     task_id: str
     prompt: Json
+    graph: Graph | None = None
+    changes: tuple[Change, ...] = ()
     params: Json = field(default_factory=dict)
     metadata: Json | str = field(default_factory=dict)
     filename: str | None = None  # the workflow it came from, if it was a saved one
@@ -142,6 +154,7 @@ class NewTask:
     warnings: tuple[str, ...] = ()
     webhooks: tuple["Webhook", ...] = ()
     needs: Needs = field(default_factory=Needs)
+    route: str = ""  # if it was made before: see rows.route_of
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_key: bool = False  # it came with an API key

@@ -5,7 +5,6 @@ the table give out tasks one after the other: each sees what the others put on a
 none gets more than its slots.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.tasks import shares
+from app.tasks import graphs, shares
 from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.lists import any_of, none_of, parts_of, task_ids
@@ -34,7 +33,7 @@ from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
 from app.tasks.routes import Route, Routes
 from app.tasks.rows import task_of
-from app.tasks.tables import prompts, tasks
+from app.tasks.tables import tasks
 from app.workflows.needs import Needs
 
 Json = dict[str, Any]
@@ -91,7 +90,6 @@ _GIVE = (
 )
 _ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
 _CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
-_PROMPTS = select(prompts).where(any_of(prompts.c.task_id, "task_ids"))
 _PLACES = select(
     tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None).label("finished")
 ).where(any_of(tasks.c.task_id, "task_ids"))
@@ -245,12 +243,9 @@ class Queue:
     def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
         if not found:
             return []
-        ids = {"task_ids": [task.task_id for task in found]}
-        texts = {row.task_id: row.prompt for row in connection.execute(_PROMPTS, ids)}
+        prompts = graphs.read(connection, [task.task_id for task in found])
         routes = self.routes.read(connection, {task.route for task in found})
-        return [
-            Claim(task, json.loads(texts[task.task_id]), routes[task.route].needs) for task in found
-        ]
+        return [Claim(task, prompts[task.task_id], routes[task.route].needs) for task in found]
 
 
 def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:

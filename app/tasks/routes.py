@@ -15,7 +15,7 @@ from app.tasks.database import insert_if_new
 from app.tasks.lists import PART, any_of, parts_of
 from app.tasks.model import NewTask
 from app.tasks.queries import is_active
-from app.tasks.rows import route_of
+from app.tasks.rows import needs_text, route_of
 from app.tasks.tables import routes, tasks
 from app.workflows.needs import Needs
 
@@ -73,7 +73,7 @@ def write(connection: Connection, new: Sequence[NewTask]) -> None:
         route = route_of(task)
         if route not in rows:
             row = {"route": route, "wanted_server": task.wanted_server}
-            rows[route] = {**row, "needs": task.needs.dump()}
+            rows[route] = {**row, "needs": needs_text(task)}
     for part in parts_of(sorted(rows)):
         while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
             added = [rows[route] for route in sorted(missing)]

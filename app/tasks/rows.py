@@ -21,7 +21,7 @@ from app.tasks.model import (
     TaskError,
     fields_of,
 )
-from app.workflows.needs import fingerprint
+from app.workflows.needs import SHARED_GRAPH, fingerprint
 
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
@@ -90,7 +90,13 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
 
 
 def route_of(task: NewTask) -> str:
-    return fingerprint(f"{task.wanted_server or ''} {task.needs.dump()}")
+    return task.route or fingerprint(f"{task.wanted_server or ''} {needs_text(task)}")
+
+
+def needs_text(task: NewTask) -> str:
+    """What servers must have, as routes say it. An older gateway, which cannot read shared graphs,
+    finds no server that has all of it, and leaves the task to others."""
+    return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
 
 
 def added(row: Mapping[str, Any], place: Place, webhook: str | None) -> Task:

@@ -14,6 +14,7 @@ from app.files.store import FileStore
 from app.files.views import forget_results
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
+from app.tasks.graphs import graph_of
 from app.tasks.hub import Hub
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.store import TaskStore
@@ -151,9 +152,12 @@ class Tasks:
         """A new task from the same request. Raises TaskNotFound and QueueFull."""
         old = await self._store.get(task_id)
         webhook = await self._store.webhook(task_id)
+        prompt, changes = await self._store.prompt_parts(task_id)
         new = NewTask(
             task_id=str(uuid4()),
-            prompt=await self._store.prompt(task_id),
+            prompt=prompt,
+            graph=graph_of(prompt, old.key_name),
+            changes=changes,
             params=old.params,
             metadata=old.metadata,
             filename=old.filename,

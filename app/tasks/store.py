@@ -1,6 +1,5 @@
 """Tasks for everybody: add, read, list, ask to cancel, delete. See claims.py for runners."""
 
-import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -23,9 +22,10 @@ from sqlalchemy import (
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
-from app.tasks import additions, idempotency, routes, rows, shares, webhooks
+from app.tasks import additions, graphs, idempotency, routes, rows, shares, webhooks
 from app.tasks.claims import Lease
 from app.tasks.database import FEW, Database
+from app.tasks.graphs import Parts
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import (
@@ -39,7 +39,8 @@ from app.tasks.queries import (
     no_task,
 )
 from app.tasks.signals import Topic, tell
-from app.tasks.tables import idempotency_keys, outputs, prompts, tasks
+from app.tasks.tables import idempotency_keys, outputs, tasks
+from app.workflows.applying import with_changes
 
 Json = dict[str, Any]
 
@@ -130,14 +131,17 @@ class TaskStore:
         )
 
     async def prompt(self, task_id: str) -> Json:
-        """The graph as it was queued. Raises TaskNotFound."""
-        query = select(prompts.c.prompt).where(prompts.c.task_id == task_id)
-        if not self._caller.sees_all:
-            query = query.join(tasks, tasks.c.task_id == prompts.c.task_id).where(self._mine())
-        text = await self._database.read(lambda connection: connection.scalar(query))
-        if text is None:
-            raise no_task(task_id)
-        return dict(json.loads(text))
+        """The graph to run. Raises TaskNotFound."""
+        return with_changes(*await self.prompt_parts(task_id))
+
+    async def prompt_parts(self, task_id: str) -> Parts:
+        """The same as it is stored. Raises TaskNotFound."""
+
+        def work(connection: Connection) -> Parts:
+            self._one(connection, task_id)
+            return graphs.parts(connection, [task_id])[task_id]
+
+        return await self._database.read(work)
 
     async def webhook(self, task_id: str) -> webhooks.Webhook | None:
         """The webhook that a task was submitted with that the caller has got."""
@@ -243,7 +247,8 @@ class TaskStore:
         def work(connection: Connection) -> list[str]:
             deletion = delete(tasks).where(condition).returning(tasks.c.task_id)
             removed = list(connection.scalars(deletion))
-            for table in (outputs, prompts, idempotency_keys):
+            graphs.forget(connection, removed)
+            for table in (outputs, idempotency_keys):
                 connection.execute(delete(table).where(table.c.task_id.in_(removed)))
             return removed
 

@@ -1,5 +1,6 @@
 """From a request to queued tasks: durable when this is done, all of a batch or none."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -12,28 +13,31 @@ from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
-from app.tasks.batches import Mode, expand
+from app.tasks.batches import Mode, check_values, expand
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
 from app.tasks.forecaster import Forecaster
+from app.tasks.graphs import graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
 from app.tasks.materials import Materials, is_material
-from app.tasks.model import NewTask, Task
+from app.tasks.model import Graph, NewTask, Task
 from app.tasks.queue import Queue
 from app.tasks.rows import route_of
 from app.tasks.store import TaskStore
 from app.tasks.webhooks import Webhook
 from app.workers import Workers
+from app.workflows.applying import with_changes
 from app.workflows.file_inputs import file_inputs
 from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
-from app.workflows.needs import needs_of, shape_of
+from app.workflows.needs import Needs, needs_of, shape_of
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
+TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
 
 
@@ -109,13 +113,17 @@ class Submitter:
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
         submission = await self._with_uploads(submission, workflow, wanted)
-        prepared = await self._prepare(submission, workflow, wanted)
+        prepared, graph = await self._prepare(submission, workflow, wanted)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
             [
                 NewTask(
                     task_id=str(uuid4()),
                     prompt=one.prompt,
+                    graph=graph,
+                    changes=one.changes,
+                    needs=one.needs,
+                    shape=one.shape,
                     params=one.params,
                     warnings=tuple(one.warnings),
                     metadata=submission.metadata,
@@ -137,16 +145,19 @@ class Submitter:
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
         self._api_keys.keep(new)
-        completed = [self._completed(task) for task in new]
+        routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
+        completed = [self._completed(task, routes) for task in new]
         try:
             added = await self._store.add(completed, key)
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
-            for one in completed:
-                self._queue.routes.know(route_of(one), one.needs, one.wanted_server)
-        for task in added:
+            for needs, route in routes.items():
+                self._queue.routes.know(route, needs, completed[0].wanted_server)
+        for number, task in enumerate(added):
+            if number % TOLD == TOLD - 1:
+                await asyncio.sleep(0)  # lets others in
             self._hub.publish(task.task_id, "status", self._forecaster.view(task))
         self._dispatcher.wake()
         return added
@@ -192,20 +203,25 @@ class Submitter:
 
     async def _prepare(
         self, submission: Submission, workflow: Any, wanted: str | None
-    ) -> list[Prepared]:
-        param_sets = [submission.params]
-        if submission.batch:
-            param_sets = expand(submission.params, submission.batch, submission.batch_mode)
+    ) -> tuple[list[Prepared], Graph | None]:
+        """One for each task, and the graph that they share if there are several."""
         servers = [self._pool.get(wanted)] if wanted else list(self._pool)
         lenient = submission.wait_for_server
 
-        def work(node_types: Mapping[str, Json]) -> list[Prepared]:
-            found = prepare(workflow, param_sets, node_types, lenient=lenient)
+        def work(node_types: Mapping[str, Json]) -> tuple[list[Prepared], Graph | None]:
+            param_sets = _param_sets(submission)
+            shared = len(param_sets) > 1
+            found = prepare(
+                *(workflow, param_sets, node_types),
+                lenient=lenient,
+                shared=shared,
+                metadata=submission.metadata,
+            )
             # What a UI file says can only be read with its node types.
             if not lenient or unwrap(workflow)[0] is Format.UI:
-                for one in found:
-                    check_fit(one.prompt, servers, any_file=lenient)
-            return found
+                for one in {one.needs: one for one in found}.values():
+                    check_fit(one, servers, any_file=lenient)
+            return found, graph_of(found[0].prompt, self._key_name) if shared else None
 
         return await self._with_fresh_node_types(wanted, work)
 
@@ -228,15 +244,31 @@ class Submitter:
                 raise
             return await self._workers.run(work, self._pool.node_types(server))
 
-    def _completed(self, task: NewTask) -> NewTask:
-        shape, needs = shape_of(task.prompt), needs_of(task.prompt)
+    def _completed(self, task: NewTask, routes: dict[Needs, str]) -> NewTask:
+        """With all that it takes; `routes`: those of the same submit, by what they need."""
+        shape, needs = task.shape, task.needs
+        if not shape:
+            prompt = with_changes(task.prompt, task.changes)
+            shape, needs = shape_of(prompt), needs_of(prompt)
         known = self._estimates.known(shape, task.wanted_server)
         expected = known.seconds if known else None
         webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
-        return replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
+        new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
+        if needs not in routes:
+            routes[needs] = route_of(new)
+        return replace(new, route=routes[needs])
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""
         servers = max(len(self._pool.online()), 1)
         seconds = (self._estimates.average or GUESS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)
+
+
+def _param_sets(submission: Submission) -> list[Json]:
+    """The parameters of each task. Raises InvalidParameter and PayloadTooLarge."""
+    params, batch = submission.params, submission.batch or {}
+    check_values(params.items())
+    for word, values in batch.items():
+        check_values((word, value) for value in values)
+    return expand(params, batch, submission.batch_mode) if batch else [params]

@@ -52,6 +52,7 @@ tasks = Table(
     Column("needs_key", Boolean, nullable=False),  # see api_keys.py
     Column("key_name", String(40)),  # whose it is: of the key that made it
     Column("params", Text, nullable=False),
+    Column("cut", Text),  # if params are cut there: which, and how long they are
     Column("metadata", Text, nullable=False),
     Column("progress", Text),
     Column("error", Text),
@@ -59,11 +60,24 @@ tasks = Table(
     Column("warnings", Text, nullable=False),
 )
 
-# The graph, large and read once or twice, apart from the rows that lists walk over.
+# The graph, large and read once or twice, apart from the rows that lists walk over. A task that
+# shares one (see graphs.py) has only its `changes`: [[node_id, input, value], ...]. `params` are
+# there if they are too long for the task's row, which has them cut.
 prompts = Table(
     "prompts",
     metadata,
     Column("task_id", String(36), primary_key=True),
+    Column("prompt", Text, nullable=False),
+    Column("graph_id", String(64), index=True),
+    Column("changes", Text),
+    Column("params", Text),
+)
+
+# What tasks of a batch share. It goes with the last of them.
+graphs = Table(
+    "graphs",
+    metadata,
+    Column("graph_id", String(64), primary_key=True),
     Column("prompt", Text, nullable=False),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from app.tasks import estimates, idempotency, routes, shares
+from app.tasks import estimates, graphs, idempotency, routes, shares
 from app.tasks.database import Database
 from app.tasks.lists import PART
 
@@ -18,6 +18,7 @@ INTERVAL = 60.0  # seconds between two looks
 Removal = Callable[[Connection], int]
 REMOVALS: Sequence[Removal] = (
     routes.forget_unused,
+    graphs.forget_unused,
     idempotency.forget_old,
     shares.forget_old,
     estimates.forget_oldest,

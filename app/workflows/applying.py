@@ -3,7 +3,8 @@
 import difflib
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidParameter
@@ -19,6 +20,13 @@ Json = dict[str, Any]
 SEED_INPUTS = ("seed", "noise_seed")
 MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 
+Key = tuple[str, str]  # node id, input
+Change = tuple[str, str, Any]  # node id, input, its new value
+
+
+def _random_seed() -> int:
+    return random.randint(0, MAX_SEED)
+
 
 def apply_params(
     prompt: Json,
@@ -26,36 +34,130 @@ def apply_params(
     object_info: Mapping[str, Json],
     *,
     any_file: bool = False,
-    new_seed: Callable[[], int] = lambda: random.randint(0, MAX_SEED),
+    new_seed: Callable[[], int] = _random_seed,
 ) -> tuple[Json, Json]:
-    """A copy of the prompt with `params` (by key or by name) set, and the values used.
+    """A copy of the prompt with `params` (by key or by name) set, and the values used."""
+    setter = Setter(prompt, object_info, any_file=any_file, new_seed=new_seed)
+    changes, used = setter.changes(params)
+    return with_changes(prompt, changes), used
 
-    A seed of -1, given or in the prompt, becomes a random one, which is among the values
-    answered. Raises InvalidParameter for all faults at once, each with the nearest valid key,
-    name or choice. `any_file`: model files may be named that are not among the choices yet.
-    """
-    changed = {
-        node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in prompt.items()
-    }
-    finder = Finder(changed, object_info) if params else None
-    used: Json = {}
-    faults: list[InvalidParameter] = []
-    for given, value in params.items():
-        assert finder is not None
-        try:
-            node_id, name = finder.locate(given)
-            parameter = parameter_at((node_id, name), changed[node_id], object_info, given)
-            changed[node_id]["inputs"][name] = used[given] = check_value(
-                parameter, value, any_file=any_file
-            )
-        except InvalidParameter as fault:
-            faults.append(fault)
-    if faults:
-        raise _together(faults)
-    for parameter, node, name in _open_seeds(changed, object_info):
-        given = finder.given(parameter.key, params) if finder else parameter.key
-        node["inputs"][name] = used[given] = new_seed()
-    return changed, used
+
+def with_changes(prompt: Json, changes: Iterable[Change]) -> Json:
+    """A copy of the prompt with these values set. Nodes that none of them is in are the same."""
+    return {**prompt, **changed_nodes(prompt, changes)}
+
+
+def changed_nodes(prompt: Json, changes: Iterable[Change]) -> Json:
+    """Copies of the nodes that changes are in, by id, with these values set."""
+    found: Json = {}
+    for node_id, name, value in changes:
+        if node_id not in found:
+            found[node_id] = _copied(prompt[node_id])
+        found[node_id]["inputs"][name] = value
+    return found
+
+
+def _copied(node: Json) -> Json:
+    return {**node, "inputs": dict(node["inputs"])}
+
+
+class Setter:
+    """Sets parameters of one prompt, as often as there are sets of them: what depends on the
+    prompt alone is found once. `any_file`: model files may be named that are not among the choices
+    yet."""
+
+    def __init__(
+        self,
+        prompt: Json,
+        object_info: Mapping[str, Json],
+        *,
+        any_file: bool = False,
+        new_seed: Callable[[], int] = _random_seed,
+    ) -> None:
+        self._prompt = prompt
+        self._object_info = object_info
+        self._any_file = any_file
+        self._new_seed = new_seed
+        self._places = {node_id: place for place, node_id in enumerate(prompt)}
+        self._located: dict[str, Key] = {}
+        self._seeds = [
+            (node_id, name)
+            for node_id, node in prompt.items()
+            for name in SEED_INPUTS
+            if node["inputs"].get(name) == -1 and self._is_open((node_id, name), node)
+        ]
+
+    @cached_property
+    def _finder(self) -> "Finder":
+        return Finder(self._prompt, self._object_info)
+
+    def changes(self, params: Mapping[str, Any]) -> tuple[list[Change], Json]:
+        """What to change in the prompt to set `params` (by key or by name), and the values used.
+
+        A seed of -1, given or in the prompt, becomes a random one, which is among the values
+        answered. Raises InvalidParameter for all faults at once, each with the nearest valid key,
+        name or choice.
+        """
+        nodes: Json = {}  # as they are changed so far: one choice may decide what another input is
+        used: Json = {}
+        words: dict[Key, str] = {}  # by which the client named inputs
+        faults: list[InvalidParameter] = []
+        for given, value in params.items():
+            try:
+                key = self._locate(given)
+                used[given] = self._set(nodes, key, value, given)
+            except InvalidParameter as fault:
+                faults.append(fault)
+            else:
+                if self._finder.is_name(given):
+                    words.setdefault(key, given)
+        if faults:
+            raise _together(faults)
+        for key in self._open_seeds(nodes):
+            seed = self._new_seed()
+            used[words.get(key, ".".join(key))] = self._node(nodes, key)["inputs"][key[1]] = seed
+        return list(_differences(nodes, self._prompt)), used
+
+    def _locate(self, given: str) -> Key:
+        """Raises InvalidParameter."""
+        if given not in self._located:
+            self._located[given] = self._finder.locate(given)
+        return self._located[given]
+
+    def _node(self, nodes: Json, key: Key) -> Json:
+        """The node that an input is in, as one that may be changed."""
+        if key[0] not in nodes:
+            nodes[key[0]] = _copied(self._prompt[key[0]])
+        node: Json = nodes[key[0]]
+        return node
+
+    def _set(self, nodes: Json, key: Key, value: Any, given: str) -> Any:
+        node = self._node(nodes, key)
+        parameter = parameter_at(key, node, self._object_info, given)
+        node["inputs"][key[1]] = checked = check_value(parameter, value, any_file=self._any_file)
+        return checked
+
+    def _open_seeds(self, nodes: Json) -> list[Key]:
+        """Those to draw, in the order of the prompt."""
+        found = [key for key in self._seeds if key[0] not in nodes]
+        for node_id, node in nodes.items():
+            found += [
+                (node_id, name)
+                for name in SEED_INPUTS
+                if node["inputs"].get(name) == -1 and self._is_open((node_id, name), node)
+            ]
+        return sorted(found, key=lambda key: (self._places[key[0]], SEED_INPUTS.index(key[1])))
+
+    def _is_open(self, key: Key, node: Json) -> bool:
+        return _is_random_seed(parameter_at(key, node, self._object_info), -1)
+
+
+def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:
+    for node_id, node in nodes.items():
+        before = prompt[node_id]["inputs"]
+        for name, value in node["inputs"].items():
+            if name not in before or before[name] is not value:
+                yield node_id, name, value
 
 
 class Finder:
@@ -85,9 +187,9 @@ class Finder:
             parameter=given,
         )
 
-    def given(self, key: str, params: Mapping[str, Any]) -> str:
-        """The word by which the client named this key, or the key itself."""
-        return next((word for word in params if ".".join(self._names.get(word, ())) == key), key)
+    def is_name(self, given: str) -> bool:
+        """Whether it is a friendly name, and not a key."""
+        return given in self._names
 
     def _refuse_link(self, given: str, node: Json, name: str) -> None:
         source = dict(links_of(node["inputs"])).get(name)
@@ -129,17 +231,6 @@ def _is_random_seed(parameter: Parameter, value: Any) -> bool:
     name = parameter.key.partition(".")[2]
     allows_it = parameter.min is not None and parameter.min < 0
     return name in SEED_INPUTS and value == -1 and value is not True and not allows_it
-
-
-def _open_seeds(
-    prompt: Json, object_info: Mapping[str, Json]
-) -> Iterator[tuple[Parameter, Json, str]]:
-    for node_id, node in prompt.items():
-        for name in SEED_INPUTS:
-            if node["inputs"].get(name) == -1:
-                parameter = parameter_at((node_id, name), node, object_info)
-                if _is_random_seed(parameter, -1):
-                    yield parameter, node, name
 
 
 def _check_number(parameter: Parameter, value: Any) -> int | float:

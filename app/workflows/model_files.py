@@ -8,7 +8,11 @@ SUFFIXES = (
     *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"),
     *(".gguf", ".onnx", ".engine"),
 )
+LONGEST = 1000  # characters: what is longer is a text
+_END = max(map(len, SUFFIXES))
 
 
 def is_model_file(value: Any) -> bool:
-    return isinstance(value, str) and value.lower().endswith(SUFFIXES)
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return False
+    return value[-_END:].lower().endswith(SUFFIXES)

@@ -1,7 +1,7 @@
 """What a server must have to run a prompt, and which prompts cost alike. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -13,6 +13,10 @@ from app.workflows.model_files import is_model_file
 from app.workflows.parameters import choices_of, definition_of, takes_upload
 
 Json = dict[str, Any]
+
+# Among the node types of a task that shares its graph: gateways that cannot read that look for it
+# in vain. The next release but one may do without.
+SHARED_GRAPH = "(a newer gateway: this one cannot read graphs that tasks share)"
 
 
 class ModelFile(NamedTuple):
@@ -35,26 +39,31 @@ class Needs:
         """The names of the model files, by which a server has them warm."""
         return frozenset(file.name for file in self.files)
 
-    def dump(self) -> str:
-        """As JSON, always the same for the same needs."""
-        return json.dumps([sorted(self.classes), sorted(self.files)], separators=(",", ":"))
+    def dump(self, *more: str) -> str:
+        """As JSON, always the same for the same needs. `more`: classes besides."""
+        classes = sorted({*self.classes, *more})
+        return json.dumps([classes, sorted(self.files)], separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> "Needs":
         classes, files = json.loads(text)
-        return cls(frozenset(classes), frozenset(ModelFile(*file) for file in files))
+        known = frozenset(classes) - {SHARED_GRAPH}
+        return cls(known, frozenset(ModelFile(*file) for file in files))
 
 
 def needs_of(prompt: Json) -> Needs:
     """The needs of a checked prompt. What counts as a model file is told by its name: choices of
     other kinds (samplers, modes) are ComfyUI's to check."""
-    files = {
+    return Needs(frozenset(node["class_type"] for node in prompt.values()), _files_of(prompt))
+
+
+def _files_of(prompt: Json) -> frozenset[ModelFile]:
+    return frozenset(
         ModelFile(node["class_type"], name, value)
         for node in prompt.values()
         for name, value in node["inputs"].items()
         if is_model_file(value)
-    }
-    return Needs(frozenset(node["class_type"] for node in prompt.values()), frozenset(files))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +107,44 @@ def _is_missing(file: ModelFile, node_types: Mapping[str, Json]) -> bool:
 def shape_of(prompt: Json) -> str:
     """The same for prompts that should take the same time: the graph with its numbers and model
     files, without seeds and texts. 32 hexadecimal digits."""
-    parts = [
-        [node_id, node["class_type"], sorted(_costs(node["inputs"]), key=str)]
-        for node_id, node in sorted(prompt.items())
-    ]
-    return fingerprint(json.dumps(parts, separators=(",", ":")))
+    return _shape([_part(node_id, node) for node_id, node in sorted(prompt.items())])
+
+
+def _shape(parts: Iterable[str]) -> str:
+    return fingerprint(f"[{','.join(parts)}]")
+
+
+def _part(node_id: str, node: Json) -> str:
+    costs = sorted(_costs(node["inputs"]), key=str)
+    return json.dumps([node_id, node["class_type"], costs], separators=(",", ":"))
+
+
+class Variations:
+    """What variations of one prompt need, and their shapes: the nodes in `varied` (ids) may have
+    other inputs, all else is looked at once."""
+
+    def __init__(self, prompt: Json, varied: Collection[str]) -> None:
+        rest = {node_id: node for node_id, node in prompt.items() if node_id not in varied}
+        self._classes = needs_of(prompt).classes
+        self._files = _files_of(rest)
+        self._varied = {node_id: prompt[node_id] for node_id in varied}
+        self._parts = {
+            node_id: "" if node_id in varied else _part(node_id, prompt[node_id])
+            for node_id in sorted(prompt)
+        }
+        self._known: dict[str, tuple[Needs, str]] = {}  # by their varied nodes
+        self._needs: dict[Needs, Needs] = {}  # each once, however many variations have it
+
+    def of(self, nodes: Json) -> tuple[Needs, str]:
+        """Of the prompt with these nodes in place of its own: as `needs_of` and `shape_of` say."""
+        nodes = {**self._varied, **nodes}
+        parts = {node_id: _part(node_id, node) for node_id, node in nodes.items()}
+        key = _shape(parts.values())
+        if key not in self._known:
+            needs = Needs(self._classes, self._files | _files_of(nodes))
+            needs = self._needs.setdefault(needs, needs)
+            self._known[key] = needs, _shape({**self._parts, **parts}.values())
+        return self._known[key]
 
 
 def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
