@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
+        8 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
     )
     max_upload_bytes: int = Field(
         512 * 1024 * 1024, ge=1024, description="Largest upload that is accepted."

@@ -1,6 +1,5 @@
 """From what a client sends to a prompt that is fit to queue."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from app.workflows.applying import Change, Setter, apply_params, changed_nodes, 
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
+from app.workflows.near import Guesses
 from app.workflows.needs import Lack, Needs, Variations
 
 Json = dict[str, Any]
@@ -157,21 +157,23 @@ def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = Fa
 
 def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
     known = {name for server in servers for name in server.node_types}
-    near = [difflib.get_close_matches(name, known, n=1) for name in lack.classes]
+    guesses = Guesses()
+    near = [guesses.near(name, known) for name in lack.classes]
     words = quoted_list(name for names in near for name in names)
     return f" Did you mean {words}?" if words else ""
 
 
 def _node_errors(prompt: Json, lack: Lack) -> Json:
+    classes, files = frozenset(lack.classes), frozenset(lack.files)
     errors: dict[str, Json] = {}
     for node_id, node in prompt.items():
         class_type, inputs = node["class_type"], node["inputs"]
         faults = [
-            fault("value_not_in_list", f"The server has no file {quoted(file.name)}.", file.input)
-            for file in lack.files
-            if file.class_type == class_type and inputs.get(file.input) == file.name
+            fault("value_not_in_list", f"The server has no file {quoted(value)}.", name)
+            for name, value in inputs.items()
+            if isinstance(value, str) and (class_type, name, value) in files
         ]
-        if class_type in lack.classes:
+        if class_type in classes:
             message = f"The server has no node type {quoted(class_type)}."
             faults.append(fault("missing_node_type", message))
         if faults:

@@ -1,6 +1,5 @@
 """Setting parameters of a prompt, by key or by name, strictly. Pure."""
 
-import difflib
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,15 +8,17 @@ from typing import Any
 
 from app.errors import InvalidParameter
 from app.quoting import quoted, quoted_list
-from app.workflows.checks import links_of
+from app.workflows.checks import MAX_FAULTS, links_of
 from app.workflows.model_files import is_model_file
 from app.workflows.names import names_of
+from app.workflows.near import Guesses
 from app.workflows.parameters import Parameter, definition_of, parameter_at
 from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
 
 SEED_INPUTS = ("seed", "noise_seed")
+MAX_PARAMS = 1000  # of one task
 MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 
 Key = tuple[str, str]  # node id, input
@@ -95,33 +96,37 @@ class Setter:
         """What to change in the prompt to set `params` (by key or by name), and the values used.
 
         A seed of -1, given or in the prompt, becomes a random one, which is among the values
-        answered. Raises InvalidParameter for all faults at once, each with the nearest valid key,
-        name or choice.
+        answered. Raises InvalidParameter for all faults at once (MAX_FAULTS are told, the others
+        counted), the first ones with the nearest valid key, name or choice.
         """
+        if len(params) > MAX_PARAMS:
+            raise InvalidParameter(
+                f"There are {len(params)} params; {MAX_PARAMS} are allowed.",
+                hint="Put values that are the same each time into the workflow itself.",
+            )
         nodes: Json = {}  # as they are changed so far: one choice may decide what another input is
         used: Json = {}
         words: dict[Key, str] = {}  # by which the client named inputs
-        faults: list[InvalidParameter] = []
+        guesses, faults = Guesses(), Faults()
         for given, value in params.items():
             try:
-                key = self._locate(given)
-                used[given] = self._set(nodes, key, value, given)
+                key = self._locate(given, guesses)
+                used[given] = self._set(nodes, key, value, given, guesses)
             except InvalidParameter as fault:
-                faults.append(fault)
+                faults.add(fault)
             else:
                 if self._finder.is_name(given):
                     words.setdefault(key, given)
-        if faults:
-            raise _together(faults)
+        faults.check()
         for key in self._open_seeds(nodes):
             seed = self._new_seed()
             used[words.get(key, ".".join(key))] = self._node(nodes, key)["inputs"][key[1]] = seed
         return list(_differences(nodes, self._prompt)), used
 
-    def _locate(self, given: str) -> Key:
+    def _locate(self, given: str, guesses: Guesses) -> Key:
         """Raises InvalidParameter."""
         if given not in self._located:
-            self._located[given] = self._finder.locate(given)
+            self._located[given] = self._finder.locate(given, guesses)
         return self._located[given]
 
     def _node(self, nodes: Json, key: Key) -> Json:
@@ -131,10 +136,11 @@ class Setter:
         node: Json = nodes[key[0]]
         return node
 
-    def _set(self, nodes: Json, key: Key, value: Any, given: str) -> Any:
+    def _set(self, nodes: Json, key: Key, value: Any, given: str, guesses: Guesses) -> Any:
         node = self._node(nodes, key)
         parameter = parameter_at(key, node, self._object_info, given)
-        node["inputs"][key[1]] = checked = check_value(parameter, value, any_file=self._any_file)
+        checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
+        node["inputs"][key[1]] = checked
         return checked
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
@@ -168,8 +174,8 @@ class Finder:
         self._object_info = object_info
         self._names = {name: key for key, name in names_of(prompt, roles_of(prompt)).items()}
 
-    def locate(self, given: str) -> tuple[str, str]:
-        """Raises InvalidParameter, naming the nearest key or name."""
+    def locate(self, given: str, guesses: Guesses | None = None) -> tuple[str, str]:
+        """Raises InvalidParameter, naming the nearest key or name as far as `guesses` go."""
         if given in self._names:
             return self._names[given]
         node_id, _, name = given.partition(".")
@@ -178,14 +184,19 @@ class Finder:
             self._refuse_link(given, node, name)
             if name in node["inputs"] or definition_of(node, name, self._object_info):
                 return node_id, name
-        known = [*self._names, *(f"{i}.{n}" for i, n in self._names.values())]
-        near = difflib.get_close_matches(given, known, n=1, cutoff=0.4)
+        near = guesses.near(given, self._known(), cutoff=0.4) if guesses else []
         remedy = f" Did you mean {quoted(near[0])}?" if near else ""
         raise InvalidParameter(
             f"There is no parameter {quoted(given)}.{remedy}",
             hint='Use a name such as "prompt", or "<node_id>.<input>", such as "6.text".',
             parameter=given,
         )
+
+    def _known(self) -> Iterator[str]:
+        """All that could be meant: each name with its key, what people change most first."""
+        for name, (node_id, input_name) in self._names.items():
+            yield name
+            yield f"{node_id}.{input_name}"
 
     def is_name(self, given: str) -> bool:
         """Whether it is a friendly name, and not a key."""
@@ -200,18 +211,37 @@ class Finder:
             )
 
 
-def _together(faults: list[InvalidParameter]) -> InvalidParameter:
-    """One error for all."""
-    if len(faults) == 1:
-        return faults[0]
-    return InvalidParameter(
-        " ".join(fault.detail for fault in faults),
-        hint=next((fault.hint for fault in faults if fault.hint), None),
-        errors=[{"field": f.extra["parameter"], "message": f.detail} for f in faults],
-    )
+class Faults:
+    """Those of one request: the first are told, the others counted."""
+
+    def __init__(self) -> None:
+        self._told: list[InvalidParameter] = []
+        self._more = 0
+
+    def add(self, fault: InvalidParameter) -> None:
+        if len(self._told) < MAX_FAULTS:
+            self._told.append(fault)
+        else:
+            self._more += 1
+
+    def check(self) -> None:
+        """Raises one InvalidParameter for all, if there are any."""
+        if not self._told:
+            return
+        if len(self._told) == 1:
+            raise self._told[0]
+        more = f"{self._more} more have faults. " if self._more else ""
+        raise InvalidParameter(
+            more + " ".join(fault.detail for fault in self._told),
+            hint=next((fault.hint for fault in self._told if fault.hint), None),
+            errors=[{"field": f.extra["parameter"], "message": f.detail} for f in self._told],
+            omitted={"errors": self._more},
+        )
 
 
-def check_value(parameter: Parameter, value: Any, *, any_file: bool = False) -> Any:
+def check_value(
+    parameter: Parameter, value: Any, *, any_file: bool = False, guesses: Guesses | None = None
+) -> Any:
     """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
     if _is_random_seed(parameter, value):
         return value
@@ -223,7 +253,7 @@ def check_value(parameter: Parameter, value: Any, *, any_file: bool = False) -> 
         case "boolean" if not isinstance(value, bool):
             raise _wrong_type(parameter, "true or false", value)
         case "choice" if not (any_file and is_model_file(value)):
-            _check_choice(parameter, value)
+            _check_choice(parameter, value, guesses or Guesses())
     return value
 
 
@@ -253,11 +283,11 @@ def _check_number(parameter: Parameter, value: Any) -> int | float:
     return int(value) if parameter.type == "int" else value
 
 
-def _check_choice(parameter: Parameter, value: Any) -> None:
+def _check_choice(parameter: Parameter, value: Any, guesses: Guesses) -> None:
     choices = parameter.choices or []
     if value in choices or (parameter.upload and isinstance(value, str)):
         return
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=3)
+    near = guesses.near(value if isinstance(value, str) else quoted(value), choices, most=3)
     shown = quoted_list(near or choices[:10])
     more = "" if near or len(choices) <= 10 else " ..."
     what = "the nearest are" if near else "they are"

@@ -8,6 +8,7 @@ not there, in an input that the class does not know, kills its worker thread (me
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from app.errors import InvalidWorkflow
@@ -17,6 +18,9 @@ Json = dict[str, Any]
 Errors = dict[str, list[Json]]
 
 MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
+MAX_NAME = 200  # characters of a node's id, of its class and of an input's name
+MAX_INPUTS = 1000  # of a node; real ones have a few dozen
+MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has
 
 
 def check_structure(prompt: Json) -> None:
@@ -24,14 +28,20 @@ def check_structure(prompt: Json) -> None:
     if len(prompt) > MAX_NODES:
         raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
     errors: Errors = {}
+    count = 0
     for node_id, node in prompt.items():
-        found = list(_node_faults(node_id, node, prompt))
-        if found:
-            errors[node_id] = found
+        most = MAX_FAULTS if count < MAX_FAULTS else 1
+        if found := list(islice(_node_faults(node_id, node, prompt), most)):
+            count += 1
+            if count <= MAX_FAULTS:
+                errors[node_id] = found
     if not errors:
-        errors = _cycle(prompt)
+        stuck = _in_a_cycle(prompt)
+        message = "The node waits for its own result: the links form a cycle."
+        count = len(stuck)
+        errors = {node_id: [fault("dependency_cycle", message)] for node_id in stuck[:MAX_FAULTS]}
     if errors:
-        raise _invalid(prompt, errors)
+        raise _invalid(prompt, errors, count)
 
 
 def check_outputs(prompt: Json, object_info: Mapping[str, Json]) -> None:
@@ -57,21 +67,35 @@ def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
 
 
 def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
+    if len(node_id) > MAX_NAME:
+        yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
     if not isinstance(node, dict):
         yield fault("invalid_node", "A node must be an object with class_type and inputs.")
         return
-    if not isinstance(node.get("class_type"), str) or not node["class_type"]:
+    class_type, inputs = node.get("class_type"), node.get("inputs")
+    if not isinstance(class_type, str) or not class_type:
         yield fault("missing_class_type", "The node has no class_type (a non-empty string).")
-    inputs = node.get("inputs")
+    elif len(class_type) > MAX_NAME:
+        yield fault("name_too_long", f"A class_type may have {MAX_NAME} characters.")
     if not isinstance(inputs, dict):
         yield fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
         return
+    if len(inputs) > MAX_INPUTS:
+        yield fault("too_many_inputs", f"It has {len(inputs)} inputs; {MAX_INPUTS} are allowed.")
+        return
+    yield from _input_faults(inputs, prompt)
+
+
+def _input_faults(inputs: Json, prompt: Json) -> Iterator[Json]:
     for name, target in links_of(inputs):
         if target not in prompt:
             way = f"Input {quoted(name)} is linked to node {quoted(target)}"
             message = f"{way}, which is not in the workflow."
             yield fault("link_to_missing_node", message, name)
     for name, value in inputs.items():
+        if len(name) > MAX_NAME:
+            message = f"The name of an input may have {MAX_NAME} characters."
+            yield fault("name_too_long", message, name)
         if not _finite(value):
             message = f"Input {quoted(name)} holds a number that is not finite."
             yield fault("not_finite", message, name)
@@ -91,8 +115,8 @@ def _finite(value: Any) -> bool:
     return True
 
 
-def _cycle(prompt: Json) -> Errors:
-    """The nodes that stand in or before a cycle, each with a fault; {} if there is none.
+def _in_a_cycle(prompt: Json) -> list[str]:
+    """The nodes that stand in a cycle or behind one.
 
     Kahn's algorithm: take away nodes with no open links until nothing is left, or a cycle is.
     """
@@ -112,8 +136,7 @@ def _cycle(prompt: Json) -> Errors:
             needs[follower].discard(done)
             if not needs[follower]:
                 ready.append(follower)
-    message = "The node waits for its own result: the links form a cycle."
-    return {node_id: [fault("dependency_cycle", message)] for node_id in needs}
+    return list(needs)
 
 
 def fault(kind: str, message: str, input_name: str | None = None) -> Json:
@@ -122,16 +145,17 @@ def fault(kind: str, message: str, input_name: str | None = None) -> Json:
     return {"type": kind, "message": message, "details": input_name or "", "extra_info": extra}
 
 
-def _invalid(prompt: Json, errors: Errors) -> InvalidWorkflow:
+def _invalid(prompt: Json, errors: Errors, count: int) -> InvalidWorkflow:
+    """`count`: nodes with faults, those that `errors` leaves out included."""
     first, faults = next(iter(errors.items()))
-    more = f" ({len(errors) - 1} more nodes have faults)" if len(errors) > 1 else ""
+    more = f" ({count - 1} more nodes have faults)" if count > 1 else ""
     node_errors = {
         node_id: {"class_type": _class_type(prompt[node_id]), "errors": found}
         for node_id, found in errors.items()
     }
-    return InvalidWorkflow(
-        f"Node {quoted(first)}: {faults[0]['message']}{more}", node_errors=node_errors
-    )
+    omitted = {"node_errors": count - len(errors)}
+    text = f"Node {quoted(first)}: {faults[0]['message']}{more}"
+    return InvalidWorkflow(text, node_errors=node_errors, omitted=omitted)
 
 
 def _class_type(node: Any) -> Any:

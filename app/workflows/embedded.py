@@ -18,7 +18,7 @@ from app.workflows.json_text import parse_leniently
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
-MAX_TEXT = 32 << 20  # bytes of one unpacked text
+MAX_TEXT = 8 << 20  # bytes of one unpacked text
 WANTED = ("prompt", "workflow")  # the better one first
 
 Text = tuple[str, bytes]

@@ -2,18 +2,27 @@
 
 import json
 import re
+from itertools import islice
 from typing import Any, NoReturn
 
 from app.comfyui.wire import finite
-from app.errors import InvalidJson
+from app.errors import InvalidJson, PayloadTooLarge
 
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
+MAX_VALUES = 250_000  # in one JSON text; the largest official workflow has 12,000
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# To the next byte that begins a value or parts two of them, or to the end. Strings are passed over.
+# It never tries again what it has read: the time is linear, whatever the text is.
+_TO_NEXT = re.compile(
+    rb"""(?: [^"\[{,]++ | "[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z) )*+ (?: [\[{,] | \Z )""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no lone surrogates, not too deep. Raises InvalidJson."""
+    """Strict JSON: UTF-8, no NaN, no lone surrogates, not too deep. Raises InvalidJson, and
+    PayloadTooLarge for more than MAX_VALUES values."""
     if not body.strip():
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
     return _parse(body, parse_constant=_refuse_constant)
@@ -24,7 +33,22 @@ def parse_leniently(body: bytes) -> Any:
     return _parse(body, parse_constant=lambda _: None, parse_float=finite)
 
 
+def check_values(text: bytes, most: int = MAX_VALUES) -> None:
+    """Raises PayloadTooLarge if the JSON text holds more than `most` values. To be asked before a
+    parser makes objects of them: a value of three bytes is one of sixty or more in memory."""
+    if sum(map(text.count, (b",", b"[", b"{"))) <= most:
+        return  # no more, even if all of them stood outside of strings
+    found = sum(1 for _ in islice(_TO_NEXT.finditer(text), most + 2))
+    if found > most + 1:  # the last one is the end
+        raise PayloadTooLarge(
+            f"The JSON holds more than the {most} values that are allowed.",
+            hint="Arrays and objects count as well as what is in them. Send data as a file: "
+            "POST /api/image/upload.",
+        )
+
+
 def _parse(body: bytes, **options: Any) -> Any:
+    check_values(body)
     try:
         value = json.loads(body.decode(), **options)
         if _SURROGATE.search(body):

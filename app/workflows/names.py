@@ -12,6 +12,9 @@ from typing import Any
 Json = dict[str, Any]
 Key = tuple[str, str]
 
+MAX_TITLE = 500  # characters of a title that are shown; it comes with each input of its node
+MAX_LENGTH = 100  # characters of a title or a mark that go into a name
+
 _DOLLAR = re.compile(r"\$([A-Za-z_][\w-]*)")
 _VIEWCOMFY = re.compile(r"\bVC_(?:BASIC|ADV)\w*")
 _CARRIERS = ("default_value", "value", "default", "image", "text")
@@ -21,10 +24,11 @@ def names_of(prompt: Mapping[str, Json], roles: Mapping[Key, str]) -> dict[Key, 
     """A name for each literal input that can have one. No name stands twice."""
     names: dict[Key, str] = {}
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # of the names that were wanted more than once
 
     def give(key: Key, name: str) -> None:
         if name and key not in names:
-            names[key] = _free(name, taken)
+            names[key] = _free(name, taken, counts)
             taken.add(names[key])
 
     for node_id, node in prompt.items():
@@ -32,24 +36,28 @@ def names_of(prompt: Mapping[str, Json], roles: Mapping[Key, str]) -> dict[Key, 
             give(key, name)
     for key, role in roles.items():
         give(key, role)
+    slugs = {node_id: slug(_title(node)) for node_id, node in prompt.items()}
     for key in _literals(prompt):
         if key[1] not in taken:
             give(key, key[1])
         else:
-            give(key, f"{slug(_title(prompt[key[0]]))}_{key[1]}".strip("_"))
+            give(key, f"{slugs[key[0]]}_{key[1]}".strip("_"))
     return names
 
 
 def slug(text: str) -> str:
     """ "Load Image (2)" -> "load_image_2"; letters of any script stay."""
-    return re.sub(r"\W+", "_", text.lower()).strip("_")
+    return re.sub(r"\W+", "_", text[:MAX_LENGTH].lower()).strip("_")
 
 
-def _free(name: str, taken: set[str]) -> str:
-    candidate, number = name, 1
+def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
+    """The name, or with the lowest number that is free: none that was taken becomes free again, so
+    each is tried once."""
+    candidate, number = name, counts.get(name, 1)
     while candidate in taken:
         number += 1
         candidate = f"{name}_{number}"
+    counts[name] = number
     return candidate
 
 
@@ -78,7 +86,7 @@ def _mark(node: Json) -> str | None:
         ids = [part.partition("=")[2] for part in parts if part.strip().startswith("custom_id=")]
         return slug(ids[0] if ids else parts[1])
     if dollar := _DOLLAR.search(title):
-        return dollar.group(1)
+        return dollar.group(1)[:MAX_LENGTH]
     if _VIEWCOMFY.search(title):
         return slug(_VIEWCOMFY.sub(" ", title)) or None
     return None
@@ -88,7 +96,7 @@ def title_of(node: Json) -> str | None:
     """The title that the node's author gave it, if there is one."""
     meta = node.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) else None
+    return title[:MAX_TITLE] if isinstance(title, str) else None
 
 
 def _title(node: Json) -> str:

@@ -91,17 +91,31 @@ def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
     A file counts as missing only if the input is a list of choices there that does not name it;
     a text that happens to look like a file name is none.
     """
+    offered: dict[tuple[str, str], frozenset[str] | None] = {}  # looked up once an input
+    missing = []
+    for file in needs.files:
+        place = (file.class_type, file.input)
+        if place not in offered:
+            offered[place] = _offered(*place, node_types)
+        names = offered[place]
+        if names is not None and file.name not in names:
+            missing.append(file)
     return Lack(
         tuple(sorted(name for name in needs.classes if name not in node_types)),
-        tuple(sorted(file for file in needs.files if _is_missing(file, node_types))),
+        tuple(sorted(missing)),
     )
 
 
-def _is_missing(file: ModelFile, node_types: Mapping[str, Json]) -> bool:
-    node = {"class_type": file.class_type, "inputs": {}}
-    definition = definition_of(node, file.input, node_types)
+def _offered(
+    class_type: str, input_name: str, node_types: Mapping[str, Json]
+) -> frozenset[str] | None:
+    """The names that an input takes; None if it takes any."""
+    node = {"class_type": class_type, "inputs": {}}
+    definition = definition_of(node, input_name, node_types)
     choices = choices_of(definition)
-    return choices is not None and not takes_upload(definition) and file.name not in choices
+    if choices is None or takes_upload(definition):
+        return None
+    return frozenset(choice for choice in choices if isinstance(choice, str))
 
 
 def shape_of(prompt: Json) -> str:

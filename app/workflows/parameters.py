@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.errors import InvalidWorkflow
 from app.workflows.checks import links_of
 from app.workflows.names import names_of, title_of
 from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
 MAX_NESTING = 8  # of dynamic combos in one another
+MAX_LISTED = 5000  # parameters; the largest official workflow has 220
+MAX_CHOICES = 300_000  # of all that are listed together
 Type = Literal["int", "float", "string", "boolean", "choice", "any"]
 
 _TYPES: dict[str, Type] = {
@@ -54,17 +57,31 @@ class Parameter:
 def list_parameters(prompt: Json, object_info: Mapping[str, Json]) -> list[Parameter]:
     """The parameters of a checked prompt: every input that is a value and not a link.
 
-    What people change first comes first, then the rest node by node.
+    What people change first comes first, then the rest node by node. Raises InvalidWorkflow if
+    there are too many to be listed: each comes with its choices, its title and more.
     """
     roles = roles_of(prompt)
     names = names_of(prompt, roles)
     links = {node_id: dict(links_of(node["inputs"])) for node_id, node in prompt.items()}
     keys = [(node_id, name) for node_id, node in prompt.items() for name in node["inputs"]]
     rest = [key for key in keys if key not in roles and key[1] not in links[key[0]]]
-    return [
-        parameter_at(key, prompt[key[0]], object_info, names.get(key), roles.get(key))
-        for key in (*roles, *rest)
-    ]
+    found, choices = [], 0
+    if len(roles) + len(rest) > MAX_LISTED:
+        raise _too_many(f"{len(roles) + len(rest)} parameters; {MAX_LISTED}")
+    for key in (*roles, *rest):
+        parameter = parameter_at(key, prompt[key[0]], object_info, names.get(key), roles.get(key))
+        choices += len(parameter.choices or ())
+        if choices > MAX_CHOICES:
+            raise _too_many(f"more than {MAX_CHOICES} choices; so many")
+        found.append(parameter)
+    return found
+
+
+def _too_many(what: str) -> InvalidWorkflow:
+    return InvalidWorkflow(
+        f"The workflow has {what} can be listed.",
+        hint="It can be run: a submit sets parameters by their keys, as in 6.text.",
+    )
 
 
 def definition_of(node: Json, name: str, object_info: Mapping[str, Json]) -> list[Any] | None:

@@ -122,6 +122,7 @@ class _Graph:
         self._positive = self._upstream(samplers, POSITIVE, NEGATIVE)
         self._negative = self._upstream(samplers, NEGATIVE, POSITIVE)
         self._latents = self._upstream(list(self._links), ("latent_image",), ("model",))
+        self._downstream = self._roles_downstream()
 
     def literals(self) -> Iterator[Key]:
         for node_id, node in self._prompt.items():
@@ -135,7 +136,7 @@ class _Graph:
         if isinstance(value, str) and name in TEXT_INPUTS and (role := self._side(node_id)):
             return role
         if name in VALUE_INPUTS and self._is_primitive(node_id):
-            return _fitting(self._role_downstream(node_id), value)
+            return _fitting(self._downstream.get(node_id), value)
         return _fitting(BY_NAME.get(name), value)
 
     def rank(self, key: Key, role: str) -> int:
@@ -157,17 +158,25 @@ class _Graph:
     def _is_primitive(self, node_id: str) -> bool:
         return not self._links[node_id] and node_id in self._feeds
 
-    def _role_downstream(self, node_id: str) -> str | None:
-        """The role of the first input that the node's value reaches, node by node."""
-        seen, level = {node_id}, [node_id]
+    def _roles_downstream(self) -> dict[str, str]:
+        """By node, the role of the first input that its value reaches, node by node: of all such
+        inputs one that is the fewest links away, in the order of the links.
+
+        All nodes at once, from the inputs back, so that each link is looked at twice.
+        """
+        found: dict[str, str] = {}
+        for source, fed in self._feeds.items():
+            if role := next((BY_NAME[name] for _, name in fed if name in BY_NAME), None):
+                found[source] = role
+        level = dict(found)
         while level:
-            fed = [key for source in level for key in self._feeds.get(source, ())]
-            for _, name in fed:
-                if name in BY_NAME:
-                    return BY_NAME[name]
-            level = [node for node, _ in fed if node not in seen]
-            seen.update(level)
-        return None
+            sources = {source for node in level for source in self._links.get(node, {}).values()}
+            level = {
+                source: next(level[node] for node, _ in self._feeds[source] if node in level)
+                for source in sources - found.keys()
+            }
+            found.update(level)
+        return found
 
     def _upstream(
         self, nodes: list[str], side: tuple[str, ...], other_side: tuple[str, ...]

@@ -4,23 +4,27 @@ Only widget values change. Where a value stands in the file is found by trying: 
 the present value is changed, the file is converted, and the change is kept if exactly the wanted
 input has become another one (or all inputs that the one widget feeds). So whatever the conversion
 understands can be set, promoted widgets of subgraphs and group nodes included, and nothing is set
-by mistake.
+by mistake. Places on the node itself, and on the subgraph nodes around it, are tried first: most
+often the first one is it. All tries of a request together have a bound.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from app.errors import InvalidParameter
+from app.errors import InvalidParameter, InvalidWorkflow
 from app.quoting import quoted
 from app.workflows.applying import apply_params
 from app.workflows.conversion import convert
+from app.workflows.conversion.effort import Effort
 
 Json = dict[str, Any]
-Place = tuple[Any, Any]  # a list or an object in the file, and the index or key in it
+# A list or an object in the file, the index or key in it, and the id of the node it is on.
+Place = tuple[Any, Any, str]
 
 MAX_TRIALS = 300  # of a value that stands in very many places, such as 0
+MAX_EFFORT = 3_000_000  # steps of all conversions together; of the largest official file, 120
 
 
 def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[str, Json]) -> Json:
@@ -28,45 +32,66 @@ def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[s
 
     A seed of -1 is saved as a random one: the page has no such value.
     """
-    changed = copy.deepcopy(workflow)
-    before = _prompt(changed, object_info)
+    trial = _Trial(copy.deepcopy(workflow), object_info)
+    before = trial.prompt
     wanted, _ = apply_params(before, params, object_info)
     for node_id, node in wanted.items():
         for name, value in node["inputs"].items():
             if value != before[node_id]["inputs"].get(name):
-                _set(changed, (node_id, name), value, object_info)
-    return changed
+                trial.set((node_id, name), value)
+    return trial.workflow
 
 
-def _set(
-    workflow: Json, target: tuple[str, str], value: Any, object_info: Mapping[str, Json]
-) -> None:
-    node_id, name = target
-    before = _prompt(workflow, object_info)
-    present = before[node_id]["inputs"].get(name)
-    shared: list[Place] = []
-    for holder, index in islice(_places(workflow, present), MAX_TRIALS):
+class _Trial:
+    """A file that is being changed, and the prompt that it stands for now."""
+
+    def __init__(self, workflow: Json, object_info: Mapping[str, Json]) -> None:
+        self.workflow = workflow
+        self._object_info = object_info
+        self._effort = Effort(MAX_EFFORT)
+        self._size = _size(workflow)
+        self.prompt = convert(workflow, object_info, choose=_first).prompt
+
+    def set(self, target: tuple[str, str], value: Any) -> None:
+        node_id, name = target
+        present = self.prompt[node_id]["inputs"].get(name)
+        shared: list[tuple[Place, Json]] = []
+        places = sorted(_places(self.workflow, present), key=_nearness(node_id))
+        for holder, index, _ in islice(places, MAX_TRIALS):
+            holder[index] = value
+            after = self._converted(target)
+            changes = _changes(self.prompt, after)
+            if changes is not None and changes.keys() == {target}:
+                self.prompt = after
+                return
+            if changes and target in changes and set(map(repr, changes.values())) == {repr(value)}:
+                shared.append(((holder, index, ""), after))
+            holder[index] = present
+        if len(shared) != 1:
+            key = f"{node_id}.{name}"
+            raise InvalidParameter(
+                f"Parameter {quoted(key)} cannot be set in this file: no widget holds its value.",
+                hint="Give it with each run, or change it in ComfyUI and save the file there.",
+                parameter=key,
+            )
+        # One widget that feeds several inputs: in the page they change together.
+        (holder, index, _), self.prompt = shared[0]
         holder[index] = value
-        changes = _changes(before, _prompt(workflow, object_info))
-        if changes is not None and changes.keys() == {target}:
-            return
-        if changes and target in changes and set(map(repr, changes.values())) == {repr(value)}:
-            shared.append((holder, index))
-        holder[index] = present
-    if len(shared) == 1:  # one widget that feeds several inputs: in the page they change together
-        holder, index = shared[0]
-        holder[index] = value
-        return
-    key = f"{node_id}.{name}"
-    raise InvalidParameter(
-        f"Parameter {quoted(key)} cannot be set in this file: no widget holds its value.",
-        hint="Give it with each run, or change it in ComfyUI and save the file there.",
-        parameter=key,
-    )
 
-
-def _prompt(workflow: Json, object_info: Mapping[str, Json]) -> Json:
-    return convert(workflow, object_info, choose=_first).prompt
+    def _converted(self, target: tuple[str, str]) -> Json:
+        try:
+            self._effort.spend(self._size)
+            found = convert(self.workflow, self._object_info, choose=_first, effort=self._effort)
+        except InvalidWorkflow as error:
+            word = ".".join(target)
+            raise InvalidParameter(
+                f"Parameter {quoted(word)} cannot be set in this file: it takes too many tries to "
+                "find the widgets.",
+                hint="Set fewer parameters at a time, give them with each run, or save the "
+                "workflow in API format.",
+                parameter=word,
+            ) from error
+        return found.prompt
 
 
 def _first(options: Sequence[str]) -> str:
@@ -82,16 +107,34 @@ def _places(workflow: Json, present: Any) -> Iterator[Place]:
         children = item.items() if isinstance(item, dict) else enumerate(item)
         for key, child in children:
             if key == "widgets_values" and isinstance(child, list | dict):
-                yield from _held(child, present)
+                for index in _held(child, present):
+                    yield child, index, str(item.get("id"))
             elif isinstance(child, list | dict):
                 stack.append(child)
 
 
-def _held(values: Any, present: Any) -> Iterator[Place]:
+def _held(values: Any, present: Any) -> Iterator[Any]:
     entries = list(values.items()) if isinstance(values, dict) else list(enumerate(values))
     for key, value in entries:
         if value == present and isinstance(value, bool) == isinstance(present, bool):
-            yield values, key
+            yield key
+
+
+def _nearness(node_id: str) -> Callable[[Place], int]:
+    """The lower, the likelier: the node itself, then what is around it ("1:10:20" is node 20)."""
+    ranks = {part: place for place, part in enumerate(reversed(node_id.split(":")))}
+    return lambda place: ranks.get(place[2], len(ranks))
+
+
+def _size(value: Any) -> int:
+    """How many values there are."""
+    count, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        count += 1
+        if isinstance(item, dict | list):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return count
 
 
 def _changes(before: Json, after: Json) -> dict[tuple[str, str], Any] | None:

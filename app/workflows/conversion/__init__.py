@@ -14,6 +14,7 @@ from app.workflows.conversion import primitives
 from app.workflows.conversion.assembling import Assembler
 from app.workflows.conversion.configure import configure
 from app.workflows.conversion.definitions import Definitions
+from app.workflows.conversion.effort import Effort
 from app.workflows.conversion.group_nodes import unfold
 from app.workflows.conversion.model import Document
 from app.workflows.conversion.nesting import put_inner_first
@@ -37,13 +38,17 @@ def convert(
     object_info: Mapping[str, dict[str, Any]],
     *,
     choose: Callable[[Sequence[str]], str] = random.choice,
+    effort: Effort | None = None,
 ) -> Conversion:
-    """The prompt for a workflow file; `choose` decides in dynamic prompts.
+    """The prompt for a workflow file; `choose` decides in dynamic prompts. `effort`: what this and
+    other conversions may take together.
 
     Raises InvalidWorkflow, and nothing else, whatever the file holds.
     """
     try:
-        return _convert(read(workflow), Definitions(object_info), choose)
+        document = read(workflow)
+        document.effort = effort or document.effort
+        return _convert(document, Definitions(object_info), choose)
     except RecursionError as error:  # of values in values in values; nothing else here recurses
         raise InvalidWorkflow("The workflow's values are nested too deeply.") from error
 

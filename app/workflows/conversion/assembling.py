@@ -32,6 +32,7 @@ class Assembler:
     def prompt(self) -> Json:
         prompt: Json = {}
         for scope, node in self._running():
+            self._document.effort.read(scope.prefix)
             prompt[f"{scope.prefix}{node.id}"] = {
                 "inputs": self._inputs(scope, node),
                 "class_type": node.type,
@@ -57,6 +58,7 @@ class Assembler:
             definition = self._document.definition(node)
             found.append((scope, node))
             if definition is not None and (scope is not root or not node.off):
+                self._document.effort.read(scope.prefix)
                 inner = Scope(definition, f"{scope.prefix}{node.id}:", node, scope)
                 scope.inside[node.id] = inner
                 stack.append((inner, iter(definition.nodes.values())))
@@ -73,14 +75,18 @@ class Assembler:
         inputs: Json = {}
         for widget in node.widgets:
             if widget.sent and widget.name:
-                inputs[widget.name] = wrapped(widget, self._sent_value(scope, node, widget))
+                value = self._sent_value(scope, node, widget)
+                self._document.effort.copy(value)
+                inputs[widget.name] = wrapped(widget, value)
         for place, slot in enumerate(node.inputs):
             if slot.link is None:
                 continue
             origin = self._resolver.origin(scope, node, place)
             if origin is None:
                 continue
+            self._document.effort.make(1)
             if origin.value is not None:
+                self._document.effort.copy(origin.value[0])
                 inputs[slot.name] = wrapped(None, origin.value[0])
             else:
                 inputs[slot.name] = [origin.node_id, origin.slot]
@@ -92,7 +98,7 @@ class Assembler:
         if not isinstance(widget.value, str):
             return widget.value
         if widget.options.get("dynamicPrompts") is True:
-            return choose_texts(widget.value, self._choose)
+            return choose_texts(widget.value, self._choose, self._document.effort)
         return self._replacements.apply(node, widget)
 
     def _chosen_index(self, scope: Scope, node: Node) -> int:

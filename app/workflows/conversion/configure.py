@@ -23,11 +23,13 @@ def configure(document: Document, graph: Graph, definitions: Definitions) -> Non
         definition = document.definition(node)
         node_class = definitions.get(node.type)
         if definition is not None:
+            document.effort.make(len(definition.inputs) + len(definition.outputs))
             node.inputs = [Slot(slot.name, slot.type) for slot in definition.inputs]
             node.outputs = [Slot(slot.name, slot.type) for slot in definition.outputs]
             node.title = node.title or definition.name
         elif node_class is not None:
             _configure_by_class(node, node_class, links)
+            document.effort.make(len(node.widgets) + len(node.inputs))
         elif node.type not in VIRTUAL:
             _configure_unknown(document, node)
         for lost in connect(node, saved, links):
@@ -40,12 +42,15 @@ def _configure_by_class(node: Node, node_class: NodeClass, links: list[Link]) ->
     at_first = [slot.name for slot in node.inputs]
     restore(node, node_class)
     present = {slot.name for slot in node.inputs}
-    _move_strays(node, [slot for slot in saved if slot.name not in present], links, at_first)
+    choices = _dynamic_combos(node)
+    _move_strays(
+        node, [slot for slot in saved if slot.name not in present], links, at_first, choices
+    )
     _keep_matched_types(node, saved, node_class)
     node.inputs += [
         Slot(slot.name, slot.type, slot.widget)
         for slot in saved
-        if slot.name not in present and _may_stay(node, slot)
+        if slot.name not in present and _may_stay(node, slot, choices)
     ]
     _retype_outputs(node, node_class)
     node.title = node.title or node_class.title
@@ -58,32 +63,37 @@ def _keep_matched_types(node: Node, saved: list[Slot], node_class: NodeClass) ->
         slot.type = types.get(slot.name, slot.type)
 
 
-def _move_strays(node: Node, gone: list[Slot], links: list[Link], at_first: list[str]) -> None:
+def _move_strays(
+    node: Node, gone: list[Slot], links: list[Link], at_first: list[str], choices: tuple[str, ...]
+) -> None:
     """The page leaves the link of an autogrow input of another choice where its number leads in
     the layout before the choice; it connects whatever stands there, if that stays."""
     numbers = {link.id: link.target_slot for link in links} if gone else {}
     for slot in gone:
         number = numbers.get(slot.link_id or "", -1)
         is_grown = node.widget(slot.name.rpartition(".")[0]) is None
-        if is_grown and 0 <= number < len(at_first) and _is_of_another_choice(node, slot.name):
+        if not is_grown or not 0 <= number < len(at_first):
+            continue
+        if _is_of_another_choice(node, slot.name, choices):
             slot.name = at_first[number]
 
 
-def _may_stay(node: Node, slot: Slot) -> bool:
+def _may_stay(node: Node, slot: Slot, choices: tuple[str, ...]) -> bool:
     """Whether an input that the class does not lay out is kept. Custom code adds such inputs,
     and groups grow; but one goes whose widget is gone, or that belongs to another choice."""
-    if _is_of_another_choice(node, slot.name):
+    if _is_of_another_choice(node, slot.name, choices):
         return False
     return slot.widget is None or node.widget(slot.widget) is not None
 
 
-def _is_of_another_choice(node: Node, name: str) -> bool:
+def _dynamic_combos(node: Node) -> tuple[str, ...]:
+    """How the names of inputs begin that a choice brings."""
+    return tuple(f"{widget.name}." for widget in node.widgets if widget.type == DYNAMIC_COMBO)
+
+
+def _is_of_another_choice(node: Node, name: str, choices: tuple[str, ...]) -> bool:
     """Whether an input that is not there would be there if a dynamic combo were set otherwise."""
-    group = name.rpartition(".")[0]
-    return group not in node.groups and any(
-        widget.type == DYNAMIC_COMBO and name.startswith(f"{widget.name}.")
-        for widget in node.widgets
-    )
+    return name.rpartition(".")[0] not in node.groups and name.startswith(choices)
 
 
 def _retype_outputs(node: Node, node_class: NodeClass) -> None:
@@ -105,7 +115,7 @@ def _configure_unknown(document: Document, node: Node) -> None:
         node.widgets = [
             Widget(name, "", value) for name, value in zip(names, node.values, strict=False)
         ]
-    document.warnings.append(f"Node {node.id}: the server has no node type {quoted(node.type)}.")
+    document.warn(f"Node {node.id}: the server has no node type {quoted(node.type)}.")
 
 
 def connect(node: Node, saved: list[Slot], links: list[Link]) -> list[Link]:

@@ -5,25 +5,59 @@ comments go; a backslash takes a brace or a bar literally.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-COMMENT = re.compile(r"/\*[\s\S]*?\*/|//.*")
+from app.workflows.conversion.effort import Effort
+
+LINE_COMMENT = re.compile(r"//.*")
+COMMENT_START = re.compile(r"//|/\*")
 TOKEN = re.compile(r"\\[\s\S]|[{}|]|\\$")
 ESCAPED = re.compile(r"\\([{}|])")
 MAX_DEPTH = 100  # deeper groups are left as they are
 
 
-def choose_texts(text: str, choose: Callable[[Sequence[str]], str], depth: int = 0) -> str:
-    """The text with its groups chosen."""
-    text = COMMENT.sub("", text)
+def choose_texts(
+    text: str,
+    choose: Callable[[Sequence[str]], str],
+    effort: Effort | None = None,
+    depth: int = 0,
+) -> str:
+    """The text with its groups chosen. What a group chose is read anew, which is counted as
+    `effort`: groups in groups take the square of their length. Raises InvalidWorkflow."""
+    effort = effort or Effort()
+    effort.read(text)
+    effort.make(1)
+    text = _without_comments(text)
     if depth > MAX_DEPTH:
         return text
     result, position = [], 0
     while (start := _find_brace(text, position)) is not None:
-        options, end = _options(text, start + 1)
-        result += [text[position:start], choose_texts(choose(options), choose, depth + 1)]
+        options, end = _options(text, start + 1, effort)
+        chosen = choose_texts(choose(options), choose, effort, depth + 1)
+        result += [text[position:start], chosen]
         position = end
     return ESCAPED.sub(r"\1", "".join([*result, text[position:]]))
+
+
+def _without_comments(text: str) -> str:
+    return "".join(_pieces(text)) if "//" in text or "/*" in text else text
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """What stands between comments. A `/*` that nothing closes is none."""
+    position = 0
+    while (found := COMMENT_START.search(text, position)) is not None:
+        start = found.start()
+        if found.group() == "//":
+            end = LINE_COMMENT.match(text, start).end()  # type: ignore[union-attr]
+        elif (close := text.find("*/", start + 2)) >= 0:
+            end = close + 2
+        else:  # nor is any behind it
+            yield LINE_COMMENT.sub("", text[position:])
+            return
+        yield text[position:start]
+        position = end
+    yield text[position:]
 
 
 def _find_brace(text: str, position: int) -> int | None:
@@ -31,12 +65,13 @@ def _find_brace(text: str, position: int) -> int | None:
     return next((token.start() for token in tokens if token.group() == "{"), None)
 
 
-def _options(text: str, start: int) -> tuple[list[str], int]:
+def _options(text: str, start: int, effort: Effort) -> tuple[list[str], int]:
     """The choices of the group that opens before `start`, and where the group ends. One that is
     never closed reaches to the end of the text."""
     options, depth = [], 0
     for token in TOKEN.finditer(text, start):
         mark = token.group()
+        effort.spend(2)
         if mark == "{":
             depth += 1
         elif mark == "}" and depth:

@@ -33,16 +33,20 @@ NEW_NAME = "New Subgraph"
 def unfold(document: Document, definitions: Definitions) -> None:
     """Replace every group node of the root, as far as the server knows what is in it."""
     used = {node_id for graph in document.graphs() for node_id in graph.nodes}
+    links = len(document.root.links)
     for host in list(document.root.nodes.values()):
         name = next((host.type[len(p) :] for p in PREFIXES if host.type.startswith(p)), None)
         data = document.groups.get(name) if name is not None else None
         if isinstance(data, dict) and isinstance(data.get("nodes"), list):
+            document.effort.copy(data)  # each instance is made anew
+            document.effort.spend(links)
             nodes = [
                 read_node({**item, "id": -1}) for item in data["nodes"] if isinstance(item, dict)
             ]
             known = [node for node in nodes if node and is_possible(node, definitions)]
             if known and len(known) == len(data["nodes"]):
                 group = GroupReader(data, known, definitions).read()
+                document.effort.make(2 * len(group.specs))
                 Unfolding(document, definitions, host, group).run(used)
 
 
@@ -69,6 +73,7 @@ class Unfolding:
                 saved = node.inputs
                 lay_out(node, node_class)
                 restore(node, node_class)
+                self._document.effort.make(2 * (len(node.widgets) + len(node.inputs)))
                 names = {slot.name for slot in node.inputs}
                 node.inputs += [slot for slot in saved if slot.name not in names]
             elif node.type == PRIMITIVE:
@@ -136,6 +141,7 @@ class Unfolding:
             link = outer.inputs[place].link if place < len(outer.inputs) else None
             node = self._group.nodes[number]
             slot = node.input(name)
+            self._document.effort.spend(len(node.inputs) // 8)
             origin = self._root.nodes.get(link.origin) if link else None
             if link is None or slot is None or origin is None:
                 continue

@@ -5,9 +5,11 @@ here is shared with the caller's JSON, so the passes may change it freely.
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from app.workflows.conversion.effort import Effort
 
 Json = dict[str, Any]
 
@@ -28,8 +30,12 @@ def as_number(text: str) -> int | None:
     return int(text) if NUMBER.fullmatch(text) else None
 
 
+MAX_WARNINGS, MAX_WARNING = 1000, 300  # of one conversion, and characters of each
+
+
 class NameIndex:
-    """Finds the first item of a name in a list; looks anew when the list is another or longer."""
+    """Finds the first item of a name in a list; looks anew when the list is another one, and on
+    when it is longer."""
 
     def __init__(self) -> None:
         self._items: list[Any] | None = None
@@ -37,9 +43,11 @@ class NameIndex:
         self._found: Json = {}
 
     def get(self, items: list[Any], name: str | None) -> Any:
-        if self._items is not items or self._count != len(items):
-            self._items, self._count = items, len(items)
-            self._found = {item.name: item for item in reversed(items)}
+        if self._items is not items or self._count > len(items):
+            self._items, self._count, self._found = items, 0, {}
+        for item in items[self._count :]:
+            self._found.setdefault(item.name, item)
+        self._count = len(items)
         return self._found.get(name) if name is not None else None
 
 
@@ -135,8 +143,8 @@ class Graph:
         found: Boundary | None = self._input_index.get(self.inputs, name)
         return found
 
-    def links_of(self, boundary: Boundary) -> list[Link]:
-        return [self.links[link_id] for link_id in boundary.link_ids if link_id in self.links]
+    def links_of(self, boundary: Boundary) -> Iterator[Link]:
+        return (self.links[link_id] for link_id in boundary.link_ids if link_id in self.links)
 
     def target_of(self, link: Link) -> tuple[Node, Slot] | None:
         """The node and the input that a link ends at, if both are there."""
@@ -156,6 +164,12 @@ class Document:
     last_node_id: int
     warnings: list[str]
     twins: list[Node] = field(default_factory=list)  # of the root, with ids that stand twice
+    effort: Effort = field(default_factory=Effort)
+
+    def warn(self, text: str) -> None:
+        """The first ones are kept."""
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(text if len(text) <= MAX_WARNING else f"{text[:MAX_WARNING]}...")
 
     def graphs(self) -> list[Graph]:
         return [*self.subgraphs.values(), self.root]

@@ -8,6 +8,7 @@ each widget, as if somebody had typed it.
 import math
 from typing import Any
 
+from app.workflows.conversion.definitions import DYNAMIC_COMBO
 from app.workflows.conversion.model import UNSET, Document, Graph, Link, Node, Slot, Widget
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.values import set_value
@@ -26,13 +27,18 @@ def apply(document: Document, replacements: Replacements) -> None:
                 if link.origin_slot == 0:
                     outgoing.setdefault(link.origin, []).append(link)
             for node in primitives:
-                _apply_one(graph, node, outgoing.get(node.id, []), replacements)
+                _apply_one(document, graph, node, outgoing.get(node.id, []), replacements)
 
 
 def _apply_one(
-    graph: Graph, primitive: Node, links: list[Link], replacements: Replacements
+    document: Document,
+    graph: Graph,
+    primitive: Node,
+    links: list[Link],
+    replacements: Replacements,
 ) -> None:
     targets = [target for link in links if (target := graph.target_of(link)) is not None]
+    document.effort.spend(2 * len(links))
     if not links or not targets or graph.target_of(links[0]) is None:
         return
     widgets = [(node, widget) for node, slot in targets if (widget := node.widget(slot.widget))]
@@ -42,6 +48,10 @@ def _apply_one(
     if value and isinstance(value, str) and primitive.properties.get(REPLACE_PROPERTY):
         value = replacements.fill(value)
     for node, widget in widgets:
+        if isinstance(value, list | dict):
+            document.effort.copy(value)  # some widgets write it as a text
+        if widget.type == DYNAMIC_COMBO:  # which lays its node out anew
+            document.effort.make(len(node.widgets) + len(node.inputs))
         set_value(node, widget, fitted(value, widget))
 
 

@@ -8,9 +8,12 @@ the value inside. A chain of nested subgraphs hands the value through.
 import json
 from typing import Any
 
+from app.errors import PayloadTooLarge
 from app.workflows.conversion.layout import choices
 from app.workflows.conversion.model import Boundary, Document, Graph, Json, Node, Slot, Widget
+from app.workflows.json_text import check_values
 
+MAX_LISTED = 20_000  # values in the JSON text of a property
 OWN_INPUT = "-1"  # names the subgraph's own input where otherwise a node id stands
 
 
@@ -30,6 +33,7 @@ class Promotions:
 
     def _find(self, definition: Graph, boundary: Boundary) -> tuple[Node, Slot] | None:
         for link in definition.links_of(boundary):
+            self._document.effort.spend(1)
             target = definition.target_of(link)
             if target and self._has_widget(*target):
                 return target
@@ -45,6 +49,7 @@ class Promotions:
     def target(self, definition: Graph, boundary: Boundary) -> tuple[str, str] | None:
         """The id of the node inside that an input leads to, and its widget's or input's name."""
         for link in definition.links_of(boundary):
+            self._document.effort.spend(1)
             node, slot = definition.target_of(link) or (None, None)
             if node is None or slot is None:
                 continue
@@ -62,6 +67,7 @@ class Promotions:
         """The value of an instance's promoted input, boxed; None if it is not promoted."""
         set_here: list[Any] = []
         while (definition := self._document.definition(node)) is not None:
+            self._document.effort.spend(1)
             if name in node.promoted:
                 set_here.append(node.promoted[name])
             boundary = definition.input(name)
@@ -86,6 +92,7 @@ class Promotions:
 
     def _read_values(self, node: Node, definition: Graph) -> None:
         """`widgets_values` has one value for each promoted input, in their order."""
+        self._document.effort.spend(len(definition.inputs))
         kept = quarantined(node.properties)
         values = iter(node.values if isinstance(node.values, list) else ())
         for boundary in definition.inputs:
@@ -118,7 +125,8 @@ def listed(value: Any) -> list[Any]:
     """A property that holds a list, or the JSON text of one."""
     if isinstance(value, str):
         try:
+            check_values(value.encode(), MAX_LISTED)
             value = json.loads(value)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, PayloadTooLarge):
             return []
     return value if isinstance(value, list) else []

@@ -57,6 +57,8 @@ class Adoption:
         self._promotions = promotions
         self._host = host
         self._definition = definition
+        document.effort.spend(len(definition.inputs))
+        self._counts: dict[str, int] = {}  # of the names that inputs were given
         self._taken = {boundary.name for boundary in definition.inputs}
         targets = [(promotions.target(definition, b), b.name) for b in definition.inputs]
         self._leading_to = {target: name for target, name in reversed(targets) if target}
@@ -94,12 +96,14 @@ class Adoption:
             value = (values[place],) if place < len(values) else None
             if not self._leads_to_widget(node_id, name):
                 while found := NESTED_PREFIX.fullmatch(name):
+                    self._document.effort.read(name)
                     inner_id, name = found.groups()
             yield Entry(node_id, name, inner_id, own_input, value)
 
     def _leads_to_widget(self, node_id: str, name: str) -> bool:
         graph: Graph | None = self._definition
         while graph is not None:
+            self._document.effort.spend(2)
             node = graph.nodes.get(node_id)
             if node is None:
                 return False
@@ -130,6 +134,7 @@ class Adoption:
         if inner is None:
             widget = source.widget(entry.widget)
             return next((s for s in source.inputs if widget and s.widget == widget.name), None)
+        self._document.effort.spend(len(inner.inputs))
         found = [b for b in inner.inputs if self._promotions.source(inner, b) is not None]
         targets = [self._promotions.target(inner, boundary) for boundary in found]
         by_node = [
@@ -151,16 +156,19 @@ class Adoption:
 
     def _promote(self, name: str, kind: str, targets: list[tuple[Node, Slot]]) -> str:
         """Add an input to the subgraph that leads to these inputs inside."""
-        unique, number = name, 0
+        unique, number = name, self._counts.get(name, 0)
         while unique in self._taken:
             number += 1
             unique = f"{name}_{number}"
         self._taken.add(unique)
+        self._counts[name] = number
+        self._document.effort.read(unique)
         boundary = Boundary(unique, kind, [])
         for node, slot in targets:
             if slot.link is not None:
                 self._definition.links.pop(slot.link.id, None)
             link_id = f"{unique}>{node.id}:{slot.name}"
+            self._document.effort.spend(len(node.inputs) // 8)
             place = node.inputs.index(slot)
             border = len(self._definition.inputs)
             slot.link = Link(link_id, INPUT_BOUNDARY, border, node.id, place)
@@ -172,6 +180,7 @@ class Adoption:
 
     def _replace_primitives(self, primitives: dict[str, list[Entry]]) -> None:
         outgoing: dict[str, list[Link]] = {}
+        self._document.effort.spend(2 * len(self._definition.links) if primitives else 0)
         for link in self._definition.links.values() if primitives else ():
             outgoing.setdefault(link.origin, []).append(link)
         for node_id, entries in primitives.items():

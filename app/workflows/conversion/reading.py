@@ -6,6 +6,7 @@ on the canvas: a link has its true ends, so they need no care. What cannot be re
 with a warning.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link
 from app.workflows.conversion.refusing import refused
 
 MAX_SLOTS = 1000  # of a node; real ones have a few dozen
+MAX_TITLE = 500  # characters: it stands in the names of much else
 LARGEST = 2**53  # whole numbers beyond are not exact in JavaScript
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
@@ -23,25 +25,23 @@ def read(workflow: Any) -> Document:
     """The file's content. Raises InvalidWorkflow if it is no graph at all."""
     if not isinstance(workflow, dict) or not isinstance(workflow.get("nodes"), list):
         raise InvalidWorkflow('The workflow has no "nodes" (an array).')
-    warnings: list[str] = []
-    twins: list[Node] = []
-    root = _graph(workflow, warnings, twins)
-    root.id = ""
-    subgraphs: dict[str, Graph] = {}
-    for data in _definitions(workflow):
-        graph = _graph(data, warnings, [])
-        if graph.id:
-            subgraphs.setdefault(graph.id, graph)
     extra = _object(workflow.get("extra"))
     groups = _object(extra.get("groupNodes"))
-    return Document(root, subgraphs, groups, _last_id(workflow), warnings, twins)
+    document = Document(Graph("", "", {}, {}), {}, groups, _last_id(workflow), [])
+    document.root = _graph(document, workflow, document.twins)
+    document.root.id = ""
+    for data in _definitions(workflow):
+        graph = _graph(document, data, [])
+        if graph.id:
+            document.subgraphs.setdefault(graph.id, graph)
+    return document
 
 
 def _definitions(workflow: Json) -> Iterator[Json]:
     """All subgraph definitions; one may hold further ones."""
-    pending = [workflow]
+    pending = deque([workflow])
     while pending:
-        found = _items(_object(pending.pop(0).get("definitions")).get("subgraphs"))
+        found = _items(_object(pending.popleft().get("definitions")).get("subgraphs"))
         yield from (data for data in found if isinstance(data, dict))
         pending.extend(data for data in found if isinstance(data, dict))
 
@@ -51,17 +51,17 @@ def _last_id(workflow: Json) -> int:
     return max(_integer(workflow.get("last_node_id")), _integer(state.get("lastNodeId")), 0)
 
 
-def _graph(data: Json, warnings: list[str], twins: list[Node]) -> Graph:
+def _graph(document: Document, data: Json, twins: list[Node]) -> Graph:
     name = _text(data.get("name"))
     nodes: dict[str, Node] = {}
     for number, item in enumerate(_items(data.get("nodes"))):
         node = read_node(item)
         if node is None:
-            warnings.append(
+            document.warn(
                 f"Item {number} of the nodes{f' of {quoted(name)}' if name else ''} is no node."
             )
         elif node.id in nodes:
-            warnings.append(f"Node {node.id} stands twice in the file; links are the first one's.")
+            document.warn(f"Node {node.id} stands twice in the file; links are the first one's.")
             twins.append(node)
         else:
             nodes[node.id] = node
@@ -84,7 +84,7 @@ def read_node(item: Any) -> Node | None:
     return Node(
         id=node_id,
         type=item["type"],
-        title=_text(item.get("title")),
+        title=_text(item.get("title"))[:MAX_TITLE],
         mode=_integer(item.get("mode")),
         inputs=[_slot(slot) for slot in inputs],
         outputs=[_slot(slot) for slot in outputs],

@@ -47,6 +47,7 @@ class Replacements:
         widget = node.widget(parts[1]) if node else None
         if widget is None:
             return match.group()
+        self._document.effort.copy(widget.value)
         return UNFIT.sub("_", "" if widget.value in (None, UNSET) else str(widget.value))
 
     def _by_name(self) -> dict[str, Node]:

@@ -6,6 +6,7 @@ a loop, not a recursion, and all steps of a way share its end.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from app.quoting import quoted
@@ -20,6 +21,8 @@ from app.workflows.conversion.model import (
 from app.workflows.conversion.promotion import Promotions
 from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.virtual import GETTERS, REROUTES, SETTERS, VIRTUAL, wire_name
+
+LONGEST = 200  # characters of a type that is taken apart
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +78,7 @@ class Resolver:
                 )
                 raise refused(f"{scope.prefix}{node.id}", node.type, "link_circle", message)
             way[step.key] = None
+            self._document.effort.make(1)
             step = self._from_input(step) if step.is_input else self._from_output(step)
         end = self._ends[step.key] if isinstance(step, Step) else step
         self._ends.update(dict.fromkeys(way, end))
@@ -106,6 +110,7 @@ class Resolver:
         if node.mode == MUTED:
             return None
         if node.mode == BYPASSED:
+            self._document.effort.make(len(node.inputs))
             passed = bypass_input(node, step.slot, step.type or "*")
             return None if passed is None else Step(step.scope, node, passed, None, is_input=True)
         if self._document.definition(node) is not None:
@@ -125,9 +130,10 @@ class Resolver:
                 if node is not None:
                     break
                 scope = scope.outside
+                self._document.effort.spend(1)
             else:
                 name = wire_name(step.node)
-                self._document.warnings.append(f"Node {step.node.id}: nothing sets {quoted(name)}.")
+                self._document.warn(f"Node {step.node.id}: nothing sets {quoted(name)}.")
         if scope is None or node is None or node.type not in REROUTES or not node.inputs:
             return None
         return Step(scope, node, 0, step.type, is_input=True)
@@ -144,7 +150,7 @@ class Resolver:
         inner = step.scope.inside.get(step.node.id)
         if inner is None or not 0 <= step.slot < len(inner.graph.outputs):
             return None
-        link = next(iter(inner.graph.links_of(inner.graph.outputs[step.slot])), None)
+        link = next(inner.graph.links_of(inner.graph.outputs[step.slot]), None)
         if link is None:
             return None
         if link.origin == INPUT_BOUNDARY:
@@ -173,7 +179,14 @@ def bypass_input(node: Node, output: int, wanted: str) -> int | None:
 
 def types_match(one: str, other: str) -> bool:
     """Whether sockets of these types may be connected: `*` fits all, `A,B` is A or B."""
-    if one in ("", "*") or other in ("", "*"):
+    if one in ("", "*") or other in ("", "*") or one == other:
         return True
-    first, second = one.lower().split(","), other.lower().split(",")
-    return not set(first).isdisjoint(second) or "*" in (*first, *second)
+    if max(len(one), len(other)) > LONGEST:
+        return False  # the choices of some combo, which old files have in the type's place
+    first, second = _kinds(one), _kinds(other)
+    return not first.isdisjoint(second) or "*" in first or "*" in second
+
+
+@lru_cache(maxsize=1000)
+def _kinds(type: str) -> frozenset[str]:
+    return frozenset(type.lower().split(","))

@@ -24,5 +24,6 @@ VIRTUAL = IDLE | REROUTES | GETTERS | {PRIMITIVE}
 
 def wire_name(node: Node) -> str:
     """The name that a set node and its get nodes share."""
-    values = list(node.values.values()) if isinstance(node.values, dict) else node.values
-    return str(values[0]) if values else ""
+    values = node.values.values() if isinstance(node.values, dict) else node.values
+    name = next(iter(values), "")
+    return "" if isinstance(name, list | dict) else str(name)
