@@ -34,6 +34,7 @@ from app.routers.deps import ServerQuery
 from app.routers.keys import KeyDep
 from app.routers.schemas import BatchOut, TaskOut
 from app.routers.serving import safe_headers
+from app.tasks.cuts import LIST, STREAM
 from app.tasks.idempotency import Key
 from app.tasks.model import Output, Status, Task
 from app.tasks.submitter import Submission
@@ -93,11 +94,12 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
         headers = {"Location": f"/api/task/{first.task_id}"}
         if (file := await _file(gateway, _wanted_file(first, asked.accept), headers)) is not None:
             return file
-        view = gateway.tasks.view(first)
+        view = gateway.tasks.view(first, None)
         views = [view]
     else:
         headers = {"Location": f"/api/batch/{first.batch_id}"}
-        view = batch_view(gateway, first.batch_id, tasks)
+        room = STREAM if asked.inline else LIST
+        view = batch_view(gateway, first.batch_id, tasks, room)
         views = view["tasks"]
     if asked.inline:
         await _add_data(gateway, tasks, views)
@@ -140,10 +142,10 @@ async def _file(
 
 
 async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[Json]) -> None:
-    """`data` for each file, in their order, as long as there is room for the whole file."""
+    """`data` for each file that is shown, in order, as long as there is room for all of it."""
     room = gateway.settings.max_inline_bytes
     for task, task_view in zip(tasks, views, strict=True):
-        for output, view in zip(task.outputs, task_view["outputs"], strict=True):
+        for output, view in zip(task.outputs, task_view["outputs"], strict=False):
             if output.text is not None:
                 continue
             view["data"] = view["data_error"] = None

@@ -12,6 +12,7 @@ from app.problems import responses
 from app.routers.deps import GatewayDep
 from app.routers.schemas import BatchOut
 from app.tasks.batches import MAX_TASKS
+from app.tasks.cuts import LIST
 from app.tasks.model import Task
 
 router = APIRouter(prefix="/api", tags=["tasks"])
@@ -20,13 +21,14 @@ Json = dict[str, Any]
 _ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
 
 
-def batch_view(gateway: Gateway, batch_id: str, tasks: Sequence[Task]) -> Json:
+def batch_view(gateway: Gateway, batch_id: str, tasks: Sequence[Task], room: int = LIST) -> Json:
+    """`room`: bytes for each task."""
     return {
         "batch_id": batch_id,
         "total": len(tasks),
         "finished": all(task.finished for task in tasks),
         "counts": Counter(task.status.value for task in tasks),
-        "tasks": [gateway.tasks.view(task) for task in tasks],
+        "tasks": [gateway.tasks.view(task, room) for task in tasks],
     }
 
 

@@ -72,7 +72,7 @@ async def _task_stream(
         if notice := gateway.hub.notice:
             yield _sse("notice", notice.json, sent)
         task = await gateway.tasks.get(task_id)
-        yield _sse("status", json.dumps(gateway.tasks.view(task)), sent)
+        yield _sse("status", json.dumps(gateway.tasks.view(task), ensure_ascii=False), sent)
         if task.finished:
             return
         async for update in _until_closed(updates):

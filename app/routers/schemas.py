@@ -9,6 +9,11 @@ from app.webhooks.retries import DeliveryStatus
 from app.workflows.formats import Format
 
 Json = dict[str, Any]
+Cut = dict[str, int]
+CUT = (
+    "In lists and streams: what is not all here, such as params.6.text, and how long it is, in "
+    "characters or entries. Absent if all is here, as it is in GET /api/task/{task_id}."
+)
 
 
 class ProgressOut(BaseModel):
@@ -43,6 +48,7 @@ class OutputOut(BaseModel):
     error: OutputError | None = None
     data: str | None = Field(None, description="With `inline`: the file in base64.")
     data_error: OutputError | None = Field(None, description="With `inline`: why it is not.")
+    cut: Cut | None = Field(None, description="If the text is not all here: how long it is.")
 
 
 class TaskErrorOut(BaseModel):
@@ -98,6 +104,7 @@ class TaskOut(BaseModel):
     retry_of: str | None
     batch_id: str | None
     webhook: WebhookOut | None = None
+    cut: Cut | None = Field(None, description=CUT)
 
 
 class BatchOut(BaseModel):

@@ -22,6 +22,7 @@ from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.requests import DeleteRequest
 from app.routers.schemas import TaskOut, TaskPage
 from app.servers import queues
+from app.tasks.cuts import LIST
 from app.tasks.model import TERMINAL, Status
 
 router = APIRouter(prefix="/api", tags=["tasks"])
@@ -47,7 +48,7 @@ Before = Annotated[int | None, Depends(_seq)]
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
 async def get_task(task_id: str, gateway: GatewayDep) -> Json:
     """All of a task."""
-    return gateway.tasks.view(await gateway.tasks.get(task_id))
+    return gateway.tasks.view(await gateway.tasks.get(task_id), None)
 
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
@@ -73,7 +74,7 @@ async def list_tasks(
 )
 async def cancel_task(task_id: str, gateway: GatewayDep) -> Json:
     """Cancel a task in whatever state it is; a finished one stays as it is."""
-    return gateway.tasks.view(await gateway.tasks.cancel(task_id))
+    return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
 
 
 @router.post(
@@ -81,7 +82,7 @@ async def cancel_task(task_id: str, gateway: GatewayDep) -> Json:
 )
 async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
     """The same by ComfyUI's word. Only ever stops a task of ours."""
-    return gateway.tasks.view(await gateway.tasks.cancel(prompt_id))
+    return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
 
 
 @router.post(
@@ -91,7 +92,7 @@ async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
 )
 async def retry_task(task_id: str, gateway: GatewayDep) -> Json:
     """A new task from the same request."""
-    return gateway.tasks.view(await gateway.tasks.retry(task_id))
+    return gateway.tasks.view(await gateway.tasks.retry(task_id), None)
 
 
 @router.delete(
@@ -105,7 +106,7 @@ async def delete_task(task_id: str, gateway: GatewayDep) -> None:
 @router.get("/queue", responses=responses(ServerNotFound))
 async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Our tasks that are not finished, in order, and what each server holds, ours or not."""
-    tasks = [gateway.tasks.view(task) for task in await gateway.tasks.queue()]
+    tasks = [gateway.tasks.view(task, LIST) for task in await gateway.tasks.queue()]
     return {
         "running": [task for task in tasks if task["status"] != Status.QUEUED],
         "queued": [task for task in tasks if task["status"] == Status.QUEUED],
@@ -179,6 +180,6 @@ async def _page(
 ) -> Json:
     tasks, following = await gateway.tasks.page(status, limit, before, batch_id)
     return {
-        "tasks": [gateway.tasks.view(task) for task in tasks],
+        "tasks": [gateway.tasks.view(task, LIST) for task in tasks],
         "next_cursor": None if following is None else str(following),
     }

@@ -1,6 +1,7 @@
 """SQL that adds tasks to the queue, as the part of the transaction that a submit is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -24,6 +25,10 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
     places = places_of(connection, placed)
     return [
-        rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks))
+        replace(
+            rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks)),
+            params=task.params,
+            cut={},
+        )
         for row, task in zip(placed, new, strict=True)
     ]

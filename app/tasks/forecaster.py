@@ -4,6 +4,7 @@ from typing import Any
 
 from app.servers.pool import Pool
 from app.servers.server import Server
+from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.forecast import eta_of_queued, is_waiting, remaining, rounded
@@ -25,13 +26,14 @@ class Forecaster:
         self._estimates = estimates
         self._dispatcher = dispatcher
 
-    def view(self, task: Task) -> Json:
-        """The task as JSON, with live progress and what is to be expected."""
+    def view(self, task: Task, room: int | None = STREAM) -> Json:
+        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
+        bytes, None: whole."""
         if task.finished:
-            return task_view(task)
+            return task_view(task, room=room)
         live = self._dispatcher.progress_of(task.task_id)
         eta = self.eta_seconds(task, live or task.progress)
-        return task_view(task, live, eta, self.waiting_for(task))
+        return task_view(task, live, eta, self.waiting_for(task), room)
 
     def eta_seconds(self, task: Task, progress: Progress) -> float | None:
         """Seconds until the task should be done; None while nothing is known of its like."""

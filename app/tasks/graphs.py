@@ -51,19 +51,22 @@ def graph_of(prompt: Json, key_name: str | None) -> Graph:
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
     """The prompts of tasks that are about to be added."""
-    own = [
-        {"task_id": task.task_id, "prompt": rows.dump(task.prompt)}
-        for task in new
-        if task.graph is None
-    ]
-    if own:
-        connection.execute(insert(prompts), own)
+    own = [_own(task) for task in new if task.graph is None]
+    for long in (False, True):  # rows of one statement have the same columns
+        if these := [row for row in own if ("params" in row) is long]:
+            connection.execute(insert(prompts), these)
     shared = {task.graph.graph_id: task.graph.text for task in new if task.graph}
     for graph_id in sorted(shared):
         row = {"graph_id": graph_id, "prompt": shared[graph_id]}
         connection.execute(_insert_or_lock(connection), row)
     if shared:
         connection.execute(insert(prompts), [_sharing(task) for task in new if task.graph])
+
+
+def _own(task: NewTask) -> Json:
+    row = {"task_id": task.task_id, "prompt": rows.dump(task.prompt)}
+    params = rows.long_params(task)
+    return row if params is None else {**row, "params": params}
 
 
 def _sharing(task: NewTask) -> Json:
@@ -73,6 +76,7 @@ def _sharing(task: NewTask) -> Json:
         "prompt": NOT_FOR_OLD,
         "graph_id": task.graph.graph_id,
         "changes": rows.dump(task.changes),
+        "params": rows.long_params(task),
     }
 
 

@@ -14,7 +14,7 @@ from app.errors import KeyReused
 from app.tasks.database import insert_if_new
 from app.tasks.lists import PART, any_of
 from app.tasks.model import Task
-from app.tasks.queries import TASKS, fetch, fetch_one
+from app.tasks.queries import TASKS, fetch, fetch_one, whole
 from app.tasks.tables import idempotency_keys as keys
 from app.tasks.tables import tasks
 
@@ -80,8 +80,8 @@ def tasks_of(connection: Connection, key: Key) -> list[Task]:
     row = connection.execute(_KNOWN, _values(key)).mappings().one()
     first = fetch_one(connection, row["task_id"])
     if first.batch_id is None:
-        return [first]
-    return fetch(connection, _OF_BATCH, {"batch": first.batch_id})
+        return [whole(connection, first)]
+    return fetch(connection, _OF_BATCH, {"batch": first.batch_id}, brief=True)
 
 
 def _values(key: Key) -> dict[str, object]:

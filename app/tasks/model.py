@@ -1,5 +1,6 @@
 """A task and its states. Pure: no clock, no I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,7 @@ class Output:
     key: str | None = None  # in the file store
     text: str | None = None
     error: str | None = None
+    length: int | None = None  # characters of the whole text, if `text` is its beginning
 
     @property
     def identity(self) -> tuple[str | None, ...]:
@@ -212,6 +214,7 @@ class Task:
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...] = ()
     place: Place | None = None  # while it is queued
+    cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
     webhook: Json | None = None  # the one it was submitted with, as it may be seen
     needs_key: bool = False  # it came with an API key, see api_keys.py
     key_name: str | None = None  # whose it is: of the key that made it; see app/access

@@ -1,7 +1,9 @@
 """Reading tasks: rows with their outputs and their place in the queue."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,8 +23,9 @@ from sqlalchemy import (
 
 from app.errors import TaskNotFound
 from app.tasks import rows
+from app.tasks.cuts import RESULT
 from app.tasks.model import ACTIVE, Output, Place, Status, Task
-from app.tasks.tables import outputs, tasks
+from app.tasks.tables import outputs, prompts, tasks
 from app.tasks.webhooks import shown_of
 
 
@@ -51,6 +54,11 @@ _OUTPUTS = (
     .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
     .order_by(outputs.c.id)
 )
+_BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
+    *(column for column in outputs.c if column is not outputs.c.text),
+    func.substr(outputs.c.text, 1, RESULT).label("text"),
+    func.length(outputs.c.text).label("length"),
+)
 _IS_AHEAD = or_(
     tasks.c.rank < bindparam("rank"),
     and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
@@ -75,15 +83,29 @@ def fetch_one(connection: Connection, task_id: str) -> Task:
     return rows.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
 
 
+def whole(connection: Connection, task: Task) -> Task:
+    """The task with all that its row has no room for."""
+    if not task.cut:
+        return task
+    query = select(prompts.c.params).where(prompts.c.task_id == task.task_id)
+    text = connection.scalar(query)
+    return replace(task, params=json.loads(text), cut={}) if text else task
+
+
 def fetch(
-    connection: Connection, query: Select[Any], values: dict[str, Any] | None = None
+    connection: Connection,
+    query: Select[Any],
+    values: dict[str, Any] | None = None,
+    *,
+    brief: bool = False,
 ) -> list[Task]:
-    """The tasks that a query made from `TASKS` answers."""
+    """The tasks that a query made from `TASKS` answers. `brief`: of texts that are results only
+    what lists show is read."""
     found = connection.execute(query, values).mappings().all()
     results: dict[str, list[Output]] = defaultdict(list)
     if found:
         ids = {"task_ids": [row["task_id"] for row in found]}
-        for row in connection.execute(_OUTPUTS, ids).mappings():
+        for row in connection.execute(_BRIEF_OUTPUTS if brief else _OUTPUTS, ids).mappings():
             results[row["task_id"]].append(rows.output_of(row))
     places = places_of(connection, found)
     return [rows.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]

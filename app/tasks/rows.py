@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from app.tasks.asset import output_id
+from app.tasks.cuts import BRIEF, brief
 from app.tasks.model import (
     Attempt,
     CancelReason,
@@ -29,7 +30,7 @@ _PLAIN = (
     *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
 )
 Row = RowMapping | Mapping[str, Any]
-_OUTPUT = list(Output.__dataclass_fields__)
+_OUTPUT = [name for name in Output.__dataclass_fields__ if name != "length"]
 
 
 def dump(value: Any) -> str:
@@ -65,6 +66,7 @@ def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
     """`ageing`: seconds of waiting that are worth a point of priority."""
+    params, cut = (task.params, None) if long_params(task) is None else brief(task.params)
     return {
         "task_id": task.task_id,
         "rank": created_at - task.priority * ageing,
@@ -82,7 +84,8 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_key,
         "key_name": task.key_name,
-        "params": dump(task.params),
+        "params": dump(params),
+        "cut": dump(cut) if cut else None,
         "metadata": dump(task.metadata),
         "attempts": "[]",
         "warnings": dump(task.warnings),
@@ -105,6 +108,12 @@ def added(row: Mapping[str, Any], place: Place, webhook: str | None) -> Task:
     return task_of(whole, place=place)
 
 
+def long_params(task: NewTask) -> str | None:
+    """As JSON, if they are too long for the task's row."""
+    text = dump(task.params)
+    return text if len(text) > BRIEF else None
+
+
 def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
@@ -119,20 +128,21 @@ def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None
         outputs=tuple(outputs),
         place=place,
         webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
+        cut=json.loads(row["cut"]) if row.get("cut") else {},
     )
 
 
 def output_row(task_id: str, output: Output) -> dict[str, Any]:
     return {
         "task_id": task_id,
-        **fields_of(output),
+        **{name: getattr(output, name) for name in _OUTPUT},
         "asset_id": output_id(task_id, output),
         "created_at": time.time(),
     }
 
 
 def output_of(row: Row) -> Output:
-    return Output(**{name: row[name] for name in _OUTPUT})
+    return Output(**{name: row[name] for name in _OUTPUT}, length=row.get("length"))
 
 
 def _error(text: str | None) -> TaskError | None:

@@ -12,6 +12,7 @@ from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.files.archive import archived
 from app.files.store import FileStore
 from app.files.views import forget_results
+from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
 from app.tasks.graphs import graph_of
@@ -97,9 +98,10 @@ class Tasks:
         """Those of the ids that are tasks of ours."""
         return await self._store.ids_of(task_ids)
 
-    def view(self, task: Task) -> Json:
-        """The task as JSON, with live progress and what is to be expected."""
-        return self._forecaster.view(task)
+    def view(self, task: Task, room: int | None = STREAM) -> Json:
+        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
+        bytes, None: whole."""
+        return self._forecaster.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """The tasks when all are finished, or as they are after so many seconds."""

@@ -37,6 +37,7 @@ from app.tasks.queries import (
     is_queued,
     newest_result,
     no_task,
+    whole,
 )
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import idempotency_keys, outputs, tasks
@@ -120,14 +121,14 @@ class TaskStore:
         return await self._database.read(work)
 
     async def get(self, task_id: str) -> Task:
-        """Raises TaskNotFound."""
-        return await self._database.read(lambda connection: self._one(connection, task_id))
+        """All of it. Raises TaskNotFound."""
+        return await self._database.read(lambda c: whole(c, self._one(c, task_id)))
 
     async def several(self, task_ids: Sequence[str]) -> list[Task]:
         """Those of these tasks that there are."""
         ids = {"task_ids": list(task_ids)}
         return await self._database.read(
-            lambda connection: fetch(connection, _THESE, ids), large=len(task_ids) > FEW
+            lambda c: fetch(c, _THESE, ids, brief=True), large=len(task_ids) > FEW
         )
 
     async def prompt(self, task_id: str) -> Json:
@@ -168,7 +169,9 @@ class TaskStore:
             query = query.where(tasks.c.metadata.contains(pair, autoescape=True))
         if before is not None:
             query = query.where(tasks.c.seq < before)
-        return await self._database.read(lambda connection: fetch(connection, query), large=True)
+        return await self._database.read(
+            lambda c: fetch(c, query, brief=labels is None), large=True
+        )
 
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
@@ -177,7 +180,7 @@ class TaskStore:
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
-        return await self._database.read(lambda connection: fetch(connection, query), large=True)
+        return await self._database.read(lambda c: fetch(c, query, brief=True), large=True)
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
         """How many tasks of a batch are in which state; empty if there is no such batch."""
@@ -234,7 +237,7 @@ class TaskStore:
             if connection.execute(change).rowcount:
                 tell(connection, Topic.CANCEL, task_id)
                 tell(connection, Topic.STATUS, task_id)
-            return self._one(connection, task_id)
+            return whole(connection, self._one(connection, task_id))
 
         return await self._database.write(work)
 

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.files.archive import Entry
+from app.tasks.cuts import RESULT, STREAM, shortened
 from app.tasks.model import EXPIRED_OUTPUT, Attempt, Json, Output, Progress, Task, fields_of
 
 
@@ -13,9 +14,11 @@ def task_view(
     progress: Progress | None = None,
     eta_seconds: float | None = None,
     waiting_for: str | None = None,
+    room: int | None = STREAM,
 ) -> Json:
-    """The task as JSON. `progress` is the live one, newer than the row's."""
-    return {
+    """The task as JSON, its fields cut to `room` bytes; None: whole. `progress` is the live one,
+    newer than the row's."""
+    view = {
         "task_id": task.task_id,
         "prompt_id": task.task_id,
         "status": task.status.value,
@@ -26,7 +29,9 @@ def task_view(
         "eta_seconds": eta_seconds,
         "waiting_for": waiting_for,
         "progress": fields_of(progress or task.progress),
-        "outputs": [output_view(task.task_id, output) for output in task.outputs],
+        "outputs": [
+            output_view(task.task_id, output, whole=room is None) for output in task.outputs
+        ],
         "error": _without_none(fields_of(task.error)) if task.error else None,
         "server": task.server,
         "params": task.params,
@@ -40,22 +45,28 @@ def task_view(
         "batch_id": task.batch_id,
         "webhook": task.webhook,
     }
+    return shortened({**view, "cut": dict(task.cut)} if task.cut else view, room)
 
 
 def progress_view(task: Task, progress: Progress, eta_seconds: float | None = None) -> Json:
     """The small one, for what changes many times a second."""
-    return {
+    view = {
         "task_id": task.task_id,
         "status": task.status.value,
         "progress": fields_of(progress),
         "eta_seconds": eta_seconds,
     }
+    return shortened(view, STREAM, progress=0.9)
 
 
-def output_view(task_id: str, output: Output) -> Json:
+def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
+    """`cut` says how long a text is that is not shown to its end."""
     view: Json = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
     if output.text is not None:
-        return {**view, "text": output.text}
+        length = output.length or len(output.text)
+        if length <= (len(output.text) if whole else RESULT):
+            return {**view, "text": output.text}
+        return {**view, "text": f"{output.text[:RESULT]}…", "cut": {"text": length}}
     return {
         **view,
         "filename": output.filename,

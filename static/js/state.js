@@ -15,6 +15,21 @@ const TERMINAL = new Set(["succeeded", "failed", "canceled", "expired"]);
 
 export const isFinished = (task) => TERMINAL.has(task.status);
 
+// Lists and streams show long values cut, and say so in `cut`; GET /api/task shows all of them.
+export const isCut = (task) => Boolean(task.cut || task.outputs?.some((output) => output.cut));
+
+// What is known whole stays: params and metadata never change, nor does a finished task.
+function withKnown(task, known) {
+  if (!known || !isCut(task)) return task;
+  if (!isCut(known) && isFinished(known) && known.status === task.status) return known;
+  const isOf = (path, field) => path.split(".")[0] === field;
+  const kept = ["params", "metadata"].filter((field) => !Object.keys(known.cut ?? {}).some((path) => isOf(path, field)));
+  const cut = Object.entries(task.cut ?? {}).filter(([path]) => !kept.some((field) => isOf(path, field)));
+  const merged = { ...task, ...Object.fromEntries(kept.map((field) => [field, known[field]])), cut: Object.fromEntries(cut) };
+  if (!cut.length) delete merged.cut;
+  return merged;
+}
+
 class Tasks extends EventTarget {
   #tasks = new Map();
   #heard = new Map(); // task_id -> when an event told of it: newer than any answer asked before
@@ -58,7 +73,7 @@ class Tasks extends EventTarget {
     const known = this.#tasks.get(task.task_id);
     if (this.#heard.get(task.task_id) > asked || (known && isFinished(known) && !isFinished(task))) return;
     this.#heard.set(task.task_id, performance.now());
-    this.#tasks.set(task.task_id, task);
+    this.#tasks.set(task.task_id, withKnown(task, known));
     this.#removed.delete(task.task_id);
     this.#changed.add(task.task_id);
     this.#schedule();

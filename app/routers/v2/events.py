@@ -25,8 +25,10 @@ from app.routers.v2.shapes import (
     progress_event,
     status_event,
 )
+from app.tasks.cuts import STREAM, shortened
 from app.tasks.model import TERMINAL, Task
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
+from app.tasks.view import output_view
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 
@@ -78,7 +80,7 @@ class _Stream:
                 yield _sse("preview", _preview(preview))
             async for update in paced(updates):
                 if update is not None:
-                    yield self._frame(update)
+                    yield self._frame(await self._whole(update))
                 else:
                     yield ": keepalive\n\n"
                     async for frame in self._snapshot():
@@ -90,12 +92,22 @@ class _Stream:
         """The job as it is, unless that was told: another process may drive it, unheard."""
         self._task = await self._gateway.tasks.get(self._id)
         live = self._gateway.dispatcher.progress_of(self._id)
-        view = job_view(self._task, live, self._here)
+        view = shortened(job_view(self._task, live, self._here), STREAM)
         news = status_event(view)
         if news != self._told:
             yield self._status(news)
             if not self._over:
                 yield _sse("progress", view["progress"])
+
+    async def _whole(self, update: Update) -> Update:
+        """A text result is cut in our own streams; its id here follows from all of it."""
+        if update.type != "output" or "cut" not in update.data:
+            return update
+        task = await self._gateway.tasks.get(self._id)
+        for output in task.outputs:
+            if output_view(self._id, output) == update.data:
+                return replace(update, data=output_view(self._id, output, whole=True))
+        return update
 
     def _frame(self, update: Update) -> str:
         match update.type:

@@ -133,6 +133,11 @@ class JobItem(JobOut):
     create_time: str
     update_time: str
     deployment_id: str | None
+    cut: dict[str, int] | None = Field(
+        None,
+        description="What is not all here, and how long it is, in characters or entries. Absent if "
+        "all is here. Not in the contract.",
+    )
 
 
 class JobList(BaseModel):

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.files.kinds import Kind
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, output_id, text_hash, text_name
+from app.tasks.cuts import LIST, shortened
 from app.tasks.model import Json, Output, Progress, Task, TaskError
 from app.tasks.subscription import Update
 from app.tasks.view import timestamp
@@ -49,10 +50,11 @@ def job_view(task: Task, progress: Progress | None, here: Here) -> Json:
 
 
 def item_view(task: Task, progress: Progress | None, here: Here) -> Json:
-    """A job in a list: with its times by the names that lists have for them."""
+    """A job in a list: with its times by the names that lists have for them, and cut as tasks are
+    in ours."""
     updated = task.finished_at or task.started_at or task.created_at
     return {
-        **job_view(task, progress, here),
+        **shortened(job_view(task, progress, here), LIST),
         "create_time": timestamp(task.created_at),
         "update_time": timestamp(updated),
         "deployment_id": None,

@@ -3,7 +3,7 @@ import * as api from "../api.js";
 import { el, icon } from "../dom.js";
 import { i18n, t } from "../i18n.js";
 import { go } from "../router.js";
-import { isFinished, tasks } from "../state.js";
+import { isCut, isFinished, tasks } from "../state.js";
 import { act } from "./task-actions.js";
 import { copy, curlOf } from "./task-curl.js";
 import { deliveriesOf, shown as deliveries } from "./task-deliveries.js";
@@ -121,7 +121,10 @@ class TaskDetail extends HTMLElement {
     cancel.hidden = done;
     cancel.disabled = task.status === "canceling";
     retry.hidden = remove.hidden = !done;
-    if (done && this.#keys.get("ended") !== task.status && this.#keys.has("ended")) setTimeout(() => this.#tellDeliveries(task.task_id), 1500);
+    if (done && this.#keys.get("ended") !== task.status && this.#keys.has("ended")) {
+      setTimeout(() => this.#tellDeliveries(task.task_id), 1500);
+      if (isCut(task)) tasks.answer(api.task(task.task_id)).catch(() => {}); // it shows what it has
+    }
     this.#keys.set("ended", task.status);
     this.#fill(task);
     if (this.#prompt) this.#graph.task = task;
