@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.gateway import Gateway
 from app.main import create_app
 from app.tasks.database import Database, open_database
 from tests.databases import database_url
+from tests.statements import none_too_large
 
 # No deadlines: the machine may be busy. In CI the same examples each time, elsewhere new ones.
 hypothesis.settings.register_profile(
@@ -44,6 +45,13 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
             if answer:
                 return answer
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _statements_stay_small() -> Iterator[None]:
+    """In every test that has a database in this process."""
+    with none_too_large():
+        yield
 
 
 class RunningGateway:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ PARALLEL = 3
 # Bytes asked for at a time. Short requests, so that a client who reads slowly holds no
 # connection and no timeout of the bucket's: each of them is repeated by itself if it fails.
 READ = 2 << 20
+AT_ONCE = 8  # keys that are deleted at a time
 PIECE = 256 << 10  # bytes handed on at a time; larger ones hold up events
 
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
@@ -121,6 +122,15 @@ class BucketStore:
         if found:
             with _translating():
                 await obstore.delete_async(self._store, found)
+
+    async def delete_all(self, keys: Sequence[str]) -> None:
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def delete(key: str) -> None:
+            async with limit:
+                await self.delete(key)
+
+        await asyncio.gather(*map(delete, keys))
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         listing = obstore.list(self._store, prefix, chunk_size=1000)

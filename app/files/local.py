@@ -5,7 +5,7 @@ import errno
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -92,10 +92,16 @@ class LocalStore:
             raise FileNotFound(f"There is no file {key!r}.") from error
 
     async def delete(self, key: str) -> None:
-        path = self.path(key)
-        if path == self.folder:
-            raise FileNotFound("The store itself cannot be deleted.")
-        await _in_thread(lambda: _remove(path))
+        await self.delete_all([key])
+
+    async def delete_all(self, keys: Sequence[str]) -> None:
+        await _in_thread(lambda: self._delete(keys))
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        for path in map(self.path, keys):
+            if path == self.folder:
+                raise FileNotFound("The store itself cannot be deleted.")
+            _remove(path)
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         for info in await _in_thread(lambda: self._below(self.path(prefix))):

@@ -1,7 +1,7 @@
 """Where results are kept, by key. One interface; a local folder or a bucket stands behind it."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,10 @@ class FileStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove a file, or all files under a folder's key. A missing one is no error."""
+        ...
+
+    async def delete_all(self, keys: Sequence[str]) -> None:
+        """The same for each of these."""
         ...
 
     def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:

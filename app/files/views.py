@@ -69,10 +69,10 @@ class Views:
             await self._files.delete(info.key)
 
 
-async def forget_results(files: FileStore, task_id: str) -> None:
-    """Remove all files of a task, and the views of them."""
-    for folder in (task_id, f"{VIEWS}/{task_id}"):
-        await files.delete(folder)
+async def forget_results(files: FileStore, *task_ids: str) -> None:
+    """Remove all files of these tasks, and the views of them."""
+    folders = [folder for id in task_ids for folder in (id, f"{VIEWS}/{id}")]
+    await files.delete_all(folders)
 
 
 async def sizes_of_views(files: FileStore) -> Counter[str]:

@@ -117,7 +117,8 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 @router.post("/queue/clear")
 async def clear_queue(gateway: GatewayDep) -> Json:
     """Cancel what is queued: only tasks of ours, and none that runs."""
-    return {"canceled": await gateway.tasks.cancel_queued()}
+    canceled = await gateway.tasks.cancel_queued()
+    return {"canceled": canceled.task_ids, "count": canceled.count}
 
 
 @router.get("/history", responses=responses(ServerNotFound, NoServer))
@@ -152,10 +153,9 @@ async def get_history(
 async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: GatewayDep) -> Json:
     """Forget finished tasks and their files."""
     request = validated(DeleteRequest, body)
-    removed = await gateway.tasks.delete(request.task_ids)
-    if request.servers:
-        await queues.forget(gateway.pool.online(), removed)
-    return {"deleted": removed}
+    servers = gateway.pool.online() if request.servers else []
+    removed = await gateway.tasks.delete(request.task_ids, also_on=servers)
+    return {"deleted": removed.task_ids, "count": removed.count}
 
 
 async def _held(gateway: Gateway, server: str | None) -> list[Json]:

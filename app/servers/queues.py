@@ -1,7 +1,7 @@
 """The servers' own queues and histories, with strangers' prompts in them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from app.errors import ComfyError
@@ -68,8 +68,8 @@ async def _history(server: Server, known: Known, limit: int) -> Json:
     return {"server": server.id, "prompts": prompts[:limit]}
 
 
-async def forget(servers: Iterable[Server], prompt_ids: list[str]) -> None:
+async def forget(servers: Iterable[Server], prompt_ids: Sequence[str]) -> None:
     """Remove prompts from the servers' histories; a server that does not answer keeps them."""
     if prompt_ids:
-        deletions = [server.client.delete_history(prompt_ids) for server in servers]
+        deletions = [server.client.delete_history(list(prompt_ids)) for server in servers]
         await asyncio.gather(*deletions, return_exceptions=True)

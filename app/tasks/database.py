@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from app.errors import InvalidInput
+from app.tasks.lists import ROWS
 from app.tasks.postgresql import PATIENCE, Postgresql
 from app.tasks.schema import bring_up, is_current
 
@@ -253,7 +254,9 @@ def _is_locked(error: OperationalError) -> bool:
 
 
 def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False}, insertmanyvalues_page_size=ROWS
+    )
 
     def do_begin(connection: Any) -> None:
         connection.execute(begin)

@@ -4,6 +4,7 @@ a subscriber that is too slow is let go, and finds the truth by asking.
 With several replicas a carrier (carrier.py) brings what one publishes to the hubs of all.
 """
 
+import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
@@ -118,6 +119,16 @@ class Hub:
             self.relayed += 1
         elif not had_ended:
             self.dropped += 1
+
+    async def caught_up(self, patience: float) -> float:
+        """Wait until no subscriber is far behind, so many seconds at most; answers what is left of
+        them. For whoever has very much to tell."""
+        until = time.monotonic() + patience
+        while (left := until - time.monotonic()) > 0:
+            if not any(subscription.is_behind for subscription in self._subscriptions):
+                return left
+            await asyncio.sleep(min(left, 0.02))
+        return 0.0
 
     def on_status(self, listener: Callable[[str], None]) -> None:
         """Call it with the task's id whenever a task's status may have changed by what this replica

@@ -18,6 +18,7 @@ from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
 T = TypeVar("T")
 
 PART = 500  # rows or ids that one statement is about, where there may be any number
+ROWS = 25  # that one INSERT writes, where it answers what they are; each has 30 parameters or so
 ID_LENGTH = 36  # of a task's id
 
 

@@ -15,6 +15,7 @@ from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecast import is_waiting
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
+from app.tasks.lists import parts_of
 from app.tasks.model import Task
 from app.tasks.signals import Signals, Topic
 from app.tasks.store import TaskStore
@@ -27,6 +28,8 @@ INTERVAL = 2.0  # seconds between two looks
 INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
 MOST = 2000  # tasks that are looked at each time
 NEWEST = 100  # tasks that are looked at for those who follow all
+AT_ONCE = 100  # tasks that are told of before subscribers are waited for
+PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
 MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
 
 
@@ -89,7 +92,7 @@ class Lookout:
         if not self._hub.watches_all():
             news = sorted(set(news).intersection(self._hub.watched()))
         began = self._hub.last_id
-        self._tell_all(await self._store.several(news[:MOST]), began, news)
+        await self._tell_all(await self._store.several(news[:MOST]), began, news)
 
     async def _look(self) -> None:
         watched = self._hub.watched()[:MOST]
@@ -102,7 +105,7 @@ class Lookout:
         tasks = await self._store.several(self._silent(watched))
         if self._hub.watches_all() and (was_blind or is_blind):
             tasks += await self._of_all({task.task_id for task in tasks})
-        self._tell_all(tasks, began, self._heard)
+        await self._tell_all(tasks, began, self._heard)
         kept = {*watched, *(task.task_id for task in tasks)}
         self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
         self._missed &= set(watched)
@@ -128,13 +131,16 @@ class Lookout:
             found[task.task_id] = task
         return [task for task_id, task in found.items() if task_id not in seen]
 
-    def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
+    async def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
         """What is new of them. `began`: the newest update when they were asked for."""
-        for task in tasks:
-            heard_since = self._hub.newest(task.task_id) > began  # then the row is the older one
-            if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
-                self._missed.discard(task.task_id)
-                self._tell(task, followed=task.task_id in followed)
+        patience = PATIENCE
+        for part in parts_of(tasks, AT_ONCE):
+            for task in part:
+                heard_since = self._hub.newest(task.task_id) > began  # then the row is older
+                if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
+                    self._missed.discard(task.task_id)
+                    self._tell(task, followed=task.task_id in followed)
+            patience = await self._hub.caught_up(patience)
 
     def _tell(self, task: Task, *, followed: bool) -> None:
         task_id = task.task_id

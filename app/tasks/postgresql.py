@@ -14,6 +14,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from app.tasks.lists import ROWS
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -62,6 +64,7 @@ class Postgresql:
             "command_timeout": command_timeout,
             "server_settings": {"application_name": self._name},
         }
+        more["insertmanyvalues_page_size"] = ROWS
         return create_async_engine(url, connect_args=arguments, pool_pre_ping=pre_ping, **more)
 
     async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:

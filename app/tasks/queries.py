@@ -24,6 +24,7 @@ from sqlalchemy import (
 from app.errors import TaskNotFound
 from app.tasks import rows
 from app.tasks.cuts import RESULT
+from app.tasks.lists import any_of
 from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, prompts, tasks
 from app.tasks.webhooks import shown_of
@@ -49,11 +50,7 @@ _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
 _OUTPUTS_OF = (
     select(outputs).where(outputs.c.task_id == bindparam("task_id")).order_by(outputs.c.id)
 )
-_OUTPUTS = (
-    select(outputs)
-    .where(outputs.c.task_id.in_(bindparam("task_ids", expanding=True)))
-    .order_by(outputs.c.id)
-)
+_OUTPUTS = select(outputs).where(any_of(outputs.c.task_id, "task_ids")).order_by(outputs.c.id)
 _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     *(column for column in outputs.c if column is not outputs.c.text),
     func.substr(outputs.c.text, 1, RESULT).label("text"),

@@ -245,7 +245,10 @@ class Queue:
             return []
         prompts = graphs.read(connection, [task.task_id for task in found])
         routes = self.routes.read(connection, {task.route for task in found})
-        return [Claim(task, prompts[task.task_id], routes[task.route].needs) for task in found]
+        # Without its prompt it fails, by itself: it must not keep the others from being claimed.
+        return [
+            Claim(task, prompts.get(task.task_id, {}), routes[task.route].needs) for task in found
+        ]
 
 
 def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:

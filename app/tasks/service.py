@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -12,12 +13,16 @@ from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.files.archive import archived
 from app.files.store import FileStore
 from app.files.views import forget_results
+from app.servers import queues
+from app.servers.server import Server
 from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
 from app.tasks.graphs import graph_of
 from app.tasks.hub import Hub
+from app.tasks.lists import parts_of
 from app.tasks.model import CancelReason, NewTask, Status, Task
+from app.tasks.queries import no_task
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.subscription import Closed, Overrun
@@ -26,6 +31,21 @@ from app.tasks.view import entries_of
 Json = dict[str, Any]
 
 KNOWN_OWNERS = 10_000  # tasks
+CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
+PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
+MOST_LISTED = 10_000  # ids in the answer about many tasks
+
+
+@dataclass(slots=True)
+class Many:
+    """What was done to how many tasks, and the ids of the first of them."""
+
+    count: int = 0
+    task_ids: list[str] = field(default_factory=list)
+
+    def add(self, task_ids: Sequence[str]) -> None:
+        self.count += len(task_ids)
+        self.task_ids += task_ids[: MOST_LISTED - len(self.task_ids)]
 
 
 class Tasks:
@@ -106,8 +126,8 @@ class Tasks:
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """The tasks when all are finished, or as they are after so many seconds."""
         with self._hub.subscribe(task_ids) as updates:
-            tasks = {task_id: await self._store.get(task_id) for task_id in task_ids}
-            open_ones = {task_id for task_id, task in tasks.items() if not task.finished}
+            ends = await self._store.ends(task_ids)
+            open_ones = {task_id for task_id, is_over in ends.items() if not is_over}
             try:
                 async with asyncio.timeout(seconds):
                     while open_ones:
@@ -121,13 +141,11 @@ class Tasks:
     async def cancel(self, task_id: str) -> Task:
         """Cancel in any state; a finished task stays as it is. Raises TaskNotFound."""
         task = await self._store.request_cancel(task_id)
-        if not task.finished:
-            self._dispatcher.cancel(task_id, CancelReason.REQUEST)
-        self._hub.publish(task_id, "status", self.view(task))
+        self._tell_of_cancel(task)
         return task
 
-    async def cancel_queued(self) -> list[str]:
-        """Cancel all of ours that have not started; answers their ids."""
+    async def cancel_queued(self) -> Many:
+        """Cancel all of ours that have not started."""
         return await self._cancel_all(await self._store.unfinished())
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
@@ -140,15 +158,26 @@ class Tasks:
             )
         return counts
 
-    async def cancel_batch(self, batch_id: str) -> list[str]:
-        """Cancel all of a batch that is not finished; answers their ids. Raises BatchNotFound."""
+    async def cancel_batch(self, batch_id: str) -> Many:
+        """Cancel all of a batch that is not finished. Raises BatchNotFound."""
         await self.counts(batch_id)
         return await self._cancel_all(await self._store.unfinished(batch_id))
 
-    async def _cancel_all(self, task_ids: Collection[str]) -> list[str]:
-        for task_id in task_ids:
-            await self.cancel(task_id)
-        return list(task_ids)
+    async def _cancel_all(self, task_ids: Collection[str]) -> Many:
+        """In batches, between which others come in, and subscribers are told. From the end of the
+        queue: servers that become free meanwhile take from its head."""
+        done, patience = Many(), PATIENCE
+        for part in parts_of(reversed(list(task_ids)), CANCELED_AT_ONCE):
+            for task in await self._store.request_cancels(part):
+                self._tell_of_cancel(task)
+            done.add(part)
+            patience = await self._hub.caught_up(patience)
+        return done
+
+    def _tell_of_cancel(self, task: Task) -> None:
+        if not task.finished:
+            self._dispatcher.cancel(task.task_id, CancelReason.REQUEST)
+        self._hub.publish(task.task_id, "status", self.view(task))
 
     async def retry(self, task_id: str) -> Task:
         """A new task from the same request. Raises TaskNotFound and QueueFull."""
@@ -173,21 +202,48 @@ class Tasks:
         )
         return (await self._submitter.add([new]))[0]
 
-    async def delete(self, task_ids: Collection[str] | None) -> list[str]:
-        """Forget finished tasks (all, or these) with their files; answers the ids forgotten.
+    async def delete(
+        self, task_ids: Collection[str] | None, *, also_on: Collection[Server] = ()
+    ) -> Many:
+        """Forget finished tasks (all, or these) with their files; `also_on`: servers that are to
+        forget them, too.
 
-        Raises TaskNotFinished if one of the ids is of a task that still has to end.
+        Raises TaskNotFound and TaskNotFinished, with nothing deleted, if one of the ids is of no
+        task, or of one that still has to end.
         """
-        for task_id in task_ids or ():
-            if not (await self._store.get(task_id)).finished:
+        done = Many()
+        if task_ids is not None:
+            await self._check_ended(task_ids)
+        async for part in self._in_parts(task_ids):
+            removed = await self._store.delete(part)
+            await forget_results(self._files, *removed)
+            await queues.forget(also_on, removed)
+            done.add(removed)
+        return done
+
+    async def _check_ended(self, task_ids: Collection[str]) -> None:
+        ends = await self._store.ends(task_ids)
+        for task_id in task_ids:
+            if task_id not in ends:
+                raise no_task(task_id)
+            if not ends[task_id]:
                 raise TaskNotFinished(
                     f"Task {task_id} is not finished.",
                     hint=f"Cancel it first: POST /api/task/{task_id}/cancel.",
                 )
-        removed = await self._store.delete(task_ids)
-        for task_id in removed:
-            await forget_results(self._files, task_id)
-        return removed
+
+    async def _in_parts(self, task_ids: Collection[str] | None) -> AsyncIterator[Sequence[str]]:
+        """These, or all that are finished now. What is deleted of a part is not looked at again,
+        and what cannot be is passed over."""
+        if task_ids is not None:
+            for part in parts_of(dict.fromkeys(task_ids)):
+                yield part
+            return
+        after, until = 0, await self._store.newest()
+        while after < until:
+            part, after = await self._store.finished(after, until)
+            if part:
+                yield part
 
     async def result_file(
         self, filename: str, *, task_id: str | None, subfolder: str | None, type: str | None

@@ -1,7 +1,7 @@
 """Tasks for everybody: add, read, list, ask to cancel, delete. See claims.py for runners."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -10,19 +10,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    bindparam,
-    case,
-    delete,
     func,
-    or_,
     select,
     true,
-    update,
 )
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
-from app.tasks import additions, graphs, idempotency, routes, rows, shares, webhooks
+from app.tasks import additions, graphs, idempotency, many, routes, rows, shares, webhooks
 from app.tasks.claims import Lease
 from app.tasks.database import FEW, Database
 from app.tasks.graphs import Parts
@@ -40,14 +35,10 @@ from app.tasks.queries import (
     whole,
 )
 from app.tasks.signals import Topic, tell
-from app.tasks.tables import idempotency_keys, outputs, tasks
+from app.tasks.tables import outputs, tasks
 from app.workflows.applying import with_changes
 
 Json = dict[str, Any]
-
-_THESE = TASKS.where(tasks.c.task_id.in_(bindparam("task_ids", expanding=True))).order_by(
-    tasks.c.seq
-)
 
 
 class TaskStore:
@@ -124,11 +115,10 @@ class TaskStore:
         """All of it. Raises TaskNotFound."""
         return await self._database.read(lambda c: whole(c, self._one(c, task_id)))
 
-    async def several(self, task_ids: Sequence[str]) -> list[Task]:
-        """Those of these tasks that there are."""
-        ids = {"task_ids": list(task_ids)}
+    async def several(self, task_ids: Collection[str]) -> list[Task]:
+        """Those of these tasks that there are, as lists show them."""
         return await self._database.read(
-            lambda c: fetch(c, _THESE, ids, brief=True), large=len(task_ids) > FEW
+            lambda connection: many.several(connection, task_ids), large=len(task_ids) > FEW
         )
 
     async def prompt(self, task_id: str) -> Json:
@@ -205,57 +195,50 @@ class TaskStore:
             lambda connection: list(connection.scalars(query)), large=True
         )
 
-    async def ids_of(self, task_ids: Collection[str]) -> set[str]:
+    async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
+        """Of those of the ids that are tasks of ours: are they finished?"""
+        mine, ids = self._mine(), list(task_ids)
+        return await self._database.read(lambda c: many.ends(c, mine, ids), large=len(ids) > FEW)
+
+    async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
-        query = select(tasks.c.task_id).where(tasks.c.task_id.in_(list(task_ids)), self._mine())
-        return await self._database.read(
-            lambda connection: set(connection.scalars(query)), large=True
-        )
+        return set(await self.ends(task_ids))
 
     async def request_cancel(
         self, task_id: str, reason: CancelReason = CancelReason.REQUEST
     ) -> Task:
-        """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is."""
-        untouched = and_(
-            tasks.c.status == Status.QUEUED,
-            or_(tasks.c.owner.is_(None), tasks.c.server.is_(None)),
-            tasks.c.submitted_at.is_(None),
-        )
-        change = (
-            update(tasks)
-            .where(tasks.c.task_id == task_id, tasks.c.status.in_(["queued", "running"]))
-            .where(self._mine())
-            .values(
-                status=case((untouched, Status.CANCELED), else_=Status.CANCELING),
-                finished_at=case((untouched, time.time()), else_=None),
-                cancel_reason=reason,
-                owner=case((untouched, None), else_=tasks.c.owner),
-            )
-        )
+        """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is. Raises
+        TaskNotFound."""
 
         def work(connection: Connection) -> Task:
-            if connection.execute(change).rowcount:
-                tell(connection, Topic.CANCEL, task_id)
-                tell(connection, Topic.STATUS, task_id)
+            many.cancel(connection, self._mine(), [task_id], reason)
             return whole(connection, self._one(connection, task_id))
 
         return await self._database.write(work)
 
-    async def delete(self, task_ids: Collection[str] | None) -> list[str]:
-        """Remove finished tasks, all or those of the ids; answers the ids removed."""
-        condition = and_(tasks.c.status.in_(list(TERMINAL)), self._mine())
-        if task_ids is not None:
-            condition = and_(condition, tasks.c.task_id.in_(list(task_ids)))
+    async def request_cancels(self, task_ids: Sequence[str]) -> list[Task]:
+        """The same with those of these tasks that there are."""
 
-        def work(connection: Connection) -> list[str]:
-            deletion = delete(tasks).where(condition).returning(tasks.c.task_id)
-            removed = list(connection.scalars(deletion))
-            graphs.forget(connection, removed)
-            for table in (outputs, idempotency_keys):
-                connection.execute(delete(table).where(table.c.task_id.in_(removed)))
-            return removed
+        def work(connection: Connection) -> list[Task]:
+            many.cancel(connection, self._mine(), task_ids, CancelReason.REQUEST)
+            return many.several(connection, task_ids)
 
         return await self._database.write(work, large=True)
+
+    async def newest(self) -> int:
+        """The seq of the task that came last; 0 if there is none."""
+        return await self._database.read(lambda c: c.scalar(select(func.max(tasks.c.seq))) or 0)
+
+    async def finished(self, after: int, until: int) -> tuple[list[str], int]:
+        """The ids of some finished tasks whose seq is beyond `after`, up to `until`, and the seq to
+        go on from; none when there are no more."""
+        mine = self._mine()
+        return await self._database.read(lambda c: many.finished(c, mine, after, until), large=True)
+
+    async def delete(self, task_ids: Sequence[str]) -> list[str]:
+        """Remove those of the tasks that are finished; answers their ids."""
+        mine, large = self._mine(), len(task_ids) > 1
+        return await self._database.write(lambda c: many.delete(c, mine, task_ids), large=large)
 
     async def find_output(self, filename: str, **about: str | None) -> Output | None:
         """The newest stored result of that name. `about`: its task_id, subfolder or type, if they

@@ -80,6 +80,11 @@ class Subscription:
             self._on_change(self, before)
 
     @property
+    def is_behind(self) -> bool:
+        """Whether half of what may wait does."""
+        return len(self._waiting) > self._limit // 2
+
+    @property
     def ended(self) -> bool:
         return self._end is not None
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from app.access.model import EVERYBODY, Caller
 from app.errors import DeliveryNotFound
 from app.tasks.database import FEW, Database
+from app.tasks.lists import any_of
 from app.tasks.model import TERMINAL, Task
 from app.tasks.queries import fetch_one, no_task
 from app.tasks.tables import tasks
@@ -47,7 +48,7 @@ _NEWS = (
     .where(is_open(), _HAS_NEWS)
     .limit(BATCH)
 )
-_NEWS_OF = _NEWS.where(webhooks.c.task_id.in_(bindparam("ids", expanding=True)))
+_NEWS_OF = _NEWS.where(any_of(webhooks.c.task_id, "ids"))
 _FREE_HOST = deliveries.c.host.not_in(bindparam("busy", expanding=True))
 _NEXT_AT = select(func.min(deliveries.c.next_at)).where(_IS_PENDING, _FREE_HOST)
 _DUE = (
