@@ -26,6 +26,7 @@ router = APIRouter(tags=["events"])
 
 Json = dict[str, Any]
 MOST_TASKS = 5000  # that one WebSocket may follow by their ids
+LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
 KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
 
 
@@ -55,9 +56,11 @@ async def task_events(
 
 
 def _number(event_id: str | None) -> int | None:
-    """One of our ids; anything else starts the stream anew."""
-    is_ours = event_id is not None and event_id.isascii() and event_id.isdigit()
-    return int(event_id[:18]) if event_id and is_ours else None
+    """One of our ids; anything else starts the stream anew: a browser that is refused never comes
+    again."""
+    if not event_id or not event_id.isascii() or not event_id.isdigit() or len(event_id) > 16:
+        return None
+    return min(int(event_id), LARGEST_ID)
 
 
 async def _task_stream(

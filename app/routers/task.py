@@ -18,6 +18,7 @@ from app.errors import (
 from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json, validated
+from app.routers.cursors import Before
 from app.routers.deps import GatewayDep, ServerQuery
 from app.routers.requests import DeleteRequest
 from app.routers.schemas import TaskOut, TaskPage
@@ -29,20 +30,6 @@ router = APIRouter(prefix="/api", tags=["tasks"])
 
 Json = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
-
-
-async def _seq(cursor: Cursor = None) -> int | None:
-    if cursor is None:
-        return None
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidInput(
-            f"cursor: {cursor[:40]!r} is none of ours.", hint="Use next_cursor as it was given."
-        )
-    return int(cursor)
-
-
-Before = Annotated[int | None, Depends(_seq)]
 
 
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 
 from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
 from app.problems import responses
+from app.routers.cursors import Before
 from app.routers.deps import GatewayDep
 from app.routers.schemas import DeliveryList, DeliveryOut, DeliveryPage
-from app.routers.task import Before
 from app.webhooks.retries import DeliveryStatus
 
 router = APIRouter(prefix="/api", tags=["webhooks"])

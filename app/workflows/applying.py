@@ -266,7 +266,7 @@ def _is_random_seed(parameter: Parameter, value: Any) -> bool:
 def _check_number(parameter: Parameter, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(parameter, "a number", value)
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _wrong_type(parameter, "a finite number", value)
     if parameter.type == "int" and value != int(value):
         raise _wrong_type(parameter, "a whole number", value)

@@ -14,6 +14,7 @@ from app import envelope
 from app.errors import GatewayError, InvalidInput, InvalidRequest
 from app.gateway import Gateway
 from app.routers.bodies import read_json, validated
+from app.routers.cursors import PATTERN, position
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.routers.v2.shapes import Here
 from app.tasks.idempotency import MAX_LENGTH, Key
@@ -129,16 +130,12 @@ async def seq(
         str | None,
         Query(
             description="`next_cursor` of the page before.",
-            json_schema_extra={"pattern": "^[0-9]{1,18}$"},
+            json_schema_extra={"pattern": PATTERN},
         ),
     ] = None,
 ) -> int | None:
-    """Raises InvalidCursor."""
-    if cursor is None:
-        return None
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidCursor(f"cursor: {cursor[:40]!r} is none of ours.")
-    return int(cursor)
+    """Raises InvalidCursor, and InvalidInput for a number that no list gave."""
+    return None if cursor is None else position(cursor, InvalidCursor)
 
 
 def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:

@@ -6,7 +6,9 @@ each widget, as if somebody had typed it.
 """
 
 import math
-from typing import Any
+import sys
+from contextlib import suppress
+from typing import Any, TypeGuard
 
 from app.workflows.conversion.definitions import DYNAMIC_COMBO
 from app.workflows.conversion.model import UNSET, Document, Graph, Link, Node, Slot, Widget
@@ -67,12 +69,13 @@ def _own_value(primitive: Node, node: Node, slot: Slot) -> Any:
 
 def fitted(value: Any, widget: Widget) -> Any:
     """A number as the widget takes it: whole, in its steps, in its limits."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not _is_usual(value):
         return value
-    if widget.type == "INT":
-        return _in_steps(value, widget)
-    if widget.type == "FLOAT":
-        return _rounded(value, widget)
+    with suppress(ArithmeticError):  # 1e308 in steps of 1e-9
+        if widget.type == "INT":
+            return _in_steps(value, widget)
+        if widget.type == "FLOAT":
+            return _rounded(value, widget)
     return value
 
 
@@ -108,4 +111,9 @@ def _within(value: Any, widget: Widget) -> Any:
 
 def _number(widget: Widget, name: str, otherwise: float) -> int | float:
     value = widget.options.get(name)
-    return value if isinstance(value, int | float) else otherwise
+    return value if _is_usual(value) else otherwise
+
+
+def _is_usual(value: Any) -> TypeGuard[int | float]:
+    """A number that arithmetic takes: not NaN, not infinite, no integer beyond all floats."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
