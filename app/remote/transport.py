@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import h11
 import httpx
 
 from app.remote.guard import Guard
@@ -90,6 +91,22 @@ class Remote:
                 await response.aclose()
         finally:
             await transport.aclose()
+
+
+def can_be_sent(url: httpx.URL, headers: Mapping[str, str]) -> bool:
+    """Whether the libraries that send it would, and its receiver would read the same headers."""
+    try:
+        request = httpx.Request("POST", url, headers=_headers(headers), content=b"")
+        ours, theirs = h11.Connection(h11.CLIENT), h11.Connection(h11.SERVER)
+        asked = h11.Request(
+            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        )
+        theirs.receive_data(ours.send(asked) or b"")
+        read = theirs.next_event()
+        sent = {(name.lower().encode(), value.encode()) for name, value in headers.items()}
+    except (h11.ProtocolError, httpx.InvalidURL, ValueError):  # UnicodeEncodeError is one
+        return False
+    return isinstance(read, h11.Request) and sent <= set(read.headers)
 
 
 def _headers(more: Mapping[str, str]) -> httpx.Headers:

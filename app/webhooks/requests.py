@@ -1,18 +1,22 @@
 """Webhooks as clients ask for them."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidInput, UrlFailed
-from app.remote.guard import Guard
+from app.quoting import quoted
+from app.remote.guard import Guard, refused
+from app.remote.transport import can_be_sent
 from app.tasks.webhooks import EVENTS, FINALS, Webhook
 from app.webhooks.signing import key_of
 
 MAX_HEADERS = 20
-MAX_VALUE = 4096  # characters
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+MAX_NAME, MAX_VALUE = 100, 4096  # characters
+MAX_TOTAL = 16 * 1024  # of all names and values; servers refuse more
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 # Ours to set, or about the connection.
 _RESERVED = {
@@ -30,13 +34,17 @@ async def wanted(value: str | Mapping[str, Any], guard: Guard) -> Webhook:
     webhook = Webhook(
         url=fields["url"],
         events=events_of(fields.get("events") or FINALS),
-        headers=_headers(fields.get("headers") or {}),
+        headers=dict(fields.get("headers") or {}),
         secret=fields.get("secret"),
     )
     if webhook.secret is not None:
         key_of(webhook.secret)
+    url = guard.check(webhook.url)
+    if not can_be_sent(url, {}):
+        raise refused("It holds characters that cannot be sent.")
+    _check_headers(url, webhook.headers)
     with suppress(UrlFailed):
-        await guard.addresses_of(guard.check(webhook.url))
+        await guard.addresses_of(url)
     return webhook
 
 
@@ -45,18 +53,35 @@ def events_of(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in EVENTS:
             raise InvalidInput(
-                f"There is no event {name[:80]!r}.", hint=f"There are {', '.join(EVENTS)}."
+                f"There is no event {quoted(name)}.", hint=f"There are {', '.join(EVENTS)}."
             )
     return tuple(dict.fromkeys(names))
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    if len(headers) > MAX_HEADERS:
-        raise InvalidInput(f"A webhook may have {MAX_HEADERS} headers.")
+def _check_headers(url: Any, headers: Mapping[str, str]) -> None:
+    """Raises InvalidInput, which names the header and does not repeat its value."""
+    if len(headers) > MAX_HEADERS or sum(map(len, [*headers, *headers.values()])) > MAX_TOTAL:
+        raise InvalidInput(
+            f"A webhook may have {MAX_HEADERS} headers, of {MAX_TOTAL} characters together.",
+            field="webhook.headers",
+        )
+    times = Counter(name.lower() for name in headers)
     for name, value in headers.items():
-        reserved = name.lower() in _RESERVED or name.lower().startswith(("webhook-", "proxy-"))
-        if not _NAME.fullmatch(name) or reserved:
-            raise InvalidInput(f"A webhook cannot have the header {name[:100]!r}.")
-        if not _VALUE.fullmatch(value) or len(value) > MAX_VALUE:
-            raise InvalidInput(f"The value of the header {name!r} cannot be sent.")
-    return dict(headers)
+        lower = name.lower()
+        if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+            raise _refused(name, "that is no name of a header")
+        if lower in _RESERVED or lower.startswith(("webhook-", "proxy-")):
+            raise _refused(name, "it is the gateway's to set")
+        if times[lower] > 1:
+            raise _refused(name, "it stands there twice, in another case")
+        usual = len(value) <= MAX_VALUE and _VALUE.fullmatch(value)  # h11 sends control characters
+        if not usual or not can_be_sent(url, {name: value}):
+            raise _refused(name, "its value cannot be sent")
+
+
+def _refused(name: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"A webhook cannot have the header {quoted(name)}: {why}.",
+        hint=f"Values are up to {MAX_VALUE} printable ASCII characters, no spaces around them.",
+        field="webhook.headers",
+    )
