@@ -42,8 +42,11 @@ from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer, Pace
 from app.webhooks.outbox import Outbox
-from app.workers import Workers
+from app.workers import Room, Workers
 from app.workflows.library import Library
+
+# Bodies of the largest size that may be worked on at a time, and those of one caller.
+BODIES, OWN_BODIES = 16, 2
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -136,6 +139,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         files=files,
         uploads=uploads,
         views=Views(files, decoders),
+        room=Room(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),
         workers=workers,
         decoders=decoders,
         guard=addresses,

@@ -20,7 +20,7 @@ GatewayError
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
-├── TooManyConnections 503  Stopping 503   in limit_errors.py
+├── TooManyConnections 503  TooManyBodies 503  Stopping 503   in limit_errors.py
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── DatabaseUnavailable       503

@@ -25,7 +25,7 @@ from app.tasks.service import Tasks
 from app.tasks.submitter import Submitter
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
-from app.workers import Workers
+from app.workers import Room, Workers
 from app.workflows.library import Library
 
 
@@ -45,6 +45,7 @@ class Gateway:
     uploads: Uploads
     views: Views
     workers: Workers  # threads for what takes long
+    room: Room  # for large bodies, as long as they are needed
     decoders: Workers  # threads for what decodes pictures, which takes memory as well
     guard: Guard
     outbox: Outbox

@@ -25,6 +25,13 @@ class TooManyConnections(GatewayError):
     code = "too_many_connections"
 
 
+class TooManyBodies(GatewayError):
+    """Too many large bodies are being worked on."""
+
+    status = 503
+    code = "too_many_bodies"
+
+
 class Stopping(GatewayError):
     """The gateway is stopping."""
 

@@ -9,6 +9,7 @@ from app.errors import InvalidRequest, PayloadTooLarge
 from app.limit_errors import HeadTooLarge
 from app.problems import answer, document
 
+HELD = "held"  # of the request's state: what gives back the room for its body
 MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
 
 
@@ -47,7 +48,11 @@ class RequestLimits:
                 raise HTTPException(413, text)  # a kind that body parsers let through
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            for free in scope.get("state", {}).pop(HELD, ()):
+                free()
 
 
 def _head_size(scope: Scope) -> int:

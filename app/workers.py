@@ -1,4 +1,5 @@
-"""Threads for work that would hold up the event loop, shared out among callers.
+"""Threads for work that would hold up the event loop, and memory for bodies, shared out among
+callers.
 
 A caller is an API key, or a client's address where no keys are in use. Each has a few places of its
 own, so that the heavy requests of one never stand in front of another's. A thread cannot be
@@ -6,6 +7,7 @@ stopped: whatever runs here must be bounded by its input.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,3 +84,57 @@ class Workers:
     def close(self) -> None:
         """Nothing new begins; what runs goes on to its end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Room:
+    """`total` bytes, `per_caller` of them for one caller; who wants more waits in order."""
+
+    def __init__(self, total: int, per_caller: int) -> None:
+        self._free = total
+        self._per_caller = min(per_caller, total)
+        self._taken: Counter[str] = Counter()  # by caller
+        self._waiting: list[_Wish] = []
+
+    async def take(self, size: int, seconds: float) -> Callable[[], None]:
+        """Wait until there is room for so many bytes, or for as many as a caller may have; answers
+        what gives it back. Raises TimeoutError after so many seconds."""
+        wish = _Wish(_caller.get(), min(size, self._per_caller))
+        self._waiting.append(wish)
+        self._admit()
+        try:
+            async with asyncio.timeout(seconds):
+                await wish.admitted.wait()
+        except BaseException:
+            self._give_back(wish)
+            raise
+        return partial(self._give_back, wish)
+
+    def _admit(self) -> None:
+        behind: set[str] = set()  # callers of whom somebody waits further in front
+        for wish in [*self._waiting]:
+            room = min(self._free, self._per_caller - self._taken[wish.caller])
+            if wish.caller in behind or wish.size > room:
+                behind.add(wish.caller)
+                continue
+            self._waiting.remove(wish)
+            self._free -= wish.size
+            self._taken[wish.caller] += wish.size
+            wish.admitted.set()
+
+    def _give_back(self, wish: "_Wish") -> None:
+        """Once; also of a wish that was not fulfilled."""
+        if wish.admitted.is_set():
+            self._free += wish.size
+            self._taken[wish.caller] -= wish.size
+            self._taken += Counter()  # without zeros
+            wish.size = 0
+        elif wish in self._waiting:
+            self._waiting.remove(wish)
+        self._admit()
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    caller: str
+    size: int
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)

@@ -2,7 +2,7 @@
 file that the task has made."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -31,6 +31,7 @@ from app.gateway import Gateway
 from app.problems import responses
 from app.routers.batches import batch_view
 from app.routers.deps import ServerQuery
+from app.routers.holding import let_go
 from app.routers.keys import KeyDep
 from app.routers.schemas import BatchOut, TaskOut
 from app.routers.serving import safe_headers
@@ -68,6 +69,7 @@ class Asked:
     inline: bool
     server: str | None
     accept: str
+    done: Callable[[], None]  # with the body of the request
 
 
 async def _asked(
@@ -77,7 +79,8 @@ async def _asked(
     inline: Inline = False,
     server: ServerQuery = None,
 ) -> Asked:
-    return Asked(key, wait, inline, server, request.headers.get("accept", ""))
+    accept = request.headers.get("accept", "")
+    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope))
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
@@ -86,6 +89,8 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
     """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
     tasks = await gateway.submitter.submit(submission, server=asked.server, key=asked.key)
+    submission.forget()
+    asked.done()
     if asked.wait:
         ids = [task.task_id for task in tasks]
         tasks = await gateway.tasks.wait(ids, min(asked.wait, gateway.settings.max_wait))

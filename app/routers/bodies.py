@@ -1,6 +1,6 @@
 """Reading request bodies: with a limit, strictly, and with errors that say what to do."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -10,33 +10,49 @@ from starlette.datastructures import UploadFile
 
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
+from app.routers.holding import hold
 from app.routers.requests import RunRequest, SubmitRequest
 from app.tasks.submitter import Submission
 from app.webhooks.requests import wanted
+from app.workflows.embedded import is_image
 from app.workflows.formats import describe, is_api, is_ui
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
+T = TypeVar("T")
+
 CHUNK = 1 << 20
+UNCOUNTED = 16 * 1024  # bytes of a body that waits for no room
+WORKED_ON_HERE = 64 * 1024  # bytes of a body that is not worth a thread
+MAX_PICTURE = 64 << 20  # bytes of a picture with a workflow: only its texts are parsed
 # What else ComfyUI's own body may hold; its ids are ours to choose, and the graph is what runs.
 COMFYUI_FIELDS = ("client_id", "prompt_id", "extra_data", "workflow")
 
 
 async def read_json(request: Request) -> Any:
     """The body's JSON. Raises InvalidJson and PayloadTooLarge."""
-    return parse_json(await read_body(request))
+    return await by_size(request, parse_json, await read_body(request))
 
 
 async def read_json_or_empty(request: Request) -> Any:
     """The same where a body is optional: none is {}."""
     body = await read_body(request)
-    return parse_json(body) if body.strip() else {}
+    return await by_size(request, parse_json, body) if body.strip() else {}
+
+
+async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:
+    """Do it with the body: at once with a small one, in a thread with a large one."""
+    if len(body) <= WORKED_ON_HERE:
+        return work(body)
+    gateway: Gateway = request.state.gateway
+    return await gateway.workers.run(work, body)
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body; it comes once, and is kept for whoever asks again. Raises PayloadTooLarge."""
+    """The whole body; it comes once, and is kept for whoever asks again. Raises PayloadTooLarge and
+    TooManyBodies."""
     known: bytes | None = getattr(request.state, "body", None)
     if known is None:
         gateway: Gateway = request.state.gateway
@@ -48,6 +64,9 @@ async def _received(request: Request, limit: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
+    size = int(length) if length.isdigit() else limit
+    if size > UNCOUNTED:
+        await hold(request, size)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -78,7 +97,12 @@ def validated(model: type[M], value: Any) -> M:
 
 async def submission(request: Request) -> Submission:
     """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
-    value = await read_json(request)
+    found = await by_size(request, _submitted, await read_body(request))
+    return found if isinstance(found, Submission) else await submission_of(found, request)
+
+
+def _submitted(body: bytes) -> Submission | SubmitRequest:
+    value = parse_json(body)
     if isinstance(value, dict) and (is_api(value.get("prompt")) or is_ui(value.get("prompt"))):
         # ComfyUI's own body. All else in it must be something we know.
         rest = {key: value[key] for key in value if key not in COMFYUI_FIELDS}
@@ -86,21 +110,26 @@ async def submission(request: Request) -> Submission:
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
-    return await submission_of(validated(SubmitRequest, value), request)
+    return validated(SubmitRequest, value)
 
 
 async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
     """Raises UrlNotAllowed and InvalidInput for a webhook that cannot be."""
     gateway: Gateway = request.state.gateway
-    fields = body.model_dump()
-    if fields["webhook"] is not None:
-        fields["webhook"] = await wanted(fields["webhook"], gateway.guard)
+    fields = {name: getattr(body, name) for name in type(body).model_fields}
+    if (webhook := fields["webhook"]) is not None:
+        asked = webhook if isinstance(webhook, str) else webhook.model_dump()
+        fields["webhook"] = await wanted(asked, gateway.guard)
     return Submission(**fields, **more)
 
 
-async def uploaded_file(file: UploadFile, limit: int) -> bytes:
-    """Raises PayloadTooLarge."""
-    content = await file.read(limit + 1)
+def file_content(file: UploadFile, limit: int) -> bytes:
+    """A file of a form, in a thread; a picture may be larger than `limit`. Raises
+    PayloadTooLarge."""
+    content = file.file.read(limit + 1)
+    if len(content) > limit and is_image(content):
+        limit = max(limit, MAX_PICTURE)
+        content += file.file.read(limit + 1 - len(content))
     if len(content) > limit:
         raise PayloadTooLarge(f"The file is larger than the {limit} bytes that are allowed.")
     return content

@@ -1,9 +1,9 @@
 """A submit as a form (multipart): the workflow, its params, and the files that they name."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
@@ -13,10 +13,10 @@ from app.gateway import Gateway
 from app.quoting import SHORT, cut
 from app.routers.bodies import (
     chunks_of,
+    file_content,
     read_json_or_empty,
     submission,
     submission_of,
-    uploaded_file,
     validated,
 )
 from app.routers.requests import RunRequest, SubmitRequest
@@ -26,8 +26,9 @@ from app.workflows.embedded import extract, is_image
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
+M = TypeVar("M", bound=RunRequest)
+Otherwise = Callable[[FormData, int], Json]
 
-MAX_PARTS = 100
 JSON_PARTS = ("request", "workflow", "params")
 
 
@@ -37,21 +38,27 @@ async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
         yield await submission(request)
         return
     async with _form(request) as form:
-        body = validated(SubmitRequest, await _envelope(form, _limit(request), _workflow))
-        yield _with_files(await submission_of(body, request), form)
+        yield _with_files(
+            await submission_of(await _read(request, form, SubmitRequest, _workflow), request), form
+        )
 
 
 async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
     """The same for a saved workflow: the body may be empty, and a form has no workflow."""
     if not is_form(request):
-        body = validated(RunRequest, await read_json_or_empty(request))
-        yield await submission_of(body, request, filename=filename)
+        yield await submission_of(
+            validated(RunRequest, await read_json_or_empty(request)), request, filename=filename
+        )
         return
     async with _form(request) as form:
         if "workflow" in form:
             raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
-        body = validated(RunRequest, await _envelope(form, _limit(request), _params))
-        yield _with_files(await submission_of(body, request, filename=filename), form)
+        yield _with_files(
+            await submission_of(
+                await _read(request, form, RunRequest, _params), request, filename=filename
+            ),
+            form,
+        )
 
 
 def is_form(request: Request) -> bool:
@@ -69,15 +76,15 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
 
 
 async def parsed_form(request: Request) -> FormData:
-    """The form; it is read once, and kept for whoever asks again."""
-    return await request.form(
-        max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=_limit(request)
-    )
+    """The form; it is read once, and kept for whoever asks again (see FormRequest)."""
+    return await request.form()
 
 
-def _limit(request: Request) -> int:
+async def _read(request: Request, form: FormData, model: type[M], otherwise: Otherwise) -> M:
+    """What the parts `request`, `workflow` and `params` say."""
     gateway: Gateway = request.state.gateway
-    return gateway.settings.max_body_bytes
+    limit = gateway.settings.max_body_bytes
+    return await gateway.workers.run(lambda: validated(model, _envelope(form, limit, otherwise)))
 
 
 def _with_files(found: Submission, form: FormData) -> Submission:
@@ -89,33 +96,31 @@ def _with_files(found: Submission, form: FormData) -> Submission:
     return replace(found, params={**found.params, **files})
 
 
-async def _envelope(
-    form: FormData, limit: int, otherwise: Callable[[FormData, int], Awaitable[Json]]
-) -> Any:
+def _envelope(form: FormData, limit: int, otherwise: Otherwise) -> Any:
     """The part `request`, or what `otherwise` makes of the form."""
     if "request" not in form:
-        return await otherwise(form, limit)
+        return otherwise(form, limit)
     if "workflow" in form or "params" in form:
         raise InvalidInput('Send either "request", or "workflow" and "params".')
-    return parse_json(await _content(form["request"], limit))
+    return parse_json(_content(form["request"], limit))
 
 
-async def _workflow(form: FormData, limit: int) -> Json:
+def _workflow(form: FormData, limit: int) -> Json:
     """The envelope that the parts `workflow` and `params` make."""
     if "workflow" not in form:
         raise InvalidInput(
             "The form has no workflow.",
             hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
         )
-    content = await _content(form["workflow"], limit)
+    content = _content(form["workflow"], limit)
     workflow = extract(content) if is_image(content) else parse_json(content)
-    return {"workflow": workflow, **await _params(form, limit)}
+    return {"workflow": workflow, **_params(form, limit)}
 
 
-async def _params(form: FormData, limit: int) -> Json:
+def _params(form: FormData, limit: int) -> Json:
     if "params" not in form:
         return {}
-    return {"params": parse_json(await _content(form["params"], limit))}
+    return {"params": parse_json(_content(form["params"], limit))}
 
 
 def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
@@ -131,8 +136,8 @@ def _part(name: str, value: UploadFile | str) -> FilePart:
     return FilePart(value.filename or "", chunks_of(value))
 
 
-async def _content(value: UploadFile | str, limit: int) -> bytes:
-    return value.encode() if isinstance(value, str) else await uploaded_file(value, limit)
+def _content(value: UploadFile | str, limit: int) -> bytes:
+    return value.encode() if isinstance(value, str) else file_content(value, limit)
 
 
 def with_form(documented: Json) -> Json:

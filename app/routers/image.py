@@ -31,11 +31,12 @@ from app.files.views import INPUTS
 from app.problems import responses
 from app.routers.bodies import chunks_of
 from app.routers.deps import GatewayDep
+from app.routers.parts import FormRoute
 from app.routers.schemas import UploadOut
 from app.routers.serving import safe_headers, stored_file
 from app.servers.server import Server
 
-router = APIRouter(prefix="/api", tags=["images"])
+router = APIRouter(prefix="/api", tags=["images"], route_class=FormRoute)
 
 Json = dict[str, Any]
 Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to fit.")]

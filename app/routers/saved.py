@@ -20,17 +20,18 @@ from app.errors import (
 )
 from app.problems import responses
 from app.routers.answers import SUBMIT_RESPONSES, AskedDep, submit_and_answer
-from app.routers.bodies import JsonBody, documented, uploaded_file, validated
+from app.routers.bodies import JsonBody, documented, file_content, validated
 from app.routers.deps import GatewayDep
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
 from app.routers.forms import FormOrRun, with_form
+from app.routers.parts import FormRoute
 from app.routers.requests import RestoreRequest, RunRequest, UpdateRequest
 from app.routers.schemas import VersionList, WorkflowList, WorkflowOut
 from app.routers.workflow import doubts
 from app.workflows import editing, openapi
 from app.workflows.library import Saved
 
-router = APIRouter(prefix="/api", tags=["workflows"])
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
 
 Json = dict[str, Any]
 _GONE_WRONG = responses(WorkflowNotFound, InvalidInput, InvalidJson, InvalidWorkflow)
@@ -53,11 +54,14 @@ async def upload(
     overwrite: Annotated[bool, Form()] = False,
 ) -> Json:
     """Keep a workflow, out of a file of its own or out of a picture; answers its parameters."""
-    content = await uploaded_file(file, gateway.settings.max_body_bytes)
     name, definitions = filename or file.filename or "", gateway.pool.definitions()
-    saved = await gateway.workers.run(
-        editing.keep, gateway.library, name, content, definitions, overwrite=overwrite
-    )
+    limit = gateway.settings.max_body_bytes
+
+    def keep() -> Saved:
+        content = file_content(file, limit)
+        return editing.keep(gateway.library, name, content, definitions, overwrite=overwrite)
+
+    saved = await gateway.workers.run(keep)
     return await _shown(gateway, saved, response)
 
 

@@ -18,11 +18,12 @@ from app.routers.answers import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.routers.bodies import SubmissionBody, documented
 from app.routers.deps import GatewayDep
 from app.routers.forms import FormOrBody, with_form
+from app.routers.parts import FormRoute
 from app.routers.requests import SubmitRequest
 from app.routers.schemas import ConvertedOut, ParametersOut
 from app.workflows import editing
 
-router = APIRouter(prefix="/api", tags=["workflows"])
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
 
 Json = dict[str, Any]
 _RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}

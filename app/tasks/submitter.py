@@ -58,6 +58,12 @@ class Submission:
     webhook: Webhook | None = None
     api_key: str | None = field(default=None, repr=False)  # for nodes that call paid services
 
+    def forget(self) -> None:
+        """It is queued: let go of what is large, for whoever waits for the end."""
+        for name in ("workflow", "batch"):
+            object.__setattr__(self, name, None)
+        object.__setattr__(self, "params", {})
+
 
 class Submitter:
     def __init__(

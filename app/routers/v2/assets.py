@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
 from app.errors import KeyReused, PayloadTooLarge, StorageFull
 from app.routers.bodies import chunks_of, documented
 from app.routers.deps import GatewayDep
+from app.routers.parts import FormRoute
 from app.routers.serving import stored_bytes, stored_file
 from app.routers.v2.requests import HashBody, HereDep, SingleUse, failures
 from app.routers.v2.schemas import Absent, AssetOut, HashRequest, HashText, Seconds, Tags
@@ -15,7 +16,7 @@ from app.tasks.asset import encoded
 from app.tasks.assets import Wish
 from app.v2_errors import AssetInUse, AssetNotFound, BlobNotFound, HashMismatch
 
-router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=FormRoute)
 
 Json = dict[str, Any]
 _BYTES: Json = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
