@@ -1,15 +1,18 @@
 """The workflow files in workflows/: this and versions.py are what does I/O in this package."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from app.errors import (
     InvalidJson,
+    InvalidRequest,
     InvalidWorkflow,
     PreconditionFailed,
     StorageFull,
@@ -18,6 +21,7 @@ from app.errors import (
     WorkflowNotFound,
 )
 from app.files.atomic import write_atomically
+from app.memory import Memory
 from app.workflows.filenames import SUFFIX, checked_name
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_leniently
@@ -27,6 +31,12 @@ try:
     import fcntl
 except ImportError:  # Windows: there one process uses the folder
     fcntl = None  # type: ignore[assignment]
+
+State = tuple[int, int, int]  # of a file: when it was changed, its size, its inode
+LARGEST = 8 << 20  # bytes of a file that is read
+MOST_KNOWN = 20_000  # files whose format is remembered
+SET_OUT = 250_000  # characters of a file that is set out in lines
+READ_AT_ONCE = 256 << 20  # bytes of files that one listing reads
 
 Change = Callable[[str, Any], Any]
 Check = Callable[[str], bool]  # of a file's version
@@ -55,20 +65,42 @@ class Library:
     """The folder of saved workflows. Files are written atomically, and what a save replaces is
     kept as a version. A name in another case, or another Unicode form, is the same name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = LARGEST) -> None:
         self.folder = folder
+        self._max_bytes = max_bytes
+        self._formats: Memory[str, tuple[State, Format | None]] = Memory(MOST_KNOWN)
         self._versions = Versions(folder / ".versions")
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def list(self) -> list[Entry]:
-        paths = sorted(path for path in self.folder.iterdir() if path.suffix.lower() == SUFFIX)
-        found = []
-        for path in paths:
+        """By name. A file is read when it has changed since it was last listed; what is beyond
+        READ_AT_ONCE of those has no format until the next time."""
+        with os.scandir(self.folder) as entries:
+            names = sorted(one.name for one in entries if one.name.lower().endswith(SUFFIX))
+        found, left = [], READ_AT_ONCE
+        for name in names:
             with suppress(FileNotFoundError):  # deleted this moment
-                if path.is_file():
-                    found.append(_entry(path))
+                path = self.folder / name
+                stat = path.stat()
+                if not S_ISREG(stat.st_mode):
+                    continue
+                kind, read = self._format(path, stat, left)
+                left -= read
+                found.append(Entry(name, kind, stat.st_size, stat.st_mtime))
         return found
+
+    def _format(self, path: Path, stat: os.stat_result, most: int) -> tuple[Format | None, int]:
+        """What a file is, and how many bytes were read for it: no more than `most`."""
+        state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        known = self._formats.get(path.name)
+        if known is not None and known[0] == state:
+            return known[1], 0
+        if stat.st_size > most and stat.st_size <= self._max_bytes:
+            return None, 0
+        kind = _format_of(path) if stat.st_size <= self._max_bytes else None
+        self._formats.put(path.name, (state, kind))
+        return kind, stat.st_size if stat.st_size <= self._max_bytes else 0
 
     def open(self, filename: str) -> Saved:
         """Raises WorkflowNotFound and InvalidJson."""
@@ -89,7 +121,7 @@ class Library:
                     f"There is a workflow {path.name!r} already.",
                     hint="Choose another name, or pass overwrite=true.",
                 )
-            return self._write(path, _text(workflow), workflow)
+            return self._write(path, _text(workflow, self._max_bytes), workflow)
 
     def change(self, filename: str, change: Change, matches: Check | None = None) -> Saved:
         """Save what `change(name, workflow)` makes of a file; nobody else's save comes between.
@@ -101,7 +133,7 @@ class Library:
             path, content = self._existing(filename)
             _check(path.name, content, matches)
             changed = change(path.name, _parsed(path.name, content))
-            return self._write(path, _text(changed), changed)
+            return self._write(path, _text(changed, self._max_bytes), changed)
 
     def delete(self, filename: str, matches: Check | None = None) -> None:
         """Remove a file; its content stays as a version. Raises as `change` does."""
@@ -158,6 +190,13 @@ class Library:
     def _existing(self, filename: str) -> tuple[Path, bytes]:
         path = self._path(filename)
         try:
+            size = path.stat().st_size
+            if size > self._max_bytes:
+                raise InvalidJson(
+                    f"The file {path.name!r} has {size} bytes; a workflow may have "
+                    f"{self._max_bytes}.",
+                    hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
+                )
             return path, path.read_bytes()
         except (FileNotFoundError, IsADirectoryError):
             raise WorkflowNotFound(
@@ -165,13 +204,11 @@ class Library:
             ) from None
 
 
-def _entry(path: Path) -> Entry:
-    stat = path.stat()
+def _format_of(path: Path) -> Format | None:
     try:
-        kind: Format | None = unwrap(parse_leniently(path.read_bytes()))[0]
-    except (InvalidJson, OSError, WorkflowFormatUnsupported):
-        kind = None
-    return Entry(path.name, kind, stat.st_size, stat.st_mtime)
+        return unwrap(parse_leniently(path.read_bytes()))[0]
+    except (InvalidRequest, OSError, WorkflowFormatUnsupported):
+        return None
 
 
 def _check(name: str, content: bytes, matches: Check | None) -> None:
@@ -187,16 +224,23 @@ def _check(name: str, content: bytes, matches: Check | None) -> None:
 def _parsed(name: str, content: bytes) -> Any:
     try:
         return parse_leniently(content)
-    except InvalidJson as error:
+    except InvalidRequest as error:  # or it holds too many values
         raise InvalidJson(f"The file {name!r} cannot be read. {error.detail}") from error
 
 
-def _text(workflow: Any) -> bytes:
+def _text(workflow: Any, most: int) -> bytes:
+    """As it is kept: set out in lines, unless it is large. Raises InvalidWorkflow."""
     try:
-        text = json.dumps(workflow, ensure_ascii=False, indent=2, allow_nan=False)
+        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        if len(text) <= SET_OUT:
+            lines = json.dumps(workflow, ensure_ascii=False, indent=2, allow_nan=False)
+            text = lines if len(lines) <= most // 8 else text  # what is nested deeply grows a lot
     except ValueError as error:
         raise InvalidWorkflow("The workflow holds a number that is not finite.") from error
-    return f"{text}\n".encode()
+    content = f"{text}\n".encode()
+    if len(content) > most:
+        raise InvalidWorkflow(f"The file would have {len(content)} bytes; {most} are allowed.")
+    return content
 
 
 @contextmanager

@@ -396,3 +396,56 @@ def test_processes_that_share_the_folder_do_not_save_over_each_other(tmp_path: P
         with pytest.raises(PreconditionFailed):
             late.result(10)
     assert set(other.open("a.json").workflow) == {"1", "first"}
+
+
+def test_a_listing_reads_what_has_changed_only(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    read_bytes = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        read.append(path.name)
+        return read_bytes(path)
+
+    for n in range(20):
+        (library.folder / f"{n:02}.json").write_text(json.dumps(API if n % 2 else UI))
+    (library.folder / "broken.json").write_text("{")
+    (library.folder / "huge.json").write_bytes(b" " * (9 << 20))
+    (library.folder / "many.json").write_bytes(b"[" + b"[]," * 300_000 + b"[]]")
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    first = library.list()
+    assert [entry.format for entry in first] == [*[Format.UI, Format.API] * 10, None, None, None]
+    assert sorted(read) == [*(f"{n:02}.json" for n in range(20)), "broken.json", "many.json"]
+    read.clear()
+    assert library.list() == first
+    assert read == []
+    (library.folder / "03.json").write_text(json.dumps(UI, indent=1))
+    os.utime(library.folder / "03.json", ns=(1, 1))
+    assert library.list()[3].format is Format.UI
+    assert read == ["03.json"]
+
+
+def test_what_a_listing_reads_at_once_has_a_bound(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(json.dumps(API))
+    for n in range(4):
+        (library.folder / f"{n}.json").write_text(json.dumps(API))
+    monkeypatch.setattr("app.workflows.library.READ_AT_ONCE", 3 * size)
+    assert [entry.format for entry in library.list()] == [*[Format.API] * 3, None]
+    assert [entry.format for entry in library.list()] == [Format.API] * 4
+
+
+def test_a_file_that_is_too_large_is_not_read_and_not_written(library: Library) -> None:
+    (library.folder / "huge.json").write_bytes(b" " * (9 << 20))
+    with pytest.raises(InvalidJson, match="9437184 bytes"):
+        library.open("huge.json")
+    with pytest.raises(InvalidWorkflow, match="are allowed"):
+        library.save("b.json", {"1": {"class_type": "x" * (9 << 20)}}, overwrite=False)
+    deep: Any = 1
+    for _ in range(90):
+        deep = [deep]
+    wide = {"1": {"class_type": "A", "inputs": {"a": [deep] * 2_500}}}  # 40 times as much in lines
+    library.save("c.json", wide, overwrite=False)
+    assert library.open("c.json").workflow == wide

@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.workers import Workers, working_for
+from app.workers import Room, Workers, working_for
 from tests.conftest import wait_until
 
 
@@ -63,3 +63,40 @@ async def test_it_answers_and_raises_what_the_work_does(workers: Workers) -> Non
     assert await workers.run(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await workers.run(divmod, 7, 0)
+
+
+async def taken(room: Room, caller: str, size: int, seconds: float = 5) -> Callable[[], None]:
+    with working_for(caller):
+        return await room.take(size, seconds)
+
+
+async def test_room_is_shared_out_among_callers() -> None:
+    room = Room(100, 40)
+    free = await taken(room, "hog", 30)
+    late = asyncio.create_task(taken(room, "hog", 30))
+    small = asyncio.create_task(taken(room, "hog", 1))
+    await asyncio.sleep(0)
+    assert not late.done()
+    assert not small.done(), "it came later, and is of the same caller"
+    others = [await taken(room, name, 30) for name in ("one", "two")]
+    assert not late.done()
+    free()
+    free()  # a second time is nothing
+    giving = [await late, await small]
+    assert (room._free, room._taken["hog"]) == (100 - 60 - 31, 31)
+    for give_back in (*giving, *others):
+        give_back()
+    assert (room._free, room._taken, room._waiting) == (100, {}, [])
+
+
+async def test_who_waits_for_room_in_vain_leaves_no_trace() -> None:
+    room = Room(100, 40)
+    free = await taken(room, "hog", 4000)  # as much as it may have
+    with pytest.raises(TimeoutError):
+        await taken(room, "hog", 10, seconds=0.01)
+    waiting = asyncio.create_task(taken(room, "hog", 10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    free()
+    assert (room._free, room._taken, room._waiting) == (100, {}, [])
