@@ -104,8 +104,8 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
     else:
         headers = {"Location": f"/api/batch/{first.batch_id}"}
         room = STREAM if asked.inline else LIST
-        view = batch_view(gateway, first.batch_id, tasks, room)
-        views = view["tasks"]
+        views = [gateway.tasks.view(task, room) for task in tasks]
+        view = batch_view(first.batch_id, views)
     if asked.inline:
         await _add_data(gateway, tasks, views)
     return JSONResponse(view, 200 if all(task.finished for task in tasks) else 202, headers)

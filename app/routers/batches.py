@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.errors import BatchNotFound
-from app.gateway import Gateway
 from app.problems import responses
 from app.routers.deps import GatewayDep
+from app.routers.pages import shown
 from app.routers.schemas import BatchOut
 from app.tasks.batches import MAX_TASKS
 from app.tasks.cuts import LIST
-from app.tasks.model import Task
+from app.tasks.model import TERMINAL
 
 router = APIRouter(prefix="/api", tags=["tasks"])
 
@@ -21,14 +21,15 @@ Json = dict[str, Any]
 _ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
 
 
-def batch_view(gateway: Gateway, batch_id: str, tasks: Sequence[Task], room: int = LIST) -> Json:
-    """`room`: bytes for each task."""
+def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
+    """`tasks`: as they are shown."""
+    counts = Counter(task["status"] for task in tasks)
     return {
         "batch_id": batch_id,
         "total": len(tasks),
-        "finished": all(task.finished for task in tasks),
-        "counts": Counter(task.status.value for task in tasks),
-        "tasks": [gateway.tasks.view(task, room) for task in tasks],
+        "finished": counts.keys() <= TERMINAL,
+        "counts": counts,
+        "tasks": tasks,
     }
 
 
@@ -36,8 +37,12 @@ def batch_view(gateway: Gateway, batch_id: str, tasks: Sequence[Task], room: int
 async def get_batch(batch_id: str, gateway: GatewayDep) -> Json:
     """All tasks of a batch, in its order."""
     await gateway.tasks.counts(batch_id)
-    tasks, _ = await gateway.tasks.page((), MAX_TASKS, None, batch_id)
-    return batch_view(gateway, batch_id, tasks[::-1])
+    tasks, _ = await shown(
+        lambda most, start: gateway.tasks.page((), most, start, batch_id),
+        lambda task: gateway.tasks.view(task, LIST),
+        MAX_TASKS,
+    )
+    return batch_view(batch_id, tasks[::-1])
 
 
 @router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)

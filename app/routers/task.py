@@ -20,6 +20,7 @@ from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.cursors import Before
 from app.routers.deps import GatewayDep, ServerQuery
+from app.routers.pages import shown
 from app.routers.requests import DeleteRequest
 from app.routers.schemas import TaskOut, TaskPage
 from app.servers import queues
@@ -165,8 +166,9 @@ async def _page(
     before: int | None,
     batch_id: str | None = None,
 ) -> Json:
-    tasks, following = await gateway.tasks.page(status, limit, before, batch_id)
-    return {
-        "tasks": [gateway.tasks.view(task, LIST) for task in tasks],
-        "next_cursor": None if following is None else str(following),
-    }
+    tasks, following = await shown(
+        lambda most, start: gateway.tasks.page(status, most, start, batch_id),
+        lambda task: gateway.tasks.view(task, LIST),
+        *(limit, before),
+    )
+    return {"tasks": tasks, "next_cursor": None if following is None else str(following)}

@@ -105,17 +105,32 @@ class OwnBytes:
         if self._tasks == 1:
             return
         for used, limit, what in (
-            (self._bytes, MAX_OWN_BYTES, "bytes of parameters, metadata and warnings"),
+            (self._bytes, MAX_OWN_BYTES, "bytes of parameters, metadata, warnings and webhooks"),
             (self._values, MAX_VALUES, "parameters"),
             (self._inputs, MAX_INPUTS, "inputs in nodes that are not the same in all tasks"),
         ):
             if used > limit:
                 raise PayloadTooLarge(
                     f"The batch makes {self._tasks} tasks, which have more than {limit} {what} in "
-                    f"all. Metadata and warnings, which each of them has, are {self._each} bytes.",
+                    "all. Metadata, warnings and the webhook, which each of them has, are "
+                    f"{self._each} bytes.",
                     hint="Send it in parts, set in the workflow what is the same for all tasks, "
-                    f"and keep metadata short. {_FILES}",
+                    f"and keep metadata and headers short. {_FILES}",
                 )
+
+
+def check_needs(needs: Iterable[str]) -> None:
+    """Raise PayloadTooLarge if what the tasks of a batch need (as JSON, each once) is too much:
+    each is a route of its own."""
+    total = 0
+    for number, text in enumerate(needs, 1):
+        total += len(text)
+        if total > MAX_OWN_BYTES:
+            raise PayloadTooLarge(
+                f"{number} tasks of the batch name different model files, which with their node "
+                f"types are {total} bytes; {MAX_OWN_BYTES} are allowed.",
+                hint="Send it in parts.",
+            )
 
 
 def size_of(value: Any) -> int:

@@ -8,7 +8,7 @@ from app.errors import NoServer, NotRunnable
 from app.quoting import quoted, quoted_list
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
-from app.tasks.batches import OwnBytes, check_graph, size_of
+from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.applying import Change, Setter, apply_params, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
@@ -70,13 +70,14 @@ def prepare(
     *,
     lenient: bool = False,
     shared: bool = False,
-    metadata: Json | str = "",
+    each: Any = None,
 ) -> list[Prepared]:
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
 
     `lenient`: model files may be named that no server has yet. `shared`: all are the same prompt,
-    with changes. `metadata` is what each task has. Raises PayloadTooLarge if it is too much.
+    with changes. `each`: what besides is stored with each task. Raises PayloadTooLarge if it is
+    too much.
     """
     found = to_prompt(workflow, node_types)
     found = replace(found, warnings=few(found.warnings))
@@ -84,14 +85,16 @@ def prepare(
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
     setter = Setter(found.prompt, node_types, any_file=lenient)
-    own = OwnBytes(len(param_sets), size_of(metadata) + sum(map(size_of, found.warnings)))
+    own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
     made: list[tuple[tuple[Change, ...], Json]] = []
     for params in param_sets:
         changes, used = setter.changes(params)
         made.append((tuple(changes), {**params, **used}))
         inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
         own.add(made[-1][1], inputs)
-    return list(_variations(found, made, shared=shared))
+    prepared = list(_variations(found, made, shared=shared))
+    check_needs(needs.dump() for needs in {one.needs for one in prepared})
+    return prepared
 
 
 def _variations(

@@ -124,7 +124,8 @@ class Tasks:
         return self._forecaster.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
-        """The tasks when all are finished, or as they are after so many seconds."""
+        """The tasks when all are finished, or as they are after so many seconds. One is all there,
+        of several what lists show."""
         with self._hub.subscribe(task_ids) as updates:
             ends = await self._store.ends(task_ids)
             open_ones = {task_id for task_id, is_over in ends.items() if not is_over}
@@ -136,7 +137,14 @@ class Tasks:
                             open_ones.discard(update.task_id)
             except (TimeoutError, Overrun, Closed):
                 pass
-        return [await self._store.get(task_id) for task_id in task_ids]
+        return await self._these(task_ids)
+
+    async def _these(self, task_ids: Sequence[str]) -> list[Task]:
+        """Raises TaskNotFound."""
+        if len(task_ids) == 1:
+            return [await self._store.get(task_ids[0])]
+        found = {task.task_id: task for task in await self._store.several(task_ids)}
+        return [found.get(task_id) or await self._store.get(task_id) for task_id in task_ids]
 
     async def cancel(self, task_id: str) -> Task:
         """Cancel in any state; a finished task stays as it is. Raises TaskNotFound."""

@@ -216,12 +216,12 @@ class Submitter:
 
         def work(node_types: Mapping[str, Json]) -> tuple[list[Prepared], Graph | None]:
             param_sets = _param_sets(submission)
-            shared = len(param_sets) > 1
+            shared, hook = len(param_sets) > 1, submission.webhook
             found = prepare(
                 *(workflow, param_sets, node_types),
                 lenient=lenient,
                 shared=shared,
-                metadata=submission.metadata,
+                each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
             )
             # What a UI file says can only be read with its node types.
             if not lenient or unwrap(workflow)[0] is Format.UI:

@@ -299,6 +299,29 @@ async def test_many_nodes_in_many_tasks(gateway: RunningGateway) -> None:
     assert "1000 tasks of 2003 nodes" in answer.json()["detail"]
 
 
+async def test_a_webhook_in_many_tasks(gateway: RunningGateway) -> None:
+    url = f"https://1.1.1.1/{'p' * 8000}"
+    hook = {"url": url, "headers": {f"X-{n}": "v" * 4000 for n in range(4)}}
+    body = {"workflow": model_free(), "webhook": hook, "batch": {"1.color": list(range(1000))}}
+    answer = await gateway.http.post(SUBMIT, json=body)
+    assert answer.status_code == 413, answer.text
+    assert "webhook" in answer.json()["detail"]
+
+
+async def test_many_sets_of_needs(gateway: RunningGateway) -> None:
+    """Each is a row of its own, with all node types of the workflow."""
+    graph = model_free()
+    for number in range(900):
+        graph[f"n{number}"] = {"class_type": f"AClassThatIsNowhere{number}", "inputs": {}}
+    graph["m"] = {"class_type": "Loader", "inputs": {"name": "x.safetensors"}}
+    names = [f"{number}.safetensors" for number in range(1000)]
+    body = {"workflow": graph, "batch": {"m.name": names}, "wait_for_server": True}
+    answer = await gateway.http.post(SUBMIT, json=body)
+    assert answer.status_code == 413, answer.text
+    assert "model files" in answer.json()["detail"]
+    assert await count(gateway.gateway.tasks._store._database, "routes") == 0
+
+
 async def test_a_usual_batch_of_a_large_workflow(gateway: RunningGateway, demo: DemoServer) -> None:
     """1,000 tasks of 500 nodes and 200 kB."""
     demo.knobs.stall = True

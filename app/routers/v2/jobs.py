@@ -15,6 +15,7 @@ from app.errors import (
 )
 from app.routers.bodies import documented
 from app.routers.deps import GatewayDep
+from app.routers.pages import shown
 from app.routers.system import trouble
 from app.routers.v2.requests import MAX_FILTERS, Before, HereDep, JobBody, JobKey, Labels, failures
 from app.routers.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
@@ -80,9 +81,13 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1000, description="Jobs in a page.")] = 50,
 ) -> Json:
     """Jobs, newest first."""
-    tasks, following = await gateway.jobs.page(status or (), labels, limit, before)
     live = gateway.dispatcher.progress_of
-    page: Json = {"jobs": [item_view(task, live(task.task_id), here) for task in tasks]}
+    jobs, following = await shown(
+        lambda most, start: gateway.jobs.page(status or (), labels, most, start),
+        lambda task: item_view(task, live(task.task_id), here),
+        *(limit, before),
+    )
+    page: Json = {"jobs": jobs}
     return page if following is None else {**page, "next_cursor": str(following)}
 
 

@@ -1,0 +1,24 @@
+"""Pages of tasks: read in parts, so that no more than a part of them is in memory whole."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app.tasks.model import Task
+
+Json = dict[str, Any]
+PART = 50  # tasks
+
+# From how many there may be, and where to go on, to tasks and where the next ones begin.
+Read = Callable[[int, int | None], Awaitable[tuple[list[Task], int | None]]]
+
+
+async def shown(
+    read: Read, view: Callable[[Task], Json], limit: int, before: int | None = None
+) -> tuple[list[Json], int | None]:
+    """Views of so many tasks at most, and where the next page begins."""
+    views: list[Json] = []
+    while True:
+        tasks, before = await read(min(PART, limit - len(views)), before)
+        views += map(view, tasks)
+        if before is None or len(views) >= limit:
+            return views, before
