@@ -23,7 +23,7 @@ from app.errors import (
     StorageFull,
 )
 from app.quoting import LONGEST, MOST, bounded, cut
-from app.tasks.database import has_nul, is_full
+from app.tasks.database_errors import is_data_error, is_full
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +142,9 @@ async def _gone(request: Request, error: Exception) -> JSONResponse:
 
 async def _database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
-    if has_nul(error):
-        text = "There is a NUL character in a name: nothing here has one."
+    if is_data_error(error):
+        log.warning("a value cannot be stored", exc_info=error)
+        text = "There is a value that cannot be stored, such as a number that is too large."
         return answer(request.scope, document(InvalidInput(text)))
     log.error("the database failed", exc_info=error)
     found: GatewayError = DatabaseUnavailable(

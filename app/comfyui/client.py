@@ -12,13 +12,13 @@ import httpx
 
 from app.comfyui import wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
+from app.comfyui.node_errors import rejection, sound_errors
 from app.comfyui.node_types import sound
 from app.errors import (
     ComfyError,
     ComfyMissing,
     ComfyUnreachable,
     InvalidInput,
-    PromptRejected,
 )
 
 Json = dict[str, Any]
@@ -48,6 +48,12 @@ def _segment(name: str) -> str:
     if name in ("", ".", ".."):
         raise ComfyMissing(f"ComfyUI has nothing named {name!r}.")
     return quote(name, safe="")
+
+
+def _ids(items: Any) -> list[Any]:
+    """The prompt ids of a queue, which is a list of lists."""
+    rows = items if isinstance(items, list) else []
+    return [item[1] for item in rows if isinstance(item, list) and len(item) > 1]
 
 
 class ComfyClient:
@@ -156,7 +162,7 @@ class ComfyClient:
                     (State.RUNNING, "queue_running"),
                     (State.PENDING, "queue_pending"),
                 ):
-                    if any(item[1] == prompt_id for item in queue.get(key, ())):
+                    if prompt_id in _ids(queue.get(key)):
                         return Sighting(state)
         return Sighting(State.UNKNOWN)
 
@@ -176,10 +182,9 @@ class ComfyClient:
             body["extra_data"] = extra
         response = await self._send("POST", "/prompt", json=body, timeout=SLOW)
         if response.status_code == 400:
-            raise _rejection(response, self.address)
+            raise rejection(response.content, self.address)
         answer = self._json(response)
-        errors = answer.get("node_errors") if isinstance(answer, dict) else None
-        return errors if isinstance(errors, dict) else {}
+        return sound_errors(answer.get("node_errors")) if isinstance(answer, dict) else {}
 
     async def cancel(self, prompt_id: str) -> None:
         """Ask for the prompt to stop, waiting or running. Proves nothing: look for its end.
@@ -194,8 +199,7 @@ class ComfyClient:
                 self._json(response)
                 return
         await self.withdraw(prompt_id)
-        running = (await self.queue()).get("queue_running", ())
-        if any(item[1] == prompt_id for item in running):
+        if prompt_id in _ids((await self.queue()).get("queue_running")):
             self._check(await self._send("POST", "/interrupt", json={"prompt_id": prompt_id}))
 
     async def withdraw(self, prompt_id: str) -> None:
@@ -219,7 +223,9 @@ class ComfyClient:
             "POST", "/upload/image", files=files, data={"type": "input"}, timeout=SLOW
         )
         answer = self._json(response)
-        name, subfolder = str(answer["name"]), str(answer.get("subfolder") or "")
+        if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
+            self._unexpected("/upload/image")
+        name, subfolder = answer["name"], str(answer.get("subfolder") or "")
         return f"{subfolder}/{name}" if subfolder else name
 
     @asynccontextmanager
@@ -274,27 +280,3 @@ class ComfyClient:
             f"{self.address} answered {path} with something that is not ComfyUI's.",
             hint="Is this address really a ComfyUI server?",
         )
-
-
-def _rejection(response: httpx.Response, address: str) -> PromptRejected:
-    """ComfyUI's refusal of a prompt. `details` is often empty: the reason is in node_errors."""
-    try:
-        answer = wire.loads(response.content)
-        error, node_errors = answer.get("error") or {}, answer.get("node_errors") or {}
-        said = "; ".join([str(error.get("message") or "no reason given"), *_faults(node_errors)])
-        kind = str(error.get("type") or "")
-    except (ValueError, AttributeError):
-        said, node_errors, kind = response.text[:500], {}, ""
-    return PromptRejected(
-        f"ComfyUI at {address} refused the prompt: {said}", node_errors=node_errors, reason=kind
-    )
-
-
-def _faults(node_errors: Json) -> list[str]:
-    """The first fault of each of the first nodes, in words."""
-    said = []
-    for node_id, node in list(node_errors.items())[:3]:
-        fault = (node.get("errors") or [{}])[0]
-        text = f"{fault.get('message')} ({fault.get('details')})"
-        said.append(f"node {node_id} ({node.get('class_type')}): {text}")
-    return said

@@ -1,4 +1,5 @@
-"""Frames of ComfyUI's WebSocket -> dataclasses. Pure; never raises on what a server sends.
+"""Frames of ComfyUI's WebSocket -> dataclasses. Pure; never raises on what a server sends, and all
+that comes out can be stored.
 
 The classes are named after the messages. Sources: traffic recorded from ComfyUI 0.3.64 and
 0.33.0 (tests/fixtures/comfyui); both send the same messages and binary frames.
@@ -9,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from app import lengths
 from app.comfyui import wire
+from app.comfyui.cleaning import cut, id_of, last_lines, name_of, number
 
 Json = dict[str, Any]
 
@@ -161,7 +164,7 @@ def decode(frame: str | bytes) -> Event:
         if isinstance(frame, bytes):
             return _binary(frame)
         message = wire.loads(frame)
-        return decode_message(str(message["type"]), message.get("data"))
+        return decode_message(name_of(message["type"]), message.get("data"))
     except _UNREADABLE as error:
         return Unknown("unreadable", repr(error))
 
@@ -186,85 +189,86 @@ _UNREADABLE = (
 )
 
 
-def _id(value: Any) -> str | None:
-    return None if value is None else str(value)
+LATEST = 1e14  # ms since the epoch: a time beyond is none
 
 
 def _time(data: Json) -> int | None:
     value = data.get("timestamp")
-    return int(value) if isinstance(value, int | float) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value < LATEST else None
 
 
 def _status(data: Json) -> Status:
     remaining = data["status"]["exec_info"]["queue_remaining"]
-    return Status(int(remaining), _id(data.get("sid")))
+    return Status(int(number(remaining)), id_of(data.get("sid")))
 
 
 def _executing(data: Json) -> Executing:
     return Executing(
-        _id(data.get("prompt_id")), _id(data.get("node")), _id(data.get("display_node"))
+        id_of(data.get("prompt_id")), id_of(data.get("node")), id_of(data.get("display_node"))
     )
 
 
 def _progress(data: Json) -> Progress:
-    value, maximum = float(data["value"] or 0), float(data["max"] or 0)
-    return Progress(_id(data.get("prompt_id")), _id(data.get("node")), value, maximum)
+    value, maximum = number(data["value"]), number(data["max"])
+    return Progress(id_of(data.get("prompt_id")), id_of(data.get("node")), value, maximum)
 
 
 def _progress_state(data: Json) -> ProgressState:
     nodes = {
-        str(node_id): NodeState(
-            str(node["state"]), float(node.get("value") or 0), float(node.get("max") or 0)
+        name_of(node_id): NodeState(
+            name_of(node["state"]), number(node.get("value")), number(node.get("max"))
         )
         for node_id, node in data["nodes"].items()
     }
-    return ProgressState(str(data["prompt_id"]), nodes)
+    return ProgressState(name_of(data["prompt_id"]), nodes)
 
 
 def _executed(data: Json) -> Executed:
     output = data.get("output")
     return Executed(
-        str(data["prompt_id"]),
-        str(data["node"]),
+        name_of(data["prompt_id"]),
+        name_of(data["node"]),
         output if isinstance(output, dict) else None,
-        _id(data.get("display_node")),
+        id_of(data.get("display_node")),
     )
 
 
 def _execution_cached(data: Json) -> ExecutionCached:
-    nodes = tuple(str(node) for node in data.get("nodes") or ())
-    return ExecutionCached(str(data["prompt_id"]), nodes, _time(data))
+    nodes = tuple(name_of(node) for node in data.get("nodes") or ())
+    return ExecutionCached(name_of(data["prompt_id"]), nodes, _time(data))
 
 
 def _execution_error(data: Json) -> ExecutionError:
-    traceback = data.get("traceback") or ()
     return ExecutionError(
-        prompt_id=str(data["prompt_id"]),
-        node_id=_id(data.get("node_id")),
-        node_type=_id(data.get("node_type")),
-        exception_type=str(data.get("exception_type") or "Exception"),
-        exception_message=str(data.get("exception_message") or "").strip(),
-        traceback=tuple(str(line) for line in traceback) if isinstance(traceback, list) else (),
+        prompt_id=name_of(data["prompt_id"]),
+        node_id=id_of(data.get("node_id")),
+        node_type=id_of(data.get("node_type")),
+        exception_type=cut(data.get("exception_type") or "Exception", lengths.EXCEPTION_TYPE),
+        exception_message=cut(data.get("exception_message") or "", lengths.MESSAGE).strip(),
+        traceback=last_lines(data.get("traceback")),
         timestamp=_time(data),
     )
 
 
 def _execution_interrupted(data: Json) -> ExecutionInterrupted:
     return ExecutionInterrupted(
-        str(data["prompt_id"]), _id(data.get("node_id")), _id(data.get("node_type")), _time(data)
+        name_of(data["prompt_id"]),
+        id_of(data.get("node_id")),
+        id_of(data.get("node_type")),
+        _time(data),
     )
 
 
 _READERS: dict[str, Callable[[Json], Event]] = {
     "status": _status,
     "feature_flags": lambda data: FeatureFlags(dict(data)),
-    "execution_start": lambda data: ExecutionStart(str(data["prompt_id"]), _time(data)),
+    "execution_start": lambda data: ExecutionStart(name_of(data["prompt_id"]), _time(data)),
     "execution_cached": _execution_cached,
     "executing": _executing,
     "progress": _progress,
     "progress_state": _progress_state,
     "executed": _executed,
-    "execution_success": lambda data: ExecutionSuccess(str(data["prompt_id"]), _time(data)),
+    "execution_success": lambda data: ExecutionSuccess(name_of(data["prompt_id"]), _time(data)),
     "execution_error": _execution_error,
     "execution_interrupted": _execution_interrupted,
 }
@@ -280,15 +284,15 @@ def _binary(frame: bytes) -> Event:
         return Preview(_IMAGE_FORMATS[image_format], frame[8:])
     if kind == _TEXT:
         node_id, text = _split(frame)
-        return NodeText(node_id.decode(), text.decode(errors="replace"))
+        return NodeText(name_of(node_id.decode()), cut(text.decode(errors="replace"), lengths.TEXT))
     if kind == _PREVIEW_WITH_METADATA:
         header, image = _split(frame)
         metadata = wire.loads(header)
         return Preview(
-            str(metadata.get("image_type") or "image/jpeg"),
+            cut(metadata.get("image_type") or "image/jpeg", lengths.CONTENT_TYPE),
             image,
-            _id(metadata.get("prompt_id")),
-            _id(metadata.get("node_id")),
+            id_of(metadata.get("prompt_id")),
+            id_of(metadata.get("node_id")),
         )
     return Unknown(f"binary_{kind}", len(frame))
 

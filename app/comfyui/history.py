@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any, Self, TypeVar
 
 from app.comfyui import wire
+from app.comfyui.cleaning import name_of
 from app.comfyui.events import (
     Event,
     ExecutionCached,
@@ -16,6 +17,8 @@ from app.comfyui.events import (
 )
 
 T = TypeVar("T")
+
+LONGEST_RUN = 30 * 86400.0  # seconds; a server that says more has no clock to believe
 
 
 class State(Enum):
@@ -42,13 +45,15 @@ class HistoryEntry:
         """How long it ran."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return max(self.finished_at - self.started_at, 0.0)
+        seconds = max(self.finished_at - self.started_at, 0.0)
+        return seconds if seconds < LONGEST_RUN else None
 
     @classmethod
     def read(cls, entry: dict[str, Any]) -> Self:
         status = entry.get("status")
         status = status if isinstance(status, dict) else {}
-        events = [_event(message) for message in status.get("messages") or ()]
+        messages = status.get("messages")
+        events = [_event(message) for message in (messages if isinstance(messages, list) else ())]
         error = _first(events, ExecutionError)
         interrupted = _first(events, ExecutionInterrupted)
         if error is None and interrupted is None and status.get("status_str") == "error":
@@ -56,9 +61,8 @@ class HistoryEntry:
         start = _first(events, ExecutionStart)
         cached = _first(events, ExecutionCached)
         end = error or interrupted or _first(events, ExecutionSuccess)
-        outputs = entry.get("outputs")
         return cls(
-            outputs=outputs if isinstance(outputs, dict) else {},
+            outputs=_outputs(entry.get("outputs")),
             error=error,
             interrupted=interrupted,
             cached=frozenset(cached.nodes) if cached else frozenset(),
@@ -86,6 +90,14 @@ def state_of_job(body: bytes) -> State | None:
         return None
     status = job.get("status") if isinstance(job, dict) else None
     return _JOB_STATES.get(str(status), State.FINISHED)
+
+
+def _outputs(value: Any) -> dict[str, dict[str, Any]]:
+    """By node; of nodes that say what is no output, nothing."""
+    found = value if isinstance(value, dict) else {}
+    return {
+        name_of(node_id): output for node_id, output in found.items() if isinstance(output, dict)
+    }
 
 
 def _event(message: Any) -> Event | None:

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from app import lengths
+from app.comfyui.cleaning import cut, name_of, sound_text
 
 FOLDER_TYPES = ("output", "temp", "input")
 MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
@@ -31,10 +34,20 @@ class FileResult:
 class TextResult:
     node_id: str
     key: str
-    text: str
+    text: str = field(repr=False)
 
 
-Result = FileResult | TextResult
+@dataclass(frozen=True, slots=True)
+class LostResult:
+    """A file that cannot be had by the name that the node gave it, with the beginning of that."""
+
+    node_id: str
+    key: str
+    filename: str
+    reason: str
+
+
+Result = FileResult | TextResult | LostResult
 
 
 def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
@@ -43,6 +56,7 @@ def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
     Values are lists by convention only. An object with a `filename` is a file and a string is a
     text, under any key; numbers, flags and other objects are the page's own business.
     """
+    node_id = name_of(node_id)
     found: list[Result] = []
     for key, value in (output or {}).items():
         items = _items(value)
@@ -65,7 +79,7 @@ def _items(value: Any) -> list[Any]:
 def _texts(node_id: str, key: str, items: list[Any]) -> Iterator[TextResult]:
     for item in items:
         if isinstance(item, str) and (key == "text" or 0 < len(item) <= MAX_LOOSE_TEXT):
-            yield TextResult(node_id, key, item)
+            yield TextResult(node_id, key, cut(item, lengths.TEXT))
 
 
 def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:
@@ -77,14 +91,28 @@ def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResu
             yield FileResult(node_id, key, filename, subfolder, "output", optional=True)
 
 
-def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:
+def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult | LostResult]:
     for item in items:
-        if isinstance(item, dict) and isinstance(item.get("filename"), str) and item["filename"]:
-            folder = item.get("type")
-            yield FileResult(
-                node_id,
-                key,
-                item["filename"],
-                str(item.get("subfolder") or ""),
-                folder if folder in FOLDER_TYPES else "output",
-            )
+        if not isinstance(item, dict) or not isinstance(item.get("filename"), str):
+            continue
+        name, subfolder, folder = item["filename"], item.get("subfolder") or "", item.get("type")
+        if fault := _fault(name, subfolder):
+            yield LostResult(node_id, key, cut(name, lengths.FILENAME), fault)
+        elif name:
+            folder = folder if folder in FOLDER_TYPES else "output"
+            yield FileResult(node_id, key, name, subfolder, folder)
+
+
+def _fault(name: str, subfolder: Any) -> str | None:
+    """Why a file of this name cannot be had, if it cannot."""
+    if not isinstance(subfolder, str):
+        return "ComfyUI names no folder that it is in."
+    for text, what, most in (
+        (name, "name", lengths.FILENAME),
+        (subfolder, "subfolder", lengths.SUBFOLDER),
+    ):
+        if len(text) > most:
+            return f"Its {what} has {len(text)} characters; {most} can be kept."
+        if sound_text(text) != text:
+            return f"Its {what} holds characters that no file can have."
+    return None

@@ -2,7 +2,13 @@
 
 import json
 import math
+import re
 from typing import Any
+
+from app.comfyui.cleaning import sound_text
+
+# How NUL and halves of characters come: as escapes, or (halves) as bytes that are no UTF-8.
+_SUSPECT = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
 
 
 def finite(text: str) -> float | None:
@@ -12,9 +18,25 @@ def finite(text: str) -> float | None:
 
 
 def loads(data: str | bytes) -> Any:
-    """Parse JSON leniently: NaN, Infinity and floats out of range become None.
+    """Parse JSON leniently: NaN, Infinity and floats out of range become None; NUL characters and
+    halves of characters U+FFFD.
 
-    So nothing that we pass on can make a strict parser fail. Raises ValueError (also for
-    bytes that are not UTF-8) and RecursionError.
+    So nothing that we pass on can make a strict parser, or a database, fail. Raises ValueError,
+    also for bytes that are not UTF-8, and for what is nested too deep.
     """
-    return json.loads(data, parse_constant=lambda _: None, parse_float=finite)
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    try:
+        value = json.loads(data, parse_constant=lambda _: None, parse_float=finite)
+        return _sound(value) if _SUSPECT.search(raw) else value
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return sound_text(value)
+    if isinstance(value, list):
+        return [_sound(item) for item in value]
+    if isinstance(value, dict):
+        return {sound_text(name): _sound(item) for name, item in value.items()}
+    return value

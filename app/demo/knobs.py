@@ -39,6 +39,8 @@ class Knobs:
     """Queue the next prompt but cut its connection instead of answering; turns itself off."""
     hide_history: int = 0
     """For so many reads, /history knows nothing of finished prompts."""
+    say: dict[str, Any] | None = None
+    """In messages and histories, at any depth: these values in place of those under these keys."""
     missing_outputs: bool = False
     """GET /view answers 404 for outputs."""
 
@@ -89,11 +91,27 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name in _WORDS:
         return value is None or isinstance(value, str)
+    if name == "say":
+        return value is None or isinstance(value, dict)
     if name == "reject_with":
         return value is None or (isinstance(value, list) and len(value) == 2)
     if name in _COUNTS and value is None:
         return True
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def distorted(said: Any, values: dict[str, Any] | None) -> Any:
+    """What is said with the values of the knob `say` in it."""
+    if not values:
+        return said
+    if isinstance(said, dict):
+        return {
+            name: values[name] if name in values else distorted(item, values)
+            for name, item in said.items()
+        }
+    if isinstance(said, list | tuple):
+        return [distorted(item, values) for item in said]
+    return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from app.demo.files import upload_image, upload_mask, view
 from app.demo.jobs import JOB_ROUTES
 from app.demo.knob_routes import KNOB_ROUTES, Connections
+from app.demo.knobs import distorted
 from app.demo.machine import Machine
 from app.demo.queue import QueueItem
 from app.demo.replies import crash, json_body, machine_of, no_such_route, nothing, reply
@@ -87,7 +88,7 @@ async def get_history(request: Request) -> Response:
     except ValueError as error:
         raise Malformed("max_items or offset") from error
     page = machine.queue.page(max_items, offset)
-    return reply({} if page and _hidden(machine) else page)
+    return reply({} if page and _hidden(machine) else distorted(page, machine.knobs.say))
 
 
 async def get_history_of(request: Request) -> Response:
@@ -95,7 +96,7 @@ async def get_history_of(request: Request) -> Response:
     entry = machine.queue.history.get(prompt_id)
     if entry is None or _hidden(machine):
         return reply({})
-    return reply({prompt_id: entry})
+    return reply({prompt_id: distorted(entry, machine.knobs.say)})
 
 
 def _hidden(machine: Machine) -> bool:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.demo.knobs import Knobs, Records
+from app.demo.knobs import Knobs, Records, distorted
 
 Message = str | bytes
 
@@ -142,7 +142,7 @@ class Hub:
     def send(self, event: str, data: dict[str, Any]) -> None:
         """To the running prompt's client; to nobody if it has none."""
         if (socket := self.client) is not None:
-            socket.put(_encode(event, data))
+            socket.put(_encode(event, distorted(data, self._knobs.say)))
 
     def publish(self, message: Message) -> None:
         """To the running prompt's client; to everybody if it named none."""
@@ -152,7 +152,7 @@ class Hub:
             socket.put(message)
 
     def publish_event(self, event: str, data: dict[str, Any]) -> None:
-        self.publish(_encode(event, data))
+        self.publish(_encode(event, distorted(data, self._knobs.say)))
 
     @property
     def client(self) -> Socket | None:

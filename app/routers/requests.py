@@ -1,9 +1,19 @@
 """The JSON of requests, as OpenAPI shows it: what it does not name is refused."""
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+
+from app.tasks.columns import has_surrogate
 
 Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
@@ -22,6 +32,13 @@ RUNNABLE: Json = {
 }
 
 
+def storable(text: str) -> str:
+    """A text as it came, if it can be stored as it is."""
+    if "\0" in text or has_surrogate(text):
+        raise ValueError("holds a NUL character or half of a character, which cannot be stored")
+    return text
+
+
 class Strict(BaseModel):
     """A request body: an unknown field is an error, it is a typing mistake."""
 
@@ -31,7 +48,9 @@ class Strict(BaseModel):
 class WebhookRequest(Strict):
     """Where to tell of the task."""
 
-    url: str = Field(description="http(s), of a public host.", max_length=8192)
+    url: Annotated[str, AfterValidator(storable)] = Field(
+        description="http(s), of a public host.", max_length=8192
+    )
     events: list[str] | None = Field(
         None,
         min_length=1,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from app import lengths
 from app.errors import InvalidInput, NoServer, ServerExists, ServerNotFound
 from app.servers.core_nodes import core_node_types
 from app.servers.inventory import merged
@@ -30,6 +31,11 @@ def base_url(address: str) -> str:
         raise InvalidInput(
             f"{address!r} is not the address of a ComfyUI server.",
             hint="Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188.",
+        )
+    if len(url.split("://", 1)[-1]) > lengths.SERVER:
+        raise InvalidInput(
+            f"address: the address of a server may have {lengths.SERVER} characters.",
+            hint="Give the machine a shorter name.",
         )
     return url
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from app.tasks import rows
+from app.tasks.columns import ignoring_unstorable
 from app.tasks.database import Database
 from app.tasks.model import (
     Attempt,
@@ -33,6 +34,7 @@ from app.tasks.model import (
     Progress,
     Status,
     Task,
+    TaskError,
     sources_of,
 )
 from app.tasks.outcome import Outcome
@@ -97,7 +99,8 @@ class Claims:
             for task_id, value in progress.items():
                 mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
                 text = rows.dump_progress(value)
-                connection.execute(update(tasks).where(mine).values(progress=text))
+                with ignoring_unstorable(f"the progress of task {task_id}"):
+                    connection.execute(update(tasks).where(mine).values(progress=text))
 
         await self._database.write(work)
 
@@ -137,6 +140,18 @@ class Claims:
             progress=task.progress,
             attempts=tuple(attempts),
             error=outcome.error,
+            owner=None,
+        )
+
+    async def give_up(self, task: Task, error: TaskError) -> Task:
+        """The end where no other one can be written: there is nothing in it but the error, which
+        is to be in our own words."""
+        return await self._update(
+            task,
+            changed={"lease_until": None},
+            status=Status.FAILED,
+            finished_at=time.time(),
+            error=error,
             owner=None,
         )
 
@@ -194,6 +209,13 @@ class Claims:
         await self._write(
             update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.LEFT
         )
+
+    async def driven(self) -> set[str]:
+        """All that is ours, and on a server."""
+        query = select(tasks.c.task_id).where(
+            tasks.c.owner == self.owner, is_active(), tasks.c.server.is_not(None)
+        )
+        return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def canceled(self) -> list[str]:
         """What we drive, and somebody wants to stop."""

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
-from app.comfyui.results import FileResult, Result, TextResult, results_of
+from app import lengths
+from app.comfyui.cleaning import cut
+from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
 from app.errors import ComfyMissing, GatewayError
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
@@ -20,6 +23,8 @@ from app.tasks.view import output_view
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+LEAST_TEXT = 200  # characters that are kept of each text, when there is no more room
 
 
 class Collector:
@@ -38,6 +43,11 @@ class Collector:
         self._have = {output.identity for output in task.outputs}
         self._keys = {output.key for output in task.outputs}
         self._fetching: set[asyncio.Task[None]] = set()
+        self._texts: dict[str, list[str]] = defaultdict(list)  # by node, as they are kept
+        for output in task.outputs:
+            if output.text is not None:
+                self._texts[output.node_id].append(output.text)
+        self._room = lengths.TEXTS - sum(len(output.text or "") for output in task.outputs)
         self.missing = [output for output in task.outputs if output.error]
 
     def add(self, node_id: str, output: Json | None) -> None:
@@ -77,6 +87,7 @@ class Collector:
 
     async def say_missing(self, node_id: str, filename: str | None, reason: str) -> None:
         """Keep a note in place of a result that is not to be had."""
+        reason = cut(reason, lengths.MESSAGE)
         output = Output(node_id=node_id, kind=Kind.FILE, filename=filename, error=reason)
         self.missing.append(output)
         await self._record(output)
@@ -93,9 +104,10 @@ class Collector:
     async def _fetch(self, result: Result, *, final: bool = True) -> None:
         async with self._one_at_a_time:
             if isinstance(result, TextResult):
-                output = Output(result.node_id, Kind.TEXT, text=result.text)
-                if output.identity not in self._have:
-                    await self._record(output)
+                await self._keep_text(result)
+                return
+            if isinstance(result, LostResult):
+                await self._note_lost(result, final=final)
                 return
             if self._is_here(result):
                 return
@@ -110,6 +122,20 @@ class Collector:
                 if final and not result.optional:
                     await self.say_missing(result.node_id, result.filename, error.detail)
 
+    async def _keep_text(self, result: TextResult) -> None:
+        kept = self._texts[result.node_id]
+        if any(text == cut(result.text, len(text)) for text in kept):
+            return
+        text = cut(result.text, max(self._room, LEAST_TEXT))
+        self._room -= len(text)
+        await self._record(Output(result.node_id, Kind.TEXT, text=text))
+        kept.append(text)
+
+    async def _note_lost(self, result: LostResult, *, final: bool) -> None:
+        output = Output(result.node_id, Kind.FILE, filename=result.filename)
+        if final and output.identity not in self._have:
+            await self.say_missing(result.node_id, result.filename, result.reason)
+
     def _is_here(self, result: FileResult) -> bool:
         if result.optional:  # it may well be what another node saved
             return any(identity[1:] == result.identity for identity in self._have)
@@ -119,7 +145,7 @@ class Collector:
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
     ) -> None:
         head, chunks = await look_into(chunks, HEAD)
-        content_type = content_type_of(result.filename, said, head)
+        content_type = content_type_of(result.filename, said, head)[: lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
         await self._record(
             Output(

@@ -2,15 +2,28 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import lengths
+from app.comfyui.cleaning import cut
 from app.errors import ComfyError
+from app.tasks.database_errors import is_data_error
 from app.tasks.estimates import RunTime
-from app.tasks.model import Task
-from app.tasks.outcome import Failed, Lost, Outcome, Succeeded, may_try_again
+from app.tasks.model import Attempt, Task
+from app.tasks.outcome import (
+    Failed,
+    Lost,
+    Outcome,
+    Succeeded,
+    may_try_again,
+    outcome_of,
+    unwritable,
+)
 from app.tasks.tools import Tools
+from app.tasks.troubles import reason_of
 
 if TYPE_CHECKING:
     from app.tasks.runner import Run
@@ -44,7 +57,29 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.progress, outputs=run.outputs)
-    return await tools.claims.settle(task, outcome, run.attempts)
+    return await _settle(task, outcome, run.attempts, tools)
+
+
+async def broken_off(run: "Run", error: Exception) -> Outcome:
+    """What the task is after an error of ours or of the server's, wherever its prompt is."""
+    if not is_data_error(error):
+        return outcome_of(error)
+    with suppress(ComfyError):  # it may still run, for nothing
+        await run.server.client.cancel(run.task.task_id)
+    return unwritable(reason_of(error))
+
+
+async def _settle(task: Task, outcome: Outcome, attempts: Sequence[Attempt], tools: Tools) -> Task:
+    """Write the end; or, of one that cannot be stored, that it cannot."""
+    try:
+        return await tools.claims.settle(task, outcome, attempts)
+    except Exception as error:
+        if not is_data_error(error):
+            raise
+        log.exception("the end of task %s cannot be stored", task.task_id)
+        reason = outcome.reason if isinstance(outcome, Failed | Lost) else None
+        known = f"{reason_of(error)} It had {outcome.word}{f': {reason}' if reason else '.'}"
+        return await tools.claims.give_up(task, unwritable(cut(known, lengths.REASON)).error)
 
 
 def _close_attempt(run: "Run", outcome: Outcome) -> None:
@@ -53,7 +88,7 @@ def _close_attempt(run: "Run", outcome: Outcome) -> None:
             run.attempts[-1],
             ended_at=time.time(),
             outcome=outcome.word,
-            reason=outcome.reason,
+            reason=outcome.reason and cut(outcome.reason, lengths.REASON),
             ran=run.task.started_at is not None,
         )
 

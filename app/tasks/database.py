@@ -21,9 +21,10 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from app.errors import InvalidInput
+from app.tasks.database_errors import code_of, keep_quiet
 from app.tasks.lists import ROWS
 from app.tasks.postgresql import PATIENCE, Postgresql
 from app.tasks.schema import bring_up, is_current
@@ -32,7 +33,6 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
-DISK_FULL, NUL = "53100", "22021"  # PostgreSQL's SQLSTATEs
 FEW = 10  # rows; what touches more is large
 THREADS = 3  # SQLite reads beside a write, Python's lock lets few run at once
 SETTLED = 500  # writes of a few kB each after which SQLite moves them into the main file
@@ -95,21 +95,6 @@ async def open_database(database_url: str, *, patience: float = PATIENCE) -> Dat
         await database.close()
         raise
     return database
-
-
-def is_full(error: SQLAlchemyError) -> bool:
-    """Is there no room left to write?"""
-    return _code(error) in ("SQLITE_FULL", DISK_FULL)
-
-
-def has_nul(error: SQLAlchemyError) -> bool:
-    """Was a text with a NUL character refused, which only SQLite takes?"""
-    return _code(error) == NUL
-
-
-def _code(error: SQLAlchemyError) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    return getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
 
 
 def insert_if_new(connection: Connection, table: Table) -> Insert:
@@ -250,13 +235,17 @@ class _Transactions:
 
 
 def _is_locked(error: OperationalError) -> bool:
-    return _code(error).startswith("SQLITE_BUSY")
+    return code_of(error).startswith("SQLITE_BUSY")
 
 
 def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
     engine = create_engine(
-        url, connect_args={"check_same_thread": False}, insertmanyvalues_page_size=ROWS
+        url,
+        connect_args={"check_same_thread": False},
+        insertmanyvalues_page_size=ROWS,
+        hide_parameters=True,
     )
+    keep_quiet(engine)
 
     def do_begin(connection: Any) -> None:
         connection.execute(begin)

@@ -18,10 +18,15 @@ from app.tasks.rescue import feel_pulse, rescue, sweep
 from app.tasks.runner import Run
 from app.tasks.signals import Signals, Topic
 from app.tasks.tools import Tools
+from app.tasks.troubles import Troubles
+from app.tasks.view import task_view
 from app.tasks.waits import Waits
 
 log = logging.getLogger(__name__)
 
+# In the time of a lease: one that is busy for two thirds of it (ten seconds) keeps it all the same.
+# A renewal waits for nothing but the database.
+RENEWALS = 6
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
 AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
 SWEPT_FOR = 30.0  # seconds after it came online in which a server is swept again and again
@@ -41,6 +46,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
+        self._troubles = Troubles(tools.claims, self._tell)
         self._left_behind = True  # there may be tasks on servers that nobody drives
 
     async def run(self) -> None:
@@ -49,7 +55,8 @@ class Dispatcher:
         await self._free_the_dead()
         await self._tools.estimates.load()
         upkeep = [
-            (self._tools.lease.seconds / 3, self._keep_alive),
+            (self._tools.lease.seconds / RENEWALS, self._claims.renew),
+            (self._tools.lease.seconds / 3, self._rescue),
             (PROGRESS_SAVED, self._save_progress),
             (PROGRESS_SAVED, self._look_for_cancels),
             (IDLE, self._look_after_servers),
@@ -191,7 +198,8 @@ class Dispatcher:
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id
         if claim.task.server not in self._pool:  # removed while the claim was written
-            self._group.create_task(self._let_go(task_id), name=f"let go {task_id}")
+            going = self._troubles.let_go(task_id)
+            self._group.create_task(going, name=f"let go {task_id}")
             return
         run = Run(claim, self._pool.get(claim.task.server or ""), self._tools)
         self._runs[task_id] = run
@@ -201,31 +209,24 @@ class Dispatcher:
         task_id = run.task.task_id
         try:
             await run.drive()
-        except Exception:  # the end cannot be written, for want of room say: try it all again
+            self._troubles.is_over(task_id)
+        except Exception as error:  # the end cannot be written, for want of room say
             log.exception("task %s could not be ended", task_id)
-            await self._let_go(task_id)
+            await self._troubles.after(run.task, error, run.server)
+            self._left_behind = True
         finally:
             if self._runs.get(task_id) is run:  # or has it been taken up again already?
                 del self._runs[task_id]
             self._drives.pop(run, None)
             self.wake()
 
-    async def _let_go(self, task_id: str) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_SAVED)
-            try:
-                await self._claims.let_go(task_id)
-            except Exception:  # as above
-                log.exception("task %s cannot be let go yet", task_id)
-            else:
-                self._left_behind = True
-                return
+    def _tell(self, task: Task) -> None:
+        self._tools.hub.publish(task.task_id, "status", task_view(task))
 
     # -- upkeep ---------------------------------------------------------------------------------
 
-    async def _keep_alive(self) -> None:
-        await self._claims.renew()
-        await rescue(self._pool, self._tools)
+    async def _rescue(self) -> None:
+        await rescue(self._pool, self._tools, self._troubles)
         self._left_behind = True  # perhaps, by a process whose lease has lapsed meanwhile
         self.wake()
 
@@ -239,6 +240,7 @@ class Dispatcher:
             if server.swept and time.time() - server.health.since < SWEPT_FOR:
                 # A POST that lay in its inbox while it was frozen is taken after it thaws.
                 await sweep(server, self._tools)
+        await self._troubles.free_the_idle(self._runs)
         self._server_changed()
 
     async def _save_progress(self) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, 
 
 from app.memory import Memory
 from app.tasks import rows
+from app.tasks.columns import ignoring_unstorable
 from app.tasks.database import FEW, Database
 from app.tasks.lists import PART
 from app.tasks.tables import run_times
@@ -136,7 +137,9 @@ class Estimates:
         def work(connection: Connection) -> None:
             keys = [{"of_shape": row["shape"], "on_server": row["server"]} for row in found]
             connection.execute(_FORGET, keys)
-            connection.execute(insert(run_times), found)
+            for row in found:
+                with ignoring_unstorable(f"how long shape {row['shape']} takes"):
+                    connection.execute(insert(run_times), row)
 
         await self._database.write(work, large=len(found) > FEW)
 

@@ -15,6 +15,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
 
+from app.tasks.columns import Whole, findable
+
 T = TypeVar("T")
 
 PART = 500  # rows or ids that one statement is about, where there may be any number
@@ -38,7 +40,7 @@ class _Values(TypeDecorator[Any]):
         return ARRAY(BigInteger() if self.numbers else Text())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        found = list(value or ())
+        found = list(value or ()) if self.numbers else [findable(text) for text in value or ()]
         return found if dialect.name == "postgresql" else json.dumps(found)
 
 
@@ -63,7 +65,7 @@ def none_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 
 
 def _parameter(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-    return bindparam(name, type_=_Values(isinstance(column.type, Integer)))
+    return bindparam(name, type_=_Values(isinstance(column.type, Integer | Whole)))
 
 
 @compiles(_AnyOf, "postgresql")

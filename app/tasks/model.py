@@ -1,4 +1,7 @@
-"""A task and its states. Pure: no clock, no I/O."""
+"""A task and its states. Pure: no clock, no I/O.
+
+What clients and servers have said is in no `repr`: that would put it into the log.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,11 +84,11 @@ class TaskError:
     """Why a task failed. `code` is for programs, `message` says what to do where it can."""
 
     code: str
-    message: str
+    message: str = field(repr=False)
     node_id: str | None = None
     class_type: str | None = None
-    traceback: tuple[str, ...] = ()
-    node_errors: Json | None = None
+    traceback: tuple[str, ...] = field(default=(), repr=False)
+    node_errors: Json | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Attempt:
     started_at: float
     ended_at: float | None = None
     outcome: str | None = None
-    reason: str | None = None
+    reason: str | None = field(default=None, repr=False)
     ran: bool = False  # not only waited there
 
 
@@ -113,8 +116,8 @@ class Output:
     size_bytes: int | None = None
     hash: str | None = None
     key: str | None = None  # in the file store
-    text: str | None = None
-    error: str | None = None
+    text: str | None = field(default=None, repr=False)
+    error: str | None = field(default=None, repr=False)
     length: int | None = None  # characters of the whole text, if `text` is its beginning
 
     @property
@@ -133,7 +136,7 @@ class Graph:
     """A prompt that several tasks share, as it is stored: with changes of each task's own."""
 
     graph_id: str
-    text: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +145,11 @@ class NewTask:
     and `changes` are to be set in it."""
 
     task_id: str
-    prompt: Json
+    prompt: Json = field(repr=False)
     graph: Graph | None = None
-    changes: tuple[Change, ...] = ()
-    params: Json = field(default_factory=dict)
-    metadata: Json | str = field(default_factory=dict)
+    changes: tuple[Change, ...] = field(default=(), repr=False)
+    params: Json = field(default_factory=dict, repr=False)
+    metadata: Json | str = field(default_factory=dict, repr=False)
     filename: str | None = None  # the workflow it came from, if it was a saved one
     timeout: float | None = None  # seconds of running
     priority: int = 0
@@ -206,16 +209,17 @@ class Task:
     route: str  # stands for what a server must have to run it, and be
     shape: str
     expected: float | None
-    params: Json
-    metadata: Json | str
+    params: Json = field(repr=False)
+    metadata: Json | str = field(repr=False)
     progress: Progress
-    error: TaskError | None
-    attempts: tuple[Attempt, ...]
-    warnings: tuple[str, ...]
-    outputs: tuple[Output, ...] = ()
+    error: TaskError | None = field(repr=False)
+    attempts: tuple[Attempt, ...] = field(repr=False)
+    warnings: tuple[str, ...] = field(repr=False)
+    outputs: tuple[Output, ...] = field(default=(), repr=False)
     place: Place | None = None  # while it is queued
     cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
-    webhook: Json | None = None  # the one it was submitted with, as it may be seen
+    # The one it was submitted with, as it may be seen.
+    webhook: Json | None = field(default=None, repr=False)
     needs_key: bool = False  # it came with an API key, see api_keys.py
     key_name: str | None = None  # whose it is: of the key that made it; see app/access
 

@@ -87,7 +87,15 @@ def outcome_of(error: Exception) -> Outcome:
         case GatewayError():
             return Failed(TaskError(error.code, error.detail))
         case _:
-            return Failed(TaskError("internal_error", f"The gateway failed: {error!r}."))
+            # Not in its own words: they may repeat what they met, whosever it is.
+            said = f"The gateway failed ({type(error).__name__}); its log has the reason."
+            return Failed(TaskError("internal_error", said))
+
+
+def unwritable(reason: str) -> Failed:
+    """The end of a task of which something cannot be stored."""
+    text = f"What came of the task cannot be stored: {reason}"
+    return Failed(TaskError("unwritable_result", text))
 
 
 # Ends that may be others on a second try: once each, and not for the graph's sake.
@@ -134,10 +142,11 @@ def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome
     if entry.interrupted is not None:
         return Canceled(_interruption(task))
     if missing:
-        names = ", ".join(output.filename or f"of node {output.node_id}" for output in missing)
+        names = ", ".join(output.filename or f"of node {output.node_id}" for output in missing[:10])
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         error = TaskError(
             "output_unavailable",
-            f"ComfyUI finished, but results cannot be fetched: {names}.",
+            f"ComfyUI finished, but results cannot be fetched: {names}{more}.",
             node_id=missing[0].node_id,
         )
         # A node that ComfyUI answered from its cache names files that may be gone since.

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from app.tasks.database_errors import InDoubt, Unreachable, keep_quiet
 from app.tasks.lists import ROWS
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ STATEMENT_TIMEOUT = 60.0  # of a server that is there, and does not answer
 # SQLSTATEs after which the same transaction may well succeed: connection lost (08...), the server
 # stops or starts, deadlock, no agreement with others.
 _PASSING = ("57P01", "57P02", "57P03", "40P01", "40001")
-
-
-class Unreachable(SQLAlchemyError):
-    """The database does not take connections."""
-
-
-class _InDoubt(SQLAlchemyError):
-    """The connection was lost in a commit, which may have been done or not."""
 
 
 class Postgresql:
@@ -65,7 +58,11 @@ class Postgresql:
             "server_settings": {"application_name": self._name},
         }
         more["insertmanyvalues_page_size"] = ROWS
-        return create_async_engine(url, connect_args=arguments, pool_pre_ping=pre_ping, **more)
+        engine = create_async_engine(
+            url, connect_args=arguments, pool_pre_ping=pre_ping, hide_parameters=True, **more
+        )
+        keep_quiet(engine.sync_engine)
+        return engine
 
     async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:
         async def run() -> T:
@@ -182,4 +179,4 @@ def _committing() -> Iterator[None]:
     except (DBAPIError, OSError) as error:
         if isinstance(error, DBAPIError) and not _passes(error):
             raise
-        raise _InDoubt(f"It is not known whether a transaction was committed: {error}") from error
+        raise InDoubt(f"It is not known whether a transaction was committed: {error}") from error

@@ -81,7 +81,8 @@ class Tracker:
             case Executing(node=str(node)):
                 self._turn_to(event.display_node or node)
             case Step(node=str(node)):
-                self._fractions[node] = event.value / event.max if event.max > 0 else 0.0
+                if node in self._classes:
+                    self._fractions[node] = event.value / event.max if event.max > 0 else 0.0
                 self._turn_to(node, event.value, event.max)
         self._count()
         return self.progress != before

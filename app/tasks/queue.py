@@ -7,7 +7,7 @@ none gets more than its slots.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -117,7 +117,7 @@ class Claim:
     """A task that we drive until its lease ends, with the graph to run and what that needs."""
 
     task: Task
-    prompt: Json
+    prompt: Json = field(repr=False)
     needs: Needs
 
 

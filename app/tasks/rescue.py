@@ -6,24 +6,38 @@ from app.errors import ComfyError
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
 from app.servers.server import Server
+from app.tasks.claims import LostClaim
 from app.tasks.outcome import Lost, may_try_again
+from app.tasks.queue import Claim
 from app.tasks.tools import Tools
+from app.tasks.troubles import Troubles
 from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
 
-async def rescue(pool: Pool, tools: Tools) -> None:
+async def rescue(pool: Pool, tools: Tools, troubles: Troubles) -> None:
     """See to tasks without an owner whose server is away for good."""
     there = [server.id for server in pool if server.online or not server.given_up]
     for claim in await tools.queue.adopt(keep_servers=there):
-        task, lost = claim.task, Lost("server_lost", f"{claim.task.server} is gone.")
-        elsewhere = pool.has_other(task.server, claim.needs, task.wanted_server)
-        if may_try_again(task, lost, task.attempts, tools.max_attempts, elsewhere=elsewhere):
-            ended = await tools.claims.requeue(task.task_id, task.attempts)
-        else:
-            ended = await tools.claims.settle(task, lost, task.attempts)
-        tools.hub.publish(task.task_id, "status", task_view(ended))
+        try:
+            await _rescue(claim, pool, tools)
+            troubles.is_over(claim.task.task_id)
+        except LostClaim:
+            pass
+        except Exception as error:  # of this one; the others are seen to all the same
+            log.exception("task %s cannot be taken off its server", claim.task.task_id)
+            await troubles.after(claim.task, error)
+
+
+async def _rescue(claim: Claim, pool: Pool, tools: Tools) -> None:
+    task, lost = claim.task, Lost("server_lost", f"{claim.task.server} is gone.")
+    elsewhere = pool.has_other(task.server, claim.needs, task.wanted_server)
+    if may_try_again(task, lost, task.attempts, tools.max_attempts, elsewhere=elsewhere):
+        ended = await tools.claims.requeue(task.task_id, task.attempts)
+    else:
+        ended = await tools.claims.settle(task, lost, task.attempts)
+    tools.hub.publish(task.task_id, "status", task_view(ended))
 
 
 async def sweep(server: Server, tools: Tools) -> None:

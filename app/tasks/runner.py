@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from app import lengths
+from app.comfyui.cleaning import cut
 from app.comfyui.events import Event, Executed, Executing, ExecutionStart, Preview
 from app.comfyui.history import HistoryEntry, State
 from app.comfyui.socket import Connected
@@ -22,13 +22,14 @@ from app.tasks.api_keys import KEY_GONE
 from app.tasks.canceling import Canceling
 from app.tasks.claims import LostClaim
 from app.tasks.collector import Collector
-from app.tasks.conclusion import conclude
+from app.tasks.conclusion import broken_off, conclude
+from app.tasks.database_errors import cannot_write
 from app.tasks.forecast import remaining, rounded
 from app.tasks.handover import Reach, is_past, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
-from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge, outcome_of
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
@@ -95,13 +96,12 @@ class Run:
             async with self.server.hearing(self.task.client_id):
                 try:
                     return await self._hand_over() or await self._watch()
-                except (LostClaim, SQLAlchemyError):
-                    raise  # nothing can be written: the dispatcher lets the task go
-                except GatewayError as error:
-                    return outcome_of(error)
                 except Exception as error:  # whatever it is, the task must come to an end
-                    log.exception("task %s", self.task.task_id)
-                    return outcome_of(error)
+                    if isinstance(error, LostClaim) or cannot_write(error):
+                        raise  # the dispatcher sees to it
+                    if not isinstance(error, GatewayError):
+                        log.exception("task %s", self.task.task_id)
+                    return await broken_off(self, error)
 
     # -- handing over ---------------------------------------------------------------------------
 
@@ -293,8 +293,8 @@ class Run:
         self.task = replace(await change, outputs=self.outputs)
 
     async def _warn(self, *warnings: str) -> None:
-        told = [*self.task.warnings, *warnings]
-        await self._now(self._tools.claims.warn(self.task, told))
+        told = [*self.task.warnings, *(cut(text, lengths.WARNING) for text in warnings)]
+        await self._now(self._tools.claims.warn(self.task, told[: lengths.WARNINGS]))
         self._publish_status()
 
     def eta_seconds(self) -> float | None:

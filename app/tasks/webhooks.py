@@ -12,17 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Connection,
-    Float,
     ForeignKey,
     Index,
-    Integer,
-    String,
     Table,
-    Text,
     bindparam,
     exists,
     insert,
@@ -31,6 +26,8 @@ from sqlalchemy import (
     text,
 )
 
+from app import lengths
+from app.tasks.columns import Flag, LongWords, Number, Whole, Words, name_columns
 from app.tasks.tables import metadata
 
 Json = dict[str, Any]
@@ -71,51 +68,53 @@ class Webhook:
 webhooks = Table(
     "webhooks",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole(), primary_key=True, autoincrement=True),
     Column(
         "task_id",
-        String(36),
+        Words(lengths.ID),
         ForeignKey("tasks.task_id", ondelete="CASCADE"),
         nullable=False,
         index=True,
     ),
-    Column("scope", String(12), nullable=False),
-    Column("state", String(8), nullable=False),  # open, closed
-    Column("start_wanted", Boolean, nullable=False),  # and not told yet
-    Column("host", String(300), nullable=False),
-    Column("events", Text, nullable=False),
-    Column("shown", Text, nullable=False),
+    Column("scope", Words(lengths.WORD), nullable=False),
+    Column("state", Words(8), nullable=False),  # open, closed
+    Column("start_wanted", Flag(), nullable=False),  # and not told yet
+    Column("host", Words(lengths.HOST), nullable=False),
+    Column("events", LongWords(lengths.LONG), nullable=False),
+    Column("shown", LongWords(lengths.LONG), nullable=False),
     # Of a task's own webhook only.
-    Column("url", Text),
-    Column("headers", Text),
-    Column("secret", Text),
+    Column("url", LongWords(lengths.LONG)),
+    Column("headers", LongWords(lengths.LONG)),
+    Column("secret", LongWords(lengths.LONG)),
 )
 
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("delivery_id", String(40), nullable=False, unique=True),  # the header webhook-id
+    Column("seq", Whole(), primary_key=True, autoincrement=True),
+    Column("delivery_id", Words(40), nullable=False, unique=True),  # the header webhook-id
     Column(
         "task_id",
-        String(36),
+        Words(lengths.ID),
         ForeignKey("tasks.task_id", ondelete="CASCADE"),
         nullable=False,
         index=True,
     ),
-    Column("webhook", Integer, nullable=False),
-    Column("event", String(40), nullable=False),
-    Column("host", String(300), nullable=False),
-    Column("body", Text, nullable=False),
-    Column("status", String(12), nullable=False),  # pending, delivered, dead
-    Column("tries", Integer, nullable=False),  # since the last replay
-    Column("log", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("finished_at", Float),
+    Column("webhook", Whole(), nullable=False),
+    Column("event", Words(40), nullable=False),
+    Column("host", Words(lengths.HOST), nullable=False),
+    Column("body", LongWords(lengths.LONG), nullable=False),
+    Column("status", Words(lengths.WORD), nullable=False),  # pending, delivered, dead
+    Column("tries", Whole(), nullable=False),  # since the last replay
+    Column("log", LongWords(lengths.LONG), nullable=False),
+    Column("created_at", Number(), nullable=False),
+    Column("finished_at", Number()),
     # When it is due. While an owner has it, when its lease ends.
-    Column("next_at", Float),
-    Column("owner", String(200)),
+    Column("next_at", Number()),
+    Column("owner", Words(lengths.OWNER)),
 )
+
+name_columns(metadata)
 
 _OPEN = text("state = 'open'")
 _PENDING = text("status = 'pending'")
@@ -211,7 +210,7 @@ def _row(task_id: str, webhook: Webhook) -> Json:
         "scope": webhook.scope,
         "state": "open",
         "start_wanted": STARTED in webhook.events,
-        "host": webhook.host[:300],
+        "host": webhook.host[: lengths.HOST],
         "events": json.dumps(webhook.events),
         "shown": _shown(webhook),
         "url": webhook.url if ours else None,

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from app import lengths
+from app.comfyui.cleaning import sound_text
 from app.errors import InvalidWorkflow
 from app.quoting import quoted
 
@@ -18,7 +20,8 @@ Json = dict[str, Any]
 Errors = dict[str, list[Json]]
 
 MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
-MAX_NAME = 200  # characters of a node's id, of its class and of an input's name
+MAX_NAME = lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
+MAX_IDS = 500_000  # characters of all node ids: each answer about a task repeats them
 MAX_INPUTS = 1000  # of a node; real ones have a few dozen
 MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has
 
@@ -27,6 +30,8 @@ def check_structure(prompt: Json) -> None:
     """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed."""
     if len(prompt) > MAX_NODES:
         raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
+    if sum(map(len, prompt)) > MAX_IDS:
+        raise InvalidWorkflow(f"The node ids have more than {MAX_IDS} characters altogether.")
     errors: Errors = {}
     count = 0
     for node_id, node in prompt.items():
@@ -66,9 +71,16 @@ def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
                 yield name, target
 
 
+def _unusable(name: str, what: str) -> Iterator[Json]:
+    """Names stand in what is stored of a task: its progress, results and errors."""
+    if sound_text(name) != name:
+        yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
+
+
 def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
     if len(node_id) > MAX_NAME:
         yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
+    yield from _unusable(node_id, "node id")
     if not isinstance(node, dict):
         yield fault("invalid_node", "A node must be an object with class_type and inputs.")
         return
@@ -77,6 +89,8 @@ def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
         yield fault("missing_class_type", "The node has no class_type (a non-empty string).")
     elif len(class_type) > MAX_NAME:
         yield fault("name_too_long", f"A class_type may have {MAX_NAME} characters.")
+    else:
+        yield from _unusable(class_type, "class_type")
     if not isinstance(inputs, dict):
         yield fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
         return

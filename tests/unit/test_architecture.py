@@ -38,6 +38,7 @@ LAYERS = [
     "limit_errors",
     "errors",
     "quoting",
+    "lengths",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),

@@ -10,7 +10,7 @@ from app.routers.deps import GatewayDep
 from app.routers.parts import FormRoute
 from app.routers.serving import stored_bytes, stored_file
 from app.routers.v2.requests import HashBody, HereDep, SingleUse, failures
-from app.routers.v2.schemas import Absent, AssetOut, HashRequest, HashText, Seconds, Tags
+from app.routers.v2.schemas import Absent, AssetOut, FilePath, HashRequest, HashText, Seconds, Tags
 from app.routers.v2.shapes import asset_view
 from app.tasks.asset import encoded
 from app.tasks.assets import Wish
@@ -40,7 +40,7 @@ async def post_assets(
     response: Response,
     file: UploadFile,
     content_type: Annotated[str, Form(max_length=120, pattern=MEDIA_TYPE)],
-    file_path: Annotated[str, Form(min_length=1, max_length=500)],
+    file_path: Annotated[FilePath, Form()],
     expected_hash: Annotated[HashText | Absent, Form()] = None,
     tags: Annotated[Tags | Absent, Form()] = None,
     expires_in: Annotated[Seconds | Absent, Form()] = None,

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 
 MAX_FILTERS = 3
 MAX_PLACE = 300  # characters of the host, and of the path before ours
+MAX_FILTER = 1024  # characters
 RESERVED = {"webhook_url", "inputs"}
 _FILTER = re.compile(r"metadata\[(.*)\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -119,6 +120,8 @@ async def labels(request: Request) -> dict[str, str]:
             raise InvalidMetadataFilter(
                 f"{name[:60]!r} is no filter: write metadata[key]=value, each key once."
             )
+        if len(value) > MAX_FILTER:
+            raise InvalidMetadataFilter(f"{name}: a value has {MAX_FILTER} characters at most.")
         found[match[1]] = value
     if len(found) > MAX_FILTERS:
         raise InvalidMetadataFilter(f"{len(found)} filters; {MAX_FILTERS} are allowed.")

@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from app import lengths
 from app.quoting import quoted
-from app.routers.requests import Strict
+from app.routers.requests import Strict, storable
 from app.tasks.model import Status
 from app.v2_errors import MetadataInvalid
 
@@ -19,7 +20,10 @@ MAX_TEXT = 1024  # bytes
 LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 Absent = SkipJsonSchema[None]  # what a form cannot say
 HashText = Annotated[str, Field(max_length=200, description='"blake3:<hex>"')]
-Tags = Annotated[list[str], Field(max_length=100)]
+Tags = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
+FilePath = Annotated[
+    str, Field(min_length=1, max_length=lengths.FILE_PATH), AfterValidator(storable)
+]
 Seconds = Annotated[int, Field(ge=60, le=7 * 24 * 3600, description="Seconds until it is removed.")]
 METADATA: Json = {
     "description": "Labels (a map of strings), or a string. Limits are in bytes.",
@@ -64,7 +68,7 @@ class HashRequest(Strict):
     """An asset over bytes that are here."""
 
     hash: HashText
-    file_path: str | None = Field(None, min_length=1, max_length=500)
+    file_path: FilePath | None = None
     tags: Tags = Field(default_factory=list)
     expires_in: Seconds | None = None
 

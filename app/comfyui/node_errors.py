@@ -1,0 +1,54 @@
+"""What ComfyUI says is wrong with a prompt: `node_errors`, in whatever shape they come. Pure."""
+
+from typing import Any
+
+from app import lengths
+from app.comfyui import wire
+from app.comfyui.cleaning import cut, fitting, name_of
+from app.errors import PromptRejected
+
+Json = dict[str, Any]
+
+ROOM = 200_000  # characters of node_errors that are kept
+DETAIL = 500  # characters of one fault in a sentence
+
+
+def sound_errors(value: Any) -> Json:
+    """By node: {"class_type": text, "errors": [{"message": text, "details": text, ...}]}, in this
+    shape only, and not longer than can be kept."""
+    nodes = value if isinstance(value, dict) else {}
+    found: Json = {}
+    for node_id, node in nodes.items():
+        if isinstance(node, dict):
+            faults = node.get("errors")
+            faults = faults if isinstance(faults, list) else []
+            kept = [fault for fault in faults if isinstance(fault, dict)]
+            found[name_of(node_id)] = {**node, "errors": kept}
+    sound = fitting(found, ROOM)
+    return {
+        node_id: {"errors": [], **node} for node_id, node in sound.items() if isinstance(node, dict)
+    }
+
+
+def rejection(body: bytes, address: str) -> PromptRejected:
+    """ComfyUI's refusal of a prompt. `details` is often empty: the reason is in node_errors."""
+    try:
+        answer = wire.loads(body)
+        error = answer.get("error") or {}
+        node_errors = sound_errors(answer.get("node_errors"))
+        said = "; ".join([str(error.get("message") or "no reason given"), *_faults(node_errors)])
+        kind = str(error.get("type") or "")
+    except (ValueError, AttributeError):
+        said, node_errors, kind = body.decode(errors="replace")[:DETAIL], {}, ""
+    said = cut(f"ComfyUI at {address} refused the prompt: {said}", lengths.MESSAGE)
+    return PromptRejected(said, node_errors=node_errors, reason=cut(kind, lengths.CLASS_TYPE))
+
+
+def _faults(node_errors: Json) -> list[str]:
+    """The first fault of each of the first nodes, in words."""
+    said = []
+    for node_id, node in list(node_errors.items())[:3]:
+        fault = (node.get("errors") or [{}])[0]
+        text = f"{fault.get('message')} ({fault.get('details')})"
+        said.append(f"node {node_id} ({node.get('class_type')}): {text}")
+    return said
