@@ -53,3 +53,11 @@ def connect(url: str) -> "Redis":
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
     )
+
+
+def told(error: BaseException | None) -> str:
+    """What may be logged of an error: what Redis itself says repeats commands with their data."""
+    from redis.exceptions import ResponseError
+
+    name = type(error).__name__
+    return name if isinstance(error, ResponseError) else f"{name}: {error}"

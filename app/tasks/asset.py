@@ -2,7 +2,7 @@
 assets as they are, under ids that follow from what they are. Pure."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
@@ -29,7 +29,7 @@ class Asset:
     job_id: str | None = None  # the task whose result it is
     upload: str | None = None  # its name among the uploads of `key_name`
     key: str | None = None  # in the store of results
-    text: str | None = None  # the content itself
+    text: str | None = field(default=None, repr=False)  # the content itself
     key_name: str | None = None  # whose it is: of the API key that made it
 
     @property

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from app.redis import TIMEOUT
+from app.redis import TIMEOUT, told
 from app.tasks.hub import Hub
 from app.tasks.subscription import Json, Overrun, Subscription, Type, Update
 
@@ -88,7 +88,7 @@ class RedisCarrier:
                 while self._up and (batch := self._outbox.take(BATCH)):
                     await self._send(batch)
         except (RedisError, OSError) as error:  # others look for themselves
-            log.warning("the last updates did not reach Redis: %r", error)
+            log.warning("the last updates did not reach Redis: %s", told(error))
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class RedisCarrier:
         if not isinstance(error, RedisError | OSError | Overrun):
             log.error("updates cannot be carried", exc_info=error)
         if not self._hub.notice:
-            log.warning("%s (%r)", LOST, error)
+            log.warning("%s (%s)", LOST, told(error))
             self._hub.lose("live_updates_delayed", LOST)
 
     def _deliver_here(self, update: Update) -> None:

@@ -30,8 +30,8 @@ class Prepared:
     `changes`: of one of a batch, whose prompts share all else: what is to be set in `prompt`.
     """
 
-    prompt: Json
-    params: Json = field(default_factory=dict)
+    prompt: Json = field(repr=False)
+    params: Json = field(default_factory=dict, repr=False)
     warnings: list[str] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
     needs: Needs = field(default_factory=Needs)

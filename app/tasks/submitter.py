@@ -45,12 +45,12 @@ LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is fu
 class Submission:
     """A request to run a workflow: its JSON, or the `filename` of a saved one."""
 
-    workflow: Any = None
+    workflow: Any = field(default=None, repr=False)
     filename: str | None = None
-    params: Json = field(default_factory=dict)
-    batch: dict[str, list[Any]] | None = None
+    params: Json = field(default_factory=dict, repr=False)
+    batch: dict[str, list[Any]] | None = field(default=None, repr=False)
     batch_mode: Mode = "product"
-    metadata: Json | str = field(default_factory=dict)
+    metadata: Json | str = field(default_factory=dict, repr=False)
     timeout: float | None = None
     priority: int = 0
     server: str | None = None

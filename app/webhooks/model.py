@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,9 +27,9 @@ class Delivery:
 
     delivery_id: str
     host: str
-    body: str
+    body: str = field(repr=False)
     tries: int
-    log: tuple[Json, ...]
+    log: tuple[Json, ...] = field(repr=False)
     webhook: Webhook
 
 
