@@ -2,11 +2,13 @@
 
 import asyncio
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,10 +18,18 @@ from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from app.errors import InvalidInput
 from app.tasks import schema
+from app.tasks.claims import Lease
 from app.tasks.database import Database, open_database
+from app.tasks.model import NewTask
+from app.tasks.planner import Assignment
+from app.tasks.queue import Queue
+from app.tasks.rows import new_row
 from app.tasks.schema import FOLDER, HEAD, alembic_config, metadata, migrate
+from app.tasks.store import TaskStore
 from app.tasks.tables import tasks
-from tests.conftest import ROOT
+from app.tasks.view import task_view
+from app.workflows.needs import needs_of
+from tests.conftest import ROOT, model_free
 from tests.databases import database_url
 
 STARTS = "import asyncio, sys; from app.tasks.database import open_database as open_; "
@@ -102,6 +112,39 @@ async def test_a_database_from_before_migrations_is_adopted(
     assert await database.read(lambda connection: connection.scalar(kept)) == "kept"
     assert await database.read(schema.is_current)
     await database.read(lambda connection: connection.execute(select(tasks)))
+    await database.close()
+
+
+async def test_a_task_of_before_runs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queued by the first version, whole, with parameters of any length."""
+    first = first_schema()
+    before = await opened(url, monkeypatch, first.create_all)
+    task_id, params = str(uuid4()), {"1.color": 7, "6.text": "x" * 100_000}
+    row = {
+        **new_row(NewTask(task_id, model_free(7)), 1.0, 300.0),
+        "params": json.dumps(params),
+        "route": "r",
+        "shape": "s",
+    }
+    rows: dict[str, Any] = {
+        "tasks": {name: row[name] for name in first.tables["tasks"].columns.keys() & row.keys()},
+        "prompts": {"task_id": task_id, "prompt": json.dumps(model_free(7))},
+        "routes": {"route": "r", "needs": needs_of(model_free()).dump()},
+    }
+    for name, values in rows.items():
+        statement = first.tables[name].insert().values(**values)
+        await before.write(lambda connection, s=statement: connection.execute(s))
+    await before.close()
+    database = await open_database(url)
+    found, _ = await Queue(database, Lease("me", 60)).assign(
+        lambda held: ((), lambda waiting: [Assignment(task.seq, "s") for task in waiting])
+    )
+    assert [claim.prompt for claim in found] == [model_free(7)]
+    store = TaskStore(database)
+    assert await store.prompt(task_id) == model_free(7)
+    assert (await store.get(task_id)).params == params
+    (shown,) = [task_view(task) for task in await store.page()]
+    assert shown["cut"] == {"params.6.text": 100_000}
     await database.close()
 
 
