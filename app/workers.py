@@ -35,6 +35,11 @@ def working_for(caller: str) -> Iterator[None]:
         _caller.reset(token)
 
 
+def caller() -> str:
+    """Whom work counts for here."""
+    return _caller.get()
+
+
 @dataclass(slots=True)
 class _Places:
     """Those of one caller; `wanted_by` counts its work that runs or waits."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.access.model import Rate
+from app.memory import Memory
+
+KEPT = 10_000  # buckets, one a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,14 @@ class LocalRates:
     """The counters of this process."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, float]] = {}  # name -> (tokens, as of when)
+        # By name: tokens, as of when. Whoever asks that seldom has a full one anyway.
+        self._buckets: Memory[str, tuple[float, float]] = Memory(KEPT)
 
     async def take(self, name: str, rate: Rate) -> Allowance:
         now = time.monotonic()
-        tokens, then = self._buckets.get(name, (float(rate.requests), now))
+        tokens, then = self._buckets.get(name) or (float(rate.requests), now)
         allowance, left = take(rate, tokens, now - then)
-        self._buckets[name] = (left, now)
+        self._buckets.put(name, (left, now))
         return allowance
 
 

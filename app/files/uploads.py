@@ -17,8 +17,10 @@ from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
 from app.files.store import FileInfo, FileStore, Stored, safe_name
 from app.files.streams import Counted
+from app.memory import Memory
 from app.v2_errors import HashMismatch
 
+KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
 OWN = ".keys"  # the folder of the folders of keys; no upload is called so
 Lock = Callable[[], AbstractAsyncContextManager[object]]
 
@@ -67,7 +69,7 @@ class Uploads:
         self._max_bytes = max_bytes
         ours = asyncio.Lock()
         self._naming: Lock = naming or (lambda: ours)
-        self._known: dict[str, tuple[str, Upload]] = {}  # key -> (etag, upload)
+        self._known: Memory[str, tuple[str, Upload]] = Memory(KNOWN)  # key -> (etag, upload)
 
     def of(self, key_name: str | None) -> "Uploads":
         """Those of an API key: its own, then what is everybody's. New ones become its own."""
@@ -134,7 +136,7 @@ class Uploads:
         """Remove a file; a missing one is no error."""
         if (key := await self._find(name)) is not None:
             await self.store.delete(key)
-            self._known.pop(key, None)
+            self._known.discard(key)
 
     async def _find(self, name: str) -> str | None:
         """Its place in the store, if it is there."""
@@ -169,7 +171,7 @@ class Uploads:
         content_type = content_type_of(name, head=await self._head(info))
         kind = kind_of(name, content_type)
         upload = Upload(name, info.key, content_type, kind, info.size_bytes, digest)
-        self._known[info.key] = (info.etag, upload)
+        self._known.put(info.key, (info.etag, upload))
         return upload
 
     async def _hash(self, key: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -75,13 +74,13 @@ async def forget_results(files: FileStore, *task_ids: str) -> None:
     await files.delete_all(folders)
 
 
-async def sizes_of_views(files: FileStore) -> Counter[str]:
-    """Bytes of the views of each task's files, by task_id."""
-    sizes: Counter[str] = Counter()
-    async for info in files.files(VIEWS):
-        sizes[info.key.split("/")[1]] += info.size_bytes
-    del sizes[INPUTS]
-    return sizes
+async def size_of_views(files: FileStore, task_id: str | None = None) -> int:
+    """Bytes of the views of a task's files, or of those of all tasks."""
+    size = 0
+    async for info in files.files(f"{VIEWS}/{task_id}" if task_id else VIEWS):
+        if task_id or not info.key.startswith(f"{VIEWS}/{INPUTS}/"):
+            size += info.size_bytes
+    return size
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

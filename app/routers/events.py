@@ -199,6 +199,9 @@ class _Session:
         if len(wanted) > MOST_TASKS:
             await self._complain(f"these would be more than {MOST_TASKS} tasks: unsubscribe first")
             return
+        if not self._gateway.hub.has_room(len(wanted) - len(self._updates.task_ids or ())):
+            await self._complain("you follow too many tasks, on all connections together")
+            return
         if "previews" in message:
             self._updates.previews = message["previews"] is True
         self._updates.task_ids = None if task_ids is None else wanted

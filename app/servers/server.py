@@ -13,20 +13,22 @@ from app.comfyui.client import ComfyClient
 from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
+from app.memory import Memory
 from app.servers.breaker import Breaker
+from app.servers.inbox import Inbox
 from app.servers.turns import Turns
 from app.workflows.needs import Lack, Needs, lack_of
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-Inbox = asyncio.Queue[Any]  # events of one prompt, and what others put in for its runner
 
 HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
 PROBE_TIMEOUT = 5.0  # for the whole look
 REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
-KNOWN_FITS = 10_000  # answers of `lacks` that are kept
+KNOWN_FITS = 1_000_000  # names in answers of `lacks` that are kept, and 50 for each
+PLACED = 10_000  # inputs that are known to be there; others are sent once more
 
 
 @dataclass
@@ -69,11 +71,11 @@ class Server:
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
-        self.placed: set[str] = set()  # names of inputs that were put there
+        self.placed: Memory[str, bool] = Memory(PLACED)  # names of inputs that were put there
         self.on_change: Callable[[], None] = lambda: None
         self._grace = grace
         self._fetched_at = 0.0
-        self._fits: dict[Needs, Lack] = {}
+        self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, _names_of)
         self._asking: set[asyncio.Timeout] = set()
         self._inboxes: dict[str, Inbox] = {}
         self._look_now = asyncio.Event()
@@ -119,9 +121,8 @@ class Server:
         """What it does not have of these needs; nothing is known of one that never answered."""
         found = self._fits.get(needs)
         if found is None:
-            found = self._fits[needs] = lack_of(needs, self.node_types)
-            if len(self._fits) > KNOWN_FITS:
-                self._fits = {}
+            fits, found = self._fits, lack_of(needs, self.node_types)
+            fits.put(needs, found)
         return found
 
     def can_run(self, needs: Needs) -> bool:
@@ -135,6 +136,9 @@ class Server:
                 group.create_task(self._receive(self.client_id), name=f"socket {self.id}")
         finally:
             await self.client.aclose()
+
+    def new_inbox(self) -> Inbox:
+        return Inbox()
 
     @contextmanager
     def follow(self, prompt_id: str, inbox: Inbox) -> Iterator[None]:
@@ -194,7 +198,7 @@ class Server:
         found = await self.client.object_info()
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
-            self._fits = {}
+            self._fits = Memory(KNOWN_FITS, _names_of)
 
     def look_now(self) -> None:
         """Do not wait for the next regular look at the server's health."""
@@ -281,5 +285,9 @@ class Server:
             current = prompt_id
         inbox = self._inboxes.get(prompt_id) if prompt_id else None
         if inbox is not None:
-            inbox.put_nowait(event)
+            inbox.offer(event)
         return current
+
+
+def _names_of(lack: Lack) -> int:
+    return 50 + len(lack)

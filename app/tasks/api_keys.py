@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from app.errors import TaskNotFound
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.tasks.store import TaskStore
@@ -41,6 +40,11 @@ class ApiKeys:
     def keep(self, new: Iterable[NewTask]) -> None:
         """Keep the keys of tasks that are about to be queued."""
         self._keys.update({task.task_id: task.api_key for task in new if task.api_key})
+
+    def drop(self, new: Iterable[NewTask]) -> None:
+        """Forget them again: these tasks were not queued."""
+        for task in new:
+            self._keys.pop(task.task_id, None)
 
     def extra_data(self, task: Task) -> Json | None:
         """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""
@@ -100,10 +104,7 @@ class ApiKeys:
                 log.exception("keys of ended tasks cannot be dropped yet")
 
     async def _drop(self, task_ids: set[str], store: TaskStore) -> None:
+        ends = await store.ends(task_ids)
         for task_id in task_ids:
-            try:
-                ended = (await store.get(task_id)).finished
-            except TaskNotFound:
-                ended = True
-            if ended:
+            if ends.get(task_id, True):  # or it is not there any more
                 self._keys.pop(task_id, None)

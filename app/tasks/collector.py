@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 LEAST_TEXT = 200  # characters that are kept of each text, when there is no more room
+MOST_AT_ONCE = 100  # nodes whose results are fetched while the task runs, or wait for that
 
 
 class Collector:
@@ -52,6 +53,8 @@ class Collector:
 
     def add(self, node_id: str, output: Json | None) -> None:
         """A node has ended. What cannot be fetched now is fetched at the end."""
+        if len(self._fetching) >= MOST_AT_ONCE:
+            return
         if results := results_of(node_id, output):
             fetching = asyncio.create_task(self._try(results), name=f"fetch {self._task_id}")
             self._fetching.add(fetching)

@@ -6,16 +6,19 @@ With several replicas a carrier (carrier.py) brings what one publishes to the hu
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from app.memory import Memory
 from app.tasks.subscription import Closed, Json, Subscription, Type, Update
+from app.workers import caller
 
 KEPT_UPDATES = 200  # a task, for streams that resume
 KEPT_TASKS = 500
-KEPT_PREVIEWS = 100  # tasks of which the newest is kept
+KEPT_PREVIEWS = 64 << 20  # bytes of them, the newest of a task
+MOST_FOLLOWED = 50_000  # tasks that one caller may follow by their ids, over all its streams
 KEPT_BYTES = 64 << 20  # of all kept updates
 
 
@@ -48,7 +51,8 @@ class Hub:
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
         self._watchers: list[Callable[[Update], None]] = []
-        self._previews: OrderedDict[str, Update] = OrderedDict()
+        self._previews: Memory[str, Update] = Memory(KEPT_PREVIEWS, lambda update: update.size)
+        self._followed: Counter[str] = Counter()  # by caller: ids, each as often as it is followed
         self._kept_bytes = 0
         self.relayed = 0  # updates given to subscribers
         self.dropped = 0  # subscribers that were too slow
@@ -154,6 +158,10 @@ class Hub:
             self._leave(subscription, subscription.task_ids)
             self._subscriptions.discard(subscription)
 
+    def has_room(self, more: int) -> bool:
+        """Whether the caller may follow so many tasks more by their ids."""
+        return self._followed[caller()] + more <= MOST_FOLLOWED
+
     def since(self, task_id: str, last_id: int) -> list[Update]:
         """The task's updates after `last_id`, as far as they are kept; previews are not."""
         return [update for update in self._recent.get(task_id, ()) if update.id > last_id]
@@ -198,11 +206,15 @@ class Hub:
     def _enter(self, subscription: Subscription) -> None:
         if subscription.task_ids is None:
             self._everything.add(subscription)
+        self._followed[subscription.caller] += len(subscription.task_ids or ())
         for task_id in subscription.task_ids or ():
             self._of_task.setdefault(task_id, set()).add(subscription)
 
     def _leave(self, subscription: Subscription, task_ids: frozenset[str] | None) -> None:
         self._everything.discard(subscription)
+        self._followed[subscription.caller] -= len(task_ids or ())
+        if not self._followed[subscription.caller]:
+            del self._followed[subscription.caller]
         for task_id in task_ids or ():
             self._of_task[task_id].discard(subscription)
             if not self._of_task[task_id]:
@@ -213,14 +225,11 @@ class Hub:
         self._enter(subscription)
 
     def _keep_preview(self, update: Update) -> None:
-        self._previews[update.task_id] = update
-        self._previews.move_to_end(update.task_id)
-        if len(self._previews) > KEPT_PREVIEWS:
-            self._previews.popitem(last=False)
+        self._previews.put(update.task_id, update)
 
     def _keep(self, update: Update) -> None:
         if update.type == "status" and update.data.get("finished_at"):
-            self._previews.pop(update.task_id, None)
+            self._previews.discard(update.task_id)
         updates = self._recent.setdefault(update.task_id, deque())
         self._recent.move_to_end(update.task_id)
         updates.append(update)

@@ -48,7 +48,7 @@ async def _place(name: str, server: Server, uploads: Uploads) -> str:
                 there = await server.client.upload_input(upload.placed_name, content)
         if there != upload.placed_name:
             return there
-        server.placed.add(there)
+        server.placed.put(there, True)
     return upload.placed_name
 
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 2.0  # seconds between two looks
 INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
 MOST = 2000  # tasks that are looked at each time
+TOLD = 6000  # tasks of which it is remembered how they were found
 NEWEST = 100  # tasks that are looked at for those who follow all
 AT_ONCE = 100  # tasks that are told of before subscribers are waited for
 PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
@@ -67,7 +68,8 @@ class Lookout:
 
     def _hear(self, task_id: str) -> None:
         if task_id and self.is_blind and self._hub.subscribers:
-            self._news.add(task_id)
+            if len(self._news) < MOST:  # the rest is found by the next look at all
+                self._news.add(task_id)
             self._wake.set()
 
     async def run(self) -> None:
@@ -146,7 +148,8 @@ class Lookout:
         task_id = task.task_id
         view = self._forecaster.view(task)
         known = self._told.get(task_id) or _heard_of(self._hub.since(task_id, 0))
-        self._told[task_id] = view
+        if task_id in self._told or len(self._told) < TOLD:
+            self._told[task_id] = view
         if known is None and not followed and not self._is_new(task):
             return
         for output in view["outputs"]:

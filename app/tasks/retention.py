@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, up
 
 from app.errors import GatewayError
 from app.files.store import FileStore
-from app.files.views import forget_results, sizes_of_views
+from app.files.views import forget_results, size_of_views
 from app.tasks import rows
 from app.tasks.database import Database
 from app.tasks.hub import Hub
@@ -68,7 +67,7 @@ class Retention:
         self._files = files
         self._hub = hub
         self._limits = limits
-        self._views: Counter[str] = Counter()  # bytes by task_id, as they were counted last
+        self._views = 0  # bytes of them, as they were counted last
         self._count_at = 0.0
 
     async def run(self) -> None:
@@ -91,17 +90,19 @@ class Retention:
         """Let go of what is over the limits, the oldest first; how many tasks expired."""
         holders, total = await self._database.read(_look, large=True)
         await self._count_views()
-        total += self._views.total()
+        total += self._views
         expired = 0
         for holder in holders:
             if not self._is_due(holder, total):
                 break
+            views = await self._views_of(holder["task_id"])
             # Files first: if we stop in between, the next look finds the task again.
             await forget_results(self._files, holder["task_id"])
             expire = partial(_expire, task_id=holder["task_id"])
             task = await self._database.write(expire)
             self._hub.publish(task.task_id, "status", task_view(task))
-            total -= (holder["size"] or 0) + self._views.pop(task.task_id, 0)
+            self._views -= views
+            total -= (holder["size"] or 0) + views
             expired += 1
         if expired:
             log.info("removed the results of %d tasks", expired)
@@ -109,8 +110,11 @@ class Retention:
 
     async def _count_views(self) -> None:
         if self._limits.bytes is not None and time.monotonic() >= self._count_at:
-            self._views = await sizes_of_views(self._files)
+            self._views = await size_of_views(self._files)
             self._count_at = time.monotonic() + VIEWS_INTERVAL
+
+    async def _views_of(self, task_id: str) -> int:
+        return await size_of_views(self._files, task_id) if self._limits.bytes is not None else 0
 
     def _is_due(self, holder: RowMapping, total: int) -> bool:
         if self._limits.age is not None and holder["finished_at"] < time.time() - self._limits.age:

@@ -17,7 +17,7 @@ from app.comfyui.events import Event, Executed, Executing, ExecutionStart, Previ
 from app.comfyui.history import HistoryEntry, State
 from app.comfyui.socket import Connected
 from app.errors import GatewayError
-from app.servers.server import Inbox, Server
+from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
 from app.tasks.canceling import Canceling
 from app.tasks.claims import LostClaim
@@ -59,7 +59,7 @@ class Run:
         self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
         self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
         self._collector = Collector(claim.task, server, tools.files, tools.claims, tools.hub)
-        self._inbox: Inbox = asyncio.Queue()
+        self._inbox = server.new_inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
 

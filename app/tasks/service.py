@@ -1,7 +1,6 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.files.archive import archived
 from app.files.store import FileStore
 from app.files.views import forget_results
+from app.memory import Memory
 from app.servers import queues
 from app.servers.server import Server
 from app.tasks.cuts import STREAM
@@ -68,7 +68,7 @@ class Tasks:
         self._forecaster = forecaster
         self._files = files
         self._caller = EVERYBODY
-        self._owners: OrderedDict[str, str | None] = OrderedDict()  # of tasks asked for last
+        self._owners: Memory[str, str] = Memory(KNOWN_OWNERS)  # of tasks; "": nobody's
 
     def seen_by(self, caller: Caller) -> "Tasks":
         found = copy(self)
@@ -81,11 +81,10 @@ class Tasks:
         """Whether the task is one of them: for streams, which ask for every update."""
         if self._caller.sees_all:
             return True
-        if task_id in self._owners:
-            return self._owners[task_id] == self._caller.sees
-        owner = self._owners[task_id] = await self._store.owner_of(task_id)
-        if len(self._owners) > KNOWN_OWNERS:
-            self._owners.popitem(last=False)
+        owner = self._owners.get(task_id)
+        if owner is None:
+            owner = await self._store.owner_of(task_id) or ""
+            self._owners.put(task_id, owner)
         return owner == self._caller.sees
 
     async def get(self, task_id: str) -> Task:
@@ -124,9 +123,10 @@ class Tasks:
         return self._forecaster.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
-        """The tasks when all are finished, or as they are after so many seconds. One is all there,
-        of several what lists show."""
-        with self._hub.subscribe(task_ids) as updates:
+        """The tasks when all are finished, or as they are after so many seconds; at once if the
+        caller follows too many already. One is all there, of several what lists show."""
+        seconds = seconds if self._hub.has_room(len(task_ids)) else 0
+        with self._hub.subscribe(task_ids if seconds else []) as updates:
             ends = await self._store.ends(task_ids)
             open_ones = {task_id for task_id, is_over in ends.items() if not is_over}
             try:

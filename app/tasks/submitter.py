@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.access.model import Caller
-from app.errors import InvalidWorkflow, QueueFull
+from app.errors import GatewayError, InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
@@ -155,12 +155,16 @@ class Submitter:
         completed = [self._completed(task, routes) for task in new]
         try:
             added = await self._store.add(completed, key)
-        except QueueFull as error:
-            error.extra["retry_after"] = self._until_there_is_room()
+        except GatewayError as error:
+            self._api_keys.drop(new)
+            if isinstance(error, QueueFull):
+                error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
             for needs, route in routes.items():
                 self._queue.routes.know(route, needs, completed[0].wanted_server)
+        else:
+            self._api_keys.drop(new)
         for number, task in enumerate(added):
             if number % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from app.workers import caller
+
 Json = dict[str, Any]
 Type = Literal["status", "progress", "preview", "output", "notice"]
 
@@ -60,6 +62,7 @@ class Subscription:
     ) -> None:
         self._task_ids = None if task_ids is None else frozenset(task_ids)
         self.previews = previews
+        self.caller = caller()
         self._limit = limit
         self._on_change = on_change
         self._waiting: OrderedDict[object, Update] = OrderedDict()

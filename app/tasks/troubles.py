@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from app.errors import ComfyError
+from app.memory import Memory
 from app.servers.server import Server
 from app.tasks.claims import Claims, LostClaim
 from app.tasks.database_errors import is_away, is_data_error
@@ -20,6 +21,7 @@ from app.tasks.outcome import unwritable
 log = logging.getLogger(__name__)
 
 TRIES = 5
+KEPT = 1000  # tasks of which they are counted
 PAUSE = 1.0  # seconds between two of them
 
 
@@ -29,19 +31,19 @@ class Troubles:
     def __init__(self, claims: Claims, tell: Callable[[Task], None]) -> None:
         self._claims = claims
         self._tell = tell
-        self._tries: dict[str, int] = {}  # by task_id, of what is ours now
+        self._tries: Memory[str, int] = Memory(KEPT)  # by task_id, of what is ours now
         self._idle: set[str] = set()  # ours, and driven by nobody, at the last look
 
     def is_over(self, task_id: str) -> None:
         """The task has ended, or is somebody else's."""
-        self._tries.pop(task_id, None)
+        self._tries.discard(task_id)
 
     async def after(self, task: Task, error: Exception, server: Server | None = None) -> None:
         """See to a task after its end could not be written, until it is not ours any more.
         `server`: where its prompt may still be."""
         if not is_away(error):
-            self._tries[task.task_id] = self._tries.get(task.task_id, 0) + 1
-        if is_data_error(error) or self._tries.get(task.task_id, 0) >= TRIES:
+            self._tries.put(task.task_id, (self._tries.get(task.task_id) or 0) + 1)
+        if is_data_error(error) or (self._tries.get(task.task_id) or 0) >= TRIES:
             await self._insist(lambda: self._give_up(task, error), task.task_id)
             self.is_over(task.task_id)
             if server is not None:

@@ -72,7 +72,8 @@ class Deliverer:
 
     def changed(self, task_id: str) -> None:
         """A task's status may have changed. Only makes things faster: all are looked at anyway."""
-        self._news.add(task_id)
+        if len(self._news) < BATCH:  # with more than that all are looked at
+            self._news.add(task_id)
         self._has_news.set()
 
     def wake(self) -> None:

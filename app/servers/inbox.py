@@ -1,0 +1,33 @@
+"""What waits for whoever drives a prompt: its events, within a bound, and what others ask."""
+
+import asyncio
+from typing import Any
+
+from app.comfyui.events import Event, Preview
+
+MOST_EVENTS = 2_000  # that wait for one run
+MOST_BYTES = 64 << 20  # of their pictures
+
+
+class Inbox(asyncio.Queue[Any]):
+    """Events of one prompt, and what others put in for its runner."""
+
+    _bytes = 0
+
+    def _put(self, item: Any) -> None:
+        super()._put(item)
+        self._bytes += _size_of(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= _size_of(item)
+        return item
+
+    def offer(self, event: Event) -> None:
+        """Take an event unless too much waits: whoever reads it looks for itself, too."""
+        if self.qsize() < MOST_EVENTS and self._bytes + _size_of(event) <= MOST_BYTES:
+            self.put_nowait(event)
+
+
+def _size_of(item: Any) -> int:
+    return len(item.image) if isinstance(item, Preview) else 0

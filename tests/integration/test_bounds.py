@@ -1,0 +1,390 @@
+"""Whatever clients and servers send, what a process remembers stays within its bounds.
+
+All containers of all objects of the application are found, and each must have a bound here, and in
+the table of ARCHITECTURE.md: one that is in neither fails the test.
+"""
+
+import asyncio
+import io
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import websockets
+from PIL import Image
+from sqlalchemy import Connection, func, insert, select
+
+from app.access import rates
+from app.access.model import Rate
+from app.comfyui.events import Preview, Progress
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.files import uploads
+from app.memory import Memory
+from app.servers import inbox, server
+from app.tasks import estimates, hub, idempotency, lookout, routes, service, transitions
+from app.tasks.api_keys import ApiKeys
+from app.tasks.database import Database
+from app.tasks.estimates import Estimates, RunTime
+from app.tasks.lists import PART
+from app.tasks.progress import Tracker
+from app.tasks.tables import idempotency_keys, key_usage, run_times
+from app.tasks.tidying import Tidying
+from app.webhooks import deliverer
+from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
+from tests.databases import database_url
+from tests.growing import caches, containers, largest_within, size_of
+
+SMALL = 5  # what bounds are made for the test
+COUNT = 10 * SMALL  # what is sent
+
+SettingsFor = Callable[..., Settings]
+Json = dict[str, Any]
+
+# By name: the bound of what grows with what is sent, and of what is in it. A Memory has its own.
+A_PROMPT = 100  # nodes, results and the like of one task
+GROWING: dict[str, tuple[int, int]] = {
+    "Access._open": (SMALL, 0),
+    "ApiKeys._keys": (COUNT, 0),
+    "ApiKeys._to_look_at": (COUNT, 0),
+    "Breaker._unproven": (10, 0),
+    "Collector._fetching": (100, 0),
+    "Collector._have": (A_PROMPT, 10),
+    "Collector._keys": (A_PROMPT, 0),
+    "Collector._texts": (A_PROMPT, A_PROMPT),
+    "Collector.missing": (A_PROMPT, 0),
+    "Collector.outputs": (A_PROMPT, 0),
+    "Connection.connections": (SMALL * 3, 0),
+    "Connection.headers": (100, 0),
+    "Connection.pipeline": (1000, 0),
+    "Connection.scope": (40, 100),
+    "Connection.tasks": (SMALL * 3, 0),
+    "Deliverer._failing": (SMALL, 0),
+    "Deliverer._news": (SMALL, 0),
+    "Deliverer._running": (32, 0),
+    "Dispatcher._drives": (2, 0),
+    "Dispatcher._runs": (2, 0),
+    "Estimates._known": (0, 0),
+    "Estimates._unsaved": (COUNT, 2),
+    "Health.stats": (10, 20),
+    "Hub._everything": (SMALL, 0),
+    "Hub._followed": (SMALL, 0),
+    "Hub._of_task": (3 * SMALL, SMALL),
+    "Hub._previews": (0, 0),
+    "Hub._recent": (SMALL, SMALL),
+    "Hub._subscriptions": (SMALL, 0),
+    "LocalRates._buckets": (0, 0),
+    "Library._formats": (0, 0),
+    "Lookout._heard": (SMALL, 0),
+    "Lookout._missed": (SMALL, 0),
+    "Lookout._news": (SMALL, 0),
+    "Lookout._told": (SMALL, 60),
+    "Metrics._servers": (1, 0),
+    "Patience._known": (SMALL * 3, 0),
+    "Pool._servers": (1, 0),
+    "Pool._watches": (1, 0),
+    "Room._taken": (SMALL * 3, 0),
+    "Room._waiting": (SMALL * 3, 0),
+    "Routes._known": (0, 0),
+    "Run._prompt": (A_PROMPT, 10),
+    "Run.attempts": (10, 0),
+    "Server._asking": (10, 0),
+    "Server._fits": (0, 0),
+    "Server._inboxes": (2, 0),
+    "Run._inbox": (SMALL, 0),
+    "Server.node_types": (200, 20),
+    "Server.placed": (0, 0),
+    "Server.warm": (A_PROMPT, 0),
+    "Socket.connections": (SMALL * 3, 0),
+    "Socket.frames": (10, 0),
+    "Socket.queue": (10, 0),
+    "Socket.scope": (40, 100),
+    "Socket.tasks": (SMALL * 3, 0),
+    "Subscription._task_ids": (3 * SMALL, 0),
+    "Subscription._waiting": (1000, 0),
+    "Tasks._owners": (0, 0),
+    "Tracker._cached": (A_PROMPT, 0),
+    "Tracker._classes": (A_PROMPT, 0),
+    "Tracker._done": (A_PROMPT, 0),
+    "Tracker._fractions": (A_PROMPT, 0),
+    "Tracker._weights": (A_PROMPT, 0),
+    "Tracker.ran": (A_PROMPT, 0),
+    "Transitions._known": (SMALL, 0),
+    "Troubles._idle": (2, 0),
+    "Troubles._tries": (0, 0),
+    "Uploads._known": (0, 0),
+    "Views._making": (SMALL * 3, 0),
+    "Waits._able": (COUNT, 1),
+    "Waits._judged_by": (1, 0),
+    "Workers._callers": (SMALL * 3, 0),
+    "_Seen._scope": (40, 100),
+}
+# Made by the code or by the operator, once; nobody else adds to them.
+FIXED = {
+    *("Connection.app_state", "Socket.app_state", "Socket.default_headers", "Deliverer.results"),
+    *("Guard._hosts", "Guard._networks", "Hub._listeners", "Hub._watchers", "Rules._rules"),
+    *("Places._checks", "Places._found", "Places._running"),
+    *("Server._captured_signals", "Server.servers", "Signals._listeners", "Uploads._places"),
+    *("Static.all_directories", "_AnyOf._memoized_keys", "_NoneOf._memoized_keys"),
+    *("_Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
+}
+# Functions that remember without a bound: each has few arguments that there can be.
+FEW_ANSWERS = {
+    *("servers.core_nodes.core_node_types", "tasks.queries.newest_result"),
+    "tasks.claims._change_to",
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bounds, but small ones."""
+    for module, *names in (
+        (uploads, "KNOWN"),
+        (rates, "KEPT"),
+        (service, "KNOWN_OWNERS"),
+        (server, "PLACED"),
+        (inbox, "MOST_EVENTS"),
+        (hub, "KEPT_TASKS", "KEPT_UPDATES"),
+        (lookout, "MOST", "NEWEST", "TOLD"),
+        (transitions, "KEPT"),
+        (deliverer, "MOST_FAILING", "BATCH"),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, SMALL)
+    monkeypatch.setattr(hub, "MOST_FOLLOWED", 3 * SMALL)
+    monkeypatch.setattr(server, "KNOWN_FITS", SMALL * 50)
+    monkeypatch.setattr(routes, "REMEMBERED", SMALL * 250)
+    monkeypatch.setattr(estimates, "KEPT_NODES", SMALL * 13)
+    monkeypatch.setattr(hub, "KEPT_PREVIEWS", SMALL * 2000)
+
+
+def check() -> None:
+    """Every container there is: its bound, and what is in it."""
+    found, wrong = set(), []
+    for name, _, container in containers():
+        found.add(name)
+        if name in FIXED:
+            continue
+        if name not in GROWING:
+            wrong.append(f"{name} has no bound")
+        elif isinstance(container, Memory):
+            wrong += [name] if container.size > container.most else []
+        else:
+            size, within = size_of(container), largest_within(container)
+            if size > GROWING[name][0] or within > GROWING[name][1]:
+                wrong.append(f"{name} has {size}, {within} in one")
+    assert not wrong, "\n".join(sorted(set(wrong)))
+    assert {"Hub._of_task", "Run.attempts", "Waits._able", "Tracker._done"} <= found
+
+
+def test_functions_remember_within_bounds() -> None:
+    endless = {name for name, cache in caches() if cache.cache_info().maxsize is None}
+    assert endless == FEW_ANSWERS
+
+
+def test_the_table_has_all_that_grows() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = text.split("## What a process remembers")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(_?[A-Z]\w+\.\w+)`", section))
+    assert named == set(GROWING)
+
+
+def picture(number: int) -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(kept, "PNG")
+    return kept.getvalue()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with database_url(request.param, tmp_path) as found:
+        yield found
+
+
+async def test_nothing_grows_beyond_its_bound(
+    demo: DemoServer, settings_for: SettingsFor, url: str
+) -> None:
+    async with over(settings_for, demo, database_url=url) as gateway:
+        await send_all(gateway)
+        await follow_all(gateway, demo)
+
+
+async def send_all(gateway: RunningGateway) -> None:
+    limit = asyncio.Semaphore(8)
+
+    async def asked(method: str, path: str, **more: Any) -> httpx.Response:
+        async with limit:
+            return await gateway.http.request(method, path, **more)
+
+    async def upload(number: int) -> httpx.Response:
+        file = (f"{number}.png", picture(number), "image/png")
+        return await asked("POST", "/api/image/upload", files={"image": file})
+
+    async def load(number: int) -> httpx.Response:
+        workflow = model_free(number)
+        workflow["1"] = {"class_type": "LoadImage", "inputs": {"image": f"{number}.png"}}
+        workflow["3"]["inputs"]["compress_level"] = number  # another shape
+        headers = {"Idempotency-Key": f"{number}", "X-Request-Id": f"{number}"}
+        return await asked("POST", "/api/workflow/submit?wait=20", json=workflow, headers=headers)
+
+    async def view(number: int) -> httpx.Response:
+        query = {"type": "input", "width": 4}
+        return await asked("GET", f"/api/image/{number}.png", params=query)
+
+    async def job(number: int) -> httpx.Response:
+        key = {"api_key_comfy_org": f"key-{number:030}"}
+        body = {"workflow": model_free(number, prefix=f"p{number}"), "extra_data": key}
+        return await asked("POST", "/api/v2/jobs", json=body)
+
+    for what in (upload, load, view, job):
+        answers = await asyncio.gather(*map(what, range(COUNT)))
+        assert {answer.status_code // 100 for answer in answers} == {2}, answers[0].text
+    await wait_until(lambda: is_idle(gateway))
+    for number in range(COUNT):
+        gateway.gateway.deliverer._note(f"host-{number}.example", False)
+        gateway.gateway.deliverer.changed(str(uuid4()))
+
+
+async def is_idle(gateway: RunningGateway) -> bool:
+    queue = (await gateway.http.get("/api/queue")).json()
+    return not queue["running"] and not queue["queued"]
+
+
+async def follow_all(gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.stall = True
+    running = await gateway.submit(model_free(1, prefix="running"), wait=0)
+    await gateway.until(running["task_id"], "running")
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x.safetensors"}}
+    body = {
+        "workflow": {**model_free(), "9": loader},
+        "batch": {"9.ckpt_name": [f"{number}.safetensors" for number in range(COUNT)]},
+        "wait_for_server": True,
+    }
+    waiting = await gateway.http.post("/api/workflow/submit?wait=0", json=body)
+    assert waiting.status_code == 202, waiting.text
+    waits = gateway.gateway.dispatcher._waits
+    await wait_until(lambda: len(waits._able) >= COUNT)
+    address = f"ws://{gateway.address}/ws"
+    async with websockets.connect(address) as one, websockets.connect(address) as two:
+        for socket in (one, two):
+            for _ in range(COUNT // SMALL):
+                ids = [str(uuid4()) for _ in range(SMALL)]
+                await socket.send(json.dumps({"type": "subscribe", "task_ids": ids}))
+            await socket.send('{"type": "ping"}')
+            said = [json.loads(await socket.recv())]
+            while said[-1]["type"] != "pong":
+                said.append(json.loads(await socket.recv()))
+            assert any("too many tasks" in message.get("message", "") for message in said)
+        for number in range(COUNT):
+            gateway.gateway.hub.publish(f"task {number}", "preview", {}, b"x" * 1000)
+        check()
+    demo.knobs.stall = False
+
+
+async def test_a_chatty_server_fills_no_memory() -> None:
+    waiting = inbox.Inbox()
+    for step in range(COUNT):
+        waiting.offer(Progress("p", "1", step, COUNT))
+    assert waiting.qsize() == SMALL
+    waiting.put_nowait("what somebody asks always comes in")
+    assert waiting.qsize() == SMALL + 1
+    pictures = inbox.Inbox()
+    for _ in range(5):
+        pictures.offer(Preview("image/png", b"x" * (inbox.MOST_BYTES // 4)))
+    assert pictures.qsize() == 4
+    pictures.get_nowait()
+    pictures.offer(Preview("image/png", b"x" * (inbox.MOST_BYTES // 4)))
+    assert pictures.qsize() == 4
+
+
+def test_nodes_that_are_not_in_the_prompt_are_not_remembered() -> None:
+    tracker = Tracker(model_free())
+    for number in range(COUNT):
+        tracker.apply(Progress("p", f"1.{number}", 1, 2))
+    tracker.apply(Progress("p", "1", 1, 2))
+    assert tracker._fractions == {"1": 0.5}
+
+
+async def test_rates_of_very_many_names() -> None:
+    local = rates.LocalRates()
+    for number in range(COUNT):
+        await local.take(f"key {number}", Rate(2, 60))
+    assert len(local._buckets) == SMALL
+    first, second, third = [await local.take(f"key {COUNT - 1}", Rate(2, 60)) for _ in range(3)]
+    assert (first.allowed, second.allowed, third.allowed) == (True, False, False)
+
+
+async def test_keys_of_tasks_that_were_refused_are_forgotten(
+    demo: DemoServer, settings_for: SettingsFor
+) -> None:
+    async with over(settings_for, demo, max_queued=1) as gateway:
+        demo.knobs.stall = True
+        codes = set()
+        for number in range(COUNT):
+            body = {"workflow": model_free(number), "extra_data": {"api_key_comfy_org": "secret"}}
+            codes.add((await gateway.http.post("/api/v2/jobs", json=body)).status_code)
+        assert 429 in codes
+        (keys,) = {id(run._tools.api_keys): run._tools.api_keys for run in runs(gateway)}.values()
+        assert isinstance(keys, ApiKeys)
+        assert len(keys._keys) <= 3, "two on the server, one waits"
+        demo.knobs.stall = False
+
+
+def runs(gateway: RunningGateway) -> list[Any]:
+    return list(gateway.gateway.dispatcher._runs.values())
+
+
+async def test_times_of_very_many_shapes_and_of_huge_ones(database: Database) -> None:
+    known = Estimates(database)
+    for number in range(COUNT):
+        known.learn(f"shape {number}", "s", RunTime(1.0, {"1": 0.5, "2": 0.5, "3": 0.0}))
+    assert known._known.size <= SMALL * 13
+    assert known.known(f"shape {COUNT - 1}") is not None
+    assert known.known("shape 0") is None
+    huge = {str(number): 1.0 for number in range(estimates.MOST_NODES + 1)}
+    known.learn("huge", "s", RunTime(9.0, huge))
+    assert known.known("huge") == RunTime(9.0, {})
+
+
+async def test_rows_that_are_old_go(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "KEPT_ROWS", SMALL)
+    old, now = time.time() - idempotency.KEPT - 1, time.time()
+    task = {"digest": "d", "task_id": "t"}
+    rows: dict[Any, list[Json]] = {
+        idempotency_keys: [
+            *({"key": f"old {number}", "created_at": old, **task} for number in range(3 * PART)),
+            {"key": "new", "created_at": now, **task},
+        ],
+        key_usage: [
+            *(
+                {"key_name": f"k{number}", "day": "2020-01-01", "tasks": 1}
+                for number in range(COUNT)
+            ),
+            {"key_name": "k1", "day": time.strftime("%Y-%m-%d", time.gmtime()), "tasks": 7},
+        ],
+        run_times: [
+            {"shape": f"{n}", "server": "s", "seconds": 1, "nodes": "{}", "updated_at": float(n)}
+            for n in range(COUNT)
+        ],
+    }
+
+    def write(connection: Connection) -> None:
+        for table, found in rows.items():
+            connection.execute(insert(table), found)
+
+    await database.write(write)
+    await Tidying(database).tidy()
+
+    def left(connection: Connection) -> list[int]:
+        counts = [select(func.count()).select_from(table) for table in rows]
+        return [connection.scalar(count) or 0 for count in counts]
+
+    assert await database.read(left) == [1, 1, SMALL]
+    newest = await database.read(lambda c: set(c.scalars(select(run_times.c.shape))))
+    assert newest == {str(number) for number in range(COUNT - SMALL, COUNT)}
