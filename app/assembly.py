@@ -124,7 +124,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)
-    assets = Assets(database, uploads, files, kept=settings.retention_age)
+    assets = Assets(database, uploads, files, kept=settings.retention_age, workers=workers)
     return Gateway(
         access=access,
         caller=EVERYBODY,

@@ -41,11 +41,44 @@ def caller() -> str:
 
 
 @dataclass(slots=True)
-class _Places:
-    """Those of one caller; `wanted_by` counts its work that runs or waits."""
+class _Own:
+    """The places of one caller; `wanted_by` counts its work that has one or waits."""
 
     free: asyncio.Semaphore
     wanted_by: int = field(default=0)
+
+
+class Places:
+    """So many for each caller; the gateway itself has as many as it wants, if `free` says so."""
+
+    def __init__(self, each: int, *, free: bool = False) -> None:
+        self._each = each
+        self._is_free = free
+        self._callers: dict[str, _Own] = {}  # that have one, or wait, at this moment
+
+    async def take(self) -> Callable[[], None]:
+        """Wait for a place; answers what gives it back."""
+        caller = _caller.get()
+        if self._is_free and not caller:
+            return lambda: None
+        own = self._callers.setdefault(caller, _Own(asyncio.Semaphore(self._each)))
+        own.wanted_by += 1
+        try:
+            await own.free.acquire()
+        except asyncio.CancelledError:
+            self._leave(caller, own)
+            raise
+
+        def give_back() -> None:
+            own.free.release()
+            self._leave(caller, own)
+
+        return give_back
+
+    def _leave(self, caller: str, own: _Own) -> None:
+        own.wanted_by -= 1
+        if not own.wanted_by:
+            del self._callers[caller]
 
 
 class Workers:
@@ -53,38 +86,21 @@ class Workers:
 
     def __init__(self, threads: int = THREADS, per_caller: int = PER_CALLER) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
-        self._per_caller = per_caller
-        self._callers: dict[str, _Places] = {}  # that have work here at this moment
+        self._places = Places(per_caller)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Call `work` with the rest in a thread; answers or raises what it does. Its place stays
         taken until it ends, even if nobody waits for it any more."""
-        caller = _caller.get()
-        places = self._callers.setdefault(caller, _Places(asyncio.Semaphore(self._per_caller)))
-        places.wanted_by += 1
-        try:
-            await places.free.acquire()
-        except asyncio.CancelledError:
-            self._leave(caller, places)
-            raise
+        give_back = await self._places.take()
         running = self._threads.submit(copy_context().run, partial(work, *args, **options))
         loop = asyncio.get_running_loop()
 
         def ended(_: "Future[T]") -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._free, caller, places)
+                loop.call_soon_threadsafe(give_back)
 
         running.add_done_callback(ended)
         return await asyncio.wrap_future(running)
-
-    def _free(self, caller: str, places: _Places) -> None:
-        places.free.release()
-        self._leave(caller, places)
-
-    def _leave(self, caller: str, places: _Places) -> None:
-        places.wanted_by -= 1
-        if not places.wanted_by:
-            del self._callers[caller]
 
     def close(self) -> None:
         """Nothing new begins; what runs goes on to its end."""

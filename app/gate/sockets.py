@@ -13,6 +13,7 @@ from app.errors import GatewayError
 from app.gate.credentials import PROTOCOL, offered
 
 PATIENCE = 10.0  # seconds for the first message
+LONGEST = 4096  # characters of it
 REFUSED = 1008  # the close code for what is against the rules
 AUTHENTICATED = {"type": "authenticated"}
 _HINT = (
@@ -64,8 +65,9 @@ async def introduced(
 def _key_in(message: Message) -> str | None:
     if message["type"] == "websocket.disconnect":
         raise Gone
+    text = message.get("text") or ""
     try:
-        value = json.loads(message.get("text") or "")
+        value = json.loads(text) if len(text) <= LONGEST else None
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict) and value.get("type") == "auth":

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
 from app.routers.holding import hold
-from app.routers.requests import RunRequest, SubmitRequest
+from app.routers.requests import RunRequest, SubmitRequest, UpdateRequest
 from app.tasks.submitter import Submission
 from app.webhooks.requests import wanted
 from app.workflows.embedded import is_image
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 CHUNK = 1 << 20
 UNCOUNTED = 16 * 1024  # bytes of a body that waits for no room
+MAX_UNKNOWN, MAX_FAULTS = 20, 500  # unknown fields, and faults, that are looked at
 WORKED_ON_HERE = 64 * 1024  # bytes of a body that is not worth a thread
 MAX_PICTURE = 64 << 20  # bytes of a picture with a workflow: only its texts are parsed
 # What else ComfyUI's own body may hold; its ids are ours to choose, and the graph is what runs.
@@ -87,9 +88,19 @@ def validated(model: type[M], value: Any) -> M:
     """The value as a model, or the same error as FastAPI's own validation gives."""
     if not isinstance(value, Mapping):
         raise InvalidInput(f"The body must be a JSON object; it is {describe(value)}.")
+    known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
+    unknown = [name for name in value if name not in known]
+    if beyond := set(unknown[MAX_UNKNOWN:]):  # the first are enough to tell of
+        value = {name: item for name, item in value.items() if name not in beyond}
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > MAX_FAULTS:  # each is an object, and an answer names few
+            raise InvalidInput(
+                f"The body has {error.error_count()} faults, in fields that are not what they "
+                "should be.",
+                hint="The documentation of this route has an example.",
+            ) from error
         raise RequestValidationError(
             [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         ) from error
@@ -111,6 +122,13 @@ def _submitted(body: bytes) -> Submission | SubmitRequest:
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
     return validated(SubmitRequest, value)
+
+
+async def update_request(request: Request) -> UpdateRequest:
+    def read(body: bytes) -> UpdateRequest:
+        return validated(UpdateRequest, parse_json(body))
+
+    return await by_size(request, read, await read_body(request))
 
 
 async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:

@@ -3,29 +3,25 @@
 import asyncio
 import base64
 import json
-import struct
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
-from app.errors import InvalidJson, TaskNotFound
+from app.errors import TaskNotFound
 from app.gateway import Gateway
 from app.limit_errors import TooManyConnections
 from app.problems import responses
-from app.quoting import quoted
 from app.routers.deps import GatewayDep
+from app.routers.sessions import Session
 from app.tasks.model import TERMINAL
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
-from app.workflows.json_text import parse_json
 
 router = APIRouter(tags=["events"])
 
 Json = dict[str, Any]
-MOST_TASKS = 5000  # that one WebSocket may follow by their ids
 LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
 KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
 
@@ -120,7 +116,7 @@ async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
     gateway.admit_stream()
     await socket.accept()
     with gateway.hub.subscribe() as updates:
-        session = _Session(socket, gateway, updates)
+        session = Session(socket, gateway, updates)
         # A route that only sends would not notice that the client is gone, nor that we stop.
         tasks = [
             asyncio.create_task(session.send_updates(), name="ws send"),
@@ -135,138 +131,3 @@ async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
             raise result
-
-
-class _Session:
-    """One connected WebSocket client."""
-
-    def __init__(self, socket: WebSocket, gateway: Gateway, updates: Subscription) -> None:
-        self._socket = socket
-        self._gateway = gateway
-        self._updates = updates
-
-    async def send_updates(self) -> None:
-        try:
-            if notice := self._gateway.hub.notice:
-                await self._socket.send_text(_message(notice))
-            while True:
-                update = await self._updates.get()
-                is_notice = update.type == "notice"  # of no task
-                if not is_notice and not await self._gateway.tasks.sees(update.task_id):
-                    continue
-                if update.type == "preview":
-                    await self._socket.send_bytes(_preview_frame(update))
-                else:
-                    await self._socket.send_text(_message(update))
-        except Overrun:
-            await self._socket.close(1013, "too slow: connect again")
-        except Closed:
-            await self._socket.close(1012, "the gateway is stopping: connect again")
-
-    async def receive(self) -> None:
-        while True:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            await self._answer(message.get("text") or "")
-
-    async def _answer(self, text: str) -> None:
-        try:
-            message = parse_json(text.encode())
-            kind = message["type"]
-        except (InvalidJson, KeyError, TypeError):
-            await self._complain('send JSON such as {"type": "subscribe", "task_ids": [...]}')
-            return
-        match kind:
-            case "ping":
-                await self._socket.send_json({"type": "pong"})
-            case "auth":  # no key was needed, or it came with the handshake
-                await self._socket.send_json({"type": "authenticated"})
-            case "subscribe":
-                await self._subscribe(message)
-            case "unsubscribe":
-                await self._unsubscribe(message)
-            case _:
-                await self._complain(f"unknown type {quoted(kind)}")
-
-    async def _subscribe(self, message: Json) -> None:
-        """To some tasks, or to all without `task_ids`; their present state comes at once."""
-        task_ids = message.get("task_ids")
-        if task_ids is not None and not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of 1 to 1000 ids")
-            return
-        wanted = (self._updates.task_ids or set()) | set(task_ids or ())
-        if len(wanted) > MOST_TASKS:
-            await self._complain(f"these would be more than {MOST_TASKS} tasks: unsubscribe first")
-            return
-        if not self._gateway.hub.has_room(len(wanted) - len(self._updates.task_ids or ())):
-            await self._complain("you follow too many tasks, on all connections together")
-            return
-        if "previews" in message:
-            self._updates.previews = message["previews"] is True
-        self._updates.task_ids = None if task_ids is None else wanted
-        await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
-        for task_id in task_ids or ():
-            await self._send_state(task_id)
-
-    async def _unsubscribe(self, message: Json) -> None:
-        """From some of the tasks named; without `task_ids` from all of them: every task comes."""
-        task_ids = message.get("task_ids")
-        if task_ids is None:
-            self._updates.task_ids = None
-        elif not _is_ids(task_ids):
-            await self._complain("task_ids must be a list of 1 to 1000 ids")
-            return
-        elif self._updates.task_ids is not None:
-            self._updates.task_ids -= set(task_ids)
-        await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
-
-    async def _send_state(self, task_id: str) -> None:
-        try:
-            task = await self._gateway.tasks.get(task_id)
-        except TaskNotFound as error:
-            await self._socket.send_json(
-                {"type": "error", "code": error.code, "message": error.detail, "task_id": task_id}
-            )
-            return
-        view = self._gateway.tasks.view(task)
-        await self._socket.send_json({"type": "task_update", "event": "status", **view})
-
-    async def _complain(self, message: str) -> None:
-        await self._socket.send_json(
-            {"type": "error", "code": "invalid_message", "message": message}
-        )
-
-    def _listed(self) -> list[str] | None:
-        task_ids = self._updates.task_ids
-        return None if task_ids is None else sorted(task_ids)
-
-
-def _is_ids(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and 1 <= len(value) <= 1000
-        and all(isinstance(item, str) and len(item) <= 100 and "\0" not in item for item in value)
-    )
-
-
-@lru_cache(maxsize=16)  # for all who hear of it
-def _message(update: Update) -> str:
-    if update.type == "notice":
-        return f'{{"type":"notice",{update.json[1:]}'
-    head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
-    if update.type == "output":
-        return f'{head}"task_id":"{update.task_id}","output":{update.json}}}'
-    return head + update.json[1:]
-
-
-@lru_cache(maxsize=16)
-def _preview_frame(update: Update) -> bytes:
-    """Laid out as ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
-    metadata = {
-        **update.data,
-        "prompt_id": update.task_id,
-        "image_type": update.data["content_type"],
-    }
-    header = json.dumps(metadata).encode()
-    return struct.pack(">II", 4, len(header)) + header + update.image

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Response, UploadFile
 
 from app.errors import (
     InvalidInput,
@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.problems import responses
 from app.routers.answers import SUBMIT_RESPONSES, AskedDep, submit_and_answer
-from app.routers.bodies import JsonBody, documented, file_content, validated
+from app.routers.bodies import JsonBody, documented, file_content, update_request, validated
 from app.routers.deps import GatewayDep
 from app.routers.etags import IfMatch, IfNoneMatch, etag, is_known, matching
 from app.routers.forms import FormOrRun, with_form
@@ -81,10 +81,12 @@ async def list_workflows(gateway: GatewayDep) -> Json:
     openapi_extra=documented(UpdateRequest),
 )
 async def update_workflow(
-    body: JsonBody, gateway: GatewayDep, response: Response, if_match: IfMatch = None
+    request: Annotated[UpdateRequest, Depends(update_request)],
+    gateway: GatewayDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Json:
     """Save new parameter values, or a whole new workflow, into a saved file."""
-    request = validated(UpdateRequest, body)
     saved = await gateway.workers.run(
         editing.update,
         gateway.library,

@@ -21,10 +21,12 @@ from app.tasks.asset import Asset, encoded
 from app.tasks.database import Database
 from app.tasks.idempotency import Key
 from app.v2_errors import AssetInUse, AssetNotFound, BlobNotFound, MissingAsset
+from app.workers import Workers
 from app.workflows.asset_refs import reference, references, replaced
 
 log = logging.getLogger(__name__)
 
+MOST_REFERENCES = 1000  # of one workflow
 INTERVAL = 30.0  # seconds between two looks for what has expired
 
 
@@ -49,12 +51,19 @@ class Assets:
     """
 
     def __init__(
-        self, database: Database, uploads: Uploads, files: FileStore, *, kept: float | None
+        self,
+        database: Database,
+        uploads: Uploads,
+        files: FileStore,
+        *,
+        kept: float | None,
+        workers: Workers,
     ) -> None:
         self._database = database
         self._uploads = uploads
         self._files = files
         self._kept = kept
+        self._workers = workers
         self._caller = EVERYBODY
 
     def seen_by(self, caller: Caller) -> "Assets":
@@ -142,11 +151,15 @@ class Assets:
 
     async def resolved(self, workflow: Any) -> Any:
         """The workflow with references that say all that a run needs. Raises MissingAsset."""
-        known: dict[str, Any] = {}
-        for info in references(workflow):
-            if info["id"] not in known:
-                known[info["id"]] = await self._reference(info["id"])
-        return replaced(workflow, lambda info: known[info["id"]]) if known else workflow
+        ids = await self._workers.run(lambda: {info["id"]: None for info in references(workflow)})
+        if not ids:
+            return workflow
+        if len(ids) > MOST_REFERENCES:
+            raise MissingAsset(
+                f"The workflow refers to {len(ids)} assets; {MOST_REFERENCES} are allowed."
+            )
+        known = {asset_id: await self._reference(asset_id) for asset_id in ids}
+        return await self._workers.run(replaced, workflow, lambda info: known[info["id"]])
 
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
         """Where its bytes are, unless they are a text. Raises FileNotFound."""

@@ -28,6 +28,7 @@ from app.tasks.database_errors import code_of, keep_quiet
 from app.tasks.lists import ROWS
 from app.tasks.postgresql import PATIENCE, Postgresql
 from app.tasks.schema import bring_up, is_current
+from app.workers import Places
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -122,6 +123,7 @@ class _Sqlite:
         self._read_apart = _Transactions(url, "BEGIN")
         self._write_apart = _Transactions(url, "BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._places = Places(THREADS - 1, free=True)  # for reads: a write is waited for by others
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
         self._settling: asyncio.Task[None] | None = None
@@ -135,7 +137,8 @@ class _Sqlite:
             except OperationalError as error:
                 if not _is_locked(error):
                     raise
-        return await self._apart(lambda: self._read_apart.run(work))
+        give_back = await self._places.take()
+        return await self._apart(lambda: self._read_apart.run(work), give_back)
 
     async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:
         if not large and not slow:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.tasks.database_errors import InDoubt, Unreachable, keep_quiet
 from app.tasks.lists import ROWS
+from app.workers import Places
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 CHANNEL = "gateway"
 PATIENCE = 10.0  # seconds that a transaction waits for a server that is being restarted
+LARGE_READS = 4  # of one caller at a time; there are 15 connections
 RETRY = 0.2  # seconds between two tries
 PING = 15.0  # seconds between two looks whether the connection for signals lives
 CONNECT_TIMEOUT = 5.0
@@ -42,6 +44,7 @@ class Postgresql:
         self._patience = patience
         self._name = f"gateway-{uuid4().hex[:12]}"
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._places = Places(LARGE_READS, free=True)
         self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
         # For what takes its time, or for ever.
         self._slow = self._make_engine(url, poolclass=NullPool)
@@ -69,7 +72,12 @@ class Postgresql:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
 
-        return await self._patiently(run)
+        give_back = await self._places.take() if large else None
+        try:
+            return await self._patiently(run)
+        finally:
+            if give_back is not None:
+                give_back()
 
     async def write(
         self, work: Callable[[Connection], T], *, large: bool = False, slow: bool = False

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.routers import events
+from app.routers import sessions
 from app.tasks import hub, subscription
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 
@@ -269,7 +269,7 @@ async def test_a_message_that_is_too_large(gateway: RunningGateway) -> None:
 async def test_following_too_many_tasks(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "MOST_TASKS", 1500)
+    monkeypatch.setattr(sessions, "MOST_TASKS", 1500)
     async with connect(f"ws://{gateway.address}/ws") as socket:
         for block in range(2):
             ids = [f"{block}-{number}" for number in range(1000)]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.workers import Room, Workers, working_for
+from app.workers import Places, Room, Workers, working_for
 from tests.conftest import wait_until
 
 
@@ -40,7 +40,7 @@ async def test_one_callers_work_leaves_room_for_anothers(workers: Workers) -> No
     heavy.end.set()
     await asyncio.gather(*hog)
     assert heavy.running == 50
-    await wait_until(lambda: not workers._callers)
+    await wait_until(lambda: not workers._places._callers)
 
 
 async def test_work_that_nobody_waits_for_keeps_its_place_to_its_end(workers: Workers) -> None:
@@ -56,7 +56,7 @@ async def test_work_that_nobody_waits_for_keeps_its_place_to_its_end(workers: Wo
     heavy.end.set()
     assert await late == 7
     assert heavy.running == 2  # those that only waited never began
-    await wait_until(lambda: not workers._callers)
+    await wait_until(lambda: not workers._places._callers)
 
 
 async def test_it_answers_and_raises_what_the_work_does(workers: Workers) -> None:
@@ -100,3 +100,17 @@ async def test_who_waits_for_room_in_vain_leaves_no_trace() -> None:
     await asyncio.wait([waiting])
     free()
     assert (room._free, room._taken, room._waiting) == (100, {}, [])
+
+
+async def test_the_gateway_itself_waits_for_no_place_of_callers() -> None:
+    places = Places(1, free=True)
+    with working_for("hog"):
+        give_back = await places.take()
+        late = asyncio.create_task(places.take())
+    taken = [await places.take() for _ in range(5)]
+    assert not late.done()
+    give_back()
+    taken.append(await late)
+    for other in taken:
+        other()
+    assert not places._callers

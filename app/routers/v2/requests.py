@@ -13,13 +13,14 @@ from fastapi import Depends, Header, Query, Request
 from app import envelope
 from app.errors import GatewayError, InvalidInput, InvalidRequest
 from app.gateway import Gateway
-from app.routers.bodies import read_json, validated
+from app.routers.bodies import by_size, read_body, read_json, validated
 from app.routers.cursors import PATTERN, position
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.routers.v2.shapes import Here
 from app.tasks.idempotency import MAX_LENGTH, Key
 from app.tasks.submitter import Submission
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter
+from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
 
@@ -47,7 +48,11 @@ async def place(request: Request) -> Here:
 
 async def submission(request: Request) -> Submission:
     """A job to queue. Raises MetadataInvalid and InvalidInput."""
-    body = await read_json(request)
+    return await by_size(request, _job, await read_body(request))
+
+
+def _job(content: bytes) -> Submission:
+    body = parse_json(content)
     reserved = RESERVED & body.keys() if isinstance(body, dict) else None
     if reserved:
         raise InvalidInput(
