@@ -39,11 +39,15 @@ def shortened(view: Json, room: int | None, **shares: float) -> Json:
     """The view with its fields cut to `room` bytes; None: as it is. `shares`: other ones."""
     if room is None:
         return view
-    given = {**SHARES, **shares}
     found, marks, left = dict(view), dict(view.get("cut", {})), room
     for name, value in view.items():
-        if name not in (LAST, "cut") and value and isinstance(value, str | Mapping | list | tuple):
-            part = _Part(name, round(room * given.get(name, SHARE)))
+        if not value or name == LAST or name == "cut" or type(value) not in _LONG:
+            continue
+        share = round(room * (shares.get(name) or SHARES.get(name, SHARE)))
+        if (size := _short(value)) is not None and size <= share:
+            left -= size
+        else:
+            part = _Part(name, share)
             found[name] = part.cut(value)
             left -= part.taken
             marks = {**part.marks, **marks}
@@ -54,8 +58,34 @@ def shortened(view: Json, room: int | None, **shares: float) -> Json:
     return {**found, "cut": marks} if marks else found
 
 
-def _whole_ones(entries: Sequence[Json], room: int) -> list[Json]:
+_LONG = (str, dict, list, tuple)
+MANY = 60  # entries
+
+
+def _short(value: Any) -> int | None:
+    """At most so many bytes, if it is plain at once that nothing in it is too long."""
+    if isinstance(value, str):
+        return len(value) * 6 if len(value) <= WORD else None
+    size = len(json.dumps(value)) if _is_plain(value, 2) else TEXT + 1
+    return size if size <= TEXT else None
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Few entries on few levels, and no long text: so its JSON is soon made."""
+    if isinstance(value, str):
+        return len(value) <= TEXT
+    if not isinstance(value, dict | list | tuple):
+        return True
+    if not levels or len(value) > MANY:
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return all(_is_plain(item, levels - 1) for item in items)
+
+
+def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
     """The first ones, as many as there is room for: their URLs must stay what they are."""
+    if len(entries) <= MANY and len(json.dumps(entries)) <= room:
+        return entries
     kept = []
     for entry in entries:
         room -= len(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace"))
