@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from app.comfyui.cleaning import CUT
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.tasks.store import TaskStore
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 
 INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
+LEAST = 4  # characters of a key that tell something of it
 LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 KEY_GONE = TaskError(
     "api_key_gone",
@@ -71,7 +73,7 @@ class ApiKeys:
         if not task.needs_key:
             return text
         key = self._keys.get(task.task_id)
-        return LIKE_A_KEY.sub(HIDDEN, text) if key is None else text.replace(key, HIDDEN)
+        return LIKE_A_KEY.sub(HIDDEN, text) if key is None else _without(key, text)
 
     def _hidden_in(self, task: Task, value: Any) -> Any:
         if isinstance(value, str):
@@ -108,3 +110,12 @@ class ApiKeys:
         for task_id in task_ids:
             if ends.get(task_id, True):  # or it is not there any more
                 self._keys.pop(task_id, None)
+
+
+def _without(key: str, text: str) -> str:
+    """The text without the key, nor the beginning of one where the text was cut."""
+    text = text.replace(key, HIDDEN)
+    if CUT in text:
+        for length in range(len(key) - 1, LEAST - 1, -1):
+            text = text.replace(key[:length] + CUT, HIDDEN + CUT)
+    return text
