@@ -48,7 +48,7 @@ class _Own:
     wanted_by: int = field(default=0)
 
 
-class Places:
+class CallerPlaces:
     """So many for each caller; the gateway itself has as many as it wants, if `free` says so."""
 
     def __init__(self, each: int, *, free: bool = False) -> None:
@@ -86,7 +86,7 @@ class Workers:
 
     def __init__(self, threads: int = THREADS, per_caller: int = PER_CALLER) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
-        self._places = Places(per_caller)
+        self._places = CallerPlaces(per_caller)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Call `work` with the rest in a thread; answers or raises what it does. Its place stays

@@ -28,7 +28,7 @@ from app.tasks.database_errors import code_of, keep_quiet
 from app.tasks.lists import ROWS
 from app.tasks.postgresql import PATIENCE, Postgresql
 from app.tasks.schema import bring_up, is_current
-from app.workers import Places
+from app.workers import CallerPlaces
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -123,7 +123,9 @@ class _Sqlite:
         self._read_apart = _Transactions(url, "BEGIN")
         self._write_apart = _Transactions(url, "BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
-        self._places = Places(THREADS - 1, free=True)  # for reads: a write is waited for by others
+        self._places = CallerPlaces(
+            THREADS - 1, free=True
+        )  # for reads: a write is waited for by others
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
         self._settling: asyncio.Task[None] | None = None

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.tasks.database_errors import InDoubt, Unreachable, keep_quiet
 from app.tasks.lists import ROWS
-from app.workers import Places
+from app.workers import CallerPlaces
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,7 +44,7 @@ class Postgresql:
         self._patience = patience
         self._name = f"gateway-{uuid4().hex[:12]}"
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._places = Places(LARGE_READS, free=True)
+        self._places = CallerPlaces(LARGE_READS, free=True)
         self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
         # For what takes its time, or for ever.
         self._slow = self._make_engine(url, poolclass=NullPool)

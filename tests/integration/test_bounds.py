@@ -54,6 +54,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "ApiKeys._keys": (COUNT, 0),
     "ApiKeys._to_look_at": (COUNT, 0),
     "Breaker._unproven": (10, 0),
+    "CallerPlaces._callers": (SMALL * 3, 0),
     "Collector._fetching": (100, 0),
     "Collector._have": (A_PROMPT, 10),
     "Collector._keys": (A_PROMPT, 0),
@@ -122,7 +123,6 @@ GROWING: dict[str, tuple[int, int]] = {
     "Views._making": (SMALL * 3, 0),
     "Waits._able": (COUNT, 1),
     "Waits._judged_by": (1, 0),
-    "Workers._callers": (SMALL * 3, 0),
     "_Seen._scope": (40, 100),
 }
 # Made by the code or by the operator, once; nobody else adds to them.
