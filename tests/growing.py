@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any
@@ -20,6 +20,7 @@ def containers() -> Iterator[tuple[str, Any, Any]]:
     """Name, the object that has it, and the container: of all objects of the application but
     values (frozen dataclasses, models, errors), which are as large as what they stand for."""
     gc.collect()
+    several = _names_of_several()
     for holder in gc.get_objects():
         kind = type(holder)
         module = str(kind.__module__)
@@ -27,7 +28,22 @@ def containers() -> Iterator[tuple[str, Any, Any]]:
             continue
         for name, value in _attributes(holder):
             if isinstance(value, CONTAINERS):
-                yield f"{kind.__name__}.{name}", holder, value
+                known = kind.__name__
+                if known in several:
+                    known = f"{module.rpartition('.')[2]}.{known}"
+                yield f"{known}.{name}", holder, value
+
+
+def _names_of_several() -> set[str]:
+    """What classes of several modules are called: they are told apart by the modules' names."""
+    defined = Counter(
+        kind.__name__
+        for name, module in list(sys.modules.items())
+        if name.startswith("app.") and not name.startswith("app.demo")
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == name
+    )
+    return {name for name, count in defined.items() if count > 1}
 
 
 def caches() -> Iterator[tuple[str, Any]]:

@@ -52,6 +52,17 @@ async def test_tokens_come_back(tmp_path: Path) -> None:
         await wait_until(is_allowed, 5)
 
 
+@pytest.mark.usefixtures("patient")
+async def test_no_bucket_stays_in_redis_for_ever(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as redis, connect(redis.url) as client:
+        rates = SharedRates(client)
+        for number in range(100):
+            await rates.take(f"key {number}", Rate(requests=60, seconds=60))
+        kept = [name async for name in client.scan_iter("comfyui-gateway:rate:*")]
+        assert len(kept) == 100
+        assert all([0 < await client.ttl(name) <= 61 for name in kept])
+
+
 async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
     rate = Rate(requests=3, seconds=3600)
     async with running_redis(tmp_path) as redis, connect(redis.url) as client:
