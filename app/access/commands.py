@@ -32,7 +32,10 @@ def main(arguments: Sequence[str], setting: str) -> int:
         _list(file)
     else:
         file.revoke(options.name)
-        _say(f"Revoked {options.name!r}. It works no longer, and its open streams end.")
+        _say(
+            f"Revoked {options.name!r}. It works no longer, and its open streams end. Its tasks "
+            "and files stay; the name is not given out again without --take-over."
+        )
     return 0
 
 
@@ -48,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--queued", type=int, help="tasks that may wait")
     add.add_argument("--daily", type=int, help="tasks a day (UTC)")
     add.add_argument("--inline", action="store_true", help=f"print an entry for {SETTING} instead")
+    add.add_argument(
+        *("--take-over", "--same-owner"),
+        action="store_true",
+        help="the name is a revoked key's, and what belongs to it is to be the new one's",
+    )
     commands.add_parser("list", help="show the keys; not their texts, which nobody has")
     commands.add_parser("revoke", help="end a key at once").add_argument("name")
     return found
@@ -69,7 +77,7 @@ def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
         sys.stdout.write(f"{text}\n")
         _say(f"The key is shown this once. Its entry:\n{SETTING}='[{json.dumps(key.dump())}]'")
         return
-    file.add(key)
+    file.add(key, take_over=options.take_over)
     sys.stdout.write(f"{text}\n")
     _say(f"The key of {key.name!r} (scope {key.scope.word}) is shown this once: keep it.")
     if Path(setting or os.devnull).resolve() != file.path.resolve():
@@ -77,11 +85,14 @@ def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
 
 
 def _list(file: KeyFile) -> None:
-    for key in file.load():
+    keys = file.load()
+    for key in keys:
         fields = {name: value for name, value in key.dump().items() if name != "hash"}
         name = fields.pop("name")
         words = " ".join(f"{field}={value}" for field, value in fields.items())
         sys.stdout.write(f"{name}  {words}\n")
+    if keys.former:
+        _say(f"Revoked, and not given out again: {', '.join(sorted(keys.former))}")
 
 
 def _say(text: str) -> None:

@@ -5,10 +5,12 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from app.access.model import AccessKey, check_names
 from app.access.secrets import hash_of
@@ -17,21 +19,24 @@ from app.errors import GatewayError, InvalidInput, NotFound
 log = logging.getLogger(__name__)
 
 MODE = 0o600  # for the operator's eyes only
+Json = dict[str, Any]
 Stamp = tuple[int, int, int]  # differs whenever the file was replaced or written
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A set of keys, by their hashes."""
+    """A set of keys, by their hashes. `former`: names of keys that were revoked, with the time.
+    What they made is still there, and belongs to whoever has the name."""
 
     by_hash: dict[str, AccessKey]
+    former: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, keys: Iterable[AccessKey]) -> "Keys":
+    def of(cls, keys: Iterable[AccessKey], former: Mapping[str, str] | None = None) -> "Keys":
         """Raises InvalidInput."""
         found = list(keys)
         check_names(found)
-        return cls({key.hash: key for key in found})
+        return cls({key.hash: key for key in found}, dict(former or {}))
 
     def find(self, text: str) -> AccessKey | None:
         """The key with this text. All are compared, each in constant time: how long it takes
@@ -58,7 +63,18 @@ def parse(text: str) -> Keys:
     entries = value.get("keys") if isinstance(value, dict) else value
     if not isinstance(entries, list):
         raise InvalidInput('A list of keys is wanted, or {"keys": [...]}.')
-    return Keys.of(AccessKey.load(entry) for entry in entries)
+    former = value.get("former") if isinstance(value, dict) else None
+    return Keys.of((AccessKey.load(entry) for entry in entries), _former(former))
+
+
+def _former(entries: Any) -> dict[str, str]:
+    """Raises InvalidInput."""
+    found = {}
+    for entry in [] if entries is None else entries if isinstance(entries, list) else [entries]:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise InvalidInput('former: a list of {"name": ..., "revoked_at": ...} is wanted.')
+        found[entry["name"].casefold()] = str(entry.get("revoked_at") or "")
+    return found
 
 
 def is_inline(setting: str) -> bool:
@@ -99,18 +115,30 @@ class KeyFile:
             self.trouble = trouble
         return self._keys
 
-    def add(self, key: AccessKey) -> None:
-        """Raises InvalidInput if the name is taken."""
+    def add(self, key: AccessKey, *, take_over: bool = False) -> None:
+        """Raises InvalidInput if the name is taken; or was, unless what belongs to that name is to
+        be taken over."""
         with self._locked():
-            self._write([*self.load(), key])
+            keys = self.load()
+            former = dict(keys.former)
+            if (revoked_at := former.pop(key.name.casefold(), None)) is not None and not take_over:
+                raise InvalidInput(
+                    f"There was a key named {key.name!r}, revoked {revoked_at or 'before'}: its "
+                    "tasks, uploads, results, webhooks and what it used today would belong to the "
+                    "new one.",
+                    hint="Choose another name, or pass --take-over if it is for the same owner.",
+                )
+            self._write(Keys.of([*keys, key], former))
 
     def revoke(self, name: str) -> None:
-        """Raises NotFound."""
+        """The name is remembered. Raises NotFound."""
         with self._locked():
             keys = self.load()
             if keys.named(name) is None:
                 raise NotFound(f"There is no key named {name!r} in {self.path}.")
-            self._write([key for key in keys if key.name != name])
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            left = [key for key in keys if key.name != name]
+            self._write(Keys.of(left, {**keys.former, name.casefold(): now}))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -129,10 +157,13 @@ class KeyFile:
             os.close(descriptor)
             lock.unlink(missing_ok=True)
 
-    def _write(self, keys: list[AccessKey]) -> None:
+    def _write(self, keys: Keys) -> None:
         """Whole or not at all, and never readable for others."""
-        Keys.of(keys)
-        text = json.dumps({"keys": [key.dump() for key in keys]}, indent=2)
+        entries: Json = {"keys": [key.dump() for key in keys]}
+        if keys.former:
+            times = keys.former.items()
+            entries["former"] = [{"name": name, "revoked_at": time} for name, time in times]
+        text = json.dumps(entries, indent=2)
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".part")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

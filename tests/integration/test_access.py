@@ -17,6 +17,7 @@ from app.access.model import Caller, Scope
 from app.access.secrets import new_key
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.errors import InvalidInput
 from app.gate import sockets
 from app.tasks.database import Database
 from app.tasks.model import NewTask
@@ -197,8 +198,11 @@ async def test_a_key_added_while_we_run_works_and_owns_what_its_name_owned(gate:
     task = await submit(await gate.client("alice"))
     gate.file.revoke("alice")
     text = new_key()
-    gate.file.add(key_named("alice", text))
+    with pytest.raises(InvalidInput, match="would belong to the new one"):
+        gate.file.add(key_named("alice", text))
     again = await gate.client(key=text)
+    assert (await again.get(f"/api/task/{task['task_id']}")).status_code == 401
+    gate.file.add(key_named("alice", text), take_over=True)
     assert (await again.get(f"/api/task/{task['task_id']}")).status_code == 200
 
 

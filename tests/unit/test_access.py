@@ -219,6 +219,53 @@ def test_the_commands(
         commands.main(["revoke", "box"], setting)
 
 
+def test_a_name_that_was_revoked_is_taken_over_on_purpose_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "keys.json")
+
+    def run(*words: str) -> None:
+        commands.main(["--file", file, *words], file)
+
+    for name in ("alice", "bob"):
+        run("add", name)
+        run("revoke", name)
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="its tasks, uploads, results") as refused:
+            run("add", "alice")
+    assert "--take-over" in (refused.value.hint or "")
+    assert "revoked 20" in refused.value.detail
+    capsys.readouterr()
+    run("list")
+    shown = capsys.readouterr()
+    assert (shown.out, "alice, bob" in shown.err) == ("", True)
+    run("add", "alice", "--take-over")
+    run("add", "carol")
+    assert [key.name for key in KeyFile(Path(file)).load()] == ["alice", "carol"]
+    with pytest.raises(InvalidInput, match="two keys"):
+        run("add", "alice", "--take-over")
+    run("revoke", "alice")
+    with pytest.raises(InvalidInput, match="would belong"):
+        run("add", "alice")
+    with pytest.raises(InvalidInput, match="would belong"):
+        run("add", "bob")
+    run("add", "bob", "--same-owner")
+
+
+def test_a_name_is_one_name_in_whatever_case(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    former = [{"name": "ALICE", "revoked_at": "2026-01-01"}, {"name": "Bob"}]
+    file.path.write_text(json.dumps({"keys": [entry()], "former": former}))
+    for name in ("alice", "bob"):
+        with pytest.raises(InvalidInput, match="There was a key named"):
+            file.add(AccessKey.load({**entry(), "name": name, "hash": "0" * 64}))
+    with pytest.raises(InvalidInput, match="cannot be one"):
+        AccessKey.load({**entry(), "name": "Alice"})
+    for wrong in ("alice", ["alice"], [{"name": 3}], {}):
+        with pytest.raises(InvalidInput, match="former"):
+            parse(json.dumps({"keys": [], "former": wrong}))
+
+
 # -- where a key stands in a request ------------------------------------------------------------
 
 
