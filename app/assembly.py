@@ -1,13 +1,16 @@
 """Builds the parts of a gateway and tells each of the others that it needs."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.access.access import Access
 from app.access.model import EVERYBODY
 from app.access.rates import RateLimits
 from app.config import Settings
+from app.files.local import LocalStore
 from app.files.places import open_store, open_uploads
+from app.files.store import FileStore
 from app.files.uploads import Uploads
 from app.files.views import Views
 from app.gateway import Gateway
@@ -18,7 +21,7 @@ from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
 from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, is_sqlite
+from app.tasks.database import Database, is_sqlite, parse_url
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
@@ -29,7 +32,7 @@ from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
 from app.tasks.owner import new_owner
 from app.tasks.queue import Queue
-from app.tasks.readiness import Readiness
+from app.tasks.readiness import Places, Readiness
 from app.tasks.registry import Registry
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
@@ -124,6 +127,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)
+    readiness = Readiness(database, _places(settings, files, uploads))
     assets = Assets(database, uploads, files, kept=settings.retention_age, workers=workers)
     return Gateway(
         access=access,
@@ -148,7 +152,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         assets=assets,
         jobs=Jobs(tasks, submitter, assets),
         metrics=figures,
-        readiness=Readiness(database),
+        readiness=readiness,
         background=(
             dispatcher.run(),
             signals.run(),
@@ -157,6 +161,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             *((hub.carrier.run(),) if hub.carrier else ()),
             Retention(database, files, hub, limits).run(),
             deliverer.run(),
+            readiness.places.run(),
             assets.run(),
             access.run(),
             api_keys.run(store),
@@ -172,6 +177,20 @@ def _uploads(settings: Settings, database: Database) -> Uploads:
         naming=partial(database.locked, "uploads"),
         shared=settings.shared_tasks,
     )
+
+
+def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:
+    """Where files are written; the database of SQLite is one."""
+    checks = {
+        "results": files.check_room,
+        "uploads": uploads.store.check_room,
+        "saved workflows": LocalStore(settings.workflows_dir).check_room,
+    }
+    url = parse_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and url.database and url.database[:1] != ":":
+        folder = Path(url.database.removeprefix("file:")).parent
+        checks["database"] = LocalStore(folder).check_room
+    return Places(checks)
 
 
 def _access(settings: Settings, redis: "Redis | None") -> Access:

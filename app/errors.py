@@ -23,6 +23,7 @@ GatewayError
 ├── TooManyConnections 503  TooManyBodies 503  Stopping 503   in limit_errors.py
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
+├── NoRoom                    503  the same, told by /api/ready
 ├── DatabaseUnavailable       503
 ├── StorageUnavailable        503  the bucket does not answer, or refuses us
 ├── FileExpired               410  it was removed after its time
@@ -234,6 +235,13 @@ class StorageFull(GatewayError):
     """There is no room left to store the file."""
 
     status = 507
+    code = "storage_full"
+
+
+class NoRoom(GatewayError):
+    """Files cannot be stored at the moment."""
+
+    status = 503
     code = "storage_full"
 
 

@@ -57,7 +57,8 @@ class Gateway:
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
 
     async def check_ready(self) -> None:
-        """Raises Stopping, DatabaseUnavailable or NoServer if no task would be run now."""
+        """Raises Stopping, DatabaseUnavailable, NoRoom, StorageUnavailable or NoServer if no task
+        would be run now."""
         if self.hub.closed:
             raise Stopping("The gateway is stopping.", hint="Ask another one.")
         await self.readiness.check()

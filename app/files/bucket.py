@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -37,6 +38,8 @@ PARALLEL = 3
 # connection and no timeout of the bucket's: each of them is repeated by itself if it fails.
 READ = 2 << 20
 AT_ONCE = 8  # keys that are deleted at a time
+TRUSTED = 60.0  # seconds for which a write tells that others can be made
+ROOM = ".room"  # the key that is written when there is nothing else
 PIECE = 256 << 10  # bytes handed on at a time; larger ones hold up events
 
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
@@ -48,6 +51,7 @@ class BucketStore:
     """A FileStore in a bucket, below the prefix of the URL. Raises InvalidInput if it cannot be."""
 
     def __init__(self, url: str) -> None:
+        self._written_at = float("-inf")
         try:
             self._store: ObjectStore = from_url(
                 url, client_options=_client_options(), retry_config=_RETRY
@@ -72,7 +76,17 @@ class BucketStore:
                 await obstore.put_async(
                     self._store, key, _rest(first, parts), chunk_size=PART, max_concurrency=PARALLEL
                 )
+        self._written_at = time.monotonic()
         return Stored(key, counted.size, counted.hash)
+
+    async def check_room(self) -> None:
+        """A bucket is not full, but may refuse writing. A success counts for a while: each try
+        costs its owner money."""
+        if time.monotonic() - self._written_at < TRUSTED:
+            return
+        with _translating(writing=True):
+            await obstore.put_async(self._store, ROOM, b"", use_multipart=False)
+        self._written_at = time.monotonic()
 
     async def stat(self, key: str) -> FileInfo:
         with _translating(key):

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import shutil
 import tempfile
 import threading
@@ -12,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
-from app.errors import FileNotFound, StorageFull
+from app.errors import FileNotFound, NoRoom, StorageFull
 from app.files.store import FileInfo, Stored
 from app.files.streams import Counted, pieces_of
 
 T = TypeVar("T")
 
 PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
+TRIED = 64 << 10  # bytes that are written to see whether there is room
 PART = ".part"  # the end of the name of what is being written; it begins with a dot
 # Apart from the threads that everybody uses: many downloads must not hold up a conversion.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
@@ -51,6 +53,9 @@ class LocalStore:
                 raise StorageFull(f"There is no room left to store {target.name!r}.") from error
             raise
         return Stored(key, counted.size, counted.hash)
+
+    async def check_room(self) -> None:
+        await _in_thread(lambda: try_to_write(self.folder))
 
     async def stat(self, key: str) -> FileInfo:
         return await _in_thread(lambda: self._info(self.path(key)))
@@ -132,6 +137,21 @@ class LocalStore:
             raise FileNotFound(f"There is no file {key!r}.")
         etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
         return FileInfo(key, stat.st_size, etag, stat.st_mtime)
+
+
+def try_to_write(folder: Path) -> None:
+    """Raises NoRoom for a folder that is full, read-only or gone."""
+    try:
+        found = os.statvfs(folder)
+        if found.f_bavail * found.f_frsize < TRIED or (found.f_files and not found.f_favail):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room-", suffix=PART) as file:
+            file.write(bytes(TRIED))
+    except OSError as error:
+        raise NoRoom(
+            f"nothing can be written ({error.strerror or type(error).__name__}).",
+            hint="Make room on its disk, or make it writable.",
+        ) from error
 
 
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:

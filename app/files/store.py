@@ -46,6 +46,10 @@ class FileStore(Protocol):
         """
         ...
 
+    async def check_room(self) -> None:
+        """Try to write a little, under no key. Raises NoRoom where that cannot be."""
+        ...
+
     async def stat(self, key: str) -> FileInfo:
         """Raises FileNotFound."""
         ...

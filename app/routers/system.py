@@ -14,9 +14,11 @@ from app.errors import (
     DatabaseUnavailable,
     InvalidInput,
     InvalidJson,
+    NoRoom,
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    StorageUnavailable,
 )
 from app.gateway import Gateway
 from app.limit_errors import Stopping
@@ -58,13 +60,14 @@ def trouble(gateway: Gateway) -> str | None:
 
 
 def _trouble(gateway: Gateway) -> str | None:
-    if not list(gateway.pool):
-        return "no ComfyUI server is configured"
-    troubles = [
+    troubles = [] if list(gateway.pool) else ["no ComfyUI server is configured"]
+    troubles += [
         f"{server.id}: {server.reason or server.state}"
         for server in gateway.pool
         if server.state != "online"
     ]
+    if places := gateway.readiness.places.trouble:
+        troubles.append(places)
     if notice := gateway.hub.notice:
         troubles.append(str(notice.data["message"]))
     return "; ".join(troubles) or None
@@ -72,10 +75,14 @@ def _trouble(gateway: Gateway) -> str | None:
 
 @router.get(
     "/ready",
-    responses={**responses(NoServer, DatabaseUnavailable, Stopping), 200: {"model": HealthOut}},
+    responses={
+        **responses(NoServer, DatabaseUnavailable, NoRoom, StorageUnavailable, Stopping),
+        200: {"model": HealthOut},
+    },
 )
 async def ready(gateway: GatewayDep) -> Json:
-    """200 when the database can be written and a server can take work, 503 until then."""
+    """200 when the database and the places of files can be written and a server can take work, 503
+    until then."""
     await gateway.check_ready()
     return await health(gateway)
 

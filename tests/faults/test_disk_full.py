@@ -1,6 +1,8 @@
 """A full disk: it is said, nothing is lost, and with room again all goes on by itself."""
 
+import os
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import model_free, text_to_image, wait_until
-from tests.fleet import Demo, Gateway, Json, on, stand_ins
+from tests.fleet import DATABASE, Demo, Gateway, Json, on, stand_ins
 
 MB = 1 << 20
 SmallDisk = Callable[[str, int], Path]
@@ -126,3 +128,56 @@ async def submit_until_refused(gateway: Gateway) -> tuple[list[str], httpx.Respo
             return accepted, answer
         accepted.append(answer.json()["task_id"])
     raise AssertionError("the disk is full, and submits go on")
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        ("outputs_dir", "full"),
+        ("uploads_dir", "read-only"),
+        ("workflows_dir", "full"),
+        ("database_url", "full"),
+    ],
+)
+async def test_a_disk_that_cannot_be_written_is_not_ready(
+    tmp_path: Path, small_disk: SmallDisk, place: str, fault: str
+) -> None:
+    if place == "database_url" and "postgresql" in os.environ.get(DATABASE, ""):
+        pytest.skip("the disk of PostgreSQL is not ours to look at")
+    disk = small_disk(place, 4 * MB)
+    value = f"sqlite:///{disk}/gateway.db" if place == "database_url" else disk
+    async with (
+        stand_ins(tmp_path, 1) as (demo,),
+        Gateway(tmp_path, *on([demo]), **{place: value}) as gateway,
+    ):
+
+        async def ready() -> bool:
+            return (await gateway.http.get("/api/ready")).status_code == 200
+
+        async def told() -> Json | None:
+            answer = await gateway.http.get("/api/ready")
+            known = answer.status_code == 503 and answer.json()["code"] == "storage_full"
+            return dict(answer.json()) if known else None
+
+        async def degraded() -> bool:
+            health = await gateway.http.get("/api/health")
+            assert health.status_code == 200
+            return "nothing can be written" in str(health.json()["reason"])
+
+        await wait_until(ready)
+        filler = fill(disk) if fault == "full" else None
+        if fault == "read-only":
+            remount(disk, "ro")
+        assert "nothing can be written" in (await wait_until(told))["detail"]
+        await wait_until(degraded)
+        if filler is None:
+            remount(disk, "rw")
+        else:
+            filler.unlink()
+        await wait_until(ready)
+        assert (await gateway.http.get("/api/health")).json()["status"] == "ok"
+    assert not list(disk.rglob(".room-*"))
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)

@@ -1,5 +1,6 @@
 """Health is cheap and always answers; readiness tells the truth."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,10 @@ import pytest
 
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.errors import NoRoom, StorageUnavailable
+from app.files.local import try_to_write
 from app.tasks import readiness
+from app.tasks.readiness import Places
 from tests.conftest import RunningGateway, over, run_gateway, wait_until
 
 
@@ -49,6 +53,81 @@ async def test_a_database_that_cannot_be_written(
             return await code_of(gateway) == "ready"
 
         await wait_until(ready)
+
+
+class Place:
+    """Somewhere to write, and how that ends."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.error: Exception | None = None
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+
+    async def check(self) -> None:
+        self.tried += 1
+        await self.goes_on.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (NoRoom("nothing can be written (No space left on device)."), "storage_full", "No space"),
+        (StorageUnavailable("The bucket refused access."), "storage_unavailable", "refused"),
+        (OSError(5, "Input/output error"), "storage_unavailable", "OSError"),
+    ],
+)
+async def test_a_place_that_cannot_be_written(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, said: str
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    place = Place()
+    places = gateway.gateway.readiness.places
+    monkeypatch.setattr(places, "_checks", {"results": place.check})
+    assert await code_of(gateway) == "ready"
+    place.error = error
+    assert await code_of(gateway) == code
+    for path in ("/api/health", "/api/v2/health"):
+        health = (await gateway.http.get(path)).json()
+        assert (health["status"], said in health["reason"]) == ("degraded", True)
+    place.error = None
+    assert await code_of(gateway) == "ready"
+    assert (await gateway.http.get("/api/health")).json()["status"] == "ok"
+
+
+async def test_a_place_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    slow, well = Place(), Place()
+    slow.goes_on.clear()
+    places = Places({"results": slow.check, "uploads": well.check}, patience=0.05)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable, match="results: It does not answer"):
+            await places.check()
+    assert (slow.tried, well.tried) == (1, 3)
+    slow.goes_on.set()
+    await places.check()
+    assert places.trouble is None
+
+
+async def test_however_many_ask_little_is_written() -> None:
+    place = Place()
+    places = Places({"results": place.check})
+    await asyncio.gather(*(places.check() for _ in range(100)))
+    await places.check()
+    assert place.tried == 1
+
+
+def test_a_folder_is_tried(tmp_path: Path) -> None:
+    try_to_write(tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(NoRoom, match="No such file"):
+        try_to_write(tmp_path / "gone")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(NoRoom, match="Not a directory"):
+        try_to_write(file)
 
 
 async def test_without_a_server(settings_for: Callable[..., Settings]) -> None:

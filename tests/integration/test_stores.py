@@ -97,6 +97,11 @@ async def test_a_new_content_has_a_new_etag(store: FileStore) -> None:
     assert (await store.stat("a")).etag != first.etag
 
 
+async def test_whether_it_can_be_written(store: FileStore) -> None:
+    for _ in range(2):
+        await store.check_room()
+
+
 async def test_delete_and_list(store: FileStore) -> None:
     for key in ("one/a", "one/b", "one/deep/c", "one-more/d", "two"):
         await store.save(key, once(b"x"))
@@ -114,7 +119,8 @@ async def test_delete_and_list(store: FileStore) -> None:
 async def test_a_bucket_that_refuses_us(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-key")
     store = open_store(s3, Path())
-    for work in (store.save("a", once(b"1")), store.stat("a"), store.delete("a")):
+    save = store.save("a", once(b"1"))
+    for work in (save, store.check_room(), store.stat("a"), store.delete("a")):
         with pytest.raises(StorageUnavailable, match="refused") as caught:
             await work
         assert "AWS_ACCESS_KEY_ID" in str(caught.value)
