@@ -43,8 +43,9 @@ from app.tasks.tidying import Tidying
 from app.tasks.tools import Timing, Tools
 from app.tasks.transitions import Transitions
 from app.tasks.webhooks import Webhook
-from app.webhooks.deliverer import Deliverer, Pace
+from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
+from app.webhooks.places import Pace
 from app.workers import Room, Workers
 from app.workflows.library import Library
 

@@ -8,6 +8,7 @@ ID = 36  # a UUID: of tasks, batches, assets
 WORD = 12  # of ours: a status, a kind, a folder's type
 HASH = 80  # "blake3:<hex>"
 KEY_NAME = 40  # see app/access/model.py
+LANE = 50  # of webhooks: "" or "*", and the name of a key
 CLIENT_ID = 64
 FINGERPRINT = 32
 SERVER = 200  # its id, HOST:PORT

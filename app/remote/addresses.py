@@ -48,3 +48,12 @@ def parse_address(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def site_of(address: Address) -> str:
+    """What one client is likely to have all of: an IPv4 address, or a /64 of IPv6."""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), 64), strict=False))

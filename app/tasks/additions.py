@@ -21,7 +21,7 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     graphs.write(connection, new)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
     for task in new:
-        webhooks.keep(connection, task.task_id, task.webhooks)
+        webhooks.keep(connection, task.task_id, task.webhooks, task.key_name)
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
     places = places_of(connection, placed)
     return [

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from app import lengths
+from app.remote.addresses import parse_address, site_of
 from app.tasks.columns import Flag, LongWords, Number, Whole, Words, name_columns
 from app.tasks.tables import metadata
 
@@ -37,6 +38,7 @@ FINALS = ("task.succeeded", "task.failed", "task.canceled")
 EVENTS = (STARTED, *FINALS)
 
 EVERYWHERE = "everywhere"  # the gateway's own webhook: its URL and secret stay in the settings
+OPERATOR = "*"  # the lane of what it is told; "*NAME" of the tasks of a key
 TOKEN = 16  # characters
 TASK = "task"
 
@@ -55,6 +57,14 @@ class Webhook:
     def host(self) -> str:
         """With the port, if there is one."""
         return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+
+    @property
+    def place(self) -> str:
+        """The host, whatever the port and the way its address is written; of IPv6 the /64, which
+        is what one client has."""
+        name = urlsplit(self.url).hostname or ""
+        address = parse_address(name)
+        return name if address is None else site_of(address)
 
     @property
     def host_name(self) -> str:
@@ -86,6 +96,8 @@ webhooks = Table(
     Column("url", LongWords(lengths.LONG)),
     Column("headers", LongWords(lengths.LONG)),
     Column("secret", LongWords(lengths.LONG)),
+    Column("lane", Words(lengths.LANE), nullable=False, server_default=""),  # webhooks/places.py
+    Column("place", Words(lengths.HOST), nullable=False, server_default=""),  # host without port
 )
 
 deliveries = Table(
@@ -112,6 +124,8 @@ deliveries = Table(
     # When it is due. While an owner has it, when its lease ends.
     Column("next_at", Number()),
     Column("owner", Words(lengths.OWNER)),
+    Column("lane", Words(lengths.LANE), nullable=False, server_default=""),
+    Column("place", Words(lengths.HOST), nullable=False, server_default=""),
 )
 
 name_columns(metadata)
@@ -120,6 +134,21 @@ _OPEN = text("state = 'open'")
 _PENDING = text("status = 'pending'")
 Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
 Index("deliveries_due", deliveries.c.next_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
+# For app/webhooks/lanes.py. With the state in front, though it is always the same: SQLite would
+# take another index otherwise.
+Index(
+    "webhooks_of_lane",
+    *(webhooks.c.state, webhooks.c.lane, webhooks.c.id),
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
+)
+Index(
+    "deliveries_of_lane",
+    *(deliveries.c.status, deliveries.c.lane, deliveries.c.next_at),
+    *(deliveries.c.place, deliveries.c.host),
+    sqlite_where=_PENDING,
+    postgresql_where=_PENDING,
+)
 Index("deliveries_by_status", deliveries.c.status, deliveries.c.seq)
 
 _OWN = (
@@ -157,10 +186,13 @@ def shown_of(task_id: ColumnElement[str]) -> ColumnElement[str | None]:
     )
 
 
-def keep(connection: Connection, task_id: str, wanted: Sequence[Webhook]) -> None:
-    """In the transaction that adds the task."""
+def keep(
+    connection: Connection, task_id: str, wanted: Sequence[Webhook], key_name: str | None = None
+) -> None:
+    """In the transaction that adds the task, which is this key's."""
     if wanted:
-        connection.execute(insert(webhooks), [_row(task_id, webhook) for webhook in wanted])
+        made = [_row(task_id, webhook, key_name or "") for webhook in wanted]
+        connection.execute(insert(webhooks), made)
 
 
 def shown(wanted: Sequence[Webhook]) -> str | None:
@@ -203,7 +235,7 @@ def _shown(webhook: Webhook) -> str:
     return json.dumps(webhook.shown())
 
 
-def _row(task_id: str, webhook: Webhook) -> Json:
+def _row(task_id: str, webhook: Webhook, key_name: str) -> Json:
     ours = webhook.scope == TASK
     return {
         "task_id": task_id,
@@ -211,6 +243,8 @@ def _row(task_id: str, webhook: Webhook) -> Json:
         "state": "open",
         "start_wanted": STARTED in webhook.events,
         "host": webhook.host[: lengths.HOST],
+        "place": webhook.place[: lengths.HOST],
+        "lane": key_name if ours else f"{OPERATOR}{key_name}",
         "events": json.dumps(webhook.events),
         "shown": _shown(webhook),
         "url": webhook.url if ours else None,

@@ -1,15 +1,13 @@
 """Makes the deliveries, in the background.
 
 Receivers are told at least once, with the same webhook-id each time. A slow or a dead one costs
-the others nothing: it gets few of the places, and one only while it fails.
+the others nothing: hosts and API keys get few of the places (places.py), and they take turns.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from app.remote.post import Answer, post
 from app.remote.transport import Remote
@@ -18,35 +16,18 @@ from app.tasks.view import timestamp
 from app.tasks.webhooks import EVERYWHERE, Webhook
 from app.webhooks.model import Delivery, masked
 from app.webhooks.outbox import BATCH, Outbox
-from app.webhooks.retries import SCHEDULE, DeliveryStatus, is_success, next_step
+from app.webhooks.places import DeliveryPlaces, Pace
+from app.webhooks.retries import DeliveryStatus, is_success, next_step
 from app.webhooks.signing import headers_of
 
 log = logging.getLogger(__name__)
 
 GATHERED = 0.05  # seconds in which news is gathered: a task has three at once when it is short
-MOST_FAILING = 10_000  # hosts that are remembered
 RESULTS = {
     DeliveryStatus.PENDING: "retry",
     DeliveryStatus.DELIVERED: "delivered",
     DeliveryStatus.DEAD: "dead",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Times in seconds."""
-
-    schedule: Sequence[float] = SCHEDULE
-    timeout: float = 15.0  # for one try
-    parallel: int = 32  # deliveries at a time
-    per_host: int = 4  # of them to one host; 1 while its last one failed
-    idle: float = 5.0  # between two looks for what nobody told us of
-    lease: float = 30.0  # beyond the timeout, after which another process tries
-
-    @property
-    def held(self) -> float:
-        """How long a delivery is a process's own."""
-        return self.timeout + self.lease
 
 
 class Deliverer:
@@ -64,8 +45,7 @@ class Deliverer:
         self._pace = pace
         self._everywhere = everywhere
         self.results: Counter[str] = Counter()  # of tries, since the start
-        self._running: Counter[str] = Counter()  # host -> deliveries under way
-        self._failing: set[str] = set()
+        self._places = DeliveryPlaces(pace)
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._has_work = asyncio.Event()
@@ -127,34 +107,34 @@ class Deliverer:
 
     async def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what is due, as far as there is room; seconds until the next is due."""
-        while self._running.total() < self._pace.parallel:
-            busy = self._busy()
-            due = await self._outbox.next_at(busy)
-            if due is None or due > time.time():
-                return self._pace.idle if due is None else due - time.time()
-            delivery = await self._outbox.claim(busy)
-            if delivery is None:  # another process was faster
-                return 0.05
-            self._running[delivery.host] += 1
-            group.create_task(self._deliver(delivery), name=f"webhook {delivery.delivery_id}")
+        while not self._places.full:
+            due = await self._outbox.lanes()
+            order = self._places.order(due, time.time())
+            if not order:
+                return self._places.wait(due, time.time())
+            for lane in order:  # one each: whoever has much waits for who has little
+                if not self._places.full and (delivery := await self._claimed(lane)) is not None:
+                    self._places.begin(lane, delivery.place, delivery.host)
+                    work = self._deliver(lane, delivery)
+                    group.create_task(work, name=f"webhook {delivery.delivery_id}")
         return self._pace.idle
 
-    def _busy(self) -> list[str]:
-        """Hosts that have all the places they may have."""
-        return [
-            host
-            for host, count in self._running.items()
-            if count >= (1 if host in self._failing else self._pace.per_host)
-        ]
+    async def _claimed(self, lane: str) -> Delivery | None:
+        """The lane's next delivery to a host that has room; None if there is none, or another
+        process was faster."""
+        began = time.monotonic()
+        large = self._places.is_slow(lane)
+        delivery = await self._outbox.claim(lane, self._places.busy, large=large)
+        self._places.looked(lane, time.monotonic() - began, found=delivery is not None)
+        return delivery
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, lane: str, delivery: Delivery) -> None:
         try:
             await self._try(delivery)
         except Exception:  # it cannot be written: the lease ends, and it is tried again
             log.exception("webhook %s", delivery.delivery_id)
         finally:
-            self._running[delivery.host] -= 1
-            self._running += Counter()  # drops the zeros
+            self._places.end(lane, delivery.place, delivery.host)
             self.wake()
 
     async def _try(self, delivery: Delivery) -> None:
@@ -169,7 +149,7 @@ class Deliverer:
             "error": answer.error and masked(answer.error, webhook),
             "response": masked(answer.body, webhook),
         }
-        self._note(delivery.host, is_success(answer))
+        self._places.note(delivery.host, is_success(answer))
         await self._outbox.record(delivery, attempt, step)
         self.results[RESULTS[step.status]] += 1
         if step.status is DeliveryStatus.DEAD:
@@ -191,12 +171,6 @@ class Deliverer:
             **headers_of(delivery.delivery_id, int(time.time()), body, webhook.secret),
         }
         return await post(remote, webhook.url, body, headers, seconds=self._pace.timeout)
-
-    def _note(self, host: str, success: bool) -> None:
-        if success:
-            self._failing.discard(host)
-        elif len(self._failing) < MOST_FAILING:
-            self._failing.add(host)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -23,10 +23,12 @@ MASK = "***"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that is to be made now. `tries` were made before."""
+    """A delivery that is to be made now. `tries` were made before. `place`: its host, whatever the
+    port."""
 
     delivery_id: str
     host: str
+    place: str
     body: str = field(repr=False)
     tries: int
     log: tuple[Json, ...] = field(repr=False)

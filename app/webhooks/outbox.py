@@ -13,7 +13,6 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    func,
     insert,
     or_,
     select,
@@ -30,12 +29,15 @@ from app.tasks.queries import fetch_one, no_task
 from app.tasks.tables import tasks
 from app.tasks.view import task_view
 from app.tasks.webhooks import STARTED, deliveries, is_open, is_pending, webhook_of, webhooks
+from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
+from app.webhooks.places import Busy
 from app.webhooks.retries import DeliveryStatus, Step
 
 Json = dict[str, Any]
 
 BATCH = 100  # webhooks that one transaction looks after
+NOBODY = Busy()
 
 _IS_PENDING = is_pending()
 _HAS_NEWS = or_(
@@ -46,24 +48,11 @@ _NEWS = (
     select(webhooks)
     .join(tasks, tasks.c.task_id == webhooks.c.task_id)
     .where(is_open(), _HAS_NEWS)
-    .limit(BATCH)
+    .order_by(webhooks.c.id)
+    .limit(bindparam("most"))
 )
 _NEWS_OF = _NEWS.where(any_of(webhooks.c.task_id, "ids"))
-_FREE_HOST = deliveries.c.host.not_in(bindparam("busy", expanding=True))
-_NEXT_AT = select(func.min(deliveries.c.next_at)).where(_IS_PENDING, _FREE_HOST)
-_DUE = (
-    select(deliveries.c.seq)
-    .where(_IS_PENDING, deliveries.c.next_at <= bindparam("now"), _FREE_HOST)
-    .order_by(deliveries.c.next_at)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-_TAKE = (
-    update(deliveries)
-    .where(deliveries.c.seq.in_(_DUE))
-    .values(owner=bindparam("me"), next_at=bindparam("until"))
-    .returning(deliveries.c.delivery_id)
-)
+_NEWS_OF_LANE = _NEWS.where(webhooks.c.lane == bindparam("lane"))
 _JOINED = select(
     deliveries,
     *(webhooks.c[name] for name in ("shown", "url", "headers", "secret", "events", "scope")),
@@ -95,24 +84,29 @@ class Outbox:
         return found
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
-        """Make deliveries of what has happened to tasks (to these, or to any); answers how many
-        webhooks had news: BATCH means that there may be more.
+        """Make deliveries of what has happened to tasks (to these, or to any, as many of each
+        lane); answers how many webhooks had news: BATCH or more: there may be more.
 
         A webhook is closed in the transaction that writes its last delivery. Whenever we are
         killed, it is either open, and found again, or its delivery is there.
         """
-        query, values = (_NEWS, {}) if task_ids is None else (_NEWS_OF, {"ids": list(task_ids)})
+        ids = None if task_ids is None else list(task_ids)
 
         def look(connection: Connection) -> bool:
-            return connection.execute(query, values).first() is not None
+            parts = _parts(connection, ids)
+            return any(connection.execute(query, values).first() for query, values in parts)
 
         def work(connection: Connection) -> int:
-            # Two processes never tell the same: what one looks after, the other skips.
-            locking = query.with_for_update(of=webhooks, skip_locked=True)
-            found = connection.execute(locking, values).mappings().all()
-            for row in found:
-                _announce(connection, row, self._view)
-            return len(found)
+            number, may_be_more = 0, False
+            for query, values in _parts(connection, ids):
+                # Two processes never tell the same: what one looks after, the other skips.
+                locking = query.with_for_update(of=webhooks, skip_locked=True)
+                found = connection.execute(locking, values).mappings().all()
+                for row in found:
+                    _announce(connection, row, self._view)
+                number += len(found)
+                may_be_more = may_be_more or len(found) == values["most"]
+            return max(number, BATCH) if may_be_more else number
 
         # On SQLite a write waits for its turn, and mostly there is nothing to write.
         large = task_ids is None or len(task_ids) > FEW
@@ -120,24 +114,36 @@ class Outbox:
             return 0
         return await self._database.write(work, large=True)
 
-    async def next_at(self, busy: Collection[str]) -> float | None:
-        """When the next delivery is due, to other hosts than these."""
-        values = {"busy": list(busy)}
-        return await self._database.read(lambda connection: connection.scalar(_NEXT_AT, values))
+    async def lanes(self) -> dict[str, float]:
+        """When the first delivery of each lane is due, of those that have any."""
 
-    async def claim(self, busy: Collection[str]) -> Delivery | None:
-        """Take the delivery that is due longest, to another host than these. It is ours until
-        it is recorded, or the lease ends."""
+        def work(connection: Connection) -> dict[str, float]:
+            return {row.lane: row.at for row in connection.execute(DUE_LANES)}
+
+        return await self._database.read(work)
+
+    async def claim(
+        self, lane: str = "", busy: Busy = NOBODY, *, large: bool = False
+    ) -> Delivery | None:
+        """Take the delivery of a lane that is due longest, to a host that is not busy. It is ours
+        until it is recorded, or the lease ends. `large`: the look will take long."""
         now = time.time()
-        values = {"me": self._owner, "now": now, "until": now + self._lease_seconds}
+        values = {
+            "me": self._owner,
+            "now": now,
+            "until": now + self._lease_seconds,
+            "of_lane": lane,
+            "hosts": busy.hosts,
+            "addresses": busy.addresses,
+        }
 
         def work(connection: Connection) -> Delivery | None:
-            found = connection.scalar(_TAKE, {**values, "busy": list(busy)})
+            found = connection.scalar(TAKE_DUE, values)
             if found is None:
                 return None
             return _delivery(connection.execute(_ONE, {"id": found}).mappings().one())
 
-        return await self._database.write(work)
+        return await self._database.write(work, large=large)
 
     async def record(self, delivery: Delivery, attempt: Json, step: Step) -> bool:
         """Write what came of a try. False if the delivery is no longer ours."""
@@ -234,6 +240,15 @@ class Outbox:
         return deliveries.c.task_id.in_(mine)
 
 
+def _parts(connection: Connection, ids: list[str] | None) -> list[tuple[Select[Any], Json]]:
+    """Queries for the webhooks to look after: of these tasks, or of each lane as many."""
+    if ids is not None:
+        return [(_NEWS_OF, {"ids": ids, "most": BATCH})]
+    lanes = [row.lane for row in connection.execute(OPEN_LANES)]
+    share = max(BATCH // max(len(lanes), 1), 1)
+    return [(_NEWS_OF_LANE, {"lane": lane, "most": share}) for lane in lanes]
+
+
 def _announce(connection: Connection, row: Any, view: Callable[[Task], Json]) -> None:
     task = fetch_one(connection, row["task_id"])
     wanted = json.loads(row["events"])
@@ -263,6 +278,8 @@ def _add(connection: Connection, row: Any, event: str, body: str) -> None:
             webhook=row["id"],
             event=event,
             host=row["host"],
+            place=row["place"],
+            lane=row["lane"],
             body=body,
             status="pending",
             tries=0,
@@ -277,6 +294,7 @@ def _delivery(row: Any) -> Delivery:
     return Delivery(
         delivery_id=row["delivery_id"],
         host=row["host"],
+        place=row["place"],
         body=row["body"],
         tries=row["tries"],
         log=tuple(json.loads(row["log"])),

@@ -36,7 +36,7 @@ from app.tasks.lists import PART
 from app.tasks.progress import Tracker
 from app.tasks.tables import idempotency_keys, key_usage, run_times
 from app.tasks.tidying import Tidying
-from app.webhooks import deliverer
+from app.webhooks import deliverer, places
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 from tests.growing import caches, containers, largest_within, size_of
@@ -66,9 +66,13 @@ GROWING: dict[str, tuple[int, int]] = {
     "Connection.pipeline": (1000, 0),
     "Connection.scope": (40, 100),
     "Connection.tasks": (SMALL * 3, 0),
-    "Deliverer._failing": (SMALL, 0),
     "Deliverer._news": (SMALL, 0),
-    "Deliverer._running": (32, 0),
+    "DeliveryPlaces._addresses": (32, 0),
+    "DeliveryPlaces._failing": (SMALL, 0),
+    "DeliveryPlaces._hosts": (32, 0),
+    "DeliveryPlaces._lanes": (32, 0),
+    "DeliveryPlaces._looks": (2, 2),
+    "DeliveryPlaces._turns": (2, 0),
     "Dispatcher._drives": (2, 0),
     "Dispatcher._runs": (2, 0),
     "Estimates._known": (0, 0),
@@ -158,7 +162,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (hub, "KEPT_TASKS", "KEPT_UPDATES"),
         (lookout, "MOST", "NEWEST", "TOLD"),
         (transitions, "KEPT"),
-        (deliverer, "MOST_FAILING", "BATCH"),
+        (deliverer, "BATCH"),
+        (places, "MOST_FAILING"),
     ):
         for name in names:
             monkeypatch.setattr(module, name, SMALL)
@@ -252,7 +257,7 @@ async def send_all(gateway: RunningGateway) -> None:
         assert {answer.status_code // 100 for answer in answers} == {2}, answers[0].text
     await wait_until(lambda: is_idle(gateway))
     for number in range(COUNT):
-        gateway.gateway.deliverer._note(f"host-{number}.example", False)
+        gateway.gateway.deliverer._places.note(f"host-{number}.example", success=False)
         gateway.gateway.deliverer.changed(str(uuid4()))
 
 
