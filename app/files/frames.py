@@ -11,8 +11,8 @@ import resource
 import sys
 from importlib.util import find_spec
 
-MEMORY = 4 << 30  # bytes of address space
-SECONDS = 20  # of CPU time
+MEMORY = 2 << 30  # bytes of address space; of data, what decoder.py was given
+SECONDS = 15  # of CPU time
 
 
 def available() -> bool:
@@ -33,6 +33,7 @@ def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
     options = {"protocol_whitelist": "file"}
     with av.open(source, format=demuxer, options=options) as container:
         stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # each thread would hold frames of its own
         if stream.width * stream.height > max_pixels:
             return 3
         frame = next(container.decode(stream))

@@ -1,35 +1,64 @@
-"""Put a mask into an image's alpha channel, as ComfyUI's mask editor does."""
+"""Put a mask into an image's alpha channel, as ComfyUI's mask editor does. Runs in decoder.py."""
 
-import io
 from pathlib import Path
 
 from PIL import Image
 
 from app.errors import InvalidInput
-from app.files.images import FORMATS, UNREADABLE, open_image, refuse_huge
+from app.files.images import MAX_DECODED, UNREADABLE, check_room, decoded_bytes, open_image
 
 
-def apply_mask(original: Path, mask: bytes) -> bytes:
-    """A PNG: the original with the mask's alpha. LoadImage gives its MASK output from it.
+def apply_mask(original: Path, mask: Path, target: Path, allowed: int = MAX_DECODED) -> None:
+    """Write a PNG to `target`: the original with the mask's alpha. LoadImage gives its MASK output
+    from it.
 
-    Raises InvalidInput if one is no image, or their sizes differ.
+    Raises InvalidInput if one is no image, or their sizes differ, and NeedsMore where more than
+    `allowed` bytes are needed.
     """
     try:
-        with (
-            open_image(original) as picture,
-            Image.open(io.BytesIO(mask), formats=FORMATS) as painted,
-        ):
-            refuse_huge(painted)
-            if picture.size != painted.size:
-                raise InvalidInput(
-                    f"The mask is {painted.width}x{painted.height}, the image "
-                    f"{picture.width}x{picture.height}: they must have one size.",
-                    field="image",
-                )
-            masked = picture.convert("RGBA")
-            masked.putalpha(painted.convert("RGBA").getchannel("A"))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        with open_image(original, allowed) as picture, open_image(mask, allowed) as painted:
+            _check_sizes(picture, painted)
+            _check_room(picture, painted, allowed)
+            alpha = _alpha_of(painted)
+            painted.close()  # before the original is decoded: one of them at a time
+            masked = _with_alpha(picture, alpha)
+        masked.save(target, "png", compress_level=4)
+    except UNREADABLE as error:
         raise InvalidInput("The original or the mask is no image that can be read.") from error
-    content = io.BytesIO()
-    masked.save(content, "png", compress_level=4)
-    return content.getvalue()
+
+
+def _check_sizes(picture: Image.Image, painted: Image.Image) -> None:
+    if picture.size != painted.size:
+        raise InvalidInput(
+            f"The mask is {painted.width}x{painted.height}, the image "
+            f"{picture.width}x{picture.height}: they must have one size.",
+            field="image",
+        )
+
+
+def _check_room(picture: Image.Image, painted: Image.Image, allowed: int) -> None:
+    """The alpha channel is kept while either of the two is decoded, and made RGBA if it is not."""
+    pixels = picture.width * picture.height
+    most = max(
+        decoded_bytes(image) + (0 if image.mode in ("RGB", "RGBA") else 4 * pixels)
+        for image in (picture, painted)
+    )
+    check_room(most + pixels, allowed)
+
+
+def _alpha_of(painted: Image.Image) -> Image.Image:
+    painted.load()
+    if painted.mode in ("RGBA", "LA"):
+        return painted.getchannel("A")
+    if not painted.has_transparency_data:
+        return Image.new("L", painted.size, 255)
+    return painted.convert("RGBA").getchannel("A")
+
+
+def _with_alpha(picture: Image.Image, alpha: Image.Image) -> Image.Image:
+    picture.load()
+    if picture.mode not in ("RGB", "RGBA"):
+        picture = picture.convert("RGBA")
+    picture.putalpha(alpha)  # RGB and RGBA have four bytes a pixel: nothing is copied
+    picture.info = {}
+    return picture

@@ -2,9 +2,13 @@
 
 What may stay is listed, not what must go: tools write their own chunks (ComfyUI's animated PNGs
 keep the workflow in `comf`), and bytes behind the end of the picture go, too.
+
+What a file may repeat at will is passed over in C (fill bytes, stuffed bytes, restarts), and the
+parts that are looked at one by one have a bound.
 """
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,7 @@ from typing import IO
 from PIL import Image
 
 from app.errors import InvalidInput
+from app.files.heads import check_head
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_KEPT = frozenset(
@@ -22,6 +27,9 @@ _WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"
 _WEBP_FLAGS = 0x08 | 0x04  # in VP8X: there is EXIF, there is XMP
 _ORIENTATION = 0x0112
 _PIECE = 1 << 20
+MAX_PARTS = 200_000  # chunks or segments of a file; a PNG of 512 MB in pieces of 8 kB has 65,536
+_NOT_FILL = re.compile(rb"[^\xff]")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: what is no data and no restart
 
 Span = tuple[int, int]  # from, up to
 
@@ -51,7 +59,7 @@ def without_metadata(source: Path, target: Path) -> None:
                 _webp(data, out)
             else:
                 raise _cannot(source.name)
-        except (_Broken, struct.error, IndexError) as error:
+        except (_Broken, struct.error, IndexError, MemoryError) as error:
             raise _cannot(source.name) from error
 
 
@@ -71,7 +79,7 @@ def _copy(data: mmap.mmap, out: IO[bytes], spans: Iterator[Span]) -> None:
 def _png(data: mmap.mmap) -> Iterator[Span]:
     yield 0, 8
     at = 8
-    while True:
+    for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if end > len(data):
@@ -81,17 +89,19 @@ def _png(data: mmap.mmap) -> Iterator[Span]:
         if kind == b"IEND":
             return
         at = end
+    raise _Broken
 
 
 def _webp(data: mmap.mmap, out: IO[bytes]) -> None:
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     if end > len(data):
         raise _Broken
-    spans, at = [], 12
+    spans, at, parts = [], 12, 0
     while at + 8 <= end:
+        parts += 1
         kind, length = struct.unpack_from("<4sI", data, at)
         following = at + 8 + length + length % 2
-        if following > len(data):
+        if following > len(data) or parts > MAX_PARTS:
             raise _Broken
         if kind in _WEBP_KEPT:
             spans.append((at, following))
@@ -119,13 +129,11 @@ def _jpeg(data: mmap.mmap, out: IO[bytes], source: Path) -> None:
 
 def _jpeg_segments(data: mmap.mmap) -> Iterator[Span]:
     at = 2
-    while True:
-        if data[at] != 0xFF:
+    for _ in range(MAX_PARTS):
+        found = _NOT_FILL.search(data, at)
+        if data[at] != 0xFF or found is None:
             raise _Broken
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
+        marker, at = data[found.start()], found.start() - 1
         if marker == 0xD9:
             return
         end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
@@ -134,6 +142,7 @@ def _jpeg_segments(data: mmap.mmap) -> Iterator[Span]:
         if _is_kept(data, at, marker):
             yield at, end
         at = end
+    raise _Broken
 
 
 def _is_kept(data: mmap.mmap, at: int, marker: int) -> bool:
@@ -145,19 +154,17 @@ def _is_kept(data: mmap.mmap, at: int, marker: int) -> bool:
 
 def _end_of_scan(data: mmap.mmap, at: int) -> int:
     """Where the next marker stands; in the data of a scan 0xFF is followed by 0 or a restart."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            raise _Broken
-        following = data[at + 1]
-        if following not in (0, 0xFF) and not 0xD0 <= following <= 0xD7:
-            return at
-        at += 1 if following == 0xFF else 2
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise _Broken
+    return found.start()
 
 
 def _orientation(source: Path) -> int | None:
     try:
+        with source.open("rb") as file:
+            check_head(JPEG, file)
         with Image.open(source, formats=("JPEG", "MPO")) as image:
             return image.getexif().get(_ORIENTATION)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, MemoryError, struct.error):
         return None

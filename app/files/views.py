@@ -3,23 +3,23 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 from app.errors import GatewayError
-from app.files.pictures import View, make_view
+from app.files.decoding import make_view
+from app.files.masking import read_file
+from app.files.pictures import View
 from app.files.store import FileStore
 from app.workers import Workers
 
 VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
 INPUTS = "input"  # the folder in it for those of uploads
 MOST = 20  # views of one file; the oldest make room
-PIECE = 1 << 20
 
 
 class Views:
-    """Work is done in threads, a few at a time; requests for one view wait for one making."""
+    """Made in processes with limits, a few at a time; requests for one view wait for one making."""
 
     def __init__(self, files: FileStore, decoders: Workers) -> None:
         self._files = files
@@ -55,7 +55,7 @@ class Views:
             with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
                 target = Path(folder, "view")
                 await self._decoders.run(make_view, path, target, view, content_type)
-                await self._files.save(wanted, _read(target))
+                await self._files.save(wanted, read_file(target))
         with suppress(GatewayError):  # the view is there all the same
             await self._make_room(wanted)
 
@@ -81,9 +81,3 @@ async def size_of_views(files: FileStore, task_id: str | None = None) -> int:
         if task_id or not info.key.startswith(f"{VIEWS}/{INPUTS}/"):
             size += info.size_bytes
     return size
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, PIECE):
-            yield piece

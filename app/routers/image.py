@@ -23,9 +23,9 @@ from app.errors import (
     TaskNotFound,
 )
 from app.files.kinds import content_type_of
-from app.files.masks import apply_mask
+from app.files.masking import masked_upload
 from app.files.pictures import MAX_SIDE, View, ViewFormat
-from app.files.store import FileStore, once
+from app.files.store import FileStore
 from app.files.uploads import Upload
 from app.files.views import INPUTS
 from app.problems import responses
@@ -166,13 +166,15 @@ async def upload_mask(
     original: Annotated[str, Form(description="Name of the upload to put the mask on.")],
 ) -> Json:
     """A new upload: the original with the mask as its alpha channel."""
-    limit = gateway.settings.max_upload_bytes
-    mask = await image.read(limit + 1)
-    if len(mask) > limit:
-        raise PayloadTooLarge(f"The mask is larger than the {limit} bytes that are allowed.")
-    async with gateway.uploads.on_disk(original) as path:
-        masked = await gateway.decoders.run(apply_mask, path, mask)
-    return _shown(await gateway.uploads.save(f"masked-{Path(original).stem}.png", once(masked)))
+    upload = await masked_upload(
+        gateway.uploads,
+        original,
+        chunks_of(image),
+        max_bytes=gateway.settings.max_upload_bytes,
+        decoders=gateway.decoders,
+    )
+    await gateway.assets.note(upload)
+    return _shown(upload)
 
 
 async def _relayed(

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from blake3 import blake3
 
 from app.errors import GatewayError, InvalidInput, InvalidParameter
-from app.files.images import UNREADABLE, open_image
+from app.files.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
 from app.files.signatures import Signature, fits, signature_of
@@ -33,6 +33,8 @@ from app.workers import Workers
 
 Json = dict[str, Any]
 
+PIECE = 256 << 10  # characters of a data: URI that are read at a time
+_SPACES = b" \t\n\r\x0b\x0c"
 FETCHES = 8  # URLs that are fetched at a time
 # Pillow here may not read them.
 _LEFT_TO_COMFYUI = (
@@ -191,12 +193,11 @@ def _check(wanted: str, head: bytes) -> Signature | None:
 def _check_image(path: Path, content_type: str) -> None:
     """Raises InvalidParameter for a damaged or a huge image. No pixel is decoded."""
     try:
-        open_image(path).close()
+        readable = is_readable(path)
     except InvalidInput as error:
-        raise InvalidParameter(error.detail) from error
-    except UNREADABLE as error:
-        if content_type not in _LEFT_TO_COMFYUI:
-            raise InvalidParameter("The image is damaged: it cannot be read.") from error
+        raise InvalidParameter(error.detail, hint=error.hint) from error
+    if not readable and content_type not in _LEFT_TO_COMFYUI:
+        raise InvalidParameter("The image is damaged: it cannot be read.")
 
 
 def _named(filename: str, signature: Signature | None) -> str:
@@ -210,9 +211,10 @@ def _from_base64(text: str) -> bytes:
     return _from_data_uri(text) if text[:5].lower() == "data:" else _decoded(text)
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(text: str | bytes) -> bytes:
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        packed = text.encode() if isinstance(text, str) else text
+        return base64.b64decode(packed.translate(None, _SPACES), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidParameter("This is not base64 (the standard alphabet, padded).") from error
 
@@ -222,7 +224,23 @@ def _from_data_uri(text: str) -> bytes:
     about, comma, data = text.partition(",")
     if not comma:
         raise InvalidParameter("This data: URI has no comma, so it has no data.")
-    content = unquote_to_bytes(data)
+    try:
+        content = _unquoted(data)
+    except UnicodeEncodeError as error:
+        raise InvalidParameter("This data: URI holds half a character.") from error
     if about.lower().endswith(";base64"):
-        return _decoded(content.decode("latin-1"))
+        return _decoded(content)
     return content
+
+
+def _unquoted(text: str) -> bytes:
+    """The bytes of a percent-encoded text, a piece at a time: unquote_to_bytes makes many objects
+    of each escape, and a piece may be nothing else."""
+    pieces, at = [], 0
+    while at < len(text):
+        end = at + PIECE
+        escape = text.rfind("%", max(end - 2, 0), end)  # none is cut in two
+        end = escape if escape > at else end
+        pieces.append(unquote_to_bytes(text[at:end]))
+        at = end
+    return b"".join(pieces)

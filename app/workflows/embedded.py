@@ -3,7 +3,7 @@
 PNG: text chunks `prompt` (API format) and `workflow` (UI format); an animated PNG has them in
 chunks of ComfyUI's own, `comf`. WebP and JPEG: EXIF texts "prompt:{...}" in the tag Model (0x0110)
 and "workflow:{...}" in Make (0x010F) or below. Only the containers are read: no pixel is decoded,
-and no text is unpacked beyond MAX_TEXT.
+and no text is unpacked beyond MAX_TEXT. Of a picture of very many parts only the first are read.
 """
 
 import struct
@@ -19,6 +19,8 @@ from app.workflows.json_text import parse_leniently
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 MAX_TEXT = 8 << 20  # bytes of one unpacked text
+MAX_PARTS = 100_000  # chunks or segments that are looked at
+MAX_KEY = 79  # bytes of a keyword, as PNG has it
 WANTED = ("prompt", "workflow")  # the better one first
 
 Text = tuple[str, bytes]
@@ -61,11 +63,11 @@ def _texts(data: bytes) -> Iterator[Text]:
 def _png_texts(data: bytes) -> Iterator[Text]:
     """The texts of a PNG, also those behind the pixels."""
     position, seen = len(PNG), set()
-    while position + 8 <= len(data):
+    for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind in (b"tEXt", b"zTXt", b"iTXt", b"comf"):
-            chunk = data[position + 8 : position + 8 + length]
-            key, _, rest = chunk.partition(b"\0")
+            key = data[position + 8 : position + 8 + min(length, MAX_KEY + 1)].partition(b"\0")[0]
+            rest = data[position + 9 + len(key) : position + 8 + length]
             name = key.decode("latin-1").lower()
             if name not in seen:  # a second one is not even unpacked
                 seen.add(name)
@@ -96,7 +98,7 @@ def _unpacked(data: bytes) -> bytes:
 
 def _webp_exif(data: bytes) -> bytes:
     position = 12
-    while position + 8 <= len(data):
+    for _ in range(MAX_PARTS):
         kind, length = struct.unpack_from("<4sI", data, position)
         if kind == b"EXIF":
             return data[position + 8 : position + 8 + length]
@@ -106,7 +108,9 @@ def _webp_exif(data: bytes) -> bytes:
 
 def _jpeg_exif(data: bytes) -> bytes:
     position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    for _ in range(MAX_PARTS):
+        if data[position : position + 1] != b"\xff":
+            break
         marker, length = struct.unpack_from(">HH", data, position)
         if marker == 0xFFDA:  # the pixels begin
             break
