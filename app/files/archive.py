@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from app.errors import FileNotFound
-from app.files.store import FileStore, safe_name
+from app.files.store import FileStore, numbered, safe_name
 
 MISSING = "MISSING.txt"
 
@@ -78,15 +78,15 @@ class _Names:
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = {name.lower() for name in taken}
+        self._numbers: dict[str, int] = {}  # the last one that a name got
 
     def unique(self, wanted: str) -> str:
-        name = safe_name(wanted)
-        stem, dot, suffix = name.rpartition(".")
-        stem, suffix = (stem, f".{suffix}") if dot else (name, "")
-        number = 1
+        name = plain = safe_name(wanted)
+        number = self._numbers.get(plain.lower(), 1)
         while name.lower() in self._taken:
             number += 1
-            name = f"{stem} ({number}){suffix}"
+            name = numbered(plain, number)
+        self._numbers[plain.lower()] = number
         self._taken.add(name.lower())
         return name
 

@@ -59,9 +59,19 @@ _FAMILIES = (
 )
 _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 
-# What a browser may show from our origin without running anything in it.
-INLINE_TYPES = ("image/", "video/", "audio/", "text/plain", "application/json", "model/")
-SCRIPTABLE = ("+xml", "/xml", "/svg")  # ends of types: XML of any sort may hold XHTML
+# What a browser may show from our origin: it runs nothing in these, whatever their bytes are.
+_INLINE = {
+    *(kind for kind in _TYPES.values() if kind != "application/octet-stream"),
+    *("image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff"),
+    *("audio/x-wav", "audio/x-aiff", "audio/webm", "audio/x-matroska"),
+    *("video/mpeg", "video/x-m4v", "video/3gpp"),
+}
+# Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
+_MARKUP = re.compile(
+    rb"<(!doctype|html|head|body|script|style|iframe|object|embed|svg|math|!--|[?]xml"
+    rb"|[a-z0-9]+:(html|svg|script)\b)",
+    re.IGNORECASE,
+)
 
 
 class Kind(StrEnum):
@@ -97,9 +107,17 @@ def kind_of(filename: str, content_type: str) -> Kind:
     return Kind.MODEL3D if suffix in MODEL3D_SUFFIXES or main == "model" else Kind.FILE
 
 
-def is_inline(content_type: str) -> bool:
-    """False for types that could run script: they are served as attachments."""
-    return content_type.startswith(INLINE_TYPES) and not content_type.endswith(SCRIPTABLE)
+def is_inline(content_type: str, head: bytes = b"") -> bool:
+    """Whether a browser may show it; what is not known to be harmless is served as an attachment,
+    as is what looks like markup by its first bytes."""
+    plain = content_type.partition(";")[0].strip().lower()
+    return plain in _INLINE and not is_markup(head)
+
+
+def is_markup(head: bytes) -> bool:
+    """Whether the first bytes are those of HTML, SVG or XML, in whatever encoding."""
+    plain = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\x0b\x0c")
+    return _MARKUP.match(plain) is not None
 
 
 def suffix_of(filename: str) -> str:

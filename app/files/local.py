@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import logging
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
@@ -13,9 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
-from app.errors import FileNotFound, NoRoom, StorageFull
+from app.errors import FileNotFound, NoRoom, StorageFull, StorageUnavailable
+from app.files.atomic import NotRegular, open_regular
 from app.files.store import FileInfo, Stored
 from app.files.streams import Counted, pieces_of
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -24,6 +29,7 @@ TRIED = 64 << 10  # bytes that are written to see whether there is room
 PART = ".part"  # the end of the name of what is being written; it begins with a dot
 # Apart from the threads that everybody uses: many downloads must not hold up a conversion.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -35,8 +41,12 @@ class LocalStore:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, key: str) -> Path:
-        """The local path of a key. Raises FileNotFound for a key that leads out of the folder."""
-        path = (self.folder / key).resolve()
+        """The local path of a key. Raises FileNotFound for a key that leads out of the folder, or
+        nowhere: through a link to itself."""
+        try:
+            path = (self.folder / key).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise FileNotFound(f"There is no file {key!r}.") from error
         if not path.is_relative_to(self.folder):
             raise FileNotFound(f"There is no file {key!r}.")
         return path
@@ -51,7 +61,7 @@ class LocalStore:
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(f"There is no room left to store {target.name!r}.") from error
-            raise
+            raise _unavailable(error) from error
         return Stored(key, counted.size, counted.hash)
 
     async def check_room(self) -> None:
@@ -64,7 +74,7 @@ class LocalStore:
         return await _in_thread(lambda: self._seen(self.path(key), most))
 
     async def exists(self, key: str) -> bool:
-        return await _in_thread(self.path(key).is_file)
+        return await _in_thread(lambda: self._is_file(self.path(key)))
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         reader = _Reader(self.path(key), start)
@@ -77,15 +87,17 @@ class LocalStore:
                     return
                 left = None if left is None else left - len(piece)
                 yield piece
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, NotRegular) as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
+        except OSError as error:
+            raise _unavailable(error) from error
         finally:
             reader.close()
 
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:
         path = self.path(key)
-        if not await _in_thread(path.is_file):
+        if not await _in_thread(lambda: self._is_file(path)):
             raise FileNotFound(f"There is no file {key!r}.")
         yield path
 
@@ -95,12 +107,17 @@ class LocalStore:
             await _in_thread(lambda: source.replace(target))
         except FileNotFoundError as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
+        except OSError as error:
+            raise _unavailable(error) from error
 
     async def delete(self, key: str) -> None:
         await self.delete_all([key])
 
     async def delete_all(self, keys: Sequence[str]) -> None:
-        await _in_thread(lambda: self._delete(keys))
+        try:
+            await _in_thread(lambda: self._delete(keys))
+        except OSError as error:
+            raise _unavailable(error) from error
 
     def _delete(self, keys: Sequence[str]) -> None:
         for path in map(self.path, keys):
@@ -113,30 +130,54 @@ class LocalStore:
             yield info
 
     def _below(self, folder: Path) -> list[FileInfo]:
+        """Links to folders are not followed, and what cannot be read is left out."""
         found = []
-        for path in folder.rglob("*"):
-            with suppress(FileNotFound):  # a folder, or just removed
-                if not (path.name.startswith(".") and path.suffix == PART):
-                    found.append(self._info(path))
+        for where, _, names in os.walk(folder):
+            for name in names:
+                if not (name.startswith(".") and name.endswith(PART)):
+                    with suppress(FileNotFound, StorageUnavailable):  # or just removed
+                        found.append(self._info(Path(where, name)))
         return found
 
     def _seen(self, path: Path, most: int) -> tuple[FileInfo, bytes | None]:
         info = self._info(path)
         if info.size_bytes > most:
             return info, None
-        content = path.read_bytes()
+        try:
+            with open_regular(path) as file:
+                content = file.read(most + 1)
+        except OSError as error:
+            raise FileNotFound(f"There is no file {info.key!r}.") from error
         return info, content if len(content) == info.size_bytes else None  # or just replaced
 
     def _info(self, path: Path) -> FileInfo:
         key = path.relative_to(self.folder).as_posix()
         try:
-            stat = path.stat()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FileNotFound(f"There is no file {key!r}.") from error
-        if not path.is_file():
+            about = path.stat()
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                raise FileNotFound(f"There is no file {key!r}.") from error
+            raise _unavailable(error) from error
+        if not stat.S_ISREG(about.st_mode):
             raise FileNotFound(f"There is no file {key!r}.")
-        etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
-        return FileInfo(key, stat.st_size, etag, stat.st_mtime)
+        etag = f"{about.st_mtime_ns:x}-{about.st_size:x}"
+        return FileInfo(key, about.st_size, etag, about.st_mtime)
+
+    def _is_file(self, path: Path) -> bool:
+        try:
+            self._info(path)
+        except FileNotFound:
+            return False
+        return True
+
+
+def _unavailable(error: OSError) -> StorageUnavailable:
+    """Its words go to the log only: they name folders of this machine."""
+    log.error("files cannot be stored or read: %s", error)
+    return StorageUnavailable(
+        f"The folder of files cannot be used at the moment: {error.strerror}.",
+        hint="The gateway's log names the folder.",
+    )
 
 
 def try_to_write(folder: Path) -> None:
@@ -231,7 +272,7 @@ class _Reader:
             if self._closed:
                 return b""
             if self._file is None:
-                self._file = self._path.open("rb")
+                self._file = open_regular(self._path)
                 self._file.seek(self._start)
             return self._file.read(size)
 

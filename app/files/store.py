@@ -88,13 +88,33 @@ class FileStore(Protocol):
 
 def safe_name(filename: str) -> str:
     """A plain file name: folders cut off, characters that file systems mind replaced."""
-    name = _UNSAFE.sub("_", filename.replace("\\", "/").rsplit("/", 1)[-1]).strip(" .") or "file"
+    plain = filename.encode(errors="replace").decode()  # half characters
+    name = _UNSAFE.sub("_", plain.replace("\\", "/").rsplit("/", 1)[-1]).strip(" .") or "file"
+    return _shortened(name)
+
+
+def numbered(name: str, number: int) -> str:
+    """The name with " (1)" and so on in front of its suffix, as ComfyUI does; as it is for 0. Safe
+    if the name is: where there is no room left, the stem gives way."""
+    return _shortened(name, f" ({number})") if number else name
+
+
+def is_plain(name: str) -> bool:
+    """Whether it can be the name of a file here: of one that was named by `safe_name`, now or by
+    former rules, which left room for a few bytes more."""
+    size = len(name.encode(errors="replace"))
+    return name == safe_name(name) if size <= MAX_NAME else size < 255 and not _UNSAFE.search(name)
+
+
+def _shortened(name: str, before_suffix: str = "") -> str:
     stem, dot, suffix = name.rpartition(".")
     if not dot or len(suffix) > 12:
         stem, suffix = name, ""
-    room = MAX_NAME - len(suffix.encode()) - 1
-    stem = stem.encode()[:room].decode(errors="ignore")
-    return f"{stem}.{suffix}" if suffix else stem
+    ending = f"{before_suffix}.{suffix}" if suffix else before_suffix
+    room = MAX_NAME - len(ending.encode())
+    if len(stem.encode()) > room:
+        stem = stem.encode()[:room].decode(errors="ignore").rstrip(" .") or "file"
+    return f"{stem}{ending}"
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 from app.errors import FileNotFound
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
-from app.files.store import FileInfo, FileStore, Stored, safe_name
+from app.files.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.streams import Counted
 from app.memory import Memory
 from app.v2_errors import HashMismatch
@@ -140,7 +140,7 @@ class Uploads:
 
     async def _find(self, name: str) -> str | None:
         """Its place in the store, if it is there."""
-        if not name or name != safe_name(name):
+        if not name or not is_plain(name):
             return None
         for place in self._places:
             if await self.store.exists(place + name):
@@ -182,12 +182,10 @@ class Uploads:
 
     async def _key_for(self, wanted: str, digest: str) -> str:
         """Where to put a file of this name: what has it and other bytes stays."""
-        stem, dot, suffix = wanted.rpartition(".")
-        stem, suffix = (stem, f".{suffix}") if dot else (wanted, "")
         key, number = self._below + wanted, 0
         while await self.store.exists(key):
             if (await self._looked_at(await self.store.stat(key))).hash == digest:
                 break
             number += 1
-            key = f"{self._below}{stem} ({number}){suffix}"
+            key = self._below + numbered(wanted, number)
         return key

@@ -68,9 +68,16 @@ def _leads_too_far(message: Message) -> bool:
     return len(Headers(raw=message.get("headers", [])).get("location", "")) > MAX_LOCATION
 
 
+# With keys in use, what is embedded needs one, and who gives it to a page means it.
+_OURS = {"Cross-Origin-Resource-Policy": "same-origin"}
+
+
 class SecurityHeaders:
-    def __init__(self, app: ASGIApp) -> None:
+    """`open_to_pages`: pages of all origins may use what needs no key."""
+
+    def __init__(self, app: ASGIApp, *, keys_in_use: bool, open_to_pages: bool) -> None:
         self._app = app
+        self._always = _ALWAYS if keys_in_use or open_to_pages else {**_ALWAYS, **_OURS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +88,7 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in {**_ALWAYS, "Content-Security-Policy": policy}.items():
+                for name, value in {**self._always, "Content-Security-Policy": policy}.items():
                     headers.setdefault(name, value)
             await send(message)
 

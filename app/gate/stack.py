@@ -42,7 +42,11 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
         )
     app.add_middleware(ShortHeaders)
     app.add_middleware(RequestLog)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(
+        SecurityHeaders,
+        keys_in_use=bool(settings.api_keys.get_secret_value().strip()),
+        open_to_pages="*" in settings.cors_origins,
+    )
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -34,7 +34,7 @@ from app.routers.deps import ServerQuery
 from app.routers.holding import let_go
 from app.routers.keys import KeyDep
 from app.routers.schemas import BatchOut, TaskOut
-from app.routers.serving import safe_headers
+from app.routers.serving import head_of, safe_headers
 from app.tasks.cuts import LIST, STREAM
 from app.tasks.idempotency import Key
 from app.tasks.model import Output, Status, Task
@@ -134,11 +134,12 @@ async def _file(
         return None
     try:
         info = await gateway.files.stat(output.key)
+        head = await head_of(gateway.files, info)
     except GatewayError:
         return None
     content_type = output.content_type or "application/octet-stream"
     headers = {
-        **safe_headers(content_type, output.filename or ""),
+        **safe_headers(content_type, output.filename or "", head),
         "Content-Length": str(info.size_bytes),
         **headers,
     }

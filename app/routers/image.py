@@ -23,9 +23,11 @@ from app.errors import (
     TaskNotFound,
 )
 from app.files.kinds import content_type_of
+from app.files.magic import HEAD
 from app.files.masking import masked_upload
 from app.files.pictures import MAX_SIDE, View, ViewFormat
 from app.files.store import FileStore
+from app.files.streams import look_into
 from app.files.uploads import Upload
 from app.files.views import INPUTS
 from app.problems import responses
@@ -183,16 +185,21 @@ async def _relayed(
     """A file as the server has it, streamed through."""
     view = server.client.view(filename, subfolder=subfolder, type=folder)
     answer = await view.__aenter__()
+    try:
+        head, whole = await look_into(answer.aiter_bytes(), HEAD)
+    except BaseException:
+        await view.__aexit__(None, None, None)
+        raise
 
     async def body() -> AsyncIterator[bytes]:
         try:
-            async for chunk in answer.aiter_bytes():
+            async for chunk in whole:
                 yield chunk
         finally:
             await view.__aexit__(None, None, None)
 
-    content_type = content_type_of(filename, answer.headers.get("content-type"))
-    headers = safe_headers(content_type, filename)
+    content_type = content_type_of(filename, answer.headers.get("content-type"), head)
+    headers = safe_headers(content_type, filename, head)
     if request.method == "HEAD":
         await view.__aexit__(None, None, None)
         return Response(headers=headers, media_type=content_type)

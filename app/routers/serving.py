@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.files.kinds import is_inline
+from app.files.magic import HEAD
 from app.files.store import FileInfo, FileStore, once
 from app.routers.etags import etag, is_known
 
@@ -29,8 +30,15 @@ async def stored_file(
     def read(start: int, end: int) -> AsyncIterator[bytes]:
         return files.read(key, start, end) if content is None else once(content[start:end])
 
-    headers = safe_headers(content_type, filename)
+    head = content[:HEAD] if content is not None else await head_of(files, info)
+    headers = safe_headers(content_type, filename, head)
     return await _served(request, info, read, headers, content_type)
+
+
+async def head_of(files: FileStore, info: FileInfo) -> bytes:
+    """The first bytes, which tell what it is."""
+    pieces = files.read(info.key, 0, min(HEAD, info.size_bytes))
+    return b"".join([piece async for piece in pieces])
 
 
 async def stored_bytes(
@@ -38,7 +46,7 @@ async def stored_bytes(
 ) -> Response:
     """The same for bytes that are at hand."""
     info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
-    headers = safe_headers(content_type, filename)
+    headers = safe_headers(content_type, filename, content[:HEAD])
     return await _served(
         request, info, lambda start, end: once(content[start:end]), headers, content_type
     )
@@ -96,9 +104,9 @@ def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int
     return start, end
 
 
-def safe_headers(content_type: str, filename: str) -> dict[str, str]:
-    """Files come from strangers: nothing in them may run on our origin."""
-    disposition = "inline" if is_inline(content_type) else "attachment"
+def safe_headers(content_type: str, filename: str, head: bytes = b"") -> dict[str, str]:
+    """Files come from strangers: nothing in them may run on our origin. `head`: the first bytes."""
+    disposition = "inline" if is_inline(content_type, head) else "attachment"
     return {
         "Content-Disposition": named(disposition, filename),
         "X-Content-Type-Options": "nosniff",

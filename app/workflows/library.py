@@ -15,13 +15,13 @@ from app.errors import (
     InvalidRequest,
     InvalidWorkflow,
     PreconditionFailed,
-    StorageFull,
     WorkflowExists,
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
-from app.files.atomic import write_atomically
+from app.files.atomic import NotRegular, TooLarge, read_regular, write_atomically
 from app.memory import Memory
+from app.workflows.faults import reading, storing
 from app.workflows.filenames import SUFFIX, checked_name
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_leniently
@@ -75,12 +75,12 @@ class Library:
 
     def list(self) -> list[Entry]:
         """By name. A file is read when it has changed since it was last listed; what is beyond
-        READ_AT_ONCE of those has no format until the next time."""
-        with os.scandir(self.folder) as entries:
+        READ_AT_ONCE of those has no format until the next time. Raises StorageUnavailable."""
+        with reading(), os.scandir(self.folder) as entries:
             names = sorted(one.name for one in entries if one.name.lower().endswith(SUFFIX))
         found, left = [], READ_AT_ONCE
         for name in names:
-            with suppress(FileNotFoundError):  # deleted this moment
+            with suppress(OSError):  # deleted this moment, or a link that leads nowhere
                 path = self.folder / name
                 stat = path.stat()
                 if not S_ISREG(stat.st_mode):
@@ -98,12 +98,12 @@ class Library:
             return known[1], 0
         if stat.st_size > most and stat.st_size <= self._max_bytes:
             return None, 0
-        kind = _format_of(path) if stat.st_size <= self._max_bytes else None
+        kind = _format_of(path, self._max_bytes) if stat.st_size <= self._max_bytes else None
         self._formats.put(path.name, (state, kind))
         return kind, stat.st_size if stat.st_size <= self._max_bytes else 0
 
     def open(self, filename: str) -> Saved:
-        """Raises WorkflowNotFound and InvalidJson."""
+        """Raises WorkflowNotFound, InvalidJson and StorageUnavailable."""
         path, content = self._existing(filename)
         return Saved(path.name, _parsed(path.name, content), version_of(content))
 
@@ -116,7 +116,7 @@ class Library:
         """Keep a workflow. Raises WorkflowExists and StorageFull."""
         with self._writing():
             path = self._path(filename)
-            if path.exists() and not overwrite:
+            if not overwrite and self._is_there(path):
                 raise WorkflowExists(
                     f"There is a workflow {path.name!r} already.",
                     hint="Choose another name, or pass overwrite=true.",
@@ -140,73 +140,83 @@ class Library:
         with self._writing():
             path, content = self._existing(filename)
             _check(path.name, content, matches)
-            with _storing():
+            with storing():
                 self._versions.keep(path)
                 path.unlink()
 
     def versions(self, filename: str) -> Sequence[Version]:
         """The former contents, newest first; also of a deleted file. Raises WorkflowNotFound."""
-        found = self._versions.of(checked_name(filename))
+        with reading():
+            found = self._versions.of(checked_name(filename))
         if not found:
             self._existing(filename)
         return found
 
     def version(self, filename: str, version: str) -> Saved:
         """A former content. Raises VersionNotFound and InvalidJson."""
-        name, content = self._versions.read(checked_name(filename), version)
+        with reading():
+            name, content = self._versions.read(checked_name(filename), version)
         return Saved(name, _parsed(name, content), version_of(content))
 
     def restore(self, filename: str, version: str) -> Saved:
         """Make a former content the present one. Raises as `version` and `save` do."""
         with self._writing():
-            name, content = self._versions.read(checked_name(filename), version)
+            with reading():
+                name, content = self._versions.read(checked_name(filename), version)
             workflow = _parsed(name, content)
             unwrap(workflow)
             path = self._path(filename)
-            return self._write(path if path.exists() else self.folder / name, content, workflow)
+            return self._write(
+                path if self._is_there(path) else self.folder / name, content, workflow
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One save at a time, also of other processes that share the folder."""
         with self._lock, ExitStack() as stack:
-            with _storing():
+            with storing():
                 file = stack.enter_context((self.folder / ".lock").open("a"))
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX)  # let go as the file is closed
             yield
 
     def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:
-        with _storing():
+        with storing():
             if not path.exists():
                 write_atomically(path, content)
-            elif path.read_bytes() != content:
+            elif read_regular(path, self._max_bytes) != content:
                 self._versions.keep(path)
                 write_atomically(path, content)
         return Saved(path.name, workflow, version_of(content))
 
     def _path(self, filename: str) -> Path:
-        return named(self.folder, checked_name(filename))
+        with reading():
+            return named(self.folder, checked_name(filename))
+
+    def _is_there(self, path: Path) -> bool:
+        with reading():
+            return path.exists()
 
     def _existing(self, filename: str) -> tuple[Path, bytes]:
         path = self._path(filename)
         try:
-            size = path.stat().st_size
-            if size > self._max_bytes:
-                raise InvalidJson(
-                    f"The file {path.name!r} has {size} bytes; a workflow may have "
-                    f"{self._max_bytes}.",
-                    hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
-                )
-            return path, path.read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
+            with reading():
+                return path, read_regular(path, self._max_bytes)
+        except TooLarge as error:
+            raise InvalidJson(
+                f"The file {path.name!r} cannot be read: {error.strerror}; a workflow may have "
+                f"{self._max_bytes}.",
+                hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
+            ) from error
+        except (FileNotFoundError, NotRegular):
             raise WorkflowNotFound(
                 f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."
             ) from None
 
 
-def _format_of(path: Path) -> Format | None:
+def _format_of(path: Path, most: int) -> Format | None:
     try:
-        return unwrap(parse_leniently(path.read_bytes()))[0]
+        return unwrap(parse_leniently(read_regular(path, most)))[0]
     except (InvalidRequest, OSError, WorkflowFormatUnsupported):
         return None
 
@@ -241,11 +251,3 @@ def _text(workflow: Any, most: int) -> bytes:
     if len(content) > most:
         raise InvalidWorkflow(f"The file would have {len(content)} bytes; {most} are allowed.")
     return content
-
-
-@contextmanager
-def _storing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageFull(f"The workflow cannot be stored: {error.strerror}.") from error

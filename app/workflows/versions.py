@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from urllib.parse import quote
 from blake3 import blake3
 
 from app.errors import VersionNotFound
-from app.files.atomic import write_atomically
+from app.files.atomic import NotRegular, read_regular, write_atomically
 from app.workflows.filenames import SUFFIX, fold
 
+MAX_BYTES = 64 << 20  # of a file that is read
 KEPT = 50  # versions of a file; the oldest goes when there are more
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
@@ -47,7 +49,7 @@ class Versions:
 
     def keep(self, path: Path) -> None:
         """Keep what the file holds now, for good. Raises OSError."""
-        content, saved_at = path.read_bytes(), path.stat().st_mtime
+        content, saved_at = read_regular(path, MAX_BYTES), path.stat().st_mtime
         folder = named(self._folder, path.name)
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
@@ -59,10 +61,13 @@ class Versions:
 
     def of(self, name: str) -> list[Version]:
         """The versions of a file, newest first."""
-        return [
-            Version(path.stem, path.stat().st_mtime, path.stat().st_size)
-            for path in self._paths(name)
-        ]
+        found = []
+        for path in self._paths(name):
+            with suppress(OSError):  # the oldest, which has just made room
+                about = path.stat()
+                if path.is_file():
+                    found.append(Version(path.stem, about.st_mtime, about.st_size))
+        return found
 
     def read(self, name: str, version: str) -> tuple[str, bytes]:
         """The file's name as it was, and the content. Raises VersionNotFound."""
@@ -70,8 +75,8 @@ class Versions:
         path = folder / f"{version}{SUFFIX}"
         try:
             if _ID.fullmatch(version):
-                return folder.name, path.read_bytes()
-        except FileNotFoundError:
+                return folder.name, read_regular(path, MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError, NotRegular):
             pass
         raise VersionNotFound(
             f"{name!r} has no version {version[:80]!r}.",
