@@ -20,7 +20,9 @@ def test_a_name_can_be_used_and_stays_as_it_is(wanted: str, number: int) -> None
     assert len(name.encode()) <= MAX_NAME
     assert is_plain(name)
     assert safe_name(name) == name
-    assert safe_name(wanted).rpartition(".")[2][-12:] in name
+    _, dot, suffix = safe_name(wanted).rpartition(".")
+    if dot and len(suffix) <= 12:
+        assert name.endswith(f".{suffix}"), "loaders go by it"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "../a", "a\0", "x" * 256, "a:b"])
