@@ -27,6 +27,7 @@ from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Carrier, Hub
+from app.tasks.inputs import empty_everywhere
 from app.tasks.jobs import Jobs
 from app.tasks.lookout import Lookout
 from app.tasks.materials import Materials
@@ -129,7 +130,12 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)
     readiness = Readiness(database, _places(settings, files, uploads))
-    assets = Assets(database, uploads, files, kept=settings.retention_age, workers=workers)
+    assets = Assets(
+        *(database, uploads, files),
+        kept=settings.retention_age,
+        workers=workers,
+        gone=partial(empty_everywhere, pool),
+    )
     return Gateway(
         access=access,
         caller=EVERYBODY,
@@ -160,7 +166,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             fleet.run(),
             lookout.run(),
             *((hub.carrier.run(),) if hub.carrier else ()),
-            Retention(database, files, hub, limits).run(),
+            Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),
             readiness.places.run(),
             assets.run(),

@@ -213,15 +213,24 @@ class ComfyClient:
     async def delete_history(self, prompt_ids: list[str]) -> None:
         self._check(await self._send("POST", "/history", json={"delete": prompt_ids}))
 
-    async def upload_input(self, filename: str, content: BinaryIO) -> str:
+    async def input_size(self, filename: str) -> int | None:
+        """Bytes of a file in the server's input folder; None if it is not there."""
+        params = {"filename": filename, "type": "input"}
+        response = await self._send("HEAD", "/view", params=params)
+        length = response.headers.get("content-length", "")
+        return int(length) if response.status_code == 200 and length.isdecimal() else None
+
+    async def upload_input(
+        self, filename: str, content: BinaryIO, *, overwrite: bool = False
+    ) -> str:
         """Put a file into the server's input folder; answers the name it got there.
 
-        The same name with the same bytes keeps its name, with other bytes it gets another one.
+        The same name with the same bytes keeps its name; with other bytes it gets another one,
+        unless they are to `overwrite` what is there.
         """
+        about = {"type": "input", **({"overwrite": "true"} if overwrite else {})}
         files = {"image": (filename, content)}
-        response = await self._send(
-            "POST", "/upload/image", files=files, data={"type": "input"}, timeout=SLOW
-        )
+        response = await self._send("POST", "/upload/image", files=files, data=about, timeout=SLOW)
         answer = self._json(response)
         if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
             self._unexpected("/upload/image")

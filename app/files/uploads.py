@@ -5,8 +5,8 @@ find out by a name that is taken that they are there. What is in no such folder 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from uuid import uuid4
 from app.errors import FileNotFound
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
+from app.files.placed import former_in
+from app.files.placing import Lock, Placing
 from app.files.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.streams import Counted
 from app.memory import Memory
@@ -22,7 +24,6 @@ from app.v2_errors import HashMismatch
 
 KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
 OWN = ".keys"  # the folder of the folders of keys; no upload is called so
-Lock = Callable[[], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,6 @@ class Upload:
     kind: Kind
     size_bytes: int
     hash: str
-
-    @property
-    def placed_name(self) -> str:
-        """Its name on servers: content-addressed, so that it never collides there."""
-        return f"{self.hash.partition(':')[2][:16]}_{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +65,7 @@ class Uploads:
         self._max_bytes = max_bytes
         ours = asyncio.Lock()
         self._naming: Lock = naming or (lambda: ours)
+        self._placing = Placing(store, self._naming)
         self._known: Memory[str, tuple[str, Upload]] = Memory(KNOWN)  # key -> (etag, upload)
 
     def of(self, key_name: str | None) -> "Uploads":
@@ -78,6 +75,20 @@ class Uploads:
         found._below = "" if self._shared else own
         found._places = [own, ""] if own else [""]
         return found
+
+    async def placed_name(self, key: str, digest: str) -> str:
+        """The name on servers of an upload with that key and hash: of its content and owner, so
+        that it never collides there."""
+        return await self._placing.name_of(key, digest)
+
+    async def may_name(self, text: str) -> bool:
+        """Whether the files on servers that a text names, as ours are named there, are ours."""
+        former = former_in(text)
+        if former is not None:
+            digest, name = former
+            found = await self.get(name) if await self.exists(name) else None
+            return found is not None and found.hash.partition(":")[2][:16] == digest
+        return await self._placing.are_of(text, self._places)
 
     async def save(
         self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
@@ -134,9 +145,15 @@ class Uploads:
 
     async def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
-        if (key := await self._find(name)) is not None:
+        if (key := await self.key_of(name)) is not None:
             await self.store.delete(key)
             self._known.discard(key)
+
+    async def key_of(self, name: str) -> str | None:
+        """The place in the store of one of these that is not everybody's, unless all are."""
+        place = "" if self._shared else self._places[0]
+        there = is_plain(name) and await self.store.exists(place + name)
+        return place + name if there else None
 
     async def _find(self, name: str) -> str | None:
         """Its place in the store, if it is there."""

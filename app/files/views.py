@@ -74,10 +74,17 @@ async def forget_results(files: FileStore, *task_ids: str) -> None:
     await files.delete_all(folders)
 
 
-async def size_of_views(files: FileStore, task_id: str | None = None) -> int:
-    """Bytes of the views of a task's files, or of those of all tasks."""
-    size = 0
-    async for info in files.files(f"{VIEWS}/{task_id}" if task_id else VIEWS):
-        if task_id or not info.key.startswith(f"{VIEWS}/{INPUTS}/"):
-            size += info.size_bytes
-    return size
+async def size_of_views(files: FileStore, task_id: str) -> int:
+    """Bytes of the views of a task's files."""
+    return sum([info.size_bytes async for info in files.files(f"{VIEWS}/{task_id}")])
+
+
+def folder_of_upload(key: str) -> str:
+    """Where the views of an upload are, by its key in its store."""
+    return f"{VIEWS}/{INPUTS}/{key}"
+
+
+def upload_of(key: str) -> str | None:
+    """The key of the upload that a view was made of; None for one of a result."""
+    parts = key.split("/")
+    return "/".join(parts[2:-1]) if parts[1] == INPUTS else None

@@ -13,6 +13,7 @@ from app.comfyui.client import ComfyClient
 from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
+from app.files.placed import without_placed
 from app.memory import Memory
 from app.servers.breaker import Breaker
 from app.servers.inbox import Inbox
@@ -28,7 +29,6 @@ PROBE_TIMEOUT = 5.0  # for the whole look
 REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
 KNOWN_FITS = 1_000_000  # names in answers of `lacks` that are kept, and 50 for each
-PLACED = 10_000  # inputs that are known to be there; others are sent once more
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Server:
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
-        self.placed: Memory[str, bool] = Memory(PLACED)  # names of inputs that were put there
+        self.placing = asyncio.Lock()  # of whoever puts an input there
         self.on_change: Callable[[], None] = lambda: None
         self._grace = grace
         self._fetched_at = 0.0
@@ -195,7 +195,8 @@ class Server:
 
     async def _fetch_node_types(self) -> None:
         self._fetched_at = time.monotonic()
-        found = await self.client.object_info()
+        told = await self.client.object_info()
+        found = await asyncio.to_thread(without_placed, told)  # who placed them knows them
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
             self._fits = Memory(KNOWN_FITS, _names_of)
@@ -237,7 +238,6 @@ class Server:
                 stats = await self.client.probe()
             if not self.online:  # another server may stand there now
                 await self._fetch_node_types()
-                self.placed.clear()
                 self.warm = frozenset()
             self._found(Health(True, None, stats=stats))
         except ComfyError as error:

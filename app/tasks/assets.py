@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from app.access.model import EVERYBODY, Caller
 from app.errors import GatewayError
 from app.files.store import FileStore, once, safe_name
 from app.files.uploads import Upload, Uploads
+from app.files.views import folder_of_upload
 from app.tasks import asset_rows, idempotency
 from app.tasks.asset import Asset, encoded
 from app.tasks.database import Database
@@ -27,6 +28,7 @@ from app.workflows.asset_refs import reference, references, replaced
 log = logging.getLogger(__name__)
 
 MOST_REFERENCES = 1000  # of one workflow
+Gone = Callable[[str], Awaitable[None]]
 INTERVAL = 30.0  # seconds between two looks for what has expired
 
 
@@ -45,7 +47,8 @@ class Wish:
 
 
 class Assets:
-    """`kept`: seconds that results are kept after their task's end; None: for ever.
+    """`kept`: seconds that results are kept after their task's end; None: for ever. `gone` is told
+    of each upload that is no more, by its name on servers.
 
     `seen_by` gives those that a caller may see, for whom all others are not there.
     """
@@ -58,12 +61,14 @@ class Assets:
         *,
         kept: float | None,
         workers: Workers,
+        gone: Gone | None = None,
     ) -> None:
         self._database = database
         self._uploads = uploads
         self._files = files
         self._kept = kept
         self._workers = workers
+        self._gone = gone
         self._caller = EVERYBODY
 
     def seen_by(self, caller: Caller) -> "Assets":
@@ -255,8 +260,14 @@ class Assets:
                 return False, False
             return True, asset_rows.remove(connection, asset)
 
+        uploads, placed = self._uploads.of(asset.key_name), None
         async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
-            if was_last and asset.upload:
-                await self._uploads.of(asset.key_name).delete(asset.upload)
+            key = await uploads.key_of(asset.upload) if was_last and asset.upload else None
+            if key is not None:
+                placed = await uploads.placed_name(key, asset.hash or "")
+                await uploads.delete(asset.upload or "")
+                await self._files.delete(folder_of_upload(key))
+        if placed is not None and self._gone is not None:
+            await self._gone(placed)
         return removed

@@ -1,34 +1,71 @@
 """Put the uploads that a prompt names on the server that is to run it."""
 
-from collections.abc import Iterator
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
+from app.errors import GatewayError
+from app.files.placed import readable
 from app.files.uploads import Uploads
 from app.servers.server import Server
+from app.tasks.outcome import Canceled, Failed, Outcome
 from app.v2_errors import MissingAsset
 from app.workflows.asset_refs import references, replaced
 from app.workflows.parameters import names_file
 
+log = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 
+PATIENCE = 5.0  # seconds for a server to forget an upload
 
-async def place_inputs(prompt: Json, server: Server, uploads: Uploads) -> Json:
-    """The prompt with names as they are on the server. Files go there once.
+
+async def place_inputs(
+    prompt: Json, server: Server, uploads: Uploads
+) -> tuple[Json, dict[str, str]]:
+    """The prompt with names as they are on the server, and what these stand for. Files go there
+    once.
 
     A name that is no upload of ours is left alone: the server may have such a file itself.
     """
+    names: dict[str, str] = {}
     placed = dict(prompt)
     for node_id, name, value in _named_files(prompt, server.node_types):
         if await uploads.exists(value):
             there = await _place(value, server, uploads)
+            names[there] = value
             node = placed[node_id]
             placed[node_id] = {**node, "inputs": {**node["inputs"], name: there}}
-    names = {info["id"]: await _place_asset(info, server, uploads) for info in references(placed)}
-    if not names:
-        return placed
-    return {
-        node_id: replaced(node, lambda info: names[info["id"]]) for node_id, node in placed.items()
-    }
+    assets = {info["id"]: await _place_asset(info, server, uploads) for info in references(placed)}
+    if assets:
+        names |= {assets[info["id"]]: str(info["file_path"]) for info in references(placed)}
+        placed = {
+            node_id: replaced(node, lambda info: assets[info["id"]])
+            for node_id, node in placed.items()
+        }
+    return placed, names
+
+
+async def empty_everywhere(pool: Iterable[Server], name: str) -> None:
+    """Leave nothing of a placed file on servers but an empty one of that name: ComfyUI removes no
+    inputs. A server that does not answer in time keeps it."""
+    servers = [server for server in pool if server.online]
+    emptying = (_empty(server, name) for server in servers)
+    ends = await asyncio.gather(*emptying, return_exceptions=True)
+    for server, end in zip(servers, ends, strict=True):
+        if isinstance(end, GatewayError | TimeoutError):
+            log.warning("%s keeps the deleted upload %s: %r", server.id, name, end)
+        elif end is not None:
+            raise end
+
+
+async def _empty(server: Server, name: str) -> None:
+    async with asyncio.timeout(PATIENCE), server.placing:
+        if await server.client.input_size(name):
+            await server.client.upload_input(name, BytesIO(), overwrite=True)
 
 
 async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
@@ -40,16 +77,16 @@ async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
 
 
 async def _place(name: str, server: Server, uploads: Uploads) -> str:
+    """Asked each time: it may have been emptied, and whoever keeps the server removes files."""
     upload = await uploads.get(name)
-    if upload.placed_name not in server.placed:
+    there = await uploads.placed_name(upload.key, upload.hash)
+    async with server.placing:
+        if await server.client.input_size(there) == upload.size_bytes:
+            return there
         async with uploads.on_disk(name) as path:
             with path.open("rb") as content:
-                # The same name with the same bytes keeps its name: no need to look first.
-                there = await server.client.upload_input(upload.placed_name, content)
-        if there != upload.placed_name:
-            return there
-        server.placed.put(there, True)
-    return upload.placed_name
+                # What is there under this name is half of it, or empty: nobody uses it.
+                return await server.client.upload_input(there, content, overwrite=True)
 
 
 def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str]]:
@@ -58,3 +95,16 @@ def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str
         for name, value in node["inputs"].items():
             if isinstance(value, str) and value and names_file(node, name, node_types):
                 yield node_id, name, value
+
+
+def readable_outcome(outcome: Outcome, names: Mapping[str, str]) -> Outcome:
+    """The same with nobody else's uploads in what ComfyUI said, and our own under their names."""
+    if not isinstance(outcome, Failed | Canceled) or not (error := outcome.error):
+        return outcome
+    said = replace(
+        error,
+        message=readable(error.message, names),
+        traceback=tuple(readable(line, names) for line in error.traceback),
+        node_errors=readable(error.node_errors, names),
+    )
+    return replace(outcome, error=said)

@@ -89,6 +89,10 @@ class Materials:
         found._uploads = self._uploads.of(key_name)
         return found
 
+    async def may_name(self, text: str) -> bool:
+        """Whether the uploads that a text names as servers do are the client's."""
+        return await self._uploads.may_name(text)
+
     async def settle(self, params: Json, kinds: Mapping[str, str]) -> Json:
         """The params with a name of an upload in place of every material.
 

@@ -14,18 +14,20 @@ from app.files.views import forget_results, size_of_views
 from app.tasks import rows
 from app.tasks.database import Database
 from app.tasks.hub import Hub
+from app.tasks.lists import parts_of
 from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
 from app.tasks.queries import fetch_one
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
 from app.tasks.view import task_view
+from app.tasks.view_sweep import ViewsFound, swept
 from app.tasks.webhooks import is_to_be_told
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
 PAGE = 500  # tasks that are looked at in one transaction
-VIEWS_INTERVAL = 600.0  # seconds between two counts of the views; in a bucket a count costs money
+VIEWS_INTERVAL = 600.0  # seconds between two looks at the views; in a bucket a look costs money
 
 # Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
 # whose end is still to be told: whoever hears of it wants to fetch them.
@@ -62,18 +64,25 @@ class Limits:
 
 
 class Retention:
-    def __init__(self, database: Database, files: FileStore, hub: Hub, limits: Limits) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: FileStore,
+        hub: Hub,
+        limits: Limits,
+        *,
+        uploads: FileStore,
+    ) -> None:
+        self._uploads = uploads
         self._database = database
         self._files = files
         self._hub = hub
         self._limits = limits
-        self._views = 0  # bytes of them, as they were counted last
-        self._count_at = 0.0
+        self._views = ViewsFound()  # as they were looked at last
+        self._look_at = 0.0
 
     async def run(self) -> None:
-        """Look again and again, until it is cancelled; at once to an end without limits."""
-        if self._limits == Limits():
-            return
+        """Look again and again, until it is cancelled."""
         pause = min(INTERVAL, (self._limits.age or INTERVAL) / 2)
         while True:
             try:
@@ -87,10 +96,13 @@ class Retention:
             await asyncio.sleep(pause)
 
     async def sweep(self) -> int:
-        """Let go of what is over the limits, the oldest first; how many tasks expired."""
+        """Let go of what is over the limits, the oldest first; how many tasks expired. Without
+        limits: of views whose file is gone."""
+        await self._look_at_views()
+        if self._limits == Limits():
+            return 0
         holders, total = await self._database.read(_look, large=True)
-        await self._count_views()
-        total += self._views
+        total = await self._without_old_views(total + self._views.bytes)
         expired = 0
         for holder in holders:
             if not self._is_due(holder, total):
@@ -101,23 +113,42 @@ class Retention:
             expire = partial(_expire, task_id=holder["task_id"])
             task = await self._database.write(expire)
             self._hub.publish(task.task_id, "status", task_view(task))
-            self._views -= views
+            self._views.bytes -= views
             total -= (holder["size"] or 0) + views
             expired += 1
         if expired:
             log.info("removed the results of %d tasks", expired)
         return expired
 
-    async def _count_views(self) -> None:
-        if self._limits.bytes is not None and time.monotonic() >= self._count_at:
-            self._views = await size_of_views(self._files)
-            self._count_at = time.monotonic() + VIEWS_INTERVAL
+    async def _look_at_views(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._views = await swept(self._database, self._files, self._uploads)
+            self._look_at = time.monotonic() + VIEWS_INTERVAL
+
+    async def _without_old_views(self, total: int) -> int:
+        """Bytes that are left once the views of uploads that are due are gone: before any result,
+        as they can be made again."""
+        due, kept = [], []
+        for info in self._views.of_uploads:
+            if self._is_over(info.modified_at, total):
+                total -= info.size_bytes
+                self._views.bytes -= info.size_bytes
+                due.append(info.key)
+            else:
+                kept.append(info)
+        self._views.of_uploads = kept
+        for keys in parts_of(due, PAGE):
+            await self._files.delete_all(keys)
+        return total
 
     async def _views_of(self, task_id: str) -> int:
         return await size_of_views(self._files, task_id) if self._limits.bytes is not None else 0
 
     def _is_due(self, holder: RowMapping, total: int) -> bool:
-        if self._limits.age is not None and holder["finished_at"] < time.time() - self._limits.age:
+        return self._is_over(holder["finished_at"], total)
+
+    def _is_over(self, since: float, total: int) -> bool:
+        if self._limits.age is not None and since < time.time() - self._limits.age:
             return True
         return self._limits.bytes is not None and total > self._limits.bytes
 

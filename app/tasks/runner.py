@@ -26,7 +26,7 @@ from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
 from app.tasks.forecast import remaining, rounded
 from app.tasks.handover import Reach, is_past, warnings_of, without_cache
-from app.tasks.inputs import place_inputs
+from app.tasks.inputs import place_inputs, readable_outcome
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
 from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge
@@ -50,6 +50,7 @@ class Run:
         self.server = server
         self.attempts = list(claim.task.attempts)
         self.history: HistoryEntry | None = None  # once it is over
+        self._names: dict[str, str] = {}  # of uploads, by those that they have there
         known = claim.task.progress if claim.task.progress.nodes_total else None
         took = tools.estimates.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
@@ -82,7 +83,7 @@ class Run:
     async def drive(self) -> None:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
-            outcome = await self._until_the_end()
+            outcome = readable_outcome(await self._until_the_end(), self._names)
             outcome = self._tools.api_keys.without(self.task, outcome)
             self.task = await conclude(self, outcome, self._tools)
             self._publish_status()
@@ -119,14 +120,14 @@ class Run:
         if extra is None:
             return Failed(KEY_GONE)
         uploads = self._tools.uploads.of(self.task.key_name)
-        prompt = await place_inputs(self._prompt, self.server, uploads)
+        prompt, self._names = await place_inputs(self._prompt, self.server, uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
         async with self.server.turns.next():
             await self._note_attempt(self.server.client_id)
             node_errors = await self._reach.post(prompt, extra)
         if node_errors:
-            hidden = self._tools.api_keys.hidden
-            await self._warn(*(hidden(self.task, text) for text in warnings_of(node_errors)))
+            hidden, said = self._tools.api_keys.hidden, warnings_of(node_errors, self._names)
+            await self._warn(*(hidden(self.task, text) for text in said))
         return None
 
     async def _is_there(self) -> bool:
@@ -140,8 +141,7 @@ class Run:
         return sighting.state is not State.UNKNOWN
 
     async def _note_attempt(self, client_id: str) -> None:
-        """Write down that the prompt is (about to be) there: whoever drives the task after a
-        crash of ours looks on this server first."""
+        """Written before it is there: after a crash of ours this server is looked at first."""
         if self.needs.files:
             self.server.warm = self.needs.models
         if not self.attempts or self.attempts[-1].ended_at is not None:

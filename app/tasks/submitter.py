@@ -30,6 +30,7 @@ from app.tasks.webhooks import Webhook
 from app.workers import Workers
 from app.workflows.applying import with_changes
 from app.workflows.file_inputs import file_inputs
+from app.workflows.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
 from app.workflows.needs import Needs, needs_of, shape_of
@@ -97,11 +98,13 @@ class Submitter:
         self._api_keys = api_keys
         self._workers = workers
         self._key_name: str | None = None
+        self._sees_all = True
 
     def seen_by(self, caller: Caller) -> "Submitter":
         """One for a caller: its tasks belong to it, their files are its own."""
         found = copy(self)
         found._key_name = caller.name
+        found._sees_all = caller.sees_all
         found._store = self._store.seen_by(caller)
         found._materials = self._materials.of(caller.name)
         return found
@@ -120,6 +123,7 @@ class Submitter:
         wanted = self._wanted_server(submission, server)
         submission = await self._with_uploads(submission, workflow, wanted)
         prepared, graph = await self._prepare(submission, workflow, wanted)
+        await self._refuse_foreign_files(prepared, wanted)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
             [
@@ -234,6 +238,25 @@ class Submitter:
             return found, graph_of(found[0].prompt, self._key_name) if shared else None
 
         return await self._with_fresh_node_types(wanted, work)
+
+    async def _refuse_foreign_files(self, prepared: Sequence[Prepared], wanted: str | None) -> None:
+        """Raises InvalidWorkflow for what names files on servers that are not the client's."""
+        known = self._pool.definitions(wanted)
+        prompts = {id(one.prompt): one.prompt for one in prepared}
+        changes = list(chain.from_iterable(one.changes for one in prepared))
+
+        def work() -> list[Suspect]:
+            first, *others = prompts.values()
+            found = suspects_in(first, changes, known)
+            return found + [one for prompt in others for one in suspects_in(prompt, (), known)]
+
+        for suspect in await self._workers.run(work):
+            if suspect.sort == "elsewhere" and self._sees_all:
+                continue
+            if suspect.sort in ("short", "elsewhere") or not await self._materials.may_name(
+                suspect.text
+            ):
+                raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:
         """The id of the server that was asked for. Raises ServerNotFound."""

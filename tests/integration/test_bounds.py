@@ -28,7 +28,7 @@ from app.demo.server import DemoServer
 from app.files import uploads
 from app.memory import Memory
 from app.servers import inbox, server
-from app.tasks import estimates, hub, idempotency, lookout, routes, service, transitions
+from app.tasks import estimates, hub, idempotency, lookout, routes, service, transitions, view_sweep
 from app.tasks.api_keys import ApiKeys
 from app.tasks.database import Database
 from app.tasks.estimates import Estimates, RunTime
@@ -97,14 +97,15 @@ GROWING: dict[str, tuple[int, int]] = {
     "Room._taken": (SMALL * 3, 0),
     "Room._waiting": (SMALL * 3, 0),
     "Routes._known": (0, 0),
+    "Run._names": (A_PROMPT, 0),
     "Run._prompt": (A_PROMPT, 10),
+    "ViewsFound.of_uploads": (SMALL, 0),
     "Run.attempts": (10, 0),
     "server.Server._asking": (10, 0),
     "server.Server._fits": (0, 0),
     "server.Server._inboxes": (2, 0),
     "Run._inbox": (SMALL, 0),
     "server.Server.node_types": (200, 20),
-    "server.Server.placed": (0, 0),
     "server.Server.warm": (A_PROMPT, 0),
     "Socket.connections": (SMALL * 3, 0),
     "Socket.frames": (10, 0),
@@ -140,7 +141,12 @@ FIXED = {
         "Signals._listeners",
         "Uploads._places",
     ),
-    *("Static.all_directories", "_AnyOf._memoized_keys", "_NoneOf._memoized_keys"),
+    *(
+        "SecurityHeaders._always",
+        "Static.all_directories",
+        "_AnyOf._memoized_keys",
+        "_NoneOf._memoized_keys",
+    ),
     *("_Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
 }
 # Functions that remember without a bound: each has few arguments that there can be.
@@ -155,9 +161,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bounds, but small ones."""
     for module, *names in (
         (uploads, "KNOWN"),
+        (view_sweep, "MOST_KNOWN"),
         (rates, "KEPT"),
         (service, "KNOWN_OWNERS"),
-        (server, "PLACED"),
         (inbox, "MOST_EVENTS"),
         (hub, "KEPT_TASKS", "KEPT_UPDATES"),
         (lookout, "MOST", "NEWEST", "TOLD"),

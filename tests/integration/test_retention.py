@@ -42,7 +42,7 @@ async def made(database: Database, files: LocalStore, *webhooks: Webhook, size: 
 
 
 def retention(database: Database, files: LocalStore, limits: Limits) -> Retention:
-    return Retention(database, files, Hub(), limits)
+    return Retention(database, files, Hub(), limits, uploads=LocalStore(files.folder / "uploads"))
 
 
 async def test_what_is_still_to_be_told_is_kept(database: Database, files: LocalStore) -> None:

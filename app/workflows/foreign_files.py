@@ -1,0 +1,98 @@
+"""Values of a prompt that may name files on a server which are not the client's. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.errors import InvalidWorkflow
+from app.files.placed import folder_named, former_in, is_short_for_one, leads_out, tags_in
+from app.workflows.applying import Change
+from app.workflows.checks import fault
+from app.workflows.parameters import names_file
+
+Json = dict[str, Any]
+# An upload of somebody's, by its name there, or something else: a result, a file of the machine.
+Sort = Literal["placed", "former", "short", "elsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A text in the input of a node that may name another one's file."""
+
+    node_id: str
+    class_type: str
+    input: str
+    text: str
+    sort: Sort
+
+
+def suspects_in(
+    prompt: Json, changes: Iterable[Change], object_info: Mapping[str, Json]
+) -> list[Suspect]:
+    """All of them, in a checked prompt and in what is to be set in it."""
+    found: list[Suspect] = []
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            found += _suspects(node_id, node, name, value, object_info)
+    for node_id, name, value in changes:
+        found += _suspects(node_id, prompt[node_id], name, value, object_info)
+    return found
+
+
+def _suspects(
+    node_id: str, node: Json, name: str, value: Any, object_info: Mapping[str, Json]
+) -> Iterator[Suspect]:
+    for text in _texts(value):
+        if sort := _sort_of(text, node, name, object_info):
+            yield Suspect(node_id, str(node["class_type"]), name, text, sort)
+
+
+def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Sort | None:
+    if tags_in(text):
+        return "placed"
+    if former_in(text):
+        return "former"
+    elsewhere = folder_named(text) in ("output", "temp")
+    if elsewhere and _is_like_a_file(text):
+        return "elsewhere"
+    if not (elsewhere or leads_out(text) or is_short_for_one(text)):
+        return None
+    if not names_file(node, name, object_info):
+        return None
+    return "elsewhere" if elsewhere or leads_out(text) else "short"
+
+
+def _is_like_a_file(text: str) -> bool:
+    """Whether a text that ends in "[output]" is a name, and not a prompt: it has a suffix."""
+    stem = text[: text.rindex("[") - 1]
+    return "\n" not in stem and stem[-6:].rfind(".") >= 0
+
+
+def _texts(value: Any) -> Iterator[str]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def refusal(suspect: Suspect) -> InvalidWorkflow:
+    """The error for one that is not the client's."""
+    if suspect.sort == "elsewhere":
+        what = "names a file outside of the inputs, where everybody's are"
+        hint = "Send it as an upload: by its URL in params, or with POST /api/image/upload."
+    else:
+        what = "names a file that is no upload of yours"
+        hint = "POST /api/image/upload keeps a file; use the name in its answer."
+    message = f"Input {suspect.input!r} {what}."
+    found = {
+        "class_type": suspect.class_type,
+        "errors": [fault("foreign_file", message, suspect.input)],
+    }
+    return InvalidWorkflow(
+        f"Node {suspect.node_id!r}: {message}", hint=hint, node_errors={suspect.node_id: found}
+    )
