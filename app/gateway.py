@@ -26,6 +26,7 @@ from app.tasks.submitter import Submitter
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
 from app.workers import Room, Workers
+from app.workers import caller as present_caller
 from app.workflows.library import Library
 
 
@@ -98,8 +99,14 @@ class Gateway:
         )
 
     def admit_stream(self) -> None:
-        """Raises TooManyConnections: streams are to leave room for requests."""
+        """Raises TooManyConnections: streams are to leave room for requests, and those of one API
+        key for those of others. (Behind a proxy all addresses are one, so they have no share.)"""
         most = self.settings.max_streams
+        share = max(most // 2, 1)
         if self.hub.subscribers >= most:
             text = f"There are {most} streams, which is all that are allowed."
-            raise TooManyConnections(text, hint="Ask with GET instead.", retry_after=5)
+        elif self.caller.name and self.hub.subscribers_of(present_caller()) >= share:
+            text = f"Key {self.caller.name!r} has {share} streams, which is all that one key may."
+        else:
+            return
+        raise TooManyConnections(text, hint="Ask with GET instead.", retry_after=5)

@@ -187,6 +187,10 @@ class Hub:
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
+    def subscribers_of(self, caller: str) -> int:
+        """Those of one caller (see workers.py)."""
+        return sum(subscription.caller == caller for subscription in self._subscriptions)
+
     def watched(self, *, previews: bool = False) -> list[str]:
         """The tasks that somebody follows by their ids; `previews`: to see those, too."""
         if not previews:

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from app.demo.server import DemoServer
 from app.routers import sessions
 from app.tasks import hub, subscription
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
+from tests.keyholders import guarded
+
+Json = dict[str, Any]
 
 PATIENCE = 0.8
 GET = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
@@ -205,6 +209,23 @@ async def test_too_many_streams_leave_room_for_requests(strict: RunningGateway) 
         stream = await strict.http.get(f"/api/task/{task['task_id']}/events")
         assert stream.status_code == 503
         assert stream.headers["retry-after"] == "5"
+
+
+async def test_one_keys_streams_leave_room_for_anothers(
+    demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    keys: dict[str, str | Json] = {"hog": "read", "other": "read"}
+    async with guarded(settings_for, tmp_path, demo, keys=keys, max_streams=4) as gate:
+        url = f"ws://{gate.address}/ws"
+        headers = {name: {"Authorization": f"Bearer {gate.texts[name]}"} for name in keys}
+        hog, other = headers["hog"], headers["other"]
+        async with connect(url, additional_headers=hog), connect(url, additional_headers=hog):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url, additional_headers=hog)
+            assert refused.value.response.status_code == 503
+            assert "hog" in json.loads(refused.value.response.body)["detail"]
+            async with connect(url, additional_headers=other):
+                pass
 
 
 async def test_heads_that_are_too_large(strict: RunningGateway) -> None:
