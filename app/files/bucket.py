@@ -154,7 +154,8 @@ class BucketStore:
             if page is None:
                 return
             for meta in page:
-                yield _info(meta["path"], meta)
+                if meta["path"].rpartition("/")[2] != ROOM:  # which is no file of anybody's
+                    yield _info(meta["path"], meta)
 
 
 def _client_options() -> ClientConfig:

@@ -58,7 +58,7 @@ async def test_what_is_still_to_be_told_is_kept(database: Database, files: Local
     assert (await sweeper.sweep(), await states()) == (1, ["succeeded", "expired"])
     assert await outbox.announce() == 1
     assert await sweeper.sweep() == 0, "the delivery is pending"
-    delivery = await outbox.claim([])
+    delivery = await outbox.claim()
     assert delivery is not None
     assert await sweeper.sweep() == 0
     await outbox.record(delivery, {}, Step(DeliveryStatus.DELIVERED))
