@@ -14,7 +14,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from app.access.errors import RateLimited
-from app.errors import InvalidRequest
+from app.errors import GatewayError
 from app.gateway import Gateway
 from app.quoting import quoted
 from app.tasks.queries import no_task
@@ -92,7 +92,7 @@ class Session:
             check_values(text, MOST_VALUES)
             message = parse_json(text)
             kind = message["type"]
-        except (InvalidRequest, KeyError, TypeError):
+        except (GatewayError, KeyError, TypeError):
             await self._complain('send JSON such as {"type": "subscribe", "task_ids": [...]}')
             return
         match kind:

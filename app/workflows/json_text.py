@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from app.comfyui.wire import finite
-from app.errors import InvalidJson, PayloadTooLarge
+from app.errors import InvalidInput, InvalidJson, PayloadTooLarge
 
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 MAX_VALUES = 250_000  # in one JSON text; the largest official workflow has 12,000
@@ -21,11 +21,12 @@ _TO_NEXT = re.compile(
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no lone surrogates, not too deep. Raises InvalidJson, and
+    """Strict JSON: UTF-8, no NaN, no number that is infinite as a float (1e999), no lone
+    surrogates, not too deep. Raises InvalidJson, InvalidInput for such a number, and
     PayloadTooLarge for more than MAX_VALUES values."""
     if not body.strip():
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
-    return _parse(body, parse_constant=_refuse_constant)
+    return _parse(body, parse_constant=_refuse_constant, parse_float=_in_range)
 
 
 def parse_leniently(body: bytes) -> Any:
@@ -88,6 +89,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise InvalidJson(
         f"{name} is not valid JSON.", hint="Use a finite number, or null where one is missing."
     )
+
+
+def _in_range(text: str) -> float:
+    number = finite(text)
+    if number is None:  # no answer of ours could repeat it
+        raise InvalidInput(f"The number {text[:40]} is not finite: floats end at about 1.8e308.")
+    return number
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:

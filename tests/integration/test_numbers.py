@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from app.config import Settings
 from app.demo.server import DemoServer
@@ -160,3 +161,50 @@ async def test_a_task_of_any_accepted_priority_is_run(gateway: RunningGateway) -
     for color, (priority, timeout) in enumerate([(-1000, 1e-300), (1000, 604800), (0, 1e5)]):
         task = await gateway.submit(model_free(color), priority=priority, timeout=timeout)
         await gateway.until(task["task_id"], "succeeded", "failed")
+
+
+def places(value: Any, put: Any) -> Iterator[Any]:
+    """The value with `put` in place of each value in it, and beside the members of each object."""
+    yield put
+    if isinstance(value, dict):
+        yield {**value, "more": put}
+        for name, item in value.items():
+            yield from ({**value, name: changed} for changed in places(item, put))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            for changed in places(item, put):
+                yield [*value[:number], changed, *value[number + 1 :]]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+async def test_a_number_that_is_infinite_stands_nowhere(
+    gateway: RunningGateway, number: str
+) -> None:
+    graph = model_free()
+    graph["1"]["_meta"] = {"title": "x"}
+    bodies = {
+        "/api/workflow/submit": [
+            {"workflow": graph, "params": {"1.color": 1}, "metadata": {"a": {"b": [1]}}},
+            {"workflow": graph, "batch": {"1.color": [1, 2]}, "timeout": 1, "priority": 1},
+            graph,
+        ],
+        "/api/workflow/convert": [graph],
+        "/api/workflow/parameters": [graph],
+        "/api/v2/jobs": [{"workflow": graph, "metadata": {"a": "b"}}],
+        "/api/history/delete": [{"task_ids": ["x"]}],
+    }
+    for path, wholes in bodies.items():
+        for body in (odd for whole in wholes for odd in places(whole, "NUMBER")):
+            text = json.dumps(body).replace('"NUMBER"', number)
+            answer = await gateway.http.post(path, content=text)
+            assert answer.status_code == 422, (path, text, answer.text)
+            assert number in answer.text
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+
+
+async def test_a_number_that_is_infinite_in_a_message(gateway: RunningGateway) -> None:
+    async with connect(f"ws://{gateway.address}/ws") as socket:
+        await socket.send('{"type": "subscribe", "task_ids": 1e999}')
+        assert json.loads(await socket.recv())["code"] == "invalid_message"
+        await socket.send('{"type": "ping"}')
+        assert json.loads(await socket.recv())["type"] == "pong"
