@@ -93,7 +93,7 @@ class Server:
             return "draining"
         if self.stalled:
             return "stalled"
-        return "failing" if self.breaker.reason else "online"
+        return "failing" if self.breaker.is_failing else "online"
 
     @property
     def reason(self) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app import lengths
 from app.comfyui.cleaning import cut
 from app.errors import ComfyError
+from app.servers.blame import speaks_against_server
 from app.tasks.database_errors import is_data_error
 from app.tasks.estimates import RunTime
 from app.tasks.model import Attempt, Task
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a server can be blamed for; other failures are the prompt's or ours.
+# What a server may be blamed for, see `blame.py`; other failures are the prompt's or ours.
 BLAMED = ("execution_error", "out_of_memory")
 
 
@@ -39,7 +40,7 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
     _close_attempt(run, outcome)
-    on_trial = run.server.breaker.is_probing
+    on_trial = run.server.breaker.on_trial(run.task.key_name)
     _judge_server(run, outcome, tools)
     again = may_try_again(
         run.task,
@@ -98,12 +99,19 @@ def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
     if isinstance(outcome, Succeeded):
         server.breaker.succeeded()
         _learn(run, tools)
-    elif isinstance(outcome, Failed) and outcome.error.code in BLAMED:
-        if server.breaker.failed(shape, proven=tools.estimates.proven(shape)):
-            log.warning("server %s is taken out: %s", server.id, server.breaker.reason)
+    elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
+        key, proven = run.task.key_name, tools.estimates.proven(shape)
+        if server.breaker.failed(shape, proven=proven, key=key):
+            whom = "everybody" if server.breaker.is_open else f"key {key}"
+            log.warning("server %s gets no tasks of %s: all failed there", server.id, whom)
             server.on_change()
     elif isinstance(outcome, Lost):
         server.warm = frozenset()
+
+
+def _is_the_servers(run: "Run") -> bool:
+    error = run.history and run.history.error
+    return not error or speaks_against_server(error.exception_type, error.exception_message)
 
 
 def _learn(run: "Run", tools: Tools) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -147,11 +148,9 @@ class Dispatcher:
                     pass
             except Exception:  # a full or locked database: the queue is safe, go on later
                 log.exception("no task can be claimed")
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
 
     async def _take_over(self) -> None:
         """Drive what is on our servers and has no live owner."""
@@ -164,16 +163,17 @@ class Dispatcher:
 
     async def _give_out(self) -> bool:
         """Give the next tasks to servers with room; False when nothing is left to give."""
-        seats = self._seats()
-        if not seats:
-            return False
+        groups = self._seats()
+        if groups and self._waits.overdue:
+            await self._waits.look_over()
+        return any([await self._give_to(seats, barred) for barred, seats in groups.items()])
+
+    async def _give_to(self, seats: Sequence[Seat], barred: Collection[str]) -> bool:
         seconds, waits = self._tools.estimates.seconds, self._waits
-        if waits.overdue:
-            await waits.look_over()
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
-            free = [seat.beside(held.get(seat.server.id, 0)) for seat in seats]
-            free = [seat for seat in free if seat.free > 0]
+            beside = (seat.beside(held.get(seat.server.id, 0)) for seat in seats)
+            free = [seat for seat in beside if seat.free > 0]
 
             def choose(waiting: Sequence[Waiting]) -> Sequence[Assignment]:
                 waits.notice(waiting, free)
@@ -181,18 +181,19 @@ class Dispatcher:
 
             return (waits.passed_over(free), choose) if free else None
 
-        claims, more = await self._queue.assign(offer, large=waits.many)
+        claims, more = await self._queue.assign(offer, barred=barred, large=waits.many)
         for claim in claims:
             self._start(claim)
         return more  # what was seen and found no seat is passed over next time
 
-    def _seats(self) -> list[Seat]:
-        """Of servers that may have room: others may have given them something, too."""
-        seats = []
+    def _seats(self) -> dict[frozenset[str], list[Seat]]:
+        """Of servers that may have room, by the keys that they are closed to."""
+        seats: dict[frozenset[str], list[Seat]] = {}
         for server in self._pool:
             slots = 1 if server.breaker.is_probing else server.slots
             if server.accepting and len(self.running_on(server)) < slots:
-                seats.append(Seat(server, slots, self.wait_of(server), server.warm))
+                seat = Seat(server, slots, self.wait_of(server), server.warm)
+                seats.setdefault(server.breaker.barred, []).append(seat)
         return seats
 
     def _start(self, claim: Claim) -> None:

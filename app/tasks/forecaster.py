@@ -55,9 +55,11 @@ class Forecaster:
         able = self._candidates(task)
         if not able:
             return "; ".join(f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers) + "."
-        if any(server.accepting for server in able):
+        barred = {s.id for s in able if task.key_name in s.breaker.barred}
+        if any(server.accepting and server.id not in barred for server in able):
             return None
-        return "; ".join(f"{server.id} is {server.state}" for server in able) + "."
+        states = (f"{s.id} is {'failing' if s.id in barred else s.state}" for s in able)
+        return "; ".join(states) + "."
 
     def _candidates(self, task: Task) -> list[Server]:
         """The servers that could run it, as far as is known."""

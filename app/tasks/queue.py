@@ -154,10 +154,13 @@ class Queue:
             lambda c: self._taken(c, _TAKE_ORPHANS, values), large=True
         )
 
-    async def assign(self, offer: Offer, *, large: bool = False) -> tuple[list[Claim], bool]:
+    async def assign(
+        self, offer: Offer, *, barred: Collection[str] = (), large: bool = False
+    ) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
-        Keys that have all that they may have on servers are passed over. Answers the claims, and
-        whether there may be more to give. `large`: many routes are passed over."""
+        Keys that have all that they may have on servers are passed over, and `barred` ones.
+        Answers the claims, and whether there may be more to give. `large`: many routes are passed
+        over."""
         lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], bool]:
@@ -169,7 +172,7 @@ class Queue:
                 return [], False
             excluded, choose = offered
             room = shares.room_of(connection, limits)
-            values = {"excluded": list(excluded), "full": shares.full(room)}
+            values = {"excluded": list(excluded), "full": [*shares.full(room), *barred]}
             values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
             routes = self.routes.read(connection, {row["route"] for row in found})

@@ -1,6 +1,7 @@
 """What is tried again, what is not, and servers that are taken out."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from tests.conftest import (
     text_to_image,
     wait_until,
 )
+from tests.keyholders import guarded
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -110,6 +112,65 @@ async def test_a_server_that_fails_everything_is_taken_out_and_comes_back(
         assert (done["status"], outcomes(done)) == ("succeeded", ["failed", "succeeded"])
         (server,) = (await gateway.http.get("/api/servers")).json()["servers"]
         assert (server["state"], server["reason"]) == ("online", None)
+
+
+ATTACKER_AND_VICTIM: Json = {"mallory": "run", "victim": "run", "third": "run"}
+
+
+async def ended(client: httpx.AsyncClient, workflow: Json, wait: int = 10) -> Json:
+    body = {"workflow": workflow}
+    answer = await client.post(f"/api/workflow/submit?wait={wait}", json=body)
+    assert answer.status_code in (200, 202), answer.text
+    found: Json = answer.json()
+    return found
+
+
+def saved_as(prefix: str) -> Json:
+    size = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": size},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": prefix}},
+    }
+
+
+@pytest.mark.parametrize("way", ["path", "RuntimeError"])
+async def test_failures_of_one_key_are_nobody_elses_pause(
+    settings_for: MakeSettings, tmp_path: Path, way: str
+) -> None:
+    async with (
+        DemoServer(step_seconds=0) as demo,
+        guarded(settings_for, tmp_path, demo, keys=ATTACKER_AND_VICTIM) as gate,
+    ):
+        mallory, victim = await gate.client("mallory"), await gate.client("victim")
+        assert (await ended(mallory, saved_as("x")))["status"] == "succeeded"
+        demo.knobs.fail_node = "SaveImage" if way == "RuntimeError" else None
+        for number in range(FAILURES):
+            prefix = "../" * 3 + f"x{number}" if way == "path" else f"x{number}"
+            assert (await ended(mallory, saved_as(prefix)))["status"] == "failed"
+        (server,) = (await victim.get("/api/servers")).json()["servers"]
+        assert (server["state"], server["accepting"]) == ("online", True)
+        more = [await ended(mallory, saved_as("y"), wait=0) for _ in range(40)]  # a full window
+        last = (await mallory.get(f"/api/task/{more[-1]['task_id']}")).json()
+        assert way == "path" or "failing" in last["waiting_for"]
+        demo.knobs.fail_node = None
+        assert (await ended(victim, saved_as("mine")))["status"] == "succeeded"
+
+
+async def test_a_server_that_fails_all_keys_is_taken_out(
+    settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    async with (
+        DemoServer(step_seconds=0) as demo,
+        guarded(settings_for, tmp_path, demo, keys=ATTACKER_AND_VICTIM) as gate,
+    ):
+        clients = [await gate.client(name) for name in ATTACKER_AND_VICTIM]
+        assert (await ended(clients[0], saved_as("x")))["status"] == "succeeded"
+        demo.knobs.fail_node = "SaveImage"
+        for number in range(FAILURES):
+            failed = await ended(clients[number % 3], saved_as(f"x{number}"))
+            assert failed["status"] == "failed"
+        (server,) = (await clients[0].get("/api/servers")).json()["servers"]
+        assert (server["state"], server["accepting"]) == ("failing", False)
 
 
 async def test_a_stalled_server_gets_no_work_and_loses_what_waits_there(

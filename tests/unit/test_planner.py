@@ -3,6 +3,7 @@
 import pytest
 
 from app.errors import InvalidParameter
+from app.servers.blame import speaks_against_server
 from app.servers.breaker import FAILURES, FIRST_PAUSE, Breaker
 from app.servers.inventory import merged
 from app.tasks.batches import MAX_TASKS, Mode, expand
@@ -201,6 +202,68 @@ def test_a_success_in_between_counts() -> None:
     for _ in range(FAILURES * 2):
         assert not breaker.failed("good", proven=True)
         breaker.succeeded()
+
+
+def fail(breaker: Breaker, key: str, times: int) -> list[bool]:
+    return [breaker.failed("good", proven=True, key=key) for _ in range(times)]
+
+
+def test_one_key_takes_a_server_from_itself_only() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    assert True in fail(breaker, "mallory", FAILURES * 3)
+    assert (breaker.is_open, breaker.is_probing, breaker.barred) == (False, False, {"mallory"})
+    clock.now += FIRST_PAUSE
+    assert breaker.barred == frozenset()
+    assert breaker.on_trial("mallory")
+    assert not breaker.on_trial("victim")
+    fail(breaker, "mallory", 1)
+    clock.now += FIRST_PAUSE
+    assert breaker.barred == {"mallory"}, "the second pause is longer"
+    assert not fail(breaker, "victim", 1)[0], "one more of another key"
+    breaker.succeeded()
+    assert (breaker.barred, breaker.reason) == (frozenset(), None)
+
+
+def test_a_server_that_fails_the_tasks_of_all_keys_is_taken_out() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    ends = [fail(breaker, ("one", "two")[number % 2], 1)[0] for number in range(FAILURES)]
+    assert ends == [False] * (FAILURES - 1) + [True]
+    assert breaker.is_open
+    clock.now += FIRST_PAUSE
+    fail(breaker, "one", 1)
+    assert breaker.is_probing, "the next trial is another key's"
+    assert breaker.barred == {"one"}
+    fail(breaker, "two", 1)
+    clock.now += FIRST_PAUSE
+    assert breaker.is_open, "the second pause is longer"
+    clock.now += FIRST_PAUSE
+    assert breaker.is_probing
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "counts"),
+    [
+        ("RuntimeError", "CUDA error: device-side assert triggered", True),
+        ("torch.AcceleratorError", "HIP error", True),
+        ("torch.OutOfMemoryError", "", True),
+        ("MemoryError", "", True),
+        ("ModuleNotFoundError", "No module named 'sageattention'", True),
+        ("ConnectionResetError", "", True),
+        ("OSError", "[Errno 28] No space left on device", True),
+        ("OSError", "[Errno 36] File name too long: '[Errno 28]'", False),
+        ("Exception", "Saving image outside the output folder is not allowed.", False),
+        ("ValueError", "CUDA error", False),
+        ("builtins.KeyError", "", False),
+        ("UnicodeEncodeError", "", False),
+        ("FileNotFoundError", "[Errno 2] No such file", False),
+        ("PermissionError", "", False),
+        ("graph.DependencyCycleError", "", False),
+    ],
+)
+def test_which_errors_speak_against_a_server(kind: str, message: str, counts: bool) -> None:
+    assert speaks_against_server(kind, message) is counts
 
 
 # -- batches ------------------------------------------------------------------------------------
