@@ -37,6 +37,8 @@ class Knobs:
     """HTTP and handshakes are accepted and not answered until lifted."""
     lose_prompt_reply: bool = False
     """Queue the next prompt but cut its connection instead of answering; turns itself off."""
+    forget_prompts: bool = False
+    """Answer POST /prompt as ever, and know nothing of the prompt afterwards."""
     hide_history: int = 0
     """For so many reads, /history knows nothing of finished prompts."""
     say: dict[str, Any] | None = None
@@ -80,7 +82,8 @@ class Knobs:
             setattr(self, name, tuple(value) if name == "reject_with" and value else value)
 
 
-_SWITCHES = {"refuse_sockets", "stall", "hang", "lose_prompt_reply", "missing_outputs"}
+_SWITCHES = {"refuse_sockets", "stall", "hang"}
+_SWITCHES |= {"lose_prompt_reply", "forget_prompts", "missing_outputs"}
 _WORDS = {"fail_node", "oom"}
 _COUNTS = {"fail_times", "drop_socket_after"}
 

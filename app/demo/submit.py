@@ -89,4 +89,5 @@ def _extra_data(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _queue(machine: Machine, item: QueueItem) -> None:
     accepted = AcceptedPrompt(item.prompt_id, item.client_id, item.number, item.graph)
     machine.records.prompts.append(accepted)
-    machine.queue.put(item)
+    if not machine.knobs.forget_prompts:
+        machine.queue.put(item)

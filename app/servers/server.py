@@ -16,6 +16,7 @@ from app.errors import ComfyError, ComfyUnreachable
 from app.files.placed import without_placed
 from app.memory import Memory
 from app.servers.breaker import Breaker
+from app.servers.ear import Ear
 from app.servers.inbox import Inbox
 from app.servers.turns import Turns
 from app.workflows.needs import Lack, Needs, lack_of
@@ -60,6 +61,8 @@ class Server:
         self.client_id = uuid4().hex  # ours for as long as this process lives
         self.health = Health()
         self.connected = False
+        self.ear = Ear()  # of the socket under our client_id
+        self.absences = 0  # times that it, or the socket to it, went away
         self.draining = False
         self.removed = False
         self.stalled: str | None = None  # why it counts as stuck
@@ -133,7 +136,7 @@ class Server:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_health(), name=f"health {self.id}")
-                group.create_task(self._receive(self.client_id), name=f"socket {self.id}")
+                group.create_task(self.ear.listen(self._receive_ours), name=f"socket {self.id}")
         finally:
             await self.client.aclose()
 
@@ -151,7 +154,8 @@ class Server:
 
     @asynccontextmanager
     async def hearing(self, client_id: str | None) -> AsyncIterator[None]:
-        """Hear the events of prompts that were sent under another client_id than ours."""
+        """Hear the events of a prompt that was sent under another client_id than ours. If whoever
+        has that id lives, it is deaf afterwards, until its ear notices."""
         if client_id in (None, self.client_id):
             yield
             return
@@ -224,6 +228,7 @@ class Server:
         while True:
             self._look_now.clear()
             await self._look()
+            self._mind_the_ear()
             self.seen.set()
             interval = HEALTH_INTERVAL if self.online else RETRY_INTERVAL
             try:
@@ -253,15 +258,26 @@ class Server:
         if turned:
             log.info("server %s is %s", self.id, "online" if health.online else "offline")
             self.swept, self.stalled = False, None
+            self.absences += not health.online
             asyncio.get_running_loop().call_later(self._grace + 0.01, self.give_up)
             self.on_change()
 
     # -- events ---------------------------------------------------------------------------------
 
+    def _mind_the_ear(self) -> None:
+        if self.connected and self.ear.is_deaf and self.ear.renew():
+            log.info("server %s tells us nothing: its socket is renewed", self.id)
+            self.connected = False
+
+    async def _receive_ours(self) -> None:
+        await self._receive(self.client_id)
+
     async def _receive(self, client_id: str) -> None:
         current: str | None = None  # the prompt that runs, for previews that do not name theirs
         async with aclosing(listen(self.base_url, client_id)) as events:
             async for event in events:
+                if client_id == self.client_id:
+                    self.ear.hears()
                 if isinstance(event, Connected | Disconnected):
                     self._socket_changed(client_id, isinstance(event, Connected))
                 elif isinstance(event, Status):
@@ -272,6 +288,7 @@ class Server:
     def _socket_changed(self, client_id: str, connected: bool) -> None:
         if client_id == self.client_id:
             self.connected = connected
+            self.absences += not connected
             self.look_now()
         if connected:
             for inbox in self._inboxes.values():

@@ -155,9 +155,11 @@ class Claims:
             owner=None,
         )
 
-    async def requeue(self, task_id: str, attempts: Sequence[Attempt]) -> Task:
-        """Back into the queue, for any server, without the results of the run that was lost.
-        A task that is CANCELING ends as CANCELED."""
+    async def requeue(
+        self, task_id: str, attempts: Sequence[Attempt], *, behind: bool = False
+    ) -> Task:
+        """Back into the queue, for any server, without the results of the run that was lost;
+        `behind`: as if it came only now. A task that is CANCELING ends as CANCELED."""
         canceling = tasks.c.status == Status.CANCELING
         ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
         change = _CHANGE.values(
@@ -165,12 +167,16 @@ class Claims:
             finished_at=case((canceling, time.time()), else_=None),
             started_at=null(),
             submitted_at=null(),
+            client_id=null(),
             server=null(),
             progress=null(),
             attempts=rows.dump_attempts(attempts),
             owner=case((ours, self.owner), else_=null()),
             lease_until=case((ours, self._lease.until()), else_=null()),
         )
+
+        if behind:
+            change = change.values(rank=tasks.c.rank + (time.time() - tasks.c.created_at))
 
         def work(connection: Connection) -> Task:
             if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
@@ -197,6 +203,7 @@ class Claims:
                 owner=None,
                 lease_until=None,
                 server=case((not_there, null()), else_=tasks.c.server),
+                client_id=case((not_there, null()), else_=tasks.c.client_id),
                 status=case((canceled, Status.CANCELED), else_=tasks.c.status),
                 finished_at=case((canceled, time.time()), else_=null()),
             ),

@@ -1,5 +1,6 @@
 """What follows from the end of a run: for the task, for its server, for what is known of both."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -15,12 +16,15 @@ from app.tasks.database_errors import is_data_error
 from app.tasks.estimates import RunTime
 from app.tasks.model import Attempt, Task
 from app.tasks.outcome import (
+    FORGOTTEN,
     Failed,
     Lost,
     Outcome,
     Succeeded,
+    bounded,
     may_try_again,
     outcome_of,
+    times_forgotten,
     unwritable,
 )
 from app.tasks.tools import Tools
@@ -33,12 +37,14 @@ log = logging.getLogger(__name__)
 
 # What a server may be blamed for, see `blame.py`; other failures are the prompt's or ours.
 BLAMED = ("execution_error", "out_of_memory")
+PAUSE = 1.0  # seconds before another try of what a server forgot, for each time
 
 
 async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
     """Write the end, or put the task back into the queue for another try."""
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
+    outcome = bounded(outcome, run.attempts, tools.max_attempts)
     _close_attempt(run, outcome)
     on_trial = run.server.breaker.on_trial(run.task.key_name)
     _judge_server(run, outcome, tools)
@@ -54,7 +60,10 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         with suppress(ComfyError):  # a server that does not answer has other troubles
             await run.server.client.free(unload_models=True, free_memory=True)
     if again:
-        return await tools.claims.requeue(run.task.task_id, run.attempts)
+        forgot = isinstance(outcome, Lost) and outcome.code == FORGOTTEN
+        if forgot:  # the next try may do no better right now
+            await asyncio.sleep(PAUSE * times_forgotten(run.attempts))
+        return await tools.claims.requeue(run.task.task_id, run.attempts, behind=forgot)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.progress, outputs=run.outputs)

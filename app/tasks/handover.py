@@ -10,7 +10,7 @@ from app.errors import ComfyUnreachable
 from app.files.placed import readable
 from app.servers.server import Server
 from app.tasks.model import Attempt
-from app.tasks.outcome import SECOND_TRIES
+from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -25,6 +25,8 @@ class Reach:
         self._prompt_id = prompt_id
         self._grace = grace
         self._retry = retry
+        self._seen: tuple[State, float] | None = None  # at the last look, and when
+        self._absences: int | None = None  # of the server, when it got the prompt from us
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         until = time.monotonic() + self._grace
@@ -41,7 +43,18 @@ class Reach:
     async def look(self, *, finished: bool = False) -> Sighting:
         """Where the prompt is now. `finished`: it is expected to be over."""
         find = self._server.client.find
-        return await self.patiently(lambda: find(self._prompt_id, finished=finished))
+        asked = time.monotonic()
+        sighting = await self.patiently(lambda: find(self._prompt_id, finished=finished))
+        before, self._seen = self._seen, (sighting.state, asked)
+        if before is not None and before[0] is not sighting.state:
+            self._server.ear.queue_changed(before[1])
+        return sighting
+
+    def loss(self) -> Lost:
+        """The end of a try of which the server knows nothing."""
+        if self._absences == self._server.absences:
+            return forgotten(self._server.id)
+        return Lost("server_restarted", f"{self._server.id} no longer knows the prompt.")
 
     async def knows_it(self) -> bool:
         return (await self.look()).state is not State.UNKNOWN
@@ -62,13 +75,16 @@ class Reach:
         sent."""
 
         async def post() -> Json:
+            since, self._absences = time.monotonic(), self._server.absences
             try:
-                return await self._server.client.queue_prompt(
+                node_errors = await self._server.client.queue_prompt(
                     with_titles(prompt),
                     prompt_id=self._prompt_id,
                     client_id=self._server.client_id,
                     extra=extra,
                 )
+                self._server.ear.queue_changed(since)
+                return node_errors
             except ComfyUnreachable:
                 if await self.knows_it():
                     return {}

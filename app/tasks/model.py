@@ -226,3 +226,8 @@ class Task:
     @property
     def finished(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def sent_as(self) -> str | None:
+        """The client_id that its prompt was sent under, if it was."""
+        return self.client_id if self.submitted_at is not None else None

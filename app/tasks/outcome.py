@@ -8,6 +8,8 @@ from app.comfyui.history import HistoryEntry
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError
 
+FORGOTTEN = "prompt_forgotten"
+MOST_ATTEMPTS = 20  # of one task, whatever they came to; or as many times five as it may run
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory")
 
 
@@ -56,7 +58,10 @@ class Lost:
     code: str
     reason: str
     status: ClassVar[Status] = Status.FAILED
-    word: ClassVar[str] = "lost"
+
+    @property
+    def word(self) -> str:
+        return "forgotten" if self.code == FORGOTTEN else "lost"
 
     @property
     def error(self) -> TaskError:
@@ -92,6 +97,28 @@ def outcome_of(error: Exception) -> Outcome:
             return Failed(TaskError("internal_error", said))
 
 
+def forgotten(server_id: str) -> Lost:
+    """The end of a try of which the server knows nothing, though it was there all the time."""
+    said = f"{server_id} took the prompt, and knows nothing of it, though it was not restarted."
+    return Lost(FORGOTTEN, f"{said} See its log, and what stands between it and the gateway.")
+
+
+def times_forgotten(attempts: Sequence[Attempt]) -> int:
+    return sum(attempt.outcome == "forgotten" for attempt in attempts)
+
+
+def bounded(outcome: Outcome, attempts: Sequence[Attempt], max_attempts: int) -> Outcome:
+    """The outcome; of a task that went from server to server too often, that it is lost."""
+    if isinstance(outcome, Moved) and _too_many(attempts, max_attempts):
+        said = f"The task was taken off its servers too often: {len(attempts)} attempts."
+        return Lost("server_removed", f"{said} The last time: {outcome.reason}")
+    return outcome
+
+
+def _too_many(attempts: Sequence[Attempt], max_attempts: int) -> bool:
+    return len(attempts) >= max(MOST_ATTEMPTS, 5 * max_attempts)
+
+
 def unwritable(reason: str) -> Failed:
     """The end of a task of which something cannot be stored."""
     text = f"What came of the task cannot be stored: {reason}"
@@ -112,17 +139,22 @@ def may_try_again(
     doubtful: bool = False,
 ) -> bool:
     """What never ran goes back into the queue freely; what ran has its tries, where there is hope
-    in another one. `attempts`: with the one that ended now.
+    in another one. What a server took and forgot counts as a run, and there is a bound for all
+    attempts together. `attempts`: with the one that ended now.
 
     `elsewhere`: another server could take it. `doubtful`: the server is on trial, so that a
     failure there says nothing about the task.
     """
+    if isinstance(outcome, Lost) and task.status is Status.CANCELING:
+        return True
+    if _too_many(attempts, max_attempts):
+        return False
     if isinstance(outcome, Moved):
         return True
     if isinstance(outcome, Lost):
-        if task.status is Status.CANCELING or task.started_at is None:
+        if task.started_at is None and outcome.code != FORGOTTEN:
             return True
-        hope = elsewhere or outcome.code in ("server_restarted", "server_removed")
+        hope = elsewhere or outcome.code in ("server_restarted", "server_removed", FORGOTTEN)
     elif isinstance(outcome, Failed):
         code = outcome.error.code
         before = [attempt.outcome for attempt in attempts[:-1]]
@@ -130,7 +162,7 @@ def may_try_again(
         hope = again or (doubtful and code == "execution_error")
     else:
         return False
-    runs = sum(attempt.ran for attempt in attempts)
+    runs = sum(attempt.ran or attempt.outcome == "forgotten" for attempt in attempts)
     return hope and runs < max_attempts and task.status is not Status.CANCELING
 
 

@@ -94,7 +94,7 @@ class Run:
 
     async def _until_the_end(self) -> Outcome:
         with self.server.follow(self.task.task_id, self._inbox):
-            async with self.server.hearing(self.task.client_id):
+            async with self.server.hearing(self.task.sent_as):
                 try:
                     return await self._hand_over() or await self._watch()
                 except Exception as error:  # whatever it is, the task must come to an end
@@ -252,7 +252,7 @@ class Run:
     def _gone(self) -> Outcome:
         if self.task.status is Status.CANCELING:
             return Canceled()  # canceled while it waited there: that leaves no trace
-        return Lost("server_restarted", f"{self.server.id} no longer knows the prompt.")
+        return self._reach.loss()
 
     # -- leaving before the end -----------------------------------------------------------------
 

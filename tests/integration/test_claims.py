@@ -184,6 +184,16 @@ async def test_back_into_the_queue(database: Database, store: TaskStore, canceli
     lost = await queue.claims.requeue(task.task_id, [])
     assert lost.status is (Status.CANCELED if canceling else Status.QUEUED)
     assert (lost.server, lost.submitted_at, lost.owner) == (None, None, None)
+    assert (lost.client_id, lost.sent_as) == (None, None), "who sent it has nothing to do with it"
+
+
+async def test_behind_what_waits(database: Database, store: TaskStore) -> None:
+    first, second = [await add(store) for _ in range(2)]
+    queue = Process(database)
+    task = (await take(queue)).task
+    assert task.task_id == first.task_id
+    await queue.claims.requeue(task.task_id, [], behind=True)
+    assert [(await take(queue)).task.task_id for _ in range(2)] == [second.task_id, first.task_id]
 
 
 async def test_cancel_in_each_state(database: Database, store: TaskStore) -> None:
@@ -211,7 +221,8 @@ async def test_handing_back(database: Database, store: TaskStore) -> None:
     assert (await store.get(unwanted.task_id)).status is Status.CANCELED
     assert (await take(other, "elsewhere")).task.task_id == not_yet.task_id
     assert await other.claim("elsewhere") is None
-    assert (await take(other, "s")).task.task_id == there.task_id
+    taken = (await take(other, "s")).task
+    assert (taken.task_id, taken.sent_as) == (there.task_id, "c")
 
 
 async def test_orphans(database: Database, store: TaskStore) -> None:

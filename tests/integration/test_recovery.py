@@ -91,6 +91,38 @@ async def test_a_lost_answer_to_the_post_is_no_second_run(
     assert len(demo.records.prompts) == 1
 
 
+async def test_what_the_server_takes_and_forgets_comes_to_an_end(
+    demo: DemoServer, settings_for: MakeSettings
+) -> None:
+    demo.knobs.forget_prompts = True
+    async with run_gateway(settings_for(demo.address, max_attempts=2)) as gateway:
+        await gateway.online()
+        done = await gateway.submit(model_free())
+        assert (done["status"], done["error"]["code"]) == ("failed", "prompt_forgotten")
+        assert demo.address in done["error"]["message"]
+        assert [attempt["outcome"] for attempt in done["attempts"]] == ["forgotten"] * 2
+        assert len(demo.records.prompts) == 2
+        demo.knobs.forget_prompts = False
+        assert (await gateway.submit(model_free()))["status"] == "succeeded"
+
+
+async def test_what_was_forgotten_comes_after_what_waits(
+    demo: DemoServer, settings_for: MakeSettings
+) -> None:
+    demo.knobs.forget_prompts = True
+    async with run_gateway(settings_for(demo.address, slots=1)) as gateway:
+        await gateway.online()
+        first = await gateway.submit(model_free(1), wait=0)
+        await wait_until(lambda: demo.records.prompts)
+        second = await gateway.submit(model_free(2), wait=0)
+        demo.knobs.forget_prompts = False
+        for task in (first, second):
+            done = await gateway.until(task["task_id"], "succeeded", "failed")
+            assert done["status"] == "succeeded", done["error"]
+    sent = [prompt.prompt_id for prompt in demo.records.prompts]
+    assert sent == [first["task_id"], second["task_id"], first["task_id"]]
+
+
 async def test_history_later_than_the_events(gateway: RunningGateway, demo: DemoServer) -> None:
     demo.knobs.hide_history = 3
     assert (await gateway.submit(model_free()))["status"] == "succeeded"

@@ -31,7 +31,17 @@ from app.tasks.model import (
     TaskError,
     sources_of,
 )
-from app.tasks.outcome import Canceled, Failed, Lost, Moved, Succeeded, judge, may_try_again
+from app.tasks.outcome import (
+    Canceled,
+    Failed,
+    Lost,
+    Moved,
+    Succeeded,
+    bounded,
+    forgotten,
+    judge,
+    may_try_again,
+)
 from app.tasks.progress import Tracker
 from app.tasks.subscription import QUEUE_LIMIT, Closed, Overrun
 from app.tasks.view import task_view, timestamp
@@ -212,6 +222,34 @@ def test_tries_of_what_was_lost() -> None:
     assert may_try_again(TASK, Moved("drained"), tries(9), 3, elsewhere=False)
     waited = [replace(attempt, ran=False) for attempt in tries(9)]
     assert may_try_again(TASK, away, [*waited, *tries(1)], 3, elsewhere=True), "only runs count"
+
+
+def test_what_a_server_takes_and_forgets_is_not_tried_for_ever() -> None:
+    waiting = replace(TASK, status=Status.QUEUED, started_at=None)
+    lost = forgotten("s")
+    assert (lost.word, lost.code) == ("forgotten", "prompt_forgotten")
+    gone = [replace(attempt, ran=False, outcome=lost.word) for attempt in tries(3)]
+    assert may_try_again(waiting, lost, gone[:2], 3, elsewhere=False)
+    assert not may_try_again(waiting, lost, gone, 3, elsewhere=True)
+    away = [replace(attempt, ran=False, outcome="lost") for attempt in tries(9)]
+    assert may_try_again(waiting, lost, [*away, *gone[:2]], 3, elsewhere=False), "free of count"
+    canceling = replace(waiting, status=Status.CANCELING)
+    assert may_try_again(canceling, lost, gone, 3, elsewhere=False), "that ends it as canceled"
+
+
+@pytest.mark.parametrize(
+    "outcome", [Moved("drained"), Lost("server_restarted", "x"), Lost("server_lost", "x")]
+)
+@pytest.mark.parametrize(("max_attempts", "most"), [(1, 20), (3, 20), (10, 50)])
+def test_attempts_have_an_end(outcome: Lost | Moved, max_attempts: int, most: int) -> None:
+    waiting = replace(TASK, status=Status.QUEUED, started_at=None)
+    some = [replace(attempt, ran=False, outcome=outcome.word) for attempt in tries(most)]
+    assert may_try_again(waiting, outcome, some[:-1], max_attempts, elsewhere=True)
+    assert bounded(outcome, some[:-1], max_attempts) is outcome
+    assert not may_try_again(waiting, outcome, some, max_attempts, elsewhere=True)
+    last = bounded(outcome, some, max_attempts)
+    assert last.status is Status.FAILED
+    assert last.error is not None
 
 
 @pytest.mark.parametrize("code", ["out_of_memory", "output_unavailable"])
