@@ -30,6 +30,7 @@ GatewayError
 ├── NotInstalled              501  an optional package is missing
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
     ├── ComfyUnreachable      503  no answer: it may or may not have got the request
+    │   └── ComfySilent            not in time
     ├── ComfyMissing          404  it answered that it has no such thing
     └── PromptRejected        422  it refused the prompt; node_errors
 
@@ -285,6 +286,10 @@ class ComfyUnreachable(ComfyError):
 
     status = 503
     code = "comfyui_unreachable"
+
+
+class ComfySilent(ComfyUnreachable):
+    """ComfyUI does not answer in time."""
 
 
 class ComfyMissing(ComfyError):

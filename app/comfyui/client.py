@@ -17,6 +17,7 @@ from app.comfyui.node_types import sound
 from app.errors import (
     ComfyError,
     ComfyMissing,
+    ComfySilent,
     ComfyUnreachable,
     InvalidInput,
 )
@@ -26,6 +27,8 @@ Json = dict[str, Any]
 TIMEOUT = httpx.Timeout(10, connect=5)
 # object_info blocks a busy server for a while; uploads and downloads may be large
 SLOW = httpx.Timeout(120, connect=5)
+# A file of any size, whose next bytes come within this time
+VIEW = httpx.Timeout(15, connect=5)
 # Idle connections are let go before servers do (5 s is common): else a request meets one that is
 # just being closed, and a healthy server looks as if it were gone.
 KEPT = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3)
@@ -37,9 +40,9 @@ def translating(address: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
-        raise ComfyUnreachable(f"ComfyUI at {address} did not answer in time.") from error
+        raise ComfySilent(f"ComfyUI at {address} did not answer in time.") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
 
 
@@ -244,7 +247,7 @@ class ComfyClient:
         """A file of the server's as a stream. Raises ComfyMissing where it is gone."""
         params = {"filename": filename, "subfolder": subfolder, "type": type}
         with translating(self.address):
-            async with self._http.stream("GET", "/view", params=params, timeout=SLOW) as response:
+            async with self._http.stream("GET", "/view", params=params, timeout=VIEW) as response:
                 if response.status_code in (400, 403, 404):
                     raise ComfyMissing(f"ComfyUI at {self.address} has no file {filename!r}.")
                 self._check(response)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import mimetypes
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -17,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from app.demo.folders import KINDS, Folders, OutsideFolder
+from app.demo.knobs import Knobs
 from app.demo.replies import machine_of, nothing, reply
 from app.demo.validation import Malformed
 
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _SMALL = 256 * 1024
 # A browser would run these: they are handed out as downloads.
 _ACTIVE = {"text/html", "text/javascript", "text/css", "image/svg+xml", "application/xml"}
@@ -45,6 +48,8 @@ async def view(request: Request) -> Response:
         return nothing(refused.status)
     if not path.is_file() or (machine.knobs.missing_outputs and kind == "output"):
         return nothing(404)
+    if (failure := await _failure(request, path.name, machine.knobs)) is not None:
+        return failure
     query = request.query_params
     try:
         if "preview" in query:
@@ -54,6 +59,17 @@ async def view(request: Request) -> Response:
     except UnidentifiedImageError as error:
         raise Malformed("not an image") from error
     return _plain(request, path)
+
+
+async def _failure(request: Request, name: str, knobs: Knobs) -> Response | None:
+    """What stands in the way of a file. The real server, too, closes the connection for a name
+    that no header can hold."""
+    if _CONTROL.search(name) or (knobs.view_closes and knobs.view_closes in name):
+        request.app.state.connections.cut(request)
+        return nothing(500)
+    if knobs.view_hangs and knobs.view_hangs in name:
+        await knobs.until_off("view_hangs")
+    return nothing(500) if knobs.view_fails and knobs.view_fails in name else None
 
 
 def _requested(request: Request, folders: Folders) -> tuple[Path, str]:

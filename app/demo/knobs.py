@@ -45,6 +45,12 @@ class Knobs:
     """In messages and histories, at any depth: these values in place of those under these keys."""
     missing_outputs: bool = False
     """GET /view answers 404 for outputs."""
+    view_closes: str | None = None
+    """GET /view closes the connection for files with this in their name."""
+    view_fails: str | None = None
+    """The same, with status 500."""
+    view_hangs: str | None = None
+    """The same, without an answer until lifted."""
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Event()
@@ -84,7 +90,7 @@ class Knobs:
 
 _SWITCHES = {"refuse_sockets", "stall", "hang"}
 _SWITCHES |= {"lose_prompt_reply", "forget_prompts", "missing_outputs"}
-_WORDS = {"fail_node", "oom"}
+_WORDS = {"fail_node", "oom", "view_closes", "view_fails", "view_hangs"}
 _COUNTS = {"fail_times", "drop_socket_after"}
 
 

@@ -1,10 +1,20 @@
 """Stopping one prompt on its server, for a request or because its time is up."""
 
+import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
+from app.servers.inbox import Inbox
 from app.tasks.handover import Reach
-from app.tasks.model import Task, TaskError
+from app.tasks.messages import CancelRequest
+from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
+
+# Seconds in which results are fetched at least, of a prompt that ended though it was to be stopped,
+# or just before its time was up
+AFTER_CANCEL = 2.0
+AFTER_TIMEOUT = 5.0
 
 
 class Canceling:
@@ -27,6 +37,13 @@ class Canceling:
             return None
         return task.started_at + task.timeout - time.time()
 
+    def time_to_collect(self, task: Task) -> float | None:
+        """Seconds for which results may be fetched once the prompt is over; None: any number."""
+        if task.status is Status.CANCELING:
+            return AFTER_CANCEL
+        left = self.time_left(task)
+        return None if left is None else max(left, AFTER_TIMEOUT)
+
     async def begin(self) -> None:
         self._until = time.time() + self._grace
         await self._reach.cancel()
@@ -41,3 +58,29 @@ class Canceling:
         # It may have moved from waiting to running between the two halves of the cancel.
         await self._reach.cancel()
         return None
+
+
+async def unless_canceled(
+    work: Coroutine[Any, Any, None], inbox: Inbox, seconds: float | None
+) -> CancelReason | None:
+    """Do the work, or as much of it as can be done before somebody wants to cancel, or so many
+    seconds have passed: the answer tells why it was broken off. Other messages are dropped."""
+    working, hearing = asyncio.create_task(work), asyncio.create_task(_cancel_in(inbox))
+    both = (working, hearing)
+    try:
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return None
+        return hearing.result() if hearing.done() else CancelReason.TIMEOUT
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.wait(both)
+
+
+async def _cancel_in(inbox: Inbox) -> CancelReason:
+    while True:
+        message = await inbox.get()
+        if isinstance(message, CancelRequest):
+            return message.reason

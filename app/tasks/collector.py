@@ -3,19 +3,20 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from app import lengths
-from app.comfyui.cleaning import cut
+from app.comfyui.cleaning import CUT, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
-from app.errors import ComfyMissing, GatewayError
+from app.errors import GatewayError
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
 from app.files.store import FileStore, once, safe_name
 from app.files.streams import look_into
 from app.servers.server import Server
 from app.tasks.claims import Claims
+from app.tasks.fetching import Fetching, is_nameable
 from app.tasks.hub import Hub
 from app.tasks.model import Output, Task
 from app.tasks.view import output_view
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
+FRAME_MISSED = "The image was sent while the gateway was not connected."
+TOO_MANY = "ComfyUI told of more results than a task may have (10,000): {:,} were left out."
 LEAST_TEXT = 200  # characters that are kept of each text, when there is no more room
+MOST_RESULTS = 10_000  # of a task: files, texts and what is said of missing ones
 MOST_AT_ONCE = 100  # nodes whose results are fetched while the task runs, or wait for that
 
 
@@ -35,19 +39,22 @@ class Collector:
         self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
     ) -> None:
         self._task_id = task.task_id
-        self._server = server
+        self._fetching_files = Fetching(server, self._keep)
         self._files = files
         self._claims = claims
         self._hub = hub
         self._one_at_a_time = asyncio.Lock()
         self.outputs = list(task.outputs)
         self._have = {output.identity for output in task.outputs}
+        self._files_here = {output.identity[1:] for output in task.outputs}  # whoever saved them
+        self._noted: set[Result] = set()  # as missing
+        self.left_out: set[Result] = set()  # beyond what a task may have
         self._keys = {output.key for output in task.outputs}
         self._fetching: set[asyncio.Task[None]] = set()
-        self._texts: dict[str, list[str]] = defaultdict(list)  # by node, as they are kept
+        self._texts: dict[str, Texts] = defaultdict(Texts)  # by node, as they are kept
         for output in task.outputs:
             if output.text is not None:
-                self._texts[output.node_id].append(output.text)
+                self._texts[output.node_id].add(output.text)
         self._room = lengths.TEXTS - sum(len(output.text or "") for output in task.outputs)
         self.missing = [output for output in task.outputs if output.error]
 
@@ -66,17 +73,22 @@ class Collector:
         number = sum(1 for identity in self._have if identity[0] == node_id) + 1
         result = FileResult(node_id, "images", f"node{node_id}_{number:05}.{suffix}", "", "output")
         async with self._one_at_a_time:
-            await self._keep(result, once(image), content_type)
+            if self._has_room_for(result):
+                await self._keep(result, once(image), content_type)
 
     def has_results_of(self, node_id: str) -> bool:
         return any(identity[0] == node_id for identity in self._have)
 
-    async def finish(self, outputs: dict[str, Json]) -> None:
-        """Fetch all that is not here yet. Raises ComfyError if the server does not answer."""
+    async def finish(self, outputs: dict[str, Json], images_of: Sequence[str]) -> None:
+        """Fetch all that is not here yet. `images_of`: nodes whose images come as frames, at least
+        one of each. Raises ComfyUnreachable if the server does not answer."""
         await self.settle()
         for node_id, output in outputs.items():
             for result in results_of(node_id, output):
                 await self._fetch(result)
+        for node_id in images_of:
+            if not self.has_results_of(node_id):
+                await self.say_missing(node_id, None, FRAME_MISSED)
 
     async def settle(self) -> None:
         """Let what is under way come to its end."""
@@ -106,43 +118,47 @@ class Collector:
 
     async def _fetch(self, result: Result, *, final: bool = True) -> None:
         async with self._one_at_a_time:
-            if isinstance(result, TextResult):
-                await self._keep_text(result)
-                return
-            if isinstance(result, LostResult):
-                await self._note_lost(result, final=final)
-                return
             if self._is_here(result):
                 return
-            try:
-                view = self._server.client.view(
-                    result.filename, subfolder=result.subfolder, type=result.type
-                )
-                async with view as response:
-                    said = response.headers.get("content-type")
-                    await self._keep(result, response.aiter_bytes(), said)
-            except ComfyMissing as error:
-                if final and not result.optional:
-                    await self.say_missing(result.node_id, result.filename, error.detail)
+            if isinstance(result, FileResult) and not final:
+                if is_nameable(result) and len(self.outputs) < MOST_RESULTS:
+                    await self._fetching_files.once(result)
+            elif (final or isinstance(result, TextResult)) and self._has_room_for(result):
+                await self._take(result)
+
+    async def _take(self, result: Result) -> None:
+        if isinstance(result, TextResult):
+            await self._keep_text(result)
+        elif isinstance(result, LostResult):
+            await self._note(result, result.reason)
+        elif (reason := await self._fetching_files.fetch(result)) and not result.optional:
+            await self._note(result, reason)
+
+    async def _note(self, result: FileResult | LostResult, reason: str) -> None:
+        self._noted.add(result)
+        await self.say_missing(result.node_id, result.filename, reason)
+
+    def _has_room_for(self, result: Result) -> bool:
+        if len(self.outputs) < MOST_RESULTS:
+            return True
+        self.left_out.add(result)
+        return False
 
     async def _keep_text(self, result: TextResult) -> None:
-        kept = self._texts[result.node_id]
-        if any(text == cut(result.text, len(text)) for text in kept):
-            return
         text = cut(result.text, max(self._room, LEAST_TEXT))
         self._room -= len(text)
         await self._record(Output(result.node_id, Kind.TEXT, text=text))
-        kept.append(text)
+        self._texts[result.node_id].add(text)
 
-    async def _note_lost(self, result: LostResult, *, final: bool) -> None:
-        output = Output(result.node_id, Kind.FILE, filename=result.filename)
-        if final and output.identity not in self._have:
-            await self.say_missing(result.node_id, result.filename, result.reason)
-
-    def _is_here(self, result: FileResult) -> bool:
+    def _is_here(self, result: Result) -> bool:
+        if isinstance(result, TextResult):
+            return self._texts[result.node_id].has(result.text)
+        if isinstance(result, LostResult):
+            noted = Output(result.node_id, Kind.FILE, filename=result.filename)
+            return noted.identity in self._have
         if result.optional:  # it may well be what another node saved
-            return any(identity[1:] == result.identity for identity in self._have)
-        return (result.node_id, *result.identity) in self._have
+            return result.identity in self._files_here
+        return result in self._noted or (result.node_id, *result.identity) in self._have
 
     async def _keep(
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
@@ -150,6 +166,7 @@ class Collector:
         head, chunks = await look_into(chunks, HEAD)
         content_type = content_type_of(result.filename, said, head)[: lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
+        self._keys.add(stored.key)
         await self._record(
             Output(
                 node_id=result.node_id,
@@ -165,9 +182,19 @@ class Collector:
         )
 
     async def _record(self, output: Output) -> None:
+        """To its end, even if whoever waits for it is cancelled: what is written is shown."""
+        recording = asyncio.ensure_future(self._write(output))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await asyncio.wait([recording])
+            raise
+
+    async def _write(self, output: Output) -> None:
         await self._claims.add_output(self._task_id, output)
         self.outputs.append(output)
         self._have.add(output.identity)
+        self._files_here.add(output.identity[1:])
         self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
 
     def _free_key(self, result: FileResult) -> str:
@@ -177,5 +204,21 @@ class Collector:
         while key in self._keys:
             number += 1
             key = f"{self._task_id}/{number}_{name}"
-        self._keys.add(key)
         return key
+
+
+class Texts:
+    """Texts of one node as they are kept, whole or cut."""
+
+    def __init__(self) -> None:
+        self._kept: set[str] = set()
+        self._cuts: set[int] = set()  # lengths of those that may have been cut
+
+    def add(self, text: str) -> None:
+        self._kept.add(text)
+        if CUT in text[-LEAST_TEXT:]:
+            self._cuts.add(len(text))
+
+    def has(self, text: str) -> bool:
+        whole = cut(text, len(text))
+        return whole in self._kept or any(cut(text, most) in self._kept for most in self._cuts)

@@ -59,6 +59,16 @@ class Reach:
     async def knows_it(self) -> bool:
         return (await self.look()).state is not State.UNKNOWN
 
+    async def has_it_from(self, attempts: Sequence[Attempt]) -> bool:
+        """Does the server have it already? Asked wherever it may: no prompt is to run twice."""
+        if all(attempt.server != self._server.id for attempt in attempts):
+            return False
+        sighting = await self.look()
+        if sighting.state is State.FINISHED and is_past(attempts, self._server.id):
+            await self.forget()
+            return False
+        return sighting.state is not State.UNKNOWN
+
     async def cancel(self) -> None:
         await self.patiently(lambda: self._server.client.cancel(self._prompt_id))
 
@@ -111,6 +121,10 @@ def without_cache(prompt: Json, attempts: Sequence[Attempt], node_types: Json) -
         else node
         for node_id, node in prompt.items()
     }
+
+
+def nodes_of(prompt: Json, class_type: str) -> list[str]:
+    return [node_id for node_id, node in prompt.items() if node["class_type"] == class_type]
 
 
 def with_titles(prompt: Json) -> Json:

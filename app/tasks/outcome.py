@@ -172,7 +172,9 @@ def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome
         error = _execution_error(entry)
         return Failed(error, retryable=error.code == "out_of_memory")
     if entry.interrupted is not None:
-        return Canceled(_interruption(task))
+        return Canceled(interruption(task))
+    if missing and task.status is Status.CANCELING:
+        return Canceled(interruption(task))  # nobody waits for them
     if missing:
         names = ", ".join(output.filename or f"of node {output.node_id}" for output in missing[:10])
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
@@ -202,7 +204,7 @@ def _execution_error(entry: HistoryEntry) -> TaskError:
     )
 
 
-def _interruption(task: Task) -> TaskError | None:
+def interruption(task: Task) -> TaskError | None:
     if task.cancel_reason is CancelReason.TIMEOUT:
         return TaskError("timeout", f"The task ran longer than its timeout of {task.timeout} s.")
     if task.cancel_reason is None:

@@ -19,17 +19,17 @@ from app.comfyui.socket import Connected
 from app.errors import GatewayError
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
-from app.tasks.canceling import Canceling
+from app.tasks.canceling import Canceling, unless_canceled
 from app.tasks.claims import LostClaim
-from app.tasks.collector import Collector
+from app.tasks.collector import TOO_MANY, Collector
 from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
 from app.tasks.forecast import remaining, rounded
-from app.tasks.handover import Reach, is_past, warnings_of, without_cache
+from app.tasks.handover import Reach, nodes_of, warnings_of, without_cache
 from app.tasks.inputs import place_inputs, readable_outcome
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
-from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, judge
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interruption, judge
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
@@ -108,7 +108,7 @@ class Run:
 
     async def _hand_over(self) -> Outcome | None:
         """Get the prompt onto the server, unless it is there already."""
-        if await self._is_there():
+        if await self._reach.has_it_from(self.attempts):
             await self._note_attempt(self.task.client_id or self.server.client_id)
             self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
             return None
@@ -129,16 +129,6 @@ class Run:
             hidden, said = self._tools.api_keys.hidden, warnings_of(node_errors, self._names)
             await self._warn(*(hidden(self.task, text) for text in said))
         return None
-
-    async def _is_there(self) -> bool:
-        """Does the server have it already? Asked wherever it may: no prompt is to run twice."""
-        if all(attempt.server != self.server.id for attempt in self.attempts):
-            return False
-        sighting = await self._reach.look()
-        if sighting.state is State.FINISHED and is_past(self.attempts, self.server.id):
-            await self._reach.forget()
-            return False
-        return sighting.state is not State.UNKNOWN
 
     async def _note_attempt(self, client_id: str) -> None:
         """Written before it is there: after a crash of ours this server is looked at first."""
@@ -258,9 +248,13 @@ class Run:
 
     async def _begin_cancel(self, reason: CancelReason) -> None:
         if not self._canceling.begun:
-            await self._now(self._tools.claims.cancel_owned(self.task, reason))
-            self._publish_status()
+            await self._mark_canceling(reason)
             await self._canceling.begin()
+
+    async def _mark_canceling(self, reason: CancelReason) -> None:
+        reason = self.task.cancel_reason or reason
+        await self._now(self._tools.claims.cancel_owned(self.task, reason))
+        self._publish_status()
 
     async def _move(self, request: MoveRequest) -> Outcome | None:
         """Take the prompt off the server, unless it runs and may go on."""
@@ -278,12 +272,16 @@ class Run:
     # -- ending ---------------------------------------------------------------------------------
 
     async def _collect(self, entry: HistoryEntry) -> Outcome:
-        await self._reach.patiently(lambda: self._collector.finish(entry.outputs))
-        for node_id, node in self._prompt.items():
-            silent = not self._collector.has_results_of(node_id)
-            if node["class_type"] == SAVE_IMAGE_WEBSOCKET and silent and not entry.error:
-                reason = "The image was sent while the gateway was not connected."
-                await self._collector.say_missing(node_id, None, reason)
+        frames = () if entry.error else nodes_of(self._prompt, SAVE_IMAGE_WEBSOCKET)
+        collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
+        seconds = self._canceling.time_to_collect(self.task)
+        reason = await unless_canceled(collecting, self._inbox, seconds)
+        if reason is not None:
+            await self._collector.abandon()
+            await self._mark_canceling(reason)
+            return Canceled(interruption(self.task))
+        if left_out := len(self._collector.left_out):
+            await self._warn(TOO_MANY.format(left_out))
         return judge(entry, self.task, self._collector.missing)
 
     # -- telling --------------------------------------------------------------------------------
