@@ -28,7 +28,7 @@ TIMEOUT = httpx.Timeout(10, connect=5)
 # object_info blocks a busy server for a while; uploads and downloads may be large
 SLOW = httpx.Timeout(120, connect=5)
 # A file of any size, whose next bytes come within this time
-VIEW = httpx.Timeout(15, connect=5)
+VIEW = httpx.Timeout(10, connect=5)
 # Idle connections are let go before servers do (5 s is common): else a request meets one that is
 # just being closed, and a healthy server looks as if it were gone.
 KEPT = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3)

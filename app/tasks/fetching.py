@@ -83,7 +83,9 @@ class Fetching:
                 return error.detail
             except ComfyError as error:
                 await self._check_server(error)
-                if not tries or isinstance(error, ComfySilent):
+                if isinstance(error, ComfySilent):
+                    tries = min(tries, 1)  # it was frozen, perhaps, and is well again
+                if not tries:
                     self._tried += 1
                     return self._reason(result, error)
             else:

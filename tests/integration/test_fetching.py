@@ -90,7 +90,7 @@ async def test_a_connection_that_is_closed_once_costs_nothing(
 async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.comfyui.client.VIEW", 0.3)
+    monkeypatch.setattr("app.comfyui.client.VIEW", 1.0)
     monkeypatch.setattr(fetching, "HEALTH", 0.3)
     demo.knobs.view_hangs = "test"
     task = await gateway.submit(model_free(), wait=0)
@@ -102,6 +102,7 @@ async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
         return await stats()
 
     client.system_stats = counting  # type: ignore[method-assign]
+    await wait_until(lambda: demo.records.execution(task["task_id"]).ended)
     demo.knobs.hang = True
     await wait_until(lambda: len(asked) > fetching.TRIES)
     assert not (await gateway.task(task["task_id"]))["finished_at"]
