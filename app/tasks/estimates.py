@@ -5,12 +5,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, select
 
 from app.memory import Memory
 from app.tasks import rows
 from app.tasks.columns import ignoring_unstorable
-from app.tasks.database import FEW, Database
+from app.tasks.database import FEW, Database, insert_if_new
 from app.tasks.lists import PART
 from app.tasks.tables import run_times
 
@@ -139,7 +139,7 @@ class Estimates:
             connection.execute(_FORGET, keys)
             for row in found:
                 with ignoring_unstorable(f"how long shape {row['shape']} takes"):
-                    connection.execute(insert(run_times), row)
+                    connection.execute(insert_if_new(connection, run_times), row)
 
         await self._database.write(work, large=len(found) > FEW)
 

@@ -99,13 +99,13 @@ REACHED: dict[str, dict[str, str]] = {
     "key_usage": dict.fromkeys(("key_name", "day", "tasks"), "ours"),
     "servers": {**dict.fromkeys(("id", "url", "slots"), "client"), "state": "ours"},
     "webhooks": {
-        **dict.fromkeys(("host", "events", "shown", "url", "headers", "secret"), "client"),
-        **dict.fromkeys(("id", "task_id", "scope", "state", "start_wanted"), "ours"),
+        **dict.fromkeys(("host", "place", "events", "shown", "url", "headers", "secret"), "client"),
+        **dict.fromkeys(("id", "task_id", "scope", "state", "start_wanted", "lane"), "ours"),
     },
     "deliveries": {
-        **dict.fromkeys(("host", "body", "log"), "client"),
+        **dict.fromkeys(("host", "place", "body", "log"), "client"),
         **dict.fromkeys(("seq", "delivery_id", "task_id", "webhook", "event", "status"), "ours"),
-        **dict.fromkeys(("tries", "created_at", "finished_at", "next_at", "owner"), "ours"),
+        **dict.fromkeys(("tries", "created_at", "finished_at", "next_at", "owner", "lane"), "ours"),
     },
 }
 COLUMNS = [column for table in metadata.sorted_tables for column in table.columns]

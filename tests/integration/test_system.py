@@ -114,7 +114,7 @@ async def test_history(gateway: RunningGateway, demo: DemoServer) -> None:
 
         body = {"task_ids": ours[:1], "servers": True}
         answer = await gateway.http.post("/api/history/delete", json=body)
-        assert answer.json() == {"deleted": ours[:1]}
+        assert answer.json() == {"deleted": ours[:1], "count": 1}
         await get(gateway, f"/api/task/{ours[0]}", 404)
         assert ours[0] not in (await direct.get("/history")).json()
         assert (await gateway.http.delete(f"/api/task/{ours[1]}")).status_code == 204
