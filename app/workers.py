@@ -7,6 +7,7 @@ stopped: whatever runs here must be bounded by its input.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 THREADS = 4
 PER_CALLER = 2
+STRETCH = 0.005  # seconds of the event loop that one loop takes before it lets others in
 
 _caller: ContextVar[str] = ContextVar("caller", default="")
 
@@ -152,6 +154,19 @@ class Room:
         elif wish in self._waiting:
             self._waiting.remove(wish)
         self._admit()
+
+
+class Breaths:
+    """For a loop that finds its next item there already: awaiting that lets nobody else in."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    async def take(self) -> None:
+        """Let others in if this was not called for STRETCH seconds."""
+        if time.monotonic() - self._since > STRETCH:
+            await asyncio.sleep(0)
+            self._since = time.monotonic()
 
 
 @dataclass(slots=True, eq=False)

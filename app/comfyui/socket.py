@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Generator
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from app.comfyui.events import Event, decode
+from app.workers import Breaths
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 FEATURES = {"supports_preview_metadata": True}
 
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+LARGE = 16 * 1024  # characters of a message of progress: about a hundred nodes
+SHARE = 0.05  # of the time that may go into reading larger ones
 
 
 class Connected:
@@ -66,12 +70,42 @@ async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connec
         yield Disconnected()
 
 
+class States:
+    """Which messages of progress are read. Each repeats all nodes that have begun, and comes with
+    every one: of a large workflow reading all of them takes longer than the workflow. So of those
+    only as many are read as take SHARE of the time; what one of them says the next one says, too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = self._next = clock()
+
+    def is_wanted(self, frame: str | bytes) -> bool:
+        """To be asked before it is read."""
+        self._began = self._clock()
+        return not _is_large_state(frame) or self._began >= self._next
+
+    def took(self, frame: str | bytes) -> None:
+        """It was read, and what follows from it was done."""
+        if _is_large_state(frame):
+            now = self._clock()
+            self._next = now + (now - self._began) / SHARE
+
+
+def _is_large_state(frame: str | bytes) -> bool:
+    return isinstance(frame, str) and len(frame) > LARGE and '"progress_state"' in frame[:64]
+
+
 async def _frames(connection: ClientConnection) -> AsyncGenerator[Event | Connected]:
+    breaths, states = Breaths(), States()
     try:
         await connection.send(json.dumps({"type": "feature_flags", "data": FEATURES}))
         yield Connected()
         async for frame in connection:
-            yield decode(frame)
+            await breaths.take()
+            if states.is_wanted(frame):
+                yield decode(frame)
+                states.took(frame)
     except (OSError, WebSocketException, asyncio.IncompleteReadError) as error:
         log.debug("socket lost: %r", error)
     finally:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from app.comfyui.events import Event, Preview
+from app.workers import Breaths
 
 MOST_EVENTS = 2_000  # that wait for one run
 MOST_BYTES = 64 << 20  # of their pictures
@@ -13,6 +14,15 @@ class Inbox(asyncio.Queue[Any]):
     """Events of one prompt, and what others put in for its runner."""
 
     _bytes = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._breaths = Breaths()
+
+    async def get(self) -> Any:
+        """The next one. Others are let in between many."""
+        await self._breaths.take()
+        return await super().get()
 
     def _put(self, item: Any) -> None:
         super()._put(item)

@@ -26,6 +26,8 @@ def weight_of(node: Json) -> int:
     return steps if isinstance(steps, int) and 1 <= steps <= 10_000 else SAMPLER_STEPS
 
 
+LARGE = 300  # nodes: a workflow whose progress is not counted with every event
+A_NODE = 50e-6  # seconds between two counts, for each node; it takes a twentieth of that
 LEAST = 0.001  # seconds: of a node that took no time to speak of
 
 
@@ -56,6 +58,7 @@ class Tracker:
         self._cached: set[str] = set()
         self._fractions: dict[str, float] = {}
         self._turn: tuple[str, float] | None = None  # the node that works, and since when
+        self._counted_again = 0.0  # when
         self.ran: dict[str, float] = {}
         self.progress = progress or Progress(nodes_total=len(prompt))
         for node, seconds in self.progress.node_seconds.items():  # before we were restarted
@@ -66,7 +69,9 @@ class Tracker:
                 self.ran[node] = seconds
 
     def apply(self, event: Event, now: float = 0.0) -> bool:
-        """Take an event in, at a time in seconds; True if the progress shown is another one."""
+        """Take an event in, at a time in seconds; True if the progress shown is another one.
+
+        To count takes as long as there are nodes: of a large workflow it is done now and then."""
         before = self.progress
         if isinstance(event, Executing):
             self._clock(event.display_node or event.node, now)
@@ -84,8 +89,16 @@ class Tracker:
                 if node in self._classes:
                     self._fractions[node] = event.value / event.max if event.max > 0 else 0.0
                 self._turn_to(node, event.value, event.max)
-        self._count()
-        return self.progress != before
+        return self._is_time_to_count(now) and self._count() != before
+
+    def _is_time_to_count(self, now: float) -> bool:
+        """If not, the next event tells of this one, too."""
+        if len(self._classes) <= LARGE:
+            return True
+        if now < self._counted_again:
+            return False
+        self._counted_again = now + len(self._classes) * A_NODE
+        return True
 
     def _clock(self, node: str | None, now: float) -> None:
         """The time of the node that worked until now is over."""
@@ -121,7 +134,7 @@ class Tracker:
             steps=steps,
         )
 
-    def _count(self) -> None:
+    def _count(self) -> Progress:
         # What comes from the cache is no work, neither done nor to do.
         work = {node: self._weights[node] for node in self._weights if node not in self._cached}
         done = sum(weight * self._part_done(node_id) for node_id, weight in work.items())
@@ -133,6 +146,7 @@ class Tracker:
             nodes_done=max(self.progress.nodes_done, len(self._done)),
             node_seconds=self._node_seconds(),
         )
+        return self.progress
 
     def _node_seconds(self) -> dict[str, float | None]:
         return {
