@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from app.errors import (
     FileNotFound,
@@ -37,6 +38,7 @@ from app.routers.schemas import BatchOut, TaskOut
 from app.routers.serving import head_of, safe_headers
 from app.tasks.cuts import LIST, STREAM
 from app.tasks.idempotency import Key
+from app.tasks.materials import Check
 from app.tasks.model import Output, Status, Task
 from app.tasks.submitter import Submission
 
@@ -70,6 +72,7 @@ class Asked:
     server: str | None
     accept: str
     done: Callable[[], None]  # with the body of the request
+    check: Check  # raises ClientDisconnect once the client has left
 
 
 async def _asked(
@@ -80,7 +83,12 @@ async def _asked(
     server: ServerQuery = None,
 ) -> Asked:
     accept = request.headers.get("accept", "")
-    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope))
+
+    async def check() -> None:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+
+    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope), check)
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
@@ -88,7 +96,9 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
     """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
-    tasks = await gateway.submitter.submit(submission, server=asked.server, key=asked.key)
+    tasks = await gateway.submitter.submit(
+        submission, server=asked.server, key=asked.key, check=asked.check
+    )
     submission.forget()
     asked.done()
     if asked.wait:

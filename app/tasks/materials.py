@@ -8,17 +8,18 @@ input that names a file may be: a file name, as ever; {"upload": name}; an http(
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from blake3 import blake3
 
-from app.errors import GatewayError, InvalidInput, InvalidParameter
+from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
 from app.files.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
@@ -32,10 +33,12 @@ from app.remote.transport import Remote
 from app.workers import Workers
 
 Json = dict[str, Any]
+Check = Callable[[], Awaitable[None]]
 
 PIECE = 256 << 10  # characters of a data: URI that are read at a time
 _SPACES = b" \t\n\r\x0b\x0c"
 FETCHES = 8  # URLs that are fetched at a time
+MAX_FILES = 100  # that one submit may bring, as a form
 # Pillow here may not read them.
 _LEFT_TO_COMFYUI = (
     *("image/heic", "image/heif", "image/avif", "image/jxl", "image/x-exr"),
@@ -53,6 +56,10 @@ class FilePart:
 
     filename: str
     chunks: AsyncIterator[bytes]
+
+
+async def always() -> None:
+    """A check for those whom nobody leaves."""
 
 
 def is_material(value: Any) -> bool:
@@ -93,31 +100,34 @@ class Materials:
         """Whether the uploads that a text names as servers do are the client's."""
         return await self._uploads.may_name(text)
 
-    async def settle(self, params: Json, kinds: Mapping[str, str]) -> Json:
-        """The params with a name of an upload in place of every material.
+    async def settle(
+        self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
+    ) -> tuple[Json, dict[str, list[Any]]]:
+        """The params and the batch with a name of an upload in place of every material.
 
-        `kinds`: what file inputs among them take. Raises InvalidParameter, UrlNotAllowed,
-        UrlFailed, PayloadTooLarge and StorageFull, each with the parameter's word.
+        `kinds`: what file inputs among them take. `check` is awaited before each file, and raises
+        to leave the rest; equal values are one file. Raises InvalidParameter, UrlNotAllowed,
+        UrlFailed, PayloadTooLarge and StorageFull, each with the parameter's word, and
+        PayloadTooLarge for more than MAX_FILES, before any is looked at.
         """
-        return {word: await self._settled(word, value, kinds) for word, value in params.items()}
+        _check_number(params, batch, kinds)
+        known: dict[tuple[str | None, str], Any] = {}
 
-    async def settle_lists(
-        self, lists: Mapping[str, list[Any]], kinds: Mapping[str, str]
-    ) -> dict[str, list[Any]]:
-        """The same for lists of values. A value that stands in a list twice is kept once."""
-        settled: dict[str, list[Any]] = {}
-        for word, values in lists.items():
-            known: dict[str, Any] = {}
-            for value in values:
-                said = repr(value)
-                if said not in known:
-                    known[said] = await self._settled(word, value, kinds)
-            settled[word] = [known[repr(value)] for value in values]
-        return settled
+        async def settled(word: str, value: Any) -> Any:
+            if not is_material(value):
+                return value
+            same = (kinds.get(word), _identity(value))
+            if same not in known:
+                await check()
+                known[same] = await self._settled(word, value, kinds)
+            return known[same]
+
+        return (
+            {word: await settled(word, value) for word, value in params.items()},
+            {word: [await settled(word, one) for one in values] for word, values in batch.items()},
+        )
 
     async def _settled(self, word: str, value: Any, kinds: Mapping[str, str]) -> Any:
-        if not is_material(value):
-            return value
         if word in kinds:
             try:
                 return await self._keep(value, kinds[word])
@@ -178,6 +188,26 @@ class Materials:
             async with self._uploads.on_disk(upload.name) as path:
                 await self._decoders.run(_check_image, path, signature.content_type)
         return upload.name
+
+
+def _identity(value: Any) -> str:
+    """The same for materials that are equal, and for no others."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> None:
+    """Raises PayloadTooLarge for more than MAX_FILES materials. Names of uploads do not count."""
+    given = chain(params.items(), ((word, one) for word in batch for one in batch[word]))
+    files = {_identity(value) for word, value in given if word in kinds and _brings_file(value)}
+    if len(files) > MAX_FILES:
+        raise PayloadTooLarge(
+            f"params and batch bring {len(files)} different files; {MAX_FILES} are allowed.",
+            hint="Upload the files with POST /api/image/upload, and send the names in its answers.",
+        )
+
+
+def _brings_file(value: Any) -> bool:
+    return is_material(value) and not (isinstance(value, dict) and "base64" not in value)
 
 
 def _check(wanted: str, head: bytes) -> Signature | None:

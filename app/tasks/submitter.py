@@ -21,7 +21,7 @@ from app.tasks.graphs import graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
-from app.tasks.materials import Materials, is_material
+from app.tasks.materials import Check, Materials, always, is_material
 from app.tasks.model import Graph, NewTask, Task
 from app.tasks.queue import Queue
 from app.tasks.rows import route_of
@@ -110,9 +110,15 @@ class Submitter:
         return found
 
     async def submit(
-        self, submission: Submission, *, server: str | None = None, key: Key | None = None
+        self,
+        submission: Submission,
+        *,
+        server: str | None = None,
+        key: Key | None = None,
+        check: Check = always,
     ) -> list[Task]:
         """Queue a task, or those of a batch. With a key that was used before: what it made then.
+        `check` is awaited before each file that comes with it, and raises to leave the rest.
 
         Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused; and for
         files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
@@ -121,7 +127,7 @@ class Submitter:
             return before
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
-        submission = await self._with_uploads(submission, workflow, wanted)
+        submission = await self._with_uploads(submission, workflow, wanted, check)
         prepared, graph = await self._prepare(submission, workflow, wanted)
         await self._refuse_foreign_files(prepared, wanted)
         batch_id = str(uuid4()) if submission.batch else None
@@ -195,7 +201,7 @@ class Submitter:
         return await self._workers.run(self._library.read, submission.filename)
 
     async def _with_uploads(
-        self, submission: Submission, workflow: Any, wanted: str | None
+        self, submission: Submission, workflow: Any, wanted: str | None, check: Check
     ) -> Submission:
         """The same with names of uploads in place of URLs, data and files."""
         params, batch = submission.params, submission.batch or {}
@@ -209,11 +215,8 @@ class Submitter:
             return file_inputs(to_prompt(workflow, node_types).prompt, [*params, *batch], known)
 
         kinds = await self._with_fresh_node_types(wanted, work)
-        return replace(
-            submission,
-            params=await self._materials.settle(params, kinds),
-            batch=await self._materials.settle_lists(batch, kinds) or None,
-        )
+        params, batch = await self._materials.settle(params, batch, kinds, check)
+        return replace(submission, params=params, batch=batch or None)
 
     async def _prepare(
         self, submission: Submission, workflow: Any, wanted: str | None

@@ -74,10 +74,11 @@ class Library:
         folder.mkdir(parents=True, exist_ok=True)
 
     def list(self) -> list[Entry]:
-        """By name. A file is read when it has changed since it was last listed; what is beyond
-        READ_AT_ONCE of those has no format until the next time. Raises StorageUnavailable."""
+        """By name; names that are no text (UTF-8) are left out. A file is read when it has changed
+        since it was last listed; what is beyond READ_AT_ONCE of those has no format until the next
+        time. Raises StorageUnavailable."""
         with reading(), os.scandir(self.folder) as entries:
-            names = sorted(one.name for one in entries if one.name.lower().endswith(SUFFIX))
+            names = sorted(one.name for one in entries if _is_listed(one.name))
         found, left = [], READ_AT_ONCE
         for name in names:
             with suppress(OSError):  # deleted this moment, or a link that leads nowhere
@@ -212,6 +213,13 @@ class Library:
             raise WorkflowNotFound(
                 f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."
             ) from None
+
+
+def _is_listed(name: str) -> bool:
+    """Bytes of a name that are no UTF-8 are lone surrogates here: no request can name such a file,
+    and no answer can show it."""
+    is_text = name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
+    return is_text and name.lower().endswith(SUFFIX)
 
 
 def _format_of(path: Path, most: int) -> Format | None:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.tasks.materials import FETCHES
-from tests.conftest import RunningGateway, model_free, run_gateway
+from app.tasks.materials import FETCHES, MAX_FILES
+from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 from tests.receivers import Got, Receiver, Reply, receiving
 
 Json = dict[str, Any]
@@ -206,6 +206,80 @@ async def test_so_many_urls_are_fetched_at_a_time(gateway: RunningGateway, files
     ]
     assert len(await asyncio.gather(*asking)) == FETCHES * 2
     assert most == FETCHES
+
+
+def of_comment(number: int) -> str:
+    """A data: URI of a picture; one of another number has other bytes."""
+    return f"data:image/png;base64,{base64.b64encode(BLUE + bytes([number])).decode()}"
+
+
+TWO: Json = {
+    **INVERT,
+    "4": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+    "5": {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}},
+}
+
+
+async def test_a_submit_brings_so_many_files(gateway: RunningGateway, files: Receiver) -> None:
+    """Wherever they stand: none is kept, or fetched, if they are too many."""
+    many = [of_comment(number) for number in range(MAX_FILES)]
+    batch = {"1.image": many, "4.image": [f"{files.url}/a.png", *many[1:]]}
+    over: list[Json] = [
+        {"batch": batch, "batch_mode": "zip"},
+        {"batch": {"1.image": many}, "params": {"4.image": {"base64": TEXT}}},
+        {"batch": {"1.image": [{"base64": one} for one in [*many, TEXT]]}},
+    ]
+    for more in over:
+        answer = await gateway.http.post("/api/workflow/submit", json={"workflow": TWO, **more})
+        assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+        assert "101 different files; 100 are" in answer.json()["detail"]
+        assert "POST /api/image/upload" in answer.json()["hint"]
+    text = json.dumps({"workflow": TWO, "batch": {"1.image": many}})
+    answer = await form(gateway, **{"request": (None, text), "4.image": ("cat.png", BLUE)})
+    assert answer.json()["code"] == "payload_too_large"
+    assert files.got == []
+    assert list(gateway.gateway.settings.uploads_dir.rglob("*.png")) == []
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+
+
+async def test_equal_files_are_one_and_names_are_none(
+    gateway: RunningGateway, files: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tasks.materials.MAX_FILES", 2)
+    url, data = f"{files.url}/a.png", {"base64": TEXT, "filename": "b.png"}
+    batch = {"1.image": [url] * 5, "4.image": [data, url, data, url, data]}
+    made = await gateway.submit(TWO, wait=0, batch=batch, batch_mode="zip")
+    assert made["tasks"][4]["params"] == {"1.image": "a.png", "4.image": "b.png"}
+    assert [got.path for got in files.got] == ["/a.png"]
+    named = {"1.image": [{"upload": "a.png"}, "b.png", {"upload": "b.png"}]}
+    await gateway.submit(TWO, wait=0, batch={**named, "4.image": [url, data, url]})
+
+
+async def test_who_leaves_has_no_more_files_looked_at(
+    gateway: RunningGateway, files: Receiver
+) -> None:
+    go_on = asyncio.Event()
+
+    async def waits(_: Got) -> Reply:
+        await go_on.wait()
+        return Reply(body=BLUE)
+
+    files.handler = waits
+    batch = {"image": [f"{files.url}/{name}.png" for name in "abc"]}
+    saved = {"file": ("invert.json", json.dumps(INVERT))}
+    assert (await gateway.http.post("/api/workflow/upload", files=saved)).status_code == 201
+    for url in ("/api/workflow/submit", "/api/workflow/invert/run"):
+        files.got.clear()
+        go_on.clear()
+        body = {"batch": batch} if url.endswith("run") else {"workflow": INVERT, "batch": batch}
+        asking = asyncio.create_task(gateway.http.post(url, json=body))
+        await wait_until(lambda: files.got)
+        asking.cancel()
+        await wait_until(lambda: not gateway.connections)
+        go_on.set()
+        await wait_until(lambda: not gateway.server.server_state.tasks)
+        assert [got.path for got in files.got] == ["/a.png"]
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
 
 
 # -- forms --------------------------------------------------------------------------------------

@@ -426,6 +426,20 @@ def test_a_listing_reads_what_has_changed_only(
     assert read == ["03.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_names_that_are_no_text_are_in_no_listing(library: Library) -> None:
+    for name in (
+        b"\xff.json",
+        b"caf\xe9.JSON",
+        b"half\xed\xa0\x80.json",
+        "caf\u00e9.json".encode(),
+    ):
+        with suppress(OSError):  # some file systems refuse such names
+            (library.folder / os.fsdecode(name)).write_text("{}")
+    assert [entry.filename for entry in library.list()] == ["caf\u00e9.json"]
+    assert library.versions("caf\u00e9.json") == []
+
+
 def test_what_a_listing_reads_at_once_has_a_bound(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
