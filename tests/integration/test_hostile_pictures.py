@@ -23,7 +23,7 @@ from app.files.heads import check_head, webp_size
 from app.files.pictures import View
 from tests.keyholders import guarded
 
-SECONDS = 2  # of CPU time for a process here; two of them may be given one file
+SECONDS = 2  # of CPU time, at which a process here is ended; two of them may be given one file
 MEMORY = 520 << 20  # bytes that two of them may take together, this process aside
 
 
@@ -132,7 +132,7 @@ def test_what_a_file_costs(tmp_path: Path, name: str) -> None:
     file.write_bytes(FILES[name]())
     for way, work in WAYS.items():
         seconds, memory = cost(partial(work, file, tmp_path / "target"))
-        assert seconds < SECONDS, f"{way} of {name}: {seconds:.1f} s"
+        assert seconds < 2 * SECONDS + 1, f"{way} of {name}: {seconds:.1f} s"
         assert memory < decoding.WITH_MOST + (file.stat().st_size), (
             f"{way} of {name}: {memory >> 20} MiB"
         )
