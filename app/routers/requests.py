@@ -158,8 +158,8 @@ class DeleteRequest(Strict):
 
 class ServerRequest(Strict):
     address: str = Field(max_length=240, description="HOST:PORT or http(s)://HOST:PORT.")
-    slots: int | None = Field(None, ge=1, le=100, description="Prompts it may hold.")
+    slots: int | None = Field(None, strict=True, ge=1, le=100, description="Prompts it may hold.")
 
 
 class SlotsRequest(Strict):
-    slots: int = Field(ge=1, le=100, description="Prompts it may hold.")
+    slots: int = Field(strict=True, ge=1, le=100, description="Prompts it may hold.")

@@ -208,3 +208,12 @@ async def test_a_number_that_is_infinite_in_a_message(gateway: RunningGateway) -
         assert json.loads(await socket.recv())["code"] == "invalid_message"
         await socket.send('{"type": "ping"}')
         assert json.loads(await socket.recv())["type"] == "pong"
+
+
+@pytest.mark.parametrize("slots", [True, "2", 2.5])
+async def test_slots_are_a_number(gateway: RunningGateway, slots: Any) -> None:
+    (server,) = gateway.gateway.pool
+    patched = await gateway.http.patch(f"/api/servers/{server.id}", json={"slots": slots})
+    added = await gateway.http.post("/api/servers", json={"address": "h:1", "slots": slots})
+    assert (patched.status_code, added.status_code) == (422, 422)
+    assert "slots" in patched.json()["detail"]
