@@ -149,7 +149,7 @@ class Tasks:
         """Raises TaskNotFound."""
         if len(task_ids) == 1:
             return [await self._store.get(task_ids[0])]
-        found = {task.task_id: task for task in await self._store.several(task_ids)}
+        found = await self.several(task_ids)
         return [found.get(task_id) or await self._store.get(task_id) for task_id in task_ids]
 
     async def cancel(self, task_id: str) -> Task:
