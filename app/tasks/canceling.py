@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from app.servers.inbox import Inbox
@@ -60,19 +61,30 @@ class Canceling:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Whether work was done to its end, and why it was to be stopped, if it was."""
+
+    done: bool
+    reason: CancelReason | None = None
+
+
 async def unless_canceled(
     work: Coroutine[Any, Any, None], inbox: Inbox, seconds: float | None
-) -> CancelReason | None:
-    """Do the work, or as much of it as can be done before somebody wants to cancel, or so many
-    seconds have passed: the answer tells why it was broken off. Other messages are dropped."""
+) -> Finish:
+    """Do the work, or as much of it as can be done in so many seconds, and soon after somebody
+    wants to cancel: what is done by then need not be lost. Other messages are dropped."""
     working, hearing = asyncio.create_task(work), asyncio.create_task(_cancel_in(inbox))
     both = (working, hearing)
     try:
         await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        reason = hearing.result() if hearing.done() else None
+        if reason is not None and not working.done():
+            await asyncio.wait([working], timeout=AFTER_CANCEL)
         if working.done():
             working.result()
-            return None
-        return hearing.result() if hearing.done() else CancelReason.TIMEOUT
+            return Finish(True, reason)
+        return Finish(False, reason or CancelReason.TIMEOUT)
     finally:
         for task in both:
             task.cancel()

@@ -275,10 +275,11 @@ class Run:
         frames = () if entry.error else nodes_of(self._prompt, SAVE_IMAGE_WEBSOCKET)
         collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
         seconds = self._canceling.time_to_collect(self.task)
-        reason = await unless_canceled(collecting, self._inbox, seconds)
-        if reason is not None:
+        finish = await unless_canceled(collecting, self._inbox, seconds)
+        if finish.reason is not None:
+            await self._mark_canceling(finish.reason)
+        if not finish.done:
             await self._collector.abandon()
-            await self._mark_canceling(reason)
             return Canceled(interruption(self.task))
         if left_out := len(self._collector.left_out):
             await self._warn(TOO_MANY.format(left_out))

@@ -6,7 +6,22 @@ from urllib.parse import quote, urlencode
 
 from app.files.archive import Entry
 from app.tasks.cuts import RESULT, STREAM, shortened
-from app.tasks.model import EXPIRED_OUTPUT, Attempt, Json, Output, Progress, Task, fields_of
+from app.tasks.model import (
+    EXPIRED_OUTPUT,
+    Attempt,
+    CancelReason,
+    Json,
+    Output,
+    Progress,
+    Status,
+    Task,
+    fields_of,
+)
+
+TOO_LATE = {
+    CancelReason.REQUEST: "The cancel came too late: the run was over.",
+    CancelReason.TIMEOUT: "The timeout ran out as the run ended: it was not stopped.",
+}
 
 
 def task_view(
@@ -37,7 +52,7 @@ def task_view(
         "params": task.params,
         "metadata": task.metadata,
         "attempts": [_attempt(attempt) for attempt in task.attempts],
-        "warnings": list(task.warnings),
+        "warnings": _warnings(task),
         "priority": task.priority,
         "timeout": task.timeout,
         "workflow": task.filename,
@@ -107,6 +122,13 @@ def _url(task_id: str, output: Output) -> str:
     if output.type != "output":
         query["type"] = output.type
     return f"/api/image/{quote(output.filename or '', safe='')}?{urlencode(query)}"
+
+
+def _warnings(task: Task) -> list[str]:
+    """With what an owner may not know when it writes the end: somebody asked for another one."""
+    if task.status not in (Status.SUCCEEDED, Status.FAILED) or task.cancel_reason is None:
+        return list(task.warnings)
+    return [*task.warnings, TOO_LATE[task.cancel_reason]]
 
 
 def _code(output: Output) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -138,6 +139,34 @@ async def test_a_cancel_is_heard_while_results_are_fetched(
     assert (await gateway.http.get(done["outputs"][0]["url"])).status_code == 200
     await wait_until(lambda: not gateway.gateway.dispatcher._runs)
     demo.knobs.view_hangs = None
+
+
+async def test_a_cancel_after_the_run_loses_no_results_that_come_soon(
+    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, asked, canceled = gateway.gateway.pool.get(demo.address).client, [], asyncio.Event()
+    view = client.view
+
+    def late_view(filename: str, **where: str) -> Any:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Any]:
+            asked.append(filename)
+            await canceled.wait()
+            async with view(filename, **where) as response:
+                yield response
+
+        return opened()
+
+    monkeypatch.setattr(client, "view", late_view)
+    task = await gateway.submit(model_free(3), wait=0)
+    await wait_until(lambda: asked)
+    answer = await gateway.http.post(f"/api/task/{task['task_id']}/cancel")
+    assert answer.json()["status"] == "canceling"
+    canceled.set()
+    done = await gateway.until(task["task_id"], "canceled", "failed", "succeeded")
+    assert (done["status"], done["error"]) == ("succeeded", None)
+    assert done["warnings"] == ["The cancel came too late: the run was over."]
+    assert (await gateway.http.get(done["outputs"][0]["url"])).status_code == 200
 
 
 async def test_missing_files_are_not_asked_for_one_by_one_for_ever(
