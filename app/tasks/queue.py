@@ -86,7 +86,7 @@ _GIVE = (
     update(tasks)
     .where(tasks.c.seq.in_(_STILL_THERE))
     .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
-    .returning(*TASKS.selected_columns)
+    .returning(tasks.c.seq)  # alone: columns have no table there, so no subquery can mean its own
 )
 _ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
 _CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
@@ -231,11 +231,12 @@ class Queue:
         by_server: dict[str, list[int]] = {}
         for gift in gifts:
             by_server.setdefault(gift.server, []).append(gift.seq)
-        got: dict[int, Task] = {}
+        given: list[int] = []
         for server, seqs in by_server.items():
             values = {**lease, "to_server": server, "seqs": seqs}
-            for row in connection.execute(_GIVE, values).mappings():
-                got[row["seq"]] = task_of(row)
+            given += connection.scalars(_GIVE, values)
+        found = connection.execute(_CLAIMED, {"seqs": given}).mappings().all() if given else []
+        got = {row["seq"]: task_of(row) for row in found}
         return [got[gift.seq] for gift in gifts if gift.seq in got]
 
     def _taken(self, connection: Connection, taking: Any, values: Json) -> list[Claim]:

@@ -16,6 +16,7 @@ from app.tasks.planner import Assignment, Waiting
 from app.tasks.postgresql import Unreachable
 from app.tasks.queue import Claim, Queue
 from app.tasks.store import TaskStore
+from app.tasks.webhooks import Webhook
 
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
 
@@ -74,6 +75,17 @@ async def test_a_task_comes_back_as_it_was(store: TaskStore) -> None:
     )
     with pytest.raises(TaskNotFound):
         await store.get("nope")
+
+
+async def test_a_claimed_task_has_its_own_webhook(database: Database, store: TaskStore) -> None:
+    another = Webhook("https://another.example/hook", events=("task.failed",))
+    await add(store, webhooks=[another], key_name="another")
+    for webhook in (Webhook("https://own.example/hook", events=("task.succeeded",)), None):
+        task = await add(store, webhooks=[webhook] if webhook else [], priority=9, key_name="own")
+        claim = await take(Process(database))
+        assert claim.task.task_id == task.task_id
+        assert claim.task.webhook == task.webhook == (await store.get(task.task_id)).webhook
+        assert (task.webhook is None) is (webhook is None)
 
 
 async def test_priority_then_age(database: Database, store: TaskStore) -> None:
