@@ -1,5 +1,7 @@
-"""Looks at every statement that goes to a database: none may grow with data."""
+"""Looks at every statement that goes to a database: none may grow with data, and none that is about
+a list of rows may read all others to find them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,13 +10,19 @@ from sqlalchemy import Engine, event
 
 MOST_PARAMETERS = 1000  # in one statement; PostgreSQL takes 32,767
 LONGEST = 20_000  # characters
+# What may be read from end to end: what waits, in its order; what is not finished; and the keys of
+# a day.
+FINE = ("USING INDEX tasks_queued", "USING INDEX tasks_on_server", "SCAN idempotency_keys")
+_LIST = re.compile(r"(?<!NOT )IN \(SELECT value FROM json_each")  # see app/tasks/lists.py
 
-_found: list[list[str]] = []  # the statements that were larger, by the context that looks
+_found: list[list[str]] = []  # the statements that were wrong, by the context that looks
+_planned: set[str] = set()  # the statements whose plan was looked at
 
 
 @contextmanager
 def none_too_large() -> Iterator[None]:
-    """Fails at its end if a statement of whatever engine was larger than that meanwhile."""
+    """Fails at its end if a statement of whatever engine was larger than that meanwhile, or looked
+    for the values of a list row by row."""
     if not _found:
         event.listen(Engine, "before_cursor_execute", _look)
     found: list[str] = []
@@ -29,10 +37,23 @@ def none_too_large() -> Iterator[None]:
 
 
 def _look(
-    _connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool
+    connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool
 ) -> None:
     rows = [row for row in values or () if isinstance(row, tuple | dict)]  # of an executemany
     count = max(map(len, rows)) if rows else len(values or ())
     if _found and (count > MOST_PARAMETERS or len(statement) > LONGEST):
         size = f"{count} parameters, {len(statement)} characters"
         _found[-1].append(f"{size}: {statement[:300]} ... {statement[-100:]}")
+    if _found and _LIST.search(statement) and not rows and statement not in _planned:
+        _planned.add(statement)
+        if scans := _scans(connection, statement, values):
+            _found[-1].append(f"{scans}: {statement}")
+
+
+def _scans(connection: Any, statement: str, values: Any) -> list[str]:
+    """Tables that SQLite would read from end to end for a statement about a list."""
+    cursor = connection.connection.cursor()
+    plan = [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    cursor.close()
+    scans = [step for step in plan if step.startswith("SCAN ") and "json_each" not in step]
+    return [step for step in scans if not any(fine in step for fine in FINE)]

@@ -6,14 +6,14 @@ makes another statement, to be put together and planned anew.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.tasks.columns import Whole, findable
 
@@ -44,14 +44,26 @@ class _Values(TypeDecorator[Any]):
         return found if dialect.name == "postgresql" else json.dumps(found)
 
 
-class _AnyOf(FunctionElement[bool]):
-    type = Boolean()
+class _InList(FunctionElement[bool]):
     inherit_cache = True
+    sql: ClassVar[dict[str, str]]  # by dialect, of the column and the list
 
 
-class _NoneOf(FunctionElement[bool]):
-    type = Boolean()
+class _AnyOf(_InList):
     inherit_cache = True
+    sql: ClassVar = {
+        "postgresql": "({} = ANY ({}))",
+        "sqlite": "({} IN (SELECT value FROM json_each({})))",
+    }
+
+
+class _NoneOf(_InList):
+    inherit_cache = True
+    sql: ClassVar = {
+        # By a hash table; "<> ALL" would compare each row with each value.
+        "postgresql": "({} NOT IN (SELECT unnest({})))",
+        "sqlite": "({} NOT IN (SELECT value FROM json_each({})))",
+    }
 
 
 def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -68,36 +80,10 @@ def _parameter(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
     return bindparam(name, type_=_Values(isinstance(column.type, Integer | Whole)))
 
 
-@compiles(_AnyOf, "postgresql")
-def _any_in_array(element: _AnyOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = _sides(element, compiler, options)
-    return f"({column} = ANY ({values}))"
-
-
-@compiles(_NoneOf, "postgresql")
-def _none_in_array(element: _NoneOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = _sides(element, compiler, options)
-    # By a hash table; "<> ALL" would compare each row with each value.
-    return f"({column} NOT IN (SELECT unnest({values})))"
-
-
-@compiles(_AnyOf, "sqlite")
-def _any_in_json(element: _AnyOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = _sides(element, compiler, options)
-    return f"({column} IN (SELECT value FROM json_each({values})))"
-
-
-@compiles(_NoneOf, "sqlite")
-def _none_in_json(element: _NoneOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = _sides(element, compiler, options)
-    return f"({column} NOT IN (SELECT value FROM json_each({values})))"
-
-
-def _sides(
-    element: FunctionElement[bool], compiler: SQLCompiler, options: dict[str, Any]
-) -> tuple[str, str]:
-    column, values = element.clauses
-    return compiler.process(column, **options), compiler.process(values, **options)
+@compiles(_InList)
+def _in_list(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
+    sides = [compiler.process(side, **options) for side in element.clauses]
+    return element.sql[compiler.dialect.name].format(*sides)
 
 
 def parts_of(values: Iterable[T], most: int = PART) -> Iterator[Sequence[T]]:
