@@ -17,6 +17,7 @@ from app.gate.rules import Rules
 from app.gate.streams import serve_until_revoked
 from app.gateway import Gateway
 from app.problems import refusal
+from app.remote.addresses import parse_address, site_of
 from app.workers import working_for
 
 
@@ -85,8 +86,11 @@ class Gate:
 
 def _name_of(key: AccessKey | None, scope: Scope) -> str:
     """Whom the work of a request counts for."""
+    if key:
+        return f"key {key.name}"
     host, _ = scope.get("client") or ("", 0)
-    return f"key {key.name}" if key else f"address {host}"
+    address = parse_address(host)
+    return f"address {site_of(address) if address else host}"
 
 
 def _gateway(scope: Scope) -> Gateway:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from app.gate import gate
 from app.workers import CallerPlaces, Room, Workers, working_for
 from tests.conftest import wait_until
 
@@ -114,3 +115,18 @@ async def test_the_gateway_itself_waits_for_no_place_of_callers() -> None:
     for other in taken:
         other()
     assert not places._callers
+
+
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        (("192.0.2.1", 4000), "address 192.0.2.1"),
+        (("::ffff:192.0.2.1", 4000), "address 192.0.2.1"),
+        (("2001:db8::1", 4000), "address 2001:db8::/64"),
+        (("2001:db8::ffff:2", 4001), "address 2001:db8::/64"),
+        (("socket of a proxy", None), "address socket of a proxy"),
+        (None, "address "),
+    ],
+)
+async def test_whoever_has_a_network_is_one_caller(client: object, name: str) -> None:
+    assert gate._name_of(None, {"type": "http", "client": client}) == name
