@@ -4,11 +4,13 @@ that took the submit, until the task ends. They stand in no row, no log and no e
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from app.comfyui.cleaning import CUT
+from app.errors import GatewayError
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.tasks.store import TaskStore
@@ -33,20 +35,32 @@ class ApiKeys:
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
+        self._coming: set[str] = set()  # being queued: not to be found is no end of them
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<{len(self._keys)} keys>"
 
-    def keep(self, new: Iterable[NewTask]) -> None:
-        """Keep the keys of tasks that are about to be queued."""
-        self._keys.update({task.task_id: task.api_key for task in new if task.api_key})
+    @contextmanager
+    def queueing(self, new: Iterable[NewTask]) -> Iterator[None]:
+        """Keep the keys of tasks that are queued within. What was refused is forgotten; after any
+        other error nobody knows whether they are there, so that the next look decides."""
+        coming = {task.task_id: task.api_key for task in new if task.api_key}
+        self._keys.update(coming)
+        self._coming |= coming.keys()
+        try:
+            yield
+        except GatewayError:
+            self.drop(coming)
+            raise
+        finally:
+            self._coming -= coming.keys()
 
-    def drop(self, new: Iterable[NewTask]) -> None:
-        """Forget them again: these tasks were not queued."""
-        for task in new:
-            self._keys.pop(task.task_id, None)
+    def drop(self, task_ids: Iterable[str]) -> None:
+        """Forget them: these tasks have ended, or were not queued."""
+        for task_id in task_ids:
+            self._keys.pop(task_id, None)
 
     def extra_data(self, task: Task) -> Json | None:
         """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""
@@ -101,15 +115,13 @@ class ApiKeys:
                 looked_at = set(self._keys)
             self._wake.clear()
             try:
-                await self._drop(looked_at, store)
+                await self._look(looked_at - self._coming, store)
             except Exception:  # a database that is away: looked at again before long
                 log.exception("keys of ended tasks cannot be dropped yet")
 
-    async def _drop(self, task_ids: set[str], store: TaskStore) -> None:
+    async def _look(self, task_ids: set[str], store: TaskStore) -> None:
         ends = await store.ends(task_ids)
-        for task_id in task_ids:
-            if ends.get(task_id, True):  # or it is not there any more
-                self._keys.pop(task_id, None)
+        self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
 
 
 def _without(key: str, text: str) -> str:

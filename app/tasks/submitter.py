@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.access.model import Caller
-from app.errors import GatewayError, InvalidWorkflow, QueueFull
+from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
@@ -160,21 +160,19 @@ class Submitter:
 
     async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
-        self._api_keys.keep(new)
         routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
         completed = [self._completed(task, routes) for task in new]
         try:
-            added = await self._store.add(completed, key)
-        except GatewayError as error:
-            self._api_keys.drop(new)
-            if isinstance(error, QueueFull):
-                error.extra["retry_after"] = self._until_there_is_room()
+            with self._api_keys.queueing(new):
+                added = await self._store.add(completed, key)
+        except QueueFull as error:
+            error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
             for needs, route in routes.items():
                 self._queue.routes.know(route, needs, completed[0].wanted_server)
         else:
-            self._api_keys.drop(new)
+            self._api_keys.drop(task.task_id for task in new)
         for number, task in enumerate(added):
             if number % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in

@@ -52,6 +52,7 @@ Json = dict[str, Any]
 A_PROMPT = 100  # nodes, results and the like of one task
 GROWING: dict[str, tuple[int, int]] = {
     "Access._open": (SMALL, 0),
+    "ApiKeys._coming": (COUNT, 0),
     "ApiKeys._keys": (COUNT, 0),
     "ApiKeys._to_look_at": (COUNT, 0),
     "Breaker._owners": (SMALL, 0),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from app.config import Settings
 from app.demo.executor import Run
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.server import DemoServer
+from app.errors import InvalidInput
 from app.routers.v2 import events
+from app.tasks import api_keys
+from app.tasks.model import NewTask, Task
+from app.tasks.store import TaskStore
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.integration.test_conversion import ui_file
@@ -579,6 +583,50 @@ async def test_a_key_does_not_outlive_the_process(
     assert task["error"]["code"] == "api_key_gone"
     assert "Submit the workflow again" in shown["error"]["message"]
     assert secrets_seen == []
+
+
+async def test_a_key_is_kept_while_its_task_is_queued(
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    secrets_seen: list[Json],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, ends, add = [], TaskStore.ends, TaskStore.add
+
+    async def counted(store: TaskStore, task_ids: Iterable[str]) -> dict[str, bool]:
+        looks.append(1)
+        return await ends(store, task_ids)
+
+    async def slow(store: TaskStore, *what: Any) -> list[Task]:
+        before = len(looks)
+        await wait_until(lambda: len(looks) > before + 1)
+        return await add(store, *what)
+
+    monkeypatch.setattr(api_keys, "INTERVAL", 0.02)
+    monkeypatch.setattr(TaskStore, "ends", counted)
+    monkeypatch.setattr(TaskStore, "add", slow)
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        v2 = Client(gateway.http)
+        extra = {"api_key_comfy_org": KEY}
+        job = await ended(v2, await submitted(v2, model_free(), extra_data=extra))
+        assert (job["status"], job["error"]) == ("succeeded", None)
+        await wait_until(lambda: not gateway.gateway.submitter._api_keys._keys)
+    assert secrets_seen == [{"api_key_comfy_org": KEY}]
+
+
+@pytest.mark.parametrize("error", [InvalidInput("no"), RuntimeError(), asyncio.CancelledError()])
+async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(api_keys, "INTERVAL", 0.02)
+    keys = gateway.gateway.submitter._api_keys
+    with (
+        pytest.raises(type(error)),
+        keys.queueing([NewTask("1", {}, needs_key=True, api_key=KEY)]),
+    ):
+        raise error
+    keys.look_at("1")  # so that it looks now, and every while from now on
+    await wait_until(lambda: not keys._keys)
 
 
 @pytest.fixture
