@@ -1,7 +1,7 @@
 """From what a client sends to a prompt that is fit to queue."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import NoServer, NotRunnable
@@ -17,9 +17,6 @@ from app.workflows.near import Guesses
 from app.workflows.needs import Lack, Needs, Variations
 
 Json = dict[str, Any]
-
-MOST_WARNINGS = 100  # of a task
-LONGEST_WARNING = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,6 @@ def prepare(
     too much.
     """
     found = to_prompt(workflow, node_types)
-    found = replace(found, warnings=few(found.warnings))
     check_outputs(found.prompt, node_types)
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
@@ -109,17 +105,6 @@ def _variations(
         yield Prepared(
             prompt, params, found.warnings, changes if shared else (), needs=needs, shape=shape
         )
-
-
-def few(warnings: list[str]) -> list[str]:
-    """Not more than a task should carry."""
-    short = [
-        text if len(text) <= LONGEST_WARNING else text[:LONGEST_WARNING] + "..."
-        for text in warnings
-    ]
-    if len(short) <= MOST_WARNINGS:
-        return short
-    return [*short[:MOST_WARNINGS], f"{len(short) - MOST_WARNINGS} more warnings."]
 
 
 def with_params(
