@@ -88,7 +88,7 @@ class Access:
     async def count_caller(self, caller: Caller) -> None:
         """The same for something that a caller does within a request. Raises RateLimited."""
         if caller.name is not None and self.in_use:
-            await self.count(next((key for key in self.keys if key.name == caller.name), None))
+            await self.count(self.keys.named(caller.name))
 
     def concurrency(self) -> Mapping[str, int]:
         """How many tasks keys may have on servers at a time, of those that have such a limit."""

@@ -34,8 +34,8 @@ async def swept(database: Database, files: FileStore, uploads: FileStore) -> Vie
     found = ViewsFound()
     async for part in _parts(files):
         lost = await _lost(database, part, uploads)
-        for folder in lost:
-            await files.delete(folder)
+        if lost:
+            await files.delete_all(list(lost))
         kept = [info for info in part if _folder_of(info) not in lost]
         found.bytes += sum(info.size_bytes for info in kept)
         of_uploads = [info for info in kept if upload_of(info.key) is not None]
