@@ -20,24 +20,27 @@ from typing import Any
 
 LARGEST = 1 << 30  # bytes of a file that is written
 LESS_URGENT = 5  # than the gateway, which serves everybody else meanwhile
-BROKEN, FAULT, MORE = 5, 3, 4  # exit codes: no image, an error is told, it needs more memory
+# Exit codes: a check says that it is no image, an error is told, it needs more memory.
+BROKEN, FAULT, MORE = 5, 3, 4
 
 
 def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
     _limit(seconds, memory)
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from app.errors import InvalidInput, NotInstalled  # after the limits
+    from app.errors import GatewayError, InvalidInput  # after the limits
     from app.files.images import UNREADABLE, NeedsMore
 
     try:
         _do(job, allowed)
     except NeedsMore:
         return MORE
-    except (InvalidInput, NotInstalled, *UNREADABLE) as error:
+    except (GatewayError, *UNREADABLE) as error:
         if _ran_out(error):
             return MORE
-        if not isinstance(error, InvalidInput | NotInstalled):
-            return BROKEN
+        if not isinstance(error, GatewayError):
+            if job["work"] == "check":
+                return BROKEN
+            error = InvalidInput(f"{Path(job['paths'][0]).name!r} cannot be read.")
         about = {"detail": error.detail, "hint": error.hint, "code": error.code}
         print(json.dumps({**about, "extra": error.extra}))  # noqa: T201 (its answer)
         return FAULT

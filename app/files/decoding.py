@@ -15,7 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.errors import GatewayError, InvalidInput, NotInstalled
+from app.errors import (
+    GatewayError,
+    InvalidInput,
+    NotInstalled,
+    StorageFull,
+    StorageUnavailable,
+)
 from app.files import decoder
 from app.files.images import MAX_DECODED
 from app.files.pictures import View
@@ -26,17 +32,20 @@ PATIENCE = 40.0  # seconds of the clock for one process
 # then: itself, the result, and what encoders need.
 LITTLE, WITH_LITTLE = 40 << 20, 104 << 20
 WITH_MOST = 400 << 20
+_FAULTS = (InvalidInput, NotInstalled, StorageFull, StorageUnavailable)  # that are told
 _one_at_a_time = threading.Lock()  # what takes more than that
 
 
 def make_view(source: Path, target: Path, view: View, content_type: str) -> None:
-    """Write the view of a picture or video to `target`. Raises InvalidInput and NotInstalled."""
+    """Write the view of a picture or video to `target`. Raises InvalidInput, NotInstalled,
+    StorageFull and StorageUnavailable."""
     job = {"work": "view", "view": asdict(view), "content_type": content_type}
     _done(job, source, target)
 
 
 def apply_mask(original: Path, mask: Path, target: Path) -> None:
-    """Write the original with the mask's alpha to `target`. Raises InvalidInput."""
+    """Write the original with the mask's alpha to `target`. Raises InvalidInput, StorageFull and
+    StorageUnavailable."""
     _done({"work": "mask"}, original, mask, target)
 
 
@@ -46,7 +55,8 @@ def is_readable(path: Path) -> bool:
 
 
 def _done(job: dict[str, Any], *paths: Path) -> int:
-    """Do it, in little memory if that is enough; the exit code: 0, or BROKEN for no image."""
+    """Do it, in little memory if that is enough; the exit code: 0, or BROKEN for a
+    check of what is no image."""
     text = json.dumps({**job, "paths": [str(path) for path in paths]})
     for allowed, memory, alone in (
         (LITTLE, WITH_LITTLE, nullcontext()),
@@ -87,5 +97,5 @@ def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
 
 def _told(answer: bytes) -> GatewayError:
     said = json.loads(answer)
-    kind = NotInstalled if said["code"] == NotInstalled.code else InvalidInput
-    return kind(said["detail"], hint=said["hint"], **said["extra"])
+    kinds: dict[str, type[GatewayError]] = {kind.code: kind for kind in _FAULTS}
+    return kinds[said["code"]](said["detail"], hint=said["hint"], **said["extra"])

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 MEMORY = 2 << 30  # bytes of address space; of data, what decoder.py was given
 SECONDS = 15  # of CPU time
+UNWRITTEN = 4  # exit code: it says by its number why the PNG cannot be written
 
 
 def available() -> bool:
@@ -38,7 +39,14 @@ def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
             return 3
         frame = next(container.decode(stream))
         image = frame.to_image()  # type: ignore[no-untyped-call]
-        image.rotate(getattr(frame, "rotation", 0), expand=True).save(target, compress_level=1)
+        image = image.rotate(getattr(frame, "rotation", 0), expand=True)
+    try:
+        image.save(target, compress_level=1)
+    except OSError as error:
+        if error.errno is None:  # Pillow's own
+            raise
+        print(error.errno)  # noqa: T201 (its answer)
+        return UNWRITTEN
     return 0
 
 

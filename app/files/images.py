@@ -1,15 +1,19 @@
 """Images that strangers sent: which are opened, what Pillow raises for bad ones, how much memory
-one may take. Only app/files/decoder.py, a process with limits, opens any: Pillow's readers were
-written for good files."""
+one may take, and how another one is written. Only app/files/decoder.py, a process with limits,
+opens any: Pillow's readers were written for good files."""
 
+import errno
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import IO, cast
 
 from PIL import Image, UnidentifiedImageError
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, StorageFull, StorageUnavailable
 from app.files.heads import check_head, webp_size
 from app.files.magic import HEAD, sniff
 
@@ -112,6 +116,38 @@ def check_room(taken: int, allowed: int) -> None:
         )
     if taken > allowed:
         raise NeedsMore
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[IO[bytes]]:
+    """A file that is written. Raises StorageFull and StorageUnavailable where it cannot be: no
+    fault of the picture, which is what UNREADABLE would tell."""
+    try:
+        with target.open("wb") as file:
+            yield cast("IO[bytes]", _Target(file))
+    except OSError as error:
+        if error.errno is None:  # Pillow's own
+            raise
+        raise unwritten(error) from error
+
+
+def unwritten(error: OSError) -> InvalidInput | StorageFull | StorageUnavailable:
+    """What it means that the system would not write a file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(
+            "There is no room left to make the picture.", hint="Make room for temporary files."
+        )
+    if error.errno == errno.EFBIG:  # the limit of the process
+        return InvalidInput("What would be made of it is too large a file.")
+    return StorageUnavailable(f"The picture cannot be written: {error.strerror}.")
+
+
+class _Target:
+    """All that Pillow needs of a file to write one. It must not have the descriptor: there it
+    takes half a write, the last one on a full disk, for a whole one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
 
 
 def _refuse_huge(width: int, height: int) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.files.decoding import apply_mask
+from app.files.images import unwritten
 from app.files.streams import Counted, pieces_of
 from app.files.uploads import Upload, Uploads
 from app.workers import Workers
@@ -21,14 +23,26 @@ async def masked_upload(
     max_bytes: int,
     decoders: Workers,
 ) -> Upload:
-    """Keep the original with the mask's alpha. Raises FileNotFound, InvalidInput, PayloadTooLarge
-    and StorageFull."""
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        painted, target = Path(folder, "mask"), Path(folder, "masked.png")
+    """Keep the original with the mask's alpha. Raises FileNotFound, InvalidInput, PayloadTooLarge,
+    StorageFull and StorageUnavailable."""
+    with work_folder() as folder:
+        painted, target = folder / "mask", folder / "masked.png"
         async with uploads.on_disk(original) as path:
             await _write(painted, Counted(mask, max_bytes=max_bytes))
             await decoders.run(apply_mask, path, painted, target)
         return await uploads.save(f"masked-{Path(original).stem}.png", read_file(target))
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """For files that are made, until they are kept. Raises StorageFull and StorageUnavailable."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        if error.errno is None:  # of no file
+            raise
+        raise unwritten(error) from error
 
 
 async def read_file(path: Path) -> AsyncIterator[bytes]:

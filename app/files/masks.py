@@ -5,15 +5,15 @@ from pathlib import Path
 from PIL import Image
 
 from app.errors import InvalidInput
-from app.files.images import MAX_DECODED, UNREADABLE, check_room, decoded_bytes, open_image
+from app.files.images import MAX_DECODED, UNREADABLE, check_room, decoded_bytes, open_image, writing
 
 
 def apply_mask(original: Path, mask: Path, target: Path, allowed: int = MAX_DECODED) -> None:
     """Write a PNG to `target`: the original with the mask's alpha. LoadImage gives its MASK output
     from it.
 
-    Raises InvalidInput if one is no image, or their sizes differ, and NeedsMore where more than
-    `allowed` bytes are needed.
+    Raises InvalidInput if one is no image, or their sizes differ, NeedsMore where more than
+    `allowed` bytes are needed, and StorageFull and StorageUnavailable.
     """
     try:
         with open_image(original, allowed) as picture, open_image(mask, allowed) as painted:
@@ -22,7 +22,8 @@ def apply_mask(original: Path, mask: Path, target: Path, allowed: int = MAX_DECO
             alpha = _alpha_of(painted)
             painted.close()  # before the original is decoded: one of them at a time
             masked = _with_alpha(picture, alpha)
-        masked.save(target, "png", compress_level=4)
+        with writing(target) as file:
+            masked.save(file, "png", compress_level=4)
     except UNREADABLE as error:
         raise InvalidInput("The original or the mask is no image that can be read.") from error
 

@@ -17,9 +17,9 @@ from typing import IO
 from PIL import Image
 
 from app.errors import InvalidInput
-from app.files.heads import check_head
+from app.files.heads import JPEG, PNG, check_head
+from app.files.images import writing
 
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_KEPT = frozenset(
     b"tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT acTL fcTL fdAT".split()
 )
@@ -41,14 +41,15 @@ class _Broken(Exception):
 def without_metadata(source: Path, target: Path) -> None:
     """Write the picture to `target` with nothing in it but the picture.
 
-    Raises InvalidInput where it is no PNG, JPEG or WebP, or a broken one.
+    Raises InvalidInput where it is no PNG, JPEG or WebP, or a broken one; StorageFull and
+    StorageUnavailable.
     """
     if not source.stat().st_size:
         raise _cannot(source.name)
     with (
         source.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        target.open("wb") as out,
+        writing(target) as out,
     ):
         try:
             if data[:8] == PNG:

@@ -1,6 +1,7 @@
 """One view made from one file on disk. Slow, and of files made to harm: runs in decoder.py."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from app.files.images import (
     check_room,
     decoded_bytes,
     open_image,
+    unwritten,
+    writing,
 )
 from app.files.magic import HEAD, sniff
 from app.files.metadata import without_metadata
@@ -68,8 +71,9 @@ class View:
 def make_view(
     source: Path, target: Path, view: View, content_type: str, allowed: int = MAX_DECODED
 ) -> None:
-    """Write the view to `target`. Raises InvalidInput, NotInstalled, and NeedsMore where more than
-    `allowed` bytes are needed; `target` may be half written then."""
+    """Write the view to `target`. Raises InvalidInput, NotInstalled, StorageFull,
+    StorageUnavailable, and NeedsMore where more than `allowed` bytes are needed; `target` may be
+    half written then."""
     if view.format is None:
         without_metadata(source, target)
     elif content_type.startswith("video/"):
@@ -95,7 +99,8 @@ def _scaled(source: Path, target: Path, view: View, name: str, allowed: int) -> 
             small = small.transpose(_UPRIGHT[turn])
         # Nothing else of what stood in it: not the prompt, nor where it was taken.
         about = {"icc_profile": profile} if profile else {}
-        small.save(target, view.format, quality=view.quality, **about)
+        with writing(target) as file:
+            small.save(file, view.format, quality=view.quality, **about)
     except UNREADABLE as error:
         raise InvalidInput(
             f"No view can be made of {name!r}: it is no image that can be read."
@@ -175,5 +180,7 @@ def _first_frame(source: Path, target: Path) -> None:
         done = subprocess.run(command, capture_output=True, timeout=FRAME_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise InvalidInput(f"No view of {source.name!r}: it took too long.") from error
+    if done.returncode == frames.UNWRITTEN:
+        raise unwritten(OSError(int(done.stdout), os.strerror(int(done.stdout))))
     if done.returncode:
         raise InvalidInput(f"No view can be made of {source.name!r}: no frame can be read.")

@@ -2,13 +2,11 @@
 
 import asyncio
 import hashlib
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 
 from app.errors import GatewayError
 from app.files.decoding import make_view
-from app.files.masking import read_file
+from app.files.masking import read_file, work_folder
 from app.files.pictures import View
 from app.files.store import FileStore
 from app.workers import Workers
@@ -31,8 +29,9 @@ class Views:
     ) -> str:
         """The key of the view of a file that is in `source`; it is in the store of results.
 
-        `below` keeps apart stores that have the same keys. Raises FileNotFound, NotInstalled, and
-        InvalidInput for what is no picture, or too large a one.
+        `below` keeps apart stores that have the same keys. Raises FileNotFound, NotInstalled,
+        StorageFull, StorageUnavailable, and InvalidInput for what is no picture, or too large a
+        one.
         """
         info = await source.stat(key)
         suffix = view.format or "plain"
@@ -52,8 +51,8 @@ class Views:
         if await self._files.exists(wanted):  # asked here, so that nobody asks just before it is
             return
         async with source.on_disk(key) as path:
-            with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-                target = Path(folder, "view")
+            with work_folder() as folder:
+                target = folder / "view"
                 await self._decoders.run(make_view, path, target, view, content_type)
                 await self._files.save(wanted, read_file(target))
         with suppress(GatewayError):  # the view is there all the same

@@ -57,6 +57,7 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
             NotInstalled,
             ComfyUnreachable,
             ComfyError,
+            StorageFull,
             StorageUnavailable,
         ),
         200: {"content": {"*/*": {}}, "description": "The file; Range and ETag work."},
@@ -158,7 +159,7 @@ async def upload_image(
     "/image/upload/mask",
     status_code=201,
     responses={
-        **responses(FileNotFound, InvalidInput, PayloadTooLarge, StorageFull),
+        **responses(FileNotFound, InvalidInput, PayloadTooLarge, StorageFull, StorageUnavailable),
         201: {"model": UploadOut},
     },
 )
