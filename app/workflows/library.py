@@ -69,7 +69,7 @@ class Library:
         self.folder = folder
         self._max_bytes = max_bytes
         self._formats: Memory[str, tuple[State, Format | None]] = Memory(MOST_KNOWN)
-        self._versions = Versions(folder / ".versions")
+        self._versions = Versions(folder / ".versions", max_bytes=max_bytes)
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -155,21 +155,25 @@ class Library:
 
     def version(self, filename: str, version: str) -> Saved:
         """A former content. Raises VersionNotFound and InvalidJson."""
-        with reading():
-            name, content = self._versions.read(checked_name(filename), version)
+        name, content = self._version(filename, version)
         return Saved(name, _parsed(name, content), version_of(content))
 
     def restore(self, filename: str, version: str) -> Saved:
         """Make a former content the present one. Raises as `version` and `save` do."""
         with self._writing():
-            with reading():
-                name, content = self._versions.read(checked_name(filename), version)
+            name, content = self._version(filename, version)
             workflow = _parsed(name, content)
             unwrap(workflow)
             path = self._path(filename)
             return self._write(
                 path if self._is_there(path) else self.folder / name, content, workflow
             )
+
+    def _version(self, filename: str, version: str) -> tuple[str, bytes]:
+        """The file's name as it was, and a former content."""
+        name = checked_name(filename)
+        with reading(), _limited(name, self._versions.most):
+            return self._versions.read(name, version)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -185,7 +189,7 @@ class Library:
         with storing():
             if not path.exists():
                 write_atomically(path, content)
-            elif read_regular(path, self._max_bytes) != content:
+            elif _content(path, self._versions.most) != content:
                 self._versions.keep(path)
                 write_atomically(path, content)
         return Saved(path.name, workflow, version_of(content))
@@ -202,17 +206,29 @@ class Library:
         path = self._path(filename)
         try:
             with reading():
-                return path, read_regular(path, self._max_bytes)
-        except TooLarge as error:
-            raise InvalidJson(
-                f"The file {path.name!r} cannot be read: {error.strerror}; a workflow may have "
-                f"{self._max_bytes}.",
-                hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
-            ) from error
+                return path, _content(path, self._max_bytes)
         except (FileNotFoundError, NotRegular):
             raise WorkflowNotFound(
                 f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."
             ) from None
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Raises OSError, and InvalidJson for a file of more bytes."""
+    with _limited(path.name, most):
+        return read_regular(path, most)
+
+
+@contextmanager
+def _limited(name: str, most: int) -> Iterator[None]:
+    """Raises InvalidJson for a file that has more bytes than can be read."""
+    try:
+        yield
+    except TooLarge as error:
+        raise InvalidJson(
+            f"The file {name!r} cannot be read: {error.strerror}; a workflow may have {most}.",
+            hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
+        ) from error
 
 
 def _is_listed(name: str) -> bool:

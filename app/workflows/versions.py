@@ -14,7 +14,7 @@ from app.errors import VersionNotFound
 from app.files.atomic import NotRegular, read_regular, write_atomically
 from app.workflows.filenames import SUFFIX, fold
 
-MAX_BYTES = 64 << 20  # of a file that is read
+MAX_BYTES = 64 << 20  # of a file that is read, unless workflows may have more
 KEPT = 50  # versions of a file; the oldest goes when there are more
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
@@ -42,14 +42,16 @@ def named(folder: Path, name: str) -> Path:
 
 
 class Versions:
-    """Not safe for several threads: the library holds its lock around each call that writes."""
+    """Not safe for several threads: the library holds its lock around each call that writes.
+    `max_bytes`: what a file may have that is saved; others put larger ones into the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = 0) -> None:
         self._folder = folder
+        self.most = max(MAX_BYTES, max_bytes)  # bytes of a file that can be kept
 
     def keep(self, path: Path) -> None:
         """Keep what the file holds now, for good. Raises OSError."""
-        content, saved_at = read_regular(path, MAX_BYTES), path.stat().st_mtime
+        content, saved_at = read_regular(path, self.most), path.stat().st_mtime
         folder = named(self._folder, path.name)
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
@@ -75,7 +77,7 @@ class Versions:
         path = folder / f"{version}{SUFFIX}"
         try:
             if _ID.fullmatch(version):
-                return folder.name, read_regular(path, MAX_BYTES)
+                return folder.name, read_regular(path, self.most)
         except (FileNotFoundError, NotADirectoryError, NotRegular):
             pass
         raise VersionNotFound(

@@ -248,6 +248,53 @@ def test_the_oldest_versions_go(library: Library, monkeypatch: pytest.MonkeyPatc
     assert kept == [model_free(color) for color in (4, 3, 2)]
 
 
+def padded(size: int) -> dict[str, Any]:
+    """A workflow whose file has more bytes than that."""
+    graph = model_free()
+    next(iter(graph.values()))["_meta"] = {"title": "x" * size}
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("most", "kept", "size"),
+    [(1000, 64_000, 2000), (100_000, 64_000, 65_000), (1000, 64_000, 63_000)],
+)
+def test_a_file_is_replaced_whatever_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, kept: int, size: int
+) -> None:
+    """Whether it is larger than what may be saved, or than what is kept of those that are."""
+    monkeypatch.setattr(versions, "MAX_BYTES", kept)
+    library, large = Library(tmp_path, max_bytes=most), padded(size)
+    (tmp_path / "big.json").write_text(json.dumps(large))
+    assert library.save("big", API, overwrite=True).workflow == API
+    assert [library.version("big", v.id).workflow for v in library.versions("big")] == [large]
+    library.restore("big", library.versions("big")[0].id)
+    if size < most:
+        library.delete("big")
+        assert names(library) == []
+
+
+def test_what_is_too_large_to_be_kept_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "MAX_BYTES", 3000)
+    library = Library(tmp_path, max_bytes=1000)
+    content = json.dumps(padded(4000))
+    (tmp_path / "big.json").write_text(content)
+    library.save("small", API, overwrite=True)
+    library.save("small", UI, overwrite=True)
+    version = library.versions("small")[0].id
+    (tmp_path / ".versions" / "small.json" / f"{version}.json").write_text(content)
+    for attempt in (
+        lambda: library.save("big", API, overwrite=True),
+        lambda: library.version("small", version),
+        lambda: library.restore("small", version),
+    ):
+        with pytest.raises(InvalidJson, match="may have 3000"):
+            attempt()
+    assert (tmp_path / "big.json").read_text() == content
+
+
 def test_a_deleted_file_comes_back(library: Library) -> None:
     library.save("My Flow", API, overwrite=True)
     library.delete("my flow")
