@@ -23,6 +23,9 @@ MAX_PARTS = 100  # files, and as many others
 SPOOL = 16 * 1024  # bytes of a file that are in memory; more go to the disk
 FREE = 64 * 1024  # bytes in memory for which nobody waits
 PARSED_HERE = 8 * 1024  # bytes of a piece that is not worth a thread
+# Ways to write names of hosts: no charsets of texts, and what they take grows as the square of the
+# length.
+_OF_HOSTS = ("idna", "punycode")
 
 
 class FormRequest(Request):
@@ -119,7 +122,7 @@ class Parts(MultiPartParser):
         except BaseException as error:
             for file in self._files_to_close_on_error:
                 file.close()
-            if isinstance(error, FormParserError):
+            if isinstance(error, FormParserError | UnicodeError):
                 raise MultiPartException("Invalid multipart data.") from error
             raise
         return FormData(self.items)
@@ -128,11 +131,7 @@ class Parts(MultiPartParser):
         _, options = parse_options_header(self.headers["Content-Type"])
         if b"boundary" not in options:
             raise MultiPartException("Missing boundary in multipart.")
-        try:
-            charset = codecs.lookup(options.get(b"charset", b"utf-8").decode("latin-1"))
-            self._charset = charset.name
-        except LookupError:
-            self._charset = "latin-1"
+        self._charset = _charset(options.get(b"charset", b"utf-8").decode("latin-1"))
         return MultipartParser(
             options[b"boundary"],
             {
@@ -159,3 +158,12 @@ class Parts(MultiPartParser):
                 part.file.file.seek(0)
         self._file_parts_to_write.clear()
         self._file_parts_to_finish.clear()
+
+
+def _charset(wanted: str) -> str:
+    """Python's name for it; that of Latin-1 for what is none."""
+    try:
+        name = codecs.lookup(wanted).name
+    except (LookupError, ValueError):  # ValueError: a NUL
+        return "latin-1"
+    return "latin-1" if name in _OF_HOSTS else name
