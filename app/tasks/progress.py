@@ -60,7 +60,7 @@ class Tracker:
         self._turn: tuple[str, float] | None = None  # the node that works, and since when
         self._counted_again = 0.0  # when
         self.ran: dict[str, float] = {}
-        self.progress = progress or Progress(nodes_total=len(prompt))
+        self.progress = self._told = progress or Progress(nodes_total=len(prompt))
         for node, seconds in self.progress.node_seconds.items():  # before we were restarted
             self._done.add(node)
             if seconds is None:
@@ -69,10 +69,17 @@ class Tracker:
                 self.ran[node] = seconds
 
     def apply(self, event: Event, now: float = 0.0) -> bool:
-        """Take an event in, at a time in seconds; True if the progress shown is another one.
+        """Take an event in, at a time in seconds; True if the progress is another one than when
+        this was True last.
 
         To count takes as long as there are nodes: of a large workflow it is done now and then."""
-        before = self.progress
+        self._take(event, now)
+        if not self._is_time_to_count(now):
+            return False
+        before, self._told = self._told, self._count()
+        return self._told != before
+
+    def _take(self, event: Event, now: float) -> None:
         if isinstance(event, Executing):
             self._clock(event.display_node or event.node, now)
         match event:
@@ -89,7 +96,6 @@ class Tracker:
                 if node in self._classes:
                     self._fractions[node] = event.value / event.max if event.max > 0 else 0.0
                 self._turn_to(node, event.value, event.max)
-        return self._is_time_to_count(now) and self._count() != before
 
     def _is_time_to_count(self, now: float) -> bool:
         """If not, the next event tells of this one, too."""

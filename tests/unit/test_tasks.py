@@ -42,7 +42,7 @@ from app.tasks.outcome import (
     judge,
     may_try_again,
 )
-from app.tasks.progress import Tracker
+from app.tasks.progress import LARGE, Tracker
 from app.tasks.subscription import QUEUE_LIMIT, Closed, Overrun
 from app.tasks.view import task_view, timestamp
 from tests.conftest import text_to_image
@@ -146,6 +146,30 @@ def test_progress_tells_the_times_of_nodes() -> None:
     again.apply(Executing("p", "3", "3"), 9.0)
     assert again.progress.node_seconds == {"4": None, "6": 0.5}, "a restart forgets nothing"
     assert again.progress.nodes_done == 2
+
+
+@pytest.mark.parametrize("nodes", [3, LARGE, LARGE + 1, 1000])
+@pytest.mark.parametrize("every", [0.0, 0.004, 0.03, 1.0])
+def test_progress_that_was_not_told_with_its_event_is_told_with_a_later_one(
+    nodes: int, every: float
+) -> None:
+    node = {"class_type": "KSampler", "inputs": {"latent_image": ["0", 0]}}
+    tracker = Tracker({str(number): node for number in range(nodes)})
+    kinds: list[Any] = [
+        Executing("p", "1", "1"),
+        Step("p", "1", 3, 4),
+        ProgressState("p", {"1": NodeState("finished", 1, 1)}),
+        Executing("p", "2", "2"),
+        ExecutionCached("p", ("0",)),
+    ]
+    told, now = tracker.progress, 100.0
+    for last in kinds:  # each of them may be the last one before a silence
+        for event, pause in [*((kind, every) for kind in kinds), (last, every), (last, 10.0)]:
+            now += pause
+            if tracker.apply(event, now):
+                assert tracker.progress != told, "nothing is told twice"
+                told = tracker.progress
+        assert tracker.progress == told
 
 
 def test_progress_never_goes_back() -> None:
