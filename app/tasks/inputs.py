@@ -9,7 +9,7 @@ from typing import Any
 
 from app.errors import GatewayError
 from app.files.placed import readable
-from app.files.uploads import Uploads
+from app.files.uploads import Upload, Uploads
 from app.servers.server import Server
 from app.tasks.outcome import Canceled, Failed, Outcome
 from app.v2_errors import MissingAsset
@@ -27,26 +27,35 @@ async def place_inputs(
     prompt: Json, server: Server, uploads: Uploads
 ) -> tuple[Json, dict[str, str]]:
     """The prompt with names as they are on the server, and what these stand for. Files go there
-    once.
+    once, and each is looked for once, however often the prompt names it.
 
-    A name that is no upload of ours is left alone: the server may have such a file itself.
+    A name that is no upload of ours is left alone: the server may have such a file itself. Raises
+    MissingAsset if the file of a reference is gone, or is another one.
     """
-    names: dict[str, str] = {}
+    named, infos = list(_named_files(prompt, server.node_types)), list(references(prompt))
+    wanted = dict.fromkeys([*(value for _, _, value in named), *map(_name_of, infos)])
+    found = {name: await uploads.get(name) for name in wanted if await uploads.exists(name)}
+    for info in infos:
+        upload = found.get(_name_of(info))
+        if upload is None or upload.hash != info.get("hash"):
+            raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
+    there = {name: await _place(name, upload, server, uploads) for name, upload in found.items()}
     placed = dict(prompt)
-    for node_id, name, value in _named_files(prompt, server.node_types):
-        if await uploads.exists(value):
-            there = await _place(value, server, uploads)
-            names[there] = value
+    for node_id, name, value in named:
+        if value in there:
             node = placed[node_id]
-            placed[node_id] = {**node, "inputs": {**node["inputs"], name: there}}
-    assets = {info["id"]: await _place_asset(info, server, uploads) for info in references(placed)}
-    if assets:
-        names |= {assets[info["id"]]: str(info["file_path"]) for info in references(placed)}
+            placed[node_id] = {**node, "inputs": {**node["inputs"], name: there[value]}}
+    if infos:
         placed = {
-            node_id: replaced(node, lambda info: assets[info["id"]])
+            node_id: replaced(node, lambda info: there[_name_of(info)])
             for node_id, node in placed.items()
         }
-    return placed, names
+    return placed, {placed_as: name for name, placed_as in there.items()}
+
+
+def _name_of(info: Json) -> str:
+    """The upload that the `info` of a reference is about."""
+    return str(info.get("file_path"))
 
 
 async def empty_everywhere(pool: Iterable[Server], name: str) -> None:
@@ -68,17 +77,9 @@ async def _empty(server: Server, name: str) -> None:
             await server.client.upload_input(name, BytesIO(), overwrite=True)
 
 
-async def _place_asset(info: Json, server: Server, uploads: Uploads) -> str:
-    """Its name on the server. Raises MissingAsset if the file is gone, or is another one."""
-    name = str(info.get("file_path"))
-    if not await uploads.exists(name) or (await uploads.get(name)).hash != info.get("hash"):
-        raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
-    return await _place(name, server, uploads)
-
-
-async def _place(name: str, server: Server, uploads: Uploads) -> str:
-    """Asked each time: it may have been emptied, and whoever keeps the server removes files."""
-    upload = await uploads.get(name)
+async def _place(name: str, upload: Upload, server: Server, uploads: Uploads) -> str:
+    """Its name on the server, which is asked for every prompt: it may have been emptied, and
+    whoever keeps the server removes files."""
     there = await uploads.placed_name(upload.key, upload.hash)
     async with server.placing:
         if await server.client.input_size(there) == upload.size_bytes:

@@ -17,8 +17,10 @@ from app.demo.server import DemoServer
 from app.errors import InvalidInput
 from app.routers.v2 import events
 from app.tasks import api_keys
+from app.tasks.inputs import place_inputs
 from app.tasks.model import NewTask, Task
 from app.tasks.store import TaskStore
+from app.v2_errors import MissingAsset
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.integration.test_conversion import ui_file
@@ -161,6 +163,48 @@ async def test_a_reference_may_stand_anywhere(v2: Client, demo: DemoServer) -> N
         bad = {"deep": [{"__type": "core/ASSET", "info": info}]}
         graph["9"]["inputs"]["source"] = bad
         assert await code(v2, f"POST {JOBS}", 422, json={"workflow": graph}) == "missing_asset"
+
+
+async def test_a_file_is_looked_for_once_however_often_a_prompt_names_it(
+    v2: Client, gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, uploads = gateway.gateway.pool.get(demo.address), gateway.gateway.uploads
+    photo = (await uploaded(v2, png((7, 7, 7)))).json()
+    info = {"id": photo["id"], "hash": photo["hash"], "file_path": "photo.png"}
+    asset = {"__type": "core/ASSET", "info": info}
+    graph = {
+        f"{number}": {"class_type": "LoadImage", "inputs": {"image": image}}
+        for number, image in enumerate([asset, "photo.png", "example.png"] * 20)
+    }
+    asked: list[tuple[str, str]] = []
+
+    def note(owner: Any, method: str) -> None:
+        original = getattr(owner, method)
+
+        async def noting(name: str) -> Any:
+            asked.append((method, name))
+            return await original(name)
+
+        monkeypatch.setattr(owner, method, noting)
+
+    for owner, method in ((server.client, "input_size"), (uploads, "exists"), (uploads, "get")):
+        note(owner, method)
+    placed, names = await place_inputs(graph, server, uploads)
+    (there,) = names
+    assert names == {there: "photo.png"}
+    images = [node["inputs"]["image"] for node in placed.values()]
+    assert images == [there, there, "example.png"] * 20
+    assert demo.records.uploads == [there]
+    assert sorted(asked) == [
+        ("exists", "example.png"),
+        ("exists", "photo.png"),
+        ("get", "photo.png"),
+        ("input_size", there),
+    ]
+    info = {**info, "hash": "blake3:another"}
+    graph["last"] = {"class_type": "LoadImage", "inputs": {"image": {**asset, "info": info}}}
+    with pytest.raises(MissingAsset):  # each of them is checked
+        await place_inputs(graph, server, uploads)
 
 
 async def test_the_stream_of_a_job_that_waits(
