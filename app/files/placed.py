@@ -75,17 +75,11 @@ def without_placed(value: Any) -> Any:
     return value
 
 
-def readable(value: Any, names: Mapping[str, str]) -> Any:
+def readable(text: str, names: Mapping[str, str]) -> str:
     """What a server says, with the uploads' own names in place of theirs there (`names`), and
     without those of others."""
-    if isinstance(value, str):
-        text = _IN_TEXTS.sub(lambda found: names.get(found[0], HIDDEN), value)
-        return _FORMER_IN_TEXTS.sub(HIDDEN, text)
-    if isinstance(value, dict):
-        return {name: readable(item, names) for name, item in value.items()}
-    if isinstance(value, list):
-        return [readable(item, names) for item in value]
-    return value
+    text = _IN_TEXTS.sub(lambda found: names.get(found[0], HIDDEN), text)
+    return _FORMER_IN_TEXTS.sub(HIDDEN, text)
 
 
 def folder_named(text: str) -> str | None:

@@ -6,13 +6,12 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from app.comfyui.cleaning import CUT
 from app.errors import GatewayError
 from app.tasks.model import NewTask, Task, TaskError
-from app.tasks.outcome import Canceled, Failed, Outcome
+from app.tasks.outcome import Outcome, reworded
 from app.tasks.store import TaskStore
 
 log = logging.getLogger(__name__)
@@ -71,16 +70,7 @@ class ApiKeys:
 
     def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
-        if not task.needs_key or not isinstance(outcome, Failed | Canceled) or not outcome.error:
-            return outcome
-        error = outcome.error
-        clean = replace(
-            error,
-            message=self.hidden(task, error.message),
-            traceback=tuple(self.hidden(task, line) for line in error.traceback),
-            node_errors=self._hidden_in(task, error.node_errors),
-        )
-        return replace(outcome, error=clean)
+        return reworded(outcome, lambda text: self.hidden(task, text))
 
     def hidden(self, task: Task, text: str) -> str:
         """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
@@ -88,15 +78,6 @@ class ApiKeys:
             return text
         key = self._keys.get(task.task_id)
         return LIKE_A_KEY.sub(HIDDEN, text) if key is None else _without(key, text)
-
-    def _hidden_in(self, task: Task, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.hidden(task, value)
-        if isinstance(value, dict):
-            return {name: self._hidden_in(task, item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._hidden_in(task, item) for item in value]
-        return value
 
     def look_at(self, task_id: str) -> None:
         """The task may have ended."""

@@ -146,4 +146,4 @@ def warnings_of(node_errors: Json, names: Mapping[str, str]) -> list[str]:
         for node_id, node in node_errors.items()
         for error in node.get("errors", ())
     ]
-    return [str(readable(text, names)) for text in said]
+    return [readable(text, names) for text in said]

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +10,7 @@ from app.errors import GatewayError
 from app.files.placed import readable
 from app.files.uploads import Upload, Uploads
 from app.servers.server import Server
-from app.tasks.outcome import Canceled, Failed, Outcome
+from app.tasks.outcome import Outcome, reworded
 from app.v2_errors import MissingAsset
 from app.workflows.asset_refs import references, replaced
 from app.workflows.parameters import names_file
@@ -100,12 +99,4 @@ def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str
 
 def readable_outcome(outcome: Outcome, names: Mapping[str, str]) -> Outcome:
     """The same with nobody else's uploads in what ComfyUI said, and our own under their names."""
-    if not isinstance(outcome, Failed | Canceled) or not (error := outcome.error):
-        return outcome
-    said = replace(
-        error,
-        message=readable(error.message, names),
-        traceback=tuple(readable(line, names) for line in error.traceback),
-        node_errors=readable(error.node_errors, names),
-    )
-    return replace(outcome, error=said)
+    return reworded(outcome, lambda text: readable(text, names))

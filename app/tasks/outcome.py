@@ -1,15 +1,16 @@
 """How a run ended, and what that makes of the task. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from app.comfyui.history import HistoryEntry
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
-from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError
+from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
 
 FORGOTTEN = "prompt_forgotten"
 MOST_ATTEMPTS = 20  # of one task, whatever they came to; or as many times five as it may run
+NAMES = ("code", "node_id", "class_type")  # of an error: these are ours, or the workflow's own
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory")
 
 
@@ -95,6 +96,25 @@ def outcome_of(error: Exception) -> Outcome:
             # Not in its own words: they may repeat what they met, whosever it is.
             said = f"The gateway failed ({type(error).__name__}); its log has the reason."
             return Failed(TaskError("internal_error", said))
+
+
+def reworded(outcome: Outcome, change: Callable[[str], str]) -> Outcome:
+    """The same with all texts of ComfyUI's in its error changed."""
+    if not isinstance(outcome, Failed | Canceled) or not (error := outcome.error):
+        return outcome
+    said = {name: value for name, value in fields_of(error).items() if name not in NAMES}
+    return replace(outcome, error=replace(error, **_reworded(said, change)))
+
+
+def _reworded(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with all texts in it changed, but not the names of members."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _reworded(item, change) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_reworded(item, change) for item in value)
+    return value
 
 
 def forgotten(server_id: str) -> Lost:

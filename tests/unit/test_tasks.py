@@ -1,7 +1,8 @@
 """States, progress, outcomes and the hub: the pure parts of tasks."""
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -17,21 +18,26 @@ from app.comfyui.events import (
 )
 from app.comfyui.events import Progress as Step
 from app.comfyui.history import HistoryEntry
+from app.tasks.api_keys import ApiKeys
 from app.tasks.hub import Hub
+from app.tasks.inputs import readable_outcome
 from app.tasks.model import (
     ACTIVE,
     TERMINAL,
     TRANSITIONS,
     Attempt,
     CancelReason,
+    NewTask,
     Output,
     Progress,
     Status,
     Task,
     TaskError,
+    fields_of,
     sources_of,
 )
 from app.tasks.outcome import (
+    NAMES,
     Canceled,
     Failed,
     Lost,
@@ -41,6 +47,7 @@ from app.tasks.outcome import (
     forgotten,
     judge,
     may_try_again,
+    reworded,
 )
 from app.tasks.progress import LARGE, Tracker
 from app.tasks.subscription import QUEUE_LIMIT, Closed, Overrun
@@ -96,6 +103,44 @@ def test_sources() -> None:
         Status.RUNNING,
         Status.CANCELING,
     }
+
+
+# -- texts of errors ----------------------------------------------------------------------------
+
+MARK = "gw-01234567-0123456789abcdef0123456789abcdef.png"
+
+
+# By the type of a field: a value with the mark in each of its texts. A new type fails until it is
+# said here where texts are in it.
+MARKED: dict[Any, Any] = {
+    str: MARK,
+    str | None: MARK,
+    tuple[str, ...]: (MARK, f"a {MARK} b"),
+    dict[str, Any] | None: {"1": {"errors": [{"details": MARK, "more": [MARK, {"a": [7, MARK]}]}]}},
+}
+
+
+@pytest.mark.parametrize("end", [Failed, Canceled])
+def test_every_text_of_an_error_is_reworded(end: type[Failed | Canceled]) -> None:
+    texts = {item.name: MARKED[item.type] for item in fields(TaskError)}
+    error = TaskError(**{**texts, **dict.fromkeys(NAMES, "name")})
+    task = replace(TASK, needs_key=True)
+    keys = ApiKeys()
+    with keys.queueing([NewTask("t", {}, needs_key=True, api_key=MARK)]):
+        pass
+    for outcome in (
+        reworded(end(error), lambda text: text.replace(MARK, "x")),
+        readable_outcome(end(error), {MARK: "x"}),
+        keys.without(task, end(error)),
+    ):
+        said = outcome.error
+        assert said is not None
+        assert MARK not in json.dumps(fields_of(said))
+        for name, value in fields_of(said).items():
+            assert type(value) is type(getattr(error, name)), "only the texts are others"
+            assert name in NAMES or value != getattr(error, name)
+    named = end(TaskError(MARK, "", MARK, MARK))
+    assert keys.without(task, named) == named, "names are the workflow's own"
 
 
 # -- progress -----------------------------------------------------------------------------------
