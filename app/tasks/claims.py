@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Float,
     Row,
     Update,
     and_,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     null,
     select,
     update,
@@ -79,12 +81,13 @@ class LostClaim(Exception):
 
 
 class Claims:
-    """The tasks that one process (`owner`) drives."""
+    """The tasks that one process (`owner`) drives; `ageing`: as `TaskStore` has it."""
 
-    def __init__(self, database: Database, lease: Lease) -> None:
+    def __init__(self, database: Database, lease: Lease, ageing: float = 300.0) -> None:
         self._database = database
         self.owner = lease.owner
         self._lease = lease
+        self._ageing = ageing
 
     async def renew(self) -> None:
         """The heartbeat: keep everything that we drive."""
@@ -176,7 +179,9 @@ class Claims:
         )
 
         if behind:
-            change = change.values(rank=tasks.c.rank + (time.time() - tasks.c.created_at))
+            # As rows.new_row has it, not from the rank before: that has former waits in it.
+            ageing = literal(self._ageing, Float)
+            change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
         def work(connection: Connection) -> Task:
             if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:

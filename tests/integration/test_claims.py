@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 
 from app.errors import TaskNotFound
 from app.tasks.claims import Claims, Lease, LostClaim
@@ -16,6 +17,7 @@ from app.tasks.planner import Assignment, Waiting
 from app.tasks.postgresql import Unreachable
 from app.tasks.queue import Claim, Queue
 from app.tasks.store import TaskStore
+from app.tasks.tables import tasks
 from app.tasks.webhooks import Webhook
 
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
@@ -199,13 +201,27 @@ async def test_back_into_the_queue(database: Database, store: TaskStore, canceli
     assert (lost.client_id, lost.sent_as) == (None, None), "who sent it has nothing to do with it"
 
 
-async def test_behind_what_waits(database: Database, store: TaskStore) -> None:
-    first, second = [await add(store) for _ in range(2)]
+@pytest.mark.parametrize("priority", [0, 3, -3])
+async def test_behind_what_waits(database: Database, store: TaskStore, priority: int) -> None:
+    first, second = [await add(store, priority=priority) for _ in range(2)]
+    await grow_older(database, 1000)  # a wait counts once, however often it comes back
     queue = Process(database)
     task = (await take(queue)).task
     assert task.task_id == first.task_id
     await queue.claims.requeue(task.task_id, [], behind=True)
     assert [(await take(queue)).task.task_id for _ in range(2)] == [second.task_id, first.task_id]
+    for _ in range(3):
+        before = await add(store, priority=priority)
+        await queue.claims.requeue(task.task_id, [], behind=True)
+        after = await add(store, priority=priority)
+        order = [(await take(queue)).task.task_id for _ in range(3)]
+        assert order == [before.task_id, first.task_id, after.task_id]
+
+
+async def grow_older(database: Database, seconds: float) -> None:
+    """All tasks, as if they had come so many seconds before."""
+    earlier = {"created_at": tasks.c.created_at - seconds, "rank": tasks.c.rank - seconds}
+    await database.write(lambda connection: connection.execute(update(tasks).values(earlier)))
 
 
 async def test_cancel_in_each_state(database: Database, store: TaskStore) -> None:
