@@ -1,5 +1,5 @@
 """Looks at every statement that goes to a database: none may grow with data, and none that is about
-a list of rows may read all others to find them."""
+a list of rows may read others to find them, be it all or all of a key or a status."""
 
 import re
 from collections.abc import Iterator
@@ -10,10 +10,13 @@ from sqlalchemy import Engine, event
 
 MOST_PARAMETERS = 1000  # in one statement; PostgreSQL takes 32,767
 LONGEST = 20_000  # characters
-# What may be read from end to end: what waits, in its order; what is not finished; and the keys of
-# a day.
-FINE = ("USING INDEX tasks_queued", "USING INDEX tasks_on_server", "SCAN idempotency_keys")
-_LIST = re.compile(r"(?<!NOT )IN \(SELECT value FROM json_each")  # see app/tasks/lists.py
+# What may be read from end to end: what waits, in its order; what is not finished; webhooks that
+# still have something to tell; and the keys of a day.
+FINE = (
+    *("USING INDEX tasks_queued", "USING INDEX tasks_on_server"),
+    *("USING INDEX webhooks_of_lane", "SCAN idempotency_keys"),
+)
+_LIST = re.compile(r"(\w+)\.(\w+) IN \(SELECT value FROM json_each")  # see app/tasks/lists.py
 
 _found: list[list[str]] = []  # the statements that were wrong, by the context that looks
 _planned: set[str] = set()  # the statements whose plan was looked at
@@ -46,14 +49,19 @@ def _look(
         _found[-1].append(f"{size}: {statement[:300]} ... {statement[-100:]}")
     if _found and _LIST.search(statement) and not rows and statement not in _planned:
         _planned.add(statement)
-        if scans := _scans(connection, statement, values):
+        if scans := _detours(connection, statement, values):
             _found[-1].append(f"{scans}: {statement}")
 
 
-def _scans(connection: Any, statement: str, values: Any) -> list[str]:
-    """Tables that SQLite would read from end to end for a statement about a list."""
+def _detours(connection: Any, statement: str, values: Any) -> list[str]:
+    """Steps in which SQLite would find the rows of a list by something else than the list."""
     cursor = connection.connection.cursor()
     plan = [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     cursor.close()
-    scans = [step for step in plan if step.startswith("SCAN ") and "json_each" not in step]
-    return [step for step in scans if not any(fine in step for fine in FINE)]
+    steps = [step for step in plan if "json_each" not in step]
+    found = [step for step in steps if step.startswith("SCAN ")]
+    for table, column in _LIST.findall(statement):
+        ways = [step for step in steps if step.startswith((f"SEARCH {table} ", f"SCAN {table}"))]
+        if not any(f"({column}=?" in step or "(rowid=?" in step for step in ways):
+            found += ways
+    return [step for step in found if not any(fine in step for fine in FINE)]

@@ -40,9 +40,10 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.status.in_(words)
 
 
-# The API key of tasks in the queue. For the plain column SQLite would take the index of all tasks
-# of a key, and walk over the finished ones.
+# The API key of tasks that are found by something else, in the queue or by their ids. For the plain
+# column SQLite would take the index of all tasks of a key, and walk over all of them.
 KEY_NAME = func.coalesce(tasks.c.key_name, "")
+FOUND_KEY_NAME = tasks.c.key_name.concat("")  # what is nobody's is not that of the key ""
 
 # Built once: putting a statement together costs more than running it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))

@@ -24,7 +24,7 @@ from app.tasks.graphs import Parts
 from app.tasks.idempotency import Key
 from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import (
-    KEY_NAME,
+    FOUND_KEY_NAME,
     TASKS,
     fetch,
     fetch_one,
@@ -117,9 +117,8 @@ class TaskStore:
 
     async def several(self, task_ids: Collection[str]) -> list[Task]:
         """Those of these tasks that there are, as lists show them."""
-        return await self._database.read(
-            lambda connection: many.several(connection, task_ids), large=len(task_ids) > FEW
-        )
+        mine, large = self._mine(found=True), len(task_ids) > FEW
+        return await self._database.read(lambda c: many.several(c, mine, task_ids), large=large)
 
     async def prompt(self, task_id: str) -> Json:
         """The graph to run. Raises TaskNotFound."""
@@ -128,8 +127,11 @@ class TaskStore:
     async def prompt_parts(self, task_id: str) -> Parts:
         """The same as it is stored. Raises TaskNotFound."""
 
+        mine = self._mine(found=True)
+
         def work(connection: Connection) -> Parts:
-            self._one(connection, task_id)
+            if not many.ends(connection, mine, [task_id]):
+                raise no_task(task_id)
             return graphs.parts(connection, [task_id])[task_id]
 
         return await self._database.read(work)
@@ -166,7 +168,7 @@ class TaskStore:
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
         query = (
-            TASKS.where(is_active(), self._mine(queued=True))
+            TASKS.where(is_active(), self._mine(found=True))
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
             .limit(limit)
         )
@@ -186,7 +188,7 @@ class TaskStore:
 
     async def unfinished(self, batch_id: str | None = None) -> list[str]:
         """The ids of what is not finished: of a batch, or of all that only waits."""
-        query = select(tasks.c.task_id).where(self._mine(queued=True)).order_by(tasks.c.seq)
+        query = select(tasks.c.task_id).where(self._mine(found=True)).order_by(tasks.c.seq)
         if batch_id is None:
             query = query.where(is_queued())
         else:
@@ -197,7 +199,7 @@ class TaskStore:
 
     async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
         """Of those of the ids that are tasks of ours: are they finished?"""
-        mine, ids = self._mine(), list(task_ids)
+        mine, ids = self._mine(found=True), list(task_ids)
         return await self._database.read(lambda c: many.ends(c, mine, ids), large=len(ids) > FEW)
 
     async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
@@ -211,7 +213,7 @@ class TaskStore:
         TaskNotFound."""
 
         def work(connection: Connection) -> Task:
-            many.cancel(connection, self._mine(), [task_id], reason)
+            many.cancel(connection, self._mine(found=True), [task_id], reason)
             return whole(connection, self._one(connection, task_id))
 
         return await self._database.write(work)
@@ -219,9 +221,11 @@ class TaskStore:
     async def request_cancels(self, task_ids: Sequence[str]) -> list[Task]:
         """The same with those of these tasks that there are."""
 
+        mine = self._mine(found=True)
+
         def work(connection: Connection) -> list[Task]:
-            many.cancel(connection, self._mine(), task_ids, CancelReason.REQUEST)
-            return many.several(connection, task_ids)
+            many.cancel(connection, mine, task_ids, CancelReason.REQUEST)
+            return many.several(connection, mine, task_ids)
 
         return await self._database.write(work, large=True)
 
@@ -237,7 +241,7 @@ class TaskStore:
 
     async def delete(self, task_ids: Sequence[str]) -> list[str]:
         """Remove those of the tasks that are finished; answers their ids."""
-        mine, large = self._mine(), len(task_ids) > 1
+        mine, large = self._mine(found=True), len(task_ids) > 1
         return await self._database.write(lambda c: many.delete(c, mine, task_ids), large=large)
 
     async def find_output(self, filename: str, **about: str | None) -> Output | None:
@@ -258,11 +262,12 @@ class TaskStore:
         query = select(tasks.c.key_name).where(tasks.c.task_id == task_id)
         return await self._database.read(lambda connection: connection.scalar(query))
 
-    def _mine(self, *, queued: bool = False) -> ColumnElement[bool]:
-        """Of tasks (that are in the queue): what the caller may see."""
+    def _mine(self, *, found: bool = False) -> ColumnElement[bool]:
+        """What the caller may see, of all tasks, or of those that are `found` by something else:
+        by their ids, or in the queue."""
         if self._caller.sees_all:
             return true()
-        column: ColumnElement[str] = KEY_NAME if queued else tasks.c.key_name
+        column: ColumnElement[str] = FOUND_KEY_NAME if found else tasks.c.key_name
         return column == self._caller.sees
 
     def _one(self, connection: Connection, task_id: str) -> Task:

@@ -13,9 +13,10 @@ import pytest
 import websockets
 from sqlalchemy import func, select
 
-from app.access.model import Caller, Scope
+from app.access.model import STRANGER, Caller, Scope
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.errors import TaskNotFound
 from app.tasks import service
 from app.tasks.claims import Lease
 from app.tasks.database import Database
@@ -104,6 +105,36 @@ async def test_what_is_not_the_callers_stays(database: Database) -> None:
     assert (await mine.finished(0, 99))[0] == [own.task_id]
     assert await mine.delete([own.task_id, other.task_id]) == [own.task_id]
     assert await store.ids_of([own.task_id, other.task_id]) == {other.task_id}
+
+
+@pytest.mark.parametrize(
+    ("caller", "seen"),
+    [
+        (Caller(name="a", scope=Scope.RUN, sees="a"), {"a"}),
+        (STRANGER, set()),
+        (Caller(name="boss", scope=Scope.MANAGE), {"a", "b", None}),
+    ],
+)
+async def test_each_caller_is_answered_its_own(
+    database: Database, caller: Caller, seen: set[str | None]
+) -> None:
+    everybody = TaskStore(database)
+    new = [NewTask(str(uuid4()), {"1": {}}, key_name=name) for name in ("a", "b", None)]
+    ids = [task.task_id for task in await everybody.add(new)]
+    store = everybody.seen_by(caller)
+    told = [await store.several(ids), await store.queue(), await store.page()]
+    assert [{task.key_name for task in found} for found in told] == [seen] * 3
+    own = {task.task_id for task in new if task.key_name in seen}
+    assert set(await store.ends(ids)) == set(await store.unfinished()) == own
+    for task_id in ids:
+        if task_id in own:
+            assert await store.prompt_parts(task_id) == ({"1": {}}, ())
+        else:
+            with pytest.raises(TaskNotFound):
+                await store.prompt_parts(task_id)
+    assert {task.task_id for task in await store.request_cancels(ids)} == own
+    assert set(await store.delete(ids)) == own
+    assert {task.key_name for task in await everybody.several(ids)} == {"a", "b", None} - seen
 
 
 async def test_a_long_list_of_ids(url: str, demo: DemoServer, settings_for: SettingsFor) -> None:
