@@ -54,7 +54,7 @@ class Dispatcher:
         """Work until stopped; then let go of all tasks, so that others can take over at once."""
         self._work = asyncio.current_task()
         await self._free_the_dead()
-        await self._tools.estimates.load()
+        await self._tools.estimates.learn_from_others()
         upkeep = [
             (self._tools.lease.seconds / RENEWALS, self._claims.renew),
             (self._tools.lease.seconds / 3, self._rescue),

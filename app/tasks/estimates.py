@@ -15,7 +15,7 @@ from app.tasks.lists import PART
 from app.tasks.tables import run_times
 
 KEPT_ROWS = 20_000  # in the database
-READ_ROWS = 2_000  # of them at a start
+READ_ROWS = 2_000  # of them at a time, the newest
 KEPT_NODES = 300_000  # in memory, of all runs
 A_RUN = 10  # nodes that a run counts for beside its own
 MOST_NODES = 500  # of one run; of a larger one only the whole is learnt
@@ -65,14 +65,8 @@ class Estimates:
         self._unsaved: set[tuple[str, str]] = set()
         self.average: float | None = None  # of all runs lately
 
-    async def load(self) -> None:
-        newest = select(run_times).order_by(run_times.c.updated_at.desc()).limit(READ_ROWS)
-        found = await self._database.read(lambda c: c.execute(newest).mappings().all(), large=True)
-        for row in reversed(found):
-            self._take(row)
-
     async def learn_from_others(self) -> None:
-        """Read what other processes have saved since the last time."""
+        """Read what other processes have saved since the last time; at first, what all have."""
         newer = (
             select(run_times)
             .where(run_times.c.updated_at > self._read_to - OVERLAP)
@@ -137,9 +131,10 @@ class Estimates:
         def work(connection: Connection) -> None:
             keys = [{"of_shape": row["shape"], "on_server": row["server"]} for row in found]
             connection.execute(_FORGET, keys)
+            keep = insert_if_new(connection, run_times)
             for row in found:
                 with ignoring_unstorable(f"how long shape {row['shape']} takes"):
-                    connection.execute(insert_if_new(connection, run_times), row)
+                    connection.execute(keep, row)
 
         await self._database.write(work, large=len(found) > FEW)
 
