@@ -6,9 +6,10 @@ from blake3 import blake3
 from fastapi import Depends, Header, Request
 from starlette.datastructures import FormData
 
+from app import lengths
 from app.routers.bodies import CHUNK, read_body
 from app.routers.forms import is_form, parsed_form
-from app.tasks.idempotency import MAX_LENGTH, Key
+from app.tasks.idempotency import Key
 
 ABOUT_THE_ANSWER = ("wait", "inline")  # parts of the query that change nothing that is queued
 
@@ -19,7 +20,7 @@ async def idempotency_key(
         str | None,
         Header(
             min_length=1,
-            max_length=MAX_LENGTH,
+            max_length=lengths.IDEMPOTENCY_KEY,
             description="The same key with the same body makes one task, for 24 hours.",
         ),
     ] = None,

@@ -19,7 +19,6 @@ from app.tasks.tables import idempotency_keys as keys
 from app.tasks.tables import tasks
 
 KEPT = 24 * 3600.0  # seconds
-MAX_LENGTH = 255
 
 _KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
 _IS_OLD = keys.c.created_at <= bindparam("until")

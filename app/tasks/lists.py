@@ -15,13 +15,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app import lengths
 from app.tasks.columns import Whole, findable
 
 T = TypeVar("T")
 
 PART = 500  # rows or ids that one statement is about, where there may be any number
 ROWS = 25  # that one INSERT writes, where it answers what they are; each has 30 parameters or so
-ID_LENGTH = 36  # of a task's id
 
 
 class _Values(TypeDecorator[Any]):
@@ -96,4 +96,4 @@ def parts_of(values: Iterable[T], most: int = PART) -> Iterator[Sequence[T]]:
 def task_ids(values: Iterable[str]) -> list[str]:
     """Those that may be ids of tasks of ours, each once: whatever clients and servers send, no
     other text goes into a query."""
-    return [id for id in dict.fromkeys(values) if len(id) == ID_LENGTH and id.isprintable()]
+    return [id for id in dict.fromkeys(values) if len(id) == lengths.ID and id.isprintable()]

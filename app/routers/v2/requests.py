@@ -10,14 +10,14 @@ from uuid import uuid4
 from blake3 import blake3
 from fastapi import Depends, Header, Query, Request
 
-from app import envelope
+from app import envelope, lengths
 from app.errors import GatewayError, InvalidInput, InvalidRequest
 from app.gateway import Gateway
 from app.routers.bodies import by_size, read_body, read_json, validated
 from app.routers.cursors import PATTERN, position
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.routers.v2.shapes import Here
-from app.tasks.idempotency import MAX_LENGTH, Key
+from app.tasks.idempotency import Key
 from app.tasks.submitter import Submission
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter
 from app.workflows.json_text import parse_json
@@ -78,7 +78,11 @@ async def single_use(
         str | None,
         Header(
             description="A request with a key that was used is refused.",
-            json_schema_extra={"pattern": "^[ -~]*$", "minLength": 1, "maxLength": MAX_LENGTH},
+            json_schema_extra={
+                "pattern": "^[ -~]*$",
+                "minLength": 1,
+                "maxLength": lengths.IDEMPOTENCY_KEY,
+            },
         ),
     ] = None,
 ) -> Key | None:
@@ -86,9 +90,10 @@ async def single_use(
     routes answer again."""
     if idempotency_key is None:
         return None
+    most = lengths.IDEMPOTENCY_KEY
     printable = idempotency_key.isascii() and idempotency_key.isprintable()
-    if not printable or not 1 <= len(idempotency_key) <= MAX_LENGTH:
-        raise InvalidInput(f"Idempotency-Key: 1 to {MAX_LENGTH} printable ASCII characters.")
+    if not printable or not 1 <= len(idempotency_key) <= most:
+        raise InvalidInput(f"Idempotency-Key: 1 to {most} printable ASCII characters.")
     return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
 
 
