@@ -38,10 +38,10 @@ _WORDS = frozenset(
 def cut(text: str, most: int) -> str:
     """The text, or its first characters (`most` bytes) and how many there were."""
     head = text[:most].encode("utf-8", "replace").decode()  # no half of a surrogate pair
-    if len(text) <= most and _cost(head) <= most:
+    if len(text) <= most and cost(head) <= most:
         return head
-    while _cost(head) > most:
-        head = head[: len(head) * most // (_cost(head) + 1)]
+    while cost(head) > most:
+        head = head[: len(head) * most // (cost(head) + 1)]
     return f"{head}... ({len(text)} characters)"
 
 
@@ -100,10 +100,10 @@ class _Room:
 
     def take(self, value: Any) -> Any:
         """Of a text, a number, a name. Raises _Full."""
-        cost = _cost(value)
-        self.size -= cost + 2  # with what stands between them
+        size = cost(value)
+        self.size -= size + 2  # with what stands between them
         if isinstance(value, str) and value not in _WORDS:
-            self.texts -= cost
+            self.texts -= size
         if self.size < 0 or self.texts < 0:
             raise _Full
         return value
@@ -184,5 +184,6 @@ class _Brief(reprlib.Repr):
 _BRIEF = _Brief()
 
 
-def _cost(value: Any) -> int:
+def cost(value: Any) -> int:
+    """Bytes of the value as JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
+from app.quoting import cost
+
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
         return entries
     kept = []
     for entry in entries:
-        room -= len(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace"))
+        room -= cost(entry)
         if room < 0:
             break
         kept.append(entry)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from app.tasks.database_errors import InDoubt, Unreachable, keep_quiet
+from app.tasks.database_errors import InDoubt, Unreachable, code_of, keep_quiet
 from app.tasks.lists import ROWS
 from app.workers import CallerPlaces
 
@@ -165,7 +165,7 @@ def _passes(error: SQLAlchemyError) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    code = getattr(error.orig, "sqlstate", None) or ""
+    code = code_of(error)
     return error.connection_invalidated or code.startswith("08") or code in _PASSING
 
 
