@@ -28,24 +28,21 @@ class Topic(StrEnum):
 
 
 # The name of a process's connections, so that it does not hear itself. Ids only: 8 kB is the most.
-_SAID = func.current_setting("application_name").concat(bindparam("said"))
-_NOTIFY = select(func.pg_notify(CHANNEL, _SAID))
-_ALL_SAID = func.current_setting("application_name").concat(
-    func.unnest(bindparam("all_said", type_=ARRAY(Text())))
+_SAID = func.current_setting("application_name").concat(
+    func.unnest(bindparam("said", type_=ARRAY(Text())))
 )
-_NOTIFY_ALL = select(func.pg_notify(CHANNEL, _ALL_SAID))
+_NOTIFY = select(func.pg_notify(CHANNEL, _SAID))
 
 
 def tell(connection: Connection, topic: Topic, about: str = "") -> None:
     """Tell the other processes, once and only if the transaction is committed."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY, {"said": f" {topic} {about}"})
+    tell_all(connection, topic, [about])
 
 
 def tell_all(connection: Connection, topic: Topic, about: Iterable[str]) -> None:
     """The same of each of these."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY_ALL, {"all_said": [f" {topic} {one}" for one in about]})
+        connection.execute(_NOTIFY, {"said": [f" {topic} {one}" for one in about]})
 
 
 class Signals:
