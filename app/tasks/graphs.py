@@ -51,31 +51,20 @@ def graph_of(prompt: Json, key_name: str | None) -> Graph:
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
     """The prompts of tasks that are about to be added."""
-    own = [_own(task) for task in new if task.graph is None]
-    for long in (False, True):  # rows of one statement have the same columns
-        if these := [row for row in own if ("params" in row) is long]:
-            connection.execute(insert(prompts), these)
     shared = {task.graph.graph_id: task.graph.text for task in new if task.graph}
     for graph_id in sorted(shared):
         row = {"graph_id": graph_id, "prompt": shared[graph_id]}
         connection.execute(_insert_or_lock(connection), row)
-    if shared:
-        connection.execute(insert(prompts), [_sharing(task) for task in new if task.graph])
+    connection.execute(insert(prompts), [_row(task) for task in new])
 
 
-def _own(task: NewTask) -> Json:
-    row = {"task_id": task.task_id, "prompt": rows.dump(task.prompt)}
-    params = rows.long_params(task)
-    return row if params is None else {**row, "params": params}
-
-
-def _sharing(task: NewTask) -> Json:
-    assert task.graph is not None
+def _row(task: NewTask) -> Json:
+    graph = task.graph
     return {
         "task_id": task.task_id,
-        "prompt": NOT_FOR_OLD,
-        "graph_id": task.graph.graph_id,
-        "changes": rows.dump(task.changes),
+        "prompt": NOT_FOR_OLD if graph else rows.dump(task.prompt),
+        "graph_id": graph and graph.graph_id,
+        "changes": rows.dump(task.changes) if graph else None,
         "params": rows.long_params(task),
     }
 
