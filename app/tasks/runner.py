@@ -240,8 +240,8 @@ class Run:
             self._publish_status()
 
     def _gone(self) -> Outcome:
-        if self.task.status is Status.CANCELING:
-            return Canceled()  # canceled while it waited there: that leaves no trace
+        if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
+            return Canceled(interruption(self.task))
         return self._reach.loss()
 
     # -- leaving before the end -----------------------------------------------------------------

@@ -66,6 +66,17 @@ async def test_a_timeout_is_a_cancel(gateway: RunningGateway) -> None:
     assert task["error"]["code"] == "timeout"
 
 
+async def test_a_timeout_stays_one_if_the_server_forgets_the_prompt(
+    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(_: str) -> None:
+        demo.restart_empty()
+
+    monkeypatch.setattr(gateway.gateway.pool.get(demo.address).client, "cancel", forget)
+    task = await gateway.submit(text_to_image(steps=500), timeout=0.3)
+    assert (task["status"], (task["error"] or {}).get("code")) == ("canceled", "timeout")
+
+
 async def test_a_strangers_prompt_is_left_alone(gateway: RunningGateway, demo: DemoServer) -> None:
     stranger = str(uuid.uuid4())
     async with httpx.AsyncClient(base_url=f"http://{demo.address}") as direct:
