@@ -56,6 +56,8 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         elsewhere=tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server),
         doubtful=on_trial and tools.estimates.proven(run.task.shape),
     )
+    if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
+        again = run.task.task_id in await tools.claims.canceled()
     if isinstance(outcome, Failed) and outcome.error.code == "out_of_memory":
         with suppress(ComfyError):  # a server that does not answer has other troubles
             await run.server.client.free(unload_models=True, free_memory=True)

@@ -10,6 +10,7 @@ import pytest
 
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.errors import ComfyUnreachable
 from app.tasks import collector, fetching
 from tests.conftest import RunningGateway, model_free, over, wait_until
 
@@ -167,6 +168,41 @@ async def test_a_cancel_after_the_run_loses_no_results_that_come_soon(
     assert (done["status"], done["error"]) == ("succeeded", None)
     assert done["warnings"] == ["The cancel came too late: the run was over."]
     assert (await gateway.http.get(done["outputs"][0]["url"])).status_code == 200
+
+
+@pytest.mark.parametrize("meanwhile", ["view", "find"])
+async def test_a_cancel_is_not_lost_with_the_server(
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: str,
+) -> None:
+    """It comes while results are fetched, or while it is asked how the prompt is doing, of a
+    server that does not answer any more."""
+    async with over(settings_for, demo, server_grace=0.1) as gateway:
+        client, asked, canceled = gateway.gateway.pool.get(demo.address).client, [], asyncio.Event()
+
+        async def silent(*_: Any, **__: Any) -> Any:
+            raise ComfyUnreachable("It is gone.")
+
+        async def gone(*_: Any, **__: Any) -> Any:
+            asked.append(1)
+            await canceled.wait()
+            monkeypatch.setattr(client, "system_stats", silent)
+            raise ComfyUnreachable("It is gone.")
+
+        @asynccontextmanager
+        async def gone_view(*_: Any, **__: Any) -> AsyncIterator[Any]:
+            yield await gone()
+
+        monkeypatch.setattr(client, meanwhile, gone_view if meanwhile == "view" else gone)
+        task = await gateway.submit(model_free(3), wait=0)
+        await wait_until(lambda: asked)
+        await gateway.http.post(f"/api/task/{task['task_id']}/cancel")
+        canceled.set()
+        done = await gateway.until(task["task_id"], "canceled", "failed", "succeeded")
+        assert (done["status"], done["error"], done["warnings"]) == ("canceled", None, [])
+        assert done["attempts"][-1]["outcome"] == "lost"
 
 
 async def test_missing_files_are_not_asked_for_one_by_one_for_ever(
