@@ -5,7 +5,7 @@ find out by a name that is taken that they are there. What is in no such folder 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Uploads:
     ) -> None:
         self.store = store
         self._shared = shared
-        self._below = ""  # where new ones go
+        self._below = ""  # where new ones go, and where they are removed
         self._places = [""]  # where they are looked for
         self._max_bytes = max_bytes
         ours = asyncio.Lock()
@@ -143,23 +143,23 @@ class Uploads:
         """Its first bytes, which tell what it is. Raises FileNotFound."""
         return await self._head(await self._stat(name))
 
-    async def delete(self, name: str) -> None:
-        """Remove a file; a missing one is no error."""
-        if (key := await self.key_of(name)) is not None:
-            await self.store.delete(key)
-            self._known.discard(key)
+    async def forget(self, key: str) -> None:
+        """Remove the one at this place in the store; a missing one is no error."""
+        await self.store.delete(key)
+        self._known.discard(key)
 
     async def key_of(self, name: str) -> str | None:
         """The place in the store of one of these that is not everybody's, unless all are."""
-        place = "" if self._shared else self._places[0]
-        there = is_plain(name) and await self.store.exists(place + name)
-        return place + name if there else None
+        return await self._first([self._below], name)
 
     async def _find(self, name: str) -> str | None:
         """Its place in the store, if it is there."""
+        return await self._first(self._places, name)
+
+    async def _first(self, places: Sequence[str], name: str) -> str | None:
         if not name or not is_plain(name):
             return None
-        for place in self._places:
+        for place in places:
             if await self.store.exists(place + name):
                 return place + name
         return None

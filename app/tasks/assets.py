@@ -266,7 +266,7 @@ class Assets:
             key = await uploads.key_of(asset.upload) if was_last and asset.upload else None
             if key is not None:
                 placed = await uploads.placed_name(key, asset.hash or "")
-                await uploads.delete(asset.upload or "")
+                await uploads.forget(key)
                 await self._files.delete(folder_of_upload(key))
         if placed is not None and self._gone is not None:
             await self._gone(placed)
