@@ -58,7 +58,7 @@ def is_short_for_one(text: str) -> bool:
 
 def is_placed(text: Any) -> bool:
     """Whether a choice of a server's is a file that a gateway placed."""
-    return isinstance(text, str) and (bool(tags_in(text)) or former_in(text) is not None)
+    return isinstance(text, str) and (_NAME.search(text) is not None or former_in(text) is not None)
 
 
 def without_placed(value: Any) -> Any:
@@ -67,7 +67,11 @@ def without_placed(value: Any) -> Any:
     if isinstance(value, str):
         return "" if is_placed(value) else value
     if isinstance(value, list):
-        kept = [without_placed(item) for item in value if not is_placed(item)]
+        kept = [
+            item if isinstance(item, str) else without_placed(item)
+            for item in value
+            if not is_placed(item)
+        ]
         return value if _same(kept, value) else kept
     if isinstance(value, dict):
         found = {name: without_placed(item) for name, item in value.items()}
