@@ -1,7 +1,6 @@
 """Builds the parts of a gateway and tells each of the others that it needs."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.access.access import Access
@@ -21,7 +20,7 @@ from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
 from app.tasks.assets import Assets
 from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, is_sqlite, parse_url
+from app.tasks.database import Database, file_of, is_sqlite, parse_url
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
 from app.tasks.fleet import Fleet
@@ -194,9 +193,8 @@ def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:
         "saved workflows": LocalStore(settings.workflows_dir).check_room,
     }
     url = parse_url(settings.database_url.get_secret_value())
-    if url.get_backend_name() == "sqlite" and url.database and url.database[:1] != ":":
-        folder = Path(url.database.removeprefix("file:")).parent
-        checks["database"] = LocalStore(folder).check_room
+    if url.get_backend_name() == "sqlite" and (file := file_of(url)) is not None:
+        checks["database"] = LocalStore(file.parent).check_room
     return Places(checks)
 
 

@@ -17,6 +17,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -80,6 +81,16 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
+def file_of(url: URL) -> Path | None:
+    """The file that holds a database of SQLite; None where it is in memory."""
+    name = url.database or ":memory:"
+    if name.startswith("file:") and "uri" in url.query:
+        name = unquote(urlsplit(name).path)
+        if url.query.get("mode") == "memory":
+            return None
+    return None if name.startswith(":memory:") else Path(name)
+
+
 async def open_database(database_url: str, *, patience: float = PATIENCE) -> Database:
     """Connect, and bring the schema up. `patience`: seconds to wait for a server that does not
     answer. Raises InvalidInput, and Unreachable after that."""
@@ -114,8 +125,8 @@ class _Sqlite:
     """
 
     def __init__(self, url: URL) -> None:
-        if url.database and not url.database.startswith(("file:", ":memory:")):
-            _make_private(Path(url.database))
+        if (path := file_of(url)) is not None and not str(url.database).startswith("file:"):
+            _make_private(path)
         # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
         # would otherwise fail when another process has written in between.
         self._read_here = _Transactions(url, "BEGIN", patience=0)

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from app.tasks.database import SETTLED, Database, open_database
+from app import assembly
+from app.config import Settings
+from app.files.local import LocalStore
+from app.files.uploads import Uploads
+from app.tasks.database import SETTLED, Database, file_of, open_database, parse_url
 from tests.conftest import wait_until
 
 ADD = text("INSERT INTO servers (id, url, state) VALUES (:id, :id, 'added')")
@@ -129,3 +133,46 @@ async def test_what_was_written_moves_into_the_main_file(file: Path, database: D
     for _ in range(SETTLED):
         await database.write(adding(str(next(numbers))))
     await wait_until(is_written_anew)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file::memory:?uri=true", None),
+        ("sqlite:///file:mem?mode=memory&uri=true", None),
+        ("sqlite:///file:mem?mode=memory&cache=shared&uri=true", None),
+        ("sqlite:///gateway.db", "gateway.db"),
+        ("sqlite:///:gateway.db", ":gateway.db"),
+        ("sqlite:////a/gateway.db", "/a/gateway.db"),
+        ("sqlite:///file:a/gateway.db?uri=true", "a/gateway.db"),
+        ("sqlite:///file:///a/gateway.db?uri=true", "/a/gateway.db"),
+        ("sqlite:///file:gateway.db?mode=rwc&uri=true", "gateway.db"),
+        ("sqlite:///file:gateway.db", "file:gateway.db"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Selection of the SingletonThreadPool")
+async def test_where_a_database_is(
+    url: str, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which file it is, as SQLite sees it; only there room is looked for."""
+    assert file_of(parse_url(url)) == (None if name is None else Path(name))
+    if name is None or not name.startswith("/"):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a").mkdir()
+        await (await open_database(url)).close()
+        made = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert made == ([] if name is None else [tmp_path / name])
+
+
+def test_no_room_is_looked_for_where_the_database_is_in_memory(tmp_path: Path) -> None:
+    for url, checked in (
+        ("sqlite:///file::memory:?uri=true", False),
+        ("sqlite:///file:mem?mode=memory&uri=true", False),
+        (f"sqlite:///{tmp_path}/a.db", True),
+    ):
+        settings = Settings(workflows_dir=tmp_path, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
+        store = LocalStore(tmp_path)
+        found = assembly._places(settings, store, Uploads(store, max_bytes=1))
+        assert ("database" in found._checks) == checked, url
