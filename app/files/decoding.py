@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,19 @@ LITTLE, WITH_LITTLE = 40 << 20, 104 << 20
 WITH_MOST = 400 << 20
 _FAULTS = (InvalidInput, NotInstalled, StorageFull, StorageUnavailable)  # that are told
 _one_at_a_time = threading.Lock()  # what takes more than that
+_Level = tuple[int, int, AbstractContextManager[object]]
+_LEVELS: tuple[_Level, ...] = (
+    (LITTLE, WITH_LITTLE, nullcontext()),
+    (MAX_DECODED, WITH_MOST, _one_at_a_time),  # videos begin here: their frames are of any size
+)
 
 
 def make_view(source: Path, target: Path, view: View, content_type: str) -> None:
     """Write the view of a picture or video to `target`. Raises InvalidInput, NotInstalled,
     StorageFull and StorageUnavailable."""
     job = {"work": "view", "view": asdict(view), "content_type": content_type}
-    _done(job, source, target)
+    takes_most = view.format is not None and content_type.startswith("video/")
+    _done(job, source, target, levels=_LEVELS[1:] if takes_most else _LEVELS)
 
 
 def apply_mask(original: Path, mask: Path, target: Path) -> None:
@@ -54,14 +61,11 @@ def is_readable(path: Path) -> bool:
     return _done({"work": "check"}, path) == 0
 
 
-def _done(job: dict[str, Any], *paths: Path) -> int:
+def _done(job: dict[str, Any], *paths: Path, levels: Sequence[_Level] = _LEVELS) -> int:
     """Do it, in little memory if that is enough; the exit code: 0, or BROKEN for a
     check of what is no image."""
     text = json.dumps({**job, "paths": [str(path) for path in paths]})
-    for allowed, memory, alone in (
-        (LITTLE, WITH_LITTLE, nullcontext()),
-        (MAX_DECODED, WITH_MOST, _one_at_a_time),
-    ):
+    for allowed, memory, alone in levels:
         with alone:
             code, answer = _run(text, memory, allowed)
         if code != decoder.MORE:

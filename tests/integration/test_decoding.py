@@ -94,6 +94,16 @@ def test_only_a_check_may_answer_that_it_is_no_image(tmp_path: Path) -> None:
     assert decoding.is_readable(source)
 
 
+def test_a_video_is_given_to_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one, with little memory, could only tell that it is too little."""
+    begun, run = [], decoding._run
+    monkeypatch.setattr(decoding, "_run", lambda *about: begun.append(about) or run(*about))
+    source = tmp_path / "source"
+    source.write_bytes(video(tmp_path / "v.mp4"))
+    view("webp", "video/mp4")(source, tmp_path / "target")
+    assert len(begun) == 1
+
+
 def below(most: int, work: Callable[[], object]) -> bool:
     """In another process: whether it ended well though no file may have more bytes than that."""
     if (pid := os.fork()) == 0:
