@@ -55,7 +55,7 @@ def read_regular(path: Path, most: int) -> bytes:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most + 1) if size <= most else b""
-    if max(size, len(content)) > most:
-        size = max(size, len(content))
+    size = max(size, len(content))
+    if size > most:
         raise TooLarge(errno.EFBIG, f"it has {size} bytes", str(path))
     return content
