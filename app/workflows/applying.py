@@ -81,12 +81,7 @@ class Setter:
         self._new_seed = new_seed
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
         self._located: dict[str, Key] = {}
-        self._seeds = [
-            (node_id, name)
-            for node_id, node in prompt.items()
-            for name in SEED_INPUTS
-            if node["inputs"].get(name) == -1 and self._is_open((node_id, name), node)
-        ]
+        self._seeds = self._seeds_in(prompt)
 
     @cached_property
     def _finder(self) -> "Finder":
@@ -145,17 +140,17 @@ class Setter:
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
         """Those to draw, in the order of the prompt."""
-        found = [key for key in self._seeds if key[0] not in nodes]
-        for node_id, node in nodes.items():
-            found += [
-                (node_id, name)
-                for name in SEED_INPUTS
-                if node["inputs"].get(name) == -1 and self._is_open((node_id, name), node)
-            ]
+        found = [key for key in self._seeds if key[0] not in nodes] + self._seeds_in(nodes)
         return sorted(found, key=lambda key: (self._places[key[0]], SEED_INPUTS.index(key[1])))
 
-    def _is_open(self, key: Key, node: Json) -> bool:
-        return _is_random_seed(parameter_at(key, node, self._object_info), -1)
+    def _seeds_in(self, nodes: Json) -> list[Key]:
+        return [
+            key
+            for node_id, node in nodes.items()
+            for key in ((node_id, name) for name in SEED_INPUTS)
+            if node["inputs"].get(key[1]) == -1
+            and _is_random_seed(parameter_at(key, node, self._object_info), -1)
+        ]
 
 
 def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:
