@@ -1,6 +1,9 @@
 """Limits on requests before anything reads them: their head, their body (multipart is spooled to
 disk). app/connections.py has those on connections."""
 
+from collections.abc import MutableMapping
+from typing import Any
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,8 +54,13 @@ class RequestLimits:
         try:
             await self._app(scope, counted, send)
         finally:
-            for free in scope.get("state", {}).pop(HELD, ()):
-                free()
+            give_back(scope)
+
+
+def give_back(scope: MutableMapping[str, Any]) -> None:
+    """The room for the body of a request, which is not needed any more."""
+    for free in scope.get("state", {}).pop(HELD, ()):
+        free()
 
 
 def _head_size(scope: Scope) -> int:

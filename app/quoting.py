@@ -7,7 +7,7 @@ Texts that are put together quote values with `quoted`; whatever else got into a
 import json
 import reprlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -113,13 +113,14 @@ def _member(value: Any, room: _Room) -> tuple[Any, int]:
     """As much of a member as there is room for, and how many entries are left out. Its entries are
     there with all their members, or not at all."""
     if not isinstance(value, Mapping | list | tuple):
-        return next((kept for kept, _ in _attempts(value, room)), None), 0
+        found = _fitted(value, room)
+        return found and found[0], 0
     is_object = isinstance(value, Mapping)
     entries = list(value.items() if isinstance(value, Mapping) else enumerate(value))
     kept, left_out = [], 0
     for name, item in entries[:MOST]:
         entry = {str(name): item} if is_object else [item]
-        found = next(_attempts(entry, room), None)
+        found = _fitted(entry, room)
         if found is None:
             break
         kept.append(found[0])
@@ -130,15 +131,17 @@ def _member(value: Any, room: _Room) -> tuple[Any, int]:
     return [item for entry in kept for item in entry], left_out
 
 
-def _attempts(value: Any, room: _Room) -> Iterator[tuple[Any, int]]:
-    """The value cut a little, or more, if that fits; takes the room for it."""
+def _fitted(value: Any, room: _Room) -> tuple[Any, int] | None:
+    """The value cut a little, or more, and how many entries that left out; takes the room for it.
+    None if there is not enough."""
     for longest, most in _CUTS:
         trial = _Room(room.texts, room.size)
         cutting = _Cutting(trial, longest, most)
         with suppress(_Full):
             found = cutting.of(value)
             room.texts, room.size = trial.texts, trial.size
-            yield found, cutting.left_out
+            return found, cutting.left_out
+    return None
 
 
 class _Cutting:

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from app.gateway import Gateway
 from app.limit_errors import TooManyBodies
-from app.limits import HELD
+from app.limits import HELD, give_back
 
 
 async def hold(request: Request, size: int) -> None:
@@ -29,5 +29,4 @@ async def hold(request: Request, size: int) -> None:
 def let_go(scope: MutableMapping[str, Any]) -> None:
     """Nothing of the request's body is needed any more."""
     scope["state"].pop("body", None)
-    for free in scope["state"].pop(HELD, ()):
-        free()
+    give_back(scope)

@@ -19,13 +19,13 @@ from app.gateway import Gateway
 from app.quoting import quoted
 from app.tasks.queries import no_task
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
+from app.workers import Breaths
 from app.workflows.json_text import check_values, parse_json
 
 Json = dict[str, Any]
 MOST_TASKS = 5000  # that one WebSocket may follow by their ids
 MOST_VALUES = 2000  # in one message
 BURST, PER_SECOND = 500, 20  # what a connection may cost; a message is 1, and 1 for ten tasks
-TOGETHER = 20  # states that are sent before others have their turn
 
 
 class Pace:
@@ -142,9 +142,9 @@ class Session:
 
     async def _send_states(self, task_ids: list[str]) -> None:
         found = await self._gateway.tasks.several(task_ids)
-        for number, task_id in enumerate(task_ids):
-            if number % TOGETHER == TOGETHER - 1:
-                await asyncio.sleep(0)
+        breaths = Breaths()
+        for task_id in task_ids:
+            await breaths.take()
             if (task := found.get(task_id)) is None:
                 error = no_task(task_id)
                 said = {"type": "error", "code": error.code, "message": error.detail}

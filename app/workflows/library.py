@@ -97,11 +97,13 @@ class Library:
         known = self._formats.get(path.name)
         if known is not None and known[0] == state:
             return known[1], 0
-        if stat.st_size > most and stat.st_size <= self._max_bytes:
-            return None, 0
-        kind = _format_of(path, self._max_bytes) if stat.st_size <= self._max_bytes else None
+        kind, read = None, 0
+        if stat.st_size <= self._max_bytes:  # a larger one is no workflow, and is not read
+            if stat.st_size > most:
+                return None, 0
+            kind, read = _format_of(path, self._max_bytes), stat.st_size
         self._formats.put(path.name, (state, kind))
-        return kind, stat.st_size if stat.st_size <= self._max_bytes else 0
+        return kind, read
 
     def open(self, filename: str) -> Saved:
         """Raises WorkflowNotFound, InvalidJson and StorageUnavailable."""

@@ -136,7 +136,7 @@ def choices(options: Json) -> list[Any]:
     offered = options.get("options")
     if not isinstance(offered, list):
         return []
-    if not any(isinstance(item, dict) for item in offered[:1]):  # they are of one kind
+    if not offered or not isinstance(offered[0], dict):  # they are of one kind
         return offered
     keys = [str(item.get("key")) for item in offered if isinstance(item, dict)]
     return sorted(keys, key=lambda key: (as_number(key) is None, as_number(key) or 0))
