@@ -20,6 +20,12 @@ def sound_text(text: str) -> str:
     return _UNFIT.sub(REPLACEMENT, text)
 
 
+def is_sound(text: str) -> bool:
+    """Has it none of these?"""
+    # Most texts are ASCII, and what looks for NUL in these takes no time.
+    return "\0" not in text and (text.isascii() or not _UNFIT.search(text))
+
+
 def cut(value: Any, most: int) -> str:
     """A text of so many characters at most; a mark at its end says how much was left out."""
     text = sound_text(value if isinstance(value, str) else str(value))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import lengths
-from app.comfyui.cleaning import cut, name_of, sound_text
+from app.comfyui.cleaning import cut, name_of
 
 FOLDER_TYPES = ("output", "temp", "input")
 MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
@@ -113,6 +113,4 @@ def _fault(name: str, subfolder: Any) -> str | None:
     ):
         if len(text) > most:
             return f"Its {what} has {len(text)} characters; {most} can be kept."
-        if sound_text(text) != text:
-            return f"Its {what} holds characters that no file can have."
     return None

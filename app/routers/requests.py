@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.tasks.columns import has_surrogate
+from app.comfyui.cleaning import is_sound
 
 Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
@@ -34,7 +34,7 @@ RUNNABLE: Json = {
 
 def storable(text: str) -> str:
     """A text as it came, if it can be stored as it is."""
-    if "\0" in text or has_surrogate(text):
+    if not is_sound(text):
         raise ValueError("holds a NUL character or half of a character, which cannot be stored")
     return text
 

@@ -18,6 +18,7 @@ from sqlalchemy.sql.expression import BindParameter, ClauseElement
 from sqlalchemy.sql.operators import in_op, not_in_op
 from sqlalchemy.types import TypeDecorator
 
+from app.comfyui.cleaning import is_sound
 from app.errors import InvalidInput
 
 log = logging.getLogger(__name__)
@@ -41,16 +42,11 @@ class _Checked(TypeDecorator[Any]):
         return Unstorable(self.name, fault)
 
 
-def has_surrogate(text: str) -> bool:
-    """Half a character, which no encoding of Unicode can hold?"""
-    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
-
-
 def findable(text: Any) -> str:
     """A text to look for; for one that cannot be stored, one that stands nowhere."""
     if not isinstance(text, str):
         raise Unstorable("", f"a text is looked for, not {type(text).__name__}")
-    return NOWHERE if "\0" in text or has_surrogate(text) else text
+    return text if is_sound(text) else NOWHERE
 
 
 class _LookedUp(TypeDecorator[Any]):
@@ -94,7 +90,7 @@ class Words(_Checked):
             raise self.refuse(f"may have {self.length} characters; this has {len(value)}")
         if "\0" in value:
             raise self.refuse("holds a NUL character, which cannot be stored")
-        if has_surrogate(value) or value == NOWHERE:
+        if not is_sound(value) or value == NOWHERE:
             raise self.refuse("holds half a character (a lone surrogate), which is no text")
         return value
 

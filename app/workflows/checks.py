@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from app import lengths
-from app.comfyui.cleaning import sound_text
+from app.comfyui.cleaning import is_sound
 from app.errors import InvalidWorkflow
 from app.quoting import quoted
 
@@ -73,7 +73,7 @@ def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
 
 def _unusable(name: str, what: str) -> Iterator[Json]:
     """Names stand in what is stored of a task: its progress, results and errors."""
-    if sound_text(name) != name:
+    if not is_sound(name):
         yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from app.comfyui.cleaning import is_sound
 from app.errors import (
     InvalidJson,
     InvalidRequest,
@@ -236,8 +237,7 @@ def _limited(name: str, most: int) -> Iterator[None]:
 def _is_listed(name: str) -> bool:
     """Bytes of a name that are no UTF-8 are lone surrogates here: no request can name such a file,
     and no answer can show it."""
-    is_text = name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
-    return is_text and name.lower().endswith(SUFFIX)
+    return is_sound(name) and name.lower().endswith(SUFFIX)
 
 
 def _format_of(path: Path, most: int) -> Format | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app import lengths
 from app.comfyui import wire
-from app.comfyui.cleaning import cut, fitting, number
+from app.comfyui.cleaning import cut, fitting, is_sound, number, sound_text
 from app.comfyui.node_errors import sound_errors
 from app.tasks.api_keys import ApiKeys
 from app.tasks.model import NewTask, Task
@@ -34,6 +34,12 @@ def test_what_is_cut_fits(value: Any, most: int) -> None:
     assert not UNFIT.search(short)
     if isinstance(value, str) and len(value) <= most and not UNFIT.search(value):
         assert short == value
+
+
+@given(texts)
+def test_what_is_made_sound_is_so(text: str) -> None:
+    assert is_sound(text) is not bool(UNFIT.search(text))
+    assert is_sound(sound_text(text))
 
 
 def test_the_mark_says_how_much_there_was() -> None:
