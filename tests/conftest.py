@@ -17,6 +17,8 @@ from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
 from app.tasks.database import Database, open_database
+from app.tasks.store import TaskStore
+from app.webhooks.outbox import Outbox
 from tests.databases import database_url
 from tests.statements import none_too_large
 
@@ -143,14 +145,30 @@ async def over(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """An open database, once of each kind."""
-    async with database_url(request.param, tmp_path) as url:
-        opened = await open_database(url)
-        try:
-            yield opened
-        finally:
-            await opened.close()
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Of a new database, once of each kind."""
+    async with database_url(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """The same, open."""
+    opened = await open_database(url)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+def store(database: Database) -> TaskStore:
+    return TaskStore(database)
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database, "host:1:me", lease_seconds=60)
 
 
 @pytest.fixture

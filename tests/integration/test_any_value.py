@@ -6,9 +6,8 @@ has said so, and a column that a client or a server reaches has its cases below.
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -37,7 +36,6 @@ from app.tasks.database import Database, open_database
 from app.tasks.model import NewTask
 from app.tasks.tables import metadata, outputs, tasks
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
-from tests.databases import database_url
 
 Json = dict[str, Any]
 
@@ -173,12 +171,6 @@ async def test_the_largest_fit_and_come_back(database: Database) -> None:
 
 
 # -- what clients send ----------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as url:
-        yield url
 
 
 def submits(value: Any) -> dict[str, Json]:

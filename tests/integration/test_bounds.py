@@ -10,8 +10,7 @@ import io
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +38,6 @@ from app.tasks.tables import idempotency_keys, key_usage, run_times
 from app.tasks.tidying import Tidying
 from app.webhooks import deliverer, places
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
 from tests.growing import caches, containers, largest_within, size_of
 
 SMALL = 5  # what bounds are made for the test
@@ -233,12 +231,6 @@ def picture(number: int) -> bytes:
     kept = io.BytesIO()
     Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(kept, "PNG")
     return kept.getvalue()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as found:
-        yield found
 
 
 async def test_nothing_grows_beyond_its_bound(

@@ -23,11 +23,6 @@ from app.tasks.webhooks import Webhook
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
 
 
-@pytest.fixture
-def store(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
 class Process:
     """What one gateway process has of the store."""
 

@@ -2,9 +2,8 @@
 stand-in: nobody opens one without need, and whose socket was replaced notices."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +15,8 @@ from app.servers import ear
 from app.servers.ear import Ear
 from app.servers.server import Server
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
-from tests.databases import database_url
 
 SettingsFor = Callable[..., Settings]
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as url:
-        yield url
 
 
 def server_of(gateway: RunningGateway) -> Server:

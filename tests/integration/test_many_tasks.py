@@ -26,20 +26,11 @@ from app.tasks.queue import Queue
 from app.tasks.store import TaskStore
 from app.tasks.tables import outputs, prompts, tasks
 from tests.conftest import RunningGateway, model_free, over
-from tests.databases import database_url
-from tests.multiply import multiply
+from tests.multiply import MANY, multiply
 from tests.statements import none_too_large
 
-# More than PostgreSQL takes parameters in a statement; SQLite takes more than is good for a test.
-MANY = {"postgresql": 33_000, "sqlite": 5_000}
 SettingsFor = Callable[..., Settings]
 Json = dict[str, Any]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as found:
-        yield found
 
 
 async def counted(database: Database) -> list[int]:

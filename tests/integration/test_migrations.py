@@ -5,7 +5,6 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,12 +33,6 @@ from tests.databases import database_url
 
 STARTS = "import asyncio, sys; from app.tasks.database import open_database as open_; "
 STARTS += "asyncio.run(open_(sys.argv[1]))"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as url:
-        yield url
 
 
 async def opened(url: str, monkeypatch: pytest.MonkeyPatch, work: Any = None) -> Database:

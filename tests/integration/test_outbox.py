@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,6 @@ from uuid import uuid4
 import pytest
 
 from app.remote.guard import Guard
-from app.remote.transport import Remote
 from app.tasks.database import Database
 from app.tasks.model import CancelReason, NewTask, TaskError
 from app.tasks.outcome import Canceled, Failed, Succeeded
@@ -21,6 +20,7 @@ from app.tasks.webhooks import EVENTS, Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
 from app.webhooks.places import Pace
+from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT, Process
 from tests.receivers import Got, Receiver, Reply, receiving
@@ -28,16 +28,6 @@ from tests.receivers import Got, Receiver, Reply, receiving
 Json = dict[str, Any]
 
 FAST = Pace(schedule=[0.02] * 50, timeout=2, idle=0.05)
-
-
-@pytest.fixture
-def store(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
-@pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database, "host:1:me", lease_seconds=60)
 
 
 @pytest.fixture
@@ -57,15 +47,8 @@ async def done(store: TaskStore, *webhooks: Webhook) -> str:
     return task_id
 
 
-@contextlib.asynccontextmanager
-async def delivering(outbox: Outbox, pace: Pace = FAST) -> AsyncIterator[Deliverer]:
-    deliverer = Deliverer(outbox, Remote(Guard(["127.0.0.0/8", "localhost"])), pace)
-    work = asyncio.create_task(deliverer.run())
-    try:
-        yield deliverer
-    finally:
-        work.cancel()
-        await asyncio.wait([work])
+def delivering(outbox: Outbox, pace: Pace = FAST) -> AbstractAsyncContextManager[Deliverer]:
+    return deliveries.delivering(outbox, Guard(["127.0.0.0/8", "localhost"]), pace)
 
 
 async def all_deliveries(outbox: Outbox, *statuses: Any) -> list[Json]:

@@ -32,12 +32,6 @@ SOON = 3.0  # seconds: long before a lease lapses
 SLOTS = 2
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as url:
-        yield url
-
-
 @pytest.fixture
 async def postgresql(tmp_path: Path) -> AsyncIterator[str]:
     async with database_url("postgresql", tmp_path) as url:

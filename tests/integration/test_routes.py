@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,20 +27,12 @@ from app.tasks.tables import tasks
 from app.tasks.tidying import Tidying
 from app.workflows.needs import Needs
 from tests.conftest import model_free, over, run_gateway, wait_until
-from tests.databases import database_url, postgresql
+from tests.databases import postgresql
 from tests.keyholders import write_keys
-from tests.multiply import multiply
+from tests.multiply import MANY, multiply
 
-# More than PostgreSQL takes parameters in a statement; SQLite takes more than is good for a test.
-MANY = {"postgresql": 33_000, "sqlite": 5_000}
 SettingsFor = Callable[..., Settings]
 Json = dict[str, Any]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as found:
-        yield found
 
 
 def new(*classes: str, **fields: Any) -> NewTask:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from uuid import uuid4
 
@@ -21,21 +22,12 @@ from app.tasks.webhooks import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import BATCH, Outbox
 from app.webhooks.places import Busy, DeliveryPlaces, Pace
+from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT
 from tests.receivers import Got, Receiver, Reply, receiving
 
 PACE = Pace(schedule=[0.02] * 50, timeout=30, idle=0.05)
-
-
-@pytest.fixture
-def store(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
-@pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database, "host:1:me", lease_seconds=60)
 
 
 async def done(store: TaskStore, key: str | None, *webhooks: Webhook) -> None:
@@ -50,16 +42,8 @@ async def look_up(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-@contextlib.asynccontextmanager
-async def delivering(outbox: Outbox, pace: Pace = PACE) -> AsyncIterator[Deliverer]:
-    guard = Guard(["127.0.0.0/8"], lookup=look_up)
-    deliverer = Deliverer(outbox, Remote(guard), pace)
-    work = asyncio.create_task(deliverer.run())
-    try:
-        yield deliverer
-    finally:
-        work.cancel()
-        await asyncio.wait([work])
+def delivering(outbox: Outbox, pace: Pace = PACE) -> AbstractAsyncContextManager[Deliverer]:
+    return deliveries.delivering(outbox, Guard(["127.0.0.0/8"], lookup=look_up), pace)
 
 
 @contextlib.asynccontextmanager

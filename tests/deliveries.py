@@ -1,0 +1,22 @@
+"""What delivers webhooks in a test, without a gateway around it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.remote.guard import Guard
+from app.remote.transport import Remote
+from app.webhooks.deliverer import Deliverer
+from app.webhooks.outbox import Outbox
+from app.webhooks.places import Pace
+
+
+@asynccontextmanager
+async def delivering(outbox: Outbox, guard: Guard, pace: Pace) -> AsyncIterator[Deliverer]:
+    deliverer = Deliverer(outbox, Remote(guard), pace)
+    work = asyncio.create_task(deliverer.run())
+    try:
+        yield deliverer
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
