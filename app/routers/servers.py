@@ -33,6 +33,7 @@ _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 def shown(gateway: Gateway, server: Server) -> Json:
     """A server as health, info and the list of servers show it."""
     runs = gateway.dispatcher.running_on(server)
+    moves = server.online and not server.stalled
     return {
         "id": server.id,
         "state": server.state,
@@ -46,7 +47,7 @@ def shown(gateway: Gateway, server: Server) -> Json:
         "running": len(runs),
         "queue_length": server.queue_length if server.online else None,
         "others": max(server.queue_length - len(runs), 0) if server.online else None,
-        "wait_seconds": round(gateway.dispatcher.wait_of(server), 1) if server.online else None,
+        "wait_seconds": round(gateway.dispatcher.wait_of(server), 1) if moves else None,
     }
 
 

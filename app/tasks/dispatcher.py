@@ -9,7 +9,8 @@ from contextlib import suppress
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.claims import Claims
-from app.tasks.forecast import wait_of
+from app.tasks.expected import wait_on
+from app.tasks.forecast import Seen
 from app.tasks.messages import CancelRequest, MoveRequest
 from app.tasks.model import CancelReason, Progress, Status, Task
 from app.tasks.owner import is_dead
@@ -130,12 +131,21 @@ class Dispatcher:
         while drives := [self._drives[run] for run in self.running_on(server)]:
             await asyncio.wait(drives)
 
+    def seen(self, task_id: str) -> Seen | None:
+        """A task that we drive, as it is now."""
+        run = self._runs.get(task_id)
+        return run.seen if run else None
+
+    def driven(self) -> list[str]:
+        """The ids of all tasks that we drive."""
+        return list(self._runs)
+
+    def seen_on(self, server: Server) -> list[Seen]:
+        return [run.seen for run in self.running_on(server)]
+
     def wait_of(self, server: Server) -> float:
         """Seconds until the server is through with what it holds, as far as can be told."""
-        held: list[tuple[Task, Progress]] = [
-            (run.task, run.progress) for run in self.running_on(server)
-        ]
-        return wait_of(held, server.queue_length, self._tools.estimates)
+        return wait_on(server, self.seen_on(server), self._tools.estimates)
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -202,7 +212,7 @@ class Dispatcher:
             going = self._troubles.let_go(task_id)
             self._group.create_task(going, name=f"let go {task_id}")
             return
-        run = Run(claim, self._pool.get(claim.task.server or ""), self._tools)
+        run = Run(claim, self._pool.get(claim.task.server or ""), self._tools, self.seen_on)
         self._runs[task_id] = run
         self._drives[run] = self._group.create_task(self._drive(run), name=f"task {task_id}")
 

@@ -7,8 +7,9 @@ from app.servers.server import Server
 from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
-from app.tasks.forecast import eta_of_queued, is_waiting, remaining, rounded
-from app.tasks.model import Progress, Task
+from app.tasks.expected import Expected, expected_on
+from app.tasks.forecast import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
+from app.tasks.model import Task
 from app.tasks.queue import Queue
 from app.tasks.routes import Route
 from app.tasks.view import task_view
@@ -31,35 +32,34 @@ class Forecaster:
         bytes, None: whole."""
         if task.finished:
             return task_view(task, room=room)
-        live = self._dispatcher.progress_of(task.task_id)
-        eta = self.eta_seconds(task, live or task.progress)
-        return task_view(task, live, eta, self.waiting_for(task), room)
+        seen = self._dispatcher.seen(task.task_id) or seen_in_row(task)
+        return task_view(task, seen.progress, self._expected(task, seen), room)
 
-    def eta_seconds(self, task: Task, progress: Progress) -> float | None:
-        """Seconds until the task should be done; None while nothing is known of its like."""
+    def _expected(self, task: Task, seen: Seen) -> Expected:
         if is_waiting(task):
-            waits = [self._dispatcher.wait_of(s) for s in self._candidates(task) if s.accepting]
-            return rounded(eta_of_queued(task, waits, self._estimates))
-        if task.started_at is None and task.server in self._pool and self._estimates.average:
-            return rounded(self._dispatcher.wait_of(self._pool.get(task.server or "")))
-        return rounded(remaining(task, progress, self._estimates))
+            return self._expected_of_waiting(task)
+        server = self._pool.get(task.server or "") if task.server in self._pool else None
+        ours = self._dispatcher.seen_on(server) if server else []
+        return expected_on(server, seen._replace(task=task), ours, self._estimates)
 
-    def waiting_for(self, task: Task) -> str | None:
-        """Why a queued task cannot start, beyond others being before it; None if it can."""
-        if not is_waiting(task):
-            return None
+    def _expected_of_waiting(self, task: Task) -> Expected:
+        """Of a task in our queue: `waiting_for` is why it cannot start, beyond others being before
+        it."""
         servers = [s for s in self._pool if task.wanted_server in (None, s.id)]
         if not servers:
             wanted = task.wanted_server or "a ComfyUI server"
-            return f"{wanted} is not among the servers."
+            return Expected(waiting_for=f"{wanted} is not among the servers.")
         able = self._candidates(task)
         if not able:
-            return "; ".join(f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers) + "."
+            lacks = (f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers)
+            return Expected(waiting_for=f"{'; '.join(lacks)}.")
         barred = {s.id for s in able if task.key_name in s.breaker.barred}
-        if any(server.accepting and server.id not in barred for server in able):
-            return None
-        states = (f"{s.id} is {'failing' if s.id in barred else s.state}" for s in able)
-        return "; ".join(states) + "."
+        taking = [s for s in able if s.accepting and s.id not in barred]
+        if not taking:
+            states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
+            return Expected(waiting_for=f"{'; '.join(states)}.")
+        waits = [self._dispatcher.wait_of(server) for server in taking]
+        return Expected(rounded(eta_of_queued(task, waits, self._estimates)))
 
     def _candidates(self, task: Task) -> list[Server]:
         """The servers that could run it, as far as is known."""
@@ -67,6 +67,13 @@ class Forecaster:
 
     def _route(self, task: Task) -> Route:
         return self._queue.routes.get(task.route) or Route(Needs(), task.wanted_server)
+
+
+def _state(server: Server, *, barred: bool) -> str:
+    """Why it takes nothing, in a word or two."""
+    if barred:
+        return "failing"
+    return server.state if server.state != "online" else "being looked over"
 
 
 def _lack(server: Server, needs: Needs) -> str:

@@ -12,11 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from app.tasks.dispatcher import Dispatcher
-from app.tasks.forecast import is_waiting
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
-from app.tasks.model import Task
+from app.tasks.model import Progress, Task
 from app.tasks.signals import Signals, Topic
 from app.tasks.store import TaskStore
 from app.tasks.subscription import Json, Update
@@ -31,6 +30,7 @@ TOLD = 6000  # tasks of which it is remembered how they were found
 NEWEST = 100  # tasks that are looked at for those who follow all
 AT_ONCE = 100  # tasks that are told of before subscribers are waited for
 PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
+STATE = ("status", "waiting_for", "warnings")
 MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
 
 
@@ -108,7 +108,10 @@ class Lookout:
         if self._hub.watches_all() and (was_blind or is_blind):
             tasks += await self._of_all({task.task_id for task in tasks})
         await self._tell_all(tasks, began, self._heard)
-        kept = {*watched, *(task.task_id for task in tasks)}
+        ours = self._dispatcher.driven() if self._hub.watches_all() else watched
+        for task_id in ours[:MOST]:
+            self._tell_of_ours(task_id)
+        kept = {*watched, *ours[:MOST], *(task.task_id for task in tasks)}
         self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
         self._missed &= set(watched)
         if not is_blind:
@@ -157,9 +160,28 @@ class Lookout:
                 self._hub.tell(task_id, "output", output)
         if known is None or _essence(view, task) != _essence(known, task):
             self._hub.tell(task_id, "status", view)
-        elif view["progress"]["value"] > known["progress"]["value"]:
-            eta = view["eta_seconds"]
-            self._hub.tell(task_id, "progress", progress_view(task, task.progress, eta))
+        elif _is_ahead(view, known):
+            self._tell_progress(task, task.progress, view)
+
+    def _tell_of_ours(self, task_id: str) -> None:
+        """What no event tells of a task that we drive: its server is away, or is back; a node takes
+        its time."""
+        seen = self._dispatcher.seen(task_id)
+        if seen is None:
+            return
+        view = self._forecaster.view(seen.task)
+        told = self._told.get(task_id)
+        known = told or _heard_of(self._hub.since(task_id, 0)) or view
+        if told or len(self._told) < TOLD:
+            self._told[task_id] = view
+        if [view[name] for name in STATE] != [known[name] for name in STATE]:
+            self._hub.tell(task_id, "status", view)
+        elif told and view["eta_seconds"] != told["eta_seconds"]:  # nothing came since
+            self._tell_progress(seen.task, seen.progress, view)
+
+    def _tell_progress(self, task: Task, progress: Progress, view: Json) -> None:
+        eta = view["eta_seconds"]
+        self._hub.tell(task.task_id, "progress", progress_view(task, progress, eta))
 
     def _is_new(self, task: Task) -> bool:
         """Whether it changed since we are blind; of what changed before all were told."""
@@ -167,10 +189,18 @@ class Lookout:
         return self._blind_since is not None and changed >= self._blind_since
 
 
+def _is_ahead(view: Json, known: Json) -> bool:
+    """A row is written now and then: it may be behind what was told already."""
+    value, before = view["progress"]["value"], known["progress"]["value"]
+    is_older = value == before and view["eta_seconds"] != known["eta_seconds"]
+    return bool(value > before or is_older)
+
+
 def _essence(view: Json, task: Task) -> list[Any]:
-    """What is worth telling of at once; of a task that waits, also its place."""
+    """What is worth telling of at once; of a task that waits, there or here, also
+    its place."""
     names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
-    if is_waiting(task):
+    if task.started_at is None:
         names += ["queue_position", "eta_seconds", "waiting_for"]
     return [view[name] for name in names]
 
@@ -182,7 +212,7 @@ def _heard_of(updates: Iterable[Update]) -> Json | None:
         if update.type == "status":
             view = dict(update.data)
         elif update.type == "progress" and view:
-            view["progress"] = update.data["progress"]
+            view |= {name: update.data[name] for name in ("progress", "eta_seconds")}
         elif update.type == "output" and view:
             view["outputs"] = [*view["outputs"], update.data]
     return view

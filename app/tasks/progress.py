@@ -40,6 +40,10 @@ def weights_of(prompt: Json, took: Mapping[str, float]) -> dict[str, float]:
     return {node_id: max(took.get(node_id, mean), LEAST) for node_id in prompt}
 
 
+def _where(progress: Progress) -> tuple[object, ...]:
+    return progress.value, progress.current_node, progress.step
+
+
 class Tracker:
     """Follows one prompt. A node with steps counts in part while it works.
 
@@ -59,6 +63,7 @@ class Tracker:
         self._fractions: dict[str, float] = {}
         self._turn: tuple[str, float] | None = None  # the node that works, and since when
         self._counted_again = 0.0  # when
+        self._moved: float | None = None  # when there was another progress than before
         self.ran: dict[str, float] = {}
         self.progress = self._told = progress or Progress(nodes_total=len(prompt))
         for node, seconds in self.progress.node_seconds.items():  # before we were restarted
@@ -77,7 +82,13 @@ class Tracker:
         if not self._is_time_to_count(now):
             return False
         before, self._told = self._told, self._count()
+        if _where(before) != _where(self._told):
+            self._moved = now
         return self._told != before
+
+    def still(self, now: float) -> float | None:
+        """Seconds without another progress; None as long as no event told of any."""
+        return None if self._moved is None else max(now - self._moved, 0.0)
 
     def _take(self, event: Event, now: float) -> None:
         if isinstance(event, Executing):

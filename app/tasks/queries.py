@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     func,
     literal_column,
     not_,
@@ -61,11 +62,15 @@ _IS_AHEAD = or_(
     tasks.c.rank < bindparam("rank"),
     and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
 )
-_AHEAD = select(func.count(), func.sum(tasks.c.expected), func.count(tasks.c.expected)).where(
-    is_queued(), _IS_AHEAD
-)
+# A task that is on a server already counts with what that server has to do.
+_IS_HERE = tasks.c.server.is_(None)
+_AHEAD = select(
+    func.count(),
+    func.sum(case((_IS_HERE, tasks.c.expected))),
+    func.count(case((and_(_IS_HERE, tasks.c.expected.is_(None)), 1))),
+).where(is_queued(), _IS_AHEAD)
 _FROM_THERE_ON = (
-    select(tasks.c.seq, tasks.c.expected)
+    select(tasks.c.seq, tasks.c.expected, tasks.c.server)
     .where(is_queued(), not_(_IS_AHEAD), tasks.c.rank <= bindparam("last_rank"))
     .order_by(tasks.c.rank, tasks.c.seq)
 )
@@ -116,14 +121,14 @@ def places_of(connection: Connection, found: Sequence[rows.Row]) -> dict[int, Pl
     if not queued:
         return {}
     first = {"rank": queued[0][0], "seq": queued[0][1]}
-    ahead, seconds, known = connection.execute(_AHEAD, first).one()
-    place = Place(ahead + 1, float(seconds or 0), ahead - known)
+    ahead, seconds, unknown = connection.execute(_AHEAD, first).one()
+    place = Place(ahead + 1, float(seconds or 0), unknown)
     places = {first["seq"]: place}
     if len(queued) > 1:
         rest = connection.execute(_FROM_THERE_ON, {**first, "last_rank": queued[-1][0]})
-        for seq, expected in rest:
+        for seq, expected, server in rest:
             places[seq] = place
-            place = place.next(expected)
+            place = place.next(expected, is_here=server is None)
     return places
 
 

@@ -24,7 +24,7 @@ from app.tasks.claims import LostClaim
 from app.tasks.collector import TOO_MANY, Collector
 from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
-from app.tasks.forecast import remaining, rounded
+from app.tasks.forecast import Seen, seen_in_row
 from app.tasks.handover import Reach, nodes_of, warnings_of, without_cache
 from app.tasks.inputs import place_inputs, readable_outcome
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
@@ -33,8 +33,8 @@ from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interrupti
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
+from app.tasks.teller import SeenOn, Teller
 from app.tasks.tools import Tools
-from app.tasks.view import progress_view, task_view
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"
 class Run:
     """One claimed task on one server."""
 
-    def __init__(self, claim: Claim, server: Server, tools: Tools) -> None:
+    def __init__(self, claim: Claim, server: Server, tools: Tools, seen_on: SeenOn) -> None:
+        """`seen_on`: what is driven there besides."""
         self.task: Task = claim.task
         self.needs = claim.needs
         self.server = server
@@ -56,6 +57,7 @@ class Run:
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self._prompt = claim.prompt
         self._tools = tools
+        self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
         self._timing = at = tools.timing
         self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
         self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
@@ -190,7 +192,7 @@ class Run:
                 await self._take_image(event)
         self.server.shows_life()
         if self.tracker.apply(event, self._pulse.beat()):
-            self._publish_progress()
+            self._teller.progress(self.seen)
 
     async def _look(self, *, finished: bool) -> Outcome | None:
         """See how the prompt is doing; its outcome if it is over."""
@@ -229,9 +231,7 @@ class Run:
         if node_id and node.get("class_type") == SAVE_IMAGE_WEBSOCKET:
             await self._collector.add_image(node_id, preview.image, preview.content_type)
             return
-        task_id = self.task.task_id
-        about = {"task_id": task_id, "node_id": node_id, "content_type": preview.content_type}
-        self._tools.hub.publish(task_id, "preview", about, preview.image)
+        self._teller.preview(self.task.task_id, node_id, preview)
 
     async def _mark_started(self) -> None:
         if self.task.started_at is None:
@@ -296,14 +296,13 @@ class Run:
         await self._now(self._tools.claims.warn(self.task, told[: lengths.WARNINGS]))
         self._publish_status()
 
-    def eta_seconds(self) -> float | None:
-        return rounded(remaining(self.task, self.progress, self._tools.estimates))
-
-    def _publish_progress(self) -> None:
-        view = progress_view(self.task, self.progress, self.eta_seconds())
-        self._tools.hub.publish(self.task.task_id, "progress", view)
+    @property
+    def seen(self) -> Seen:
+        """The task as it is now."""
+        still = self.tracker.still(time.monotonic())
+        if still is None:
+            return seen_in_row(self.task)._replace(progress=self.progress)
+        return Seen(self.task, self.progress, still, blind=not self.server.connected)
 
     def _publish_status(self) -> None:
-        eta = None if self.task.finished else self.eta_seconds()
-        view = task_view(self.task, self.progress, eta)
-        self._tools.hub.publish(self.task.task_id, "status", view)
+        self._teller.status(self.seen)

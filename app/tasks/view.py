@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 from app.files.archive import Entry
 from app.tasks.cuts import RESULT, STREAM, shortened
+from app.tasks.expected import UNKNOWN, Expected
 from app.tasks.model import (
     EXPIRED_OUTPUT,
     Attempt,
@@ -27,8 +28,7 @@ TOO_LATE = {
 def task_view(
     task: Task,
     progress: Progress | None = None,
-    eta_seconds: float | None = None,
-    waiting_for: str | None = None,
+    expected: Expected = UNKNOWN,
     room: int | None = STREAM,
 ) -> Json:
     """The task as JSON, its fields cut to `room` bytes; None: whole. `progress` is the live one,
@@ -41,8 +41,8 @@ def task_view(
         "started_at": timestamp(task.started_at),
         "finished_at": timestamp(task.finished_at),
         "queue_position": task.place.position if task.place else None,
-        "eta_seconds": eta_seconds,
-        "waiting_for": waiting_for,
+        "eta_seconds": expected.eta_seconds,
+        "waiting_for": expected.waiting_for,
         "progress": fields_of(progress or task.progress),
         "outputs": [
             output_view(task.task_id, output, whole=room is None) for output in task.outputs
@@ -52,7 +52,7 @@ def task_view(
         "params": task.params,
         "metadata": task.metadata,
         "attempts": [_attempt(attempt) for attempt in task.attempts],
-        "warnings": _warnings(task),
+        "warnings": _warnings(task, expected),
         "priority": task.priority,
         "timeout": task.timeout,
         "workflow": task.filename,
@@ -124,8 +124,11 @@ def _url(task_id: str, output: Output) -> str:
     return f"/api/image/{quote(output.filename or '', safe='')}?{urlencode(query)}"
 
 
-def _warnings(task: Task) -> list[str]:
-    """With what an owner may not know when it writes the end: somebody asked for another one."""
+def _warnings(task: Task, expected: Expected) -> list[str]:
+    """With what holds only now, and with what an owner may not know when it writes the end:
+    somebody asked for another one."""
+    if expected.warning is not None:
+        return [*task.warnings, expected.warning]
     if task.status not in (Status.SUCCEEDED, Status.FAILED) or task.cancel_reason is None:
         return list(task.warnings)
     return [*task.warnings, TOO_LATE[task.cancel_reason]]

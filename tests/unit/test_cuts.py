@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.routers.v2.shapes import Here, item_view, output_event, progress_event
 from app.tasks.cuts import BRIEF, LIST, STREAM, beginning, brief, shortened
+from app.tasks.expected import Expected
 from app.tasks.model import Attempt, Output, Progress, Status, Task, TaskError
 from app.tasks.view import output_view, progress_view, task_view
 
@@ -107,7 +108,7 @@ def test_each_field_by_turns(field: str, letter: str) -> None:
     task = replace(
         TASK, **BY_TURNS[field](LETTERS[letter] * (SIZE // len(LETTERS[letter].encode())))
     )
-    message = task_view(task, waiting_for="server lacks it; " * 2000)
+    message = task_view(task, expected=Expected(waiting_for="server lacks it; " * 2000))
     assert size(message) < MESSAGE
     assert size(progress_view(task, task.progress)) < MESSAGE
     assert size(progress_event(progress_view(task, task.progress))) < MESSAGE

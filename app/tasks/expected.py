@@ -1,0 +1,68 @@
+"""What may be expected of a task that is on a server: as long as the server goes on, when it should
+be done; otherwise why nothing can be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.servers.server import Server
+from app.tasks.estimates import Estimates
+from app.tasks.forecast import Seen, remaining, rounded, wait_of
+from app.tasks.model import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`eta_seconds`: until it is done. `waiting_for`: why it cannot start. `warning`: why nobody
+    knows how it is doing, while that is so."""
+
+    eta_seconds: float | None = None
+    waiting_for: str | None = None
+    warning: str | None = None
+
+
+UNKNOWN = Expected()
+
+
+def expected_on(
+    server: Server | None, seen: Seen, ours: Sequence[Seen], estimates: Estimates
+) -> Expected:
+    """`server`: None if it is not among the servers. `ours`: the tasks that we drive there."""
+    task = seen.task
+    if server is None or not server.online:
+        away = _away(task, server)
+        if task.started_at is None:
+            return Expected(waiting_for=f"its server {away}")
+        return Expected(warning=f"Its server {away} Whether the task goes on there is not known.")
+    if server.stalled or (task.started_at is None and (server.draining or server.removed)):
+        state = "stalled" if server.stalled else "draining"
+        why = f"its server {server.id} is {state}: the task is taken off it."
+        return Expected(waiting_for=why if task.started_at is None else None)
+    if task.started_at is not None or not estimates.average:
+        return Expected(rounded(remaining(seen, estimates)))
+    others = [one for one in ours if one.task.task_id != task.task_id]
+    before = [one for one in others if _turn(one.task) < _turn(task)]
+    strangers = strangers_on(server, len(others) + 1)
+    return Expected(rounded(wait_of([*before, seen], strangers, estimates)))
+
+
+def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float:
+    """Seconds until the server is through with all that it holds, as far as can be told."""
+    return wait_of(ours, strangers_on(server, len(ours)), estimates)
+
+
+def strangers_on(server: Server, ours: int) -> int:
+    """How many prompts of others it holds; while its socket is down, it does not tell."""
+    return max(server.queue_length - ours, 0) if server.connected else 0
+
+
+def _away(task: Task, server: Server | None) -> str:
+    if server is None:
+        return f"{task.server} is not among the servers any more."
+    reason = server.health.reason or ""
+    return f"{server.id} is offline{': ' if reason else ''}{reason.rstrip('.')}."
+
+
+def _turn(task: Task) -> tuple[bool, float, int]:
+    """In this order a server runs what it was given."""
+    handed_over = task.submitted_at if task.submitted_at is not None else float("inf")
+    return task.started_at is None, handed_over, task.seq

@@ -1,0 +1,124 @@
+"""What polls and streams tell of tasks whose server says nothing, or is gone."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.tasks import lookout
+from app.tasks.estimates import RunTime
+from tests.conftest import RunningGateway, model_free, over, wait_until
+
+Json = dict[str, Any]
+MakeSettings = Callable[..., Settings]
+LONG = 100.0  # seconds that a run should take
+
+
+async def learnt(gateway: RunningGateway) -> None:
+    """A run of this graph has been seen to take long."""
+    await gateway.submit(model_free())
+    estimates = gateway.gateway.dispatcher._tools.estimates
+    (shape,) = estimates._known._kept
+    (server,) = gateway.gateway.pool
+    estimates._keep(shape, server.id, RunTime(LONG, {}))
+    estimates.average = LONG
+
+
+async def waiting(gateway: RunningGateway, prefix: str) -> str:
+    """The id of a new task of that kind."""
+    task_id: str = (await gateway.submit(model_free(prefix=prefix), wait=0))["task_id"]
+    return task_id
+
+
+async def follow(socket: ClientConnection, *task_ids: str) -> None:
+    await socket.send(json.dumps({"type": "subscribe", "task_ids": task_ids}))
+
+
+async def told(socket: ClientConnection, task_id: str, of: Callable[[Json], bool]) -> Json:
+    """The next message about the task for which this holds."""
+    async with asyncio.timeout(20):
+        while True:
+            message = json.loads(await socket.recv())
+            if message.get("task_id") == task_id and of(message):
+                return message
+
+
+async def test_a_silent_node_and_what_waits_behind_it(
+    settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    async with over(settings_for, demo, slots=2) as gateway:
+        await learnt(gateway)
+        demo.knobs.stall = True
+        ids = [await waiting(gateway, prefix) for prefix in "abc"]
+        await gateway.until(ids[0], "running")
+        await wait_until(lambda: gateway.gateway.pool.get(demo.address).queue_length == 2)
+        places = []
+        for number, id in enumerate(ids, 1):
+            before = await gateway.task(id)
+            places.append(before["server"])
+            assert number * LONG - 20 < before["eta_seconds"] <= number * LONG
+
+            async def later(id: str = id, eta: float = before["eta_seconds"]) -> bool:
+                return bool((await gateway.task(id))["eta_seconds"] <= eta - 0.3)
+
+            await wait_until(later)
+        assert places == [demo.address, demo.address, None]
+        async with connect(f"ws://{gateway.address}/ws") as socket:
+            await follow(socket, *ids)
+            for id in ids:
+                first = await told(socket, id, lambda message: message["eta_seconds"] is not None)
+                await told(
+                    socket,
+                    id,
+                    lambda message, eta=first["eta_seconds"]: message["eta_seconds"] < eta,  # type: ignore[misc]
+                )
+        demo.knobs.stall = False
+
+
+async def test_a_server_that_goes_away(
+    settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    async with DemoServer(step_seconds=0) as demo, over(settings_for, demo, slots=2) as gateway:
+        await learnt(gateway)
+        demo.knobs.stall = True
+        ids = [await waiting(gateway, prefix) for prefix in "abc"]
+        await gateway.until(ids[0], "running")
+        async with connect(f"ws://{gateway.address}/ws") as socket:
+            await follow(socket, *ids)
+            demo._fall_silent()
+            running = await told(socket, ids[0], lambda m: bool(m.get("warnings")))
+            assert running["eta_seconds"] is None
+            assert f"{demo.address} is offline" in running["warnings"][-1]
+            queued = await told(socket, ids[1], lambda m: bool(m.get("waiting_for")))
+            assert queued["waiting_for"].startswith(f"its server {demo.address} is offline")
+        for id in ids:
+            task = await gateway.task(id)
+            assert task["eta_seconds"] is None
+            assert "is offline" in (task["waiting_for"] or task["warnings"][-1])
+        listed = (await gateway.http.get("/api/queue")).json()
+        assert {task["eta_seconds"] for task in listed["queued"]} == {None}
+
+
+async def test_what_waited_for_a_server_goes_on_when_it_is_back(
+    settings_for: MakeSettings, demo: DemoServer
+) -> None:
+    async with over(settings_for, demo, slots=2) as gateway:
+        server = gateway.gateway.pool.get(demo.address)
+        demo.knobs.stall = True
+        task = await gateway.submit(model_free(), wait=0)
+        await gateway.until(task["task_id"], "running")
+        health = server.health
+        server.health = type(health)(False, "It is away.")
+        assert len((await gateway.task(task["task_id"]))["warnings"]) == 1
+        server.health = health
+        assert (await gateway.task(task["task_id"]))["warnings"] == []
+        demo.knobs.stall = False
+        done = await gateway.until(task["task_id"], "succeeded")
+        assert (done["warnings"], done["waiting_for"]) == ([], None)
