@@ -1,8 +1,10 @@
 """What a node's `ui` output means: files on the server, or text. Pure."""
 
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app import lengths
@@ -10,6 +12,7 @@ from app.comfyui.cleaning import cut, name_of
 
 FOLDER_TYPES = ("output", "temp", "input")
 MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
+MOST_ITEMS = 256  # single characters that may be a list; more are a text
 # The core's 3D previews name their file as a string under `result`, below the output folder.
 _MODEL_PATH = re.compile(r"[^\x00-\x1f:]{1,500}\.(glb|gltf|obj|fbx|stl|ply|usdz|splat|spz|ksplat)")
 
@@ -24,6 +27,7 @@ class FileResult:
     subfolder: str
     type: str
     optional: bool = False  # a guess: no fault if there is no such file
+    copy: int = 0  # how often the same list names it before
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -35,6 +39,8 @@ class TextResult:
     node_id: str
     key: str
     text: str = field(repr=False)
+    copy: int = 0  # how many equal ones of the node are before it
+    is_item: bool = False  # of a list of single characters, whose joined text is before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +51,69 @@ class LostResult:
     key: str
     filename: str
     reason: str
+    copy: int = 0
 
 
 Result = FileResult | TextResult | LostResult
 
 
 def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
-    """The results in one node's output, whatever keys it used, in order.
+    """The results in one node's output, whatever keys it used, in order, equal ones too: the third
+    text belongs to the third picture.
 
     Values are lists by convention only. An object with a `filename` is a file and a string is a
     text, under any key; numbers, flags and other objects are the page's own business.
     """
     node_id = name_of(node_id)
     found: list[Result] = []
+    texts: Counter[str] = Counter()  # of the node so far
     for key, value in (output or {}).items():
-        items = _items(value)
+        items = value if isinstance(value, list) else [value]
         if key == "result":
             found.extend(_named_models(node_id, key, items))
         else:
-            found.extend(_texts(node_id, key, items))
-        found.extend(_files(node_id, key, items))
+            found.extend(_texts(node_id, key, items, texts))
+        found.extend(_numbered(_files(node_id, key, items)))
     return found
 
 
-def _items(value: Any) -> list[Any]:
-    items = value if isinstance(value, list) else [value]
-    if len(items) > 1 and all(isinstance(item, str) and len(item) <= 1 for item in items):
-        # A node returned a string instead of a list: ComfyUI split it into characters.
-        return ["".join(items)]
-    return items
+def _texts(node_id: str, key: str, items: list[Any], before: Counter[str]) -> Iterator[TextResult]:
+    for text, is_item in _told(key, items):
+        kept = cut(text, lengths.TEXT)
+        yield TextResult(node_id, key, kept, before[kept], is_item)
+        before[kept] += 1
 
 
-def _texts(node_id: str, key: str, items: list[Any]) -> Iterator[TextResult]:
+def _told(key: str, items: list[Any]) -> Iterator[tuple[str, bool]]:
+    """The texts among these, and which of them are items of what may be a split text."""
+    may_be_split = _may_be_split(items)
+    if may_be_split:
+        yield "".join(items), False
+    if may_be_split and (len(items) > MOST_ITEMS or any(item.isspace() for item in items)):
+        return
+    # An empty one keeps its place in a list of texts.
+    keeps_empty = key == "text" or any(item and isinstance(item, str) for item in items)
     for item in items:
-        if isinstance(item, str) and (key == "text" or 0 < len(item) <= MAX_LOOSE_TEXT):
-            yield TextResult(node_id, key, cut(item, lengths.TEXT))
+        if key == "text" and isinstance(item, int | float):
+            item = json.dumps(item)
+        if not isinstance(item, str) or not (item or keeps_empty):
+            continue
+        if key == "text" or len(item) <= MAX_LOOSE_TEXT:
+            yield item, may_be_split
+
+
+def _may_be_split(items: list[Any]) -> bool:
+    """A node that returns a string in place of a list has it split into characters by ComfyUI.
+    What came of it looks like a list of single characters, and cannot be told from one."""
+    return len(items) > 1 and all(isinstance(item, str) and len(item) == 1 for item in items)
+
+
+def _numbered(files: Iterable[FileResult | LostResult]) -> Iterator[FileResult | LostResult]:
+    """Those that the list names again count as copies."""
+    before: Counter[FileResult | LostResult] = Counter()
+    for file in files:
+        yield replace(file, copy=before[file])
+        before[file] += 1
 
 
 def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:

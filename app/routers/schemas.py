@@ -38,6 +38,7 @@ class OutputOut(BaseModel):
     node_id: str
     kind: Literal["image", "video", "audio", "text", "file", "latent", "model3d"]
     type: str
+    copy_: int | None = Field(None, alias="copy", description="How many equal ones are before it.")
     text: str | None = Field(None, description="Of outputs that are text; they have no file.")
     filename: str | None = None
     subfolder: str | None = None

@@ -39,7 +39,8 @@ class Asset:
 
 def output_id(task_id: str, output: "Output") -> str:
     """The asset id of a task's result: the same wherever and whenever it is asked for."""
-    said = json.dumps([task_id, *output.identity])
+    copy = (output.copy,) if output.copy else ()
+    said = json.dumps([task_id, *output.identity, *copy])
     return str(uuid5(NAMESPACE_URL, f"comfyui-gateway:{said}"))
 
 

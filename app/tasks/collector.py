@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app import lengths
@@ -18,7 +19,7 @@ from app.servers.server import Server
 from app.tasks.claims import Claims
 from app.tasks.fetching import Fetching, is_nameable
 from app.tasks.hub import Hub
-from app.tasks.model import Output, Task
+from app.tasks.model import ITEM, Output, Task
 from app.tasks.view import output_view
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Collector:
         self._hub = hub
         self._one_at_a_time = asyncio.Lock()
         self.outputs = list(task.outputs)
-        self._have = {output.identity for output in task.outputs}
+        self._have = Counter(output.identity for output in task.outputs)
         self._files_here = {output.identity[1:] for output in task.outputs}  # whoever saved them
         self._noted: set[Result] = set()  # as missing
         self.left_out: set[Result] = set()  # beyond what a task may have
@@ -70,7 +71,7 @@ class Collector:
     async def add_image(self, node_id: str, image: bytes, content_type: str) -> None:
         """A result that comes as a frame and is on no disk (SaveImageWebsocket)."""
         suffix = content_type.rpartition("/")[2]
-        number = sum(1 for identity in self._have if identity[0] == node_id) + 1
+        number = sum(1 for output in self.outputs if output.node_id == node_id) + 1
         result = FileResult(node_id, "images", f"node{node_id}_{number:05}.{suffix}", "", "output")
         async with self._one_at_a_time:
             if self._has_room_for(result):
@@ -110,29 +111,46 @@ class Collector:
     async def _try(self, results: list[Result]) -> None:
         try:
             for result in results:
-                await self._fetch(result, final=False)
+                if not await self._fetch(result, final=False):
+                    return  # nor what is after it: results of a node stay in its order
         except GatewayError as error:
             log.info("task %s: a result comes later: %s", self._task_id, error.detail)
         except Exception:  # the final pass meets the same trouble and reports it
             log.exception("task %s: a result cannot be kept yet", self._task_id)
 
-    async def _fetch(self, result: Result, *, final: bool = True) -> None:
+    async def _fetch(self, result: Result, *, final: bool = True) -> bool:
+        """False for what has to wait for the end."""
         async with self._one_at_a_time:
             if self._is_here(result):
-                return
-            if isinstance(result, FileResult) and not final:
-                if is_nameable(result) and len(self.outputs) < MOST_RESULTS:
-                    await self._fetching_files.once(result)
-            elif (final or isinstance(result, TextResult)) and self._has_room_for(result):
-                await self._take(result)
+                return True
+            if not final and not self._may_come_early(result):
+                return False
+            if self._has_room_for(result):
+                await self._take(result, final=final)
+            return True
 
-    async def _take(self, result: Result) -> None:
+    def _may_come_early(self, result: Result) -> bool:
+        if isinstance(result, FileResult):
+            return is_nameable(result) and len(self.outputs) < MOST_RESULTS
+        return isinstance(result, TextResult)
+
+    async def _take(self, result: Result, *, final: bool) -> None:
         if isinstance(result, TextResult):
             await self._keep_text(result)
         elif isinstance(result, LostResult):
             await self._note(result, result.reason)
+        elif known := self._fetched(result):
+            await self._record(replace(known, copy=result.copy))
+        elif not final:
+            await self._fetching_files.once(result)
         elif (reason := await self._fetching_files.fetch(result)) and not result.optional:
             await self._note(result, reason)
+
+    def _fetched(self, result: FileResult) -> Output | None:
+        """The file as it is here, if the node names it again."""
+        identity = (result.node_id, *result.identity)
+        same = (output for output in self.outputs if output.identity == identity and output.key)
+        return next(same, None) if result.copy else None
 
     async def _note(self, result: FileResult | LostResult, reason: str) -> None:
         self._noted.add(result)
@@ -147,18 +165,20 @@ class Collector:
     async def _keep_text(self, result: TextResult) -> None:
         text = cut(result.text, max(self._room, LEAST_TEXT))
         self._room -= len(text)
-        await self._record(Output(result.node_id, Kind.TEXT, text=text))
+        type = ITEM if result.is_item else "output"
+        output = Output(result.node_id, Kind.TEXT, type=type, text=text)
+        await self._record(replace(output, copy=self._have[output.identity]))
         self._texts[result.node_id].add(text)
 
     def _is_here(self, result: Result) -> bool:
         if isinstance(result, TextResult):
-            return self._texts[result.node_id].has(result.text)
+            return self._texts[result.node_id].has(result.text, result.copy)
         if isinstance(result, LostResult):
             noted = Output(result.node_id, Kind.FILE, filename=result.filename)
-            return noted.identity in self._have
+            return self._have[noted.identity] > result.copy
         if result.optional:  # it may well be what another node saved
             return result.identity in self._files_here
-        return result in self._noted or (result.node_id, *result.identity) in self._have
+        return result in self._noted or self._have[result.node_id, *result.identity] > result.copy
 
     async def _keep(
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
@@ -193,7 +213,7 @@ class Collector:
     async def _write(self, output: Output) -> None:
         await self._claims.add_output(self._task_id, output)
         self.outputs.append(output)
-        self._have.add(output.identity)
+        self._have[output.identity] += 1
         self._files_here.add(output.identity[1:])
         self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
 
@@ -211,14 +231,15 @@ class Texts:
     """Texts of one node as they are kept, whole or cut."""
 
     def __init__(self) -> None:
-        self._kept: set[str] = set()
+        self._kept: Counter[str] = Counter()
         self._cuts: set[int] = set()  # lengths of those that may have been cut
 
     def add(self, text: str) -> None:
-        self._kept.add(text)
+        self._kept[text] += 1
         if CUT in text[-LEAST_TEXT:]:
             self._cuts.add(len(text))
 
-    def has(self, text: str) -> bool:
-        whole = cut(text, len(text))
-        return whole in self._kept or any(cut(text, most) in self._kept for most in self._cuts)
+    def has(self, text: str, copy: int) -> bool:
+        """More than so many of these."""
+        forms = {cut(text, most) for most in (len(text), *self._cuts)}
+        return sum(self._kept[form] for form in forms) > copy

@@ -119,13 +119,17 @@ class Output:
     text: str | None = field(default=None, repr=False)
     error: str | None = field(default=None, repr=False)
     length: int | None = None  # characters of the whole text, if `text` is its beginning
+    copy: int = 0  # how many equal ones are before it
 
     @property
     def identity(self) -> tuple[str | None, ...]:
-        """What tells two results of one task apart."""
+        """What it is; a copy has the same."""
         if self.filename is None:
             return self.node_id, self.text
         return self.node_id, self.type, self.subfolder, self.filename
+
+
+ITEM = "item"  # `Output.type` of a single character, which may be one of a list or of a text
 
 
 EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an expired task

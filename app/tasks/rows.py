@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -30,7 +31,7 @@ _PLAIN = (
     *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
 )
 Row = RowMapping | Mapping[str, Any]
-_OUTPUT = [name for name in Output.__dataclass_fields__ if name != "length"]
+_OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
 
 def dump(value: Any) -> str:
@@ -125,7 +126,7 @@ def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None
         error=_error(row["error"]),
         attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
         warnings=tuple(json.loads(row["warnings"])),
-        outputs=tuple(outputs),
+        outputs=tuple(numbered(outputs)),
         place=place,
         webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
         cut=json.loads(row["cut"]) if row.get("cut") else {},
@@ -143,6 +144,16 @@ def output_row(task_id: str, output: Output) -> dict[str, Any]:
 
 def output_of(row: Row) -> Output:
     return Output(**{name: row[name] for name in _OUTPUT}, length=row.get("length"))
+
+
+def numbered(outputs: Iterable[Output]) -> Iterator[Output]:
+    """The results of one task, with what copies they are."""
+    before: Counter[tuple[object, ...]] = Counter()
+    for output in outputs:
+        this = (*output.identity, output.length)
+        copy = before[this]
+        before[this] += 1
+        yield replace(output, copy=copy) if copy else output
 
 
 def _error(text: str | None) -> TaskError | None:

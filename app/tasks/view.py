@@ -75,8 +75,11 @@ def progress_view(task: Task, progress: Progress, eta_seconds: float | None = No
 
 
 def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
-    """`cut` says how long a text is that is not shown to its end."""
+    """`cut` says how long a text is that is not shown to its end, `copy` how many equal results
+    are before it."""
     view: Json = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
+    if output.copy:
+        view["copy"] = output.copy
     if output.text is not None:
         length = output.length or len(output.text)
         if length <= (len(output.text) if whole else RESULT):
