@@ -40,7 +40,7 @@ from app.tasks.cuts import LIST, STREAM
 from app.tasks.idempotency import Key
 from app.tasks.materials import Check
 from app.tasks.model import Output, Status, Task
-from app.tasks.submitter import Submission
+from app.tasks.submission import Submission
 
 Json = dict[str, Any]
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]

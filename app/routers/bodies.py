@@ -12,10 +12,11 @@ from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
 from app.routers.holding import hold
 from app.routers.requests import RunRequest, SubmitRequest, UpdateRequest
-from app.tasks.submitter import Submission
+from app.tasks.submission import Submission
 from app.webhooks.requests import wanted
 from app.workflows.embedded import is_image
-from app.workflows.formats import describe, is_api, is_ui
+from app.workflows.extra_data import parted
+from app.workflows.formats import describe, is_api, is_ui, picture_info
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
@@ -28,8 +29,12 @@ UNCOUNTED = 16 * 1024  # bytes of a body that waits for no room
 MAX_UNKNOWN, MAX_FAULTS = 20, 500  # unknown fields, and faults, that are looked at
 WORKED_ON_HERE = 64 * 1024  # bytes of a body that is not worth a thread
 MAX_PICTURE = 64 << 20  # bytes of a picture with a workflow: only its texts are parsed
-# What else ComfyUI's own body may hold; its ids are ours to choose, and the graph is what runs.
-COMFYUI_FIELDS = ("client_id", "prompt_id", "extra_data", "workflow")
+# What else ComfyUI's own body may hold, and what to send in its place.
+COMFYUI_FIELDS = {
+    "number": '"priority": higher runs first',
+    "front": '"priority": higher runs first',
+    "partial_execution_targets": "a workflow without the other output nodes",
+}
 
 
 async def read_json(request: Request) -> Any:
@@ -113,15 +118,29 @@ async def submission(request: Request) -> Submission:
 
 
 def _submitted(body: bytes) -> Submission | SubmitRequest:
-    value = parse_json(body)
-    if isinstance(value, dict) and (is_api(value.get("prompt")) or is_ui(value.get("prompt"))):
-        # ComfyUI's own body. All else in it must be something we know.
-        rest = {key: value[key] for key in value if key not in COMFYUI_FIELDS}
-        value = {"workflow": rest.pop("prompt"), **rest}
+    value = as_envelope(parse_json(body))
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
     return validated(SubmitRequest, value)
+
+
+def as_envelope(body: Any) -> Any:
+    """A body as it is, or, if it is ComfyUI's own, the envelope that says the same. All else in it
+    must be something we know. Raises InvalidInput."""
+    if not isinstance(body, dict) or not (is_api(body.get("prompt")) or is_ui(body.get("prompt"))):
+        return body
+    for name, instead in COMFYUI_FIELDS.items():
+        if body.get(name) not in (None, False):
+            raise InvalidInput(f"{name}: it has no effect here.", hint=f"Send {instead}.")
+    dropped = ("prompt", "workflow", "client_id", *COMFYUI_FIELDS)  # the socket's id is ours
+    found = {name: value for name, value in body.items() if name not in dropped}
+    if is_ui(page := body.get("workflow")) and isinstance(found.get("extra_data", {}), dict):
+        extra = found.get("extra_data", {})
+        found["extra_data"] = {**extra, "extra_pnginfo": {"workflow": page, **picture_info(extra)}}
+    if found.get("extra_data", {}) is None:
+        del found["extra_data"]
+    return {"workflow": body["prompt"], **found}
 
 
 async def update_request(request: Request) -> UpdateRequest:
@@ -138,6 +157,7 @@ async def submission_of(body: RunRequest, request: Request, **more: Any) -> Subm
     if (webhook := fields["webhook"]) is not None:
         asked = webhook if isinstance(webhook, str) else webhook.model_dump()
         fields["webhook"] = await wanted(asked, gateway.guard)
+    fields["extra_data"], fields["secrets"] = parted(fields["extra_data"])
     return Submission(**fields, **more)
 
 

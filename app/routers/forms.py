@@ -12,6 +12,7 @@ from app.errors import InvalidInput
 from app.gateway import Gateway
 from app.quoting import SHORT, cut
 from app.routers.bodies import (
+    as_envelope,
     chunks_of,
     file_content,
     read_json_or_empty,
@@ -21,8 +22,8 @@ from app.routers.bodies import (
 )
 from app.routers.requests import RunRequest, SubmitRequest
 from app.tasks.materials import FilePart
-from app.tasks.submitter import Submission
-from app.workflows.embedded import extract, is_image
+from app.tasks.submission import Submission
+from app.workflows.embedded import extract_all, is_image
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
@@ -102,7 +103,7 @@ def _envelope(form: FormData, limit: int, otherwise: Otherwise) -> Any:
         return otherwise(form, limit)
     if "workflow" in form or "params" in form:
         raise InvalidInput('Send either "request", or "workflow" and "params".')
-    return parse_json(_content(form["request"], limit))
+    return as_envelope(parse_json(_content(form["request"], limit)))
 
 
 def _workflow(form: FormData, limit: int) -> Json:
@@ -113,7 +114,7 @@ def _workflow(form: FormData, limit: int) -> Json:
             hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
         )
     content = _content(form["workflow"], limit)
-    workflow = extract(content) if is_image(content) else parse_json(content)
+    workflow = extract_all(content) if is_image(content) else parse_json(content)
     return {"workflow": workflow, **_params(form, limit)}
 
 

@@ -94,6 +94,16 @@ class RunRequest(Strict):
     webhook: str | WebhookRequest | None = Field(
         None, description="Where to tell of the task's end: a URL, or an object with it."
     )
+    extra_data: Json = Field(
+        default_factory=dict,
+        description="Goes to ComfyUI as it is: extra_pnginfo, preview_method. Secrets in it "
+        "(api_key_comfy_org, auth_token_comfy_org) are kept in memory only.",
+    )
+    embed_workflow: StrictBool = Field(
+        True,
+        description="Results hold the workflow in the page's format, if there is one, as those of "
+        "ComfyUI's own page do.",
+    )
 
     @field_validator("metadata")
     @classmethod

@@ -4,7 +4,7 @@ that took the submit, until the task ends. They stand in no row, no log and no e
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class ApiKeys:
     """By task_id."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, Mapping[str, str]] = {}  # by their names in extra_data
         self._coming: set[str] = set()  # being queued: not to be found is no end of them
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
@@ -45,7 +45,7 @@ class ApiKeys:
     def queueing(self, new: Iterable[NewTask]) -> Iterator[None]:
         """Keep the keys of tasks that are queued within. What was refused is forgotten; after any
         other error nobody knows whether they are there, so that the next look decides."""
-        coming = {task.task_id: task.api_key for task in new if task.api_key}
+        coming = {task.task_id: task.secrets for task in new if task.secrets}
         self._keys.update(coming)
         self._coming |= coming.keys()
         try:
@@ -62,11 +62,12 @@ class ApiKeys:
             self._keys.pop(task_id, None)
 
     def extra_data(self, task: Task) -> Json | None:
-        """What goes with the prompt to ComfyUI; None if the task needs a key that is gone."""
-        key = self._keys.get(task.task_id)
-        if key is None:
+        """The keys, to go with the prompt to ComfyUI; None if the task came with some that are
+        gone."""
+        keys = self._keys.get(task.task_id)
+        if keys is None:
             return None if task.needs_key else {}
-        return {"api_key_comfy_org": key}
+        return dict(keys)
 
     def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
@@ -76,8 +77,12 @@ class ApiKeys:
         """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
         if not task.needs_key:
             return text
-        key = self._keys.get(task.task_id)
-        return LIKE_A_KEY.sub(HIDDEN, text) if key is None else _without(key, text)
+        keys = self._keys.get(task.task_id)
+        if keys is None:
+            return LIKE_A_KEY.sub(HIDDEN, text)
+        for key in sorted(keys.values(), key=len, reverse=True):
+            text = _without(key, text)
+        return text
 
     def look_at(self, task_id: str) -> None:
         """The task may have ended."""

@@ -7,7 +7,8 @@ from app.tasks.assets import Assets
 from app.tasks.idempotency import Key
 from app.tasks.model import Status, Task
 from app.tasks.service import Tasks
-from app.tasks.submitter import Submission, Submitter
+from app.tasks.submission import Submission
+from app.tasks.submitter import Submitter
 
 
 class Jobs:

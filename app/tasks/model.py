@@ -144,6 +144,14 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """What goes to ComfyUI along with the prompts of several tasks, as it is stored."""
+
+    extra_id: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NewTask:
     """What a submit decides; the store adds the rest. With a `graph`, `prompt` is what that says,
     and `changes` are to be set in it."""
@@ -152,6 +160,7 @@ class NewTask:
     prompt: Json = field(repr=False)
     graph: Graph | None = None
     changes: tuple[Change, ...] = field(default=(), repr=False)
+    extra: Extra | None = None
     params: Json = field(default_factory=dict, repr=False)
     metadata: Json | str = field(default_factory=dict, repr=False)
     filename: str | None = None  # the workflow it came from, if it was a saved one
@@ -166,9 +175,10 @@ class NewTask:
     route: str = ""  # if it was made before: see rows.route_of
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
-    needs_key: bool = False  # it came with an API key
+    needs_key: bool = False  # it came with secrets
     key_name: str | None = None  # whose it is: of the key that made it; see app/access
-    api_key: str | None = field(default=None, repr=False)  # never stored, see api_keys.py
+    # API keys for paid nodes, by their names in extra_data: never stored, see api_keys.py.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

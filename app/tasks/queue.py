@@ -119,6 +119,7 @@ class Claim:
     task: Task
     prompt: Json = field(repr=False)
     needs: Needs
+    extra: Json | None = field(default=None, repr=False)  # what goes along: see extra_data.py
 
 
 Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
@@ -247,11 +248,17 @@ class Queue:
     def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
         if not found:
             return []
-        prompts = graphs.read(connection, [task.task_id for task in found])
+        parts = graphs.parts(connection, [task.task_id for task in found])
         routes = self.routes.read(connection, {task.route for task in found})
         # Without its prompt it fails, by itself: it must not keep the others from being claimed.
         return [
-            Claim(task, prompts.get(task.task_id, {}), routes[task.route].needs) for task in found
+            Claim(
+                task,
+                graphs.whole(parts[task.task_id]) if task.task_id in parts else {},
+                routes[task.route].needs,
+                parts[task.task_id].extra if task.task_id in parts else None,
+            )
+            for task in found
         ]
 
 

@@ -35,6 +35,7 @@ from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
 from app.tasks.teller import SeenOn, Teller
 from app.tasks.tools import Tools
+from app.workflows.extra_data import to_send
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Run:
         known = claim.task.progress if claim.task.progress.nodes_total else None
         took = tools.estimates.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
-        self._prompt = claim.prompt
+        self._prompt, self._extra = claim.prompt, claim.extra
         self._tools = tools
         self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
         self._timing = at = tools.timing
@@ -118,14 +119,15 @@ class Run:
             return self._gone()
         if self.task.status is Status.CANCELING:
             return Canceled()
-        extra = self._tools.api_keys.extra_data(self.task)
-        if extra is None:
+        secrets = self._tools.api_keys.extra_data(self.task)
+        if secrets is None:
             return Failed(KEY_GONE)
         uploads = self._tools.uploads.of(self.task.key_name)
         prompt, self._names = await place_inputs(self._prompt, self.server, uploads)
         prompt = without_cache(prompt, self.attempts, self.server.node_types)
         async with self.server.turns.next():
             await self._note_attempt(self.server.client_id)
+            extra = {**to_send(self._extra, self._prompt), **secrets}
             node_errors = await self._reach.post(prompt, extra)
         if node_errors:
             hidden, said = self._tools.api_keys.hidden, warnings_of(node_errors, self._names)
@@ -227,8 +229,8 @@ class Run:
 
     async def _take_image(self, preview: Preview) -> None:
         node_id = preview.node_id or self.progress.current_node
-        node = self._prompt.get(node_id or "", {})
-        if node_id and node.get("class_type") == SAVE_IMAGE_WEBSOCKET:
+        class_type = self._prompt.get(node_id or "", {}).get("class_type")
+        if node_id and class_type == SAVE_IMAGE_WEBSOCKET:
             await self._collector.add_image(node_id, preview.image, preview.content_type)
             return
         self._teller.preview(self.task.task_id, node_id, preview)

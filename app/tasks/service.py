@@ -18,7 +18,7 @@ from app.servers.server import Server
 from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.forecaster import Forecaster
-from app.tasks.graphs import graph_of
+from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
 from app.tasks.model import CancelReason, NewTask, Status, Task
@@ -195,12 +195,13 @@ class Tasks:
         """A new task from the same request. Raises TaskNotFound and QueueFull."""
         old = await self._store.get(task_id)
         webhook = await self._store.webhook(task_id)
-        prompt, changes = await self._store.prompt_parts(task_id)
+        prompt, changes, extra = await self._store.prompt_parts(task_id)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=prompt,
             graph=graph_of(prompt, old.key_name),
             changes=changes,
+            extra=extra_of(extra, old.key_name) if extra else None,
             params=old.params,
             metadata=old.metadata,
             filename=old.filename,

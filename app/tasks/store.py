@@ -36,7 +36,6 @@ from app.tasks.queries import (
 )
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
-from app.workflows.applying import with_changes
 
 Json = dict[str, Any]
 
@@ -93,7 +92,7 @@ class TaskStore:
         return await self._database.write(work, large=len(new) > FEW)
 
     def _row(self, task: NewTask, now: float) -> Json:
-        lease = self._lease if task.api_key else None
+        lease = self._lease if task.secrets else None
         return {
             **rows.new_row(task, now, self._ageing),
             "owner": lease.owner if lease else None,
@@ -122,7 +121,7 @@ class TaskStore:
 
     async def prompt(self, task_id: str) -> Json:
         """The graph to run. Raises TaskNotFound."""
-        return with_changes(*await self.prompt_parts(task_id))
+        return graphs.whole(await self.prompt_parts(task_id))
 
     async def prompt_parts(self, task_id: str) -> Parts:
         """The same as it is stored. Raises TaskNotFound."""

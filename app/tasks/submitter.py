@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -13,22 +13,24 @@ from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
-from app.tasks.batches import Mode, check_values, expand
+from app.tasks.batches import check_values, expand
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
 from app.tasks.forecaster import Forecaster
-from app.tasks.graphs import graph_of
+from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
 from app.tasks.materials import Check, Materials, always, is_material
-from app.tasks.model import Graph, NewTask, Task
+from app.tasks.model import Extra, Graph, NewTask, Task
 from app.tasks.queue import Queue
 from app.tasks.rows import route_of
 from app.tasks.store import TaskStore
+from app.tasks.submission import Submission
 from app.tasks.webhooks import Webhook
 from app.workers import Workers
 from app.workflows.applying import with_changes
+from app.workflows.extra_data import along
 from app.workflows.file_inputs import file_inputs
 from app.workflows.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.formats import Format, unwrap
@@ -40,30 +42,6 @@ T = TypeVar("T")
 
 TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request to run a workflow: its JSON, or the `filename` of a saved one."""
-
-    workflow: Any = field(default=None, repr=False)
-    filename: str | None = None
-    params: Json = field(default_factory=dict, repr=False)
-    batch: dict[str, list[Any]] | None = field(default=None, repr=False)
-    batch_mode: Mode = "product"
-    metadata: Json | str = field(default_factory=dict, repr=False)
-    timeout: float | None = None
-    priority: int = 0
-    server: str | None = None
-    wait_for_server: bool = False
-    webhook: Webhook | None = None
-    api_key: str | None = field(default=None, repr=False)  # for nodes that call paid services
-
-    def forget(self) -> None:
-        """It is queued: let go of what is large, for whoever waits for the end."""
-        for name in ("workflow", "batch"):
-            object.__setattr__(self, name, None)
-        object.__setattr__(self, "params", {})
 
 
 class Submitter:
@@ -128,7 +106,7 @@ class Submitter:
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
         submission = await self._with_uploads(submission, workflow, wanted, check)
-        prepared, graph = await self._prepare(submission, workflow, wanted)
+        prepared, graph, extra = await self._prepare(submission, workflow, wanted)
         await self._refuse_foreign_files(prepared, wanted)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
@@ -137,6 +115,7 @@ class Submitter:
                     task_id=str(uuid4()),
                     prompt=one.prompt,
                     graph=graph,
+                    extra=extra,
                     changes=one.changes,
                     needs=one.needs,
                     shape=one.shape,
@@ -149,8 +128,8 @@ class Submitter:
                     wanted_server=wanted,
                     batch_id=batch_id,
                     webhooks=(submission.webhook,) if submission.webhook else (),
-                    needs_key=submission.api_key is not None,
-                    api_key=submission.api_key,
+                    needs_key=bool(submission.secrets),
+                    secrets=submission.secrets,
                     key_name=self._key_name,
                 )
                 for one in prepared
@@ -218,12 +197,15 @@ class Submitter:
 
     async def _prepare(
         self, submission: Submission, workflow: Any, wanted: str | None
-    ) -> tuple[list[Prepared], Graph | None]:
-        """One for each task, and the graph that they share if there are several."""
+    ) -> tuple[list[Prepared], Graph | None, Extra | None]:
+        """One for each task, the graph that they share if there are several, and what goes along
+        with them."""
         servers = [self._pool.get(wanted)] if wanted else list(self._pool)
         lenient = submission.wait_for_server
 
-        def work(node_types: Mapping[str, Json]) -> tuple[list[Prepared], Graph | None]:
+        def work(
+            node_types: Mapping[str, Json],
+        ) -> tuple[list[Prepared], Graph | None, Extra | None]:
             param_sets = _param_sets(submission)
             shared, hook = len(param_sets) > 1, submission.webhook
             found = prepare(
@@ -236,7 +218,18 @@ class Submitter:
             if not lenient or unwrap(workflow)[0] is Format.UI:
                 for one in {one.needs: one for one in found}.values():
                     check_fit(one, servers, any_file=lenient)
-            return found, graph_of(found[0].prompt, self._key_name) if shared else None
+            extra = along(
+                *(submission.extra_data, workflow),
+                [(one.prompt, one.changes) for one in found],
+                node_types or core_node_types(),
+                embed=submission.embed_workflow,
+            )
+            found[0].warnings.extend(extra.warnings)  # which are those of all
+            return (
+                found,
+                graph_of(found[0].prompt, self._key_name) if shared else None,
+                extra_of(extra.stored, self._key_name) if extra.stored else None,
+            )
 
         return await self._with_fresh_node_types(wanted, work)
 

@@ -63,6 +63,7 @@ prompts = Table(
     Column("task_id", Words(lengths.ID), primary_key=True),
     Column("prompt", LongWords(lengths.PROMPT), nullable=False),
     Column("graph_id", Words(64), index=True),
+    Column("extra_id", Words(64), index=True),
     Column("changes", LongWords(lengths.LONG)),
     Column("params", LongWords(lengths.LONG)),
 )
@@ -73,6 +74,14 @@ graphs = Table(
     metadata,
     Column("graph_id", Words(64), primary_key=True),
     Column("prompt", LongWords(lengths.PROMPT), nullable=False),
+)
+
+# What goes to ComfyUI along with prompts: see app/workflows/extra_data.py. Shared in the same way.
+extras = Table(
+    "extras",
+    metadata,
+    Column("extra_id", Words(64), primary_key=True),
+    Column("extra", LongWords(lengths.PROMPT), nullable=False),
 )
 
 outputs = Table(

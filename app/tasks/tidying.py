@@ -18,7 +18,8 @@ INTERVAL = 60.0  # seconds between two looks
 Removal = Callable[[Connection], int]
 REMOVALS: Sequence[Removal] = (
     routes.forget_unused,
-    graphs.forget_unused,
+    graphs.GRAPHS.forget_unused,
+    graphs.EXTRAS.forget_unused,
     idempotency.forget_old,
     shares.forget_old,
     estimates.forget_oldest,

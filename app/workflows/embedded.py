@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from app.errors import InvalidJson, WorkflowFormatUnsupported
-from app.workflows.formats import unwrap
+from app.errors import InvalidInput, InvalidJson, PayloadTooLarge, WorkflowFormatUnsupported
+from app.workflows.formats import is_ui, unwrap
 from app.workflows.json_text import parse_leniently
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -36,10 +36,30 @@ def extract(data: bytes) -> Any:
 
     Raises WorkflowFormatUnsupported if there is none.
     """
+    return _workflow_in(_found(data))
+
+
+def extract_all(data: bytes) -> Any:
+    """The same; if both formats are there, as ComfyUI's own body, which has both."""
+    found = _found(data)
+    workflow = _workflow_in(found)
+    with suppress(InvalidJson, InvalidInput, PayloadTooLarge):
+        page = parse_leniently(found.get("workflow", b"null"))
+        if is_ui(page) and page != workflow:
+            return {"prompt": workflow, "extra_data": {"extra_pnginfo": {"workflow": page}}}
+    return workflow
+
+
+def _found(data: bytes) -> dict[str, bytes]:
+    """The texts in a picture, by their keys."""
     found: dict[str, bytes] = {}
     with suppress(struct.error):  # the file ends too early: what was found until then counts
         for key, text in _texts(data):
             found.setdefault(key, text)
+    return found
+
+
+def _workflow_in(found: dict[str, bytes]) -> Any:
     for key in WANTED:
         with suppress(InvalidJson, WorkflowFormatUnsupported):
             value = parse_leniently(found[key]) if key in found else None

@@ -82,8 +82,18 @@ def _is_history(value: Json) -> bool:
 
 def _in_extra_data(extra_data: Any) -> Any:
     """The UI format that the ComfyUI page sends along: extra_data.extra_pnginfo.workflow."""
+    return picture_info(extra_data).get("workflow")
+
+
+def picture_info(extra_data: Any) -> Json:
+    """extra_data.extra_pnginfo: what ComfyUI writes into pictures besides the prompt."""
     info = extra_data.get("extra_pnginfo") if isinstance(extra_data, dict) else None
-    return info.get("workflow") if isinstance(info, dict) else None
+    return info if isinstance(info, dict) else {}
+
+
+def page_file(value: Any) -> Json | None:
+    """The UI format in a file's or a body's JSON, be it the workflow or what stands beside it."""
+    return next(filter(is_ui, _candidates(value, MAX_WRAPPINGS)), None)
 
 
 def describe(value: Any) -> str:

@@ -9,19 +9,21 @@ often the first one is it. All tries of a request together have a bound.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
 from app.quoting import quoted
-from app.workflows.applying import apply_params
+from app.workflows.applying import Key, apply_params
 from app.workflows.conversion import convert
+from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
 
 Json = dict[str, Any]
-# A list or an object in the file, the index or key in it, and the id of the node it is on.
-Place = tuple[Any, Any, str]
+Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
+# A list or an object in the file, the index or key in it, the id of the node it is on, its path.
+Place = tuple[Any, Any, str, Path]
 
 MAX_TRIALS = 300  # of a value that stands in very many places, such as 0
 MAX_EFFORT = 3_000_000  # steps of all conversions together; of the largest official file, 120
@@ -42,6 +44,47 @@ def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[s
     return trial.workflow
 
 
+def find_places(
+    workflow: Json, values: Mapping[Key, Any], object_info: Mapping[str, Json]
+) -> tuple[dict[Key, Path], list[str]]:
+    """Where the file holds these inputs of its prompt, each with another value than the one given,
+    and the keys of those for which no place is found. Raises InvalidWorkflow."""
+    trial = _Trial(copy.deepcopy(workflow), object_info)
+    places: dict[Key, Path] = {}
+    missed: list[str] = []
+    for (node_id, name), value in values.items():
+        node = trial.prompt.get(node_id)
+        if node is not None and node["inputs"].get(name) == value:
+            continue
+        try:
+            if node is None:
+                raise InvalidParameter("The file has no such node.")
+            places[node_id, name] = trial.set((node_id, name), value)
+        except InvalidParameter:
+            missed.append(f"{node_id}.{name}")
+    return places, missed
+
+
+def prompt_of(workflow: Json, object_info: Mapping[str, Json]) -> Json:
+    """The prompt that a file stands for, always the same one. Raises InvalidWorkflow."""
+    return convert(workflow, object_info, choose=_first).prompt
+
+
+def with_values(workflow: Json, values: Iterable[tuple[Path, Any]]) -> Json:
+    """The file with values at places that were found in it; what none of them is in is shared."""
+    for path, value in values:
+        workflow = _with_value(workflow, path, value)
+    return workflow
+
+
+def _with_value(item: Any, path: Sequence[Any], value: Any) -> Any:
+    if not path:
+        return value
+    copied = copy.copy(item)
+    copied[path[0]] = _with_value(item[path[0]], path[1:], value)
+    return copied
+
+
 class _Trial:
     """A file that is being changed, and the prompt that it stands for now."""
 
@@ -52,21 +95,23 @@ class _Trial:
         self._size = _size(workflow)
         self.prompt = convert(workflow, object_info, choose=_first).prompt
 
-    def set(self, target: tuple[str, str], value: Any) -> None:
+    def set(self, target: Key, value: Any) -> Path:
+        """Set it, and say where. Raises InvalidParameter."""
         node_id, name = target
         present = self.prompt[node_id]["inputs"].get(name)
         shared: list[tuple[Place, Json]] = []
-        places = sorted(_places(self.workflow, present), key=_nearness(node_id))
-        for holder, index, _ in islice(places, MAX_TRIALS):
-            holder[index] = value
+        places = sorted(_places(self.workflow, present, self._effort), key=_nearness(node_id))
+        for place in islice(places, MAX_TRIALS):
+            holder, index, _, path = place
+            held, holder[index] = holder[index], value
             after = self._converted(target)
             changes = _changes(self.prompt, after)
             if changes is not None and changes.keys() == {target}:
                 self.prompt = after
-                return
+                return path
             if changes and target in changes and set(map(repr, changes.values())) == {repr(value)}:
-                shared.append(((holder, index, ""), after))
-            holder[index] = present
+                shared.append((place, after))
+            holder[index] = held
         if len(shared) != 1:
             key = f"{node_id}.{name}"
             raise InvalidParameter(
@@ -75,10 +120,11 @@ class _Trial:
                 parameter=key,
             )
         # One widget that feeds several inputs: in the page they change together.
-        (holder, index, _), self.prompt = shared[0]
+        (holder, index, _, path), self.prompt = shared[0]
         holder[index] = value
+        return path
 
-    def _converted(self, target: tuple[str, str]) -> Json:
+    def _converted(self, target: Key) -> Json:
         try:
             self._effort.spend(self._size)
             found = convert(self.workflow, self._object_info, choose=_first, effort=self._effort)
@@ -99,25 +145,32 @@ def _first(options: Sequence[str]) -> str:
     return options[0]
 
 
-def _places(workflow: Json, present: Any) -> Iterator[Place]:
+def _places(workflow: Json, present: Any, effort: Effort) -> Iterator[Place]:
     """Where widgets hold this value, in the whole file: nodes, subgraphs, group nodes."""
-    stack: list[Any] = [workflow]
+    stack: list[tuple[Any, Path]] = [(workflow, ())]
     while stack:
-        item = stack.pop()
+        item, path = stack.pop()
         children = item.items() if isinstance(item, dict) else enumerate(item)
         for key, child in children:
             if key == "widgets_values" and isinstance(child, list | dict):
-                for index in _held(child, present):
-                    yield child, index, str(item.get("id"))
+                for index in _held(child, present, effort):
+                    yield child, index, str(item.get("id")), (*path, key, index)
             elif isinstance(child, list | dict):
-                stack.append(child)
+                stack.append((child, (*path, key)))
 
 
-def _held(values: Any, present: Any) -> Iterator[Any]:
+def _held(values: Any, present: Any, effort: Effort) -> Iterator[Any]:
     entries = list(values.items()) if isinstance(values, dict) else list(enumerate(values))
     for key, value in entries:
+        if isinstance(value, str) and isinstance(present, str) and _is_dynamic(value):
+            value = choose_texts(value, _first, effort)
         if value == present and isinstance(value, bool) == isinstance(present, bool):
             yield key
+
+
+def _is_dynamic(text: str) -> bool:
+    """Whether the page may make another text of it."""
+    return "{" in text or "//" in text or "/*" in text or "\\" in text
 
 
 def _nearness(node_id: str) -> Callable[[Place], int]:
@@ -137,7 +190,7 @@ def _size(value: Any) -> int:
     return count
 
 
-def _changes(before: Json, after: Json) -> dict[tuple[str, str], Any] | None:
+def _changes(before: Json, after: Json) -> dict[Key, Any] | None:
     """The inputs that differ now, with their new values; None if there are other nodes now."""
     if before.keys() != after.keys():
         return None

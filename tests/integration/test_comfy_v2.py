@@ -666,7 +666,7 @@ async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     keys = gateway.gateway.submitter._api_keys
     with (
         pytest.raises(type(error)),
-        keys.queueing([NewTask("1", {}, needs_key=True, api_key=KEY)]),
+        keys.queueing([NewTask("1", {}, needs_key=True, secrets={"api_key_comfy_org": KEY})]),
     ):
         raise error
     keys.look_at("1")  # so that it looks now, and every while from now on

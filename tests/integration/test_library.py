@@ -209,7 +209,7 @@ async def test_an_entry_of_comfyuis_history_is_kept_and_run(gateway: RunningGate
 
 async def test_comfyuis_whole_body_is_taken(gateway: RunningGateway) -> None:
     extra = {"extra_pnginfo": {"workflow": {"nodes": []}}}
-    body = {"prompt": model_free(), "client_id": "x", "extra_data": extra, "prompt_id": "y"}
+    body = {"prompt": model_free(), "client_id": "x", "extra_data": extra}
     answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
     assert answer.json()["status"] == "succeeded", answer.text
 

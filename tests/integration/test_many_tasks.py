@@ -119,7 +119,7 @@ async def test_each_caller_is_answered_its_own(
     assert set(await store.ends(ids)) == set(await store.unfinished()) == own
     for task_id in ids:
         if task_id in own:
-            assert await store.prompt_parts(task_id) == ({"1": {}}, ())
+            assert await store.prompt_parts(task_id) == ({"1": {}}, (), None)
         else:
             with pytest.raises(TaskNotFound):
                 await store.prompt_parts(task_id)

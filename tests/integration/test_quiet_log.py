@@ -20,7 +20,7 @@ from app.redis import told
 from app.tasks.database import Database, open_database
 from app.tasks.model import Graph, NewTask, Output, Task
 from app.tasks.queue import Claim
-from app.tasks.submitter import Submission
+from app.tasks.submission import Submission
 from app.tasks.tables import metadata
 from app.tasks.webhooks import Webhook
 from app.workflows.needs import Needs

@@ -86,7 +86,7 @@ def test_a_key_is_hidden_where_a_text_was_cut(shown: int) -> None:
     key = "comfyui-0123456789abcdef"
     said = cut("x" * (lengths.MESSAGE - 22 - shown) + key + "y" * 100, lengths.MESSAGE)
     keys = ApiKeys()
-    with keys.queueing([NewTask("1", {}, needs_key=True, api_key=key)]):
+    with keys.queueing([NewTask("1", {}, needs_key=True, secrets={"api_key_comfy_org": key})]):
         pass
     task = Task(
         **dict.fromkeys(Task.__dataclass_fields__)  # type: ignore[arg-type]

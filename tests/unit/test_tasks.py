@@ -126,7 +126,7 @@ def test_every_text_of_an_error_is_reworded(end: type[Failed | Canceled]) -> Non
     error = TaskError(**{**texts, **dict.fromkeys(NAMES, "name")})
     task = replace(TASK, needs_key=True)
     keys = ApiKeys()
-    with keys.queueing([NewTask("t", {}, needs_key=True, api_key=MARK)]):
+    with keys.queueing([NewTask("t", {}, needs_key=True, secrets={"api_key_comfy_org": MARK})]):
         pass
     for outcome in (
         reworded(end(error), lambda text: text.replace(MARK, "x")),

@@ -18,7 +18,7 @@ from app.routers.cursors import PATTERN, position
 from app.routers.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.routers.v2.shapes import Here
 from app.tasks.idempotency import Key
-from app.tasks.submitter import Submission
+from app.tasks.submission import Submission
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter
 from app.workflows.json_text import parse_json
 
@@ -61,11 +61,12 @@ def _job(content: bytes) -> Submission:
         )
     job = validated(JobRequest, body)
     secret = job.extra_data.api_key_comfy_org if job.extra_data else None
+    key = secret.get_secret_value() if secret else ""
     return Submission(
         workflow=job.workflow,
         metadata=checked_metadata(job.metadata),
         priority=job.priority,
-        api_key=(secret.get_secret_value() or None) if secret else None,
+        secrets={"api_key_comfy_org": key} if key else {},
     )
 
 

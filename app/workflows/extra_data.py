@@ -1,0 +1,174 @@
+"""What goes to ComfyUI along with a prompt: its `extra_data`. Pure.
+
+ComfyUI writes every key of `extra_data.extra_pnginfo` into the pictures that it saves, and gives it
+to nodes that ask for EXTRA_PNGINFO. Its page sends the workflow in its own format there, so that a
+picture can be opened again. So do we where we have it, with the values that run: `places` tells
+where the file holds them. It is stored once for all tasks of a submit; each has its values in its
+prompt.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import InvalidInput, InvalidWorkflow
+from app.quoting import quoted, quoted_list
+from app.workflows.applying import Key
+from app.workflows.embedded import MAX_TEXT
+from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
+from app.workflows.write_back import Path, find_places, prompt_of, with_values
+
+Json = dict[str, Any]
+Values = Mapping[Key, Any]
+
+OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
+# What ComfyUI's own nodes ask for, and what custom ones are likely to call such a thing.
+_SECRET = re.compile(r"_comfy_org$|api_?key|token|secret|password|authorization", re.IGNORECASE)
+TOLD = 5  # inputs that a warning names
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What goes along with the prompts of a submit: as it is stored, and what is wrong with it."""
+
+    stored: Json | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def parted(extra_data: Any) -> tuple[Json, dict[str, str]]:
+    """extra_data as a client sends it: what may be stored, and the secrets in it, by their names.
+    Raises InvalidInput."""
+    if not isinstance(extra_data, dict):
+        raise InvalidInput(f"extra_data: an object is wanted; it is {describe(extra_data)}.")
+    kept = {name: value for name, value in extra_data.items() if name not in OURS}
+    secrets = {
+        name: kept.pop(name)
+        for name, value in extra_data.items()
+        if name in kept and _SECRET.search(name) and not isinstance(value, int | float)
+    }
+    for name, value in secrets.items():
+        if not isinstance(value, str | None):
+            raise InvalidInput(f"extra_data.{quoted(name)}: a string is wanted.")
+    if not isinstance(kept.get("preview_method"), str | None):
+        raise InvalidInput(
+            "extra_data.preview_method: a string is wanted.",
+            hint='ComfyUI knows "none", "auto", "latent2rgb", "taesd" and "default".',
+        )
+    info = kept.pop("extra_pnginfo", None)
+    if not isinstance(info, dict | None):
+        raise InvalidInput("extra_data.extra_pnginfo: an object is wanted.")
+    if not isinstance((info or {}).get("workflow"), dict | None):  # it breaks ComfyUI's job lists
+        raise InvalidInput("extra_data.extra_pnginfo.workflow: an object is wanted.")
+    if info := {name: value for name, value in (info or {}).items() if value is not None}:
+        kept["extra_pnginfo"] = info
+    return kept, {name: text for name, text in secrets.items() if text}
+
+
+def along(
+    extra_data: Json,
+    workflow: Any,
+    prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]],
+    node_types: Mapping[str, Json],
+    *,
+    embed: bool,
+) -> Along:
+    """What is to go along with these prompts, each with the changes that are to be made in it.
+
+    `extra_data` is the client's, `workflow` what it sent to run, in whatever form, which may hold
+    the page's file, too. `embed`: whether pictures are to have that.
+    """
+    found = {**picture_info_in(workflow), **picture_info(extra_data)}
+    page = found.get("workflow") or page_file(workflow)
+    found.pop("workflow", None)
+    warnings: tuple[str, ...] = ()
+    places: list[Any] = []
+    if embed and page is not None:
+        if len(json.dumps(page)) > MAX_TEXT:
+            warnings = (f"Results are without the workflow: it is larger than {MAX_TEXT} bytes.",)
+        else:
+            found["workflow"] = page
+            places, warnings = _places(page, workflow, prompts, node_types)
+    extra = {name: value for name, value in extra_data.items() if name != "extra_pnginfo"}
+    if found:
+        extra["extra_pnginfo"] = found
+    return Along({"extra_data": extra, "places": places} if extra else None, warnings)
+
+
+def picture_info_in(workflow: Any) -> Json:
+    """What the body or the history entry that a workflow came in has for pictures."""
+    if isinstance(workflow, dict) and not is_ui(workflow):
+        return picture_info(workflow.get("extra_data"))
+    if isinstance(workflow, list) and len(workflow) > 3:
+        return picture_info(workflow[3])
+    return {}
+
+
+def to_send(stored: Json | None, prompt: Json) -> Json:
+    """extra_data to send with this prompt: the page's file shows the values that it has."""
+    if stored is None:
+        return {}
+    extra: Json = dict(stored["extra_data"])
+    values = [
+        (path, prompt[node_id]["inputs"][name])
+        for node_id, name, path in stored["places"]
+        if name in prompt.get(node_id, {}).get("inputs", {})
+    ]
+    if values:
+        info = extra["extra_pnginfo"]
+        workflow = with_values(info["workflow"], values)
+        extra["extra_pnginfo"] = {**info, "workflow": workflow}
+    return extra
+
+
+def _places(
+    page: Json,
+    workflow: Any,
+    prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]],
+    node_types: Mapping[str, Json],
+) -> tuple[list[tuple[str, str, Path]], tuple[str, ...]]:
+    """Where the file holds what the prompts have in place of what was sent."""
+    if not is_ui(page):
+        return [], ()
+    try:
+        kind, graph = unwrap(workflow)
+        sent = graph if kind is Format.API else prompt_of(page, node_types)
+        values = _other_values(sent, prompts)
+        if not values:
+            return [], ()
+        places, missed = find_places(page, values, node_types)
+    except InvalidWorkflow:
+        return [], ("The workflow in the results does not show the values that ran.",)
+    found = [(*key, path) for key, path in places.items()]
+    if missed:
+        return found, (
+            "The workflow in the results does not show the values of "
+            f"{quoted_list(missed, TOLD)}: no widget holds them.",
+        )
+    return found, ()
+
+
+def _other_values(
+    sent: Json, prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]]
+) -> dict[Key, Any]:
+    """The first other value of each input that some prompt has another one for."""
+    found: dict[Key, Any] = {}
+    seen: Json | None = None
+    for prompt, changes in prompts:
+        if prompt is not seen:
+            seen = prompt
+            for node_id, node in prompt.items():
+                before = sent.get(node_id, {}).get("inputs", {})
+                if node["inputs"] is not before:
+                    for name, value in node["inputs"].items():
+                        _note(found, before, (node_id, name), value)
+        for node_id, name, value in changes:
+            before = sent.get(node_id, {}).get("inputs", {})
+            _note(found, before, (node_id, name), value)
+    return found
+
+
+def _note(found: dict[Key, Any], before: Json, key: Key, value: Any) -> None:
+    if key[1] in before and before[key[1]] != value:
+        found.setdefault(key, value)

@@ -1,0 +1,233 @@
+"""What goes to ComfyUI along with a prompt: extra_data, and the page's own workflow."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from sqlalchemy import text
+
+from app.config import Settings
+from app.demo.server import DemoServer
+from app.tasks.database import Database
+from tests.conftest import RunningGateway, model_free, over, wait_until
+from tests.databases import database_url
+
+Json = dict[str, Any]
+MakeSettings = Callable[..., Settings]
+SUBMIT = "/api/workflow/submit?wait=20"
+SECRET = "comfyui-0123456789abcdef"
+
+
+def page(color: int = 255, prefix: str = "a", note: str = "mine") -> Json:
+    """EmptyImage -> SaveImage as the page saves it, with a note."""
+    link = [1, 1, 0, 2, 0, "IMAGE"]
+    return {
+        "version": 0.4,
+        "nodes": [
+            {
+                "id": 1,
+                "type": "EmptyImage",
+                "mode": 0,
+                "inputs": [],
+                "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [1]}],
+                "widgets_values": [16, 16, 1, color],
+            },
+            {
+                "id": 2,
+                "type": "SaveImage",
+                "mode": 0,
+                "outputs": [],
+                "inputs": [{"name": "images", "type": "IMAGE", "link": 1}],
+                "widgets_values": [prefix],
+            },
+            {"id": 3, "type": "Note", "widgets_values": [note]},
+        ],
+        "links": [link],
+    }
+
+
+def widgets(file: Json) -> list[Any]:
+    return [node["widgets_values"] for node in file["nodes"]]
+
+
+async def chunks(gateway: RunningGateway, task: Json) -> Json:
+    """The texts in the picture that a task has made, by their keys."""
+    assert task["status"] == "succeeded", task["error"]
+    content = (await gateway.http.get(task["outputs"][0]["url"])).content
+    found = Image.open(io.BytesIO(content))
+    return {key: json.loads(value) for key, value in found.info.items() if key != "dpi"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def gateway(
+    request: pytest.FixtureRequest, settings_for: MakeSettings, demo: DemoServer, tmp_path: Path
+) -> AsyncIterator[RunningGateway]:
+    async with (
+        database_url(request.param, tmp_path) as url,
+        over(settings_for, demo, database_url=url) as running,
+    ):
+        yield running
+
+
+async def posted(gateway: RunningGateway, body: Json, **more: Any) -> Json:
+    answer = await gateway.http.post(SUBMIT, json=body, **more)
+    assert answer.status_code == 200, answer.text
+    found: Json = answer.json()
+    return found
+
+
+async def test_a_file_of_the_page_comes_back_out_of_the_picture(gateway: RunningGateway) -> None:
+    found = await chunks(gateway, await posted(gateway, page()))
+    assert found["workflow"] == page()
+    assert found["prompt"]["1"]["inputs"]["color"] == 255
+    body = {"workflow": page(color=8), "embed_workflow": False}
+    assert set(await chunks(gateway, await posted(gateway, body))) == {"prompt"}
+
+
+async def test_it_shows_the_values_that_ran(gateway: RunningGateway) -> None:
+    file = page(prefix="{one|two}")
+    task = await posted(gateway, {"workflow": file, "params": {"1.color": 9}})
+    found = await chunks(gateway, task)
+    drawn = found["prompt"]["2"]["inputs"]["filename_prefix"]
+    assert widgets(found["workflow"]) == [[16, 16, 1, 9], [drawn], ["mine"]]
+    again = await gateway.http.post(f"/api/task/{task['task_id']}/retry")
+    done = await gateway.until(again.json()["task_id"], "succeeded")
+    assert (await chunks(gateway, done))["workflow"] == found["workflow"], "so does a second run"
+
+
+async def rows_of(database: Database, table: str) -> int:
+    query = text(f"SELECT count(*) FROM {table}")
+    return await database.read(lambda connection: int(connection.scalar(query) or 0))
+
+
+async def test_a_batch_stores_it_once_and_each_task_shows_its_own(gateway: RunningGateway) -> None:
+    body = {"workflow": page(note="x" * 50_000), "batch": {"1.color": [1, 2, 3]}}
+    batch = await posted(gateway, body)
+    shown = [(await chunks(gateway, task))["workflow"] for task in batch["tasks"]]
+    assert [widgets(file)[0][3] for file in shown] == [1, 2, 3]
+    database = gateway.gateway.tasks._store._database
+    assert await rows_of(database, "extras") == 1
+    for task in batch["tasks"][:2]:
+        assert (await gateway.http.delete(f"/api/task/{task['task_id']}")).status_code == 204
+    assert await rows_of(database, "extras") == 1, "one task has it still"
+    await gateway.http.delete(f"/api/task/{batch['tasks'][2]['task_id']}")
+    assert await rows_of(database, "extras") == 0
+
+
+async def test_the_body_of_comfyui_itself(gateway: RunningGateway, demo: DemoServer) -> None:
+    info = {"workflow": page(), "mine": {"a": [1, None]}}
+    extra = {"extra_pnginfo": info, "preview_method": "none", "client_id": "page"}
+    body = {"prompt": model_free(), "client_id": "page", "extra_data": extra}
+    found = await chunks(gateway, await posted(gateway, body))
+    assert (found["workflow"], found["mine"]) == (info["workflow"], info["mine"])
+    [entry] = (await demo_history(demo)).values()
+    assert entry["prompt"][3]["preview_method"] == "none"
+    assert entry["prompt"][3]["client_id"] != "page"
+    body["params"] = {"1.color": 7}
+    found = await chunks(gateway, await posted(gateway, body))
+    assert widgets(found["workflow"])[0][3] == 7
+
+
+async def demo_history(demo: DemoServer) -> Json:
+    import httpx
+
+    async with httpx.AsyncClient() as http:
+        found: Json = (await http.get(f"http://{demo.address}/history")).json()
+    return found
+
+
+@pytest.mark.parametrize("name", ["api_key_comfy_org", "auth_token_comfy_org"])
+async def test_secrets_go_along_and_are_kept_nowhere(
+    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import app.demo.submit as submit
+
+    sent: list[Json] = []
+    take = submit._extra_data
+
+    def taken(body: Json) -> tuple[Json, Json]:
+        sent.append(json.loads(json.dumps(body["extra_data"])))
+        return take(body)
+
+    monkeypatch.setattr(submit, "_extra_data", taken)
+    task = await posted(gateway, {"prompt": model_free(), "extra_data": {name: SECRET, "mine": 1}})
+    assert [{key: extra[key] for key in (name, "mine")} for extra in sent] == [
+        {name: SECRET, "mine": 1}
+    ]
+    said = await gateway.http.get(f"/api/task/{task['task_id']}")
+    assert SECRET not in said.text
+    database = gateway.gateway.tasks._store._database
+    for table in ("tasks", "prompts", "extras"):
+        query = text(f"SELECT * FROM {table}")
+        rows = await database.read(lambda c, query=query: repr(c.execute(query).all()))
+        assert SECRET not in rows
+    await wait_until(lambda: not gateway.gateway.submitter._api_keys._keys)
+
+
+async def test_a_picture_with_both_formats(gateway: RunningGateway) -> None:
+    info = PngInfo()
+    info.add_text("prompt", json.dumps(model_free()))
+    info.add_text("workflow", json.dumps(page()))
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "PNG", pnginfo=info)
+    answer = await gateway.http.post(SUBMIT, files={"workflow": ("a.png", content.getvalue())})
+    found = await chunks(gateway, answer.json())
+    assert found["workflow"] == page()
+    assert set(found["prompt"]) == {"1", "2", "3"}, "and it is the API format that runs"
+
+
+async def test_saved_workflows_and_jobs(gateway: RunningGateway) -> None:
+    file = {"file": ("mine.json", json.dumps(page()))}
+    assert (await gateway.http.post("/api/workflow/upload", files=file)).status_code == 201
+    task = await posted(gateway, {"filename": "mine.json"})
+    assert (await chunks(gateway, task))["workflow"] == page()
+    job = (await gateway.http.post("/api/v2/jobs", json={"workflow": page()})).json()
+    done = await gateway.until(job["id"], "succeeded")
+    assert (await chunks(gateway, done))["workflow"] == page()
+
+
+async def test_a_form_takes_the_body_of_comfyui(gateway: RunningGateway) -> None:
+    body = {"prompt": model_free(), "extra_data": {"extra_pnginfo": {"workflow": page()}}}
+    answer = await gateway.http.post(SUBMIT, files={"request": (None, json.dumps(body))})
+    assert (await chunks(gateway, answer.json()))["workflow"] == page()
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"front": True}, "priority"),
+        ({"number": -1}, "priority"),
+        ({"partial_execution_targets": ["3"]}, "partial_execution_targets"),
+        ({"extra_data": [1]}, "extra_data"),
+        ({"extra_data": {"extra_pnginfo": [1]}}, "extra_pnginfo"),
+        ({"extra_data": {"extra_pnginfo": {"workflow": "x"}}}, "workflow"),
+        ({"extra_data": {"preview_method": 1}}, "preview_method"),
+        ({"extra_data": {"api_key_comfy_org": ["x"]}}, "api_key_comfy_org"),
+    ],
+)
+async def test_what_has_no_effect_is_refused(
+    settings_for: MakeSettings, demo: DemoServer, change: Json, names: str
+) -> None:
+    async with over(settings_for, demo) as gateway:
+        answer = await gateway.http.post(SUBMIT, json={"prompt": model_free(), **change})
+        assert answer.status_code == 422, answer.text
+        assert names in answer.text
+        harmless = {"front": False, "number": None, "extra_data": None}
+        answer = await gateway.http.post(SUBMIT, json={"prompt": model_free(), **harmless})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_values_that_no_widget_holds_are_named(gateway: RunningGateway) -> None:
+    body = {
+        "prompt": model_free(),
+        "params": {"3.filename_prefix": "z", "1.color": 3},
+        "extra_data": {"extra_pnginfo": {"workflow": page()}},
+    }
+    task = await posted(gateway, body)
+    assert [warning for warning in task["warnings"] if "'3.filename_prefix'" in warning]
+    assert "1.color" not in "".join(task["warnings"])
