@@ -12,6 +12,7 @@ from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.applying import Change, Setter, apply_params, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
+from app.workflows.file_names import check_names
 from app.workflows.formats import Format, unwrap
 from app.workflows.near import Guesses
 from app.workflows.needs import Lack, Needs, Variations
@@ -88,6 +89,7 @@ def prepare(
         made.append((tuple(changes), {**params, **used}))
         inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
         own.add(made[-1][1], inputs)
+    check_names(with_changes(found.prompt, made[0][0]), node_types)
     prepared = list(_variations(found, made, shared=shared))
     check_needs(needs.dump() for needs in {one.needs for one in prepared})
     return prepared

@@ -30,7 +30,9 @@ from app.files.uploads import Uploads
 from app.quoting import quoted
 from app.remote.fetch import Fetched, fetching
 from app.remote.transport import Remote
+from app.tasks.batches import MAX_VALUE_BYTES
 from app.workers import Workers
+from app.workflows.file_names import FORMS, check_name
 
 Json = dict[str, Any]
 Check = Callable[[], Awaitable[None]]
@@ -43,10 +45,6 @@ MAX_FILES = 100  # that one submit may bring, as a form
 _LEFT_TO_COMFYUI = (
     *("image/heic", "image/heif", "image/avif", "image/jxl", "image/x-exr"),
     "image/vnd.radiance",
-)
-_FORMS = (
-    'A file input takes the name of an upload, {"upload": NAME}, an http(s) URL, a data: URI, or '
-    '{"base64": ..., "filename": ...}.'
 )
 
 
@@ -69,6 +67,11 @@ def is_material(value: Any) -> bool:
     return isinstance(value, FilePart) or (
         isinstance(value, dict) and bool({"upload", "base64"} & value.keys())
     )
+
+
+def may_be_file(value: Any) -> bool:
+    """A material, or so long that it should be one: a file whose form is none of these."""
+    return is_material(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
 
 
 class Materials:
@@ -115,6 +118,8 @@ class Materials:
 
         async def settled(word: str, value: Any) -> Any:
             if not is_material(value):
+                if word in kinds and isinstance(value, str):
+                    check_name(word, value)
                 return value
             same = (kinds.get(word), _identity(value))
             if same not in known:
@@ -158,7 +163,7 @@ class Materials:
             case str():
                 async with self._fetches, self._fetching(value) as found:
                     return await self._save(found.filename, found.chunks, wanted)
-        raise InvalidParameter(f"This is no file. {_FORMS}")
+        raise InvalidParameter(f"This is no file. {FORMS}")
 
     def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
         return fetching(self._remote, url, seconds=self._fetch_seconds)

@@ -21,7 +21,7 @@ from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
 from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
-from app.tasks.materials import Check, Materials, always, is_material
+from app.tasks.materials import Check, Materials, always, may_be_file
 from app.tasks.model import Extra, Graph, NewTask, Task
 from app.tasks.queue import Queue
 from app.tasks.rows import route_of
@@ -182,7 +182,7 @@ class Submitter:
     ) -> Submission:
         """The same with names of uploads in place of URLs, data and files."""
         params, batch = submission.params, submission.batch or {}
-        if not any(is_material(value) for value in chain(params.values(), *batch.values())):
+        if not any(may_be_file(value) for value in chain(params.values(), *batch.values())):
             return submission
         if batch:  # before anything is fetched for one that cannot be
             expand(params, batch, submission.batch_mode)

@@ -9,10 +9,11 @@ from typing import Any
 from app.errors import InvalidParameter
 from app.quoting import quoted, quoted_list
 from app.workflows.checks import MAX_FAULTS, links_of
+from app.workflows.file_names import check_name
 from app.workflows.model_files import is_model_file
 from app.workflows.names import names_of
 from app.workflows.near import Guesses
-from app.workflows.parameters import Parameter, definition_of, parameter_at
+from app.workflows.parameters import Parameter, definition_of, names_file, parameter_at
 from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
@@ -133,6 +134,8 @@ class Setter:
 
     def _set(self, nodes: Json, key: Key, value: Any, given: str, guesses: Guesses) -> Any:
         node = self._node(nodes, key)
+        if isinstance(value, str) and names_file(node, key[1], self._object_info):
+            check_name(given, value)
         parameter = parameter_at(key, node, self._object_info, given)
         checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked

@@ -1,0 +1,59 @@
+"""What no file can be called: refused before it is queued, since no server could have it. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.errors import InvalidParameter, InvalidWorkflow
+from app.quoting import quoted
+from app.workflows.checks import MAX_FAULTS, fault
+from app.workflows.parameters import names_file
+
+Json = dict[str, Any]
+
+MAX_COMPONENT = 255  # bytes of a name, on all common file systems
+MAX_PATH = 4096  # of a name with its folders
+FORMS = (
+    'A file input takes the name of a file or an upload, {"upload": NAME}, an http(s) URL, a data: '
+    'URI, or {"base64": ..., "filename": ...}.'
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_SEPARATORS = re.compile(r"[/\\]")
+
+
+def fault_of(name: str) -> str | None:
+    """Why no file can have this name, folders included; None if one can."""
+    if len(name) > MAX_PATH or (size := len(name.encode(errors="replace"))) > MAX_PATH:
+        return f"has {len(name)} characters: the name of a file has {MAX_PATH} bytes at most"
+    if _CONTROL.search(name):
+        return "holds control characters, or half of a character: no file is named so"
+    if size > MAX_COMPONENT:
+        longest = max(len(part.encode()) for part in _SEPARATORS.split(name))
+        if longest > MAX_COMPONENT:
+            return f"has {longest} bytes: the name of a file has {MAX_COMPONENT} at most"
+    return None
+
+
+def check_name(label: str, value: str) -> None:
+    """Raises InvalidParameter, under this label, for what no file can be called."""
+    if why := fault_of(value):
+        raise InvalidParameter(
+            f"Parameter {quoted(label)} names a file, and {quoted(value)} {why}.",
+            hint=FORMS,
+            parameter=label,
+        )
+
+
+def check_names(prompt: Json, object_info: Mapping[str, Json]) -> None:
+    """Raises InvalidWorkflow, with node_errors by node, for such values in a checked prompt."""
+    errors: Json = {}
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            why = fault_of(value) if isinstance(value, str) else None
+            if why and len(errors) < MAX_FAULTS and names_file(node, name, object_info):
+                message = f"Input {quoted(name)} names a file, and {quoted(value)} {why}."
+                found = errors.setdefault(node_id, {"class_type": node["class_type"], "errors": []})
+                found["errors"].append(fault("unusable_file_name", message, name))
+    for node_id, found in errors.items():
+        detail = f"Node {quoted(node_id)}: {found['errors'][0]['message']}"
+        raise InvalidWorkflow(detail, hint=FORMS, node_errors=errors)
