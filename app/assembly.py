@@ -34,6 +34,7 @@ from app.tasks.owner import new_owner
 from app.tasks.queue import Queue
 from app.tasks.readiness import Places, Readiness
 from app.tasks.registry import Registry
+from app.tasks.results import Results
 from app.tasks.retention import Limits, Retention
 from app.tasks.service import Tasks
 from app.tasks.signals import Signals
@@ -93,6 +94,12 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
     workers, decoders = Workers(), Workers(threads=2, per_caller=1)
+    assets = Assets(
+        *(database, uploads, files),
+        kept=settings.retention_age,
+        workers=workers,
+        gone=partial(empty_everywhere, pool),
+    )
     submitter = Submitter(
         store=store,
         hub=hub,
@@ -106,6 +113,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         materials=Materials(
             uploads,
             remote,
+            results=Results(store, files, uploads, assets),
             fetch_seconds=settings.fetch_timeout,
             workers=workers,
             decoders=decoders,
@@ -129,12 +137,6 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)
     readiness = Readiness(database, _places(settings, files, uploads))
-    assets = Assets(
-        *(database, uploads, files),
-        kept=settings.retention_age,
-        workers=workers,
-        gone=partial(empty_everywhere, pool),
-    )
     return Gateway(
         access=access,
         caller=EVERYBODY,

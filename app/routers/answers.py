@@ -73,6 +73,7 @@ class Asked:
     accept: str
     done: Callable[[], None]  # with the body of the request
     check: Check  # raises ClientDisconnect once the client has left
+    here: str | None  # the host that the request was sent to
 
 
 async def _asked(
@@ -82,13 +83,13 @@ async def _asked(
     inline: Inline = False,
     server: ServerQuery = None,
 ) -> Asked:
-    accept = request.headers.get("accept", "")
+    accept, host = request.headers.get("accept", ""), request.headers.get("host")
 
     async def check() -> None:
         if await request.is_disconnected():
             raise ClientDisconnect
 
-    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope), check)
+    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope), check, host)
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
@@ -97,7 +98,7 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
     """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
     tasks = await gateway.submitter.submit(
-        submission, server=asked.server, key=asked.key, check=asked.check
+        submission, server=asked.server, key=asked.key, check=asked.check, here=asked.here
     )
     submission.forget()
     asked.done()

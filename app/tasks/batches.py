@@ -150,3 +150,11 @@ def _check(tasks: int, each: int, limit: int, what: str, more: str = "") -> None
             "allowed.",
             hint=f"Send it in parts. {more}".strip(),
         )
+
+
+def param_sets(params: Json, batch: Mapping[str, list[Any]] | None, mode: Mode) -> list[Json]:
+    """The parameters of each task. Raises InvalidParameter and PayloadTooLarge."""
+    check_values(params.items())
+    for word, values in (batch or {}).items():
+        check_values((word, value) for value in values)
+    return expand(params, batch, mode) if batch else [params]

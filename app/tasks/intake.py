@@ -12,10 +12,12 @@ from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.applying import Change, Setter, apply_params, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
+from app.workflows.file_inputs import file_inputs, located
 from app.workflows.file_names import check_names
 from app.workflows.formats import Format, unwrap
 from app.workflows.near import Guesses
 from app.workflows.needs import Lack, Needs, Variations
+from app.workflows.result_refs import results_in
 
 Json = dict[str, Any]
 
@@ -59,6 +61,18 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
         )
     check_structure(conversion.prompt)
     return Prepared(conversion.prompt, warnings=conversion.warnings)
+
+
+def files_wanted(
+    workflow: Any, given: Sequence[str], node_types: Mapping[str, Json]
+) -> tuple[Json, dict[str, str]]:
+    """The results that the workflow itself names as input files, as params; and what file inputs
+    among these and the `given` words take. Raises as `to_prompt` does."""
+    known = node_types or core_node_types()
+    prompt = to_prompt(workflow, node_types).prompt
+    anew = set(located(prompt, given, known).values())
+    found = dict(results_in(prompt, anew, known))
+    return found, file_inputs(prompt, [*found, *given], known)
 
 
 def prepare(

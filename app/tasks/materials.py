@@ -2,12 +2,10 @@
 
 So the task needs nothing from outside, and a retry has what the first run had. A value for an
 input that names a file may be: a file name, as ever; {"upload": name}; an http(s) URL; a data: URI;
-{"base64": ..., "filename": ...}; or a part of a form.
+{"base64": ..., "filename": ...}; a part of a form; or a result of a task (result_refs.py).
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
@@ -15,10 +13,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from blake3 import blake3
 
+from app.access.model import Caller
 from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
 from app.files.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
@@ -31,14 +29,15 @@ from app.quoting import quoted
 from app.remote.fetch import Fetched, fetching
 from app.remote.transport import Remote
 from app.tasks.batches import MAX_VALUE_BYTES
+from app.tasks.inline_data import from_base64, from_data_uri
+from app.tasks.results import Results
 from app.workers import Workers
 from app.workflows.file_names import FORMS, check_name
+from app.workflows.result_refs import is_result, result_ref
 
 Json = dict[str, Any]
 Check = Callable[[], Awaitable[None]]
 
-PIECE = 256 << 10  # characters of a data: URI that are read at a time
-_SPACES = b" \t\n\r\x0b\x0c"
 FETCHES = 8  # URLs that are fetched at a time
 MAX_FILES = 100  # that one submit may bring, as a form
 # Pillow here may not read them.
@@ -63,15 +62,19 @@ async def always() -> None:
 def is_material(value: Any) -> bool:
     """Whether a value would be more than a name, if its input names a file."""
     if isinstance(value, str):
-        return value[:8].lower().startswith(("http://", "https://", "data:"))
+        return _has_scheme(value) or is_result(value)
     return isinstance(value, FilePart) or (
-        isinstance(value, dict) and bool({"upload", "base64"} & value.keys())
+        isinstance(value, dict) and (bool({"upload", "base64"} & value.keys()) or is_result(value))
     )
 
 
 def may_be_file(value: Any) -> bool:
     """A material, or so long that it should be one: a file whose form is none of these."""
     return is_material(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
+
+
+def _has_scheme(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://", "data:"))
 
 
 class Materials:
@@ -82,6 +85,7 @@ class Materials:
         uploads: Uploads,
         remote: Remote,
         *,
+        results: Results,
         fetch_seconds: float,
         workers: Workers,
         decoders: Workers,
@@ -90,13 +94,22 @@ class Materials:
         self._decoders = decoders
         self._uploads = uploads
         self._remote = remote
+        self._results = results
+        self._here: str | None = None
         self._fetch_seconds = fetch_seconds
         self._fetches = asyncio.Semaphore(FETCHES)
 
-    def of(self, key_name: str | None) -> "Materials":
-        """The same for the uploads of an API key."""
+    def seen_by(self, caller: Caller) -> "Materials":
+        """The same for the uploads of a caller, and the results that it may see."""
         found = copy(self)
-        found._uploads = self._uploads.of(key_name)
+        found._uploads = self._uploads.of(caller.name)
+        found._results = self._results.seen_by(caller)
+        return found
+
+    def at(self, here: str | None) -> "Materials":
+        """The same for a client that knows us under this name (HOST:PORT)."""
+        found = copy(self)
+        found._here = here and here.lower()
         return found
 
     async def may_name(self, text: str) -> bool:
@@ -149,20 +162,29 @@ class Materials:
         return value
 
     async def _keep(self, value: Any, wanted: str) -> str:
+        if (ref := result_ref(value)) and (found := await self._results.find(ref, self._here)):
+            if found.chunks is None:
+                return await self._known(found.filename, wanted)
+            return await self._save(found.filename, found.chunks, wanted)
+        if ref is not None and not _has_scheme(value):
+            return str(value)  # a name that a server may know, though we do not
+        return await self._brought(value, wanted)
+
+    async def _brought(self, value: Any, wanted: str) -> str:
         match value:
             case FilePart():
                 return await self._save(value.filename, value.chunks, wanted)
             case {"upload": str(name), **rest} if not rest:
                 return await self._known(name, wanted)
             case {"base64": str(text), **rest} if not rest.keys() - {"filename"}:
-                content = await self._workers.run(_from_base64, text)
+                content = await self._workers.run(from_base64, text)
                 return await self._save_bytes(str(rest.get("filename") or ""), content, wanted)
             case str() if value[:5].lower() == "data:":
-                content = await self._workers.run(_from_data_uri, value)
+                content = await self._workers.run(from_data_uri, value)
                 return await self._save_bytes("", content, wanted)
             case str():
-                async with self._fetches, self._fetching(value) as found:
-                    return await self._save(found.filename, found.chunks, wanted)
+                async with self._fetches, self._fetching(value) as got:
+                    return await self._save(got.filename, got.chunks, wanted)
         raise InvalidParameter(f"This is no file. {FORMS}")
 
     def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
@@ -244,42 +266,3 @@ def _named(filename: str, signature: Signature | None) -> str:
     if signature is None or kind_of(filename, content_type_of(filename)) is signature.kind:
         return filename
     return f"{filename}{signature.suffix}"
-
-
-def _from_base64(text: str) -> bytes:
-    return _from_data_uri(text) if text[:5].lower() == "data:" else _decoded(text)
-
-
-def _decoded(text: str | bytes) -> bytes:
-    try:
-        packed = text.encode() if isinstance(text, str) else text
-        return base64.b64decode(packed.translate(None, _SPACES), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParameter("This is not base64 (the standard alphabet, padded).") from error
-
-
-def _from_data_uri(text: str) -> bytes:
-    """The bytes of data:[type][;base64],DATA (RFC 2397)."""
-    about, comma, data = text.partition(",")
-    if not comma:
-        raise InvalidParameter("This data: URI has no comma, so it has no data.")
-    try:
-        content = _unquoted(data)
-    except UnicodeEncodeError as error:
-        raise InvalidParameter("This data: URI holds half a character.") from error
-    if about.lower().endswith(";base64"):
-        return _decoded(content)
-    return content
-
-
-def _unquoted(text: str) -> bytes:
-    """The bytes of a percent-encoded text, a piece at a time: unquote_to_bytes makes many objects
-    of each escape, and a piece may be nothing else."""
-    pieces, at = [], 0
-    while at < len(text):
-        end = at + PIECE
-        escape = text.rfind("%", max(end - 2, 0), end)  # none is cut in two
-        end = escape if escape > at else end
-        pieces.append(unquote_to_bytes(text[at:end]))
-        at = end
-    return b"".join(pieces)

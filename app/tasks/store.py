@@ -243,14 +243,19 @@ class TaskStore:
         mine, large = self._mine(found=True), len(task_ids) > 1
         return await self._database.write(lambda c: many.delete(c, mine, task_ids), large=large)
 
-    async def find_output(self, filename: str, **about: str | None) -> Output | None:
-        """The newest stored result of that name. `about`: its task_id, subfolder or type, if they
-        matter."""
+    async def find_output(
+        self, filename: str, *, own: bool = False, **about: str | None
+    ) -> Output | None:
+        """The newest stored result of that name. `about`: its task_id, subfolder, type or node_id,
+        if they matter; `own`: of tasks that the caller made, whatever else it may see."""
         given = {"filename": filename}
         given |= {name: value for name, value in about.items() if value is not None}
         query = newest_result(*given)
-        if not self._caller.sees_all:
-            query = query.join(tasks, tasks.c.task_id == outputs.c.task_id).where(self._mine())
+        of_task = query.join(tasks, tasks.c.task_id == outputs.c.task_id)
+        if own and self._caller.name is not None:
+            query = of_task.where(tasks.c.key_name == self._caller.name)
+        elif not self._caller.sees_all:
+            query = of_task.where(self._mine())
         row = await self._database.read(
             lambda connection: connection.execute(query, given).mappings().first()
         )

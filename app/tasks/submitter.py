@@ -13,14 +13,21 @@ from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.tasks.api_keys import ApiKeys
-from app.tasks.batches import check_values, expand
+from app.tasks.batches import expand, param_sets
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
 from app.tasks.forecaster import Forecaster
 from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
-from app.tasks.intake import Prepared, check_fit, prepare, to_prompt, with_params
+from app.tasks.intake import (
+    Prepared,
+    check_fit,
+    files_wanted,
+    prepare,
+    to_prompt,
+    with_params,
+)
 from app.tasks.materials import Check, Materials, always, may_be_file
 from app.tasks.model import Extra, Graph, NewTask, Task
 from app.tasks.queue import Queue
@@ -31,11 +38,11 @@ from app.tasks.webhooks import Webhook
 from app.workers import Workers
 from app.workflows.applying import with_changes
 from app.workflows.extra_data import along
-from app.workflows.file_inputs import file_inputs
 from app.workflows.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.formats import Format, unwrap
 from app.workflows.library import Library
 from app.workflows.needs import Needs, needs_of, shape_of
+from app.workflows.result_refs import named_in
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -84,7 +91,7 @@ class Submitter:
         found._key_name = caller.name
         found._sees_all = caller.sees_all
         found._store = self._store.seen_by(caller)
-        found._materials = self._materials.of(caller.name)
+        found._materials = self._materials.seen_by(caller)
         return found
 
     async def submit(
@@ -94,9 +101,11 @@ class Submitter:
         server: str | None = None,
         key: Key | None = None,
         check: Check = always,
+        here: str | None = None,
     ) -> list[Task]:
         """Queue a task, or those of a batch. With a key that was used before: what it made then.
         `check` is awaited before each file that comes with it, and raises to leave the rest.
+        `here`: the name that the client knows us under, which its URLs may have.
 
         Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused; and for
         files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
@@ -105,7 +114,8 @@ class Submitter:
             return before
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
-        submission = await self._with_uploads(submission, workflow, wanted, check)
+        materials = self._materials.at(here)
+        submission = await self._with_uploads(submission, workflow, wanted, materials, check)
         prepared, graph, extra = await self._prepare(submission, workflow, wanted)
         await self._refuse_foreign_files(prepared, wanted)
         batch_id = str(uuid4()) if submission.batch else None
@@ -178,21 +188,26 @@ class Submitter:
         return await self._workers.run(self._library.read, submission.filename)
 
     async def _with_uploads(
-        self, submission: Submission, workflow: Any, wanted: str | None, check: Check
+        self,
+        submission: Submission,
+        workflow: Any,
+        wanted: str | None,
+        materials: Materials,
+        check: Check,
     ) -> Submission:
-        """The same with names of uploads in place of URLs, data and files."""
+        """The same with names of uploads in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}
-        if not any(may_be_file(value) for value in chain(params.values(), *batch.values())):
+        in_graph = await self._workers.run(named_in, workflow)
+        values = chain(params.values(), *batch.values())
+        if not in_graph and not any(may_be_file(value) for value in values):
             return submission
         if batch:  # before anything is fetched for one that cannot be
             expand(params, batch, submission.batch_mode)
 
-        def work(node_types: Mapping[str, Json]) -> dict[str, str]:
-            known = node_types or core_node_types()
-            return file_inputs(to_prompt(workflow, node_types).prompt, [*params, *batch], known)
-
-        kinds = await self._with_fresh_node_types(wanted, work)
-        params, batch = await self._materials.settle(params, batch, kinds, check)
+        found, kinds = await self._with_fresh_node_types(
+            wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
+        )
+        params, batch = await materials.settle({**found, **params}, batch, kinds, check)
         return replace(submission, params=params, batch=batch or None)
 
     async def _prepare(
@@ -206,10 +221,10 @@ class Submitter:
         def work(
             node_types: Mapping[str, Json],
         ) -> tuple[list[Prepared], Graph | None, Extra | None]:
-            param_sets = _param_sets(submission)
-            shared, hook = len(param_sets) > 1, submission.webhook
+            sets = param_sets(submission.params, submission.batch, submission.batch_mode)
+            shared, hook = len(sets) > 1, submission.webhook
             found = prepare(
-                *(workflow, param_sets, node_types),
+                *(workflow, sets, node_types),
                 lenient=lenient,
                 shared=shared,
                 each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
@@ -290,12 +305,3 @@ class Submitter:
         servers = max(len(self._pool.online()), 1)
         seconds = (self._estimates.average or GUESS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)
-
-
-def _param_sets(submission: Submission) -> list[Json]:
-    """The parameters of each task. Raises InvalidParameter and PayloadTooLarge."""
-    params, batch = submission.params, submission.batch or {}
-    check_values(params.items())
-    for word, values in batch.items():
-        check_values((word, value) for value in values)
-    return expand(params, batch, submission.batch_mode) if batch else [params]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.workflows.applying import Finder
+from app.workflows.applying import Finder, Key
 from app.workflows.parameters import names_file
 
 Json = dict[str, Any]
@@ -18,11 +18,18 @@ def file_inputs(
 
     What is no parameter at all is left out: setting it tells what is wrong with it.
     """
-    finder = Finder(prompt, object_info)
     found: dict[str, str] = {}
+    for word, (node_id, name) in located(prompt, given, object_info).items():
+        if kind := names_file(prompt[node_id], name, object_info):
+            found[word] = kind
+    return found
+
+
+def located(prompt: Json, given: Iterable[str], object_info: Mapping[str, Json]) -> dict[str, Key]:
+    """The inputs that these words mean, without those that mean none."""
+    finder = Finder(prompt, object_info)
+    found: dict[str, Key] = {}
     for word in given:
         with suppress(InvalidParameter):
-            node_id, name = finder.locate(word)
-            if kind := names_file(prompt[node_id], name, object_info):
-                found[word] = kind
+            found[word] = finder.locate(word)
     return found

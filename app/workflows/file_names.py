@@ -15,7 +15,7 @@ MAX_COMPONENT = 255  # bytes of a name, on all common file systems
 MAX_PATH = 4096  # of a name with its folders
 FORMS = (
     'A file input takes the name of a file or an upload, {"upload": NAME}, an http(s) URL, a data: '
-    'URI, or {"base64": ..., "filename": ...}.'
+    'URI, {"base64": ..., "filename": ...}, or a result: {"task_id": ..., "filename": ...}.'
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SEPARATORS = re.compile(r"[/\\]")
