@@ -7,6 +7,7 @@ from app.access.access import Access
 from app.access.model import EVERYBODY
 from app.access.rates import RateLimits
 from app.config import Settings
+from app.files.leftovers import Leftovers
 from app.files.local import LocalStore
 from app.files.places import open_store, open_uploads
 from app.files.store import FileStore
@@ -174,6 +175,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             access.run(),
             api_keys.run(store),
             Tidying(database).run(),
+            Leftovers([files, uploads.store], settings.workflows_dir).run(),
         ),
     )
 

@@ -1,5 +1,6 @@
 """Where keys are kept: a JSON file that may change at any time, or the setting itself."""
 
+import glob
 import hmac
 import json
 import logging
@@ -164,7 +165,10 @@ class KeyFile:
             times = keys.former.items()
             entries["former"] = [{"name": name, "revoked_at": time} for name, time in times]
         text = json.dumps(entries, indent=2)
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".part")
+        beside = f".{self.path.name}-"
+        for left in self.path.parent.glob(f"{glob.escape(beside)}*.part"):
+            left.unlink(missing_ok=True)  # of a command that was killed: nobody else writes now
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=beside, suffix=".part")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(f"{text}\n")

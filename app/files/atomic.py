@@ -4,20 +4,22 @@ never half of it, and read only where they are files."""
 import errno
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
+
+from app.files.parts import open_part
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, then rename. Raises OSError; leaves nothing behind then."""
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    partial = Path(name)
+    file = open_part(path.parent)
+    partial = Path(file.name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(content)
-        partial.chmod(0o644)  # mkstemp makes files that only their owner can read
-        partial.replace(path)
+            file.flush()
+            partial.chmod(0o644)  # temporary files are made for their owner alone
+            partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

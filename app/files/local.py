@@ -17,6 +17,7 @@ from typing import IO, TypeVar
 
 from app.errors import FileNotFound, NoRoom, StorageFull, StorageUnavailable
 from app.files.atomic import NotRegular, open_regular
+from app.files.parts import SUFFIX, is_part, open_part, remove_left
 from app.files.store import FileInfo, Stored
 from app.files.streams import Counted, pieces_of
 
@@ -26,7 +27,6 @@ T = TypeVar("T")
 
 PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
 TRIED = 64 << 10  # bytes that are written to see whether there is room
-PART = ".part"  # the end of the name of what is being written; it begins with a dot
 # Apart from the threads that everybody uses: many downloads must not hold up a conversion.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -125,6 +125,10 @@ class LocalStore:
                 raise FileNotFound("The store itself cannot be deleted.")
             _remove(path)
 
+    async def remove_left(self, prefix: str = "") -> None:
+        folder = self.path(prefix)
+        await _in_thread(lambda: remove_left(folder))
+
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         for info in await _in_thread(lambda: self._below(self.path(prefix))):
             yield info
@@ -134,7 +138,7 @@ class LocalStore:
         found = []
         for where, _, names in os.walk(folder):
             for name in names:
-                if not (name.startswith(".") and name.endswith(PART)):
+                if not is_part(name):
                     with suppress(FileNotFound, StorageUnavailable):  # or just removed
                         found.append(self._info(Path(where, name)))
         return found
@@ -186,7 +190,7 @@ def try_to_write(folder: Path) -> None:
         found = os.statvfs(folder)
         if found.f_bavail * found.f_frsize < TRIED or (found.f_files and not found.f_favail):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room-", suffix=PART) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room-", suffix=SUFFIX) as file:
             file.write(bytes(TRIED))
     except OSError as error:
         raise NoRoom(
@@ -250,9 +254,7 @@ class _Part:
         if self._file is None:
             folder = self._target.parent
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed, not closed here)
-                dir=folder, prefix=".", suffix=PART, delete=False
-            )
+            self._file = open_part(folder)
         return self._file
 
 

@@ -1,11 +1,11 @@
 """A mask that comes in, put onto an upload: the outcome is another upload."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.files import parts
 from app.files.decoding import apply_mask
 from app.files.images import unwritten
 from app.files.streams import Counted, pieces_of
@@ -37,8 +37,8 @@ async def masked_upload(
 def work_folder() -> Iterator[Path]:
     """For files that are made, until they are kept. Raises StorageFull and StorageUnavailable."""
     try:
-        with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-            yield Path(folder)
+        with parts.work_folder() as folder:
+            yield folder
     except OSError as error:
         if error.errno is None:  # of no file
             raise

@@ -81,6 +81,11 @@ class FileStore(Protocol):
         """The same for each of these."""
         ...
 
+    async def remove_left(self, prefix: str = "") -> None:
+        """Remove what was being written under a folder's key when its writer was killed. What
+        somebody writes now stays."""
+        ...
+
     def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         """All files under a folder's key, in no order."""
         ...

@@ -40,6 +40,7 @@ class Collector:
         self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
     ) -> None:
         self._task_id = task.task_id
+        self._is_taken_over = task.submitted_at is not None  # of somebody who may have been killed
         self._fetching_files = Fetching(server, self._keep)
         self._files = files
         self._claims = claims
@@ -84,6 +85,8 @@ class Collector:
         """Fetch all that is not here yet. `images_of`: nodes whose images come as frames, at least
         one of each. Raises ComfyUnreachable if the server does not answer."""
         await self.settle()
+        if self._is_taken_over:
+            await self._files.remove_left(self._task_id)
         for node_id, output in outputs.items():
             for result in results_of(node_id, output):
                 await self._fetch(result)
