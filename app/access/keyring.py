@@ -58,7 +58,7 @@ class Keys:
 def parse(text: str) -> Keys:
     """Keys out of JSON: {"keys": [...]}, or the list alone. Raises InvalidInput."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.lstrip("\ufeff"))  # as Notepad writes it
     except ValueError as error:
         raise InvalidInput(f"The keys are not valid JSON: {error}.") from error
     entries = value.get("keys") if isinstance(value, dict) else value

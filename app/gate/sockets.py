@@ -67,7 +67,7 @@ def _key_in(message: Message) -> str | None:
         raise Gone
     text = message.get("text") or ""
     try:
-        value = json.loads(text) if len(text) <= LONGEST else None
+        value = json.loads(text.lstrip("\ufeff")) if len(text) <= LONGEST else None
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict) and value.get("type") == "auth":

@@ -17,7 +17,7 @@ from app.webhooks.requests import wanted
 from app.workflows.embedded import is_image
 from app.workflows.extra_data import parted
 from app.workflows.formats import describe, is_api, is_ui, picture_info
-from app.workflows.json_text import parse_json
+from app.workflows.json_text import BLANK, parse_json
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -45,7 +45,7 @@ async def read_json(request: Request) -> Any:
 async def read_json_or_empty(request: Request) -> Any:
     """The same where a body is optional: none is {}."""
     body = await read_body(request)
-    return await by_size(request, parse_json, body) if body.strip() else {}
+    return await by_size(request, parse_json, body) if body.strip(BLANK) else {}
 
 
 async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:

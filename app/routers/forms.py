@@ -30,6 +30,8 @@ Json = dict[str, Any]
 M = TypeVar("M", bound=RunRequest)
 Otherwise = Callable[[FormData, int], Json]
 
+# Byte order marks, in Latin-1.
+MARKS = ("\xef\xbb\xbf", "\xff\xfe", "\xfe\xff", "\0\0\xfe\xff")
 JSON_PARTS = ("request", "workflow", "params")
 
 
@@ -138,7 +140,14 @@ def _part(name: str, value: UploadFile | str) -> FilePart:
 
 
 def _content(value: UploadFile | str, limit: int) -> bytes:
-    return value.encode() if isinstance(value, str) else file_content(value, limit)
+    return _bytes(value) if isinstance(value, str) else file_content(value, limit)
+
+
+def _bytes(text: str) -> bytes:
+    """What a field was before it was read: what is no text in the form's charset, such as UTF-16,
+    was taken for Latin-1."""
+    other = text.startswith(MARKS) or "\0" in text[:4]
+    return text.encode("latin-1" if other else "utf-8", "replace")
 
 
 def with_form(documented: Json) -> Json:

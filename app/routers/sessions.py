@@ -20,7 +20,7 @@ from app.quoting import quoted
 from app.tasks.queries import no_task
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
 from app.workers import Breaths
-from app.workflows.json_text import check_values, parse_json
+from app.workflows.json_text import as_utf8, check_values, parse_json
 
 Json = dict[str, Any]
 MOST_TASKS = 5000  # that one WebSocket may follow by their ids
@@ -80,7 +80,8 @@ class Session:
             except RateLimited as error:
                 await self._refuse(error)
                 continue
-            await self._answer((message.get("text") or "").encode())
+            text = message.get("text")
+            await self._answer(message.get("bytes") or b"" if text is None else text.encode())
 
     async def _costs(self, cost: int) -> None:
         """Nothing is read meanwhile, so that the client cannot send either."""
@@ -89,6 +90,7 @@ class Session:
 
     async def _answer(self, text: bytes) -> None:
         try:
+            text = as_utf8(text)
             check_values(text, MOST_VALUES)
             message = parse_json(text)
             kind = message["type"]

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from app.comfyui.wire import finite
 from app.errors import InvalidInput, InvalidJson, PayloadTooLarge
 
+BLANK = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xff\xfe"  # what may stand in a body that says nothing
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 MAX_VALUES = 250_000  # in one JSON text; the largest official workflow has 12,000
 
@@ -21,10 +22,10 @@ _TO_NEXT = re.compile(
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no number that is infinite as a float (1e999), no lone
-    surrogates, not too deep. Raises InvalidJson, InvalidInput for such a number, and
+    """Strict JSON: UTF-8, UTF-16 or UTF-32, no NaN, no number that is infinite as a float (1e999),
+    no lone surrogates, not too deep. Raises InvalidJson, InvalidInput for such a number, and
     PayloadTooLarge for more than MAX_VALUES values."""
-    if not body.strip():
+    if not body.strip(BLANK):
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
     return _parse(body, parse_constant=_refuse_constant, parse_float=_in_range)
 
@@ -48,7 +49,20 @@ def check_values(text: bytes, most: int = MAX_VALUES) -> None:
         )
 
 
+def as_utf8(text: bytes) -> bytes:
+    """A JSON text in UTF-8, without the byte order mark that Windows puts there; PowerShell's `>`
+    writes UTF-16. Raises InvalidJson."""
+    encoding = json.detect_encoding(text)  # by the mark, or by where its first bytes are zero
+    if encoding == "utf-8":
+        return text
+    try:
+        return text.decode(encoding).encode()
+    except ValueError as error:
+        raise _not_json(error) from error
+
+
 def _parse(body: bytes, **options: Any) -> Any:
+    body = as_utf8(body)
     check_values(body)
     try:
         value = json.loads(body.decode(), **options)
@@ -67,7 +81,8 @@ def _not_json(error: ValueError) -> InvalidJson:
     match error:
         case UnicodeDecodeError():
             return InvalidJson(
-                f"This is not UTF-8 (byte {error.start}).", hint="Save the file as UTF-8."
+                f"This is not {error.encoding.upper()} (byte {error.start}).",
+                hint="Save the file as UTF-8.",
             )
         case UnicodeEncodeError():
             return InvalidJson("There is half of a surrogate pair (\\uD800-\\uDFFF) in the JSON.")

@@ -30,8 +30,8 @@ from app.remote.guard import Guard, check_allowed
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import base_url
 from app.servers.server import Server
+from app.tasks.inline_data import from_base64, from_data_uri
 from app.tasks.intake import prepare
-from app.tasks.materials import _from_base64, _from_data_uri
 from app.tasks.progress import Tracker
 from app.tasks.webhooks import without_values
 from app.webhooks.signing import key_of
@@ -346,12 +346,12 @@ def test_data_in_texts(text: str) -> None:
         f"data:image/png;base64,{text}",
         f"data:;base64,data:{text}",
     ):
-        attempt(lambda value=value: _from_base64(value))
-        attempt(lambda value=value: _from_data_uri(value))
+        attempt(lambda value=value: from_base64(value))
+        attempt(lambda value=value: from_data_uri(value))
 
 
 def test_data_uris_within_each_other() -> None:
-    attempt(lambda: _from_base64("data:;base64," * 5000 + "AAAA"))
+    attempt(lambda: from_base64("data:;base64," * 5000 + "AAAA"))
 
 
 # -- names and addresses ------------------------------------------------------------------------
