@@ -14,7 +14,7 @@ export function openDialog(title, body, { buttons = [], className = "", head = [
   const footer = buttons.length ? el("footer", {}, buttons.map((each) => button(dialog, each))) : null;
   dialog.setAttribute("aria-labelledby", heading.id);
   dialog.append(el("header", {}, heading, ...head, close), el("div", { className: "body" }, body), ...(footer ? [footer] : []));
-  dialog.onclick = (event) => event.target === dialog && isOutside(dialog, event) && dialog.close();
+  dialog.addEventListener("click", (event) => event.target === dialog && isOutside(dialog, event) && dialog.close());
   dialog.closed = new Promise((resolve) => (dialog.onclose = () => (dialog.remove(), resolve(dialog.returnValue))));
   document.body.append(dialog);
   dialog.showModal();
