@@ -8,7 +8,7 @@
 4. Receive the signed webhook that tells of its end.
 5. Run a workflow with comfy-sdk, the official client of Comfy API v2 (if it is installed).
 
-Needs httpx and websockets. The gateway is expected at http://localhost:8000; the environment
+What it makes goes into the folder `pictures`. Needs httpx and websockets. The gateway is expected at http://localhost:8000; the environment
 variable GATEWAY_URL names another address, and COMFYUI_API_KEY is the API key, if it wants one.
 The gateway calls the webhook's receiver, which runs here: `make demo` allows that, another gateway
 needs COMFYUI_ALLOW_PRIVATE_URLS=127.0.0.1.
@@ -34,6 +34,7 @@ API_KEY = os.environ.get("COMFYUI_API_KEY", "")
 HEADERS = {"Authorization": f"Bearer {API_KEY}"} if API_KEY else {}
 FINISHED = {"succeeded", "failed", "canceled", "expired"}
 HERE = Path(__file__).resolve().parent
+PICTURES = Path("pictures")  # in the current folder; git ignores it
 
 Json = dict[str, Any]
 
@@ -43,6 +44,8 @@ class GatewayProblem(Exception):
 
 
 async def main() -> None:
+    print(f"Five steps at {GATEWAY_URL}; what they make goes into {PICTURES.resolve()}")
+    PICTURES.mkdir(exist_ok=True)
     async with httpx.AsyncClient(base_url=GATEWAY_URL, headers=HEADERS, timeout=90) as http:
         picture = await text_to_image(http, "a lighthouse on a cliff at dawn")
         name = await upload(http, picture)
@@ -131,8 +134,9 @@ async def save(http: httpx.AsyncClient, task: Json) -> None:
         raise GatewayProblem(f"The task has {task['status']}: {task['error']}")
     for output in task["outputs"]:
         content = checked(await http.get(output["url"])).content
-        await asyncio.to_thread(Path(output["filename"]).write_bytes, content)
-        print(f"   saved {output['filename']}")
+        target = PICTURES / output["filename"]
+        await asyncio.to_thread(target.write_bytes, content)
+        print(f"   saved {target}")
 
 
 # -- 4. a webhook -------------------------------------------------------------------------------
@@ -202,8 +206,9 @@ def run_with_comfy_sdk(picture: bytes) -> None:
         workflow.set_input("10", "image", client.assets.from_bytes(picture, filename="photo.png"))
         job = client.run(workflow)
         for output in job.outputs:
-            output.to_file(f"comfy-sdk-{output.name}")
-            print(f"5. saved comfy-sdk-{output.name}")
+            target = PICTURES / f"comfy-sdk-{output.name}"
+            output.to_file(str(target))
+            print(f"5. saved {target}")
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -1,5 +1,6 @@
-"""Make a picture through the gateway and save it in the current folder.
+"""Make a picture through the gateway and save it in the folder `pictures`.
 
+    python examples/basic_usage.py
     python examples/basic_usage.py --prompt "a paper boat on a quiet river"
 
 Needs httpx. The gateway is expected at http://localhost:8000; the environment variable
@@ -18,6 +19,8 @@ import httpx
 
 GATEWAY_URL = os.environ.get("GATEWAY_URL", "http://localhost:8000")
 WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "qwen_t2i_distill.json"
+PROMPT = "a red fox in the snow"
+PICTURES = Path("pictures")  # in the current folder; git ignores it
 FINISHED = {"succeeded", "failed", "canceled", "expired"}
 POLL_SECONDS = 0.5
 PATIENCE = 60  # seconds that the gateway may be away while we wait, while it restarts say
@@ -51,6 +54,7 @@ def generate_image(
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     with httpx.Client(base_url=GATEWAY_URL, timeout=30, headers=headers) as client:
         task = submit(client, workflow, params)
+        print(f"A picture of {prompt!r}, by {WORKFLOW.name} at {GATEWAY_URL}")
         print(f"task {task['task_id']}, seed {task['params']['3.seed']}")
         try:
             task = wait_for(client, task)
@@ -101,12 +105,13 @@ def progress_line(task: Json) -> str:
 
 
 def download(client: httpx.Client, output: Json) -> Path:
-    """Save the output in the current folder, without touching a file that is there already."""
+    """Save the output in `pictures`, without touching a file that is there already."""
+    PICTURES.mkdir(exist_ok=True)
     name = PurePosixPath(output["filename"])
-    target, number = Path(name.name), 1
+    target, number = PICTURES / name.name, 1
     while target.exists():
         number += 1
-        target = Path(f"{name.stem} ({number}){name.suffix}")
+        target = PICTURES / f"{name.stem} ({number}){name.suffix}"
     with client.stream("GET", output["url"]) as response:
         if response.is_error:
             response.read()
@@ -137,7 +142,7 @@ def reason_of(task: Json) -> str:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make a picture through the gateway.")
-    parser.add_argument("--prompt", required=True, help="what to see")
+    parser.add_argument("--prompt", default=PROMPT, help=f"what to see ({PROMPT})")
     parser.add_argument("--negative-prompt", default="", help="what not to see")
     parser.add_argument("--seed", type=int, default=-1, help="-1 (the default) is random")
     parser.add_argument("--steps", type=int, default=20)

@@ -1,5 +1,6 @@
 """Make many pictures with one request: each prompt meets each seed.
 
+    python examples/batch_generate.py
     python examples/batch_generate.py --seeds 4 "a red fox in the snow" "a paper boat"
 
 The pictures go into the folder `pictures`. Needs httpx. The gateway is expected at
@@ -21,6 +22,7 @@ import httpx
 GATEWAY_URL = os.environ.get("GATEWAY_URL", "http://localhost:8000")
 API_KEY = os.environ.get("COMFYUI_API_KEY", "")
 HEADERS = {"Authorization": f"Bearer {API_KEY}"} if API_KEY else {}
+PROMPTS = ["a red fox in the snow", "a paper boat on a quiet river"]
 POLL_SECONDS = 0.5
 
 Json = dict[str, Any]
@@ -38,6 +40,8 @@ def generate(client: httpx.Client, options: argparse.Namespace) -> int:
         "params": {"steps": options.steps},
         "batch": {"prompt": options.prompts, "seed": seeds},
     }
+    print(f"{len(options.prompts)} prompts with {options.seeds} seeds each, at {GATEWAY_URL}:")
+    print("\n".join(f"  {prompt}" for prompt in options.prompts))
     batch = submit(client, body)
     print(f"batch {batch['batch_id']}: {batch['total']} tasks")
     try:
@@ -105,7 +109,7 @@ def checked(response: httpx.Response) -> Json:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make many pictures with one request.")
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="what to see")
+    parser.add_argument("prompts", nargs="*", default=PROMPTS, metavar="PROMPT", help="what to see")
     parser.add_argument("--seeds", type=int, default=2, help="pictures of each prompt (2)")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workflow", default="sd15_text_to_image.json", help="a saved workflow")

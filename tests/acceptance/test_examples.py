@@ -60,7 +60,26 @@ async def test_basic_usage(shipped: RunningGateway, folder: Path) -> None:
         "basic_usage.py", "--prompt", "a fox", *small, url=url, folder=folder
     )
     assert status == 0, said
-    assert (folder / "qwen_image_00001_.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "pictures/qwen_image_00001_.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["basic_usage.py", "batch_generate.py", "advanced_usage.py"])
+async def test_without_arguments(
+    shipped: RunningGateway, demo: DemoServer, folder: Path, name: str
+) -> None:
+    demo.knobs.step_seconds = 0.001
+    status, said = await example(name, url=f"http://{shipped.address}", folder=folder)
+    assert status == 0, said
+    assert shipped.address in said
+    assert [path.name for path in folder.iterdir()] == ["pictures"]
+    assert list((folder / "pictures").glob("*.png"))
+
+
+@pytest.mark.parametrize("place", [".", "examples"])
+async def test_what_they_make_is_not_in_git(place: str) -> None:
+    made = ROOT / place / "pictures" / "fox.png"
+    process = await asyncio.create_subprocess_exec("git", "check-ignore", "-q", made, cwd=ROOT)
+    assert await process.wait() == 0
 
 
 async def test_batch_generate(shipped: RunningGateway, folder: Path) -> None:
@@ -86,8 +105,8 @@ async def test_advanced_usage_with_a_key(
     assert status == 0, said
     for told in ("2. uploaded as", "after 25 previews", "4. the webhook says task.succeeded"):
         assert told in said
-    assert len(list(folder.glob("image_to_image_*.png"))) == 1
-    assert len(list(folder.glob("comfy-sdk-image_to_image_*.png"))) == 1
+    assert len(list(folder.glob("pictures/image_to_image_*.png"))) == 1
+    assert len(list(folder.glob("pictures/comfy-sdk-image_to_image_*.png"))) == 1
 
 
 @pytest.mark.parametrize(
