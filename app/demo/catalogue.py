@@ -1,4 +1,4 @@
-"""The node types the demo knows: its object_info, and the same as specs for validation."""
+"""The node types the demo knows: its object_info, and what it needs to run them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from app.comfyui.inputs import NodeTypes
 from app.demo.models import CHOICES, FOLDERS
 
 BUILT_IN = Path(__file__).with_name("object_info.json")
@@ -20,47 +21,11 @@ IMAGE_LOADERS = frozenset({"LoadImage", "LoadImageMask", "LoadImageOutput"})
 
 
 @dataclass(frozen=True)
-class InputSpec:
-    """One declared input; `raw` is its entry in object_info."""
-
-    name: str
-    raw: Any
-    required: bool
-
-    @cached_property
-    def options(self) -> dict[str, Any]:
-        return self.raw[1] if len(self.raw) > 1 and isinstance(self.raw[1], dict) else {}
-
-    @cached_property
-    def kind(self) -> str:
-        """The type's name; the old way of listing choices counts as COMBO."""
-        return "COMBO" if isinstance(self.raw[0], list) else str(self.raw[0])
-
-    @cached_property
-    def choices(self) -> list[Any] | None:
-        if isinstance(self.raw[0], list):
-            return self.raw[0]
-        options = self.options.get("options")
-        if self.kind == "COMFY_DYNAMICCOMBO_V3" and isinstance(options, list):
-            return [option.get("key") for option in options]
-        return options if self.kind == "COMBO" else None
-
-
-@dataclass(frozen=True)
 class NodeSpec:
     """One node type."""
 
     name: str
     info: dict[str, Any]
-
-    @cached_property
-    def inputs(self) -> tuple[InputSpec, ...]:
-        declared = self.info.get("input") or {}
-        return tuple(
-            InputSpec(name, raw, required=group == "required")
-            for group in ("required", "optional")
-            for name, raw in (declared.get(group) or {}).items()
-        )
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -82,6 +47,7 @@ class Catalogue:
 
     def __init__(self, file: Path | None, images: Callable[[], list[str]]) -> None:
         self._info = _read(file) if file else _with_models(_read(BUILT_IN))
+        self.types = NodeTypes(self._info)
         self._images = images
         self._specs = {name: NodeSpec(name, info) for name, info in self._info.items()}
         self._encoded: tuple[list[str], bytes] = ([], b"")

@@ -144,10 +144,10 @@ class Run:
         """The values of the inputs the class declares; links are followed."""
         node = self._graph[node_id]
         values = {}
-        for spec in self._engine.catalogue[node["class_type"]].inputs:
-            if spec.name in node["inputs"]:
-                value = node["inputs"][spec.name]
-                values[spec.name] = self._linked(value) if is_link(value) else value
+        for one in self._engine.catalogue.types.inputs(node["class_type"], node["inputs"]):
+            if one.name in node["inputs"]:
+                value = node["inputs"][one.name]
+                values[one.name] = self._linked(value) if is_link(value) else value
         return values
 
     def _linked(self, link: list[Any]) -> Any:

@@ -6,12 +6,12 @@ import time
 from typing import Any
 from uuid import UUID, uuid4
 
-from app.demo import problems
+from app.comfyui import problems
+from app.comfyui.problems import Problem
 from app.demo.knobs import AcceptedPrompt
 from app.demo.machine import Machine
-from app.demo.problems import Problem
 from app.demo.queue import SECRETS, QueueItem
-from app.demo.validation import Malformed, Validator
+from app.demo.validation import Malformed, answer
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -32,8 +32,9 @@ def submit(machine: Machine, body: Any) -> Answer:
     targets = body.get("partial_execution_targets")
     if targets is not None and not isinstance(targets, list | str):
         raise Malformed("partial_execution_targets")
-    validator = Validator(graph, machine.catalogue, machine.folders)
-    verdict = validator.verdict(targets, machine.version.unknown_class)
+    verdict = answer(
+        graph, machine.catalogue, machine.folders, targets, machine.version.unknown_class
+    )
     if verdict.error is not None:
         return _refused(verdict.error, verdict.node_errors)
     extra_data, secrets = _extra_data(body)
