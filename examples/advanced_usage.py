@@ -8,10 +8,10 @@
 4. Receive the signed webhook that tells of its end.
 5. Run a workflow with comfy-sdk, the official client of Comfy API v2 (if it is installed).
 
-What it makes goes into the folder `pictures`. Needs httpx and websockets. The gateway is expected at http://localhost:8000; the environment
-variable GATEWAY_URL names another address, and COMFYUI_API_KEY is the API key, if it wants one.
-The gateway calls the webhook's receiver, which runs here: `make demo` allows that, another gateway
-needs COMFYUI_ALLOW_PRIVATE_URLS=127.0.0.1.
+What it makes goes into the folder `pictures`. Needs httpx and websockets. The gateway is expected
+at http://localhost:8000; the environment variable GATEWAY_URL names another address, and
+COMFYUI_API_KEY is the API key, if it wants one. The gateway calls the webhook's receiver, which
+runs here: `make demo` allows that, another gateway needs COMFYUI_ALLOW_PRIVATE_URLS=127.0.0.1.
 """
 
 import asyncio
@@ -44,8 +44,6 @@ class GatewayProblem(Exception):
 
 
 async def main() -> None:
-    print(f"Five steps at {GATEWAY_URL}; what they make goes into {PICTURES.resolve()}")
-    PICTURES.mkdir(exist_ok=True)
     async with httpx.AsyncClient(base_url=GATEWAY_URL, headers=HEADERS, timeout=90) as http:
         picture = await text_to_image(http, "a lighthouse on a cliff at dawn")
         name = await upload(http, picture)
@@ -221,7 +219,9 @@ def checked(response: httpx.Response) -> httpx.Response:
 
 
 if __name__ == "__main__":
+    print(f"Five steps at {GATEWAY_URL}; what they make goes into {PICTURES.resolve()}")
     try:
+        PICTURES.mkdir(exist_ok=True)
         asyncio.run(main())
     except GatewayProblem as error:
         sys.exit(str(error))
