@@ -20,6 +20,7 @@ from app.tasks.database import Database, open_database
 from app.tasks.store import TaskStore
 from app.webhooks.outbox import Outbox
 from tests.databases import database_url
+from tests.proofs import unproved
 from tests.statements import none_too_large
 
 # No deadlines: the machine may be busy. In CI the same examples each time, elsewhere new ones.
@@ -47,6 +48,24 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
             if answer:
                 return answer
             await asyncio.sleep(0.01)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """All tests that prove a row of the README's comparison were run, where all must run."""
+    config = session.config
+    is_whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    if not is_whole or hasattr(config, "workerinput") or not os.environ.get("REQUIRE_SERVICES"):
+        return
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    passed, skipped = (
+        [report.nodeid for report in reporter.stats.get(outcome, ())]
+        for outcome in ("passed", "skipped")
+    )
+    if missing := unproved(passed, skipped):
+        reporter.write_line("Not proved, but claimed by the README's comparison:", red=True)
+        for row in missing:
+            reporter.write_line(f"  {row}")
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

@@ -1,71 +1,16 @@
-"""What the READMEs' comparison says of us: each row names the test that proves it."""
+"""What the READMEs' comparison says of us: `tests/proofs.py` names the tests that prove it."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.proofs import PROOFS, unproved
+
 ROOT = Path(__file__).parents[2]
 NO = "\N{EN DASH}"
 NOT_OURS = {"fetches models on request"}
-PROOFS = {
-    "takes the UI format, converts it": "integration/test_conversion.py::test_a_ui_file_is_a_body",
-    "parameters by name, without marks in the workflow": (
-        "integration/test_shipped_workflows.py::test_it_runs_as_it_is_and_its_inputs_have_names"
-    ),
-    "faults named by node before queueing": (
-        "integration/test_bad_input.py::test_node_errors_name_the_nodes"
-    ),
-    "many tasks in one request": "integration/test_submitting.py::test_a_batch_from_submit_to_end",
-    "queued tasks survive a restart": "integration/test_process.py::test_killed_and_started_again",
-    "a killed process takes up its running tasks": (
-        "faults/test_gateway_killed.py::test_killed_again_and_again"
-    ),
-    "a lost server's tasks run on another": (
-        "faults/test_server_lost.py::test_one_of_three_dies_in_mid_run"
-    ),
-    "sent twice, run once, answered both times": (
-        "integration/test_submitting.py::test_the_same_key_and_body_make_one_task"
-    ),
-    "cancel one task, waiting or running": (
-        "faults/test_cancel_anytime.py::test_cancel_at_any_moment"
-    ),
-    "place in the queue / time left, learned": (
-        "integration/test_submitting.py::test_eta_and_position_are_learnt"
-    ),
-    "priority has effect": "integration/test_recovery.py::test_priority_comes_first",
-    "live updates with previews": (
-        "integration/test_streams.py::test_ws_previews_only_when_asked_for"
-    ),
-    "a stream goes on where it broke off": (
-        "integration/test_streams.py::test_sse_resumes_after_the_last_id"
-    ),
-    "webhooks: signed / tried again / log and replay": (
-        "integration/test_outbox.py::test_gone_and_out_of_tries_are_dead_and_can_be_replayed"
-    ),
-    "several servers": "integration/test_recovery.py::test_many_tasks_each_once",
-    "goes where the models are": (
-        "integration/test_servers.py::test_a_task_goes_where_its_node_types_and_models_are"
-    ),
-    "inputs by URL / base64": "integration/test_materials.py::test_a_url_as_a_value_and_a_retry",
-    "results: video, audio, 3D, text, labelled as such": (
-        "acceptance/test_comfy_sdk.py::test_outputs_of_each_kind"
-    ),
-    "thumbnails and other formats of results": (
-        "unit/test_pictures.py::test_every_mode_becomes_every_format"
-    ),
-    "results in a bucket": ("integration/test_stores.py::test_what_is_saved_is_read"),
-    "Comfy API v2, official SDKs": (
-        "acceptance/test_comfy_typescript.py::test_the_typescript_client"
-    ),
-    "OpenAPI of each workflow": "integration/test_library.py::test_the_openapi_of_a_workflow",
-    "API keys with scopes and limits of their own": (
-        "integration/test_access_matrix.py::test_a_key_may_do_what_its_scope_allows"
-    ),
-    "figures for Prometheus": "integration/test_metrics.py::test_figures_after_a_run",
-    "a try without a GPU": "integration/test_process.py::test_the_demo_flag_runs_everything",
-    "a page for making pictures": "browser/test_run_view.py::test_a_newcomer_presses_run_at_once",
-}
 
 
 def rows(name: str, heading: str) -> list[list[str]]:
@@ -80,10 +25,21 @@ def test_each_row_has_a_proof_that_exists() -> None:
     assert {row for row, ours in table.items() if ours == NO} == NOT_OURS
 
 
-@pytest.mark.parametrize("proof", PROOFS.values())
+@pytest.mark.parametrize("proof", [proof for proofs in PROOFS.values() for proof in proofs])
 def test_the_proof_exists(proof: str) -> None:
     file, _, name = proof.partition("::")
-    assert f"def {name}" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    module = importlib.import_module(f"tests.{file.removesuffix('.py').replace('/', '.')}")
+    assert name.startswith("test_")
+    assert callable(vars(module)[name])
+
+
+def test_a_proof_that_fails_or_is_skipped_is_told() -> None:
+    every = [f"tests/{proof}" for proofs in PROOFS.values() for proof in proofs]
+    assert unproved([*every, f"{every[0]}[sqlite]"], []) == []
+    row = next(iter(PROOFS))
+    assert unproved(every[1:], []) == [f"{row}: {PROOFS[row][0]}"]
+    assert unproved(every, [f"{every[0]}[postgresql]"]) == [f"{row}: {PROOFS[row][0]}"]
+    assert unproved([*every[1:], f"{every[0]}_more"], []) == [f"{row}: {PROOFS[row][0]}"]
 
 
 def test_both_readmes_say_the_same() -> None:
