@@ -44,6 +44,7 @@ from app.tasks.submitter import Submitter
 from app.tasks.tidying import Tidying
 from app.tasks.tools import Timing, Tools
 from app.tasks.transitions import Transitions
+from app.tasks.twins import Twins
 from app.tasks.webhooks import Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
@@ -88,7 +89,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
     lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
-    fleet = Fleet(pool, Registry(database), dispatcher)
+    named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
+    fleet = Fleet(pool, Registry(database), dispatcher, named)
     signals = Signals(database)
     for part in (dispatcher, fleet, lookout):
         part.listen(signals)
@@ -166,6 +168,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             dispatcher.run(),
             signals.run(),
             fleet.run(),
+            Twins(pool, fleet).run(),
             lookout.run(),
             *((hub.carrier.run(),) if hub.carrier else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),

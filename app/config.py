@@ -15,7 +15,7 @@ from app.files.places import parse_files_url
 from app.logs import LogFormat
 from app.redis import RedisUrl
 from app.remote.guard import Guard, check_allowed
-from app.servers.pool import base_url
+from app.servers.addresses import base_url
 from app.tasks.database import parse_url
 from app.tasks.webhooks import EVERYWHERE, FINALS, Webhook
 from app.webhooks.requests import events_of
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, value: list[str]) -> list[str]:
         with _as_value_error():
-            return [base_url(address) for address in value]
+            return list(dict.fromkeys(base_url(address) for address in value))
 
     @field_validator("database_url")
     @classmethod

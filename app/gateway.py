@@ -80,7 +80,7 @@ class Gateway:
     def warnings(self) -> list[str]:
         """What an operator should hear of, loudly."""
         trouble = self.access.trouble
-        return [*self.settings.warnings(), *([trouble] if trouble else [])]
+        return [*self.settings.warnings(), *([trouble] if trouble else []), *self.fleet.notes]
 
     def seen_by(self, caller: Caller) -> "Gateway":
         """The gateway as a caller may use it. Routes get no other one: what belongs to others is

@@ -107,7 +107,8 @@ class Hub:
         if message.get("type") == "feature_flags":
             flags = message.get("data") or {}
             socket.wants_metadata = flags.get("supports_preview_metadata") is True
-            socket.put(_encode("feature_flags", self._features))
+            newest = self._sockets.get(socket.sid, socket)  # to the id, not to who asked
+            newest.put(_encode("feature_flags", self._features))
 
     async def _pump(self, socket: Socket) -> None:
         with suppress(WebSocketDisconnect, RuntimeError, OSError):

@@ -1,53 +1,18 @@
 """All the servers that we use."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-from app import lengths
 from app.errors import InvalidInput, NoServer, ServerExists, ServerNotFound
+from app.servers.addresses import base_url
 from app.servers.core_nodes import core_node_types
 from app.servers.inventory import merged
 from app.servers.server import Server
 from app.workflows.needs import Needs
 
 Json = dict[str, Any]
-
-_ADDRESS = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
-
-
-def base_url(address: str) -> str:
-    """http://host:port of "host:port" or of a URL. Raises InvalidInput."""
-    text = address.strip().rstrip("/")
-    url = text if "://" in text else f"http://{text}"
-    if "@" in url:  # not repeated in the message: what is before it may be a password
-        raise InvalidInput(
-            "The address of a ComfyUI server cannot have a user name or a password in it.",
-            hint="Write HOST:PORT, and keep the way there private.",
-        )
-    if not _ADDRESS.fullmatch(url) or not _has_host(url):
-        raise InvalidInput(
-            f"{address!r} is not the address of a ComfyUI server.",
-            hint="Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188.",
-        )
-    if len(url.split("://", 1)[-1]) > lengths.SERVER:
-        raise InvalidInput(
-            f"address: the address of a server may have {lengths.SERVER} characters.",
-            hint="Give the machine a shorter name.",
-        )
-    return url
-
-
-def _has_host(url: str) -> bool:
-    """A host whose name can be looked up, and a number for a port if there is one."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")  # raises UnicodeError, which is a ValueError
-        return bool(host) and parts.port != 0 and not parts.netloc.endswith(":")
-    except ValueError:
-        return False
 
 
 class Pool:
@@ -92,6 +57,9 @@ class Pool:
     def get(self, server_id: str) -> Server:
         """Raises ServerNotFound. The id is the address without its scheme."""
         server = self._servers.get(server_id.split("://", 1)[-1].rstrip("/"))
+        if server is None:
+            with suppress(InvalidInput):  # in another spelling
+                server = self._servers.get(base_url(server_id).split("://", 1)[-1])
         if server is None:
             known = ", ".join(self._servers) or "none"
             raise ServerNotFound(f"There is no server {server_id[:80]!r}; there are: {known}.")

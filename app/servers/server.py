@@ -63,11 +63,11 @@ class Server:
         self.connected = False
         self.ear = Ear()  # of the socket under our client_id
         self.absences = 0  # times that it, or the socket to it, went away
-        self.draining = False
-        self.removed = False
+        self.compared = -1  # the absences when it was looked at for others that are the same
+        self.twin_of: str | None = None
+        self.draining = self.removed = False
         self.stalled: str | None = None  # why it counts as stuck
-        self.swept = False  # cleared of prompts that are not wanted there since it came online
-        self.sweeping = False
+        self.swept = self.sweeping = False  # of prompts not wanted there, since it came online
         self.seen = asyncio.Event()  # it was looked at, whatever the look found
         self.breaker = Breaker()
         self.turns = Turns()  # of those who hand a prompt over

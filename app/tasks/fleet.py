@@ -3,9 +3,14 @@ and remembered across restarts."""
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
 from app.errors import ServerBusy
+from app.servers.addresses import base_url
 from app.servers.pool import Pool
+from app.servers.sameness import refuse_twin
 from app.servers.server import Server
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.registry import Registry, ServerRow, State
@@ -13,13 +18,23 @@ from app.tasks.signals import Signals, Topic
 
 log = logging.getLogger(__name__)
 
+NOTES = 20
 LEAVING = 10.0  # seconds in which a server that is removed is to let go of its tasks
 LOOK = 0.2  # seconds between two looks whether it has
 INTERVAL = 5.0  # seconds between two looks at what other processes changed
 
 
 class Fleet:
-    def __init__(self, pool: Pool, registry: Registry, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        named: Sequence[str] = (),
+    ) -> None:
+        """`named`: addresses that the command line or a setting names."""
+        self.notes: deque[str] = deque(maxlen=NOTES)  # what an operator should hear of
+        self._named = {base_url(address).split("://", 1)[-1] for address in named}
         self._pool = pool
         self._registry = registry
         self._dispatcher = dispatcher
@@ -53,12 +68,28 @@ class Fleet:
                 if row.state == "removed":
                     await self._forget(row.id)
                     continue
-                if row.id not in self._pool:
-                    self._pool.add(row.url, slots=row.slots)
-                self._take(self._pool.get(row.id), row)
+                url = base_url(row.url, port=80)  # as it was meant
+                id = url.split("://", 1)[-1]
+                if id not in self._pool:
+                    self._pool.add(url, slots=row.slots)
+                self._take(self._pool.get(id), row)
+
+    async def begin(self) -> None:
+        """What is named at the start is used, whatever was done before; then as `recall`."""
+        for row in await self._registry.rows():
+            if row.state in ("removed", "leaving") and row.id in self._named:
+                said = f"{row.id} was removed once, and is used again: the settings name it."
+                log.warning("%s Take it out of --comfyui-server, or COMFYUI_COMFYUI_SERVER.", said)
+                self.notes.append(said)
+                await self._registry.put(replace(row, state="active"))
+        await self.recall()
+
+    def is_busy(self, server: Server) -> bool:
+        return bool(self._dispatcher.running_on(server))
 
     async def add(self, address: str, slots: int | None) -> Server:
         """Raises InvalidInput, and ServerExists if it is in use already."""
+        await refuse_twin(self._pool, base_url(address))
         async with self._changing:
             server = self._pool.add(address, slots=slots)
             await self._remember(server, "active")

@@ -81,6 +81,8 @@ GROWING: dict[str, tuple[int, int]] = {
     "Dispatcher._runs": (2, 0),
     "Estimates._known": (0, 0),
     "Estimates._unsaved": (COUNT, 2),
+    "Fleet._named": (1, 0),
+    "Fleet.notes": (20, 0),
     "Health.stats": (10, 20),
     "Hub._everything": (SMALL, 0),
     "Hub._followed": (SMALL, 0),
@@ -155,6 +157,7 @@ FIXED = {
         "_NoneOf._memoized_keys",
     ),
     *("_Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
+    *("Leftovers._stores", "Leftovers._folders"),
 }
 # Functions that remember without a bound: each has few arguments that there can be.
 FEW_ANSWERS = {

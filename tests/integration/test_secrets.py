@@ -17,7 +17,7 @@ from app import logs
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.errors import InvalidInput
-from app.servers.pool import base_url
+from app.servers.addresses import base_url
 from app.tasks.webhooks import without_values
 from tests.conftest import model_free, wait_until
 from tests.fleet import Gateway

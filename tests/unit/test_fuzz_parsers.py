@@ -27,8 +27,8 @@ from app.files.metadata import without_metadata
 from app.files.signatures import signature_of
 from app.files.store import safe_name
 from app.remote.guard import Guard, check_allowed
+from app.servers.addresses import base_url
 from app.servers.core_nodes import core_node_types
-from app.servers.pool import base_url
 from app.servers.server import Server
 from app.tasks.inline_data import from_base64, from_data_uri
 from app.tasks.intake import prepare

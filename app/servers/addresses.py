@@ -1,0 +1,98 @@
+"""Addresses of servers: what may be one, and which may lead to the same machine."""
+
+import asyncio
+import re
+import socket
+from contextlib import closing
+from urllib.parse import urlsplit
+
+from app import lengths
+from app.errors import InvalidInput
+
+PORT = 8188  # ComfyUI's own, where none is named
+_SECURE = 443
+_ADDRESS = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
+_HOW = "Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188."
+
+
+def base_url(address: str, *, port: int = PORT) -> str:
+    """http://host:port of "host:port" or of a URL; `port`: where an http address names none and no
+    path, behind which something else than ComfyUI itself answers. Raises InvalidInput."""
+    text = address.strip().rstrip("/")
+    url = text if "://" in text else f"http://{text}"
+    if "@" in url:  # not repeated in the message: what is before it may be a password
+        raise InvalidInput(
+            "The address of a ComfyUI server cannot have a user name or a password in it.",
+            hint="Write HOST:PORT, and keep the way there private.",
+        )
+    scheme, _, rest = url.partition("://")
+    url = f"{scheme.lower()}://{rest}"
+    host, named = _host_of(url)
+    if not _ADDRESS.fullmatch(url) or not host:
+        raise InvalidInput(f"{address!r} is not the address of a ComfyUI server.", hint=_HOW)
+    if _is_a_mere_word(text, host):
+        raise InvalidInput(
+            f"{address!r} is not the address of a ComfyUI server: it has no port.",
+            hint=f"If a machine is called so, write {host}:{PORT}. {_HOW}",
+        )
+    path = rest[rest.index("/") :] if "/" in rest else ""
+    usual = _SECURE if url.startswith("https:") else 80 if path else port
+    found = f"{url.partition('://')[0]}://{host}:{named or usual}{path}"
+    if len(found.split("://", 1)[-1]) > lengths.SERVER:
+        raise InvalidInput(
+            f"address: the address of a server may have {lengths.SERVER} characters.",
+            hint="Give the machine a shorter name.",
+        )
+    return found
+
+
+def _host_of(url: str) -> tuple[str, int | None]:
+    """A host whose name can be looked up, and the port if there is one; "" if it is no address."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host.encode("idna")  # raises UnicodeError, which is a ValueError
+        port = parts.port
+        if port == 0 or parts.netloc.endswith(":"):
+            return "", None
+        if ":" in host:
+            return f"[{host}]", port
+        if parts.netloc.count(":") > (port is not None):  # an address of IPv6 without brackets
+            return "", None
+        return host, port
+    except ValueError:
+        return "", None
+
+
+def _is_a_mere_word(text: str, host: str) -> bool:
+    """Nothing says that it is an address at all."""
+    return text.lower() == host and "." not in host and ":" not in host and host != "localhost"
+
+
+async def may_be_one_machine(one: str, other: str) -> bool:
+    """Whether two URLs name one port of what may be one machine, so that one process may have both:
+    their names lead to one address, or both to addresses of this machine."""
+    first, second = urlsplit(one), urlsplit(other)
+    if first.port != second.port:
+        return False
+    ones, others = await asyncio.gather(_addresses(first.hostname), _addresses(second.hostname))
+    return bool(ones & others) or (any(map(_is_ours, ones)) and any(map(_is_ours, others)))
+
+
+async def _addresses(host: str | None) -> set[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return set()
+    return {str(address[0]) for *_, address in found}
+
+
+def _is_ours(address: str) -> bool:
+    """One of this machine: it can be bound to."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with closing(socket.socket(family, socket.SOCK_DGRAM)) as trial:
+            trial.bind((address, 0))
+    except OSError:
+        return False
+    return True

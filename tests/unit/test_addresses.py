@@ -1,0 +1,65 @@
+"""What an address of a server may be, and what it means, wherever it is given."""
+
+import sys
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import start
+from app.config import Settings
+from app.errors import InvalidInput
+from app.servers.addresses import base_url, may_be_one_machine
+
+MEANT = {
+    "127.0.0.1": "http://127.0.0.1:8188",
+    "localhost": "http://localhost:8188",
+    "http://host": "http://host:8188",
+    "http://host/": "http://host:8188",
+    "a.b.c": "http://a.b.c:8188",
+    "host:9": "http://host:9",
+    "HOST:9": "http://host:9",
+    "https://host": "https://host:443",
+    "https://host/comfy/": "https://host:443/comfy",
+    "http://host/comfy": "http://host:80/comfy",
+    "[::1]": "http://[::1]:8188",
+    "[::1]:9": "http://[::1]:9",
+    " host:9 ": "http://host:9",
+}
+REFUSED = (
+    *("", "nonsense", "host:99999", "host:0", "host:-1", "host:abc", "host:", "ftp://x", "http://"),
+    *("a b:1", "a:1:2", "::1", "[::1", "user:secret@host:8188", "http://user@host", "host?x=1"),
+    *("http://host:8188#x", "file:///etc/passwd", "\n", "a..b:1", "-" * 300 + ":1"),
+)
+
+
+@pytest.mark.parametrize("address", MEANT)
+def test_what_an_address_means(address: str) -> None:
+    assert base_url(address) == MEANT[address]
+    assert base_url(MEANT[address]) == MEANT[address]
+    assert Settings(comfyui_server=address, _env_file=None).comfyui_server == [MEANT[address]]
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_what_is_no_address(address: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        base_url(address)
+    assert caught.value.hint
+    assert "secret" not in caught.value.detail
+    with pytest.raises(ValidationError):
+        Settings(comfyui_server=[address], _env_file=None)
+    monkeypatch.setattr(sys, "argv", ["start.py", f"--comfyui-server={address}"])
+    if "," not in address:
+        assert start.main() == 2
+        said = capsys.readouterr().err
+        assert said.startswith("Setting COMFYUI_COMFYUI_SERVER")
+        assert "secret" not in said
+
+
+async def test_what_may_be_one_machine() -> None:
+    one = "http://127.0.0.1:8188"
+    assert await may_be_one_machine(one, "http://localhost:8188")
+    assert await may_be_one_machine(one, "http://127.0.0.2:8188/x"), "both are here"
+    assert not await may_be_one_machine(one, "http://localhost:8189")
+    assert not await may_be_one_machine(one, "http://192.0.2.1:8188")
+    assert not await may_be_one_machine(one, "http://no-such-name.invalid:8188")
