@@ -34,6 +34,7 @@ TRACEBACK_LINE = 4_000
 TRACEBACK_LINES = 200
 REASON = 2_000  # why an attempt ended
 WARNING = 2_000
+SEARCHED = 8_000  # of a task, to be found by
 WARNINGS = 100  # of a task
 EXCEPTION_TYPE = 200
 

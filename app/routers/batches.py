@@ -14,6 +14,7 @@ from app.routers.schemas import BatchOut
 from app.tasks.batches import MAX_TASKS
 from app.tasks.cuts import LIST
 from app.tasks.model import TERMINAL
+from app.tasks.selection import Selection
 
 router = APIRouter(prefix="/api", tags=["tasks"])
 
@@ -38,7 +39,7 @@ async def get_batch(batch_id: str, gateway: GatewayDep) -> Json:
     """All tasks of a batch, in its order."""
     await gateway.tasks.counts(batch_id)
     tasks, _ = await shown(
-        lambda most, start: gateway.tasks.page((), most, start, batch_id),
+        lambda most, start: gateway.tasks.page(Selection(batch_id=batch_id), most, start),
         lambda task: gateway.tasks.view(task, LIST),
         MAX_TASKS,
     )

@@ -149,6 +149,12 @@ class DeliveryPage(DeliveryList):
 class TaskPage(BaseModel):
     tasks: list[TaskOut]
     next_cursor: str | None
+    total: int | None = Field(
+        default=None, description="In all pages together; only if it was asked for."
+    )
+    total_is_capped: bool | None = Field(
+        default=None, description="There are more than `total`: no more are counted."
+    )
 
 
 class ParameterOut(BaseModel):

@@ -1,6 +1,6 @@
 """Tasks: look, list, cancel, retry, forget; the queue and the history."""
 
-from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -20,12 +20,14 @@ from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.cursors import Before
 from app.routers.deps import GatewayDep, ServerQuery
+from app.routers.filters import Searched, Wanted, WithTotal
 from app.routers.pages import shown
 from app.routers.requests import DeleteRequest
 from app.routers.schemas import TaskOut, TaskPage
 from app.servers import queues
 from app.tasks.cuts import LIST
 from app.tasks.model import TERMINAL, Status
+from app.tasks.selection import Selection
 
 router = APIRouter(prefix="/api", tags=["tasks"])
 
@@ -49,12 +51,12 @@ async def get_task_workflow(task_id: str, gateway: GatewayDep) -> Json:
 async def list_tasks(
     gateway: GatewayDep,
     before: Before,
-    status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
-    batch_id: Annotated[str | None, Query(description="Only of this batch.")] = None,
+    wanted: Wanted,
     limit: Limit = 50,
+    total: WithTotal = False,
 ) -> Json:
-    """Tasks, newest first."""
-    return await _page(gateway, status or (), limit, before, batch_id)
+    """Tasks, newest first; with all filters that are given."""
+    return await _page(gateway, wanted, limit, before, total)
 
 
 @router.post(
@@ -113,14 +115,16 @@ async def clear_queue(gateway: GatewayDep) -> Json:
 async def get_history(
     gateway: GatewayDep,
     before: Before,
+    searched: Searched,
     limit: Limit = 50,
+    total: WithTotal = False,
     include_servers: Annotated[
         bool, Query(description="Also what the servers' own histories hold that is not ours.")
     ] = False,
     server: ServerQuery = None,
 ) -> Json:
     """Finished tasks with their outputs, newest first."""
-    page = await _page(gateway, TERMINAL, limit, before)
+    page = await _page(gateway, replace(searched, statuses=TERMINAL), limit, before, total)
     if include_servers or server:
         gateway.caller.need_all("include_servers: a server's own history")
         servers = gateway.pool.choose(server)
@@ -161,14 +165,17 @@ async def _held(gateway: Gateway, server: str | None) -> list[Json]:
 
 async def _page(
     gateway: GatewayDep,
-    status: Collection[Status],
+    wanted: Selection,
     limit: int,
     before: int | None,
-    batch_id: str | None = None,
+    is_counted: bool,
 ) -> Json:
     tasks, following = await shown(
-        lambda most, start: gateway.tasks.page(status, most, start, batch_id),
+        lambda most, start: gateway.tasks.page(wanted, most, start),
         lambda task: gateway.tasks.view(task, LIST),
         *(limit, before),
     )
-    return {"tasks": tasks, "next_cursor": None if following is None else str(following)}
+    page: Json = {"tasks": tasks, "next_cursor": None if following is None else str(following)}
+    if is_counted:
+        page["total"], page["total_is_capped"] = await gateway.tasks.total(wanted)
+    return page

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from app.tasks import graphs, rows, webhooks
+from app.tasks import graphs, rows, selection, webhooks
 from app.tasks.model import NewTask, Task
 from app.tasks.queries import places_of
 from app.tasks.tables import tasks
@@ -20,6 +20,7 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     """Write them with their prompts and webhooks; `made` are their rows."""
     graphs.write(connection, new)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
+    selection.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:
         webhooks.keep(connection, task.task_id, task.webhooks, task.key_name)
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]

@@ -41,6 +41,7 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Outcome
 from app.tasks.queries import fetch_one, is_active
+from app.tasks.selection import add_error
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
 
@@ -265,6 +266,8 @@ class Claims:
             row = connection.execute(change, values).first()
             if row is None:
                 raise LostClaim(task.task_id)
+            if fields.get("error"):
+                add_error(connection, task.task_id, fields["error"])
             if "status" in fields or statement is not None:
                 tell(connection, Topic.STATUS, task.task_id)
             return row

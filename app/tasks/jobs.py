@@ -6,6 +6,7 @@ from dataclasses import replace
 from app.tasks.assets import Assets
 from app.tasks.idempotency import Key
 from app.tasks.model import Status, Task
+from app.tasks.selection import Selection
 from app.tasks.service import Tasks
 from app.tasks.submission import Submission
 from app.tasks.submitter import Submitter
@@ -37,7 +38,7 @@ class Jobs:
         found: list[Task] = []
         while True:
             page, following = await self._tasks.page(
-                statuses, limit - len(found), before, labels=labels
+                Selection(statuses=statuses, labels=labels), limit - len(found), before
             )
             found += [task for task in page if has_labels(task, labels)]
             if following is None or len(found) >= limit:

@@ -24,7 +24,7 @@ from app.tasks.lists import task_ids as plausible
 from app.tasks.model import TERMINAL, CancelReason, Status, Task
 from app.tasks.queries import TASKS, fetch
 from app.tasks.signals import Topic, tell_all
-from app.tasks.tables import idempotency_keys, outputs, tasks
+from app.tasks.tables import idempotency_keys, outputs, task_texts, tasks
 
 _THESE = any_of(tasks.c.task_id, "task_ids")
 _FETCH = TASKS.where(_THESE).order_by(tasks.c.seq)
@@ -56,8 +56,9 @@ _FINISHED = (
 _DELETE = (
     delete_from(tasks)
     .where(_THESE, tasks.c.status.in_(sorted(TERMINAL)))
-    .returning(tasks.c.task_id)
+    .returning(tasks.c.task_id, tasks.c.seq)
 )
+_FORGET = delete_from(task_texts).where(any_of(task_texts.c.seq, "seqs"))
 _THEIRS = [
     delete_from(table).where(any_of(table.c.task_id, "task_ids"))
     for table in (outputs, idempotency_keys)
@@ -108,7 +109,9 @@ def finished(
 
 def delete(connection: Connection, mine: ColumnElement[bool], task_ids: Sequence[str]) -> list[str]:
     """Remove those of the tasks that are finished, with all that is theirs; answers their ids."""
-    removed = list(connection.scalars(_DELETE.where(mine), {"task_ids": task_ids}))
+    found = connection.execute(_DELETE.where(mine), {"task_ids": task_ids}).all()
+    removed = [row.task_id for row in found]
+    connection.execute(_FORGET, {"seqs": [row.seq for row in found]})
     graphs.forget(connection, removed)
     for theirs in _THEIRS:
         connection.execute(theirs, {"task_ids": removed})

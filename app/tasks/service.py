@@ -1,7 +1,7 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
 from app.tasks.model import CancelReason, NewTask, Status, Task
 from app.tasks.queries import no_task
+from app.tasks.selection import MOST, Selection
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.subscription import Closed, Overrun
@@ -101,18 +102,19 @@ class Tasks:
 
     async def page(
         self,
-        statuses: Collection[Status],
+        selection: Selection,
         limit: int,
         before: int | None,
-        batch_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
     ) -> tuple[list[Task], int | None]:
         """Tasks, newest first, and where the next page begins."""
-        found = await self._store.page(
-            statuses=statuses, batch_id=batch_id, labels=labels, limit=limit + 1, before=before
-        )
+        found = await self._store.page(selection, limit=limit + 1, before=before)
         more = len(found) > limit
         return found[:limit], found[limit - 1].seq if more else None
+
+    async def total(self, selection: Selection) -> tuple[int, bool]:
+        """How many tasks there are of it, and whether there are more than were counted."""
+        found = await self._store.total(selection)
+        return min(found, MOST), found > MOST
 
     async def queue(self) -> list[Task]:
         return await self._store.queue()

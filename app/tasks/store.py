@@ -1,7 +1,7 @@
 """Tasks for everybody: add, read, list, ask to cancel, delete. See claims.py for runners."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     func,
     select,
     true,
@@ -22,7 +21,7 @@ from app.tasks.claims import Lease
 from app.tasks.database import FEW, Database
 from app.tasks.graphs import Parts
 from app.tasks.idempotency import Key
-from app.tasks.model import TERMINAL, CancelReason, NewTask, Output, Status, Task
+from app.tasks.model import CancelReason, NewTask, Output, Status, Task
 from app.tasks.queries import (
     FOUND_KEY_NAME,
     TASKS,
@@ -34,10 +33,12 @@ from app.tasks.queries import (
     no_task,
     whole,
 )
+from app.tasks.selection import Selection, counted
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
 
 Json = dict[str, Any]
+ALL = Selection()
 
 
 class TaskStore:
@@ -140,29 +141,21 @@ class TaskStore:
         return await self._database.read(lambda connection: webhooks.own(connection, task_id))
 
     async def page(
-        self,
-        *,
-        statuses: Collection[Status] = (),
-        batch_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 50,
-        before: int | None = None,
+        self, selection: Selection = ALL, *, limit: int = 50, before: int | None = None
     ) -> list[Task]:
-        """Newest first; `before` is the seq to go on from. `labels` leaves out most of what has not
-        these pairs in its metadata, and nothing that has."""
-        query = TASKS.where(self._mine()).order_by(tasks.c.seq.desc()).limit(limit)
-        if statuses:
-            query = query.where(_has_one_of(frozenset(statuses)))
-        if batch_id is not None:
-            query = query.where(tasks.c.batch_id == batch_id)
-        for label in (labels or {}).items():
-            pair = rows.dump(dict([label]))[1:-1]
-            query = query.where(tasks.c.metadata.contains(pair, autoescape=True))
+        """Newest first; `before` is the seq to go on from."""
+        conditions = [self._mine(), *selection.conditions()]
         if before is not None:
-            query = query.where(tasks.c.seq < before)
+            conditions.append(tasks.c.seq < before)
+        query = TASKS.where(*conditions).order_by(tasks.c.seq.desc()).limit(limit)
         return await self._database.read(
-            lambda c: fetch(c, query, brief=labels is None), large=True
+            lambda c: fetch(c, query, brief=selection.labels is None), large=True
         )
+
+    async def total(self, selection: Selection) -> int:
+        """How many tasks there are of it; one more than `selection.MOST` if there are more."""
+        query = counted([self._mine(), *selection.conditions()])
+        return await self._database.read(lambda c: c.scalar(query) or 0, large=True)
 
     async def queue(self, *, limit: int = 1000) -> list[Task]:
         """What is not finished, in the order in which it will run."""
@@ -283,11 +276,3 @@ class TaskStore:
 
     def _own(self, key: Key | None) -> Key | None:
         return key and replace(key, owner=self._caller.name or "")
-
-
-def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
-    """All finished ones are found by walking over the rows; of one kind, by their index."""
-    if statuses == TERMINAL:
-        return tasks.c.finished_at.is_not(None)
-    condition = tasks.c.status.in_(sorted(statuses))
-    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))

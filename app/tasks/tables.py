@@ -84,6 +84,14 @@ extras = Table(
     Column("extra", LongWords(lengths.PROMPT), nullable=False),
 )
 
+# What a task can be found by (see selection.py), apart from its row for the same reason.
+task_texts = Table(
+    "task_texts",
+    metadata,
+    Column("seq", Whole(), primary_key=True, autoincrement=False),
+    Column("text", LongWords(lengths.LONG), nullable=False),
+)
+
 outputs = Table(
     "outputs",
     metadata,
@@ -204,6 +212,8 @@ Index(
     postgresql_where=_FINISHED,
 )
 Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
+Index("tasks_of_workflow", tasks.c.filename, tasks.c.seq)
+Index("tasks_by_time", tasks.c.created_at, tasks.c.seq)
 Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
 Index("outputs_by_hash", outputs.c.hash)

@@ -75,6 +75,7 @@ REACHED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("task_id", "graph_id"), "ours"),
     },
     "graphs": {"graph_id": "ours", "prompt": "client"},
+    "task_texts": {"seq": "ours", "text": "client"},
     "outputs": {
         **dict.fromkeys(("node_id", "filename", "subfolder", "type"), "server"),
         **dict.fromkeys(("content_type", "text", "error"), "server"),

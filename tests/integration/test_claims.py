@@ -16,6 +16,7 @@ from app.tasks.outcome import Succeeded
 from app.tasks.planner import Assignment, Waiting
 from app.tasks.postgresql import Unreachable
 from app.tasks.queue import Claim, Queue
+from app.tasks.selection import Selection
 from app.tasks.store import TaskStore
 from app.tasks.tables import tasks
 from app.tasks.webhooks import Webhook
@@ -268,7 +269,7 @@ async def test_pages(database: Database, store: TaskStore) -> None:
     rest = await store.page(limit=10, before=newest[-1].seq)
     assert [task.task_id for task in rest] == [task.task_id for task in tasks[2::-1]]
     await store.request_cancel(tasks[0].task_id, CancelReason.REQUEST)
-    canceled = await store.page(statuses=[Status.CANCELED])
+    canceled = await store.page(Selection(statuses=[Status.CANCELED]))
     assert [task.task_id for task in canceled] == [tasks[0].task_id]
     assert [task.task_id for task in await store.queue()] == [task.task_id for task in tasks[1:]]
 

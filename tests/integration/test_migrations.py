@@ -24,6 +24,7 @@ from app.tasks.planner import Assignment
 from app.tasks.queue import Queue
 from app.tasks.rows import new_row
 from app.tasks.schema import FOLDER, HEAD, alembic_config, metadata, migrate
+from app.tasks.selection import Selection
 from app.tasks.store import TaskStore
 from app.tasks.tables import tasks
 from app.tasks.view import task_view
@@ -136,7 +137,7 @@ async def test_a_task_of_before_runs(url: str, monkeypatch: pytest.MonkeyPatch) 
     store = TaskStore(database)
     assert await store.prompt(task_id) == model_free(7)
     assert (await store.get(task_id)).params == params
-    (shown,) = [task_view(task) for task in await store.page()]
+    (shown,) = [task_view(task) for task in await store.page(Selection(text="XXX"))]
     assert shown["cut"] == {"params.6.text": 100_000}
     await database.close()
 
