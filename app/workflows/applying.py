@@ -1,8 +1,7 @@
 """Setting parameters of a prompt, by key or by name, strictly. Pure."""
 
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,19 +14,14 @@ from app.workflows.names import names_of
 from app.workflows.near import Guesses
 from app.workflows.parameters import Parameter, definition_of, names_file, parameter_at
 from app.workflows.roles import roles_of
+from app.workflows.seeds import Draw, Seeds, draw, is_random, names_seed
 
 Json = dict[str, Any]
 
-SEED_INPUTS = ("seed", "noise_seed")
 MAX_PARAMS = 1000  # of one task
-MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 
 Key = tuple[str, str]  # node id, input
 Change = tuple[str, str, Any]  # node id, input, its new value
-
-
-def _random_seed() -> int:
-    return random.randint(0, MAX_SEED)
 
 
 def apply_params(
@@ -36,7 +30,7 @@ def apply_params(
     object_info: Mapping[str, Json],
     *,
     any_file: bool = False,
-    new_seed: Callable[[], int] = _random_seed,
+    new_seed: Draw = draw,
 ) -> tuple[Json, Json]:
     """A copy of the prompt with `params` (by key or by name) set, and the values used."""
     setter = Setter(prompt, object_info, any_file=any_file, new_seed=new_seed)
@@ -74,7 +68,7 @@ class Setter:
         object_info: Mapping[str, Json],
         *,
         any_file: bool = False,
-        new_seed: Callable[[], int] = _random_seed,
+        new_seed: Draw = draw,
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
@@ -82,7 +76,8 @@ class Setter:
         self._new_seed = new_seed
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
         self._located: dict[str, Key] = {}
-        self._seeds = self._seeds_in(prompt)
+        self._seeds = Seeds(prompt, object_info)
+        self._open = self._seeds.open_in(prompt)  # by the prompt itself
 
     @cached_property
     def _finder(self) -> "Finder":
@@ -115,8 +110,9 @@ class Setter:
                     words.setdefault(key, given)
         faults.check()
         for key in self._open_seeds(nodes):
-            seed = self._new_seed()
-            used[words.get(key, ".".join(key))] = self._node(nodes, key)["inputs"][key[1]] = seed
+            node = self._node(nodes, key)
+            low, high = self._seeds.limits(key, node) or (0, 0)
+            used[words.get(key, ".".join(key))] = node["inputs"][key[1]] = self._new_seed(low, high)
         return list(_differences(nodes, self._prompt)), used
 
     def _locate(self, given: str, guesses: Guesses) -> Key:
@@ -136,24 +132,18 @@ class Setter:
         node = self._node(nodes, key)
         if isinstance(value, str) and names_file(node, key[1], self._object_info):
             check_name(given, value)
-        parameter = parameter_at(key, node, self._object_info, given)
-        checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
+        if is_random(value) and self._seeds.is_open(key, node):
+            checked = -1  # drawn when everything else is set
+        else:
+            parameter = parameter_at(key, node, self._object_info, given)
+            checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked
         return checked
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
         """Those to draw, in the order of the prompt."""
-        found = [key for key in self._seeds if key[0] not in nodes] + self._seeds_in(nodes)
-        return sorted(found, key=lambda key: (self._places[key[0]], SEED_INPUTS.index(key[1])))
-
-    def _seeds_in(self, nodes: Json) -> list[Key]:
-        return [
-            key
-            for node_id, node in nodes.items()
-            for key in ((node_id, name) for name in SEED_INPUTS)
-            if node["inputs"].get(key[1]) == -1
-            and _is_random_seed(parameter_at(key, node, self._object_info), -1)
-        ]
+        found = [key for key in self._open if key[0] not in nodes] + self._seeds.open_in(nodes)
+        return sorted(found, key=lambda key: self._places[key[0]])
 
 
 def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:
@@ -241,7 +231,7 @@ def check_value(
     parameter: Parameter, value: Any, *, any_file: bool = False, guesses: Guesses | None = None
 ) -> Any:
     """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
-    if _is_random_seed(parameter, value):
+    if is_random(value) and names_seed(parameter.key) and not (parameter.min or 0) < 0:
         return value
     match parameter.type:
         case "int" | "float":
@@ -253,12 +243,6 @@ def check_value(
         case "choice" if not (any_file and is_model_file(value)):
             _check_choice(parameter, value, guesses or Guesses())
     return value
-
-
-def _is_random_seed(parameter: Parameter, value: Any) -> bool:
-    name = parameter.key.partition(".")[2]
-    allows_it = parameter.min is not None and parameter.min < 0
-    return name in SEED_INPUTS and value == -1 and value is not True and not allows_it
 
 
 def _check_number(parameter: Parameter, value: Any) -> int | float:

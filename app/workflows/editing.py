@@ -92,7 +92,7 @@ def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[s
     if kind is Format.UI:
         return set_params(graph, params, definitions)
     check_structure(graph)
-    return apply_params(graph, params, definitions, new_seed=lambda: -1)[0]
+    return apply_params(graph, params, definitions, new_seed=lambda *_: -1)[0]
 
 
 def listing(library: Library) -> list[Json]:

@@ -7,10 +7,10 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from app.quoting import MOST, SHORT, cut, quoted
-from app.workflows.applying import SEED_INPUTS
 from app.workflows.checks import links_of
 from app.workflows.model_files import is_model_file
 from app.workflows.parameters import choices_of, definition_of, takes_upload
+from app.workflows.seeds import names_seed
 
 Json = dict[str, Any]
 
@@ -164,7 +164,7 @@ class Variations:
 def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
     links = {name for name, _ in links_of(inputs)}
     for name, value in inputs.items():
-        is_number = isinstance(value, int | float) and name not in SEED_INPUTS
+        is_number = isinstance(value, int | float) and not names_seed(name)
         if name in links or is_number or is_model_file(value):
             yield name, value
 

@@ -6,8 +6,8 @@ Made for code generators and for programs that call tools by a schema. Pure.
 from collections.abc import Sequence
 from typing import Any
 
-from app.workflows.applying import SEED_INPUTS
 from app.workflows.parameters import Parameter
+from app.workflows.seeds import names_seed
 
 Json = dict[str, Any]
 
@@ -144,7 +144,8 @@ def _limits(parameter: Parameter) -> Json:
         found["minimum"] = parameter.min
     if parameter.max is not None:
         found["maximum"] = parameter.max
-    if parameter.key.partition(".")[2] in SEED_INPUTS and parameter.min == 0:
+    is_seed = parameter.role == "seed" or names_seed(parameter.key)
+    if is_seed and (parameter.min or 0) >= 0:
         found |= {"minimum": -1, "description": "-1 draws a random one."}
     return found
 

@@ -137,7 +137,7 @@ class _Graph:
             return role
         if name in VALUE_INPUTS and self._is_primitive(node_id):
             return _fitting(self._downstream.get(node_id), value)
-        return _fitting(BY_NAME.get(name), value)
+        return _fitting(_role_named(name), value)
 
     def rank(self, key: Key, role: str) -> int:
         """0 before 1: the size of the latent that is sampled before the size of anything else,
@@ -166,7 +166,7 @@ class _Graph:
         """
         found: dict[str, str] = {}
         for source, fed in self._feeds.items():
-            if role := next((BY_NAME[name] for _, name in fed if name in BY_NAME), None):
+            if role := next((role for _, name in fed if (role := _role_named(name))), None):
                 found[source] = role
         level = dict(found)
         while level:
@@ -198,6 +198,12 @@ class _Graph:
                 source for name, source in links.items() if not (has_both and name in other_side)
             )
         return seen
+
+
+def _role_named(name: str) -> str | None:
+    """Also of a seed that a dynamic combo brings with it: `sampling_mode.seed`."""
+    last = name.rpartition(".")[2]
+    return BY_NAME.get(name) or (BY_NAME[last] if last in ("seed", "noise_seed") else None)
 
 
 def _fitting(role: str | None, value: Any) -> str | None:

@@ -192,7 +192,7 @@ def test_slug() -> None:
 
 def test_setting_by_name() -> None:
     prompt, used = apply_params(
-        text_to_image(), {"prompt": "a bear", "seed": -1, "3.steps": 9}, {}, new_seed=lambda: 77
+        text_to_image(), {"prompt": "a bear", "seed": -1, "3.steps": 9}, {}, new_seed=lambda *_: 77
     )
     assert used == {"prompt": "a bear", "seed": 77, "3.steps": 9}
     assert prompt["6"]["inputs"]["text"] == "a bear"

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidParameter, InvalidWorkflow, WorkflowFormatUnsupported
 from app.tasks.intake import prepare
-from app.workflows.applying import MAX_SEED, apply_params
+from app.workflows.applying import apply_params
 from app.workflows.checks import check_outputs, check_structure
 from app.workflows.formats import Format, describe, unwrap
 from app.workflows.parameters import list_parameters
+from app.workflows.seeds import MAX_SEED
 from tests.conftest import ROOT, text_to_image
 
 Json = dict[str, Any]
@@ -274,7 +275,8 @@ def test_a_seed_of_minus_one_is_a_random_one() -> None:
 
 def test_so_is_one_in_the_file() -> None:
     graph = {"1": node("KSampler", seed=-1), "2": node("Other", noise_seed=-1)}
-    changed, used = apply_params(graph, {}, INFO, new_seed=iter([5, 6]).__next__)
+    drawn = iter([5, 6])
+    changed, used = apply_params(graph, {}, INFO, new_seed=lambda *_: next(drawn))
     assert used == {"1.seed": 5, "2.noise_seed": 6}
     assert changed["2"]["inputs"]["noise_seed"] == 6
 
