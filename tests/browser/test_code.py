@@ -26,7 +26,7 @@ async def shown(page: Page, kind: str) -> str:
 
 
 async def execute(*command: str, cwd: Path) -> str:
-    environment = {**os.environ, "COMFYUI_GATEWAY_KEY": "secret"}
+    environment = {**os.environ, "COMFYUI_API_KEY": "secret"}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, env=environment, stdout=-1, stderr=-1
     )
@@ -98,10 +98,10 @@ async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path
     await page.get_by_label("Seeds").fill("3")
     await page.get_by_role("button", name="As code").click()
     for kind, variable in (
-        ("curl", '"Authorization: Bearer $COMFYUI_GATEWAY_KEY"'),
-        ("Python", "os.environ['COMFYUI_GATEWAY_KEY']"),
-        ("JavaScript", "process.env.COMFYUI_GATEWAY_KEY"),
-        ("comfy-sdk", 'os.environ["COMFYUI_GATEWAY_KEY"]'),
+        ("curl", '"Authorization: Bearer $COMFYUI_API_KEY"'),
+        ("Python", "os.environ['COMFYUI_API_KEY']"),
+        ("JavaScript", "process.env.COMFYUI_API_KEY"),
+        ("comfy-sdk", 'os.environ["COMFYUI_API_KEY"]'),
     ):
         code = await shown(page, kind)
         assert variable in code

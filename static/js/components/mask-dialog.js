@@ -48,7 +48,7 @@ class Brush {
       this.#last = null;
       this.#stroke(event);
     };
-    this.canvas.onpointermove = (event) => event.buttons && this.#stroke(event);
+    this.canvas.onpointermove = (event) => void (event.buttons && this.#stroke(event));
     this.canvas.oncontextmenu = (event) => event.preventDefault();
   }
 

@@ -19,7 +19,7 @@ export function seedControl(parameter, change) {
     change();
   };
   dice.onclick = () => put("-1");
-  lock.onclick = () => isRandom(input.value) && put(last ?? Math.floor(Math.random() * 2 ** 48));
+  lock.onclick = () => void (isRandom(input.value) && put(last ?? Math.floor(Math.random() * 2 ** 48)));
   input.oninput = () => {
     show();
     change();

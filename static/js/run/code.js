@@ -1,6 +1,6 @@
 // The run of now as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for
 // its language. `request` is {path, body, hasKey, origin}; body is a string of JSON: no digit is lost.
-const KEY = "COMFYUI_GATEWAY_KEY";
+const KEY = "COMFYUI_API_KEY";
 
 // A POSIX shell: between single quotes all is itself but the quote.
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
