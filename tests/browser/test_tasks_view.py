@@ -126,10 +126,40 @@ async def test_a_thousand_rows_are_few_elements(page: Page, gateway: RunningGate
       }
     }"""
     await page.evaluate(script, task)
-    await expect(page.get_by_text("1001 of 1001 loaded")).to_be_visible()
+    await expect(page.get_by_text("1001 of 1001")).to_be_visible()
     assert await page.locator("task-table .space > .row").count() < 80
     await page.locator("task-table .scroller").evaluate("box => { box.scrollTop = 1e9 }")
     await expect(row(page, "t0")).to_be_visible()
     table = page.get_by_role("table")
     await expect(table).to_have_attribute("aria-rowcount", "1002")
     assert json.loads(await row(page, "t0").get_attribute("aria-rowindex") or "0") == 1002
+
+
+async def test_search_and_counts_are_of_all_tasks(page: Page, gateway: RunningGateway) -> None:
+    """Also of those that the page has not loaded."""
+    metadata = {"note": {"said": "GRÜNE 100%"}}
+    first = await gateway.submit(model_free(), metadata=metadata, wait=0)
+    await gateway.submit(model_free(), batch={"1.color": list(range(150))}, wait=0)
+    await gateway.http.post("/api/queue/clear")
+
+    async def is_quiet() -> bool:
+        queue = (await gateway.http.get("/api/queue")).json()
+        return not queue["running"] and not queue["queued"]
+
+    await wait_until(is_quiet)
+    await page.reload()
+    count = page.locator("task-table .bar small")
+    await expect(count).to_have_text("50 of 151")
+    await page.get_by_role("searchbox").fill("grüne 100%")
+    await expect(row(page, first["task_id"])).to_be_visible()
+    await expect(count).to_have_text("1 of 1")
+    await page.get_by_role("searchbox").fill("grüne 1000")
+    await expect(page.get_by_text("No task fits the filter.")).to_be_visible()
+    await page.get_by_role("searchbox").fill("")
+    more = page.get_by_role("button", name="Load more")
+    for shown in ("101", "151"):
+        await page.locator("task-table .scroller").evaluate("box => { box.scrollTop = 1e9 }")
+        await more.click()
+        await expect(count).to_have_text(f"{shown} of 151")
+    await more.click()  # the last page has the one that the search found
+    await expect(more).to_be_hidden()

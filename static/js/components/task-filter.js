@@ -1,14 +1,18 @@
-// What the table shows: by status, by text, by batch. "change" when that changes.
+// What the table shows: by status, by text, by batch. "change" when that changes; of a text, once
+// nobody types any more: the API looks for it in all tasks.
 import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
 import { STATUSES, nameOf, statusWord } from "./task-words.js";
 
+const PAUSE = 250; // ms
+
 export class TaskFilter extends EventTarget {
   #statuses = new Set();
   #batch = "";
-  #words = [];
+  #text = "";
+  #typed = 0;
   #chips = new Map();
-  #search = el("input", { type: "search", i18nAttr: "aria-label:tasks.filter;placeholder:tasks.filter", spellcheck: false, autocomplete: "off" });
+  #search = el("input", { type: "search", i18nAttr: "aria-label:tasks.filter;placeholder:tasks.filter", maxLength: 200, spellcheck: false, autocomplete: "off" });
   #batches = el("select", { i18nAttr: "aria-label:tasks.batch" });
   element;
 
@@ -17,7 +21,10 @@ export class TaskFilter extends EventTarget {
     for (const status of STATUSES) {
       this.#chips.set(status, el("button", { type: "button", className: "chip", attributes: { "aria-pressed": "false" }, onclick: () => this.#toggle(status) }, statusWord(status)));
     }
-    this.#search.oninput = () => this.#change(() => (this.#words = this.#search.value.toLowerCase().split(/\s+/).filter(Boolean)));
+    this.#search.oninput = () => {
+      clearTimeout(this.#typed);
+      this.#typed = setTimeout(() => this.#change(() => (this.#text = this.#search.value.trim())), PAUSE);
+    };
     this.#batches.onchange = () => this.#change(() => (this.#batch = this.#batches.value));
     const chips = el("div", { className: "statuses", attributes: { role: "group" }, i18nAttr: "aria-label:tasks.statuses" }, ...this.#chips.values());
     this.element = el("div", { className: "filter" }, this.#search, chips, this.#batches);
@@ -27,18 +34,19 @@ export class TaskFilter extends EventTarget {
 
   // For the API: what it can filter by itself. Null where it need not.
   get query() {
-    if (!this.#statuses.size && !this.#batch) return null;
-    return { status: [...this.#statuses], ...(this.#batch && { batch_id: this.#batch }) };
+    if (!this.#statuses.size && !this.#batch && !this.#text) return null;
+    return { status: [...this.#statuses], ...(this.#batch && { batch_id: this.#batch }), ...(this.#text && { q: this.#text }) };
   }
 
   get isSet() {
-    return this.query !== null || this.#words.length > 0;
+    return this.query !== null;
   }
 
-  fits(task) {
+  // `isFound`: the API says that it has the text, perhaps where the page does not look.
+  fits(task, isFound) {
     if (this.#statuses.size && !this.#statuses.has(task.status)) return false;
     if (this.#batch && task.batch_id !== this.#batch) return false;
-    return !this.#words.length || this.#words.every((word) => haystack(task).includes(word));
+    return !this.#text || isFound || haystack(task).includes(folded(this.#text));
   }
 
   // The batches that there are, as [id, count].
@@ -73,10 +81,13 @@ export class TaskFilter extends EventTarget {
 
 const seen = new WeakMap(); // tasks are never changed in place
 
+// As the API compares texts.
+const folded = (text) => text.normalize("NFKC").toLowerCase();
+
 function haystack(task) {
   if (!seen.has(task)) {
     const params = Object.values(task.params ?? {}).filter((value) => typeof value !== "object");
-    seen.set(task, [task.task_id, nameOf(task), task.server, task.batch_id, task.error?.code, task.error?.message, ...params].join("\n").toLowerCase());
+    seen.set(task, folded([task.task_id, nameOf(task), task.server, task.batch_id, task.error?.code, task.error?.message, ...params].join("\n")));
   }
   return seen.get(task);
 }

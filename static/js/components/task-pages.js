@@ -1,12 +1,14 @@
-// Older tasks, page by page. The API filters by status and batch itself, each filter with its own cursor.
+// Older tasks, page by page. The API filters itself, each filter with its own cursor and number.
 import * as api from "../api.js";
 import { tasks } from "../state.js";
 
 const PAGE = 100;
 
 export class TaskPages {
-  #key = "";
+  #key = null;
   #cursor = null;
+  #found = new Set(); // the ids of all that were read for the filter
+  total = null; // how many fit it, {count, isCapped}; null while nobody knows
 
   hasMore(query) {
     return query ? this.#key === JSON.stringify(query) && this.#cursor !== null : tasks.cursor !== null;
@@ -15,9 +17,10 @@ export class TaskPages {
   // The first page of another filter.
   async use(query) {
     const key = JSON.stringify(query);
-    if (!query || key === this.#key) return;
+    if (key === this.#key) return;
     this.#key = key;
-    this.#cursor = null;
+    this.#cursor = this.total = null;
+    this.#found = new Set();
     await this.#read(query, key, null);
   }
 
@@ -26,10 +29,26 @@ export class TaskPages {
     else await tasks.more();
   }
 
+  // What comes and goes changes how many there are.
+  async recount(query) {
+    const key = this.#key;
+    const { total, total_is_capped } = await api.tasks(1, null, { ...query, total: true });
+    if (this.#key === key) this.total = { count: total, isCapped: total_is_capped };
+  }
+
+  has(id) {
+    return this.#found.has(id);
+  }
+
   async #read(query, key, cursor) {
     const asked = performance.now();
-    const page = await api.tasks(PAGE, cursor, query);
-    for (const task of page.tasks) tasks.put(task, asked);
-    if (this.#key === key) this.#cursor = page.next_cursor;
+    const page = await api.tasks(query ? PAGE : 1, cursor, { ...query, ...(!cursor && { total: true }) });
+    if (this.#key !== key) return;
+    for (const task of page.tasks) {
+      if (query) this.#found.add(task.task_id);
+      tasks.put(task, asked);
+    }
+    this.#cursor = page.next_cursor;
+    if (page.total !== undefined) this.total = { count: page.total, isCapped: page.total_is_capped };
   }
 }

@@ -11,6 +11,8 @@ import { TaskRows } from "./task-rows.js";
 
 const COLUMNS = ["check", "status", "workflow", "server", "progress", "eta", "created", "duration", "actions"];
 
+const RECOUNT = 2000; // ms
+
 class TaskTable extends HTMLElement {
   #filter = new TaskFilter();
   #pages = new TaskPages();
@@ -19,6 +21,7 @@ class TaskTable extends HTMLElement {
   #ids = [];
   #states = new Map(); // what decides if a task is shown
   #selected = new Set();
+  #recount = 0; // the timer
   #last = null; // the row that was ticked last: shift goes from there
 
   get current() {
@@ -38,6 +41,7 @@ class TaskTable extends HTMLElement {
     this.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.offsetParent && this.#rows.tick(), 1000);
     this.#list();
+    this.#load(() => this.#pages.use(this.#filter.query));
     tasks.load(); // the socket may have been open before anybody asked for tasks
   }
 
@@ -72,7 +76,17 @@ class TaskTable extends HTMLElement {
       this.#states.set(id, status);
     }
     if (isOther) this.#list();
+    if (isOther) this.#recountSoon();
     this.#rows.update(changed);
+  }
+
+  // However much happens, the API is asked once in a while.
+  #recountSoon() {
+    this.#recount ||= setTimeout(async () => {
+      await this.#pages.recount(this.#filter.query).catch(() => {}); // away: it is told elsewhere
+      this.#recount = 0;
+      this.#count();
+    }, RECOUNT);
   }
 
   async #refilter() {
@@ -88,12 +102,12 @@ class TaskTable extends HTMLElement {
     } catch (problem) {
       this.#parts.problem.show(problem);
     }
-    this.#count();
+    this.#list();
   }
 
   #list() {
     const all = tasks.sorted();
-    this.#ids = all.filter((task) => this.#filter.fits(task)).map(({ task_id }) => task_id);
+    this.#ids = all.filter((task) => this.#filter.fits(task, this.#pages.has(task.task_id))).map(({ task_id }) => task_id);
     const batches = new Map();
     for (const { batch_id } of all) if (batch_id) batches.set(batch_id, (batches.get(batch_id) ?? 0) + 1);
     this.#filter.offer([...batches]);
@@ -101,9 +115,16 @@ class TaskTable extends HTMLElement {
     this.#count();
   }
 
+  // How many are shown, of all that fit: those that came since are among them.
+  #counted() {
+    const shown = this.#ids.length;
+    const { count, isCapped } = this.#pages.total ?? { count: this.#filter.isSet ? shown : tasks.size };
+    return t("tasks.rows", { shown, all: isCapped ? `${count}+` : Math.max(count, shown) });
+  }
+
   #count() {
     const { count, empty, more, table, chosen, bar, all } = this.#parts;
-    count.textContent = t("tasks.rows", { shown: this.#ids.length, known: tasks.size });
+    count.textContent = this.#counted();
     empty.textContent = t(this.#filter.isSet && tasks.size ? "tasks.noneFits" : "tasks.none");
     empty.hidden = this.#ids.length > 0;
     more.hidden = !this.#pages.hasMore(this.#filter.query);

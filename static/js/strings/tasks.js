@@ -3,7 +3,7 @@ import { register } from "../i18n.js";
 
 register({
   en: {
-    "tasks.title": "Tasks", "tasks.rows": "{shown} of {known} loaded", "tasks.none": "No tasks yet.", "tasks.noneFits": "No loaded task fits the filter.",
+    "tasks.title": "Tasks", "tasks.rows": "{shown} of {all}", "tasks.none": "No tasks yet.", "tasks.noneFits": "No task fits the filter.",
     "tasks.filter": "Filter by text", "tasks.batch": "Batch", "tasks.batchClear": "All batches", "tasks.statuses": "Statuses", "tasks.more": "Load more",
     "tasks.selected": "{count} selected", "tasks.selectAll": "Select all that are shown", "tasks.select": "Select task {id}", "tasks.clear": "Clear selection",
     "tasks.cancel": "Cancel", "tasks.retry": "Retry", "tasks.delete": "Delete", "tasks.close": "Close", "tasks.actions": "Actions",
@@ -21,7 +21,7 @@ register({
     "task.retryOf": "Retry of", "task.priority": "Priority", "task.timeout": "Timeout", "task.metadata": "Metadata", "task.started": "Started", "task.finished": "Finished",
   },
   zh: {
-    "tasks.title": "任务", "tasks.rows": "已加载 {known} 个,显示 {shown} 个", "tasks.none": "还没有任务。", "tasks.noneFits": "没有符合筛选条件的已加载任务。",
+    "tasks.title": "任务", "tasks.rows": "显示 {shown} 个，共 {all} 个", "tasks.none": "还没有任务。", "tasks.noneFits": "没有符合筛选条件的任务。",
     "tasks.filter": "按文字筛选", "tasks.batch": "批次", "tasks.batchClear": "所有批次", "tasks.statuses": "状态", "tasks.more": "加载更多",
     "tasks.selected": "已选 {count} 个", "tasks.selectAll": "全选显示的任务", "tasks.select": "选择任务 {id}", "tasks.clear": "清除选择",
     "tasks.cancel": "取消", "tasks.retry": "重试", "tasks.delete": "删除", "tasks.close": "关闭", "tasks.actions": "操作",
