@@ -88,15 +88,30 @@ def _merged_inputs(one: Json, other: Json) -> Json:
 
 
 def _merged_choices(one: Any, other: Any) -> Any:
-    """Both notations of a combo: [[choices], options] and ["COMBO", {"options": choices}]."""
+    """Both notations of a combo: [[choices], options] and ["COMBO", {"options": choices}]. Of
+    whole numbers, under "everywhere", the limits that all servers have."""
     if not (isinstance(one, list) and isinstance(other, list) and one and other):
         return one
     if isinstance(one[0], list) and isinstance(other[0], list):
         return [_union(one[0], other[0]), *one[1:]]
+    if one[0] == other[0] == "INT":
+        return _with_common_limits(one, other)
     mine, theirs = (_listed(definition) for definition in (one, other))
     if one[0] == "COMBO" and mine is not None and theirs is not None:
         return [one[0], {**one[1], "options": _union(mine, theirs)}, *one[2:]]
     return one
+
+
+def _with_common_limits(one: list[Any], other: list[Any]) -> list[Any]:
+    mine, theirs = (part[1] if len(part) > 1 else {} for part in (one, other))
+    if not (isinstance(mine, dict) and isinstance(theirs, dict)):
+        return one
+    known = mine.get("everywhere", mine)
+    limits: Json = {}
+    for name, choose in (("min", max), ("max", min)):
+        told = [part[name] for part in (known, theirs) if isinstance(part.get(name), int)]
+        limits |= {name: choose(told)} if told else {}
+    return [one[0], {**mine, "everywhere": limits}, *one[2:]]
 
 
 def _listed(definition: list[Any]) -> list[Any] | None:

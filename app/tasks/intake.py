@@ -9,7 +9,7 @@ from app.quoting import quoted, quoted_list
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
 from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
-from app.workflows.applying import Change, Setter, apply_params, changed_nodes, with_changes
+from app.workflows.applying import Change, Setter, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure, fault
 from app.workflows.conversion import convert
 from app.workflows.file_inputs import file_inputs, located
@@ -20,6 +20,7 @@ from app.workflows.needs import Lack, Needs, Variations
 from app.workflows.result_refs import results_in
 
 Json = dict[str, Any]
+Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ def prepare(
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
     setter = Setter(found.prompt, node_types, any_file=lenient)
     own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
-    made: list[tuple[tuple[Change, ...], Json]] = []
+    made: list[Made] = []
     for params in param_sets:
         changes, used = setter.changes(params)
-        made.append((tuple(changes), {**params, **used}))
+        made.append((tuple(changes), {**params, **used}, [*found.warnings, *setter.warnings]))
         inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
         own.add(made[-1][1], inputs)
     check_names(with_changes(found.prompt, made[0][0]), node_types)
@@ -109,17 +110,15 @@ def prepare(
     return prepared
 
 
-def _variations(
-    found: Prepared, made: Sequence[tuple[tuple[Change, ...], Json]], *, shared: bool
-) -> Iterator[Prepared]:
-    varied = {node_id for changes, _ in made for node_id, _, _ in changes}
+def _variations(found: Prepared, made: Sequence[Made], *, shared: bool) -> Iterator[Prepared]:
+    varied = {node_id for changes, _, _ in made for node_id, _, _ in changes}
     variations = Variations(found.prompt, varied)
-    for changes, params in made:
+    for changes, params, warnings in made:
         nodes = changed_nodes(found.prompt, changes)
         needs, shape = variations.of(nodes)
         prompt = found.prompt if shared else {**found.prompt, **nodes}
         yield Prepared(
-            prompt, params, found.warnings, changes if shared else (), needs=needs, shape=shape
+            prompt, params, warnings, changes if shared else (), needs=needs, shape=shape
         )
 
 
@@ -131,8 +130,10 @@ def with_params(
     lenient: bool = False,
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
-    prompt, used = apply_params(found.prompt, params, node_types, any_file=lenient)
-    return Prepared(prompt, {**params, **used}, found.warnings)
+    setter = Setter(found.prompt, node_types, any_file=lenient)
+    changes, used = setter.changes(params)
+    prompt = with_changes(found.prompt, changes)
+    return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])
 
 
 def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:

@@ -14,7 +14,7 @@ from app.workflows.names import names_of
 from app.workflows.near import Guesses
 from app.workflows.parameters import Parameter, definition_of, names_file, parameter_at
 from app.workflows.roles import roles_of
-from app.workflows.seeds import Draw, Seeds, draw, is_random, names_seed
+from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open, names_seed
 
 Json = dict[str, Any]
 
@@ -78,6 +78,7 @@ class Setter:
         self._located: dict[str, Key] = {}
         self._seeds = Seeds(prompt, object_info)
         self._open = self._seeds.open_in(prompt)  # by the prompt itself
+        self.warnings: list[str] = []  # of the last set of parameters
 
     @cached_property
     def _finder(self) -> "Finder":
@@ -113,6 +114,7 @@ class Setter:
             node = self._node(nodes, key)
             low, high = self._seeds.limits(key, node) or (0, 0)
             used[words.get(key, ".".join(key))] = node["inputs"][key[1]] = self._new_seed(low, high)
+        self.warnings = list(left_open({**self._prompt, **nodes}))
         return list(_differences(nodes, self._prompt)), used
 
     def _locate(self, given: str, guesses: Guesses) -> Key:

@@ -95,7 +95,7 @@ def definition_of(node: Json, name: str, object_info: Mapping[str, Json]) -> lis
         combo, _, rest = name.rpartition(".")
         parent = definition_of(node, combo, object_info)
         chosen = node["inputs"].get(combo)
-        for option in _options(parent).get("options") or ():
+        for option in options_of(parent).get("options") or ():
             if isinstance(option, dict) and option.get("key") == chosen:
                 return _among(option.get("inputs") or {}, rest)
     return definition
@@ -109,14 +109,14 @@ def _among(inputs: Any, name: str) -> list[Any] | None:
     return None
 
 
-def _options(definition: list[Any] | None) -> Json:
+def options_of(definition: list[Any] | None) -> Json:
     has_them = definition and len(definition) > 1 and isinstance(definition[1], dict)
     return definition[1] if definition and has_them else {}
 
 
 def takes_upload(definition: list[Any] | None) -> str | None:
     """image, video, ... for an input that names a file in the server's input folder."""
-    options = _options(definition)
+    options = options_of(definition)
     kinds = [name for name in options if str(name).endswith("_upload") and options[name]]
     return str(kinds[0]).removesuffix("_upload") if kinds else None
 
@@ -140,7 +140,7 @@ def parameter_at(
     """The parameter at (node id, input), whether the input is in the node or only could be."""
     node_id, input_name = key
     definition = definition_of(node, input_name, object_info)
-    options = _options(definition)
+    options = options_of(definition)
     value = node["inputs"].get(input_name)
     choices = choices_of(definition)
     return Parameter(
@@ -168,10 +168,10 @@ def choices_of(definition: list[Any] | None) -> list[Any] | None:
     if definition is None:
         return None
     choices = definition[0] if isinstance(definition[0], list) else None
-    if choices is None and isinstance(_options(definition).get("options"), list):
+    if choices is None and isinstance(options_of(definition).get("options"), list):
         choices = [
             option.get("key") if isinstance(option, dict) else option
-            for option in _options(definition)["options"]
+            for option in options_of(definition)["options"]
         ]
     return choices
 
