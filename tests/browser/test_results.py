@@ -41,6 +41,11 @@ async def test_cancel_retry_and_delete(
     task = await gateway.task(await again.get_attribute("data-id") or "")
     assert task["retry_of"] == await page.locator("result-tile").nth(1).get_attribute("data-id")
     await again.get_by_role("button", name="Delete this result").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(again).to_be_visible()
+    await again.get_by_role("button", name="Delete this result").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(page.locator("result-tile")).to_have_count(2)
     answer = await gateway.http.get(f"/api/task/{task['task_id']}")
     assert answer.status_code == 404

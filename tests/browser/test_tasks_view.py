@@ -77,8 +77,11 @@ async def test_details_of_a_task(page: Page, gateway: RunningGateway, demo: Demo
         await assert_fits(page, width)
     await page.reload()
     await expect(detail.locator(".nodes .timeline")).to_contain_text("KSampler")
-    await detail.get_by_role("button", name="Delete").click()
-    await expect(detail).to_be_hidden()
+    for answer in ("Cancel", "Delete"):
+        await detail.get_by_role("button", name="Delete").click()
+        await page.get_by_role("dialog").get_by_role("button", name=answer, exact=True).click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(detail).to_be_visible(visible=answer == "Cancel")
     await expect(page.locator('img[src="x"]')).to_have_count(0)
 
 

@@ -12,11 +12,12 @@ export async function act(name, ids) {
   return remove(known.filter(isFinished).map(({ task_id }) => task_id));
 }
 
-// Only many are asked about: one is quickly run again.
+// What is deleted does not come back: results may be the only ones of their kind.
 export async function mayDelete(count) {
-  if (count < 2) return true;
+  if (!count) return true;
   const { confirmed } = await import("../dialog.js");
-  return confirmed(t("tasks.confirmTitle"), t("tasks.confirm", { count }), t("tasks.delete"));
+  const [title, text] = count === 1 ? ["tasks.confirmOneTitle", "tasks.confirmOne"] : ["tasks.confirmTitle", "tasks.confirm"];
+  return confirmed(t(title), t(text, { count }), t("tasks.delete"));
 }
 
 async function remove(ids) {

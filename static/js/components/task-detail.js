@@ -4,7 +4,7 @@ import { el, icon } from "../dom.js";
 import { i18n, t } from "../i18n.js";
 import { go } from "../router.js";
 import { isCut, isFinished, tasks } from "../state.js";
-import { act } from "./task-actions.js";
+import { act, mayDelete } from "./task-actions.js";
 import { copy, curlOf } from "./task-curl.js";
 import { deliveriesOf, shown as deliveries } from "./task-deliveries.js";
 import { taskLog } from "./task-log.js";
@@ -175,6 +175,7 @@ class TaskDetail extends HTMLElement {
   async #act(name) {
     const before = new Set([...tasks.values()].map(({ task_id }) => task_id));
     const id = this.id;
+    if (name === "delete" && !(await mayDelete(1))) return;
     const [problem] = await act(name, [id]);
     this.#parts.problem.show(problem ?? null);
     if (name !== "retry" || problem) return;
