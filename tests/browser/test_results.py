@@ -7,7 +7,7 @@ from playwright.async_api import Locator, Page, expect
 
 from app.demo.server import DemoServer
 from tests.browser.helpers import QWEN, field, open_run, run
-from tests.conftest import RunningGateway
+from tests.conftest import RunningGateway, text_to_image
 
 
 async def start(page: Page) -> Locator:
@@ -118,7 +118,8 @@ async def test_two_are_compared_under_a_slider(blank: Page) -> None:
     dialog = page.get_by_role("dialog")
     slider = dialog.get_by_role("slider")
     await expect(slider).to_be_focused()
-    await expect(dialog.get_by_role("row", name="3.cfg")).to_contain_text("3")
+    row = dialog.get_by_role("row", name="KSampler #3 · cfg")
+    await expect(row.get_by_role("cell")).to_have_text(["1", "3"])
     over = dialog.locator(".over")
     for key, place in (("Home", "0%"), ("End", "100%")):
         await page.keyboard.press(key)
@@ -127,3 +128,36 @@ async def test_two_are_compared_under_a_slider(blank: Page) -> None:
     assert await over.evaluate(shape) == "inset(0px 0% 0px 0px)"
     await page.keyboard.press("Escape")
     await expect(compare).to_be_disabled()
+
+
+async def test_what_is_compared_is_what_ran(blank: Page, gateway: RunningGateway) -> None:
+    """Of graphs without parameters, and of graphs that have not the same nodes."""
+    first, second = text_to_image(text="a fox"), text_to_image(text="a hare")
+    second["12"] = second.pop("7")
+    second["3"]["inputs"]["negative"] = ["12", 0]
+    for graph in (first, second):
+        await gateway.submit(graph)
+    await open_run(blank)
+    await blank.get_by_label("Which results").select_option("all")
+    for tile in await two_tiles(blank):
+        await tile.hover()
+        await tile.get_by_label("Compare").check()
+    await blank.get_by_role("button", name="Compare two").click()
+    dialog = blank.get_by_role("dialog")
+    told = {
+        "CLIPTextEncode #6 · text": ["a fox", "a hare"],
+        "#7": ["CLIPTextEncode #7", "no such node"],
+        "#12": ["no such node", "CLIPTextEncode #12"],
+        "KSampler #3 · negative": ["→ CLIPTextEncode #7 [0]", "→ CLIPTextEncode #12 [0]"],
+    }
+    await expect(dialog.locator("tbody tr")).to_have_count(len(told))
+    for name, cells in told.items():
+        row = dialog.get_by_role("row").filter(
+            has=blank.get_by_role("rowheader", name=name, exact=True)
+        )
+        await expect(row.get_by_role("cell")).to_have_text(cells)
+
+
+async def two_tiles(page: Page) -> list[Locator]:
+    await expect(page.locator("result-tile")).to_have_count(2)
+    return await page.locator("result-tile").all()

@@ -1,8 +1,10 @@
 // Two results over each other; a slider moves the line between them. What differs is listed below.
+import * as api from "../api.js";
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { text } from "../run/values.js";
+import { toast } from "../toasts.js";
 import { mediaView } from "./media-view.js";
 
 export function compare(left, right) {
@@ -19,18 +21,40 @@ export function compare(left, right) {
     const { left: start, width } = stage.getBoundingClientRect();
     if (buttons || pointerType === "mouse") move(((clientX - start) / width) * 100);
   };
-  const dialog = openDialog({ i18n: "compare.title" }, [stage, slider, differences(left.task, right.task)], { className: "large compare" });
+  const differing = el("div");
+  differences(left.task, right.task).then((table) => differing.replaceChildren(table), toast);
+  const dialog = openDialog({ i18n: "compare.title" }, [stage, slider, differing], { className: "large compare" });
   move(50);
   slider.focus();
   return dialog;
 }
 
-function differences(left, right) {
-  const keys = [...new Set([...Object.keys(left.params), ...Object.keys(right.params)])];
-  const rows = keys.filter((key) => text(left.params[key]) !== text(right.params[key])).map((key) =>
-    el("tr", {}, el("th", { textContent: key, scope: "row" }), el("td", { textContent: cell(left.params[key]) }), el("td", { textContent: cell(right.params[key]) })));
+// Of what really ran: the graphs as they were queued, with all values that any of both has.
+async function differences(left, right) {
+  const [before, after] = await Promise.all([left, right].map(async ({ task_id }) => (await api.taskWorkflow(task_id)).workflow));
+  const ids = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  const rows = ids.flatMap((id) => ofNode(id, before, after)).map(([name, a, b]) =>
+    el("tr", {}, el("th", { textContent: name, scope: "row" }), el("td", { textContent: a }), el("td", { textContent: b })));
   if (!rows.length) return el("p", { className: "hint", i18n: "compare.same" });
   return el("table", {}, el("thead", {}, el("tr", {}, el("th", { i18n: "compare.parameter" }), el("th", { textContent: t("compare.left") }), el("th", { textContent: t("compare.right") }))), el("tbody", {}, rows));
 }
 
-const cell = (value) => (value === undefined ? t("compare.file") : text(value));
+function ofNode(id, before, after) {
+  const [a, b] = [before[id], after[id]];
+  if (a?.class_type !== b?.class_type) return [[`#${id}`, a ? called(id, before) : t("compare.noNode"), b ? called(id, after) : t("compare.noNode")]];
+  const inputs = [...new Set([...Object.keys(a.inputs ?? {}), ...Object.keys(b.inputs ?? {})])];
+  const pairs = inputs.map((name) => [`${called(id, after)} · ${name}`, cell(a.inputs?.[name], before), cell(b.inputs?.[name], after)]);
+  return pairs.filter(([, one, other]) => one !== other);
+}
+
+// A node by its title, if it has one of its own.
+function called(id, graph) {
+  const { class_type, _meta } = graph[id] ?? {};
+  return [_meta?.title, _meta?.title === class_type ? "" : class_type, `#${id}`].filter(Boolean).join(" ");
+}
+
+function cell(value, graph) {
+  if (value === undefined) return t("compare.unset");
+  const isLink = Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && Number.isInteger(value[1]) && value[0] in graph;
+  return isLink ? `→ ${called(value[0], graph)} [${value[1]}]` : text(value);
+}

@@ -180,7 +180,8 @@ export default {
   "compare.left": "Left",
   "compare.right": "Right",
   "compare.same": "Both ran with the same settings.",
-  "compare.file": "as in the file",
+  "compare.unset": "not set",
+  "compare.noNode": "no such node",
 
   "settings.used": "{count} settings are in the form.",
 

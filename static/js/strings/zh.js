@@ -179,7 +179,8 @@ export default {
   "compare.left": "左",
   "compare.right": "右",
   "compare.same": "两次运行的设置相同。",
-  "compare.file": "与文件相同",
+  "compare.unset": "未设置",
+  "compare.noNode": "没有这个节点",
 
   "settings.used": "已将 {count} 项设置填入表单。",
 
