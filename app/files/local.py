@@ -103,8 +103,14 @@ class LocalStore:
 
     async def move(self, key: str, to: str) -> None:
         source, target = self.path(key), self.path(to)
+
+        def work() -> None:
+            if key.rpartition("/")[0] != to.rpartition("/")[0]:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+
         try:
-            await _in_thread(lambda: source.replace(target))
+            await _in_thread(work)
         except FileNotFoundError as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
         except OSError as error:

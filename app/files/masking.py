@@ -22,6 +22,8 @@ async def masked_upload(
     *,
     max_bytes: int,
     decoders: Workers,
+    subfolder: str = "",
+    overwrite: bool = False,
 ) -> Upload:
     """Keep the original with the mask's alpha. Raises FileNotFound, InvalidInput, PayloadTooLarge,
     StorageFull and StorageUnavailable."""
@@ -30,7 +32,12 @@ async def masked_upload(
         async with uploads.on_disk(original) as path:
             await _write(painted, Counted(mask, max_bytes=max_bytes))
             await decoders.run(apply_mask, path, painted, target)
-        return await uploads.save(f"masked-{Path(original).stem}.png", read_file(target))
+        return await uploads.save(
+            f"masked-{Path(original).stem}.png",
+            read_file(target),
+            subfolder=subfolder,
+            overwrite=overwrite,
+        )
 
 
 @contextmanager

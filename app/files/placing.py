@@ -8,7 +8,18 @@ from app.files.placed import SECRET_BYTES, name_of, tag_of, tags_in
 from app.files.store import FileStore, once
 
 SECRET = ".placing"  # no upload is called so
+OWN = ".keys"  # the folder of the folders of keys
+# Before the name of a subfolder in the store: nothing there is both a folder and an upload.
+FOLDER = ".in-"
 Lock = Callable[[], AbstractAsyncContextManager[object]]
+
+
+def placed_in(key: str) -> tuple[str, str]:
+    """The folder in the store that is all of one owner's, and the name of the upload there."""
+    parts = key.split("/")
+    mine = 2 if parts[0] == OWN else 0
+    names = [part.removeprefix(FOLDER) for part in parts[mine:]]
+    return "/".join(parts[:mine]), "/".join(names)
 
 
 class Placing:
@@ -21,7 +32,7 @@ class Placing:
 
     async def name_of(self, key: str, digest: str) -> str:
         """The name on servers of the upload with that key in the store."""
-        place, _, name = key.rpartition("/")
+        place, name = placed_in(key)
         return name_of(await self._key(), place, name, digest)
 
     async def are_of(self, text: str, places: Collection[str]) -> bool:

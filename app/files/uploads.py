@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.errors import FileNotFound
+from app.errors import FileNotFound, InvalidInput
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
 from app.files.placed import former_in
-from app.files.placing import Lock, Placing
+from app.files.placing import FOLDER, OWN, Lock, Placing, placed_in
 from app.files.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.streams import Counted
 from app.memory import Memory
+from app.quoting import quoted
 from app.v2_errors import HashMismatch
 
 KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
-OWN = ".keys"  # the folder of the folders of keys; no upload is called so
+MAX_FOLDERS = 8  # that are in each other
+MAX_SUBFOLDER = 70  # characters: with the longest name it is what an asset can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ class Arrived:
 
     wanted: str
     stored: Stored
+
+
+def folders_of(subfolder: str) -> str:
+    """What is to stand before the names of uploads in a subfolder: "" or "a/b/". Raises
+    InvalidInput for what leads out, or cannot be a folder."""
+    parts = [part for part in subfolder.replace("\\", "/").split("/") if part]
+    if len(parts) > MAX_FOLDERS or len(subfolder) > MAX_SUBFOLDER or not all(map(is_plain, parts)):
+        raise InvalidInput(
+            f"subfolder: {quoted(subfolder)} cannot be one.",
+            hint=f"Up to {MAX_FOLDERS} names and {MAX_SUBFOLDER} characters, with / between them; "
+            "none begins with a dot.",
+            field="subfolder",
+        )
+    return "".join(f"{part}/" for part in parts)
 
 
 class Uploads:
@@ -91,37 +107,54 @@ class Uploads:
         return await self._placing.are_of(text, self._places)
 
     async def save(
-        self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
+        self,
+        filename: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        subfolder: str = "",
+        overwrite: bool = False,
     ) -> Upload:
         """Keep a file. The same name with the same bytes is the same upload; with other bytes it
-        gets " (1)" and so on, as in ComfyUI.
+        gets " (1)" and so on, as in ComfyUI, or, with `overwrite`, takes the place of that one.
 
-        Raises PayloadTooLarge, StorageFull and HashMismatch.
+        Raises InvalidInput for an empty file and a subfolder that cannot be, PayloadTooLarge, and
+        StorageFull.
         """
-        async with self.arriving(filename, chunks, expected_hash=expected_hash) as arrived:
-            return await self.settle(arrived)
+        async with self.arriving(filename, chunks, subfolder=subfolder) as arrived:
+            return await self.settle(arrived, overwrite=overwrite)
 
     @asynccontextmanager
     async def arriving(
-        self, filename: str, chunks: AsyncIterator[bytes], *, expected_hash: str | None = None
+        self,
+        filename: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        expected_hash: str | None = None,
+        subfolder: str = "",
     ) -> AsyncIterator[Arrived]:
         """A file that is being sent, once it is here; it goes again unless it is settled. Raises
-        as `save` does."""
-        wanted = safe_name(filename)
-        key = f"{self._below}.arriving-{uuid4().hex}-{wanted}"
+        as `save` does, and HashMismatch."""
+        name = safe_name(filename)
+        wanted = f"{folders_of(subfolder)}{name}"
+        key = f"{self._below}.arriving-{uuid4().hex}-{name}"
         stored = await self.store.save(key, chunks, max_bytes=self._max_bytes)
         try:
+            if not stored.size_bytes:
+                raise InvalidInput(f"The file {quoted(name)} is empty.")
             if expected_hash not in (None, stored.hash):
                 raise HashMismatch(f"The bytes have the hash {stored.hash}, not {expected_hash}.")
             yield Arrived(wanted, stored)
         finally:
             await self.store.delete(key)
 
-    async def settle(self, arrived: Arrived) -> Upload:
+    async def settle(self, arrived: Arrived, *, overwrite: bool = False) -> Upload:
         """Give it its name."""
         async with self._naming():
             digest = arrived.stored.hash
-            key = await self._key_for(arrived.wanted, digest)
+            if overwrite:
+                key = self._below + _path(arrived.wanted)
+            else:
+                key = await self._key_for(arrived.wanted, digest)
             await self.store.move(arrived.stored.key, key)
             return await self._remember(await self.store.stat(key), digest)
 
@@ -157,11 +190,11 @@ class Uploads:
         return await self._first(self._places, name)
 
     async def _first(self, places: Sequence[str], name: str) -> str | None:
-        if not name or not is_plain(name):
+        if not all(map(is_plain, name.split("/"))):
             return None
         for place in places:
-            if await self.store.exists(place + name):
-                return place + name
+            if await self.store.exists(key := place + _path(name)):
+                return key
         return None
 
     async def _stat(self, name: str) -> FileInfo:
@@ -184,7 +217,7 @@ class Uploads:
         return b"".join([chunk async for chunk in chunks])
 
     async def _remember(self, info: FileInfo, digest: str) -> Upload:
-        name = info.key.rpartition("/")[2]
+        name = placed_in(info.key)[1]
         content_type = content_type_of(name, head=await self._head(info))
         kind = kind_of(name, content_type)
         upload = Upload(name, info.key, content_type, kind, info.size_bytes, digest)
@@ -199,10 +232,17 @@ class Uploads:
 
     async def _key_for(self, wanted: str, digest: str) -> str:
         """Where to put a file of this name: what has it and other bytes stays."""
-        key, number = self._below + wanted, 0
+        folders, slash, name = wanted.rpartition("/")
+        key, number = self._below + _path(wanted), 0
         while await self.store.exists(key):
             if (await self._looked_at(await self.store.stat(key))).hash == digest:
                 break
             number += 1
-            key = self._below + numbered(wanted, number)
+            key = self._below + _path(f"{folders}{slash}{numbered(name, number)}")
         return key
+
+
+def _path(name: str) -> str:
+    """Where an upload of that name is, below the folder of its key."""
+    *folders, last = name.split("/")
+    return "".join(f"{FOLDER}{folder}/" for folder in folders) + last

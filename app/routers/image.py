@@ -29,7 +29,8 @@ from app.files.pictures import MAX_SIDE, View, ViewFormat
 from app.files.store import FileStore
 from app.files.streams import look_into
 from app.files.uploads import Upload
-from app.files.views import INPUTS
+from app.files.views import INPUTS, folder_of_upload
+from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import chunks_of
 from app.routers.deps import GatewayDep
@@ -37,10 +38,14 @@ from app.routers.parts import FormRoute
 from app.routers.schemas import UploadOut
 from app.routers.serving import safe_headers, stored_file
 from app.servers.server import Server
+from app.workflows.json_text import parse_json
 
 router = APIRouter(prefix="/api", tags=["images"], route_class=FormRoute)
 
 Json = dict[str, Any]
+Subfolder = Annotated[str, Form(description="A folder among the uploads; as ComfyUI has it.")]
+Overwrite = Annotated[bool, Form(description="Take the place of the upload with that name.")]
+InputFolder = Annotated[Literal["input"], Form(description="Uploads are inputs.")]
 Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to fit.")]
 
 
@@ -97,7 +102,7 @@ async def get_image(
         return await _relayed(request, chosen, filename, subfolder or "", type or "output")
     files: FileStore = gateway.files
     if type == "input":
-        upload = await gateway.uploads.get(filename)
+        upload = await gateway.uploads.get(f"{subfolder}/{filename}" if subfolder else filename)
         files, key, content_type = gateway.uploads.store, upload.key, upload.content_type
     else:
         key, content_type = await gateway.tasks.result_file(
@@ -147,12 +152,17 @@ async def get_archive(task_id: str, gateway: GatewayDep) -> Response:
     responses={**responses(PayloadTooLarge, StorageFull), 201: {"model": UploadOut}},
 )
 async def upload_image(
-    gateway: GatewayDep, image: Annotated[UploadFile, "Any file, not only images."]
+    gateway: GatewayDep,
+    image: Annotated[UploadFile, "Any file, not only images."],
+    subfolder: Subfolder = "",
+    overwrite: Overwrite = False,
+    type: InputFolder = "input",
 ) -> Json:
     """Keep an input file. Its name is then a value for LoadImage and the like, on every server."""
-    upload = await gateway.uploads.save(image.filename or "upload", chunks_of(image))
-    await gateway.assets.note(upload)
-    return _shown(upload)
+    upload = await gateway.uploads.save(
+        image.filename or "upload", chunks_of(image), subfolder=subfolder, overwrite=overwrite
+    )
+    return await _kept(gateway, upload, overwrite)
 
 
 @router.post(
@@ -166,16 +176,53 @@ async def upload_image(
 async def upload_mask(
     gateway: GatewayDep,
     image: Annotated[UploadFile, "The mask: its alpha channel is used."],
-    original: Annotated[str, Form(description="Name of the upload to put the mask on.")],
+    original: Annotated[
+        str | None, Form(description="Name of the upload to put the mask on.")
+    ] = None,
+    original_ref: Annotated[
+        str | None, Form(description='Or as ComfyUI has it: {"filename": ..., "subfolder": ...}.')
+    ] = None,
+    subfolder: Subfolder = "",
+    overwrite: Overwrite = False,
+    type: InputFolder = "input",
 ) -> Json:
     """A new upload: the original with the mask as its alpha channel."""
     upload = await masked_upload(
         gateway.uploads,
-        original,
+        _original(original, original_ref),
         chunks_of(image),
         max_bytes=gateway.settings.max_upload_bytes,
         decoders=gateway.decoders,
+        subfolder=subfolder,
+        overwrite=overwrite,
     )
+    return await _kept(gateway, upload, overwrite)
+
+
+def _original(name: str | None, ref: str | None) -> str:
+    """The name of the upload that a mask is for. Raises InvalidInput."""
+    if (name is None) == (ref is None):
+        raise InvalidInput('Send either "original" or "original_ref".', field="original")
+    if ref is None:
+        return name or ""
+    said = parse_json(ref.encode())
+    kind = said.get("type") or "input" if isinstance(said, dict) else None
+    if kind != "input" or not isinstance(said.get("filename"), str):
+        raise InvalidInput(
+            'original_ref: {"filename": ...} of an upload is wanted, with "subfolder" if it has '
+            "one; results are no uploads.",
+            hint="Upload the picture with POST /api/image/upload first.",
+            field="original_ref",
+        )
+    folder = said.get("subfolder")
+    return f"{folder}/{said['filename']}" if folder else str(said["filename"])
+
+
+async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
+    """The answer to an upload, once it has an asset's record. What is shown of one that it took
+    the place of goes."""
+    if overwritten:
+        await gateway.files.delete(folder_of_upload(upload.key))
     await gateway.assets.note(upload)
     return _shown(upload)
 
@@ -208,14 +255,16 @@ async def _relayed(
 
 
 def _shown(upload: Upload) -> Json:
+    subfolder, _, name = upload.name.rpartition("/")
+    below = f"&subfolder={quote(subfolder, safe='')}" if subfolder else ""
     return {
-        "name": upload.name,
-        "filename": upload.name,
-        "subfolder": "",
+        "name": name,
+        "filename": name,
+        "subfolder": subfolder,
         "type": "input",
         "kind": upload.kind,
         "content_type": upload.content_type,
         "size_bytes": upload.size_bytes,
         "hash": upload.hash,
-        "url": f"/api/image/{quote(upload.name, safe='')}?type=input",
+        "url": f"/api/image/{quote(name, safe='')}?type=input{below}",
     }

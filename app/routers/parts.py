@@ -3,7 +3,7 @@ loop, since their parser is Python.
 """
 
 import codecs
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -11,11 +11,12 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.datastructures import FormData, Headers
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.errors import GatewayError, PayloadTooLarge
+from app.errors import GatewayError, InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
+from app.quoting import SHORT, cut
 from app.routers.holding import hold
 from app.workers import Workers
 
@@ -34,7 +35,13 @@ class FormRequest(Request):
     async def _get_form(self, **_: Any) -> FormData:
         if self._form is None:
             kind, _options = parse_options_header(self.headers.get("Content-Type"))
-            self._form = await self._parts() if kind == b"multipart/form-data" else FormData()
+            form = await self._parts() if kind == b"multipart/form-data" else FormData()
+            try:
+                _check(form, _fields_of(self.scope.get("route")))
+            except InvalidInput as error:  # as above
+                await form.close()
+                raise HTTPException(error.status, error.detail) from error
+            self._form = form
         return self._form
 
     async def _parts(self) -> FormData:
@@ -53,6 +60,33 @@ class FormRequest(Request):
             raise HTTPException(400, error.message) from error
         except GatewayError as error:  # FastAPI takes any other kind for a form that is no form
             raise HTTPException(error.status, error.detail) from error
+
+
+def _fields_of(route: Any) -> dict[str, bool]:
+    """The parts that a route names itself, and whether one may come several times; none for a
+    route that reads the form otherwise."""
+    named = route.dependant.body_params if isinstance(route, APIRoute) else ()
+    return {field.alias: "list" in str(field.field_info.annotation) for field in named}
+
+
+def _check(form: FormData, fields: Mapping[str, bool]) -> None:
+    """Raises InvalidInput for a part without effect, and for an empty file."""
+    seen: set[str] = set()
+    for name, value in form.multi_items():
+        if fields and name not in fields:
+            raise InvalidInput(
+                f"{cut(name, SHORT)}: there is no such field.",
+                hint=f"The form has the fields {', '.join(fields)}.",
+                field=cut(name, SHORT),
+            )
+        if name in seen and not fields.get(name):
+            raise InvalidInput(
+                f"{cut(name, SHORT)}: it is there more than once.", field=cut(name, SHORT)
+            )
+        seen.add(name)
+        if isinstance(value, UploadFile) and not value.size:
+            what = "the file is empty" if value.filename else "there is no file in it"
+            raise InvalidInput(f"{cut(name, SHORT)}: {what}.", field=cut(name, SHORT))
 
 
 class FormRoute(APIRoute):

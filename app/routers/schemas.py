@@ -254,7 +254,9 @@ class HealthOut(BaseModel):
 
 
 class UploadOut(BaseModel):
-    name: str = Field(description="Use this as the value of an input.")
+    name: str = Field(
+        description="Use this as the value of an input; with a subfolder, `subfolder/name`."
+    )
     filename: str
     subfolder: str
     type: Literal["input"]

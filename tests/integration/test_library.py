@@ -101,7 +101,7 @@ async def test_a_random_seed_is_saved_as_such(gateway: RunningGateway) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "status"),
     [
-        ("a.json", b"", 400),
+        ("a.json", b"", 422),
         ("a.json", b"\x89PNG", 400),
         ("a.json", b"[]", 422),
         ("a.json", b'{"some": "json"}', 422),
