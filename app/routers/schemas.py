@@ -159,6 +159,8 @@ class TaskPage(BaseModel):
 
 class ParameterOut(BaseModel):
     key: str
+    node_id: str = Field(description="The first part of the key; it may hold dots.")
+    input: str = Field(description="The second one; it may hold dots, too.")
     name: str | None = Field(description="A friendly name, unique in the workflow.")
     role: str | None = Field(description="What it does: prompt, seed, width, ...")
     type: Literal["int", "float", "string", "boolean", "choice", "any"]

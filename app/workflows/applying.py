@@ -1,26 +1,22 @@
 """Setting parameters of a prompt, by key or by name, strictly. Pure."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.quoting import quoted, quoted_list
-from app.workflows.checks import MAX_FAULTS, links_of
+from app.workflows.checks import MAX_FAULTS
 from app.workflows.file_names import check_name
-from app.workflows.model_files import is_model_file
-from app.workflows.names import names_of
+from app.workflows.finding import Finder, Key
 from app.workflows.near import Guesses
-from app.workflows.parameters import Parameter, definition_of, names_file, parameter_at
-from app.workflows.roles import roles_of
-from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open, names_seed
+from app.workflows.parameters import names_file, parameter_at
+from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open
+from app.workflows.values import check_value
 
 Json = dict[str, Any]
 
 MAX_PARAMS = 1000  # of one task
 
-Key = tuple[str, str]  # node id, input
 Change = tuple[str, str, Any]  # node id, input, its new value
 
 
@@ -81,7 +77,7 @@ class Setter:
         self.warnings: list[str] = []  # of the last set of parameters
 
     @cached_property
-    def _finder(self) -> "Finder":
+    def _finder(self) -> Finder:
         return Finder(self._prompt, self._object_info)
 
     def changes(self, params: Mapping[str, Any]) -> tuple[list[Change], Json]:
@@ -100,10 +96,10 @@ class Setter:
         used: Json = {}
         words: dict[Key, str] = {}  # by which the client named inputs
         guesses, faults = Guesses(), Faults()
-        for given, value in params.items():
+        for given in sorted(params, key=_depth):
             try:
-                key = self._locate(given, guesses)
-                used[given] = self._set(nodes, key, value, given, guesses)
+                key = self._locate(given, guesses, nodes)
+                used[given] = self._set(nodes, key, params[given], given, guesses)
             except InvalidParameter as fault:
                 faults.add(fault)
             else:
@@ -117,11 +113,14 @@ class Setter:
         self.warnings = list(left_open({**self._prompt, **nodes}))
         return list(_differences(nodes, self._prompt)), used
 
-    def _locate(self, given: str, guesses: Guesses) -> Key:
+    def _locate(self, given: str, guesses: Guesses, nodes: Json) -> Key:
         """Raises InvalidParameter."""
-        if given not in self._located:
-            self._located[given] = self._finder.locate(given, guesses)
-        return self._located[given]
+        if given in self._located:
+            return self._located[given]
+        key = self._finder.locate(given, guesses, nodes)
+        if key[1] in self._prompt[key[0]]["inputs"]:  # others may depend on what else is set
+            self._located[given] = key
+        return key
 
     def _node(self, nodes: Json, key: Key) -> Json:
         """The node that an input is in, as one that may be changed."""
@@ -148,57 +147,17 @@ class Setter:
         return sorted(found, key=lambda key: self._places[key[0]])
 
 
+def _depth(given: str) -> int:
+    """What a choice brings with it, `combo.input`, comes after the choice itself."""
+    return given.count(".")
+
+
 def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:
     for node_id, node in nodes.items():
         before = prompt[node_id]["inputs"]
         for name, value in node["inputs"].items():
             if name not in before or before[name] is not value:
                 yield node_id, name, value
-
-
-class Finder:
-    """Finds inputs by key or by friendly name."""
-
-    def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
-        self._prompt = prompt
-        self._object_info = object_info
-        self._names = {name: key for key, name in names_of(prompt, roles_of(prompt)).items()}
-
-    def locate(self, given: str, guesses: Guesses | None = None) -> tuple[str, str]:
-        """Raises InvalidParameter, naming the nearest key or name as far as `guesses` go."""
-        if given in self._names:
-            return self._names[given]
-        node_id, _, name = given.partition(".")
-        node = self._prompt.get(node_id)
-        if node is not None and name:
-            self._refuse_link(given, node, name)
-            if name in node["inputs"] or definition_of(node, name, self._object_info):
-                return node_id, name
-        near = guesses.near(given, self._known(), cutoff=0.4) if guesses else []
-        remedy = f" Did you mean {quoted(near[0])}?" if near else ""
-        raise InvalidParameter(
-            f"There is no parameter {quoted(given)}.{remedy}",
-            hint='Use a name such as "prompt", or "<node_id>.<input>", such as "6.text".',
-            parameter=given,
-        )
-
-    def _known(self) -> Iterator[str]:
-        """All that could be meant: each name with its key, what people change most first."""
-        for name, (node_id, input_name) in self._names.items():
-            yield name
-            yield f"{node_id}.{input_name}"
-
-    def is_name(self, given: str) -> bool:
-        """Whether it is a friendly name, and not a key."""
-        return given in self._names
-
-    def _refuse_link(self, given: str, node: Json, name: str) -> None:
-        source = dict(links_of(node["inputs"])).get(name)
-        if source is not None:
-            raise InvalidParameter(
-                f"Parameter {quoted(given)} is fed by node {quoted(source)}; set the value there.",
-                parameter=given,
-            )
 
 
 class Faults:
@@ -227,64 +186,3 @@ class Faults:
             errors=[{"field": f.extra["parameter"], "message": f.detail} for f in self._told],
             omitted={"errors": self._more},
         )
-
-
-def check_value(
-    parameter: Parameter, value: Any, *, any_file: bool = False, guesses: Guesses | None = None
-) -> Any:
-    """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
-    if is_random(value) and names_seed(parameter.key) and not (parameter.min or 0) < 0:
-        return value
-    match parameter.type:
-        case "int" | "float":
-            return _check_number(parameter, value)
-        case "string" if not isinstance(value, str):
-            raise _wrong_type(parameter, "a string", value)
-        case "boolean" if not isinstance(value, bool):
-            raise _wrong_type(parameter, "true or false", value)
-        case "choice" if not (any_file and is_model_file(value)):
-            _check_choice(parameter, value, guesses or Guesses())
-    return value
-
-
-def _check_number(parameter: Parameter, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(parameter, "a number", value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong_type(parameter, "a finite number", value)
-    if parameter.type == "int" and value != int(value):
-        raise _wrong_type(parameter, "a whole number", value)
-    for limit, breaks, word in (
-        (parameter.min, parameter.min is not None and value < parameter.min, "at least"),
-        (parameter.max, parameter.max is not None and value > parameter.max, "at most"),
-    ):
-        if breaks:
-            raise InvalidParameter(
-                f"Parameter {quoted(parameter.label)} must be {word} {limit}; "
-                f"{quoted(value)} was given.",
-                parameter=parameter.label,
-            )
-    return int(value) if parameter.type == "int" else value
-
-
-def _check_choice(parameter: Parameter, value: Any, guesses: Guesses) -> None:
-    choices = parameter.choices or []
-    if value in choices or (parameter.upload and isinstance(value, str)):
-        return
-    near = guesses.near(value if isinstance(value, str) else quoted(value), choices, most=3)
-    shown = quoted_list(near or choices[:10])
-    more = "" if near or len(choices) <= 10 else " ..."
-    what = "the nearest are" if near else "they are"
-    raise InvalidParameter(
-        f"Parameter {quoted(parameter.label)}: {quoted(value)} is not among its "
-        f"{len(choices)} choices; {what} {shown}{more}.",
-        parameter=parameter.label,
-    )
-
-
-def _wrong_type(parameter: Parameter, wanted: str, value: Any) -> InvalidParameter:
-    return InvalidParameter(
-        f"Parameter {quoted(parameter.label)} must be {wanted}; {quoted(value)} "
-        f"({type(value).__name__}) was given.",
-        parameter=parameter.label,
-    )

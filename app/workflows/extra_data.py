@@ -15,8 +15,8 @@ from typing import Any
 
 from app.errors import InvalidInput, InvalidWorkflow
 from app.quoting import quoted, quoted_list
-from app.workflows.applying import Key
 from app.workflows.embedded import MAX_TEXT
+from app.workflows.finding import Key
 from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
 from app.workflows.write_back import Path, find_places, prompt_of, with_values
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.workflows.applying import Finder, Key
+from app.workflows.finding import Finder, Key
 from app.workflows.parameters import names_file
 
 Json = dict[str, Any]

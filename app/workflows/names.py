@@ -21,9 +21,9 @@ _CARRIERS = ("default_value", "value", "default", "image", "text")
 
 
 def names_of(prompt: Mapping[str, Json], roles: Mapping[Key, str]) -> dict[Key, str]:
-    """A name for each literal input that can have one. No name stands twice."""
+    """A name for each literal input that can have one. No name stands twice, nor is it a key."""
     names: dict[Key, str] = {}
-    taken: set[str] = set()
+    taken = {f"{node_id}.{name}" for node_id, node in prompt.items() for name in node["inputs"]}
     counts: dict[str, int] = {}  # of the names that were wanted more than once
 
     def give(key: Key, name: str) -> None:

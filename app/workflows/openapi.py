@@ -134,8 +134,7 @@ def _request(parameters: Sequence[Parameter]) -> Json:
 
 
 def _title(parameter: Parameter) -> str:
-    name = parameter.key.partition(".")[2]
-    return f"{parameter.title or parameter.class_type}: {name}"
+    return f"{parameter.title or parameter.class_type}: {parameter.input}"
 
 
 def _limits(parameter: Parameter) -> Json:
@@ -144,7 +143,7 @@ def _limits(parameter: Parameter) -> Json:
         found["minimum"] = parameter.min
     if parameter.max is not None:
         found["maximum"] = parameter.max
-    is_seed = parameter.role == "seed" or names_seed(parameter.key)
+    is_seed = parameter.role == "seed" or names_seed(parameter.input)
     if is_seed and (parameter.min or 0) >= 0:
         found |= {"minimum": -1, "description": "-1 draws a random one."}
     return found

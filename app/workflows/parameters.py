@@ -32,6 +32,8 @@ class Parameter:
     """An editable input. Limits are inclusive; `choices` only for type "choice"."""
 
     key: str
+    node_id: str  # the two parts of the key, either of which may hold dots
+    input: str
     name: str | None  # a friendly one, unique in the workflow
     role: str | None  # what it does: prompt, seed, width, ...
     type: Type
@@ -145,6 +147,8 @@ def parameter_at(
     choices = choices_of(definition)
     return Parameter(
         key=f"{node_id}.{input_name}",
+        node_id=node_id,
+        input=input_name,
         name=name,
         role=role,
         type=_type(definition, choices, value),

@@ -15,10 +15,11 @@ from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
 from app.quoting import quoted
-from app.workflows.applying import Key, apply_params
+from app.workflows.applying import apply_params
 from app.workflows.conversion import convert
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
+from app.workflows.finding import Key
 
 Json = dict[str, Any]
 Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices

@@ -18,7 +18,9 @@ PATH = "/api/workflow/My%20flow.json/run"
 
 def parameter(**fields: Any) -> Parameter:
     values = {"key": "3.x", "name": None, "role": None, "type": "any", "value": None}
-    return Parameter(**{**values, "class_type": "Node", **fields})
+    node_id, _, name = str(fields.get("key", "3.x")).partition(".")
+    place = {"node_id": node_id, "input": name, "class_type": "Node"}
+    return Parameter(**{**values, **place, **fields})
 
 
 def params_of(found: Json) -> Json:
