@@ -13,6 +13,7 @@ from typing import Any
 
 from app.comfyui.inputs import NodeTypes
 from app.demo.models import CHOICES, FOLDERS
+from app.demo.own_types import OWN_TYPES
 
 BUILT_IN = Path(__file__).with_name("object_info.json")
 
@@ -46,7 +47,7 @@ class Catalogue:
     """Object_info with the input folder's files as LoadImage's choices."""
 
     def __init__(self, file: Path | None, images: Callable[[], list[str]]) -> None:
-        self._info = _read(file) if file else _with_models(_read(BUILT_IN))
+        self._info = _read(file) if file else {**_with_models(_read(BUILT_IN)), **OWN_TYPES}
         self.types = NodeTypes(self._info)
         self._images = images
         self._specs = {name: NodeSpec(name, info) for name, info in self._info.items()}

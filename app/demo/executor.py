@@ -14,6 +14,7 @@ from app.demo.folders import Folders
 from app.demo.graph import Graph, Plan, cache_keys, inputs_of, is_link
 from app.demo.knobs import Knobs
 from app.demo.nodes import Call, NodeFailure, Result, implementation
+from app.demo.nodes.values import Blocker
 from app.demo.progress import ProgressState
 from app.demo.queue import QueueItem
 from app.demo.reporter import Interrupted, Studio
@@ -112,7 +113,9 @@ class Run:
         try:
             self._studio.check()
             inputs = self._inputs(node_id)
-            result = await self._call(node_id, inputs)
+            blocker = next((v for v in inputs.values() if isinstance(v, Blocker)), None)
+            result = self._blocked(node_id, blocker) if blocker else None
+            result = result or await self._call(node_id, inputs)
         except Interrupted:
             self._interrupted(node_id)
         except NodeFailure as failure:
@@ -129,6 +132,25 @@ class Run:
         self._hub.last_node = node_id
         self._hub.publish(self._progress.start(node_id))
         self._send("executing", {"node": node_id, "display_node": node_id})
+
+    def _blocked(self, node_id: str, blocker: Blocker) -> Result:
+        """Told over the socket only, and once: what is behind the node is blocked silently."""
+        if blocker.message is not None:
+            self._send(
+                "execution_error",
+                {
+                    "node_id": node_id,
+                    "node_type": self._graph[node_id]["class_type"],
+                    "executed": list(self._executed),
+                    "exception_message": f"Execution Blocked: {blocker.message}",
+                    "exception_type": "ExecutionBlocked",
+                    "traceback": [],
+                    "current_inputs": [],
+                    "current_outputs": [],
+                },
+            )
+        spec = self._engine.catalogue[self._graph[node_id]["class_type"]]
+        return Result(tuple(Blocker() for _ in spec.outputs))
 
     async def _call(self, node_id: str, inputs: dict[str, Any]) -> Result:
         class_type = self._graph[node_id]["class_type"]

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from app.comfyui.history import Sighting, State
 from app.errors import ComfyUnreachable
-from app.files.placed import readable
 from app.servers.server import Server
 from app.tasks.model import Attempt
 from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
@@ -137,13 +136,11 @@ def with_titles(prompt: Json) -> Json:
     }
 
 
-def warnings_of(node_errors: Json, names: Mapping[str, str]) -> list[str]:
-    """ComfyUI leaves out the outputs that fail its checks, and runs the rest. `names`: of uploads,
-    by those that they have there."""
-    said = [
+def warnings_of(node_errors: Json) -> list[str]:
+    """ComfyUI leaves out the outputs that fail its checks, and runs the rest."""
+    return [
         f"ComfyUI left out what depends on node {node_id}: "
         f"{error.get('message')} ({error.get('details')})"
         for node_id, node in node_errors.items()
         for error in node.get("errors", ())
     ]
-    return [readable(text, names) for text in said]

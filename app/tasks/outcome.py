@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from app.comfyui.events import ExecutionError
 from app.comfyui.history import HistoryEntry
+from app.comfyui.memory_errors import is_out_of_memory
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
+
+Json = dict[str, Any]
 
 FORGOTTEN = "prompt_forgotten"
 MOST_ATTEMPTS = 20  # of one task, whatever they came to; or as many times five as it may run
 NAMES = ("code", "node_id", "class_type")  # of an error: these are ours, or the workflow's own
-OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +189,12 @@ def may_try_again(
     return hope and runs < max_attempts and task.status is not Status.CANCELING
 
 
-def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome:
+def judge(
+    entry: HistoryEntry, task: Task, missing: Sequence[Output], prompt: Json | None = None
+) -> Outcome:
     """What a finished prompt's history makes of its task."""
     if entry.error is not None:
-        error = _execution_error(entry)
+        error = _execution_error(entry.error, prompt or {})
         return Failed(error, retryable=error.code == "out_of_memory")
     if entry.interrupted is not None:
         return Canceled(interruption(task))
@@ -202,6 +207,7 @@ def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome
             "output_unavailable",
             f"ComfyUI finished, but results cannot be fetched: {names}{more}.",
             node_id=missing[0].node_id,
+            class_type=_class_of(missing[0].node_id, prompt or {}),
         )
         # A node that ComfyUI answered from its cache names files that may be gone since.
         cached = all(output.node_id in entry.cached for output in missing)
@@ -209,19 +215,23 @@ def judge(entry: HistoryEntry, task: Task, missing: Sequence[Output]) -> Outcome
     return Succeeded()
 
 
-def _execution_error(entry: HistoryEntry) -> TaskError:
-    error = entry.error
-    assert error is not None
-    memory = any(
-        word in f"{error.exception_type} {error.exception_message}" for word in OUT_OF_MEMORY
-    )
+def _execution_error(error: ExecutionError, prompt: Json) -> TaskError:
+    """Whatever its kind: the node, the node's class, ComfyUI's class of error and its message."""
+    kind, message = error.exception_type, error.exception_message
     return TaskError(
-        code="out_of_memory" if memory else "execution_error",
-        message=f"{error.exception_type}: {error.exception_message}",
+        code="out_of_memory" if is_out_of_memory(kind, message) else "execution_error",
+        message=f"{kind}: {message}" if message else f"{kind}, without a message.",
         node_id=error.node_id,
-        class_type=error.node_type,
+        class_type=error.node_type or _class_of(error.node_id, prompt),
         traceback=error.traceback,
     )
+
+
+def _class_of(node_id: str | None, prompt: Json) -> str | None:
+    """Of a node of the prompt, or of the one that expanded into it (`3.0.0.1`: 3)."""
+    while node_id and node_id not in prompt:
+        node_id = node_id.rpartition(".")[0]
+    return prompt[node_id]["class_type"] if node_id else None
 
 
 def interruption(task: Task) -> TaskError | None:

@@ -8,34 +8,38 @@ with every event lost, polling still finds the end.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
-from dataclasses import replace
 
-from app import lengths
-from app.comfyui.cleaning import cut
-from app.comfyui.events import Event, Executed, Executing, ExecutionStart, Preview
+from app.comfyui.events import (
+    Event,
+    Executed,
+    Executing,
+    ExecutionError,
+    ExecutionStart,
+    Preview,
+)
 from app.comfyui.history import HistoryEntry, State
 from app.comfyui.socket import Connected
 from app.errors import GatewayError
 from app.servers.server import Server
-from app.tasks.api_keys import KEY_GONE
 from app.tasks.canceling import Canceling, unless_canceled
 from app.tasks.claims import LostClaim
 from app.tasks.collector import TOO_MANY, Collector
 from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
 from app.tasks.forecast import Seen, seen_in_row
-from app.tasks.handover import Reach, nodes_of, warnings_of, without_cache
-from app.tasks.inputs import place_inputs, readable_outcome
+from app.tasks.handover import Reach, nodes_of
+from app.tasks.inputs import readable_outcome
 from app.tasks.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
-from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interruption, judge
+from app.tasks.outcome import Canceled, Lost, Moved, Outcome, Succeeded, interruption, judge
 from app.tasks.progress import Tracker
 from app.tasks.pulse import Pulse
 from app.tasks.queue import Claim
+from app.tasks.record import Record
+from app.tasks.remarks import blocked, remarks_on
+from app.tasks.sender import Sender
 from app.tasks.teller import SeenOn, Teller
 from app.tasks.tools import Tools
-from app.workflows.extra_data import to_send
 
 log = logging.getLogger(__name__)
 
@@ -47,25 +51,35 @@ class Run:
 
     def __init__(self, claim: Claim, server: Server, tools: Tools, seen_on: SeenOn) -> None:
         """`seen_on`: what is driven there besides."""
-        self.task: Task = claim.task
         self.needs = claim.needs
         self.server = server
-        self.attempts = list(claim.task.attempts)
         self.history: HistoryEntry | None = None  # once it is over
-        self._names: dict[str, str] = {}  # of uploads, by those that they have there
         known = claim.task.progress if claim.task.progress.nodes_total else None
         took = tools.estimates.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
-        self._prompt, self._extra = claim.prompt, claim.extra
+        self._prompt = claim.prompt
         self._tools = tools
         self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
         self._timing = at = tools.timing
         self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
         self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
         self._collector = Collector(claim.task, server, tools.files, tools.claims, tools.hub)
+        self._record = Record(
+            claim.task, tools.claims, tools.api_keys, lambda: self.outputs, self._publish_status
+        )
+        self._sender = Sender(claim, server, self._record, self._reach, tools)
         self._inbox = server.new_inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
+        self._was_blocked = False
+
+    @property
+    def task(self) -> Task:
+        return self._record.task
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return self._record.attempts
 
     @property
     def progress(self) -> Progress:
@@ -86,9 +100,9 @@ class Run:
     async def drive(self) -> None:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
-            outcome = readable_outcome(await self._until_the_end(), self._names)
+            outcome = readable_outcome(await self._until_the_end(), self._record.names)
             outcome = self._tools.api_keys.without(self.task, outcome)
-            self.task = await conclude(self, outcome, self._tools)
+            self._record.task = await conclude(self, outcome, self._tools)
             self._publish_status()
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
@@ -112,36 +126,14 @@ class Run:
     async def _hand_over(self) -> Outcome | None:
         """Get the prompt onto the server, unless it is there already."""
         if await self._reach.has_it_from(self.attempts):
-            await self._note_attempt(self.task.client_id or self.server.client_id)
+            await self._sender.note_attempt(self.task.client_id or self.server.client_id)
             self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
             return None
         if self.task.submitted_at is not None:
             return self._gone()
         if self.task.status is Status.CANCELING:
             return Canceled()
-        secrets = self._tools.api_keys.extra_data(self.task)
-        if secrets is None:
-            return Failed(KEY_GONE)
-        uploads = self._tools.uploads.of(self.task.key_name)
-        prompt, self._names = await place_inputs(self._prompt, self.server, uploads)
-        prompt = without_cache(prompt, self.attempts, self.server.node_types)
-        async with self.server.turns.next():
-            await self._note_attempt(self.server.client_id)
-            extra = {**to_send(self._extra, self._prompt), **secrets}
-            node_errors = await self._reach.post(prompt, extra)
-        if node_errors:
-            hidden, said = self._tools.api_keys.hidden, warnings_of(node_errors, self._names)
-            await self._warn(*(hidden(self.task, text) for text in said))
-        return None
-
-    async def _note_attempt(self, client_id: str) -> None:
-        """Written before it is there: after a crash of ours this server is looked at first."""
-        if self.needs.files:
-            self.server.warm = self.needs.models
-        if not self.attempts or self.attempts[-1].ended_at is not None:
-            self.attempts.append(Attempt(self.server.id, time.time()))
-        claims = self._tools.claims
-        await self._now(claims.submitted(self.task, client_id=client_id, attempts=self.attempts))
+        return await self._sender.send()
 
     # -- following ------------------------------------------------------------------------------
 
@@ -190,11 +182,19 @@ class Run:
                 await self._mark_started()
             case Executed():
                 self._collector.add(event.node, event.output)
+            case ExecutionError():
+                await self._say_blocked(event)
             case Preview():
                 await self._take_image(event)
         self.server.shows_life()
         if self.tracker.apply(event, self._pulse.beat()):
             self._teller.progress(self.seen)
+
+    async def _say_blocked(self, event: ExecutionError) -> None:
+        """ComfyUI tells it as an error, and goes on; its history does not have it."""
+        if said := blocked(event):
+            self._was_blocked = True
+            await self._record.quote(said)
 
     async def _look(self, *, finished: bool) -> Outcome | None:
         """See how the prompt is doing; its outcome if it is over."""
@@ -202,6 +202,7 @@ class Run:
         if sighting.entry is not None:
             self.server.shows_life()
             self.history = sighting.entry
+            await self._record.started(sighting.entry.started_at)
             return await self._collect(sighting.entry)
         if sighting.state is State.UNKNOWN:
             return self._gone()
@@ -222,7 +223,7 @@ class Run:
         if silence and not self.server.stalled:
             said = f"no sign of progress for {silence:.0f} s"
             self.server.mark_stalled(f"task {self.task.task_id}: {said}")
-            await self._warn(
+            await self._record.warn(
                 f"{self.server.id} may be stuck: {said}. Restart it, or cancel the task and "
                 "retry it elsewhere."
             )
@@ -238,8 +239,7 @@ class Run:
     async def _mark_started(self) -> None:
         if self.task.started_at is None:
             self._pulse.beat()
-            await self._now(self._tools.claims.started(self.task, time.time()))
-            self._publish_status()
+            await self._record.started()
 
     def _gone(self) -> Outcome:
         if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
@@ -250,13 +250,8 @@ class Run:
 
     async def _begin_cancel(self, reason: CancelReason) -> None:
         if not self._canceling.begun:
-            await self._mark_canceling(reason)
+            await self._record.canceling(reason)
             await self._canceling.begin()
-
-    async def _mark_canceling(self, reason: CancelReason) -> None:
-        reason = self.task.cancel_reason or reason
-        await self._now(self._tools.claims.cancel_owned(self.task, reason))
-        self._publish_status()
 
     async def _move(self, request: MoveRequest) -> Outcome | None:
         """Take the prompt off the server, unless it runs and may go on."""
@@ -279,24 +274,21 @@ class Run:
         seconds = self._canceling.time_to_collect(self.task)
         finish = await unless_canceled(collecting, self._inbox, seconds)
         if finish.reason is not None:
-            await self._mark_canceling(finish.reason)
+            await self._record.canceling(finish.reason)
         if not finish.done:
             await self._collector.abandon()
             return Canceled(interruption(self.task))
         if left_out := len(self._collector.left_out):
-            await self._warn(TOO_MANY.format(left_out))
-        return judge(entry, self.task, self._collector.missing)
+            await self._record.warn(TOO_MANY.format(left_out))
+        missing = self._collector.missing
+        outcome = judge(entry, self.task, missing, self._prompt)
+        if isinstance(outcome, Succeeded):
+            types, was_blocked = self.server.node_types, self._was_blocked
+            said = remarks_on(self._prompt, entry, self.outputs, types, was_blocked=was_blocked)
+            await self._record.warn(*said)
+        return outcome
 
     # -- telling --------------------------------------------------------------------------------
-
-    async def _now(self, change: Awaitable[Task]) -> None:
-        """The task is as this says once it is written, with the results that it has by then."""
-        self.task = replace(await change, outputs=self.outputs)
-
-    async def _warn(self, *warnings: str) -> None:
-        told = [*self.task.warnings, *(cut(text, lengths.WARNING) for text in warnings)]
-        await self._now(self._tools.claims.warn(self.task, told[: lengths.WARNINGS]))
-        self._publish_status()
 
     @property
     def seen(self) -> Seen:

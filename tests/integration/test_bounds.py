@@ -105,10 +105,10 @@ GROWING: dict[str, tuple[int, int]] = {
     "Room._taken": (SMALL * 3, 0),
     "Room._waiting": (SMALL * 3, 0),
     "Routes._known": (0, 0),
-    "Run._names": (A_PROMPT, 0),
+    "Record.names": (A_PROMPT, 0),
     "Run._prompt": (A_PROMPT, 10),
     "ViewsFound.of_uploads": (SMALL, 0),
-    "Run.attempts": (10, 0),
+    "Record.attempts": (10, 0),
     "server.Server._asking": (10, 0),
     "server.Server._fits": (0, 0),
     "server.Server._inboxes": (2, 0),
@@ -218,7 +218,7 @@ def check() -> None:
             if size > GROWING[name][0] or within > GROWING[name][1]:
                 wrong.append(f"{name} has {size}, {within} in one")
     assert not wrong, "\n".join(sorted(set(wrong)))
-    assert {"Hub._of_task", "Run.attempts", "Waits._able", "Tracker._done"} <= found
+    assert {"Hub._of_task", "Record.attempts", "Waits._able", "Tracker._done"} <= found
 
 
 def test_functions_remember_within_bounds() -> None:

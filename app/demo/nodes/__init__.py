@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.demo.catalogue import NodeSpec
+from app.demo.nodes.blocking import BLOCKING
 from app.demo.nodes.call import Call, Implementation, NodeFailure, Reporter, Result
 from app.demo.nodes.conditioning import CONDITIONING
 from app.demo.nodes.generic import generic
@@ -16,6 +17,7 @@ from app.demo.nodes.saving import SAVING
 __all__ = ["Call", "Implementation", "NodeFailure", "Reporter", "Result", "implementation"]
 
 _KNOWN = {**LOADERS, **CONDITIONING, **SAMPLING, **LATENTS, **IMAGES, **SAVING, **PRIMITIVES}
+_KNOWN |= BLOCKING
 
 
 def implementation(spec: NodeSpec) -> Implementation:

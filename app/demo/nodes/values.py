@@ -106,3 +106,11 @@ class Opaque:
 
     kind: str
     origin: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Comes out of a node in place of a value: what it leads to does not run, and says why if there
+    is a message."""
+
+    message: str | None = None

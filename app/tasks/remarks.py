@@ -1,0 +1,70 @@
+"""What a client should know of a run that went well, beyond its results. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from app.comfyui.events import ExecutionError
+from app.comfyui.history import HistoryEntry
+from app.quoting import SHORT, cut
+
+Json = dict[str, Any]
+
+BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another one has blocked
+_PREFIX = "Execution Blocked: "
+REPEATED = (
+    "All of it came from ComfyUI's cache, of an equal run before: these are its results once more. "
+    'For new ones submit it with "randomize": true, or with a seed of -1.'
+)
+BLOCKED_ALL = "what should have saved some was blocked."
+NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."
+SHOWN = 5  # node types that are named
+
+
+def blocked(event: ExecutionError) -> str | None:
+    """A warning of a node that did not run, though the run goes on; None for an error that ends it.
+    It is told as it happens and stands in no history."""
+    if event.exception_type.rpartition(".")[2] != BLOCKED:
+        return None
+    reason = event.exception_message.removeprefix(_PREFIX) or "no reason is given"
+    node = f"Node {event.node_id}" + (f" ({event.node_type})" if event.node_type else "")
+    return f"{node} did not run, it was blocked: {reason}"
+
+
+def remarks_on(
+    prompt: Json,
+    entry: HistoryEntry,
+    outputs: Collection[Any],
+    node_types: Mapping[str, Json],
+    *,
+    was_blocked: bool = False,
+) -> list[str]:
+    """Warnings of a run without an error. `outputs`: what it yielded, fetched or not;
+    `was_blocked`: some node was, which is told already."""
+    savers = [node_id for node_id, node in prompt.items() if _saves(node, node_types)]
+    # What is behind an output node that is in the cache does not run, whether it is there or not.
+    repeated = bool(entry.cached) and entry.cached.issuperset(savers or prompt)
+    said = [REPEATED] if repeated else []
+    if not outputs:
+        why = BLOCKED_ALL if was_blocked else _why(prompt, savers, repeated=repeated)
+        said.append(f"The run yielded no results: {why}")
+    return said
+
+
+def _why(prompt: Json, savers: Sequence[str], *, repeated: bool) -> str:
+    names = _classes(prompt, savers) if savers else "its nodes"
+    if repeated:
+        return f"ComfyUI told none of {names} from its cache; {NONE_OF_NODE}"
+    return (
+        f"ComfyUI told none of {names}. Either a node before was blocked, or what was saved is "
+        "on the server only: nodes such as VAESave tell no file names."
+    )
+
+
+def _classes(prompt: Json, node_ids: Sequence[str]) -> str:
+    found = list(dict.fromkeys(str(prompt[node_id]["class_type"]) for node_id in node_ids))
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(cut(name, SHORT) for name in found[:SHOWN]) + more
+
+
+def _saves(node: Json, node_types: Mapping[str, Json]) -> bool:
+    return bool(node_types.get(node["class_type"], {}).get("output_node"))

@@ -1,0 +1,44 @@
+"""Sends the prompt of one task to its server."""
+
+from app.servers.server import Server
+from app.tasks.api_keys import KEY_GONE
+from app.tasks.handover import Reach, warnings_of, without_cache
+from app.tasks.inputs import place_inputs
+from app.tasks.outcome import Failed, Outcome
+from app.tasks.queue import Claim
+from app.tasks.record import Record
+from app.tasks.tools import Tools
+from app.workflows.extra_data import to_send
+
+
+class Sender:
+    def __init__(
+        self, claim: Claim, server: Server, record: Record, reach: Reach, tools: Tools
+    ) -> None:
+        self._claim = claim
+        self._server = server
+        self._record = record
+        self._reach = reach
+        self._tools = tools
+
+    async def send(self) -> Outcome | None:
+        """None once the server has it; else the task's end. Raises what `Reach.post` does."""
+        claim, record = self._claim, self._record
+        secrets = self._tools.api_keys.extra_data(record.task)
+        if secrets is None:
+            return Failed(KEY_GONE)
+        uploads = self._tools.uploads.of(record.task.key_name)
+        prompt, record.names = await place_inputs(claim.prompt, self._server, uploads)
+        prompt = without_cache(prompt, record.attempts, self._server.node_types)
+        async with self._server.turns.next():
+            await self.note_attempt(self._server.client_id)
+            extra = {**to_send(claim.extra, claim.prompt), **secrets}
+            node_errors = await self._reach.post(prompt, extra)
+        if node_errors:
+            await record.quote(*warnings_of(node_errors))
+        return None
+
+    async def note_attempt(self, client_id: str) -> None:
+        if self._claim.needs.files:
+            self._server.warm = self._claim.needs.models
+        await self._record.handed_over(self._server.id, client_id)
