@@ -2,6 +2,7 @@
 
 import json
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -37,6 +38,16 @@ def storable(text: str) -> str:
     if not is_sound(text):
         raise ValueError("holds a NUL character or half of a character, which cannot be stored")
     return text
+
+
+def canonical(text: str | None) -> str | None:
+    """A UUID with hyphens in lower case, as ComfyUI takes it."""
+    try:
+        if text is None or str(UUID(text)) == text.lower():
+            return text and text.lower()
+    except ValueError:
+        pass
+    raise ValueError("is no UUID such as 48ea15ed-eca4-4337-ab9e-62cd40da60a8")
 
 
 class Strict(BaseModel):
@@ -99,11 +110,20 @@ class RunRequest(Strict):
         description="Goes to ComfyUI as it is: extra_pnginfo, preview_method. Secrets in it "
         "(api_key_comfy_org, auth_token_comfy_org) are kept in memory only.",
     )
+    prompt_id: Annotated[str | None, AfterValidator(canonical)] = Field(
+        None, description="The id of the task: a UUID that is not in use. Not with a batch."
+    )
     embed_workflow: StrictBool = Field(
         True,
         description="Results hold the workflow in the page's format, if there is one, as those of "
         "ComfyUI's own page do.",
     )
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        if self.prompt_id is not None and self.batch is not None:
+            raise ValueError("prompt_id: it is the id of one task, and a batch makes several")
+        return self
 
     @field_validator("metadata")
     @classmethod

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from app.errors import ComfyError
+from app.comfyui.history import Sighting, State
+from app.errors import ComfyError, InvalidInput
 from app.servers.pool import Pool
 from app.servers.server import Server
 
@@ -66,6 +67,24 @@ async def _history(server: Server, known: Known, limit: int) -> Json:
         if prompt_id not in ours and isinstance(entry, dict)
     ]
     return {"server": server.id, "prompts": prompts[:limit]}
+
+
+def prompt_id_in_use() -> InvalidInput:
+    """By whomever: that is told to nobody."""
+    return InvalidInput(
+        "prompt_id: it is in use.",
+        hint="Send a new UUID, or none: the answer has the task's id.",
+        field="prompt_id",
+    )
+
+
+async def check_unknown(pool: Pool, prompt_id: str) -> None:
+    """Raises InvalidInput if a server knows a prompt by this id: what that one made would pass
+    for the new one's."""
+    finds = [server.client.find(prompt_id) for server in pool.online()]
+    for sighting in await asyncio.gather(*finds, return_exceptions=True):
+        if isinstance(sighting, Sighting) and sighting.state is not State.UNKNOWN:
+            raise prompt_id_in_use()
 
 
 async def forget(servers: Iterable[Server], prompt_ids: Sequence[str]) -> None:

@@ -13,9 +13,11 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.exc import IntegrityError
 
 from app.access.model import EVERYBODY, Caller
 from app.errors import InvalidInput
+from app.servers.queues import prompt_id_in_use
 from app.tasks import additions, graphs, idempotency, many, routes, rows, shares, webhooks
 from app.tasks.claims import Lease
 from app.tasks.database import FEW, Database
@@ -90,7 +92,12 @@ class TaskStore:
             tell(connection, Topic.WORK)
             return additions.write(connection, new, [self._row(task, now) for task in new])
 
-        return await self._database.write(work, large=len(new) > FEW)
+        try:
+            return await self._database.write(work, large=len(new) > FEW)
+        except IntegrityError as error:
+            if await self._database.read(lambda c: many.ends(c, true(), [new[0].task_id])):
+                raise prompt_id_in_use() from error
+            raise
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._lease if task.secrets else None

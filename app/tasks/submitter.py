@@ -12,6 +12,7 @@ from app.access.model import Caller
 from app.errors import InvalidWorkflow, QueueFull
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
+from app.servers.queues import check_unknown
 from app.tasks.api_keys import ApiKeys
 from app.tasks.batches import expand, param_sets
 from app.tasks.dispatcher import Dispatcher
@@ -112,6 +113,8 @@ class Submitter:
         """
         if key is not None and (before := await self._store.answered(key)) is not None:
             return before
+        if submission.prompt_id is not None:
+            await check_unknown(self._pool, submission.prompt_id)
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
         materials = self._materials.at(here)
@@ -122,7 +125,7 @@ class Submitter:
         return await self.add(
             [
                 NewTask(
-                    task_id=str(uuid4()),
+                    task_id=submission.prompt_id or str(uuid4()),
                     prompt=one.prompt,
                     graph=graph,
                     extra=extra,
