@@ -6,6 +6,8 @@ from pathlib import Path
 STATIC = Path(__file__).parents[2] / "static"
 STRINGS = STATIC / "js" / "strings"
 ENTRY = re.compile(r'"([a-zA-Z]+(?:\.\w+)*)":\s*"((?:[^"\\]|\\.)*)"')
+CHINESE = "\u3000-\u303f\u3400-\u9fff\uff00-\uffef"
+HALF_WIDTH = re.compile(rf"[{CHINESE}][,:;!?()]|[,:;!?()][{CHINESE}]|[}}][,;!?]$")
 USED = re.compile(
     r'\bt\("([\w.]+)"|i18n: "([\w.]+)"|data-i18n="([\w.]+)"'
     r"|(?:title|aria-label|placeholder|alt):([\w.]+)"
@@ -34,3 +36,22 @@ def test_what_is_asked_for_is_there() -> None:
     for path in [STATIC / "index.html", *STATIC.glob("js/**/*.js")]:
         asked = {key for found in USED.findall(path.read_text()) for key in found if "." in key}
         assert asked <= known.keys(), path
+
+
+def test_chinese_has_its_own_punctuation() -> None:
+    assert HALF_WIDTH.search("已选,共 3 个")
+    for key, text in texts("zh").items():
+        is_chinese = re.search(f"[{CHINESE}]", text)
+        assert not (is_chinese and HALF_WIDTH.search(text)), (key, text)
+
+
+def test_a_text_is_the_same_wherever_it_is_registered() -> None:
+    for language in ("en", "zh"):
+        said: dict[str, str] = {}
+        for path in sorted(STRINGS.glob("*.js")):
+            parts = path.read_text().split("zh: {")
+            mine = parts[-1 if language == "zh" else 0]
+            if len(parts) == 1 and path.stem != language:
+                continue
+            for key, text in ENTRY.findall(mine):
+                assert said.setdefault(key, text) == text, (key, path.name)

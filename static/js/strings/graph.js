@@ -10,7 +10,7 @@ register({
     "graph.waiting": "waiting", "graph.running": "running", "graph.done": "done", "graph.cached": "cached", "graph.failedState": "failed",
   },
   zh: {
-    "graph.label": "工作流图。方向键切换节点,加号和减号缩放,0 适应窗口。",
+    "graph.label": "工作流图。方向键切换节点，加号和减号缩放，0 适应窗口。",
     "graph.fit": "适应", "graph.in": "放大", "graph.out": "缩小", "graph.path": "已打开的子图", "graph.whole": "工作流",
     "graph.open": "打开子图", "graph.empty": "没有可绘制的节点。", "graph.failed": "显示失败的节点",
     "graph.muted": "已静音", "graph.bypassed": "已绕过", "graph.note": "注释", "graph.subgraph": "子图",
