@@ -70,7 +70,9 @@ class Seeds:
             lows += [low] if isinstance(low, int | float) else []
             highs += [high] if isinstance(high, int | float) else []
         low, high = int(max(lows, default=0)), int(min(highs, default=MAX_SEED))
-        return (low, max(low, min(high, MAX_SEED))) if 0 <= low <= high else None
+        if low <= MAX_SEED:
+            high = min(high, MAX_SEED)
+        return (low, high) if 0 <= low <= high else None
 
     def is_open(self, key: Key, node: Json) -> bool:
         """A -1 is drawn in this input; `node` is its node as it is changed so far."""

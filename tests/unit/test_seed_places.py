@@ -53,7 +53,7 @@ NUMBER = {"n": node("Number", value=-1)}
 DRAWN = [
     ({"1": node("Paint", seed=-1)}, "1.seed", 1, 2000),
     ({"1": node("Small", Seed=-1)}, "1.Seed", 0, 65535),
-    ({"1": node("High", seed=-1)}, "1.seed", 2**60, 2**60),  # nothing that JavaScript can hold
+    ({"1": node("High", seed=-1)}, "1.seed", 2**60, 2**64 - 1),  # nothing that JavaScript can hold
     ({"1": node("Unknown", noise_seed=-1)}, "1.noise_seed", 0, 2**53 - 1),
     ({"1": {**node("Write"), "inputs": {"mode": "on", "mode.seed": -1}}}, "1.mode.seed", 5, 9),
     ({**NUMBER, "1": node("Paint", seed=["n", 0])}, "n.value", 1, 2000),
