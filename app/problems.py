@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from app import envelope
+from app.comfyui_routes import hint_for
 from app.errors import (
     DatabaseUnavailable,
     GatewayError,
@@ -200,6 +201,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         "detail": str(error.detail),
         "code": _HTTP_CODES.get(error.status_code) or phrase.lower().replace(" ", "_"),
     }
+    if error.status_code in (404, 405) and (hint := hint_for(request.url.path)):
+        problem["hint"] = hint
     return answer(request.scope, problem, dict(error.headers) if error.headers else None)
 
 

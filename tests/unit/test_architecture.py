@@ -17,6 +17,7 @@ LAYERS = [
     "request_log",
     "limits",
     "problems",
+    "comfyui_routes",
     "envelope",
     "gateway",
     "metrics",
