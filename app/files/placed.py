@@ -98,6 +98,12 @@ def leads_out(text: str) -> bool:
     return path.startswith(("/", "~")) or path[1:2] == ":" or ".." in path.split("/")
 
 
+def is_absolute(text: str) -> bool:
+    """Whether it is a path from the root of a disk, or from somebody's home."""
+    path = text.replace("\\", "/")
+    return path.startswith(("/", "~/")) or path[1:3] == ":/" or path[:5].lower() == "file:"
+
+
 def _same(one: Iterable[Any], other: Iterable[Any]) -> bool:
     one, other = list(one), list(other)
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))

@@ -265,7 +265,7 @@ class Submitter:
         for suspect in await self._workers.run(work):
             if suspect.sort == "elsewhere" and self._sees_all:
                 continue
-            if suspect.sort in ("short", "elsewhere") or not await self._materials.may_name(
+            if suspect.sort in ("short", "elsewhere", "path") or not await self._materials.may_name(
                 suspect.text
             ):
                 raise refusal(suspect)

@@ -5,14 +5,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.errors import InvalidWorkflow
-from app.files.placed import folder_named, former_in, is_short_for_one, leads_out, tags_in
+from app.files.placed import (
+    folder_named,
+    former_in,
+    is_absolute,
+    is_short_for_one,
+    leads_out,
+    tags_in,
+)
 from app.workflows.applying import Change
 from app.workflows.checks import fault
-from app.workflows.parameters import names_file
+from app.workflows.parameters import choices_of, definition_of, names_file
 
 Json = dict[str, Any]
 # An upload of somebody's, by its name there, or something else: a result, a file of the machine.
-Sort = Literal["placed", "former", "short", "elsewhere"]
+Sort = Literal["placed", "former", "short", "elsewhere", "path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +62,12 @@ def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) 
     elsewhere = folder_named(text) in ("output", "temp")
     if elsewhere and _is_like_a_file(text):
         return "elsewhere"
-    if not (elsewhere or leads_out(text) or is_short_for_one(text)):
+    if not (elsewhere or leads_out(text) or is_absolute(text) or is_short_for_one(text)):
         return None
     if not names_file(node, name, object_info):
         return None
+    if is_absolute(text) and choices_of(definition_of(node, name, object_info)) is not None:
+        return "path"  # and no text that is meant to be a path
     return "elsewhere" if elsewhere or leads_out(text) else "short"
 
 
@@ -82,7 +91,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 def refusal(suspect: Suspect) -> InvalidWorkflow:
     """The error for one that is not the client's."""
-    if suspect.sort == "elsewhere":
+    if suspect.sort == "path":
+        what = "names a path on a server's disk, which is not there on every server"
+        hint = "POST /api/image/upload keeps a file; use the name in its answer, or send its bytes."
+    elif suspect.sort == "elsewhere":
         what = "names a file outside of the inputs, where everybody's are"
         hint = "Send it as an upload: by its URL in params, or with POST /api/image/upload."
     else:

@@ -179,3 +179,19 @@ async def test_every_form(gateway: RunningGateway) -> None:
                 assert answer.status_code == 422, (url, name, answer.text)
                 assert "empty" in answer.text
                 assert name in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/home/x/y.png", "C:\\x\\y.png", "c:/y.png", "~/y.png", "file:///y.png", "\\\\nas\\y.png"],
+)
+async def test_a_path_on_a_servers_disk(gateway: RunningGateway, path: str) -> None:
+    for body in ({"workflow": load(path)}, {"workflow": load("a.png"), "params": {"image": path}}):
+        answer = await gateway.http.post("/api/workflow/submit", json=body)
+        assert answer.status_code == 422, answer.text
+        assert "disk" in answer.json()["detail"]
+        assert "upload" in answer.json()["hint"]
+    text = {"4": {"class_type": "PreviewAny", "inputs": {"source": path}}}
+    body = {"workflow": model_free() | text}
+    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+    assert answer.json()["status"] == "succeeded", "in other inputs it is a text"
