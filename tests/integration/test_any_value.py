@@ -72,8 +72,9 @@ REACHED: dict[str, dict[str, str]] = {
     },
     "prompts": {
         **dict.fromkeys(("prompt", "changes", "params"), "client"),
-        **dict.fromkeys(("task_id", "graph_id"), "ours"),
+        **dict.fromkeys(("task_id", "graph_id", "extra_id"), "ours"),
     },
+    "extras": {"extra_id": "ours", "extra": "client"},
     "graphs": {"graph_id": "ours", "prompt": "client"},
     "task_texts": {"seq": "ours", "text": "client"},
     "outputs": {
@@ -202,6 +203,7 @@ def submits(value: Any) -> dict[str, Json]:
         "webhooks.headers": {"webhook": {**hook, "headers": {"a": value}}},
         "webhooks.headers name": {"webhook": {**hook, "headers": {name: "a"}}},
         "webhooks.secret": {"webhook": {**hook, "secret": value}},
+        "extras.extra": {"extra_data": {"extra_pnginfo": {"workflow": value, name: value}}},
     }
     bodies = {column: {"workflow": model_free(), **more} for column, more in fields.items()}
     for column, more in graphs.items():
