@@ -34,6 +34,11 @@ class Memory(Generic[K, V]):
         with self._lock:
             self._kept.pop(key, None)
 
+    def items(self) -> list[tuple[K, V]]:
+        """All of it, as it is now."""
+        with self._lock:
+            return list(self._kept.items())
+
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()

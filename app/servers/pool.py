@@ -76,6 +76,11 @@ class Pool:
         """True if another server than this one could take such a task right now."""
         return any(s.accepting and s.id != server_id for s in self.able(needs, wanted))
 
+    def at_hand(self, needs: Needs, wanted: str | None) -> list[Server]:
+        """Those that could run it and are there, or should be again before long."""
+        able = self.able(needs, wanted)
+        return [s for s in able if not (s.draining or s.removed or s.given_up)]
+
     def choose(self, server_id: str | None) -> list[Server]:
         """The servers that are online, or the named one. Raises ServerNotFound and NoServer."""
         servers = self.online()

@@ -18,6 +18,7 @@ from app.memory import Memory
 from app.servers.breaker import Breaker
 from app.servers.ear import Ear
 from app.servers.inbox import Inbox
+from app.servers.refusals import Refusals
 from app.servers.turns import Turns
 from app.workflows.needs import Lack, Needs, lack_of
 
@@ -78,6 +79,7 @@ class Server:
         self.on_change: Callable[[], None] = lambda: None
         self._grace = grace
         self._fetched_at = 0.0
+        self.refusals = Refusals()
         self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, _names_of)
         self._asking: set[asyncio.Timeout] = set()
         self._inboxes: dict[str, Inbox] = {}
@@ -122,26 +124,25 @@ class Server:
 
     def lacks(self, needs: Needs) -> Lack:
         """What it does not have of these needs; nothing is known of one that never answered."""
-        found = self._fits.get(needs)
-        if found is None:
-            fits, found = self._fits, lack_of(needs, self.node_types)
-            fits.put(needs, found)
+        fits = self._fits
+        if (found := fits.get(needs)) is None:
+            fits.put(needs, found := lack_of(needs, self.node_types))
         return found
 
     def can_run(self, needs: Needs) -> bool:
-        return bool(self.node_types) and not self.lacks(needs)
+        has_all = bool(self.node_types) and not self.lacks(needs)
+        return has_all and self.id not in needs.refusers
 
     async def run(self) -> None:
         """Watch the server until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_health(), name=f"health {self.id}")
-                group.create_task(self.ear.listen(self._receive_ours), name=f"socket {self.id}")
+                group.create_task(
+                    self.ear.listen(lambda: self._receive(self.client_id)), name=f"socket {self.id}"
+                )
         finally:
             await self.client.aclose()
-
-    def new_inbox(self) -> Inbox:
-        return Inbox()
 
     @contextmanager
     def follow(self, prompt_id: str, inbox: Inbox) -> Iterator[None]:
@@ -204,6 +205,7 @@ class Server:
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
             self._fits = Memory(KNOWN_FITS, _names_of)
+            self.refusals.forget()
 
     def look_now(self) -> None:
         """Do not wait for the next regular look at the server's health."""
@@ -269,9 +271,6 @@ class Server:
             log.info("server %s tells us nothing: its socket is renewed", self.id)
             self.connected = False
 
-    async def _receive_ours(self) -> None:
-        await self._receive(self.client_id)
-
     async def _receive(self, client_id: str) -> None:
         current: str | None = None  # the prompt that runs, for previews that do not name theirs
         async with aclosing(listen(self.base_url, client_id)) as events:
@@ -289,6 +288,7 @@ class Server:
         if client_id == self.client_id:
             self.connected = connected
             self.absences += not connected
+            self.refusals.forget()
             self.look_now()
         if connected:
             for inbox in self._inboxes.values():

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.tasks import rows
+from app.tasks import routes, rows
 from app.tasks.columns import ignoring_unstorable
 from app.tasks.database import Database
 from app.tasks.model import (
@@ -44,6 +44,7 @@ from app.tasks.queries import fetch_one, is_active
 from app.tasks.selection import add_error
 from app.tasks.signals import Topic, tell
 from app.tasks.tables import outputs, tasks
+from app.workflows.needs import Needs
 
 Json = dict[str, Any]
 
@@ -160,10 +161,16 @@ class Claims:
         )
 
     async def requeue(
-        self, task_id: str, attempts: Sequence[Attempt], *, behind: bool = False
+        self,
+        task_id: str,
+        attempts: Sequence[Attempt],
+        *,
+        behind: bool = False,
+        needs: Needs | None = None,
     ) -> Task:
         """Back into the queue, for any server, without the results of the run that was lost;
-        `behind`: as if it came only now. A task that is CANCELING ends as CANCELED."""
+        `behind`: as if it came only now; `needs`: others than before, of a task that wants no
+        server. A task that is CANCELING ends as CANCELED."""
         canceling = tasks.c.status == Status.CANCELING
         ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
         change = _CHANGE.values(
@@ -184,7 +191,13 @@ class Claims:
             ageing = literal(self._ageing, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
+        route = None if needs is None else routes.row(needs, None)
+        if route is not None:
+            change = change.values(route=route["route"])
+
         def work(connection: Connection) -> Task:
+            if route is not None:
+                routes.hold(connection, [route])
             if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))

@@ -13,12 +13,14 @@ from app.comfyui.cleaning import cut
 from app.errors import ComfyError
 from app.servers.blame import speaks_against_server
 from app.tasks.database_errors import is_data_error
+from app.tasks.elsewhere import after_refusal
 from app.tasks.estimates import RunTime
 from app.tasks.model import Attempt, Task
 from app.tasks.outcome import (
     FORGOTTEN,
     Failed,
     Lost,
+    Moved,
     Outcome,
     Succeeded,
     bounded,
@@ -29,6 +31,7 @@ from app.tasks.outcome import (
 )
 from app.tasks.tools import Tools
 from app.tasks.troubles import reason_of
+from app.workflows.needs import Needs
 
 if TYPE_CHECKING:
     from app.tasks.runner import Run
@@ -48,12 +51,17 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
     _close_attempt(run, outcome)
     on_trial = run.server.breaker.on_trial(run.task.key_name)
     _judge_server(run, outcome, tools)
+    to = outcome.to if isinstance(outcome, Moved) else None
+    elsewhere = tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
+    if isinstance(outcome, Failed) and outcome.refused:
+        to = after_refusal(tools.pool, run.task, run.prompt, run.needs, run.attempts)
+        elsewhere = to is not None
     again = may_try_again(
         run.task,
         outcome,
         run.attempts,
         tools.max_attempts,
-        elsewhere=tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server),
+        elsewhere=elsewhere,
         doubtful=on_trial and tools.estimates.proven(run.task.shape),
     )
     if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
@@ -65,11 +73,20 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         forgot = isinstance(outcome, Lost) and outcome.code == FORGOTTEN
         if forgot:  # the next try may do no better right now
             await asyncio.sleep(PAUSE * times_forgotten(run.attempts))
-        return await tools.claims.requeue(run.task.task_id, run.attempts, behind=forgot)
+        return await _requeue(run, tools, to, behind=forgot)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.progress, outputs=run.outputs)
     return await _settle(task, outcome, run.attempts, tools)
+
+
+async def _requeue(run: "Run", tools: Tools, to: Needs | None, *, behind: bool) -> Task:
+    """Back into the queue; `to`: for servers that have not refused it."""
+    task_id, attempts = run.task.task_id, run.attempts
+    task = await tools.claims.requeue(task_id, attempts, behind=behind, needs=to)
+    if to is not None:
+        tools.queue.routes.know(task.route, to, None)
+    return task
 
 
 async def broken_off(run: "Run", error: Exception) -> Outcome:

@@ -57,7 +57,8 @@ class Forecaster:
         taking = [s for s in able if s.accepting and s.id not in barred]
         if not taking:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
-            return Expected(waiting_for=f"{'; '.join(states)}.")
+            refusals = (f"{r.server} refuses {r.reason}" for r in self._route(task).needs.refused)
+            return Expected(waiting_for=f"{'; '.join([*states, *sorted(refusals)])}.")
         waits = [self._dispatcher.wait_of(server) for server in taking]
         return Expected(rounded(eta_of_queued(task, waits, self._estimates)))
 
@@ -79,4 +80,5 @@ def _state(server: Server, *, barred: bool) -> str:
 def _lack(server: Server, needs: Needs) -> str:
     if not server.node_types:
         return f"is {server.state}"
-    return f"lacks {server.lacks(needs)}"
+    refused = next((r.reason for r in needs.refused if r.server == server.id), None)
+    return f"refuses {refused}" if refused else f"lacks {server.lacks(needs)}"

@@ -1,7 +1,7 @@
 """How a run ended, and what that makes of the task. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from app.comfyui.events import ExecutionError
@@ -9,6 +9,7 @@ from app.comfyui.history import HistoryEntry
 from app.comfyui.memory_errors import is_out_of_memory
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
+from app.workflows.needs import Needs
 
 Json = dict[str, Any]
 
@@ -40,14 +41,17 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retryable`: the same might go well another time."""
+    """`retryable`: the same might go well another time; `refused`: another server might take it."""
 
     error: TaskError
     retryable: bool = False
+    refused: bool = False
     status: ClassVar[Status] = Status.FAILED
 
     @property
     def word(self) -> str:
+        if self.refused:
+            return "refused"
         return self.error.code if self.error.code in SECOND_TRIES else "failed"
 
     @property
@@ -74,9 +78,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Taken off the server before it ran, to run elsewhere."""
+    """Taken off the server before it ran, to run elsewhere; `to`: where others may take it."""
 
     reason: str
+    to: Needs | None = field(default=None, repr=False)
     status: ClassVar[Status] = Status.QUEUED
     word: ClassVar[str] = "moved"
     error: ClassVar[TaskError | None] = None
@@ -92,7 +97,8 @@ def outcome_of(error: Exception) -> Outcome:
             return Lost("server_lost", error.detail)
         case PromptRejected():
             node_errors = error.extra.get("node_errors")
-            return Failed(TaskError(error.code, error.detail, node_errors=node_errors))
+            refusal = TaskError(error.code, error.detail, node_errors=node_errors)
+            return Failed(refusal, refused=True)
         case GatewayError():
             return Failed(TaskError(error.code, error.detail))
         case _:
@@ -182,7 +188,7 @@ def may_try_again(
         code = outcome.error.code
         before = [attempt.outcome for attempt in attempts[:-1]]
         again = code in SECOND_TRIES and outcome.retryable and code not in before
-        hope = again or (doubtful and code == "execution_error")
+        hope = again or (outcome.refused and elsewhere) or (doubtful and code == "execution_error")
     else:
         return False
     runs = sum(attempt.ran or attempt.outcome == "forgotten" for attempt in attempts)

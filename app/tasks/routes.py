@@ -15,7 +15,7 @@ from app.tasks.database import insert_if_new
 from app.tasks.lists import PART, any_of, parts_of
 from app.tasks.model import NewTask
 from app.tasks.queries import is_active
-from app.tasks.rows import needs_text, route_of
+from app.tasks.rows import needs_text, route_id, route_of
 from app.tasks.tables import routes, tasks
 from app.workflows.needs import Needs
 
@@ -74,6 +74,19 @@ def write(connection: Connection, new: Sequence[NewTask]) -> None:
         if route not in rows:
             row = {"route": route, "wanted_server": task.wanted_server}
             rows[route] = {**row, "needs": needs_text(task)}
+    hold(connection, list(rows.values()))
+
+
+def row(needs: Needs, wanted_server: str | None) -> dict[str, Any]:
+    """Of a route for what a task needs, that may not be as it was submitted."""
+    text = needs.dump()
+    route = route_id(text, wanted_server)
+    return {"route": route, "wanted_server": wanted_server, "needs": text}
+
+
+def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
+    """Hold these rows until the transaction ends, and write those that are not there."""
+    rows = {row["route"]: row for row in wanted}
     for part in parts_of(sorted(rows)):
         while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
             added = [rows[route] for route in sorted(missing)]

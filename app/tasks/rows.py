@@ -94,7 +94,11 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
 
 
 def route_of(task: NewTask) -> str:
-    return task.route or fingerprint(f"{task.wanted_server or ''} {needs_text(task)}")
+    return task.route or route_id(needs_text(task), task.wanted_server)
+
+
+def route_id(needs: str, wanted_server: str | None) -> str:
+    return fingerprint(f"{wanted_server or ''} {needs}")
 
 
 def needs_text(task: NewTask) -> str:

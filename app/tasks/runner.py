@@ -20,6 +20,7 @@ from app.comfyui.events import (
 from app.comfyui.history import HistoryEntry, State
 from app.comfyui.socket import Connected
 from app.errors import GatewayError
+from app.servers.inbox import Inbox
 from app.servers.server import Server
 from app.tasks.canceling import Canceling, unless_canceled
 from app.tasks.claims import LostClaim
@@ -57,7 +58,7 @@ class Run:
         known = claim.task.progress if claim.task.progress.nodes_total else None
         took = tools.estimates.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
-        self._prompt = claim.prompt
+        self.prompt = claim.prompt
         self._tools = tools
         self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
         self._timing = at = tools.timing
@@ -68,7 +69,7 @@ class Run:
             claim.task, tools.claims, tools.api_keys, lambda: self.outputs, self._publish_status
         )
         self._sender = Sender(claim, server, self._record, self._reach, tools)
-        self._inbox = server.new_inbox()
+        self._inbox = Inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
         self._was_blocked = False
@@ -230,7 +231,7 @@ class Run:
 
     async def _take_image(self, preview: Preview) -> None:
         node_id = preview.node_id or self.progress.current_node
-        class_type = self._prompt.get(node_id or "", {}).get("class_type")
+        class_type = self.prompt.get(node_id or "", {}).get("class_type")
         if node_id and class_type == SAVE_IMAGE_WEBSOCKET:
             await self._collector.add_image(node_id, preview.image, preview.content_type)
             return
@@ -269,7 +270,7 @@ class Run:
     # -- ending ---------------------------------------------------------------------------------
 
     async def _collect(self, entry: HistoryEntry) -> Outcome:
-        frames = () if entry.error else nodes_of(self._prompt, SAVE_IMAGE_WEBSOCKET)
+        frames = () if entry.error else nodes_of(self.prompt, SAVE_IMAGE_WEBSOCKET)
         collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
         seconds = self._canceling.time_to_collect(self.task)
         finish = await unless_canceled(collecting, self._inbox, seconds)
@@ -281,10 +282,10 @@ class Run:
         if left_out := len(self._collector.left_out):
             await self._record.warn(TOO_MANY.format(left_out))
         missing = self._collector.missing
-        outcome = judge(entry, self.task, missing, self._prompt)
+        outcome = judge(entry, self.task, missing, self.prompt)
         if isinstance(outcome, Succeeded):
             types, was_blocked = self.server.node_types, self._was_blocked
-            said = remarks_on(self._prompt, entry, self.outputs, types, was_blocked=was_blocked)
+            said = remarks_on(self.prompt, entry, self.outputs, types, was_blocked=was_blocked)
             await self._record.warn(*said)
         return outcome
 

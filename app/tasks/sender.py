@@ -1,10 +1,12 @@
 """Sends the prompt of one task to its server."""
 
+from app.errors import PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
+from app.tasks.elsewhere import before_sending
 from app.tasks.handover import Reach, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
-from app.tasks.outcome import Failed, Outcome
+from app.tasks.outcome import Failed, Moved, Outcome
 from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.tools import Tools
@@ -23,7 +25,10 @@ class Sender:
 
     async def send(self) -> Outcome | None:
         """None once the server has it; else the task's end. Raises what `Reach.post` does."""
-        claim, record = self._claim, self._record
+        claim, record, pool = self._claim, self._record, self._tools.pool
+        to = before_sending(pool, self._server, record.task, claim.prompt, claim.needs)
+        if to is not None:
+            return Moved(f"{self._server.id} should refuse it.", to)
         secrets = self._tools.api_keys.extra_data(record.task)
         if secrets is None:
             return Failed(KEY_GONE)
@@ -33,7 +38,12 @@ class Sender:
         async with self._server.turns.next():
             await self.note_attempt(self._server.client_id)
             extra = {**to_send(claim.extra, claim.prompt), **secrets}
-            node_errors = await self._reach.post(prompt, extra)
+            try:
+                node_errors = await self._reach.post(prompt, extra)
+            except PromptRejected as error:
+                said = error.extra.get("node_errors") or {}
+                self._server.refusals.learn(claim.prompt, said, record.task.shape)
+                raise
         if node_errors:
             await record.quote(*warnings_of(node_errors))
         return None

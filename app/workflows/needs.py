@@ -19,6 +19,17 @@ Json = dict[str, Any]
 SHARED_GRAPH = "(a newer gateway: this one cannot read graphs that tasks share)"
 
 
+# Before servers that refuse it, among the same: older gateways leave such a task to newer ones.
+REFUSED = "(a newer gateway: servers refused it) "
+
+
+class Refusal(NamedTuple):
+    """A server that refuses such a prompt while others may take it, and why in a few words."""
+
+    server: str
+    reason: str
+
+
 class ModelFile(NamedTuple):
     """A model file as a prompt names it: the choice `name` of an input of a node type."""
 
@@ -29,10 +40,15 @@ class ModelFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Node types and model files, each once."""
+    """Node types and model files, each once; and servers that are not to be asked."""
 
     classes: frozenset[str] = field(default_factory=frozenset)
     files: frozenset[ModelFile] = field(default_factory=frozenset)
+    refused: frozenset[Refusal] = field(default_factory=frozenset)
+
+    @property
+    def refusers(self) -> frozenset[str]:
+        return frozenset(refusal.server for refusal in self.refused)
 
     @property
     def models(self) -> frozenset[str]:
@@ -41,14 +57,19 @@ class Needs:
 
     def dump(self, *more: str) -> str:
         """As JSON, always the same for the same needs. `more`: classes besides."""
-        classes = sorted({*self.classes, *more})
+        said = [f"{REFUSED}{json.dumps(refusal)}" for refusal in self.refused]
+        classes = sorted({*self.classes, *said, *more})
         return json.dumps([classes, sorted(self.files)], separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> "Needs":
         classes, files = json.loads(text)
-        known = frozenset(classes) - {SHARED_GRAPH}
-        return cls(known, frozenset(ModelFile(*file) for file in files))
+        said = {name for name in classes if name.startswith(REFUSED)}
+        return cls(
+            frozenset(classes) - {SHARED_GRAPH} - said,
+            frozenset(ModelFile(*file) for file in files),
+            frozenset(Refusal(*json.loads(name.removeprefix(REFUSED))) for name in said),
+        )
 
 
 def needs_of(prompt: Json) -> Needs:

@@ -1,5 +1,7 @@
 """Which task goes to which server, and what that is decided by."""
 
+import json
+
 import pytest
 
 from app.errors import InvalidParameter
@@ -8,7 +10,7 @@ from app.servers.breaker import FAILURES, FIRST_PAUSE, Breaker
 from app.servers.inventory import merged
 from app.tasks.batches import MAX_TASKS, Mode, expand
 from app.tasks.planner import LOADING, PATIENCE, Assignment, Seat, Waiting, plan
-from app.workflows.needs import ModelFile, Needs, lack_of, needs_of, shape_of
+from app.workflows.needs import ModelFile, Needs, Refusal, lack_of, needs_of, shape_of
 from tests.conftest import model_free, text_to_image
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
@@ -294,3 +296,13 @@ def test_a_batch(mode: Mode, expected: list[tuple[int, str]]) -> None:
 def test_a_bad_batch(batch: dict[str, list[object]], mode: Mode, word: str) -> None:
     with pytest.raises(InvalidParameter, match=word):
         expand({"steps": 4}, batch, mode)
+
+
+def test_needs_keep_who_refuses_them_and_older_gateways_find_nobody_for_them() -> None:
+    refused = frozenset({Refusal("a:1", "mode of Node: 'x'"), Refusal("b:2", "another")})
+    needs = Needs(frozenset({"Node"}), frozenset(), refused)
+    assert Needs.load(needs.dump()) == needs
+    assert needs.refusers == {"a:1", "b:2"}
+    classes, files = json.loads(needs.dump())
+    assert set(classes) > {"Node"}, "a gateway of before looks for more than any server has"
+    assert files == []

@@ -1,0 +1,52 @@
+"""Where a prompt goes that one server refuses, or should: a pool is more than one server."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.servers.pool import Pool
+from app.servers.refusals import shows
+from app.servers.server import Server
+from app.tasks.model import Attempt, Task
+from app.workflows.needs import Needs, Refusal
+
+Json = dict[str, Any]
+
+
+def before_sending(
+    pool: Pool, server: Server, task: Task, prompt: Json, needs: Needs
+) -> Needs | None:
+    """The needs with this server left out, if it should refuse the prompt and another one should
+    not; None if it is to be asked."""
+    if task.wanted_server or len(list(pool)) < 2:
+        return None
+    reason = _why_not(server, task, prompt)
+    if reason is None:
+        return None
+    without = _refused(needs, [*needs.refused, Refusal(server.id, reason)])
+    better = pool.at_hand(without, None)
+    return without if any(_why_not(other, task, prompt) is None for other in better) else None
+
+
+def after_refusal(
+    pool: Pool, task: Task, prompt: Json, needs: Needs, attempts: Sequence[Attempt]
+) -> Needs | None:
+    """The needs with all left out that have refused this very prompt, or such a one just now; None
+    if nobody is left to be asked."""
+    reasons = {refusal.server: refusal.reason for refusal in needs.refused}
+    asked = {attempt.server for attempt in attempts if attempt.outcome == "refused"}
+    for server in pool:
+        said = server.refusals.known(prompt, task.shape, fresh=server.id not in asked)
+        if said is not None or server.id in asked:
+            asked.add(server.id)
+            reasons[server.id] = said or reasons.get(server.id, "this prompt")
+    left = _refused(needs, [Refusal(name, reasons.get(name, "this prompt")) for name in asked])
+    return left if pool.at_hand(left, task.wanted_server) else None
+
+
+def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
+    return replace(needs, refused=frozenset(refusals))
+
+
+def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
+    return server.refusals.known(prompt, task.shape) or shows(prompt, server.node_types)

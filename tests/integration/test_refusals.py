@@ -1,0 +1,196 @@
+"""A pool is more than one server: what one refuses is tried where it may be taken."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from app.config import Settings
+from app.demo.catalogue import BUILT_IN
+from app.demo.server import DemoServer
+from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+
+Json = dict[str, Any]
+MakeSettings = Callable[..., Settings]
+REFUSAL = {
+    "error": {"type": "prompt_outputs_failed_validation", "message": "No.", "details": ""},
+    "node_errors": {
+        "3": {
+            "class_type": "SaveImage",
+            "dependent_outputs": ["3"],
+            "errors": [
+                {
+                    "type": "custom_validation_failed",
+                    "message": "Custom validation failed for node",
+                    "details": "filename_prefix",
+                    "extra_info": {"input_name": "filename_prefix"},
+                }
+            ],
+        }
+    },
+}
+
+
+def types(path: Path, change: Callable[[Json], None]) -> Path:
+    found = json.loads(BUILT_IN.read_bytes())
+    for name in ("CheckpointLoaderSimple",):
+        found[name]["input"]["required"]["ckpt_name"][0] = ["v1-5-pruned-emaonly-fp16.safetensors"]
+    change(found)
+    path.write_text(json.dumps(found))
+    return path
+
+
+def samplers(*names: str) -> Callable[[Json], None]:
+    def change(found: Json) -> None:
+        found["KSampler"]["input"]["required"]["sampler_name"][0] = list(names)
+
+    return change
+
+
+def needs_codec(found: Json) -> None:
+    found["SaveImage"]["input"]["required"]["codec"] = [["png", "jpeg"], {}]
+
+
+def as_it_is(found: Json) -> None:
+    pass
+
+
+def with_sampler(name: str) -> Json:
+    graph = text_to_image(steps=1)
+    graph["3"]["inputs"]["sampler_name"] = name
+    return graph
+
+
+@asynccontextmanager
+async def old_and_new(
+    settings_for: MakeSettings,
+    folder: Path,
+    old: Callable[[Json], None] = as_it_is,
+    new: Callable[[Json], None] = as_it_is,
+    **settings: Any,
+) -> AsyncIterator[tuple[RunningGateway, DemoServer, DemoServer]]:
+    async with (
+        DemoServer(step_seconds=0, object_info=types(folder / "old.json", old)) as first,
+        DemoServer(step_seconds=0, object_info=types(folder / "new.json", new)) as second,
+        over(settings_for, first, second, **settings) as gateway,
+    ):
+        yield gateway, first, second
+
+
+async def ends(gateway: RunningGateway, batch: Json) -> list[Json]:
+    tasks = [(await gateway.until(one["task_id"], "succeeded", "failed")) for one in batch["tasks"]]
+    return [await gateway.task(task["task_id"]) for task in tasks]
+
+
+@pytest.mark.parametrize(
+    ("graph", "old", "new", "key"),
+    [
+        (with_sampler("brand_new"), samplers("euler"), samplers("euler", "brand_new"), "3.seed"),
+        (model_free(), needs_codec, as_it_is, "1.color"),
+    ],
+    ids=["option", "required input"],
+)
+async def test_a_batch_runs_where_its_values_are_taken(
+    settings_for: MakeSettings, tmp_path: Path, url: str, graph: Json, old: Any, new: Any, key: str
+) -> None:
+    async with old_and_new(settings_for, tmp_path, old, new, database_url=url) as (gateway, *both):
+        batch = await gateway.submit(graph, wait=0, batch={key: list(range(1, 13))})
+        done = await ends(gateway, batch)
+        assert Counter(task["status"] for task in done) == {"succeeded": 12}
+        assert {task["server"] for task in done} == {both[1].address}
+        assert both[0].records.prompts == []
+
+
+async def test_what_nothing_showed_before_is_learnt_from_the_refusal(
+    settings_for: MakeSettings, tmp_path: Path, url: str
+) -> None:
+    async with old_and_new(settings_for, tmp_path, database_url=url) as (gateway, old, _):
+        old.knobs.reject_with = (400, REFUSAL)
+        batch = await gateway.submit(model_free(), wait=0, batch={"1.color": list(range(12))})
+        done = await ends(gateway, batch)
+        assert Counter(task["status"] for task in done) == {"succeeded": 12}
+        tries = Counter(len(task["attempts"]) for task in done)
+        assert tries[1] + tries[2] == 12, "no server is asked twice"
+        refused = [one for task in done for one in task["attempts"] if one["outcome"] == "refused"]
+        assert 1 <= len(refused) <= 2, "as many as were sent at once; the others know"
+        assert all(one["server"] == old.address and not one["ran"] for one in refused)
+        assert "Custom validation failed" in refused[0]["reason"]
+        server = gateway.gateway.pool.get(old.address)
+        server.refusals.forget()
+        old.knobs.reject_with = None
+        used = {(await gateway.submit(model_free(n)))["server"] for n in range(20, 24)}
+        assert old.address in used, "it is asked again once that is forgotten"
+
+
+async def test_an_input_file_of_one_server(
+    settings_for: MakeSettings, tmp_path: Path, url: str
+) -> None:
+    async with old_and_new(settings_for, tmp_path, database_url=url) as (gateway, old, new):
+        async with httpx.AsyncClient(base_url=f"http://{new.address}") as direct:
+            content = BytesIO()
+            Image.new("RGB", (8, 8)).save(content, "PNG")
+            await direct.post("/upload/image", files={"image": ("there.png", content.getvalue())})
+        graph = model_free()
+        graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "there.png"}}
+        prefixes = {"3.filename_prefix": [f"x{number}" for number in range(12)]}
+        done = await ends(gateway, await gateway.submit(graph, wait=0, batch=prefixes))
+        assert Counter(task["status"] for task in done) == {"succeeded": 12}
+        assert {task["server"] for task in done} == {new.address}
+        refused = [one for task in done for one in task["attempts"] if one["outcome"] == "refused"]
+        assert 1 <= len(refused) <= 2
+        assert {one["server"] for one in refused} == {old.address}
+
+
+async def test_a_refusal_is_final_when_all_have_refused(
+    settings_for: MakeSettings, tmp_path: Path, url: str
+) -> None:
+    async with old_and_new(settings_for, tmp_path, database_url=url) as (gateway, *both):
+        for demo in both:
+            demo.knobs.reject_with = (400, REFUSAL)
+        batch = await gateway.submit(model_free(), wait=0, batch={"1.color": list(range(12))})
+        done = await ends(gateway, batch)
+        for task in done:
+            assert (task["status"], task["error"]["code"]) == ("failed", "invalid_workflow")
+            assert task["error"]["node_errors"]["3"]["errors"]
+            servers = [attempt["server"] for attempt in task["attempts"]]
+            assert len(set(servers)) == len(servers) >= 1
+        assert any(len(task["attempts"]) == 2 for task in done)
+
+
+async def test_a_wanted_server_has_the_last_word(
+    settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    async with old_and_new(settings_for, tmp_path) as (gateway, old, new):
+        old.knobs.reject_with = (400, REFUSAL)
+        task = await gateway.submit(model_free(), server=old.address)
+        assert (task["status"], task["error"]["code"]) == ("failed", "invalid_workflow")
+        assert [attempt["outcome"] for attempt in task["attempts"]] == ["refused"]
+        assert new.records.prompts == []
+
+
+async def test_a_task_that_waits_for_another_server_says_who_refuses_it(
+    settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    async with old_and_new(settings_for, tmp_path) as (gateway, old, new):
+        old.knobs.reject_with = (400, REFUSAL)
+        other = gateway.gateway.pool.get(new.address)
+        other.stalled = "held for the test"
+        task = await gateway.submit(model_free(), wait=0)
+
+        async def told() -> bool:
+            found = await gateway.task(task["task_id"])
+            said = found["waiting_for"] or ""
+            return f"{old.address} refuses filename_prefix of SaveImage" in said
+
+        await wait_until(told)
+        other.stalled = None
+        gateway.gateway.dispatcher.wake()
+        done = await gateway.until(task["task_id"], "succeeded", "failed")
+        assert (done["status"], done["server"]) == ("succeeded", new.address)
