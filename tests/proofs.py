@@ -15,6 +15,7 @@ PROOFS: dict[str, tuple[str, ...]] = {
     ),
     "faults named by node before queueing": (
         "integration/test_bad_input.py::test_node_errors_name_the_nodes",
+        "integration/test_bad_input.py::test_faults_of_values_are_named_before_queueing",
     ),
     "many tasks in one request": (
         "integration/test_submitting.py::test_a_batch_from_submit_to_end",

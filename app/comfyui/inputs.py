@@ -52,36 +52,36 @@ class NodeTypes:
     """Classes as validation looks at them, each read once. `object_info`: by class name."""
 
     def __init__(self, object_info: Mapping[str, Json]) -> None:
-        self._object_info = object_info
+        self.object_info = object_info
         self._fixed: dict[str, tuple[Input, ...] | None] = {}
 
     def __contains__(self, class_type: str) -> bool:
-        return class_type in self._object_info
+        return class_type in self.object_info
 
     def definition(self, class_type: str) -> Json:
         """Raises KeyError."""
-        return self._object_info[class_type]
+        return self.object_info[class_type]
 
     def is_output(self, class_type: str) -> bool:
         """Raises KeyError."""
-        return bool(self._object_info[class_type].get("output_node"))
+        return bool(self.object_info[class_type].get("output_node"))
 
     def outputs(self, class_type: str) -> tuple[Any, ...]:
         """The types of its outputs. Raises KeyError."""
-        found = self._object_info[class_type].get("output")
+        found = self.object_info[class_type].get("output")
         return tuple(found) if isinstance(found, list | tuple) else ()
 
     def inputs(self, class_type: str, values: Mapping[str, Any]) -> tuple[Input, ...]:
         """Those of a node with these values: all that are required, and the optional ones that it
         may have. Raises KeyError."""
         if class_type not in self._fixed:
-            declared = self._object_info[class_type].get("input")
+            declared = self.object_info[class_type].get("input")
             declared = declared if isinstance(declared, dict) else {}
             dynamic = any(_is_dynamic(raw) for _, _, raw in _entries(declared))
             self._fixed[class_type] = None if dynamic else tuple(_expanded(declared, {}))
         fixed = self._fixed[class_type]
         if fixed is None:
-            return tuple(_expanded(self._object_info[class_type]["input"], values))
+            return tuple(_expanded(self.object_info[class_type]["input"], values))
         return fixed
 
 

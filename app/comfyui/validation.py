@@ -58,7 +58,7 @@ class Looked:
     broken: Exception | None = None
 
 
-class Rules:
+class PromptRules:
     """ComfyUI's own. Others may be laxer, where they know less."""
 
     deepest: int | None = None  # nodes in a row
@@ -87,11 +87,16 @@ class Validator:
     them, in the prompt itself."""
 
     def __init__(
-        self, prompt: Json, types: NodeTypes, rules: Rules | None = None, *, rewrites: bool = False
+        self,
+        prompt: Json,
+        types: NodeTypes,
+        rules: PromptRules | None = None,
+        *,
+        rewrites: bool = False,
     ) -> None:
         self._prompt = prompt
         self._types = types
-        self._rules = rules or Rules()
+        self._rules = rules or PromptRules()
         self._rewrites = rewrites
         self.nodes: dict[str, Looked] = {}  # those that outputs depend on, once looked at
         self._faulty: dict[str, None] = {}  # in the order in which ComfyUI is through with them

@@ -8,7 +8,7 @@ from typing import Any
 from app.comfyui import problems
 from app.comfyui.own_rules import FILE_INPUTS
 from app.comfyui.problems import Problem
-from app.comfyui.validation import Rules, TooDeep, Validator
+from app.comfyui.validation import PromptRules, TooDeep, Validator
 from app.demo.catalogue import Catalogue
 from app.demo.folders import Folders
 from app.demo.graph import Graph
@@ -27,7 +27,7 @@ class Answer:
     node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class DiskRules(Rules):
+class DiskRules(PromptRules):
     """Classes that load files look whether they are there."""
 
     deepest = 950  # the real server recurses; beyond this Python gives up there

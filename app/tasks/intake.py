@@ -4,19 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import NoServer, NotRunnable
-from app.quoting import quoted, quoted_list
+from app.errors import NoServer
 from app.servers.core_nodes import core_node_types
-from app.servers.server import Server
 from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.applying import Change, Setter, changed_nodes, with_changes
-from app.workflows.checks import check_outputs, check_structure, fault
+from app.workflows.checks import check_outputs, check_structure
 from app.workflows.conversion import convert
 from app.workflows.file_inputs import file_inputs, located
 from app.workflows.file_names import check_names
 from app.workflows.formats import Format, unwrap
-from app.workflows.near import Guesses
-from app.workflows.needs import Lack, Needs, Variations
+from app.workflows.needs import Needs, Variations
 from app.workflows.result_refs import results_in
 
 Json = dict[str, Any]
@@ -50,18 +47,18 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
     Raises WorkflowFormatUnsupported, InvalidWorkflow, and NoServer if there are others.
     """
     kind, graph = unwrap(workflow)
+    known = node_types or core_node_types()
     if kind is Format.API:
-        check_structure(graph)
-        return Prepared(graph)
-    conversion = convert(graph, node_types or core_node_types())
+        return Prepared(graph, warnings=check_structure(graph, known))
+    conversion = convert(graph, known)
     if not node_types and conversion.warnings:
         raise NoServer(
             "The workflow is in UI format, and no ComfyUI server has told its node types yet: "
             f"{' '.join(conversion.warnings)}",
             hint="Start ComfyUI, or send the workflow in API format (Workflow > Export (API)).",
         )
-    check_structure(conversion.prompt)
-    return Prepared(conversion.prompt, warnings=conversion.warnings)
+    warnings = [*conversion.warnings, *check_structure(conversion.prompt, known)]
+    return Prepared(conversion.prompt, warnings=warnings)
 
 
 def files_wanted(
@@ -134,53 +131,3 @@ def with_params(
     changes, used = setter.changes(params)
     prompt = with_changes(found.prompt, changes)
     return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])
-
-
-def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:
-    """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
-    it names what is missing on the one that comes nearest. `any_file`: but for model files."""
-    known = [server for server in servers if server.node_types]
-    needs = found.needs
-    if any_file:
-        needs = Needs(needs.classes)
-    if not known or any(server.can_run(needs) for server in known):
-        return
-    nearest = min(known, key=lambda server: len(server.lacks(needs)))
-    lack = nearest.lacks(needs)
-    unknown = [server.id for server in servers if not server.node_types]
-    doubt = f" {', '.join(unknown)} did not answer yet." if unknown else ""
-    raise NotRunnable(
-        f"No server can run this workflow. {nearest.id} comes nearest; it lacks {lack}."
-        f"{_guesses(lack, known)}{doubt}",
-        hint="Install what is missing, name what a server has (GET /api/models, GET /api/nodes), "
-        'or send "wait_for_server": true (and API format) to wait until a server has it.',
-        nearest_server=nearest.id,
-        missing={"node_types": list(lack.classes), "files": [f._asdict() for f in lack.files]},
-        node_errors=_node_errors(found.whole(), lack),
-    )
-
-
-def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
-    known = {name for server in servers for name in server.node_types}
-    guesses = Guesses()
-    near = [guesses.near(name, known) for name in lack.classes]
-    words = quoted_list(name for names in near for name in names)
-    return f" Did you mean {words}?" if words else ""
-
-
-def _node_errors(prompt: Json, lack: Lack) -> Json:
-    classes, files = frozenset(lack.classes), frozenset(lack.files)
-    errors: dict[str, Json] = {}
-    for node_id, node in prompt.items():
-        class_type, inputs = node["class_type"], node["inputs"]
-        faults = [
-            fault("value_not_in_list", f"The server has no file {quoted(value)}.", name)
-            for name, value in inputs.items()
-            if isinstance(value, str) and (class_type, name, value) in files
-        ]
-        if class_type in classes:
-            message = f"The server has no node type {quoted(class_type)}."
-            faults.append(fault("missing_node_type", message))
-        if faults:
-            errors[node_id] = {"class_type": class_type, "errors": faults}
-    return errors

@@ -28,6 +28,7 @@ from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
 from app.tasks.subscription import Closed, Overrun
 from app.tasks.view import entries_of
+from app.workflows.applying import with_changes
 
 Json = dict[str, Any]
 
@@ -194,10 +195,11 @@ class Tasks:
         self._hub.publish(task.task_id, "status", self.view(task))
 
     async def retry(self, task_id: str) -> Task:
-        """A new task from the same request. Raises TaskNotFound and QueueFull."""
+        """A new task from the same request. Raises TaskNotFound, InvalidWorkflow, QueueFull."""
         old = await self._store.get(task_id)
         webhook = await self._store.webhook(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
+        await self._submitter.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=prompt,

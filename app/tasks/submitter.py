@@ -17,18 +17,12 @@ from app.tasks.api_keys import ApiKeys
 from app.tasks.batches import expand, param_sets
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import GUESS, Estimates
+from app.tasks.fitness import check_faults, check_fit, check_prompt
 from app.tasks.forecaster import Forecaster
 from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.idempotency import Key
-from app.tasks.intake import (
-    Prepared,
-    check_fit,
-    files_wanted,
-    prepare,
-    to_prompt,
-    with_params,
-)
+from app.tasks.intake import Prepared, files_wanted, prepare, to_prompt, with_params
 from app.tasks.materials import Check, Materials, always, may_be_file
 from app.tasks.model import Extra, Graph, NewTask, Task
 from app.tasks.queue import Queue
@@ -236,6 +230,7 @@ class Submitter:
             if not lenient or unwrap(workflow)[0] is Format.UI:
                 for one in {one.needs: one for one in found}.values():
                     check_fit(one, servers, any_file=lenient)
+            check_faults(found, servers)
             extra = along(
                 *(submission.extra_data, workflow),
                 [(one.prompt, one.changes) for one in found],
@@ -250,6 +245,11 @@ class Submitter:
             )
 
         return await self._with_fresh_node_types(wanted, work)
+
+    async def refuse_faulty(self, prompt: Json, wanted: str | None) -> None:
+        """Raises InvalidWorkflow if each server that could run the prompt would refuse it."""
+        servers = [one for one in self._pool if wanted in (None, one.id)]
+        await self._with_fresh_node_types(None, lambda _: check_prompt(prompt, servers))
 
     async def _refuse_foreign_files(self, prepared: Sequence[Prepared], wanted: str | None) -> None:
         """Raises InvalidWorkflow for what names files on servers that are not the client's."""

@@ -3,13 +3,16 @@
 The structural rules hold without knowing any server. They are stricter than ComfyUI's own
 where it is known to take a prompt and then never run anything again: a link to a node that is
 not there, in an input that the class does not know, kills its worker thread (measured on
-0.3.64 and 0.33.0), and a cycle through such an input is recorded as a success.
+0.3.64 and 0.33.0), as a node without inputs does; a cycle through such an input is recorded as a
+success. Links of nodes that no output needs are another thing: ComfyUI runs such prompts, so they
+are sent as they are, with a warning.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from itertools import islice
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain, islice
+from types import MappingProxyType
+from typing import Any, Final
 
 from app import lengths
 from app.comfyui.cleaning import is_sound
@@ -19,6 +22,8 @@ from app.quoting import quoted
 Json = dict[str, Any]
 Errors = dict[str, list[Json]]
 
+_NONE: Final[Mapping[str, Json]] = MappingProxyType({})
+
 MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
 MAX_NAME = lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
 MAX_IDS = 500_000  # characters of all node ids: each answer about a task repeats them
@@ -26,27 +31,78 @@ MAX_INPUTS = 1000  # of a node; real ones have a few dozen
 MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has
 
 
-def check_structure(prompt: Json) -> None:
-    """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed."""
+def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> list[str]:
+    """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed. Answers
+    warnings of links that lead nowhere or in a cycle, at nodes that no output needs.
+
+    `object_info` tells which nodes are outputs; one of a class that is not in it may be one.
+    """
     if len(prompt) > MAX_NODES:
         raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
     if sum(map(len, prompt)) > MAX_IDS:
         raise InvalidWorkflow(f"The node ids have more than {MAX_IDS} characters altogether.")
-    errors: Errors = {}
-    count = 0
-    for node_id, node in prompt.items():
-        most = MAX_FAULTS if count < MAX_FAULTS else 1
-        if found := list(islice(_node_faults(node_id, node, prompt), most)):
-            count += 1
-            if count <= MAX_FAULTS:
-                errors[node_id] = found
+    needed = needed_by_outputs(prompt, object_info)
+    errors, count = _faults_in(prompt, needed)
     if not errors:
-        stuck = _in_a_cycle(prompt)
+        stuck = _in_a_cycle(prompt, needed)
         message = "The node waits for its own result: the links form a cycle."
         count = len(stuck)
         errors = {node_id: [fault("dependency_cycle", message)] for node_id in stuck[:MAX_FAULTS]}
     if errors:
         raise _invalid(prompt, errors, count)
+    return _unused_faults(prompt, needed) if len(needed) < len(prompt) else []
+
+
+def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collection[str]:
+    """The nodes that output nodes depend on, by any of their inputs, in the prompt's order; all,
+    if there is no output. What is no node at all counts as an output."""
+    stack = [
+        node_id
+        for node_id, node in prompt.items()
+        if _may_be_output(_class_type(node), object_info)
+    ]
+    found = set(stack)
+    while stack:
+        inputs = _inputs(prompt[stack.pop()])
+        for _, target in links_of(inputs):
+            if target in prompt and target not in found:
+                found.add(target)
+                stack.append(target)
+    return {node_id: None for node_id in prompt if node_id in found or not found}
+
+
+def _may_be_output(class_type: Any, object_info: Mapping[str, Json]) -> bool:
+    definition = object_info.get(class_type) if isinstance(class_type, str) else None
+    return definition is None or bool(definition.get("output_node"))
+
+
+def _faults_in(prompt: Json, needed: Collection[str]) -> tuple[Errors, int]:
+    """By node, of the first ones; and how many nodes have faults."""
+    errors: Errors = {}
+    count = 0
+    for node_id, node in prompt.items():
+        most = MAX_FAULTS if count < MAX_FAULTS else 1
+        faults = _node_faults(node_id, node, prompt, linked=node_id in needed)
+        if found := list(islice(faults, most)):
+            count += 1
+            if count <= MAX_FAULTS:
+                errors[node_id] = found
+    return errors, count
+
+
+def _unused_faults(prompt: Json, needed: Collection[str]) -> list[str]:
+    unused = {node_id: None for node_id in prompt if node_id not in needed}
+    lost = (
+        (node_id, error["message"])
+        for node_id in unused
+        for error in _lost_links(prompt[node_id]["inputs"], prompt)
+    )
+    circular = ((node_id, "The links form a cycle.") for node_id in _in_a_cycle(prompt, unused))
+    found = [
+        f"Node {quoted(node_id)}: {message} ComfyUI does not run it: no output needs it."
+        for node_id, message in islice(chain(lost, circular), MAX_FAULTS + 1)
+    ]
+    return found if len(found) <= MAX_FAULTS else [*found[:MAX_FAULTS], "... and more of them."]
 
 
 def check_outputs(prompt: Json, object_info: Mapping[str, Json]) -> None:
@@ -77,7 +133,8 @@ def _unusable(name: str, what: str) -> Iterator[Json]:
         yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
 
 
-def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
+def _node_faults(node_id: str, node: Any, prompt: Json, *, linked: bool) -> Iterator[Json]:
+    """`linked`: its links count, too."""
     if len(node_id) > MAX_NAME:
         yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
     yield from _unusable(node_id, "node id")
@@ -97,15 +154,20 @@ def _node_faults(node_id: str, node: Any, prompt: Json) -> Iterator[Json]:
     if len(inputs) > MAX_INPUTS:
         yield fault("too_many_inputs", f"It has {len(inputs)} inputs; {MAX_INPUTS} are allowed.")
         return
-    yield from _input_faults(inputs, prompt)
+    if linked:
+        yield from _lost_links(inputs, prompt)
+    yield from _input_faults(inputs)
 
 
-def _input_faults(inputs: Json, prompt: Json) -> Iterator[Json]:
+def _lost_links(inputs: Json, prompt: Json) -> Iterator[Json]:
     for name, target in links_of(inputs):
         if target not in prompt:
             way = f"Input {quoted(name)} is linked to node {quoted(target)}"
             message = f"{way}, which is not in the workflow."
             yield fault("link_to_missing_node", message, name)
+
+
+def _input_faults(inputs: Json) -> Iterator[Json]:
     for name, value in inputs.items():
         if len(name) > MAX_NAME:
             message = f"The name of an input may have {MAX_NAME} characters."
@@ -129,14 +191,14 @@ def _finite(value: Any) -> bool:
     return True
 
 
-def _in_a_cycle(prompt: Json) -> list[str]:
-    """The nodes that stand in a cycle or behind one.
+def _in_a_cycle(prompt: Json, among: Collection[str]) -> list[str]:
+    """Those among the nodes that stand in a cycle or behind one; others are none's concern.
 
     Kahn's algorithm: take away nodes with no open links until nothing is left, or a cycle is.
     """
     needs = {
-        node_id: {target for _, target in links_of(node["inputs"])}
-        for node_id, node in prompt.items()
+        node_id: {target for _, target in links_of(prompt[node_id]["inputs"]) if target in among}
+        for node_id in among
     }
     followers: dict[str, list[str]] = {}
     for node_id, targets in needs.items():
@@ -174,3 +236,8 @@ def _invalid(prompt: Json, errors: Errors, count: int) -> InvalidWorkflow:
 
 def _class_type(node: Any) -> Any:
     return node.get("class_type") if isinstance(node, dict) else None
+
+
+def _inputs(node: Any) -> Json:
+    inputs = node.get("inputs") if isinstance(node, dict) else None
+    return inputs if isinstance(inputs, dict) else {}

@@ -36,7 +36,7 @@ def describe(workflow: Any, definitions: Mapping[str, Json]) -> Description:
     if kind is Format.UI:
         conversion = convert(graph, definitions)
         prompt, warnings = conversion.prompt, conversion.warnings
-    check_structure(prompt)
+    warnings = [*warnings, *check_structure(prompt, definitions)]
     return Description(kind, graph, list_parameters(prompt, definitions), warnings)
 
 
@@ -91,7 +91,7 @@ def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[s
     kind, graph = unwrap(workflow)
     if kind is Format.UI:
         return set_params(graph, params, definitions)
-    check_structure(graph)
+    check_structure(graph, definitions)
     return apply_params(graph, params, definitions, new_seed=lambda *_: -1)[0]
 
 

@@ -128,14 +128,24 @@ async def test_node_errors_name_the_nodes(gateway: RunningGateway) -> None:
     assert "'SaveImage'" in problem["detail"]
 
 
-async def test_what_only_comfyui_can_refuse(gateway: RunningGateway, demo: DemoServer) -> None:
+async def test_faults_of_values_are_named_before_queueing(
+    gateway: RunningGateway, demo: DemoServer
+) -> None:
+    """By ComfyUI's rules, and as its node_errors; more of them in test_faults_first.py."""
     bad = model_free()
-    bad["1"]["inputs"]["width"] = 0
-    task = await gateway.submit(bad)
-    assert (task["status"], task["error"]["code"]) == ("failed", "invalid_workflow")
-    assert "Value 0 smaller than min of 1" in task["error"]["message"]
-    assert "1" in task["error"]["node_errors"]
-    assert not demo.records.executed
+    bad["1"]["inputs"] |= {"width": 0, "height": "high"}
+    del bad["3"]["inputs"]["filename_prefix"]
+    problem = (await gateway.http.post(SUBMIT, json=bad)).json()
+    assert (problem["status"], problem["code"]) == (422, "invalid_workflow")
+    assert {
+        node_id: [error["type"] for error in node["errors"]]
+        for node_id, node in problem["node_errors"].items()
+    } == {
+        "1": ["value_smaller_than_min", "invalid_input_type"],
+        "3": ["required_input_missing"],
+    }
+    assert problem["node_errors"]["1"]["dependent_outputs"] == ["3"]
+    assert not demo.records.prompts
 
 
 async def test_a_body_without_a_length(gateway: RunningGateway) -> None:

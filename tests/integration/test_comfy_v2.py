@@ -299,14 +299,23 @@ async def test_a_failed_job(v2: Client, demo: DemoServer) -> None:
 
 
 async def test_a_job_that_comfyui_refuses(v2: Client) -> None:
-    """Only ComfyUI knows which types fit to which."""
+    """Only ComfyUI knows which input files it has."""
     graph = model_free()
-    graph["2"] = {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], "vae": ["1", 0]}}
+    graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "away.png"}}
     job = await ended(v2, await submitted(v2, graph))
     error = job["error"]
     assert (job["status"], error["code"]) == ("failed", "invalid_workflow")
-    assert (error["node_id"], error["class_type"]) == ("2", "VAEDecode")
-    assert "mismatch" in error["message"]
+    assert (error["node_id"], error["class_type"]) == ("1", "LoadImage")
+    assert "Invalid image file" in error["message"]
+
+
+async def test_a_job_that_comfyui_would_refuse(v2: Client) -> None:
+    graph = model_free()
+    graph["2"] = {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], "vae": ["1", 0]}}
+    answer = await v2.call(f"POST {JOBS}", json={"workflow": graph})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "invalid_workflow")
+    assert set(error["details"]["node_errors"]) == {"2"}, error
 
 
 async def test_assets(v2: Client, gateway: RunningGateway) -> None:

@@ -257,7 +257,7 @@ async def test_a_transition_tells_why(
 ) -> None:
     caplog.set_level(logging.INFO)
     bad = model_free()
-    bad["1"]["inputs"]["width"] = 0
+    bad["1"] = {"class_type": "LoadImage", "inputs": {"image": "away.png"}}
     task = await gateway.submit(bad)
     await gateway.http.post(f"/api/task/{task['task_id']}/cancel")
     changes = lines(caplog, "app.tasks.transitions")

@@ -12,7 +12,8 @@ import pytest
 
 from app.config import Settings
 from app.errors import GatewayError, InvalidParameter, InvalidWorkflow, PayloadTooLarge
-from app.tasks.intake import _guesses, _node_errors, to_prompt, with_params
+from app.tasks.fitness import _guesses, _node_errors
+from app.tasks.intake import to_prompt, with_params
 from app.workflows.applying import MAX_PARAMS, apply_params
 from app.workflows.asset_refs import references
 from app.workflows.checks import MAX_FAULTS, check_structure

@@ -11,7 +11,7 @@ import pytest
 from app.comfyui.inputs import NodeTypes
 from app.comfyui.own_rules import FILE_INPUTS
 from app.comfyui.problems import Problem, custom_validation_failed
-from app.comfyui.validation import Rules, TooDeep, Validator, Verdict, fits
+from app.comfyui.validation import PromptRules, TooDeep, Validator, Verdict, fits
 from app.demo.catalogue import Catalogue
 from app.demo.folders import Folders
 from app.demo.validation import Answer, answer
@@ -41,7 +41,7 @@ def cases() -> list[Any]:
     ]  # inputs that are no object are refused before: 0.33.0 answers 500 to them
 
 
-class NoFiles(Rules):
+class NoFiles(PromptRules):
     """A server without any input files."""
 
     def custom(self, class_type: str, inputs: Json) -> list[Problem]:
@@ -243,7 +243,7 @@ def test_a_long_list_of_choices_is_not_repeated() -> None:
 
 
 def test_a_long_chain_is_a_loop_and_has_its_limit() -> None:
-    class Short(Rules):
+    class Short(PromptRules):
         deepest = 100
 
     info = {
@@ -259,7 +259,7 @@ def test_a_long_chain_is_a_loop_and_has_its_limit() -> None:
 
 @pytest.mark.parametrize("most", [1, 2])
 def test_only_so_many_faults_are_told(most: int) -> None:
-    class Brief(Rules):
+    class Brief(PromptRules):
         pass
 
     Brief.most = most

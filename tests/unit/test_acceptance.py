@@ -1,0 +1,239 @@
+"""Which prompts are refused before they are queued: only what a server would certainly refuse."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidWorkflow
+from app.tasks.fitness import check_faults
+from app.tasks.intake import prepare
+from app.workflows.acceptance import MOST_WALKS, Acceptance, Known
+from app.workflows.checks import check_structure, needed_by_outputs
+from app.workflows.conversion import convert
+from tests.unit.conversion.official import DIGESTS, OBJECT_INFO, template
+
+Json = dict[str, Any]
+
+# Templates for later versions than 0.33.0, whose values stand in other inputs there: ComfyUI's own
+# page sends the same graphs, and its server would refuse them.
+TOO_NEW = {
+    *("3d_hunyuan3d-v2.1", "3d_hunyuan3d_image_to_model", "video_ltx2_i2v_lora"),
+    "api_bytedance_seedream_5_0_flash_image_edit",
+    "api_bytedance_seedream_5_0_lite_image_edit",
+    *("api_elevenlabs_v4_text_to_speech", "api_recraft_v4_1_flash_t2i"),
+    *("api_meshy7_1_image_to_model", "api_meshy7_image_to_model", "api_meshy_image_to_model"),
+    *("api_meshy_multi_image_to_model", "video_minimax_h3_multiframe_reference"),
+    *("api_nano_banana_2_1_image_edit", "api_nano_banana_2_1_t2i"),
+    "api_openai_gpt_image_25_flare_image_edit",
+    "api_openai_gpt_image_25_flare_t2i",
+    "api_openai_gpt_image_25_sunburst_image_edit",
+    "api_openai_gpt_image_25_sunburst_t2i",
+}
+
+
+def node(class_type: str, **inputs: Any) -> Json:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def shown(kind: Any, module: str = "nodes", **options: Any) -> Json:
+    """object_info with an output node `It`, whose input `value` is of this kind."""
+    required = {"value": [kind, options]}
+    return {
+        "It": {
+            "input": {"required": required},
+            "output": [],
+            "output_node": True,
+            "python_module": module,
+        },
+        "Core": {"output": ["IMAGE", "OTHER"], "python_module": "nodes"},
+        "Custom": {"output": ["IMAGE", "OTHER"], "python_module": "custom_nodes.pack"},
+    }
+
+
+CUSTOM = "custom_nodes.pack.nodes"
+
+
+@pytest.mark.parametrize(
+    ("info", "value", "is_taken"),
+    [
+        (shown(["a", "b"]), "c", False),
+        (shown(["a", "b"], CUSTOM), "c", True),  # its VALIDATE_INPUTS may take it
+        (shown([]), "c", True),  # its page may know more
+        (shown("COMBO", options=[]), "c", True),
+        (shown("COMBO", options=["a"]), "c", False),
+        (shown("COMBO", options=["a"], remote={"route": "/x"}), "c", True),
+        (shown("COMBO", options=["a"], video_upload=True), "c", True),
+        (shown(["sub/a.safetensors"]), "sub\\a.safetensors", True),
+        (shown(["sub\\a.safetensors"]), "sub/a.safetensors", True),
+        (shown(["sub/a.safetensors"]), "other/a.safetensors", False),
+        (shown("INT", min=1), 0, False),
+        (shown("INT", CUSTOM, min=1), 0, True),
+        (shown("INT", CUSTOM), "no number", False),  # nothing can make one of it
+        (shown("INT", CUSTOM), [1, 2, 3], False),
+        (shown("LATENT"), ["core", 0], False),
+        (shown("LATENT", CUSTOM), ["core", 0], True),
+        (shown("LATENT"), ["custom", 0], False),
+        (shown("LATENT"), ["custom", 1], True),  # a type of its own may fit to anything
+        (shown("LATENT"), ["custom", 9], True),  # some have as many outputs as are asked for
+        (shown("LATENT"), ["core", 9], False),
+        (shown("LATENT"), ["unheard of", 9], True),
+    ],
+)
+def test_what_is_told_and_what_is_not(info: Json, value: Any, is_taken: bool) -> None:
+    sources = {"core": node("Core"), "custom": node("Custom"), "unheard of": node("Unheard")}
+    prompt = {"0": node("It", value=value)}
+    if isinstance(value, list) and value[0] in sources:
+        prompt[value[0]] = sources[value[0]]
+    assert Acceptance(prompt, info).takes == is_taken
+
+
+def test_a_required_input_of_a_custom_node() -> None:
+    assert not Acceptance({"0": node("It")}, shown("INT", CUSTOM)).takes
+
+
+def test_a_class_that_is_not_known_may_be_a_good_output() -> None:
+    info = shown("INT")
+    assert Acceptance({"0": node("It"), "1": node("Unheard")}, info).takes
+    assert Acceptance({"0": node("It")}, {}).takes
+
+
+def test_the_words() -> None:
+    info = shown(["euler", "euler_ancestral", "heun"])
+    error = Acceptance({"0": node("It", value="euler_a"), "1": node("It")}, info).refusal()
+    assert error.detail == (
+        "Node '0' ('It'): Value not in list (value: 'euler_a' not in ['euler', 'euler_ancestral', "
+        "'heun']). Did you mean 'euler', 'euler_ancestral'? 1 more nodes have faults."
+    )
+    assert set(error.extra["node_errors"]) == {"0", "1"}
+
+
+# -- batches ------------------------------------------------------------------------------------
+
+
+class Server:
+    def __init__(self, name: str, node_types: Json) -> None:
+        self.id = name
+        self.node_types = node_types
+
+    def can_run(self, _: Any) -> bool:
+        return True
+
+
+def refused(prompt: Json, sets: list[Json], *infos: Json) -> Json | None:
+    """The node_errors of the refusal of a batch, if it is refused."""
+    prepared = prepare(prompt, sets, {**infos[0], **shown("*")}, shared=len(sets) > 1)
+    servers = [Server(str(place), info) for place, info in enumerate(infos)]
+    try:
+        check_faults(prepared, servers)  # type: ignore[arg-type]
+    except InvalidWorkflow as error:
+        found: Json = error.extra["node_errors"]
+        return found
+    return None
+
+
+def small(most: int) -> Json:
+    return shown("INT", max=most)
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "is_refused"),
+    [
+        ([1, 2, 3], [9], False),
+        ([1, 2, 30], [9], True),
+        ([30, 2, 3], [9], True),
+        ([1, 30, 3], [9, 99], False),
+        ([30, 1, 3], [9, 99], False),
+        ([1, 30, 300], [9, 99], True),
+    ],
+)
+def test_each_value_of_a_batch(values: list[int], limits: list[int], is_refused: bool) -> None:
+    sets = [{"0.value": value} for value in values]
+    found = refused({"0": node("It", value=1)}, sets, *map(small, limits))
+    assert (found is not None) == is_refused
+
+
+def test_a_value_that_one_server_takes_and_another_value_that_the_other_takes() -> None:
+    high, low = shown("INT", min=50), small(9)
+    sets = [{"0.value": value} for value in (60, 5, 70, 6)]
+    assert refused({"0": node("It", value=1)}, sets, high, low) is None
+    assert refused({"0": node("It", value=1)}, [*sets, {"0.value": 20}], high, low)
+
+
+def test_a_batch_with_one_output_that_is_always_good_is_taken_cheaply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = 0
+    before = Acceptance.__init__
+
+    def counted(self: Acceptance, *given: Any) -> None:
+        nonlocal made
+        made += 1
+        before(self, *given)
+
+    monkeypatch.setattr(Acceptance, "__init__", counted)
+    names = [str(number) for number in range(12)]
+    prompt = {"good": node("It", value=1), **{name: node("It", value=1) for name in names}}
+    sets = [
+        {f"{name}.value": 100 if number >> place & 1 else 1 for place, name in enumerate(names)}
+        for number in range(2, 1000)
+    ]
+    assert refused(prompt, sets, small(9)) is None
+    assert made <= 1000 + MOST_WALKS  # those that nothing is said of cost nothing
+
+
+# -- what no output needs -----------------------------------------------------------------------
+
+
+def test_needed_are_those_before_outputs_by_any_input() -> None:
+    info = shown("INT")
+    prompt = {
+        "a": node("Core"),
+        "b": node("Core", unheard=["a", 0]),
+        "out": node("It", unheard=["b", 0]),
+        "c": node("Core", x=["a", 0]),
+    }
+    assert list(needed_by_outputs(prompt, info)) == ["a", "b", "out"]
+    assert list(needed_by_outputs({"x": node("Unheard"), "c": node("Core")}, info)) == ["x"]
+    assert check_structure({**prompt, "c": node("Core", x=["nowhere", 0])}, info)
+
+
+def test_warnings_stay_few() -> None:
+    prompt = {"out": node("It", value=1)}
+    prompt |= {str(number): node("Core", x=["nowhere", 0]) for number in range(9000)}
+    assert len(check_structure(prompt, shown("INT"))) == 21
+
+
+# -- official workflows -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(DIGESTS))
+def test_official_workflows_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for their choices, of which the fixture has the first only."""
+    monkeypatch.setattr(Known, "leaves", lambda *_: True)
+    found = Acceptance(convert(template(name), OBJECT_INFO).prompt, OBJECT_INFO)
+    assert found.takes == (name not in TOO_NEW)
+
+
+# -- effort -------------------------------------------------------------------------------------
+
+
+def test_a_large_graph_is_looked_at_in_the_time_that_preparing_it_takes() -> None:
+    prompt = {"0": node("EmptyImage", width=8, height=8, batch_size=1, color=0)}
+    for number in range(1, 2000):
+        prompt[str(number)] = node("ImageInvert", image=[str(number - 1), 0])
+    prompt["out"] = node("SaveImage", images=["1999", 0], filename_prefix="x")
+
+    def seconds(work: Callable[[], object]) -> float:
+        """The least of three times: others run beside it."""
+
+        def once() -> float:
+            begin = time.process_time()
+            work()
+            return time.process_time() - begin
+
+        return min(once() for _ in range(3))
+
+    before = seconds(lambda: prepare(prompt, [{}], OBJECT_INFO))
+    assert seconds(lambda: Acceptance(prompt, OBJECT_INFO)) < 2 * before
