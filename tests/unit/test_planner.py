@@ -148,7 +148,11 @@ def test_choices_of_several_servers_are_joined() -> None:
             ["COMBO", {"options": ["b"]}],
             ["COMBO", {"options": ["a", "b"], "x": 1}],
         ),
-        (["INT", {"max": 1}], ["INT", {"max": 2}], ["INT", {"max": 1}]),
+        (
+            ["INT", {"max": 1}],
+            ["INT", {"max": 2}],
+            ["INT", {"max": 1, "everywhere": {"max": 1}}],
+        ),
         ([["a"]], ["COMBO", {"options": ["b"]}], [["a"]]),
     ):
         first, second = of(one), of(other, M={})
