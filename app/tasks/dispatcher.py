@@ -209,8 +209,7 @@ class Dispatcher:
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id
         if claim.task.server not in self._pool:  # removed while the claim was written
-            going = self._troubles.let_go(task_id)
-            self._group.create_task(going, name=f"let go {task_id}")
+            self._group.create_task(self._troubles.let_go(task_id), name=f"let go {task_id}")
             return
         run = Run(claim, self._pool.get(claim.task.server or ""), self._tools, self.seen_on)
         self._runs[task_id] = run
@@ -281,8 +280,9 @@ class Dispatcher:
                 await self._claims.hand_back(owner)
 
     def _server_changed(self) -> None:
+        stops = bool(self._work and self._work.cancelling())  # a group that ends takes no more
         for server in self._pool:
-            if server.online and not server.swept and not server.sweeping:
+            if server.online and not (server.swept or server.sweeping or stops):
                 server.sweeping = True
                 self._group.create_task(self._sweep(server), name=f"sweep {server.id}")
             if server.stalled and self.running_on(server):

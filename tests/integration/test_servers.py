@@ -1,5 +1,6 @@
 """Several servers: which one gets a task, and what happens to them while the gateway runs."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -385,3 +386,18 @@ async def test_a_ui_file_may_wait_for_models_but_not_for_node_types(
         "/api/workflow/submit", json={**body, "wait_for_server": True}
     )
     assert (unknown.status_code, unknown.json()["code"]) == (422, "not_runnable")
+
+
+async def test_a_server_that_comes_online_while_the_gateway_stops(
+    settings_for: MakeSettings, demo: DemoServer
+) -> None:
+    """It begins nothing there: that would end the work with an error, and the process with it."""
+    async with over(settings_for, demo) as gateway:
+        (server,) = gateway.gateway.pool
+        await wait_until(lambda: server.swept)
+        gateway.gateway.stop()
+        for _ in range(3):  # its work is through with that after some turns of the loop
+            server.swept = server.sweeping = False
+            server.on_change()
+            assert not server.sweeping
+            await asyncio.sleep(0)
