@@ -44,14 +44,18 @@ class ApiKeys:
     @contextmanager
     def queueing(self, new: Iterable[NewTask]) -> Iterator[None]:
         """Keep the keys of tasks that are queued within. What was refused is forgotten; after any
-        other error nobody knows whether they are there, so that the next look decides."""
-        coming = {task.task_id: task.secrets for task in new if task.secrets}
+        other error nobody knows whether they are there, so that the next look decides.
+
+        Clients may choose ids: what stands under one already stays until the new task is there."""
+        given = {task.task_id: task.secrets for task in new if task.secrets}
+        coming = {task_id: keys for task_id, keys in given.items() if task_id not in self._keys}
         self._keys.update(coming)
         self._coming |= coming.keys()
         try:
             yield
+            self._keys.update(given)
         except GatewayError:
-            self.drop(coming)
+            self.drop(id_ for id_, keys in coming.items() if self._keys.get(id_) is keys)
             raise
         finally:
             self._coming -= coming.keys()

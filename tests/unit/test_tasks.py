@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.comfyui.events import (
 )
 from app.comfyui.events import Progress as Step
 from app.comfyui.history import HistoryEntry
+from app.errors import QueueFull
 from app.tasks.api_keys import ApiKeys
 from app.tasks.hub import Hub
 from app.tasks.inputs import readable_outcome
@@ -141,6 +143,29 @@ def test_every_text_of_an_error_is_reworded(end: type[Failed | Canceled]) -> Non
             assert name in NAMES or value != getattr(error, name)
     named = end(TaskError(MARK, "", MARK, MARK))
     assert keys.without(task, named) == named, "names are the workflow's own"
+
+
+def test_keys_of_a_task_stay_when_another_one_wants_its_id() -> None:
+    keys, task = ApiKeys(), replace(TASK, needs_key=True)
+    first, other = (
+        NewTask("t", {}, needs_key=True, secrets={"api_key_comfy_org": word}) for word in "ab"
+    )
+    with keys.queueing([first]):
+        with suppress(QueueFull), keys.queueing([other]):
+            assert keys.extra_data(task) == first.secrets
+            raise QueueFull("")
+        assert keys.extra_data(task) == first.secrets
+    with suppress(QueueFull), keys.queueing([other]):
+        raise QueueFull("")
+    assert keys.extra_data(task) == first.secrets
+    with suppress(QueueFull), keys.queueing([replace(first, task_id="u")]):
+        with keys.queueing([replace(other, task_id="u")]):
+            pass
+        raise QueueFull("")
+    assert keys.extra_data(replace(task, task_id="u")) == other.secrets, "it was the faster one"
+    with keys.queueing([other]):  # the former task is gone
+        pass
+    assert keys.extra_data(task) == other.secrets
 
 
 # -- progress -----------------------------------------------------------------------------------
