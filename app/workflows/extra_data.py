@@ -26,6 +26,7 @@ Values = Mapping[Key, Any]
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
 # What ComfyUI's own nodes ask for, and what custom ones are likely to call such a thing.
 _SECRET = re.compile(r"_comfy_org$|api_?key|token|secret|password|authorization", re.IGNORECASE)
+MOST_SECRET = 8192  # characters of all secrets together: they stay in memory until the task ends
 TOLD = 5  # inputs that a warning names
 
 
@@ -63,7 +64,21 @@ def parted(extra_data: Any) -> tuple[Json, dict[str, str]]:
         raise InvalidInput("extra_data.extra_pnginfo.workflow: an object is wanted.")
     if info := {name: value for name, value in (info or {}).items() if value is not None}:
         kept["extra_pnginfo"] = info
-    return kept, {name: text for name, text in secrets.items() if text}
+    found = {name: text for name, text in secrets.items() if text}
+    check_secrets(found)
+    return kept, found
+
+
+def check_secrets(secrets: Mapping[str, str]) -> None:
+    """Raises InvalidInput if they are too long. It repeats none of them."""
+    size = sum(len(name) + len(text) for name, text in secrets.items())
+    if size > MOST_SECRET:
+        raise InvalidInput(
+            f"extra_data: its secrets and their names have {size} characters; {MOST_SECRET} are "
+            "allowed.",
+            hint="What is called a key, token, secret or password is taken for one; data needs "
+            "another name.",
+        )
 
 
 def along(

@@ -169,6 +169,22 @@ async def test_secrets_go_along_and_are_kept_nowhere(
     await wait_until(lambda: not gateway.gateway.submitter._api_keys._keys)
 
 
+async def test_secrets_have_a_bound(settings_for: MakeSettings, demo: DemoServer) -> None:
+    many = {f"token{number}": "sesame" for number in range(1000)}
+    async with over(settings_for, demo) as gateway:
+        for path, extra in (
+            ("/api/workflow/submit", {"api_key_comfy_org": "sesame" * 2000}),
+            ("/api/workflow/submit", many),
+            ("/api/v2/jobs", {"api_key_comfy_org": "sesame" * 2000}),
+        ):
+            body = {"workflow": model_free(), "extra_data": extra}
+            answer = await gateway.http.post(path, json=body)
+            assert answer.status_code in (400, 422), answer.text
+            assert "extra_data" in answer.text
+            assert "sesame" not in answer.text
+        assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+
+
 async def test_a_picture_with_both_formats(gateway: RunningGateway) -> None:
     info = PngInfo()
     info.add_text("prompt", json.dumps(model_free()))

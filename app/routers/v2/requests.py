@@ -20,6 +20,7 @@ from app.routers.v2.shapes import Here
 from app.tasks.idempotency import Key
 from app.tasks.submission import Submission
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter
+from app.workflows.extra_data import check_secrets
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
@@ -62,11 +63,13 @@ def _job(content: bytes) -> Submission:
     job = validated(JobRequest, body)
     secret = job.extra_data.api_key_comfy_org if job.extra_data else None
     key = secret.get_secret_value() if secret else ""
+    secrets = {"api_key_comfy_org": key} if key else {}
+    check_secrets(secrets)
     return Submission(
         workflow=job.workflow,
         metadata=checked_metadata(job.metadata),
         priority=job.priority,
-        secrets={"api_key_comfy_org": key} if key else {},
+        secrets=secrets,
     )
 
 
