@@ -200,7 +200,6 @@ class Submitter:
             return submission
         if batch:  # before anything is fetched for one that cannot be
             expand(params, batch, submission.batch_mode)
-
         found, kinds = await self._with_fresh_node_types(
             wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
         )
@@ -237,7 +236,8 @@ class Submitter:
                 node_types or core_node_types(),
                 embed=submission.embed_workflow,
             )
-            found[0].warnings.extend(extra.warnings)  # which are those of all
+            for one in found:
+                one.warnings.extend(extra.warnings)
             return (
                 found,
                 graph_of(found[0].prompt, self._key_name) if shared else None,

@@ -247,3 +247,6 @@ async def test_values_that_no_widget_holds_are_named(gateway: RunningGateway) ->
     task = await posted(gateway, body)
     assert [warning for warning in task["warnings"] if "'3.filename_prefix'" in warning]
     assert "1.color" not in "".join(task["warnings"])
+    body["params"], body["batch"] = {}, {"3.filename_prefix": ["y", "z"]}
+    for task in (await posted(gateway, body))["tasks"]:
+        assert [warning for warning in task["warnings"] if "'3.filename_prefix'" in warning]
