@@ -46,6 +46,9 @@ class Results:
     async def find(self, ref: ResultRef, here: str | None) -> Found | None:
         """The file; None for a name, or a URL of another host than ours (`here`), of which nothing
         is known. Raises InvalidParameter."""
+        elsewhere = ref.host not in (None, here)  # or here, behind a proxy that calls us otherwise
+        if elsewhere and not (ref.task_id or ref.asset_id or ref.type == "input"):
+            return None  # nothing says that it is ours: any site may have /api/image/NAME
         try:
             if ref.asset_id is not None:
                 return await self._asset(ref.asset_id)
@@ -55,7 +58,7 @@ class Results:
         except InvalidParameter:
             raise
         except GatewayError as error:
-            if ref.is_name or ref.host not in (None, here):
+            if ref.is_name or elsewhere:
                 return None
             raise InvalidParameter(error.detail, hint=error.hint) from error
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.workflows.result_refs import result_ref
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import Guarded, guarded
 
@@ -121,6 +122,17 @@ async def test_uploads_by_their_url_and_as_comfyui_writes_them(
     upload = (await gateway.http.post("/api/image/upload", files=files)).json()
     for value in (upload["url"], "mine.png [input]", "mine.png"):
         assert await color_of(gateway, await gateway.submit(load(value))) == (0, 0, 255)
+
+
+async def test_a_name_on_another_host_is_not_ours(
+    gateway: RunningGateway, demos: list[DemoServer]
+) -> None:
+    [output] = (await first(gateway, demos))["outputs"]
+    results = gateway.gateway.submitter._materials._results
+    for host, is_ours in (("one.example:80", True), ("two.example", False)):
+        ref = result_ref(f"http://{host}/api/image/{output['filename']}?type=output")
+        assert ref is not None
+        assert (await results.find(ref, "one.example:80") is not None) == is_ours, host
 
 
 async def test_a_batch_of_results(gateway: RunningGateway, demos: list[DemoServer]) -> None:
