@@ -234,7 +234,7 @@ def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[s
 
 
 def _brings_file(value: Any) -> bool:
-    return is_material(value) and not (isinstance(value, dict) and "base64" not in value)
+    return is_material(value) and not (isinstance(value, dict) and "upload" in value)
 
 
 def _check(wanted: str, head: bytes) -> Signature | None:

@@ -228,6 +228,7 @@ async def test_a_submit_brings_so_many_files(gateway: RunningGateway, files: Rec
         {"batch": batch, "batch_mode": "zip"},
         {"batch": {"1.image": many}, "params": {"4.image": {"base64": TEXT}}},
         {"batch": {"1.image": [{"base64": one} for one in [*many, TEXT]]}},
+        {"batch": {"1.image": [{"task_id": "t", "filename": f"{n}.png"} for n in range(101)]}},
     ]
     for more in over:
         answer = await gateway.http.post("/api/workflow/submit", json={"workflow": TWO, **more})
