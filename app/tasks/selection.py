@@ -14,12 +14,12 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
-    insert,
     literal,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -33,7 +33,17 @@ MOST = 100_000  # tasks that are counted
 _ERROR = 2000  # characters of an error that are looked through
 _DEPTH = 12  # levels of lists and objects
 
-_KEEP = insert(task_texts)
+# Written over what an older gateway may have left, which deletes tasks alone: SQLite gives the
+# number of the newest task again.
+_KEEP = {
+    name: new.on_conflict_do_update(
+        index_elements=[task_texts.c.seq], set_={"text": new.excluded.text}
+    )
+    for name, new in (
+        ("sqlite", sqlite.insert(task_texts)),
+        ("postgresql", postgresql.insert(task_texts)),
+    )
+}
 _ADD = (
     update(task_texts)
     .where(
@@ -85,7 +95,8 @@ def counted(conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
 
 def keep(connection: Connection, new: Sequence[tuple[int, NewTask]]) -> None:
     """What tasks that are just added, with these numbers, can be found by."""
-    connection.execute(_KEEP, [{"seq": seq, "text": text_of(task)} for seq, task in new])
+    texts = [{"seq": seq, "text": text_of(task)} for seq, task in new]
+    connection.execute(_KEEP[connection.dialect.name], texts)
 
 
 def add_error(connection: Connection, task_id: str, error: TaskError) -> None:

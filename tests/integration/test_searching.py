@@ -1,12 +1,14 @@
 """Lists by workflow, text and time, with totals: on both databases, page by page, key by key."""
 
 import pytest
+from sqlalchemy import insert
 
 from app.access.model import Caller, Scope
 from app.tasks.model import NewTask, Status, Task, TaskError
 from app.tasks.outcome import Failed
 from app.tasks.selection import Selection
 from app.tasks.store import TaskStore
+from app.tasks.tables import task_texts
 from tests.conftest import RunningGateway, model_free
 from tests.integration.test_claims import Process, add
 
@@ -78,6 +80,17 @@ async def test_pages_and_totals_go_on_under_every_filter(store: TaskStore) -> No
             before = page[-1].seq
         assert got == wanted, fields
         assert await store.total(selection) == len(wanted)
+
+
+async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskStore) -> None:
+    """It deletes tasks without them, and SQLite gives the number of the newest one again."""
+    seq = (await add(store)).seq + 1
+    left = insert(task_texts).values(seq=seq, text="of a former one")
+    await store._database.write(lambda connection: connection.execute(left))
+    task = await add(store, params={"t": "fox"})
+    assert task.seq == seq
+    assert await found(store, text="fox") == [task.task_id]
+    assert await found(store, text="former") == []
 
 
 async def test_another_keys_tasks_are_not_found(store: TaskStore) -> None:
