@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -39,13 +39,16 @@ async def follow(socket: ClientConnection, *task_ids: str) -> None:
     await socket.send(json.dumps({"type": "subscribe", "task_ids": task_ids}))
 
 
-async def told(socket: ClientConnection, task_id: str, of: Callable[[Json], bool]) -> Json:
-    """The next message about the task for which this holds."""
+async def told(socket: ClientConnection, of: Mapping[str, Callable[[Json], bool]]) -> list[Json]:
+    """Of each of these tasks the next message for which this holds, in whatever order they come."""
+    found: Json = {}
     async with asyncio.timeout(20):
-        while True:
+        while len(found) < len(of):
             message = json.loads(await socket.recv())
-            if message.get("task_id") == task_id and of(message):
-                return message
+            task_id = message.get("task_id")
+            if task_id in of and task_id not in found and of[task_id](message):
+                found[task_id] = message
+    return [found[task_id] for task_id in of]
 
 
 async def test_a_silent_node_and_what_waits_behind_it(
@@ -72,12 +75,9 @@ async def test_a_silent_node_and_what_waits_behind_it(
         async with connect(f"ws://{gateway.address}/ws") as socket:
             await follow(socket, *ids)
             for id in ids:
-                first = await told(socket, id, lambda message: message["eta_seconds"] is not None)
-                await told(
-                    socket,
-                    id,
-                    lambda message, eta=first["eta_seconds"]: message["eta_seconds"] < eta,  # type: ignore[misc]
-                )
+                (first,) = await told(socket, {id: lambda m: m["eta_seconds"] is not None})
+                eta = first["eta_seconds"]
+                await told(socket, {id: lambda m, eta=eta: m["eta_seconds"] < eta})  # type: ignore[misc]
         demo.knobs.stall = False
 
 
@@ -90,13 +90,19 @@ async def test_a_server_that_goes_away(
         demo.knobs.stall = True
         ids = [await waiting(gateway, prefix) for prefix in "abc"]
         await gateway.until(ids[0], "running")
+        await wait_until(lambda: gateway.gateway.pool.get(demo.address).queue_length == 2)
         async with connect(f"ws://{gateway.address}/ws") as socket:
             await follow(socket, *ids)
             demo._fall_silent()
-            running = await told(socket, ids[0], lambda m: bool(m.get("warnings")))
+            running, queued = await told(
+                socket,
+                {
+                    ids[0]: lambda m: bool(m.get("warnings")),
+                    ids[1]: lambda m: bool(m.get("waiting_for")),
+                },
+            )
             assert running["eta_seconds"] is None
             assert f"{demo.address} is offline" in running["warnings"][-1]
-            queued = await told(socket, ids[1], lambda m: bool(m.get("waiting_for")))
             assert queued["waiting_for"].startswith(f"its server {demo.address} is offline")
         for id in ids:
             task = await gateway.task(id)
