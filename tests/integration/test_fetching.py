@@ -104,8 +104,9 @@ async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
         return await stats()
 
     client.system_stats = counting  # type: ignore[method-assign]
-    await wait_until(lambda: demo.records.execution(task["task_id"]).ended)
-    demo.knobs.hang = True
+    runs = gateway.gateway.dispatcher._runs
+    await wait_until(lambda: task["task_id"] in runs and runs[task["task_id"]].history)
+    demo.knobs.hang = True  # not before: else the history is waited for, and no result
     await wait_until(lambda: len(asked) > fetching.TRIES)
     assert not (await gateway.task(task["task_id"]))["finished_at"]
     demo.knobs.view_hangs, demo.knobs.hang = None, False
