@@ -163,7 +163,7 @@ class Uploads:
         return await self._looked_at(await self._stat(name))
 
     async def exists(self, name: str) -> bool:
-        return await self._find(name) is not None
+        return await self.find(name) is not None
 
     @asynccontextmanager
     async def on_disk(self, name: str) -> AsyncIterator[Path]:
@@ -185,7 +185,7 @@ class Uploads:
         """The place in the store of one of these that is not everybody's, unless all are."""
         return await self._first([self._below], name)
 
-    async def _find(self, name: str) -> str | None:
+    async def find(self, name: str) -> str | None:
         """Its place in the store, if it is there."""
         return await self._first(self._places, name)
 
@@ -198,7 +198,7 @@ class Uploads:
         return None
 
     async def _stat(self, name: str) -> FileInfo:
-        key = await self._find(name)
+        key = await self.find(name)
         if key is None:
             raise FileNotFound(
                 f"There is no upload {name[:200]!r}.",

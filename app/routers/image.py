@@ -223,7 +223,7 @@ async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
     the place of goes."""
     if overwritten:
         await gateway.files.delete(folder_of_upload(upload.key))
-    await gateway.assets.note(upload)
+    await gateway.assets.note(upload, overwritten=overwritten)
     return _shown(upload)
 
 

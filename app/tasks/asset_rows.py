@@ -3,8 +3,19 @@
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app.access.model import Caller
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
@@ -26,8 +37,12 @@ def get(connection: Connection, asset_id: str, kept: float | None, caller: Calle
 
 def _upload(connection: Connection, asset_id: str) -> Asset | None:
     query = select(assets).where(assets.c.asset_id == asset_id, _alive())
-    row = connection.execute(query).mappings().first()
-    return Asset(**{name: row[name] for name in _FIELDS}) if row else None
+    return next(iter(_uploads(connection, query)), None)
+
+
+def _uploads(connection: Connection, query: Select[Any]) -> list[Asset]:
+    rows = connection.execute(query).mappings()
+    return [Asset(**{name: row[name] for name in _FIELDS}) for row in rows]
 
 
 def _is_seen(asset: Asset, caller: Caller) -> bool:
@@ -37,10 +52,7 @@ def _is_seen(asset: Asset, caller: Caller) -> bool:
 def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
     """All uploads and results with these bytes that the caller may see."""
     query = select(assets).where(assets.c.hash == hash, _alive()).order_by(assets.c.created_at)
-    found = [
-        Asset(**{name: row[name] for name in _FIELDS})
-        for row in connection.execute(query).mappings()
-    ]
+    found = _uploads(connection, query)
     ids = select(outputs.c.asset_id).where(outputs.c.hash == hash, outputs.c.key.is_not(None))
     results = [_result(connection, str(asset_id), None) for asset_id in connection.scalars(ids)]
     return [asset for asset in (*found, *results) if asset and _is_seen(asset, caller)]
@@ -84,12 +96,15 @@ def is_needed(connection: Connection, asset: Asset) -> bool:
     return connection.scalar(query) is not None
 
 
+def of_other_bytes(connection: Connection, upload: str, hash: str) -> list[Asset]:
+    """Uploads of that name, whosever they are, that have another hash."""
+    query = select(assets).where(assets.c.upload == upload, assets.c.hash != hash)
+    return _uploads(connection, query)
+
+
 def expired(connection: Connection) -> list[Asset]:
     query = select(assets).where(assets.c.expires_at <= time.time()).limit(500)
-    return [
-        Asset(**{name: row[name] for name in _FIELDS})
-        for row in connection.execute(query).mappings()
-    ]
+    return _uploads(connection, query)
 
 
 def _alive() -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -125,8 +126,11 @@ class Assets:
         """Can an asset be made of it without its bytes?"""
         return bool(await self._with_hash(hash))
 
-    async def note(self, upload: Upload) -> None:
-        """Make a record of a file that was uploaded otherwise, unless there is one."""
+    async def note(self, upload: Upload, *, overwritten: bool = False) -> None:
+        """Make a record of a file that was uploaded otherwise, unless there is one. Those of a file
+        that it took the place of go: their bytes are here no longer."""
+        if overwritten:
+            await self._forget_former(upload)
         found = await self._database.read(
             lambda connection: asset_rows.by_hash(connection, upload.hash, self._caller)
         )
@@ -192,6 +196,14 @@ class Assets:
                 f"The workflow refers to the asset {asset_id[:80]!r}, which is not there."
             ) from error
         return reference(asset_id, asset.hash or "", asset.upload)
+
+    async def _forget_former(self, upload: Upload) -> None:
+        candidates = await self._database.read(
+            lambda connection: asset_rows.of_other_bytes(connection, upload.name, upload.hash)
+        )
+        for asset in candidates:  # others may have files of the same name
+            if await self._uploads.of(asset.key_name).find(upload.name) == upload.key:
+                await self._database.write(partial(asset_rows.remove, asset=asset))
 
     async def _with_hash(self, hash: str) -> list[Asset]:
         found = await self._database.read(

@@ -114,6 +114,24 @@ async def test_keys_have_folders_of_their_own(gate: Guarded) -> None:
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("shared", [False, True])
+async def test_no_asset_is_made_of_bytes_that_were_replaced(
+    settings_for: Callable[..., Settings], tmp_path: Path, demo: DemoServer, shared: bool
+) -> None:
+    keys: Json = {"alice": "run", "bob": "run"}
+    async with guarded(settings_for, tmp_path, demo, keys=keys, shared_tasks=shared) as gate:
+        alice, bob = await gate.client("alice"), await gate.client("bob")
+        first = await upload(alice)
+        by_hash = f"/api/v2/assets/by-hash/{first['hash']}"
+        assert (await alice.head(by_hash)).status_code == 200
+        await upload(bob, png("red"), overwrite="true")
+        assert (await alice.head(by_hash)).status_code == (404 if shared else 200)
+        await upload(alice, png("green"), overwrite="true")
+        assert (await alice.head(by_hash)).status_code == 404
+        await upload(alice, overwrite="true")
+        assert (await alice.head(by_hash)).status_code == 200
+
+
 async def test_a_mask_with_the_fields_of_comfyui(gateway: RunningGateway) -> None:
     await upload(gateway.http, subfolder="a")
     files = {"image": ("mask.png", png("#00000000", "RGBA"))}
