@@ -55,10 +55,11 @@ class Keys:
         return iter(self.by_hash.values())
 
 
-def parse(text: str) -> Keys:
+def parse(text: str | bytes) -> Keys:
     """Keys out of JSON: {"keys": [...]}, or the list alone. Raises InvalidInput."""
     try:
-        value = json.loads(text.lstrip("\ufeff"))  # as Notepad writes it
+        # Of bytes it finds the encoding by itself: Notepad puts a mark there, PowerShell UTF-16.
+        value = json.loads(text.encode() if isinstance(text, str) else text)
     except ValueError as error:
         raise InvalidInput(f"The keys are not valid JSON: {error}.") from error
     entries = value.get("keys") if isinstance(value, dict) else value
@@ -95,7 +96,7 @@ class KeyFile:
     def load(self) -> Keys:
         """Raises InvalidInput for a file that is none of ours."""
         stamp = self._stamp_now()
-        self._keys = Keys({}) if stamp is None else parse(self.path.read_text(encoding="utf-8"))
+        self._keys = Keys({}) if stamp is None else parse(self.path.read_bytes())
         self._stamp = stamp
         return self._keys
 
@@ -109,7 +110,7 @@ class KeyFile:
             if self._stamp_now() != self._stamp:
                 self.load()
                 self.trouble = None
-        except (OSError, UnicodeDecodeError, GatewayError) as error:
+        except (OSError, GatewayError) as error:
             trouble = f"{self.path} cannot be read; the keys before it stay in force: {error}"
             if trouble != self.trouble:
                 log.error("%s", trouble)

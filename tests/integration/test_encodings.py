@@ -11,13 +11,14 @@ import websockets
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from app.access.keyring import parse
+from app.access.keyring import KeyFile, parse
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.errors import InvalidJson
 from app.workflows.json_text import parse_json, parse_leniently
 from tests.conftest import RunningGateway, model_free
 from tests.keyholders import guarded
+from tests.unit.test_access import entry
 
 Json = dict[str, Any]
 SUBMIT = "/api/workflow/submit?wait=20"
@@ -152,3 +153,10 @@ async def test_keys(
             await socket.send("\ufeff" + json.dumps({"type": "auth", "key": text}))
             assert json.loads(await socket.recv())["type"] == "authenticated"
     assert list(parse('\ufeff{"keys": []}')) == []
+
+
+@encodings
+def test_the_file_of_keys(encoded: Encode, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(encoded(json.dumps({"keys": [entry()]})))
+    assert [key.name for key in KeyFile(path).load()] == [entry()["name"]]
