@@ -25,7 +25,9 @@ Values = Mapping[Key, Any]
 
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
 # What ComfyUI's own nodes ask for, and what custom ones are likely to call such a thing.
-_SECRET = re.compile(r"_comfy_org$|api_?key|token|secret|password|authorization", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?i:_comfy_org$|api[-_ ]?key|token|secret|password|authorization|(?:^|[^a-z])key$)|[a-z]Key$"
+)
 MOST_SECRET = 8192  # characters of all secrets together: they stay in memory until the task ends
 TOLD = 5  # inputs that a warning names
 

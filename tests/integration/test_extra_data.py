@@ -14,6 +14,7 @@ from sqlalchemy import text
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.tasks.database import Database
+from app.workflows.extra_data import parted
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 
@@ -167,6 +168,18 @@ async def test_secrets_go_along_and_are_kept_nowhere(
         rows = await database.read(lambda c, query=query: repr(c.execute(query).all()))
         assert SECRET not in rows
     await wait_until(lambda: not gateway.gateway.submitter._api_keys._keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        *((name, True) for name in ("api_key", "apiKey", "X-API-Key", "key", "OPENAI_KEY")),
+        *((name, True) for name in ("accessKey", "private-key", "auth_token_comfy_org", "Secret")),
+        *((name, False) for name in ("monkey", "keyframes", "key_color", "preview")),
+    ],
+)
+def test_what_is_called_a_secret_is_not_stored(name: str, is_one: bool) -> None:
+    assert parted({name: SECRET}) == (({}, {name: SECRET}) if is_one else ({name: SECRET}, {}))
 
 
 async def test_secrets_have_a_bound(settings_for: MakeSettings, demo: DemoServer) -> None:
