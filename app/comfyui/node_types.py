@@ -6,9 +6,14 @@ Json = dict[str, Any]
 
 
 def sound(object_info: Json) -> dict[str, Json]:
-    """The same with inputs in sections, and without node types that are none."""
+    """The same with inputs in sections, their order as lists of names, and without node types
+    that are none."""
     return {
-        name: {**node, "input": _sections(node.get("input"))}
+        name: {
+            **node,
+            "input": _sections(node.get("input")),
+            "input_order": _orders(node.get("input_order")),
+        }
         for name, node in object_info.items()
         if isinstance(node, dict)
     }
@@ -18,3 +23,13 @@ def _sections(inputs: Any) -> Json:
     if not isinstance(inputs, dict):
         return {}
     return {name: section for name, section in inputs.items() if isinstance(section, dict)}
+
+
+def _orders(order: Any) -> dict[str, list[str]]:
+    if not isinstance(order, dict):
+        return {}
+    return {
+        section: [name for name in names if isinstance(name, str)]
+        for section, names in order.items()
+        if isinstance(names, list)
+    }

@@ -36,6 +36,7 @@ from app.tasks.progress import Tracker
 from app.tasks.webhooks import without_values
 from app.webhooks.signing import key_of
 from app.workflows import asset_refs, openapi
+from app.workflows.acceptance import Acceptance
 from app.workflows.editing import describe
 from app.workflows.embedded import extract
 from app.workflows.filenames import checked_name, name_for_image
@@ -198,8 +199,30 @@ def test_parameters(workflow: Any, params: Json) -> None:
 def test_node_types_of_strange_servers(workflow: Any, node_types: Any) -> None:
     if isinstance(node_types, dict):
         known = sound(node_types)
-        attempt(lambda: prepare(workflow, [{}], known))
+        for prepared in attempt(lambda: prepare(workflow, [{}], known)) or ():
+            accepted = Acceptance(prepared.whole(), known)
+            if not accepted.takes:
+                json.dumps(accepted.refusal().extra, allow_nan=False)
         attempt(lambda: describe(workflow, known))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"required": [["width"], {"height": 1}, None, 5, "batch_size"], "optional": 5},
+        {"required": 7, "optional": {"x": []}},
+        {"required": [], "hidden": [[]]},
+        ["width"],
+        "width",
+        None,
+    ],
+)
+def test_a_strange_order_of_inputs(order: Any) -> None:
+    kind = {**NODE_TYPES["EmptyLatentImage"], "input_order": order}
+    shown = describe(WORKFLOWS[-1], sound({**NODE_TYPES, "EmptyLatentImage": kind}))
+    found = {one.input: one.value for one in shown.parameters if one.node_id == "1"}
+    assert set(found) == {"width", "height", "batch_size"}
+    assert sorted(found.values()) == [1, 64, 64]
 
 
 @fuzzed
