@@ -55,7 +55,7 @@ class Known(PromptRules):
             return None if isinstance(found, list) else found
         try:
             found = outputs[slot]
-        except (LookupError, TypeError):  # some have as many as are asked for
+        except LookupError:  # some have as many as are asked for
             return None
         return found if isinstance(found, str) and found in _PLAIN else None
 

@@ -77,6 +77,7 @@ CUSTOM = "custom_nodes.pack.nodes"
         (shown("LATENT"), ["custom", 0], False),
         (shown("LATENT"), ["custom", 1], True),  # a type of its own may fit to anything
         (shown("LATENT"), ["custom", 9], True),  # some have as many outputs as are asked for
+        (shown("LATENT"), ["custom", "1"], False),  # no node has outputs of such a number
         (shown("LATENT"), ["core", 9], False),
         (shown("LATENT"), ["unheard of", 9], True),
     ],
@@ -91,6 +92,18 @@ def test_what_is_told_and_what_is_not(info: Json, value: Any, is_taken: bool) ->
 
 def test_a_required_input_of_a_custom_node() -> None:
     assert not Acceptance({"0": node("It")}, shown("INT", CUSTOM)).takes
+
+
+def test_links_that_are_none_are_not_followed_into_a_cycle() -> None:
+    """To check_structure they are no links, so it does not see the cycle: to walk in one takes
+    the square of its nodes, for each link that leads back."""
+    step = {"input": {"required": {"i": ["A"]}}, "output": ["A"], "python_module": CUSTOM}
+    info = {**shown("A", CUSTOM), "Step": step}
+    prompt = {"a": node("Step", i=["b", "x"]), "b": node("Step", i=["a", "x"])}
+    prompt["0"] = node("It", value=["a", 0])
+    check_structure(prompt, info)
+    (error,) = Acceptance(prompt, info).verdict.node_errors["a"]["errors"]
+    assert error["type"] == "exception_during_inner_validation"
 
 
 def test_a_class_that_is_not_known_may_be_a_good_output() -> None:
