@@ -5,6 +5,7 @@ files among the choices, which come and go; lists that its page fills; and what 
 nodes look at themselves, their values and the types of their links.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from app.workflows.near import Guesses
 Json = dict[str, Any]
 
 MOST_WALKS = 50  # through a graph, for variations that cannot be told by their nodes alone
-_SHIPPED: Final = "custom_nodes.websocket_image_save"  # with ComfyUI itself
+# Whose rules are known; a class that does not tell where it is from may be anybody's.
+_CORE = re.compile(r"nodes|(comfy_extras|comfy_api_nodes)\..+|custom_nodes\.websocket_image_save")
 # What no custom node means something of its own by.
 _PLAIN: Final = frozenset(
     {
@@ -61,8 +63,7 @@ class Known(PromptRules):
 
 
 def _is_custom(definition: Json) -> bool:
-    module = str(definition.get("python_module"))
-    return module.startswith("custom_nodes.") and module != _SHIPPED
+    return not _CORE.fullmatch(str(definition.get("python_module")))
 
 
 class Acceptance:

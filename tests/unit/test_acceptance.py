@@ -37,7 +37,7 @@ def node(class_type: str, **inputs: Any) -> Json:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def shown(kind: Any, module: str = "nodes", **options: Any) -> Json:
+def shown(kind: Any, module: str | None = "nodes", **options: Any) -> Json:
     """object_info with an output node `It`, whose input `value` is of this kind."""
     required = {"value": [kind, options]}
     return {
@@ -53,6 +53,7 @@ def shown(kind: Any, module: str = "nodes", **options: Any) -> Json:
 
 
 CUSTOM = "custom_nodes.pack.nodes"
+ALL_CORE = {name: {**found, "python_module": "nodes"} for name, found in OBJECT_INFO.items()}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,9 @@ CUSTOM = "custom_nodes.pack.nodes"
     [
         (shown(["a", "b"]), "c", False),
         (shown(["a", "b"], CUSTOM), "c", True),  # its VALIDATE_INPUTS may take it
+        (shown(["a", "b"], "comfy_extras.nodes_x"), "c", False),
+        (shown(["a", "b"], "pack.nodes"), "c", True),
+        (shown(["a", "b"], None), "c", True),  # of whom it is is not told
         (shown([]), "c", True),  # its page may know more
         (shown("COMBO", options=[]), "c", True),
         (shown("COMBO", options=["a"]), "c", False),
@@ -225,7 +229,7 @@ def test_warnings_stay_few() -> None:
 def test_official_workflows_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for their choices, of which the fixture has the first only."""
     monkeypatch.setattr(Known, "leaves", lambda *_: True)
-    found = Acceptance(convert(template(name), OBJECT_INFO).prompt, OBJECT_INFO)
+    found = Acceptance(convert(template(name), OBJECT_INFO).prompt, ALL_CORE)
     assert found.takes == (name not in TOO_NEW)
 
 
@@ -249,4 +253,4 @@ def test_a_large_graph_is_looked_at_in_the_time_that_preparing_it_takes() -> Non
         return min(once() for _ in range(3))
 
     before = seconds(lambda: prepare(prompt, [{}], OBJECT_INFO))
-    assert seconds(lambda: Acceptance(prompt, OBJECT_INFO)) < 2 * before
+    assert seconds(lambda: Acceptance(prompt, ALL_CORE)) < 2 * before
