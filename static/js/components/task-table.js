@@ -36,7 +36,7 @@ class TaskTable extends HTMLElement {
     tasks.addEventListener("loaded", () => this.#count());
     tasks.addEventListener("failed", ({ detail }) => this.#parts.problem.show(detail));
     this.#filter.addEventListener("change", () => this.#refilter());
-    route.addEventListener("change", () => this.#rows.updateAll());
+    route.addEventListener("change", () => (this.#rows.updateAll(), this.#recountSoon()));
     i18n.addEventListener("language", () => (this.#rows.updateAll(), this.#list()));
     this.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.offsetParent && this.#rows.tick(), 1000);
@@ -75,15 +75,14 @@ class TaskTable extends HTMLElement {
       if (this.#states.get(id) !== status) isOther = true;
       this.#states.set(id, status);
     }
-    if (isOther) this.#list();
-    if (isOther) this.#recountSoon();
+    if (isOther) (this.#list(), this.#recountSoon());
     this.#rows.update(changed);
   }
 
-  // However much happens, the API is asked once in a while.
+  // However much happens, the API is asked once in a while, and only for whom the number is seen.
   #recountSoon() {
     this.#recount ||= setTimeout(async () => {
-      await this.#pages.recount(this.#filter.query).catch(() => {}); // away: it is told elsewhere
+      if (this.checkVisibility()) await this.#pages.recount(this.#filter.query).catch(() => {}); // away: it is told elsewhere
       this.#recount = 0;
       this.#count();
     }, RECOUNT);
