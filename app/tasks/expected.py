@@ -1,13 +1,15 @@
 """What may be expected of a task that is on a server: as long as the server goes on, when it should
 be done; otherwise why nothing can be told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.servers.server import Server
 from app.tasks.estimates import Estimates
 from app.tasks.forecast import Seen, remaining, rounded, wait_of
 from app.tasks.model import Task
+
+SeenOn = Callable[[Server], Sequence[Seen]]  # the tasks that this process drives on a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,10 @@ UNKNOWN = Expected()
 
 
 def expected_on(
-    server: Server | None, seen: Seen, ours: Sequence[Seen], estimates: Estimates
+    server: Server | None, seen: Seen, seen_on: SeenOn, estimates: Estimates
 ) -> Expected:
-    """`server`: None if it is not among the servers. `ours`: the tasks that we drive there."""
+    """`server`: None if it is not among the servers. `seen_on`: asked for a task that waits only;
+    one that runs tells of each step."""
     task = seen.task
     if server is None or not server.online:
         away = _away(task, server)
@@ -39,7 +42,7 @@ def expected_on(
         return Expected(waiting_for=why if task.started_at is None else None)
     if task.started_at is not None or not estimates.average:
         return Expected(rounded(remaining(seen, estimates)))
-    others = [one for one in ours if one.task.task_id != task.task_id]
+    others = [one for one in seen_on(server) if one.task.task_id != task.task_id]
     before = [one for one in others if _turn(one.task) < _turn(task)]
     strangers = strangers_on(server, len(others) + 1)
     return Expected(rounded(wait_of([*before, seen], strangers, estimates)))

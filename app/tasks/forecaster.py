@@ -39,8 +39,8 @@ class Forecaster:
         if is_waiting(task):
             return self._expected_of_waiting(task)
         server = self._pool.get(task.server or "") if task.server in self._pool else None
-        ours = self._dispatcher.seen_on(server) if server else []
-        return expected_on(server, seen._replace(task=task), ours, self._estimates)
+        seen_on = self._dispatcher.seen_on
+        return expected_on(server, seen._replace(task=task), seen_on, self._estimates)
 
     def _expected_of_waiting(self, task: Task) -> Expected:
         """Of a task in our queue: `waiting_for` is why it cannot start, beyond others being before

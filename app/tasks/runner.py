@@ -27,6 +27,7 @@ from app.tasks.claims import LostClaim
 from app.tasks.collector import TOO_MANY, Collector
 from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
+from app.tasks.expected import SeenOn
 from app.tasks.forecast import Seen, seen_in_row
 from app.tasks.handover import Reach, nodes_of
 from app.tasks.inputs import readable_outcome
@@ -39,7 +40,7 @@ from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.remarks import blocked, remarks_on
 from app.tasks.sender import Sender
-from app.tasks.teller import SeenOn, Teller
+from app.tasks.teller import Teller
 from app.tasks.tools import Tools
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,12 @@
 """Tells subscribers how a run is doing, with what is to be expected of it."""
 
-from collections.abc import Callable, Sequence
-
 from app.comfyui.events import Preview
 from app.servers.server import Server
 from app.tasks.estimates import Estimates
-from app.tasks.expected import UNKNOWN, Expected, expected_on
+from app.tasks.expected import UNKNOWN, Expected, SeenOn, expected_on
 from app.tasks.forecast import Seen, is_waiting
 from app.tasks.hub import Hub
 from app.tasks.view import progress_view, task_view
-
-SeenOn = Callable[[Server], Sequence[Seen]]
 
 
 class Teller:
@@ -37,5 +33,4 @@ class Teller:
     def _expected(self, seen: Seen) -> Expected:
         if seen.task.finished or is_waiting(seen.task):
             return UNKNOWN
-        ours = self._seen_on(self._server)
-        return expected_on(self._server, seen, ours, self._estimates)
+        return expected_on(self._server, seen, self._seen_on, self._estimates)
