@@ -21,6 +21,7 @@ class Twins:
     def __init__(self, pool: Pool, fleet: Fleet) -> None:
         self._pool = pool
         self._fleet = fleet
+        self._near: set[tuple[str, str]] = set()  # pairs that may be one, by their addresses
 
     async def run(self) -> None:
         """For ever: of two that turn out to be one, the later is used no longer."""
@@ -47,11 +48,16 @@ class Twins:
         if one.twin_of == other.id or other.twin_of == one.id:
             return True
         is_new = any(server.compared != server.absences for server in (one, other))
-        hold = one.queue_length > 0 and one.queue_length == other.queue_length
-        if not (is_new or hold) or not await may_be_one_machine(one.base_url, other.base_url):
+        urls = one.base_url, other.base_url
+        if is_new:  # to look up names takes time, so that is not done each time
+            self._near.discard(urls)
+            if await may_be_one_machine(*urls):
+                self._near.add(urls)
+        if urls not in self._near:
             return False
-        if is_new and await is_one_process(one.base_url, other.base_url):
+        if is_new and await is_one_process(*urls):
             return True
+        hold = one.queue_length > 0 and one.queue_length == other.queue_length
         return hold and bool(set(await held_ids(one)) & set(await held_ids(other)))
 
     async def _merge(self, server: Server, kept: Server) -> None:

@@ -8,6 +8,8 @@ import pytest
 from app.comfyui.identity import is_one_process
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.servers.addresses import may_be_one_machine
+from app.tasks import twins
 from tests.conftest import RunningGateway, model_free, over, run_gateway, wait_until
 
 Json = dict[str, Any]
@@ -88,6 +90,38 @@ async def test_it_is_found_by_what_it_holds(
         assert (await gateway.until(task["task_id"], "succeeded"))["attempts"][0]["ran"]
         await wait_until(lambda: ids(gateway) == [demo.address])
     assert [run.starts for run in demo.records.executed.values()] == [1]
+
+
+async def test_names_are_looked_up_only_when_a_server_comes(
+    settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long both hold as many prompts."""
+    looked_up: list[str] = []
+
+    async def counting(*urls: str) -> bool:
+        looked_up.extend(urls)
+        return await may_be_one_machine(*urls)
+
+    monkeypatch.setattr(twins, "may_be_one_machine", counting)
+    monkeypatch.setattr(twins, "INTERVAL", 1000)
+    port = int(also(demo).rpartition(":")[2])
+    async with (
+        DemoServer(host="127.0.0.2", port=port) as alike,
+        over(settings_for, demo, alike) as gateway,
+    ):
+        comparing = twins.Twins(gateway.gateway.pool, gateway.gateway.fleet)
+        one, other = gateway.gateway.pool
+        await wait_until(lambda: one.connected and other.connected)
+        one.compared = other.compared = -1
+        await comparing.look()
+        assert looked_up
+        looked_up.clear()
+        one.queue_length = other.queue_length = 1
+        await comparing.look()
+        assert looked_up == []
+        other.absences += 1
+        await comparing.look()
+        assert looked_up == [one.base_url, other.base_url]
 
 
 async def test_what_the_settings_name_is_used(settings_for: MakeSettings, demo: DemoServer) -> None:
