@@ -14,6 +14,7 @@ from app.comfyui.own_rules import ALL, OwnRules, own_rules
 from app.comfyui.validation import Looked, PromptRules, Validator, Verdict
 from app.errors import InvalidWorkflow
 from app.quoting import LONGEST, cut, quoted, quoted_list
+from app.workflows.asset_refs import is_reference
 from app.workflows.checks import MAX_FAULTS
 from app.workflows.near import Guesses
 
@@ -44,8 +45,8 @@ class Known(PromptRules):
         options, choices = found.options, found.choices or []
         if not choices or any(options.get(name) for name in ("remote", "remote_combo")):
             return True
-        if any(name.endswith("_upload") for name in options):
-            return True
+        if any(name.endswith("_upload") for name in options) or is_reference(value):
+            return True  # a reference to an asset is sent as the name of a file that is put there
         if not isinstance(value, str):
             return False
         plain = value.replace("\\", "/")  # how the server writes it is seen to when it is sent

@@ -10,6 +10,7 @@ from app.errors import InvalidWorkflow
 from app.tasks.fitness import check_faults
 from app.tasks.intake import prepare
 from app.workflows.acceptance import MOST_WALKS, Acceptance, Known
+from app.workflows.asset_refs import reference
 from app.workflows.checks import check_structure, needed_by_outputs
 from app.workflows.conversion import convert
 from tests.unit.conversion.official import DIGESTS, OBJECT_INFO, template
@@ -69,6 +70,8 @@ ALL_CORE = {name: {**found, "python_module": "nodes"} for name, found in OBJECT_
         (shown("COMBO", options=["a"]), "c", False),
         (shown("COMBO", options=["a"], remote={"route": "/x"}), "c", True),
         (shown("COMBO", options=["a"], video_upload=True), "c", True),
+        (shown(["a.txt"]), reference("id", "hash", "b.txt"), True),
+        (shown(["a.txt"]), {"info": {"id": "id"}}, False),
         (shown(["sub/a.safetensors"]), "sub\\a.safetensors", True),
         (shown(["sub\\a.safetensors"]), "sub/a.safetensors", True),
         (shown(["sub/a.safetensors"]), "other/a.safetensors", False),
