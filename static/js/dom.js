@@ -2,15 +2,14 @@
 // el("button", { className: "quiet", i18n: "tasks.cancel", onclick: f, ariaLabel: "..." }, child, "text")
 //   dataset: {..}    merged         i18n: key           the text, kept in the page's language
 //   attributes: {..} as attributes  i18nAttr: "title:key;aria-label:key"    attributes, likewise
-//   onclick: f       f's answer is not used: `false` out of an `on...` handler would undo the click
+//   onclick: f       its answer is ignored: `false` undoes clicks
 import { translate } from "./i18n.js";
 
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   const { dataset, attributes, i18n, i18nAttr, ...rest } = props ?? {};
-  for (const [name, value] of Object.entries(rest)) {
-    node[name] = name.startsWith("on") && typeof value === "function" ? (event) => void value.call(node, event) : value;
-  }
+  for (const [name, value] of Object.entries(rest))
+    node[name] = name.startsWith("on") ? (event) => void value?.call(node, event) : value;
   Object.assign(node.dataset, dataset);
   for (const [name, value] of Object.entries(attributes ?? {})) if (value != null) node.setAttribute(name, value);
   if (i18n) node.dataset.i18n = i18n;

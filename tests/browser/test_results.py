@@ -40,6 +40,8 @@ async def test_cancel_retry_and_delete(
     await expect(again).to_have_attribute("data-status", "succeeded")
     task = await gateway.task(await again.get_attribute("data-id") or "")
     assert task["retry_of"] == await page.locator("result-tile").nth(1).get_attribute("data-id")
+    # A picture that is still being loaded when it is deleted is a 404 on the console.
+    await expect(again.locator(".picture img")).to_have_js_property("complete", True)
     await again.get_by_role("button", name="Delete this result").click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     await expect(page.get_by_role("dialog")).to_have_count(0)

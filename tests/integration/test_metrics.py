@@ -53,9 +53,8 @@ def figure(found: Any, name: str, **labels: str) -> float:
 async def test_figures_after_a_run(gateway: RunningGateway, demo: DemoServer) -> None:
     server = demo.address
     assert (await gateway.submit(model_free()))["status"] == "succeeded"
-    bad = model_free()
-    bad["1"]["inputs"]["width"] = 0
-    assert (await gateway.submit(bad))["status"] == "failed"
+    demo.knobs.fail_node = "ImageInvert"
+    assert (await gateway.submit(model_free(1)))["status"] == "failed"
     await gateway.http.get("/api/task/nope")
     await gateway.http.get("/nowhere/at/all")
     found = await scrape(gateway)

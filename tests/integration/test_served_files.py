@@ -102,11 +102,18 @@ async def test_markup_is_known_by_its_bytes(
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"hello <b>", b"<lora:x:1> a fox", b""])
-async def test_what_is_harmless_is_shown(gateway: RunningGateway, content: bytes) -> None:
-    files = {"image": ("a.png" if content[:1] == b"\x89" else "a.txt", content)}
-    upload = (await gateway.http.post("/api/image/upload", files=files)).json()
-    answer = await gateway.http.get(upload["url"])
-    assert answer.headers["content-disposition"].startswith("inline;")
+async def test_what_is_harmless_is_shown(
+    gateway: RunningGateway, demo: DemoServer, content: bytes
+) -> None:
+    name = "a.png" if content[:1] == b"\x89" else "a.txt"
+    await on_server(demo, name, content)
+    places = [f"/api/image/{name}?server={demo.address}"]
+    if content:  # no empty file is taken
+        upload = await gateway.http.post("/api/image/upload", files={"image": (name, content)})
+        places.append(upload.json()["url"])
+    for place in places:
+        answer = await gateway.http.get(place)
+        assert answer.headers["content-disposition"].startswith("inline;")
 
 
 async def test_other_pages_embed_nothing_while_no_key_is_needed(

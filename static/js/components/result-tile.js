@@ -24,7 +24,7 @@ export class ResultTile extends HTMLElement {
     const part = this.#part;
     part("cancel").onclick = () => this.#act(() => tasks.answer(api.cancel(task.task_id)));
     part("retry").onclick = () => this.#act(() => tasks.answer(api.retry(task.task_id)));
-    part("delete").onclick = () => this.#act(() => this.#delete());
+    part("delete").onclick = () => this.#act(async () => (await import("./task-actions.js")).removeAsked(task.task_id));
     part("use").onclick = () => this.#act(async () => (await import("../run/settings.js")).useSettings(this.#task));
     part("compare").onchange = () => this.dispatchEvent(new CustomEvent("compare", { bubbles: true }));
     this.update(task);
@@ -128,14 +128,6 @@ export class ResultTile extends HTMLElement {
     if (output.kind !== "image" || !output.url) return shown;
     const open = () => this.dispatchEvent(new CustomEvent("open", { bubbles: true, detail: { task: this.#task, output } }));
     return el("button", { className: "picture", title: output.filename, onclick: open }, shown);
-  }
-
-  async #delete() {
-    const { mayDelete } = await import("./task-actions.js");
-    const { task_id } = this.#task;
-    if (!(await mayDelete(1))) return;
-    await api.remove(task_id);
-    tasks.drop(task_id);
   }
 
   async #act(action) {

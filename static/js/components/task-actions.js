@@ -20,6 +20,12 @@ export async function mayDelete(count) {
   return confirmed(t(title), t(text, { count }), t("tasks.delete"));
 }
 
+// One of which no more than the id may be known. Throws the Problem if it does not work.
+export async function removeAsked(id) {
+  if (!(await mayDelete(1))) return;
+  for (const problem of await remove([id])) throw problem;
+}
+
 async function remove(ids) {
   if (!ids.length) return [];
   try {
