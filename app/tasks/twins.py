@@ -36,6 +36,8 @@ class Twins:
         """Compare those that have come online since the last look, and those with prompts."""
         servers = self._pool.online()
         absences = [server.absences for server in servers]
+        here = {server.base_url for server in servers}  # others are compared when they are back
+        self._near = {pair for pair in self._near if here.issuperset(pair)}
         for number, later in enumerate(servers):
             for earlier in servers[:number]:
                 if await self._are_one(earlier, later):

@@ -135,6 +135,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Transitions._known": (SMALL, 0),
     "Troubles._idle": (2, 0),
     "Troubles._tries": (0, 0),
+    "Twins._near": (SMALL, 2),
     "Uploads._known": (0, 0),
     "Views._making": (SMALL * 3, 0),
     "Waits._able": (COUNT, 1),
