@@ -172,6 +172,7 @@ class ParameterOut(BaseModel):
     max: float | None
     step: float | None
     choices: list[Any] | None
+    multiselect: bool = Field(description="It takes a list of choices.")
     multiline: bool
     upload: str | None = Field(description="image, video, ...: names an uploaded file.")
     tooltip: str | None

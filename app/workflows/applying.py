@@ -1,5 +1,6 @@
 """Setting parameters of a prompt, by key or by name, strictly. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,13 @@ from app.workflows.finding import Finder, Key
 from app.workflows.near import Guesses
 from app.workflows.parameters import names_file, parameter_at
 from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open
-from app.workflows.values import check_value
+from app.workflows.values import check_value, from_text
 
 Json = dict[str, Any]
 
 MAX_PARAMS = 1000  # of one task
 
+_OPTION = re.compile(r"\boption\d+")
 Change = tuple[str, str, Any]  # node id, input, its new value
 
 
@@ -96,7 +98,7 @@ class Setter:
         used: Json = {}
         words: dict[Key, str] = {}  # by which the client named inputs
         guesses, faults = Guesses(), Faults()
-        for given in sorted(params, key=_depth):
+        for given in sorted(params, key=_rank):
             try:
                 key = self._locate(given, guesses, nodes)
                 used[given] = self._set(nodes, key, params[given], given, guesses)
@@ -133,10 +135,11 @@ class Setter:
         node = self._node(nodes, key)
         if isinstance(value, str) and names_file(node, key[1], self._object_info):
             check_name(given, value)
+        parameter = parameter_at(key, node, self._object_info, given)
+        value = from_text(parameter, value)
         if is_random(value) and self._seeds.is_open(key, node):
             checked = -1  # drawn when everything else is set
         else:
-            parameter = parameter_at(key, node, self._object_info, given)
             checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked
         return checked
@@ -147,9 +150,10 @@ class Setter:
         return sorted(found, key=lambda key: self._places[key[0]])
 
 
-def _depth(given: str) -> int:
-    """What a choice brings with it, `combo.input`, comes after the choice itself."""
-    return given.count(".")
+def _rank(given: str) -> tuple[bool, int]:
+    """Choices that stand in inputs of their own, `option1`, come before the one that is made among
+    them; what a choice brings with it, `combo.input`, comes after the choice itself."""
+    return not _OPTION.search(given), given.count(".")
 
 
 def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:

@@ -111,6 +111,8 @@ def schema_of(parameter: Parameter) -> Json:
         schema["description"] = f"One of {len(choices)} choices, such as {shown}."
     elif choices:
         schema["enum"] = choices
+    if parameter.multiselect:
+        schema = {"title": schema.pop("title"), "type": "array", "items": schema}
     if parameter.type in ("int", "float"):
         schema.update(_limits(parameter))
     if _fits(parameter.value, schema):
@@ -165,6 +167,8 @@ def _fits(value: Any, schema: Json) -> bool:
             return isinstance(value, bool)
         case "string":
             return isinstance(value, str)
+        case "array":
+            return isinstance(value, list) and all(_fits(one, schema["items"]) for one in value)
     return value is not None
 
 

@@ -4,6 +4,7 @@ A parameter's key is "<node_id>.<input>"; most have a friendly name, too. Types,
 come from ComfyUI's `object_info`; without it a type is a guess from the value.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from app.workflows.names import names_of, title_of
 from app.workflows.roles import roles_of
 
 Json = dict[str, Any]
+WRAPPED = "__value__"  # {"__value__": [...]} is how a list goes to ComfyUI that is no link
 MAX_NESTING = 8  # of dynamic combos in one another
 MAX_LISTED = 5000  # parameters; the largest official workflow has 220
 MAX_CHOICES = 300_000  # of all that are listed together
@@ -25,6 +27,7 @@ _TYPES: dict[str, Type] = {
     "STRING": "string",
     "BOOLEAN": "boolean",
 }
+_CHOICE_BESIDE = re.compile(r"option\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Parameter:
     max: float | None = None
     step: float | None = None
     choices: list[Any] | None = None
+    multiselect: bool = False  # a list of choices, which goes to ComfyUI wrapped
     multiline: bool = False
     upload: str | None = None  # image, video, ...: names an uploaded file, among the choices or not
     tooltip: str | None = None
@@ -144,7 +148,10 @@ def parameter_at(
     definition = definition_of(node, input_name, object_info)
     options = options_of(definition)
     value = node["inputs"].get(input_name)
+    multiselect = _takes_several(definition, value)
     choices = choices_of(definition)
+    if choices == []:
+        choices = _choices_beside(node)
     return Parameter(
         key=f"{node_id}.{input_name}",
         node_id=node_id,
@@ -152,7 +159,7 @@ def parameter_at(
         name=name,
         role=role,
         type=_type(definition, choices, value),
-        value=value,
+        value=unwrapped(value) if multiselect else value,
         class_type=node["class_type"],
         title=title_of(node),
         default=options.get("default"),
@@ -160,6 +167,7 @@ def parameter_at(
         max=options.get("max"),
         step=options.get("step"),
         choices=choices,
+        multiselect=multiselect,
         multiline=bool(options.get("multiline")),
         upload=takes_upload(definition),
         tooltip=options.get("tooltip"),
@@ -178,6 +186,27 @@ def choices_of(definition: list[Any] | None) -> list[Any] | None:
             for option in options_of(definition)["options"]
         ]
     return choices
+
+
+def _choices_beside(node: Json) -> list[Any]:
+    """Those of a combo that declares none: texts in option1, option2 and so on of the same node
+    (CustomCombo). None if a link may bring more of them."""
+    inputs = node["inputs"]
+    found = [inputs[name] for name in inputs if _CHOICE_BESIDE.fullmatch(name)]
+    return [c for c in found if c] if all(isinstance(c, str) for c in found) else []
+
+
+def _takes_several(definition: list[Any] | None, value: Any) -> bool:
+    if definition is None:
+        return isinstance(value, dict) and isinstance(value.get(WRAPPED), list)
+    options = options_of(definition)
+    is_combo = isinstance(definition[0], list) or definition[0] == "COMBO"
+    return is_combo and bool(options.get("multiselect") or options.get("multi_select"))
+
+
+def unwrapped(value: Any) -> Any:
+    """The list in what ComfyUI takes for a list that is no link."""
+    return value[WRAPPED] if isinstance(value, dict) and WRAPPED in value else value
 
 
 def _type(definition: list[Any] | None, choices: list[Any] | None, value: Any) -> Type:

@@ -20,6 +20,7 @@ from app.workflows.conversion import convert
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
 from app.workflows.finding import Key
+from app.workflows.parameters import unwrapped
 
 Json = dict[str, Any]
 Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
@@ -74,7 +75,7 @@ def prompt_of(workflow: Json, object_info: Mapping[str, Json]) -> Json:
 def with_values(workflow: Json, values: Iterable[tuple[Path, Any]]) -> Json:
     """The file with values at places that were found in it; what none of them is in is shared."""
     for path, value in values:
-        workflow = _with_value(workflow, path, value)
+        workflow = _with_value(workflow, path, unwrapped(value))
     return workflow
 
 
@@ -99,12 +100,12 @@ class _Trial:
     def set(self, target: Key, value: Any) -> Path:
         """Set it, and say where. Raises InvalidParameter."""
         node_id, name = target
-        present = self.prompt[node_id]["inputs"].get(name)
+        present = unwrapped(self.prompt[node_id]["inputs"].get(name))
         shared: list[tuple[Place, Json]] = []
         places = sorted(_places(self.workflow, present, self._effort), key=_nearness(node_id))
         for place in islice(places, MAX_TRIALS):
             holder, index, _, path = place
-            held, holder[index] = holder[index], value
+            held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
             after = self._converted(target)
             changes = _changes(self.prompt, after)
             if changes is not None and changes.keys() == {target}:
@@ -122,7 +123,7 @@ class _Trial:
             )
         # One widget that feeds several inputs: in the page they change together.
         (holder, index, _, path), self.prompt = shared[0]
-        holder[index] = value
+        holder[index] = unwrapped(value)
         return path
 
     def _converted(self, target: Key) -> Json:

@@ -215,6 +215,12 @@ def test_parameters_have_types_and_limits() -> None:
         ("3.steps", 5.0, 5),
         ("3.cfg", 3, 3),
         ("3.cfg", 3.5, 3.5),
+        ("3.steps", " 42 ", 42),
+        ("3.cfg", "6.5", 6.5),
+        ("3.cfg", "1e1", 10.0),
+        ("3.seed", "18446744073709551615", 2**64 - 1),
+        ("9.on", "false", False),
+        ("9.on", "True", True),
         ("3.sampler_name", "heun", "heun"),
         ("6.text", "", ""),
         ("9.on", False, False),
@@ -234,7 +240,12 @@ def test_values_that_fit(key: str, value: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("3.steps", "5", "a number"),
+        ("3.steps", "five", "a number"),
+        ("3.steps", "5.5", "a number"),
+        ("3.steps", "", "a number"),
+        ("3.steps", "0", "at least 1"),
+        ("3.steps", "9" * 5000, "a number"),
+        ("3.cfg", "nan", "a finite number"),
         ("3.steps", True, "a number"),
         ("3.steps", float("inf"), "a finite number"),
         ("3.steps", 5.5, "a whole number"),
@@ -248,6 +259,7 @@ def test_values_that_fit(key: str, value: Any, expected: Any) -> None:
         ("6.text", 5, "a string"),
         ("6.text", None, "a string"),
         ("9.on", 1, "true or false"),
+        ("9.on", "yes", "true or false"),
         ("4.name", 1, "a string"),
         ("3.model", "x", "fed by node '4'"),
         ("3.stepz", 1, "Did you mean '3.steps'"),
@@ -288,7 +300,8 @@ def test_where_minus_one_has_a_meaning_it_stays() -> None:
 
 def test_without_object_info_the_type_must_stay() -> None:
     assert apply_params(SAMPLER, {"3.steps": 3}, {})[0]["3"]["inputs"]["steps"] == 3
+    assert apply_params(SAMPLER, {"3.steps": "3"}, {})[0]["3"]["inputs"]["steps"] == 3
     with pytest.raises(InvalidParameter, match="a number"):
-        apply_params(SAMPLER, {"3.steps": "3"}, {})
+        apply_params(SAMPLER, {"3.steps": "x"}, {})
     with pytest.raises(InvalidParameter, match="a string"):
         apply_params(SAMPLER, {"6.text": 3}, {})

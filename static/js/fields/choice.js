@@ -1,13 +1,18 @@
-// One of few: a select. One of many: a text in which one searches. Both keep a value that no server has.
+// One of few, or several: a select. One of many: a text in which one searches. All keep a value that no server has.
+// Where no server tells choices: a text.
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { text } from "../run/values.js";
 import { Combobox } from "./combobox.js";
+import { textControl } from "./text.js";
 
 const MANY = 12;
+const SHOWN = 8; // of several, without scrolling
 
 export function choiceControl(parameter, change) {
   const choices = parameter.choices ?? [];
+  if (parameter.multiselect) return several(choices, change);
+  if (!choices.length) return textControl(parameter, change);
   return choices.length > MANY ? searched(choices, change) : selected(choices, change);
 }
 
@@ -25,9 +30,28 @@ function selected(choices, change) {
     set value(value) {
       const raw = text(value);
       if (![...input.options].some((option) => option.value === raw)) {
-        input.add(new Option(choices.length ? t("choice.missing", { value: raw }) : raw, raw), 0);
+        input.add(new Option(t("choice.missing", { value: raw }), raw), 0);
       }
       input.value = raw;
+    },
+    fault: "",
+  };
+}
+
+function several(choices, change) {
+  const input = el("select", { multiple: true, size: Math.min(Math.max(choices.length, 2), SHOWN), onchange: change });
+  for (const choice of choices) input.add(new Option(text(choice), text(choice)));
+  return {
+    node: input,
+    input,
+    get value() {
+      return [...input.selectedOptions].map((option) => meant(choices, option.value));
+    },
+    set value(value) {
+      const wanted = [value ?? []].flat().map(text);
+      const known = [...input.options].map((option) => option.value);
+      for (const raw of wanted) if (!known.includes(raw)) input.add(new Option(t("choice.missing", { value: raw }), raw), 0);
+      for (const option of input.options) option.selected = wanted.includes(option.value);
     },
     fault: "",
   };
