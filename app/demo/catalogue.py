@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.comfyui.inputs import NodeTypes
+from app.demo.folders import kind_of
 from app.demo.models import CHOICES, FOLDERS
 from app.demo.own_types import OWN_TYPES
 
@@ -44,12 +45,12 @@ class NodeSpec:
 
 
 class Catalogue:
-    """Object_info with the input folder's files as LoadImage's choices."""
+    """Object_info with the input folder's files as the choices of what loads them."""
 
-    def __init__(self, file: Path | None, images: Callable[[], list[str]]) -> None:
+    def __init__(self, file: Path | None, uploads: Callable[[], list[str]]) -> None:
         self._info = _read(file) if file else {**_with_models(_read(BUILT_IN)), **OWN_TYPES}
         self.types = NodeTypes(self._info)
-        self._images = images
+        self._uploads = uploads
         self._specs = {name: NodeSpec(name, info) for name, info in self._info.items()}
         self._encoded: tuple[list[str], bytes] = ([], b"")
         self.models: Mapping[str, tuple[str, ...]] = FOLDERS
@@ -63,16 +64,14 @@ class Catalogue:
     def describe(self, class_type: str) -> dict[str, Any] | None:
         """One class as GET /object_info shows it."""
         info = self._info.get(class_type)
-        if info is None or class_type not in IMAGE_LOADERS:
-            return info
-        return _with_images(info, self._images())
+        return None if info is None else _with_choices(info, self._uploads())
 
     def encoded(self) -> bytes:
         """The whole object_info as JSON, kept until the input folder changes."""
-        images = self._images()
-        if self._encoded[0] != images or not self._encoded[1]:
+        uploads = self._uploads()
+        if self._encoded[0] != uploads or not self._encoded[1]:
             everything = {name: self.describe(name) for name in self._info}
-            self._encoded = (images, json.dumps(everything).encode())
+            self._encoded = (uploads, json.dumps(everything).encode())
         return self._encoded[1]
 
 
@@ -94,10 +93,31 @@ def _with_models(info: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return info
 
 
-def _with_images(info: dict[str, Any], images: list[str]) -> dict[str, Any]:
-    raw = info.get("input", {}).get("required", {}).get("image")
-    if not raw or not isinstance(raw[0], list):
-        return info
-    changed = copy.deepcopy(info)
-    changed["input"]["required"]["image"][0] = images
+# Inputs with one of these options offer the files of these kinds.
+_UPLOADS: Mapping[str, tuple[str, ...]] = {
+    "image_upload": ("image",),
+    "audio_upload": ("audio", "video"),
+    "video_upload": ("video",),
+}
+
+
+def _with_choices(info: dict[str, Any], uploads: list[str]) -> dict[str, Any]:
+    """With `uploads` as the choices of the inputs that load one."""
+    changed = info
+    for group, inputs in info.get("input", {}).items():
+        for name, raw in inputs.items():
+            options = raw[1] if len(raw) > 1 and isinstance(raw[1], dict) else {}
+            kinds = next((_UPLOADS[word] for word in _UPLOADS if options.get(word)), None)
+            if kinds is None or not (isinstance(raw[0], list) or "options" in options):
+                continue
+            if changed is info:
+                changed = copy.deepcopy(info)
+            # ComfyUI forgot to choose for this one.
+            every = info["name"] == "LoadImageMask"
+            files = [file for file in uploads if every or kind_of(file) in kinds]
+            entry = changed["input"][group][name]
+            if isinstance(raw[0], list):
+                entry[0] = files
+            else:
+                entry[1]["options"] = files
     return changed

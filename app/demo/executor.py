@@ -19,6 +19,7 @@ from app.demo.progress import ProgressState
 from app.demo.queue import QueueItem
 from app.demo.reporter import Interrupted, Studio
 from app.demo.sockets import Hub
+from app.demo.version import Version
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Engine:
     folders: Folders
     hub: Hub
     knobs: Knobs
+    version: Version
     cache: dict[str, CachedNode] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -156,9 +158,17 @@ class Run:
         class_type = self._graph[node_id]["class_type"]
         await self._studio.misbehave(node_id, class_type)
         run = implementation(self._engine.catalogue[class_type])
-        item, folders = self._item, self._engine.folders
-        extra_data = item.extra_data
-        call = Call(node_id, class_type, inputs, self._graph, extra_data, folders, self._studio)
+        engine = self._engine
+        call = Call(
+            node_id,
+            class_type,
+            inputs,
+            self._graph,
+            self._item.extra_data,
+            engine.folders,
+            self._studio,
+            engine.version,
+        )
         result = run(call)
         return await result if inspect.isawaitable(result) else result
 

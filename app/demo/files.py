@@ -17,7 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from app.demo.folders import KINDS, Folders, OutsideFolder
+from app.demo.folders import KINDS, Folders, OutsideFolder, is_file
 from app.demo.knobs import Knobs
 from app.demo.replies import machine_of, nothing, reply
 from app.demo.validation import Malformed
@@ -46,7 +46,7 @@ async def view(request: Request) -> Response:
         path, kind = _requested(request, machine.folders)
     except Refused as refused:
         return nothing(refused.status)
-    if not path.is_file() or (machine.knobs.missing_outputs and kind == "output"):
+    if not is_file(path) or (machine.knobs.missing_outputs and kind == "output"):
         return nothing(404)
     if (failure := await _failure(request, path.name, machine.knobs)) is not None:
         return failure
@@ -243,7 +243,7 @@ def _original(folders: Folders, form: FormData) -> Path | None:
             path = folders.annotated(name)
     except (OutsideFolder, KeyError):
         return None
-    return path if path.is_file() else None
+    return path if is_file(path) else None
 
 
 def _masked(original: Path, mask: bytes) -> bytes:

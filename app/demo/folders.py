@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import re
 import shutil
@@ -9,6 +10,21 @@ from pathlib import Path
 
 KINDS = ("input", "output", "temp")
 _ANNOTATED = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$")
+
+
+def kind_of(name: str) -> str:
+    """image, audio, video, ...: by its name, as ComfyUI tells it for the choices of loaders."""
+    if name.endswith(".webp"):
+        return "image"
+    return (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no disk can hold is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 class OutsideFolder(ValueError):
@@ -47,8 +63,8 @@ class Folders:
             name, kind = match["name"], match["kind"]
         return self.inside(kind, name)
 
-    def images(self) -> list[str]:
-        """LoadImage's choices: the files lying directly in the input folder."""
+    def uploads(self) -> list[str]:
+        """The files lying directly in the input folder."""
         with os.scandir(self.root / "input") as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
 

@@ -18,6 +18,7 @@ from app.demo.validation import Malformed
 Job = dict[str, Any]
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
+_LONGEST_EXCERPT = 1024
 _MEDIA = ("images", "video", "audio", "3d", "gifs")
 
 
@@ -74,7 +75,8 @@ def _job(prompt: list[Any], status: str, times: Job, outputs: Mapping[str, Any])
 
 
 def _summary(outputs: Mapping[str, Any]) -> tuple[int, int, Job | None]:
-    """(files, files one can look at, the one to show: a saved one if there is any)."""
+    """(files, files one can look at, the one to show: a saved one if there is any, else the first
+    that can be looked at, a text if that is all)."""
     files = [
         {**file, "nodeId": node_id, "mediaType": media}
         for node_id, ui in outputs.items()
@@ -84,7 +86,22 @@ def _summary(outputs: Mapping[str, Any]) -> tuple[int, int, Job | None]:
     ]
     shown = [file for file in files if file["mediaType"] in _MEDIA]
     kept = [file for file in shown if file.get("type") == "output"]
-    return len(files), len(shown), next(iter([*kept, *shown]), None)
+    return len(files), len(shown), next(iter([*kept, *shown, *_texts(outputs)]), None)
+
+
+def _texts(outputs: Mapping[str, Any]) -> list[Job]:
+    """The texts, as they are previewed; they are no files and not counted."""
+    return [
+        {**_excerpt(str(text)), "nodeId": node_id, "mediaType": "text"}
+        for node_id, ui in outputs.items()
+        for text in (ui or {}).get("text", ())
+    ]
+
+
+def _excerpt(text: str) -> Job:
+    if len(text) <= _LONGEST_EXCERPT:
+        return {"content": text}
+    return {"content": text[:_LONGEST_EXCERPT], "truncated": True}
 
 
 def all_jobs(machine: Machine) -> list[Job]:
@@ -112,7 +129,8 @@ def find_job(machine: Machine, prompt_id: str) -> Job | None:
 def _statuses(text: str) -> set[str]:
     words = {word.strip().lower() for word in text.split(",")} - {""}
     if wrong := sorted(words - set(STATUSES)):
-        raise BadQuery(f"Unknown status: {', '.join(wrong)}; there are {', '.join(STATUSES)}")
+        valid = f"Valid values: {', '.join(STATUSES)}"
+        raise BadQuery(f"Invalid status value(s): {', '.join(wrong)}. {valid}")
     return words
 
 
@@ -128,7 +146,7 @@ def _whole_number(query: Mapping[str, str], name: str) -> int | None:
 def _one_of(query: Mapping[str, str], name: str, words: tuple[str, str]) -> str:
     word = query.get(name) or words[0]
     if word not in words:
-        raise BadQuery(f"{name} must be one of {', '.join(words)}")
+        raise BadQuery(f"{name} must be {' or '.join(map(repr, sorted(words)))}")
     return word
 
 
@@ -196,12 +214,12 @@ async def cancel_jobs(request: Request) -> Response:
     try:
         body = await json_body(request)
     except Malformed:
-        return reply({"error": "The body must be JSON"}, 400)
+        return reply({"error": "Request body must be valid JSON"}, 400)
     ids = body.get("job_ids") if isinstance(body, dict) else None
     if not isinstance(ids, list):
         return reply({"error": "job_ids must be a list"}, 400)
     if wrong := [str(prompt_id) for prompt_id in ids if not is_canonical(prompt_id)]:
-        return reply({"error": "job_ids has invalid ids", "invalid_ids": wrong}, 400)
+        return reply({"error": "job_ids contains invalid id(s)", "invalid_ids": wrong}, 400)
     machine = machine_of(request)
     stopped = [cancel(machine, prompt_id) for prompt_id in ids]
     return reply({"cancelled": any(stopped)})

@@ -43,7 +43,7 @@ class Machine:
         self.version = version
         self.folders = Folders(folder)
         _draw_example(folder / "input" / "example.png")
-        self.catalogue = Catalogue(object_info, self.folders.images)
+        self.catalogue = Catalogue(object_info, self.folders.uploads)
         self.hub = Hub(knobs, records, cut, version.features)
         self.on_death: Callable[[], None] = lambda: None
         self._worker: asyncio.Task[None] | None = None
@@ -54,7 +54,7 @@ class Machine:
         self.queue = PromptQueue(self.hub.broadcast_status)
         self.hub.queue_remaining = lambda: self.queue.remaining
         self.hub.client_id = self.hub.last_node = None
-        self.engine = Engine(self.catalogue, self.folders, self.hub, self.knobs)
+        self.engine = Engine(self.catalogue, self.folders, self.hub, self.knobs, self.version)
         self.counter = 0
         self._free_memory = False
 

@@ -28,6 +28,7 @@ OWN_TYPES: Mapping[str, dict[str, Any]] = MappingProxyType(
             "python_module": "custom_nodes.demo",
             "category": "demo",
             "output_node": False,
+            "search_aliases": [],
         }
     }
 )

@@ -36,7 +36,7 @@ async def json_body(request: Request) -> Any:
 
 
 async def crash(_: Request, __: Exception) -> Response:
-    text = "500 Internal Server Error"
+    text = "500 Internal Server Error\n\nServer got itself in trouble"
     return Response(text, 500, media_type="text/plain; charset=utf-8")
 
 

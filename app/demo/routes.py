@@ -228,7 +228,12 @@ def application(machine: Machine, connections: Connections) -> Starlette:
             Mount("/api", routes=[*jobs, *ROUTES]),
             Route("/", home),
         ],
-        exception_handlers={Malformed: crash, HTTPException: no_such_route, 500: crash},
+        exception_handlers={
+            Malformed: crash,
+            OSError: crash,  # a name that no disk can hold
+            HTTPException: no_such_route,
+            500: crash,
+        },
     )
     app.router.redirect_slashes = False
     app.state.machine = machine

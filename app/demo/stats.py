@@ -21,6 +21,11 @@ _DEVICE = {
 }
 
 
+def _packages() -> list[dict[str, str]]:
+    versions = {"comfyui-frontend-package": "1.49.6", "comfyui-workflow-templates": "0.11.44"}
+    return [{"name": name, "installed": v, "required": v} for name, v in versions.items()]
+
+
 def system_stats(version: Version) -> dict[str, Any]:
     system = {
         "os": sys.platform,
@@ -30,9 +35,11 @@ def system_stats(version: Version) -> dict[str, Any]:
         "required_frontend_version": "1.49.6",
         "installed_templates_version": "0.11.44",
         "required_templates_version": "0.11.44",
+        **({"comfy_package_versions": _packages()} if version.jobs_api else {}),
         "python_version": sys.version,
         "pytorch_version": "2.13.0+demo",
         "embedded_python": False,
+        **({"deploy_environment": "local-git"} if version.jobs_api else {}),
         "argv": ["python", "-m", "app.demo"],
     }
     return {"system": system, "devices": [_DEVICE]}

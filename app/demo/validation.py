@@ -10,7 +10,7 @@ from app.comfyui.own_rules import FILE_INPUTS
 from app.comfyui.problems import Problem
 from app.comfyui.validation import PromptRules, TooDeep, Validator
 from app.demo.catalogue import Catalogue
-from app.demo.folders import Folders
+from app.demo.folders import Folders, is_file
 from app.demo.graph import Graph
 
 
@@ -44,7 +44,7 @@ class DiskRules(PromptRules):
 
     def _has(self, name: Any) -> bool:
         try:
-            return self._folders.annotated(str(name)).is_file()
+            return is_file(self._folders.annotated(str(name)))
         except ValueError:
             return False
 

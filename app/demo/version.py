@@ -17,6 +17,8 @@ class Version:
     """With it come the prompt_id check and secrets kept out of /queue."""
     unknown_class: str
     """The error type for a class_type the server does not know."""
+    reads_with_pyav: bool
+    """LoadImage asks PyAV first and then Pillow."""
     features: dict[str, Any]
 
 
@@ -24,6 +26,7 @@ NEW = Version(
     "0.33.0",
     jobs_api=True,
     unknown_class="missing_node_type",
+    reads_with_pyav=True,
     features={
         "supports_preview_metadata": True,
         "supports_model_type_tags": True,
@@ -37,5 +40,6 @@ OLD = Version(
     "0.3.64",
     jobs_api=False,
     unknown_class="invalid_prompt",
+    reads_with_pyav=False,
     features={"supports_preview_metadata": True, "max_upload_size": _MAX_UPLOAD},
 )

@@ -6,6 +6,7 @@ import io
 import json
 
 import httpx
+import pytest
 from PIL import Image
 
 from app.demo import DemoServer
@@ -26,6 +27,53 @@ async def test_object_info_lists_the_uploads(http: httpx.AsyncClient) -> None:
     await http.post("/upload/image", files=upload)
     one = (await http.get("/api/object_info/LoadImage")).json()
     assert one["LoadImage"]["input"]["required"]["image"][0] == ["example.png", "mine.png"]
+
+
+async def test_only_pictures_are_choices_of_load_image(http: httpx.AsyncClient) -> None:
+    for name in ("notes.txt", "tone.wav", "x.latent", "p.webp", "q.JPG", "v.mp4"):
+        await http.post("/upload/image", files={"image": (name, b"x", "text/plain")})
+    everything = (await http.get("/object_info")).json()
+    choices = {
+        name: everything[name]["input"]["required"]["image"][0]
+        for name in ("LoadImage", "LoadImageMask")
+    }
+    assert choices["LoadImage"] == ["example.png", "p.webp", "q.JPG"]
+    assert len(choices["LoadImageMask"]) == 7
+
+
+async def test_names_that_no_disk_can_hold(http: httpx.AsyncClient, prompts: Prompts) -> None:
+    long = "n" * 300 + ".png"
+    name = "\u4e2d" * 100 + ".png"  # 255 letters are allowed, 304 bytes are not
+    for query in (f"filename={long}", f"filename={name}", f"filename=a&subfolder={long}"):
+        assert (await http.get(f"/view?{query}")).status_code == 404, query
+    upload = await http.post("/upload/image", files={"image": (name, png(), "image/png")})
+    assert upload.status_code == 500
+    loading = {"1": {"class_type": "LoadImage", "inputs": {"image": long}}}
+    loading["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    refused = await http.post("/prompt", json={"prompt": loading})
+    assert refused.json()["node_errors"]["1"]["errors"][0]["type"] == "custom_validation_failed"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"this is not a png", "PIL.UnidentifiedImageError"),
+        (b"\x89PNG\r\n\x1a\n" + b"broken" * 30, "av.error.InvalidDataError"),
+        (png(size=(64, 64))[:60], "av.error.InvalidDataError"),
+    ],
+    ids=["text", "signature only", "cut off"],
+)
+async def test_broken_pictures(
+    content: bytes, kind: str, http: httpx.AsyncClient, prompts: Prompts
+) -> None:
+    await http.post("/upload/image", files={"image": ("bad.png", content, "image/png")})
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "bad.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    entry = await prompts.ended(await prompts.post(graph))
+    event, error = entry["status"]["messages"][-1]
+    assert (event, error["exception_type"]) == ("execution_error", kind)
 
 
 async def test_uploads(http: httpx.AsyncClient, demo: DemoServer) -> None:

@@ -175,6 +175,36 @@ async def test_status_of(
     assert (await http.request(method, path, content=content)).status_code == status
 
 
+async def test_words_of_errors(http: httpx.AsyncClient) -> None:
+    """As recorded from a real server."""
+    crashed = await http.post("/prompt", content="")
+    assert crashed.text == "500 Internal Server Error\n\nServer got itself in trouble"
+    for query, words in {
+        "status=pending,nope": "Invalid status value(s): nope. Valid values: pending, "
+        "in_progress, completed, failed, cancelled",
+        "sort_order=up": "sort_order must be 'asc' or 'desc'",
+        "sort_by=x": "sort_by must be 'created_at' or 'execution_duration'",
+        "limit=1.5": "limit must be an integer",
+    }.items():
+        assert (await http.get(f"/api/jobs?{query}")).json() == {"error": words}
+    no_json = await http.post("/api/jobs/cancel", content="x")
+    assert no_json.json() == {"error": "Request body must be valid JSON"}
+
+
+async def test_what_newer_servers_tell_of_themselves(http: httpx.AsyncClient) -> None:
+    system = (await http.get("/system_stats")).json()["system"]
+    assert system["deploy_environment"] == "local-git"
+    assert {*system["comfy_package_versions"][0]} == {"name", "installed", "required"}
+    types = (await http.get("/object_info")).json()
+    assert all("search_aliases" in one and "description" in one for one in types.values())
+    assert {"deprecated", "experimental", "dev_only", "api_node", "price_badge"} <= {
+        *types["GetImageSize"]
+    }
+    assert {"output_matchtypes", "essentials_category"} <= {*types["GetImageSize"]}
+    assert types["KSampler"]["input"]["required"]["seed"][1]["tooltip"]
+    assert len(types["KSampler"]["output_tooltips"]) == 1
+
+
 async def test_foreign_origins_are_refused(http: httpx.AsyncClient, demo: DemoServer) -> None:
     async def status(**headers: str) -> int:
         return (await http.get("/queue", headers=headers)).status_code

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from app.demo import DemoServer
 from tests.demo.demo_client import Client, picture, txt2img, until
@@ -45,6 +46,26 @@ async def test_jobs(
     assert listed["pagination"] == {"offset": 0, "limit": 2, "total": 3, "has_more": True}
     for query in ("limit=0", "limit=x", "offset=x", "status=success", "sort_by=x"):
         assert (await http.get(f"/api/jobs?{query}")).status_code == 400, query
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("hello", {"content": "hello"}), ("x" * 1025, {"content": "x" * 1024, "truncated": True})],
+)
+async def test_a_text_is_previewed_if_that_is_all(
+    text: str, shown: dict[str, Any], client: Client, http: httpx.AsyncClient
+) -> None:
+    graph = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": text}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    job = (await http.get(f"/api/jobs/{await client.run(graph)}")).json()
+    assert job["preview_output"] == {**shown, "nodeId": "2", "mediaType": "text"}
+    assert job["outputs_count"] == 0
+    both = {**picture(), "8": graph["1"]}
+    both["9"] = {"class_type": "PreviewAny", "inputs": {"source": ["8", 0]}}
+    job = (await http.get(f"/api/jobs/{await client.run(both)}")).json()
+    assert job["preview_output"]["mediaType"] == "images"
 
 
 async def test_cancelling_several_jobs(

@@ -284,7 +284,7 @@ def test_the_stand_in_looks_whether_input_files_are_there(tmp_path: Path, class_
     }
     (tmp_path / "info.json").write_text(json.dumps(info))
     folders = Folders(tmp_path)
-    catalogue = Catalogue(tmp_path / "info.json", folders.images)
+    catalogue = Catalogue(tmp_path / "info.json", folders.uploads)
 
     def answered(file: str) -> Answer:
         prompt = {"1": node(class_type, **{name: file})}

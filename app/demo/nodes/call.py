@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from app.demo.folders import Folders
 from app.demo.graph import Graph
 from app.demo.nodes.values import Mask, Pictures, Recipe
+from app.demo.version import Version
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Call:
     extra_data: dict[str, Any]
     folders: Folders
     report: Reporter
+    version: Version
 
     def get(self, name: str, kind: type[T], default: T | None = None) -> T:
         """An input of the type it must have. Validation lets a string pass for an IMAGE."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
@@ -30,10 +31,24 @@ def _opened(call: Call, default: str) -> Picture:
     try:
         with Image.open(path) as picture:
             return ImageOps.exif_transpose(picture).copy()
-    except UnidentifiedImageError as error:
-        raise NodeFailure("PIL.UnidentifiedImageError", str(error)) from error
-    except OSError as error:
-        raise NodeFailure(type(error).__name__, str(error)) from error
+    except (OSError, SyntaxError) as error:
+        raise _unreadable(path, call, error) from error
+
+
+# How pictures begin. What does not is left to Pillow by ComfyUI.
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM")
+_INVALID = "[Errno 1094995529] Invalid data found when processing input: 'avcodec_send_packet()'"
+
+
+def _unreadable(path: Path, call: Call, error: Exception) -> NodeFailure:
+    """A broken picture. Newer servers read pictures with PyAV."""
+    if call.version.reads_with_pyav and call.class_type != "LoadImageMask":
+        with path.open("rb") as file:
+            if file.read(4).startswith(_SIGNATURES):
+                return NodeFailure("av.error.InvalidDataError", _INVALID)
+    if isinstance(error, UnidentifiedImageError):
+        return NodeFailure("PIL.UnidentifiedImageError", str(error))
+    return NodeFailure(type(error).__name__, str(error))
 
 
 def _mask_of(picture: Picture, channel: str) -> Mask:
