@@ -6,6 +6,7 @@ each widget, as if somebody had typed it.
 """
 
 import math
+import re
 import sys
 from contextlib import suppress
 from typing import Any, TypeGuard
@@ -16,6 +17,8 @@ from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.values import set_value
 from app.workflows.conversion.virtual import PRIMITIVE
 
+NUMBERS = ("INT", "FLOAT")
+NUMERAL = re.compile(r"\s*[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
 REPLACE_PROPERTY = "Run widget replace on values"
 
 
@@ -45,6 +48,8 @@ def _apply_one(
         return
     widgets = [(node, widget) for node, slot in targets if (widget := node.widget(slot.widget))]
     value = _own_value(primitive, *targets[0])
+    if any(widget.type in NUMBERS for _, widget in widgets):  # which are fitted by arithmetic
+        value = _as_number(value)
     for _, widget in widgets:
         value = _within(value, widget)
     if value and isinstance(value, str) and primitive.properties.get(REPLACE_PROPERTY):
@@ -65,6 +70,15 @@ def _own_value(primitive: Node, node: Node, slot: Slot) -> Any:
     if saved and own == (theirs.type if theirs else slot.type):
         return saved[0]
     return theirs.value if theirs else UNSET
+
+
+def _as_number(value: Any) -> Any:
+    """The number that a text holds, if JavaScript reads one there."""
+    if not isinstance(value, str) or not NUMERAL.fullmatch(value):
+        return value
+    with suppress(ValueError):
+        return int(value)
+    return float(value)
 
 
 def fitted(value: Any, widget: Widget) -> Any:
@@ -101,7 +115,7 @@ def _rounded(value: float, widget: Widget) -> int | float:
 
 def _within(value: Any, widget: Widget) -> Any:
     """The value in the limits of a target; the primitive takes those of all of them."""
-    if widget.type not in ("INT", "FLOAT") or isinstance(value, bool):
+    if widget.type not in NUMBERS or isinstance(value, bool):
         return value
     if not isinstance(value, int | float):
         return value

@@ -35,6 +35,12 @@ def test_a_primitive_writes_its_value_into_its_target() -> None:
         ("cfg", "FLOAT", 3.14159, 3.1),  # in steps of 0.1
         ("cfg", "FLOAT", 900, 100.0),
         ("steps", "INT", 0, 1),
+        ("steps", "INT", "12", 12),
+        ("steps", "INT", " 7.6 ", 8),
+        ("seed", "INT", "9007199254740993", 9007199254740993),
+        ("cfg", "FLOAT", "3.14159", 3.1),
+        ("cfg", "FLOAT", "9e2", 100.0),
+        ("steps", "INT", "twelve", "twelve"),
         ("mode", "COMBO", "fast", "fast"),
     ],
 )
@@ -43,6 +49,13 @@ def test_the_value_is_fitted_to_the_target(
 ) -> None:
     workflow = flow([primitive(value, "fixed", kind=kind), sample(name, kind)], TO_SAMPLE)
     assert inputs_of(workflow, "3")[name] == expected
+
+
+def test_a_text_stays_one_where_it_goes_to_a_text() -> None:
+    slot = {"name": "text", "type": "STRING", "link": 1, "widget": {"name": "text"}}
+    encode = node(3, "Encode", "a cat") | {"inputs": [slot]}
+    workflow = flow([primitive("123", kind="STRING"), encode], [1, 1, 0, 3, 0, "STRING"])
+    assert inputs_of(workflow, "3")["text"] == "123"
 
 
 def test_a_primitive_saved_for_another_type_takes_the_targets_value() -> None:
