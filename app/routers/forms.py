@@ -23,7 +23,7 @@ from app.routers.bodies import (
 from app.routers.requests import RunRequest, SubmitRequest
 from app.tasks.materials import FilePart
 from app.tasks.submission import Submission
-from app.workflows.embedded import extract_all, is_image
+from app.workflows.embedded import extract, is_image
 from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ def _workflow(form: FormData, limit: int) -> Json:
             hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
         )
     content = _content(form["workflow"], limit)
-    workflow = extract_all(content) if is_image(content) else parse_json(content)
+    workflow = extract(content) if is_image(content) else parse_json(content)
     return {"workflow": workflow, **_params(form, limit)}
 
 

@@ -9,8 +9,9 @@ from app.workflows.applying import apply_params
 from app.workflows.checks import check_structure
 from app.workflows.conversion import convert
 from app.workflows.embedded import extract, is_image
+from app.workflows.extra_data import along, to_send
 from app.workflows.filenames import name_for_image
-from app.workflows.formats import Format, unwrap
+from app.workflows.formats import Format, page_file, picture_info, unwrap, with_page
 from app.workflows.json_text import parse_leniently
 from app.workflows.library import Check, Library, Saved
 from app.workflows.parameters import Parameter, list_parameters
@@ -56,8 +57,14 @@ def keep(
         filename, workflow = name_for_image(filename), extract(content)
     else:
         workflow = parse_leniently(content)
-    graph = describe(workflow, definitions).graph
-    return library.save(filename, graph, overwrite=overwrite)
+    return library.save(filename, _to_keep(workflow, definitions), overwrite=overwrite)
+
+
+def _to_keep(workflow: Any, definitions: Mapping[str, Json]) -> Json:
+    """The graph, and beside one in API format the page's file, if it came with it: results of later
+    runs hold that. Nothing else: what came with it may be secret."""
+    found = describe(workflow, definitions)
+    return with_page(found.graph, page_file(workflow) if found.format is Format.API else None)
 
 
 def update(
@@ -77,14 +84,15 @@ def update(
 
     def changed(name: str, present: Any) -> Json:
         if workflow is not None:
-            return describe(workflow, definitions).graph
+            return _to_keep(workflow, definitions)
         return with_params(present, params or {}, definitions)
 
     return library.change(filename, changed, matches)
 
 
 def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[str, Json]) -> Json:
-    """The graph of a saved workflow with new values, in its own format.
+    """A saved workflow with new values, in its own format; the page's file beside a graph in API
+    format shows them, too.
 
     Raises InvalidWorkflow and InvalidParameter.
     """
@@ -92,7 +100,9 @@ def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[s
     if kind is Format.UI:
         return set_params(graph, params, definitions)
     check_structure(graph, definitions)
-    return apply_params(graph, params, definitions, new_seed=lambda *_: -1)[0]
+    changed = apply_params(graph, params, definitions, new_seed=lambda *_: -1)[0]
+    page = along({}, workflow, [(changed, ())], definitions, embed=True).stored
+    return with_page(changed, picture_info(to_send(page, changed)).get("workflow"))
 
 
 def listing(library: Library) -> list[Json]:

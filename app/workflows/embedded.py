@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidInput, InvalidJson, PayloadTooLarge, WorkflowFormatUnsupported
-from app.workflows.formats import is_ui, unwrap
+from app.workflows.formats import is_ui, unwrap, with_page
 from app.workflows.json_text import parse_leniently
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -32,21 +32,17 @@ def is_image(data: bytes) -> bool:
 
 
 def extract(data: bytes) -> Any:
-    """The JSON of the workflow in a picture: the API format if it is there, or the UI format.
+    """The JSON of the workflow in a picture: the API format if it is there, or the UI format; both
+    as ComfyUI's own body, which has both.
 
     Raises WorkflowFormatUnsupported if there is none.
     """
-    return _workflow_in(_found(data))
-
-
-def extract_all(data: bytes) -> Any:
-    """The same; if both formats are there, as ComfyUI's own body, which has both."""
     found = _found(data)
     workflow = _workflow_in(found)
     with suppress(InvalidJson, InvalidInput, PayloadTooLarge):
         page = parse_leniently(found.get("workflow", b"null"))
         if is_ui(page) and page != workflow:
-            return {"prompt": workflow, "extra_data": {"extra_pnginfo": {"workflow": page}}}
+            return with_page(workflow, page)
     return workflow
 
 

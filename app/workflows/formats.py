@@ -96,6 +96,13 @@ def page_file(value: Any) -> Json | None:
     return next(filter(is_ui, _candidates(value, MAX_WRAPPINGS)), None)
 
 
+def with_page(prompt: Json, page: Json | None) -> Json:
+    """A graph in the API format with the page's file beside it, as ComfyUI's own body has them."""
+    if page is None:
+        return prompt
+    return {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": page}}}
+
+
 def describe(value: Any) -> str:
     """What a JSON value looks like, in a few words, for error messages."""
     if isinstance(value, dict):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import text
 
 from app.config import Settings
@@ -196,18 +195,6 @@ async def test_secrets_have_a_bound(settings_for: MakeSettings, demo: DemoServer
             assert "extra_data" in answer.text
             assert "sesame" not in answer.text
         assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
-
-
-async def test_a_picture_with_both_formats(gateway: RunningGateway) -> None:
-    info = PngInfo()
-    info.add_text("prompt", json.dumps(model_free()))
-    info.add_text("workflow", json.dumps(page()))
-    content = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(content, "PNG", pnginfo=info)
-    answer = await gateway.http.post(SUBMIT, files={"workflow": ("a.png", content.getvalue())})
-    found = await chunks(gateway, answer.json())
-    assert found["workflow"] == page()
-    assert set(found["prompt"]) == {"1", "2", "3"}, "and it is the API format that runs"
 
 
 async def test_saved_workflows_and_jobs(gateway: RunningGateway) -> None:

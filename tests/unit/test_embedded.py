@@ -63,14 +63,14 @@ def test_what_comfyui_has_saved(name: str) -> None:
 )
 def test_the_kinds_of_text_in_a_png(add: str, options: Any) -> None:
     texts = ("workflow", UI), ("prompt", API)
-    assert extract(png(*texts, add=add, **options)) == API
+    assert unwrap(extract(png(*texts, add=add, **options)))[1] == API
     assert extract(png(texts[0], add=add, **options)) == UI
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG"])
 def test_the_texts_in_exif(kind: str) -> None:
     both = {MODEL: f"prompt:{json.dumps(API)}", MAKE: f"workflow:{json.dumps(UI)}"}
-    assert extract(picture(kind, both)) == API
+    assert unwrap(extract(picture(kind, both)))[1] == API
     assert extract(picture(kind, {MAKE - 1: f"Workflow:{json.dumps(UI)}"})) == UI
 
 
