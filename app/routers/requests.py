@@ -110,6 +110,11 @@ class RunRequest(Strict):
         description="Goes to ComfyUI as it is: extra_pnginfo, preview_method. Secrets in it "
         "(api_key_comfy_org, auth_token_comfy_org) are kept in memory only.",
     )
+    randomize: StrictBool = Field(
+        False,
+        description="Draw new seeds: in UI format those that the file marks so, as ComfyUI's page "
+        "does for each run; in API format all. One that is in params stays.",
+    )
     prompt_id: Annotated[str | None, AfterValidator(canonical)] = Field(
         None, description="The id of the task: a UUID that is not in use. Not with a batch."
     )

@@ -7,7 +7,7 @@ from typing import Any
 from app.errors import NoServer
 from app.servers.core_nodes import core_node_types
 from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
-from app.workflows.applying import Change, Setter, changed_nodes, with_changes
+from app.workflows.applying import Change, Renewed, Setter, changed_nodes, with_changes
 from app.workflows.checks import check_outputs, check_structure
 from app.workflows.conversion import convert
 from app.workflows.file_inputs import file_inputs, located
@@ -34,6 +34,7 @@ class Prepared:
     changes: tuple[Change, ...] = ()
     needs: Needs = field(default_factory=Needs)
     shape: str = ""
+    drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
 
     def whole(self) -> Json:
         """The prompt to run."""
@@ -58,7 +59,7 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
             hint="Start ComfyUI, or send the workflow in API format (Workflow > Export (API)).",
         )
     warnings = [*conversion.warnings, *check_structure(conversion.prompt, known)]
-    return Prepared(conversion.prompt, warnings=warnings)
+    return Prepared(conversion.prompt, warnings=warnings, drawn=conversion.drawn)
 
 
 def files_wanted(
@@ -80,20 +81,22 @@ def prepare(
     *,
     lenient: bool = False,
     shared: bool = False,
+    randomize: bool = False,
     each: Any = None,
 ) -> list[Prepared]:
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
 
     `lenient`: model files may be named that no server has yet. `shared`: all are the same prompt,
-    with changes. `each`: what besides is stored with each task. Raises PayloadTooLarge if it is
-    too much.
+    with changes. `randomize`: seeds are drawn anew for each. `each`: what besides is stored with
+    each task. Raises PayloadTooLarge if it is too much.
     """
     found = to_prompt(workflow, node_types)
     check_outputs(found.prompt, node_types)
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
-    setter = Setter(found.prompt, node_types, any_file=lenient)
+    renewed = found.drawn if randomize else ()
+    setter = Setter(found.prompt, node_types, any_file=lenient, renewed=renewed)
     own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
     made: list[Made] = []
     for params in param_sets:
@@ -123,11 +126,10 @@ def with_params(
     found: Prepared,
     params: Mapping[str, Any],
     node_types: Mapping[str, Json],
-    *,
-    lenient: bool = False,
+    randomize: bool = False,
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
-    setter = Setter(found.prompt, node_types, any_file=lenient)
+    setter = Setter(found.prompt, node_types, renewed=found.drawn if randomize else ())
     changes, used = setter.changes(params)
     prompt = with_changes(found.prompt, changes)
     return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])

@@ -13,7 +13,7 @@ BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another 
 _PREFIX = "Execution Blocked: "
 REPEATED = (
     "All of it came from ComfyUI's cache, of an equal run before: these are its results once more. "
-    "For new ones submit it with a seed of -1."
+    'For new ones submit it with "randomize": true, or with a seed of -1.'
 )
 BLOCKED_ALL = "what should have saved some was blocked."
 NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."

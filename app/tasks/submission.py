@@ -27,6 +27,7 @@ class Submission:
     extra_data: Json = field(default_factory=dict, repr=False)  # ComfyUI's, without secrets
     secrets: dict[str, str] = field(default_factory=dict, repr=False)  # for nodes of paid services
     prompt_id: str | None = None  # of the task, if the client chose it
+    randomize: bool = False  # draw seeds anew: those that a UI file marks so, all of an API file
     embed_workflow: bool = True  # in the page's format, into the results
 
     def forget(self) -> None:

@@ -41,6 +41,8 @@ from app.workflows.result_refs import named_in
 
 Json = dict[str, Any]
 T = TypeVar("T")
+# One for each task, the graph that they share if there are several, and what goes along with them.
+Made = tuple[list[Prepared], Graph | None, Extra | None]
 
 TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
@@ -174,7 +176,7 @@ class Submitter:
 
         def work(node_types: Mapping[str, Json]) -> Prepared:
             found = to_prompt(workflow, node_types)
-            return with_params(found, submission.params, node_types)
+            return with_params(found, submission.params, node_types, submission.randomize)
 
         return await self._with_fresh_node_types(wanted, work)
 
@@ -206,23 +208,18 @@ class Submitter:
         params, batch = await materials.settle({**found, **params}, batch, kinds, check)
         return replace(submission, params=params, batch=batch or None)
 
-    async def _prepare(
-        self, submission: Submission, workflow: Any, wanted: str | None
-    ) -> tuple[list[Prepared], Graph | None, Extra | None]:
-        """One for each task, the graph that they share if there are several, and what goes along
-        with them."""
+    async def _prepare(self, submission: Submission, workflow: Any, wanted: str | None) -> Made:
         servers = [self._pool.get(wanted)] if wanted else list(self._pool)
         lenient = submission.wait_for_server
 
-        def work(
-            node_types: Mapping[str, Json],
-        ) -> tuple[list[Prepared], Graph | None, Extra | None]:
+        def work(node_types: Mapping[str, Json]) -> Made:
             sets = param_sets(submission.params, submission.batch, submission.batch_mode)
             shared, hook = len(sets) > 1, submission.webhook
             found = prepare(
                 *(workflow, sets, node_types),
                 lenient=lenient,
                 shared=shared,
+                randomize=submission.randomize,
                 each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
             )
             # What a UI file says can only be read with its node types.

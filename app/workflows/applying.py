@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from app.errors import InvalidParameter
 from app.workflows.checks import MAX_FAULTS
@@ -16,9 +16,15 @@ from app.workflows.values import check_value, from_text
 
 Json = dict[str, Any]
 
+NOTHING_TO_RENEW = (
+    "randomize: there is no seed to draw anew. In UI format it is for those that the file marks "
+    'with control_after_generate "randomize"; a seed of -1 in params is random in any file.'
+)
 MAX_PARAMS = 1000  # of one task
 
 _OPTION = re.compile(r"\boption\d+")
+# Inputs whose seeds are drawn anew, in lists of those that get the same one.
+Renewed = Iterable[Iterable[Key]] | Literal["all"]
 Change = tuple[str, str, Any]  # node id, input, its new value
 
 
@@ -58,7 +64,7 @@ def _copied(node: Json) -> Json:
 class Setter:
     """Sets parameters of one prompt, as often as there are sets of them: what depends on the
     prompt alone is found once. `any_file`: model files may be named that are not among the choices
-    yet."""
+    yet. `renewed`: whose seeds are drawn anew each time."""
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Setter:
         *,
         any_file: bool = False,
         new_seed: Draw = draw,
+        renewed: Renewed = (),
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
@@ -76,6 +83,9 @@ class Setter:
         self._located: dict[str, Key] = {}
         self._seeds = Seeds(prompt, object_info)
         self._open = self._seeds.open_in(prompt)  # by the prompt itself
+        marked = None if renewed == "all" else renewed
+        self._renewed = self._seeds.to_renew(marked)
+        self._renews_nothing = renewed != () and not self._renewed
         self.warnings: list[str] = []  # of the last set of parameters
 
     @cached_property
@@ -85,9 +95,10 @@ class Setter:
     def changes(self, params: Mapping[str, Any]) -> tuple[list[Change], Json]:
         """What to change in the prompt to set `params` (by key or by name), and the values used.
 
-        A seed of -1, given or in the prompt, becomes a random one, which is among the values
-        answered. Raises InvalidParameter for all faults at once (MAX_FAULTS are told, the others
-        counted), the first ones with the nearest valid key, name or choice.
+        A seed of -1, given or in the prompt, becomes a random one, as do those to renew that are
+        not given; they are among the values answered. Raises InvalidParameter for all faults at
+        once (MAX_FAULTS are told, the others counted), the first ones with the nearest valid key,
+        name or choice.
         """
         if len(params) > MAX_PARAMS:
             raise InvalidParameter(
@@ -96,7 +107,19 @@ class Setter:
             )
         nodes: Json = {}  # as they are changed so far: one choice may decide what another input is
         used: Json = {}
-        words: dict[Key, str] = {}  # by which the client named inputs
+        words = self._set_all(params, nodes, used)
+        for keys in self._renewed:
+            self._draw([key for key in keys if key not in words], nodes, used, words)
+        for key in self._open_seeds(nodes):
+            self._draw([key], nodes, used, words)
+        self.warnings = list(left_open({**self._prompt, **nodes}))
+        if self._renews_nothing:
+            self.warnings.append(NOTHING_TO_RENEW)
+        return list(_differences(nodes, self._prompt)), used
+
+    def _set_all(self, params: Mapping[str, Any], nodes: Json, used: Json) -> dict[Key, str]:
+        """Set what is given, and say by which words: the client's name for an input, or its key."""
+        words: dict[Key, str] = {}
         guesses, faults = Guesses(), Faults()
         for given in sorted(params, key=_rank):
             try:
@@ -105,15 +128,11 @@ class Setter:
             except InvalidParameter as fault:
                 faults.add(fault)
             else:
-                if self._finder.is_name(given):
-                    words.setdefault(key, given)
+                plain = ".".join(key)
+                if words.setdefault(key, plain) == plain and self._finder.is_name(given):
+                    words[key] = given
         faults.check()
-        for key in self._open_seeds(nodes):
-            node = self._node(nodes, key)
-            low, high = self._seeds.limits(key, node) or (0, 0)
-            used[words.get(key, ".".join(key))] = node["inputs"][key[1]] = self._new_seed(low, high)
-        self.warnings = list(left_open({**self._prompt, **nodes}))
-        return list(_differences(nodes, self._prompt)), used
+        return words
 
     def _locate(self, given: str, guesses: Guesses, nodes: Json) -> Key:
         """Raises InvalidParameter."""
@@ -143,6 +162,18 @@ class Setter:
             checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked
         return checked
+
+    def _draw(self, keys: list[Key], nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
+        """One seed for all of these inputs; one for each if none fits them all."""
+        held = [self._node(nodes, key)["inputs"] for key in keys]
+        limits = self._seeds.common_limits(keys, nodes)
+        if limits is None and len(keys) > 1:
+            for key in keys:
+                self._draw([key], nodes, used, words)
+        elif limits is not None:
+            seed = self._new_seed(*limits)
+            for key, inputs in zip(keys, held, strict=True):
+                used[words.get(key, ".".join(key))] = inputs[key[1]] = seed
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
         """Those to draw, in the order of the prompt."""

@@ -56,6 +56,11 @@ _OPTIONS: Json = {
     },
     "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "default": 0},
     "metadata": {"type": "object", "description": "Yours; it comes back as it is."},
+    "randomize": {
+        "type": "boolean",
+        "default": False,
+        "description": "Draw new seeds, where params give none.",
+    },
     "server": {"type": ["string", "null"], "description": "Only on this server, by its id."},
     "webhook": {
         "type": ["string", "object", "null"],

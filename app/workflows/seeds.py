@@ -6,7 +6,7 @@ number goes to such an input over any chain of links.
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.quoting import quoted
@@ -22,6 +22,7 @@ _CARRIES = re.compile(
     r"|(on|if)_(true|false)|(true|false)_value",
     re.IGNORECASE,
 )
+_WHOLE = re.compile(r"-?\d{1,20}")
 _NUMBERS = ("INT", "FLOAT", "NUMBER")
 
 
@@ -50,13 +51,47 @@ class Seeds:
         self._feeding = self._nodes_that_feed_seeds()
 
     def limits(self, key: Key, node: Json) -> tuple[int, int] | None:
-        """Within which a seed may be drawn at this input of a node as it is now; None if it is no
+        """Within which a -1 is drawn at this input of a node as it is now; None if it is no
         seed, if -1 is among what is allowed there, or if nothing is."""
+        found = self._range(key, node)
+        return found if found and found[0] >= 0 else None
+
+    def common_limits(self, keys: Iterable[Key], nodes: Json) -> tuple[int, int] | None:
+        """Within which one seed may be drawn for all these inputs, as they are now."""
+        found = [one for key in keys if (one := self._range(key, nodes[key[0]])) is not None]
+        low, high = max([0, *(one[0] for one in found)]), min((one[1] for one in found), default=-1)
+        return (low, high) if low <= high else None
+
+    def to_renew(self, marked: Iterable[Iterable[Key]] | None) -> list[list[Key]]:
+        """The inputs that hold a seed, of the marked ones or of all: those of one list hold the
+        same one."""
+        if marked is None:
+            marked = ([key] for key in _keys(self._prompt) if self._is_only_seed(key))
+        found = ([key for key in keys if self._holds_seed(key)] for keys in marked)
+        return [keys for keys in found if keys]
+
+    def _holds_seed(self, key: Key) -> bool:
+        node = self._prompt[key[0]]
+        value = node["inputs"][key[1]]
+        return _is_whole(value) and self._range(key, node) is not None
+
+    def _is_only_seed(self, key: Key) -> bool:
+        """Whether its number goes to seeds alone, and not to a width, say."""
+        if key[0] not in self._feeding or names_seed(key[1]):
+            return True
+        return not any(
+            (definition_of(node, name, self._object_info) or [None])[0] in _NUMBERS
+            and not (names_seed(name) or _CARRIES.fullmatch(name))
+            for node, name in self._fed_by(key[0])
+        )
+
+    def _range(self, key: Key, node: Json) -> tuple[int, int] | None:
+        """What may stand at an input that is a seed, as its node is now."""
         node_id, name = key
         carries = node_id in self._feeding and self._carries(node, name)
-        if not names_seed(name) and not carries:
-            return None
         definition = definition_of(node, name, self._object_info)
+        if not names_seed(name) and not carries and not _is_controlled(name, definition):
+            return None
         if definition is not None and not _may_be_number(definition[0]):
             return None
         places = [(node, name), *self._fed_by(node_id)] if carries else [(node, name)]
@@ -72,7 +107,7 @@ class Seeds:
         low, high = int(max(lows, default=0)), int(min(highs, default=MAX_SEED))
         if low <= MAX_SEED:
             high = min(high, MAX_SEED)
-        return (low, high) if 0 <= low <= high else None
+        return (low, high) if low <= high else None
 
     def is_open(self, key: Key, node: Json) -> bool:
         """A -1 is drawn in this input; `node` is its node as it is changed so far."""
@@ -130,6 +165,9 @@ class Seeds:
 
 
 def is_random(value: Any) -> bool:
+    """-1, or its text, which ComfyUI takes for the number."""
+    if isinstance(value, str):
+        return value.strip() == "-1"
     return value == -1 and not isinstance(value, bool)
 
 
@@ -156,6 +194,20 @@ def _may_be_number(kind: Any) -> bool:
     return (
         kind == "*" or kind.startswith("COMFY_MATCH") or not {*kind.split(",")}.isdisjoint(_NUMBERS)
     )
+
+
+def _is_controlled(name: str, definition: list[Any] | None) -> bool:
+    """Whether the page can draw it anew for each run; but many nodes' numbers are what they pass
+    on, whatever it is."""
+    controlled = options_of(definition).get("control_after_generate")
+    return bool(controlled) and (definition or [None])[0] == "INT" and not _CARRIES.fullmatch(name)
+
+
+def _is_whole(value: Any) -> bool:
+    """A number without a fraction, or its text, as form tools send it."""
+    if isinstance(value, str):
+        return _WHOLE.fullmatch(value) is not None
+    return _is_number(value) and value == value // 1
 
 
 def _is_number(value: Any) -> bool:

@@ -208,3 +208,19 @@ def test_servers_of_different_limits_have_those_in_common() -> None:
     for one in prepare({"1": node("Paint", seed=-1)}, [{}] * 50, both):
         assert 50 <= one.params["1.seed"] <= 55
     assert prepare({"1": node("Paint", seed=1999)}, [{"seed": 1998}], both)  # one server takes it
+
+
+@pytest.mark.parametrize("written", ["-1", " -1 "])
+@pytest.mark.parametrize("place", ["file", "param"])
+def test_the_text_of_minus_one_is_one(written: str, place: str) -> None:
+    graph = {"1": node("Paint", seed=written if place == "file" else 4)}
+    params = {"seed": written} if place == "param" else {}
+    (one,) = prepare(graph, [params], INFO)
+    seed = one.whole()["1"]["inputs"]["seed"]
+    assert isinstance(seed, int)
+    assert 1 <= seed <= 2000
+    assert set(one.params.values()) == {seed}
+    (own,) = prepare({"1": node("Own", seed=written)}, [{}], INFO)
+    assert "is sent as -1" in own.warnings[0]
+    (text,) = prepare({"1": node("Unknown", text=written)}, [{}], INFO)
+    assert text.whole()["1"]["inputs"]["text"] == written

@@ -5,7 +5,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidWorkflow
@@ -29,8 +29,12 @@ __all__ = ["Conversion", "convert"]
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
+    """`drawn`: the inputs (node id, name) that the file marks to be drawn anew for each run, in
+    lists of those that get the same value."""
+
     prompt: dict[str, Any]
     warnings: list[str]
+    drawn: list[list[tuple[str, str]]] = field(default_factory=list)
 
 
 def convert(
@@ -66,5 +70,6 @@ def _convert(
         adopt(document, promotions, graph)
     replacements = Replacements(document)  # of texts, by what all widgets are set to now
     primitives.apply(document, replacements)
-    prompt = Assembler(document, promotions, replacements, choose).prompt()
-    return Conversion(prompt, listed(document.warnings))
+    assembler = Assembler(document, promotions, replacements, choose)
+    prompt = assembler.prompt()
+    return Conversion(prompt, listed(document.warnings), assembler.drawn())

@@ -6,11 +6,11 @@ from typing import Any
 
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.execution_order import in_order
-from app.workflows.conversion.model import UNSET, Document, Json, Node, Widget, as_number
+from app.workflows.conversion.model import UNSET, Document, Drawn, Json, Node, Widget, as_number
 from app.workflows.conversion.promotion import Promotions
 from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.replacements import Replacements
-from app.workflows.conversion.resolution import Resolver, Scope
+from app.workflows.conversion.resolution import Origin, Resolver, Scope
 from app.workflows.conversion.virtual import VIRTUAL
 
 MAX_NODES = 50_000  # a few nested subgraphs that use each other twice make any number of nodes
@@ -28,6 +28,7 @@ class Assembler:
         self._choose = choose
         self._replacements = replacements
         self._resolver = Resolver(document, promotions)
+        self._drawn: dict[Drawn, list[tuple[str, str]]] = {}
 
     def prompt(self) -> Json:
         prompt: Json = {}
@@ -40,6 +41,11 @@ class Assembler:
             }
         _drop_dangling_links(prompt)
         return dict(sorted(prompt.items(), key=_page_order))
+
+    def drawn(self) -> list[list[tuple[str, str]]]:
+        """The inputs of the prompt (node id, name) whose values the file marks to be drawn anew
+        for each run; those of one list get the same value."""
+        return list(self._drawn.values())
 
     def _running(self) -> list[tuple[Scope, Node]]:
         """All nodes, subgraphs unfolded where they stand.
@@ -73,24 +79,34 @@ class Assembler:
 
     def _inputs(self, scope: Scope, node: Node) -> Json:
         inputs: Json = {}
+        drawn: dict[str, Drawn | None] = {}
         for widget in node.widgets:
             if widget.sent and widget.name:
                 value = self._sent_value(scope, node, widget)
                 self._document.effort.copy(value)
                 inputs[widget.name] = wrapped(widget, value)
+                drawn[widget.name] = widget.drawn
         for place, slot in enumerate(node.inputs):
-            if slot.link is None:
-                continue
-            origin = self._resolver.origin(scope, node, place)
-            if origin is None:
-                continue
-            self._document.effort.make(1)
-            if origin.value is not None:
-                self._document.effort.copy(origin.value[0])
-                inputs[slot.name] = wrapped(None, origin.value[0])
-            else:
-                inputs[slot.name] = [origin.node_id, origin.slot]
-        return {name: value for name, value in inputs.items() if value is not UNSET}
+            origin = self._resolver.origin(scope, node, place) if slot.link else None
+            if origin is not None:
+                self._document.effort.make(1)
+                drawn[slot.name] = origin.drawn
+                self._connect(inputs, slot.name, origin)
+        inputs = {name: value for name, value in inputs.items() if value is not UNSET}
+        self._note(f"{scope.prefix}{node.id}", drawn, inputs)
+        return inputs
+
+    def _connect(self, inputs: Json, name: str, origin: Origin) -> None:
+        if origin.value is not None:
+            self._document.effort.copy(origin.value[0])
+            inputs[name] = wrapped(None, origin.value[0])
+        elif origin.node_id:
+            inputs[name] = [origin.node_id, origin.slot]
+
+    def _note(self, node_id: str, drawn: dict[str, Drawn | None], inputs: Json) -> None:
+        for name, one in drawn.items():
+            if one is not None and name in inputs:
+                self._drawn.setdefault(one, []).append((node_id, name))
 
     def _sent_value(self, scope: Scope, node: Node, widget: Widget) -> Any:
         if widget.type == "INDEX":

@@ -150,7 +150,10 @@ def _companions(widget: Widget) -> Iterator[Widget]:
         for name in ("x", "y", "width", "height"):
             yield Widget(name, "INT", 0, sent=False)
     elif widget.type in ("INT", "FLOAT", "COMBO") and _is_controlled(widget):
-        yield Widget("control_after_generate", "CONTROL", "randomize", sent=False)
+        first = widget.options.get("control_after_generate")
+        mark = first if isinstance(first, str) else "randomize"
+        widget.control = Widget("control_after_generate", "CONTROL", mark, sent=False)
+        yield widget.control
         if widget.type == "COMBO":
             yield Widget("control_filter_list", "CONTROL", "", sent=False)
     if widget.type == "COMBO" and _has_refresh_button(widget.options):

@@ -30,6 +30,15 @@ def as_number(text: str) -> int | None:
     return int(text) if NUMBER.fullmatch(text) else None
 
 
+# What a value is one of that the page draws anew: equal for all inputs that get the same value.
+Drawn = tuple[int, ...]
+
+
+def is_drawn(mark: Any) -> bool:
+    """Of the values of `control_after_generate` the one by which a value is drawn anew."""
+    return isinstance(mark, str) and mark == "randomize"
+
+
 MAX_WARNINGS, MAX_WARNING = 1000, 300  # of one conversion, and characters of each
 
 
@@ -89,6 +98,12 @@ class Widget:
     options: Json = field(default_factory=dict)
     saved: bool = True  # takes a place in `widgets_values`
     sent: bool = True  # goes into the prompt
+    control: "Widget | None" = None  # says what the page does to the value after a run
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """Not None if the page draws the value anew for each run."""
+        return (id(self.control),) if self.control and is_drawn(self.control.value) else None
 
 
 @dataclass(slots=True, eq=False)

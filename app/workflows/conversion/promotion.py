@@ -6,15 +6,33 @@ the value inside. A chain of nested subgraphs hands the value through.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from app.errors import PayloadTooLarge
 from app.workflows.conversion.layout import choices
-from app.workflows.conversion.model import Boundary, Document, Graph, Json, Node, Slot, Widget
+from app.workflows.conversion.model import (
+    Boundary,
+    Document,
+    Drawn,
+    Graph,
+    Json,
+    Node,
+    Slot,
+    Widget,
+)
 from app.workflows.json_text import check_values
 
 MAX_LISTED = 20_000  # values in the JSON text of a property
 OWN_INPUT = "-1"  # names the subgraph's own input where otherwise a node id stands
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A value, and what it is one of if the widget inside is marked to be drawn anew."""
+
+    value: Any
+    drawn: Drawn | None
 
 
 class Promotions:
@@ -63,13 +81,13 @@ class Promotions:
         """The subgraph's inputs have changed."""
         self._sources.pop(definition.id, None)
 
-    def value(self, node: Node, name: str) -> tuple[Any] | None:
-        """The value of an instance's promoted input, boxed; None if it is not promoted."""
-        set_here: list[Any] = []
+    def value(self, node: Node, name: str) -> Promoted | None:
+        """The value of an instance's promoted input; None if it is not promoted."""
+        set_here: list[tuple[Any, int]] = []
         while (definition := self._document.definition(node)) is not None:
             self._document.effort.spend(1)
             if name in node.promoted:
-                set_here.append(node.promoted[name])
+                set_here.append((node.promoted[name], id(node)))
             boundary = definition.input(name)
             found = self.source(definition, boundary) if boundary else None
             if found is None:
@@ -78,7 +96,10 @@ class Promotions:
             name = slot.name
             widget = node.widget(slot.widget)
             if widget is not None:
-                return (_mended(set_here[0], widget) if set_here else widget.value,)
+                if not set_here:
+                    return Promoted(widget.value, widget.drawn)
+                value, owner = set_here[0]  # which has one of its own
+                return Promoted(_mended(value, widget), widget.drawn and (*widget.drawn, owner))
         return None
 
     def settle(self, graph: Graph) -> None:

@@ -195,6 +195,11 @@ class Adoption:
         same_widget = len({entry.widget for entry in entries}) == 1
         if not found or len(found) < len(links) or not same_widget or not _alike(found, kind):
             return
+        if isinstance(primitive.values, list) and len(primitive.values) > 1:
+            mark = Widget("control_after_generate", "CONTROL", primitive.values[1])
+            for node, slot in found:
+                if widget := node.widget(slot.widget):
+                    widget.control = mark
         title = primitive.title if primitive.title != PRIMITIVE else ""
         name = self._promote(title or entries[0].widget, kind, found)
         primitive.properties = {**primitive.properties, BYPASS_MARK: name}

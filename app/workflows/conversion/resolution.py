@@ -15,12 +15,21 @@ from app.workflows.conversion.model import (
     INPUT_BOUNDARY,
     MUTED,
     Document,
+    Drawn,
     Graph,
     Node,
+    is_drawn,
 )
 from app.workflows.conversion.promotion import Promotions
 from app.workflows.conversion.refusing import refused
-from app.workflows.conversion.virtual import GETTERS, REROUTES, SETTERS, VIRTUAL, wire_name
+from app.workflows.conversion.virtual import (
+    GETTERS,
+    PRIMITIVE,
+    REROUTES,
+    SETTERS,
+    VIRTUAL,
+    wire_name,
+)
 
 LONGEST = 200  # characters of a type that is taken apart
 
@@ -38,11 +47,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: an output, or (`value`, boxed) a promoted widget."""
+    """Where a value comes from: an output, or (`value`, boxed) a promoted widget; or from nowhere,
+    but a primitive is what it is drawn by."""
 
     node_id: str = ""
     slot: int = 0
     value: tuple[Any] | None = None
+    drawn: Drawn | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +114,7 @@ class Resolver:
         if slot < len(host.inputs) and host.inputs[slot].link is not None:
             return Step(outside, host, slot, None, is_input=True)
         value = self._promotions.value(host, scope.graph.inputs[slot].name)
-        return Origin(value=value) if value else None
+        return Origin(value=(value.value,), drawn=value.drawn) if value else None
 
     def _from_output(self, step: Step) -> Step | Origin | None:
         node = step.node
@@ -115,6 +126,9 @@ class Resolver:
             return None if passed is None else Step(step.scope, node, passed, None, is_input=True)
         if self._document.definition(node) is not None:
             return self._from_inside(step)
+        if node.type == PRIMITIVE:  # has written its value already, as far as it goes
+            marks = node.values[1:2] if isinstance(node.values, list) else []
+            return Origin(drawn=(id(node),) if any(map(is_drawn, marks)) else None)
         if node.type in VIRTUAL:
             return self._from_virtual(step)
         return Origin(f"{step.scope.prefix}{node.id}", step.slot) if step.slot >= 0 else None
