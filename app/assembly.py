@@ -1,6 +1,7 @@
 """Builds the parts of a gateway and tells each of the others that it needs."""
 
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from app.access.access import Access
@@ -141,6 +142,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     figures.watch(pool, hub, dispatcher, deliverer)
     readiness = Readiness(database, _places(settings, files, uploads))
     return Gateway(
+        id=_identity(settings),
         access=access,
         caller=EVERYBODY,
         settings=settings,
@@ -190,6 +192,14 @@ def _uploads(settings: Settings, database: Database) -> Uploads:
         naming=partial(database.locked, "uploads"),
         shared=settings.shared_tasks,
     )
+
+
+def _identity(settings: Settings) -> str:
+    """The same for all processes on one database, for ever; it tells nothing of where that is."""
+    url = parse_url(settings.database_url.get_secret_value())
+    file = file_of(url) if url.get_backend_name() == "sqlite" else None
+    place = str(file.resolve()) if file else url.render_as_string(hide_password=True)
+    return sha256(place.encode()).hexdigest()[:12]
 
 
 def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:

@@ -32,6 +32,7 @@ from app.workflows.library import Library
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
+    id: str  # which one it is, of all that may be reached at an address; its replicas are one
     access: Access
     caller: Caller  # for whom it is: see seen_by
     settings: Settings

@@ -252,6 +252,7 @@ class HealthOut(BaseModel):
     status: Literal["ok", "degraded"]
     reason: str | None
     version: str
+    gateway: str = Field(description="Which gateway it is: the same for all its replicas.")
     servers: list[ServerOut] = Field(description="Empty without a key, where keys are in use.")
     warnings: list[str] = Field(description="What the operator should hear of.")
 

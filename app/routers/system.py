@@ -48,6 +48,7 @@ async def health(gateway: GatewayDep) -> Json:
         "status": "degraded" if reason else "ok",
         "reason": reason,
         "version": VERSION,
+        "gateway": gateway.id,
         "servers": [shown(gateway, server) for server in gateway.pool] if told else [],
         "warnings": gateway.warnings() if told else [],
     }

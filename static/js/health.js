@@ -5,10 +5,17 @@ const EVERY = 5000;
 
 class Health extends EventTarget {
   last = null;
+  #answered = Promise.withResolvers();
+
+  // Once the gateway has answered, or did not.
+  get ready() {
+    return this.#answered.promise;
+  }
 
   async start() {
     const detail = await api.health().catch(() => null);
-    this.last = detail;
+    this.last = detail ?? this.last;
+    this.#answered.resolve();
     this.dispatchEvent(new CustomEvent("health", { detail }));
     setTimeout(() => this.start(), EVERY);
   }

@@ -41,6 +41,7 @@ class Key extends EventTarget {
     const isNew = await this.#asking;
     if (isNew) this.isWanted = false;
     else this.#declined = this.#value;
+    if (isNew && used) location.reload(); // what is the other key's goes from the page
     return isNew;
   }
 }

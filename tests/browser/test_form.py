@@ -151,7 +151,7 @@ async def test_save_back_with_versions(blank: Page, gateway: RunningGateway) -> 
     await page.get_by_role("dialog").get_by_role("button", name="Look").first.click()
     await expect(page.locator("[data-part=format]")).to_contain_text("not saved")
     await expect(page.get_by_label("Steps")).to_have_value("15")
-    await page.get_by_role("link", name="qwen_t2i_distill").click()
+    await page.locator("[data-part=list] a", has_text="qwen_t2i_distill").click()
     await page.get_by_role("button", name="Versions").click()
     await page.get_by_role("dialog").get_by_role("button", name="Restore").first.click()
     await expect(page.get_by_label("Steps")).to_have_value("15")

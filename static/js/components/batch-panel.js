@@ -16,7 +16,7 @@ class BatchPanel extends HTMLElement {
       el("div", { className: "row" }, el("label", { htmlFor: this.#count.id, i18n: "batch.seeds" }), this.#count, this.#total),
       ...this.#axes.map(({ node }) => node),
     );
-    this.addEventListener("input", () => this.#show());
+    this.addEventListener("input", () => this.#keep());
     workspace.addEventListener("opened", () => this.#fill());
     workspace.addEventListener("value", () => this.#show());
     i18n.addEventListener("language", () => this.#fill());
@@ -43,13 +43,22 @@ class BatchPanel extends HTMLElement {
     return batch ? tasksOf(batch) : 1;
   }
 
+  // What is typed belongs to the workflow, and is kept with what else is changed of it.
+  #keep() {
+    const axes = this.#axes.map(({ select, text }) => ({ key: select.value, text: text.value }));
+    const isSet = this.#count.value !== "1" || axes.some(({ key }) => key);
+    workspace.batch = isSet ? { isOpen: true, count: this.#count.value, axes } : null;
+  }
+
   #fill() {
-    for (const { select, text } of this.#axes) {
-      const chosen = select.value;
+    const { count = "1", axes = [] } = workspace.batch ?? {};
+    this.#count.value = count;
+    for (const [at, { select, text }] of this.#axes.entries()) {
+      const { key: chosen = "", text: typed = "" } = axes[at] ?? {};
+      text.value = typed;
       select.replaceChildren(new Option(t("batch.none"), ""), ...workspace.parameters.filter(({ role }) => role !== "seed").map(({ key, role, name }) =>
         new Option(role ? `${t(`role.${role}`)} · ${key}` : `${name ?? key} · ${key}`, key)));
       select.value = workspace.parameter(chosen) ? chosen : "";
-      if (!select.value) text.value = "";
     }
     this.#show();
   }

@@ -1,11 +1,7 @@
 // One parameter of the workflow: its label, the control for its type, what is wrong with it, and
 // whether it differs from the file.
 import { el, icon } from "../dom.js";
-import { choiceControl } from "../fields/choice.js";
-import { numberControl } from "../fields/number.js";
-import { seedControl } from "../fields/seed.js";
-import { booleanControl, jsonControl, textControl } from "../fields/text.js";
-import { uploadControl } from "../fields/upload.js";
+import { controlOf } from "../fields/controls.js";
 import { workspace } from "../run/workspace.js";
 
 let count = 0;
@@ -79,12 +75,6 @@ export class ParameterField extends HTMLElement {
     this.complain(fault);
     if (!fault) workspace.set(this.#parameter.key, this.#control.value, true);
   }
-}
-
-function controlOf({ type, upload, role }) {
-  if (upload) return uploadControl;
-  if (role === "seed") return seedControl;
-  return { int: numberControl, float: numberControl, boolean: booleanControl, choice: choiceControl, string: textControl }[type] ?? jsonControl;
 }
 
 customElements.define("parameter-field", ParameterField);

@@ -5,9 +5,9 @@ import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
-import { ResultTile } from "./result-tile.js";
 
 const PAGE = 48; // tiles; more on demand
+let ResultTile = null; // comes with the first result
 const NEXT = 6; // that wait are shown, the next to run: a large batch must not hide the results
 
 class ResultGallery extends HTMLElement {
@@ -76,6 +76,7 @@ class ResultGallery extends HTMLElement {
     const later = new Set(waiting.slice(0, Math.max(0, waiting.length - NEXT)));
     const all = known.filter((task) => !later.has(task));
     const wanted = new Map(all.slice(0, this.#most).map((task) => [task.task_id, task]));
+    if (wanted.size && !ResultTile) return void this.#begin().catch(toast);
     for (const [id, tile] of this.#tiles) {
       if (wanted.has(id)) continue;
       tile.remove();
@@ -97,6 +98,11 @@ class ResultGallery extends HTMLElement {
     this.#strip();
     const last = all.find((task) => isFinished(task) && this.#belongs(task));
     if (last) document.querySelector("run-form")?.used(last.params);
+  }
+
+  async #begin() {
+    ({ ResultTile } = await import("./result-tile.js"));
+    this.#build();
   }
 
   async #more() {

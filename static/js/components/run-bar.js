@@ -28,7 +28,7 @@ class RunBar extends HTMLElement {
     });
     this.addEventListener("batch", () => this.#show());
     for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
-    workspace.addEventListener("opened", () => this.#part("problem").show(null));
+    workspace.addEventListener("opened", () => this.#opened());
     workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
     tasks.addEventListener("change", () => this.#queueSoon());
     i18n.addEventListener("language", () => (this.#show(), this.#queue()));
@@ -69,7 +69,14 @@ class RunBar extends HTMLElement {
     return this.#part("batching").open ? (this.#part("batch").batch ?? null) : null;
   }
 
+  #opened() {
+    this.#part("problem").show(null);
+    this.#part("batching").open = Boolean(workspace.batch?.isOpen);
+  }
+
   async #batching() {
+    const isOpen = this.#part("batching").open;
+    if (workspace.batch && workspace.batch.isOpen !== isOpen) workspace.batch = { ...workspace.batch, isOpen };
     await import("./batch-panel.js");
     this.#show();
   }

@@ -4,6 +4,7 @@ import { el } from "../dom.js";
 import { health } from "../health.js";
 import { i18n, t } from "../i18n.js";
 import { go, route } from "../router.js";
+import { drafts, idOf } from "../run/drafts.js";
 import { intake } from "../run/intake.js";
 import { workspace } from "../run/workspace.js";
 import { tasks } from "../state.js";
@@ -25,8 +26,11 @@ class RunView extends HTMLElement {
     part("save").onclick = dialogs("saveChanges");
     part("save-as").onclick = dialogs("showSaveAs");
     part("versions").onclick = dialogs("showVersions");
-    part("delete").onclick = dialogs("deleteWorkflow");
-    part("reset").onclick = () => workspace.resetAll();
+    const remove = dialogs("deleteWorkflow");
+    part("delete").onclick = () => void (workspace.isSaved ? remove() : this.#discard());
+    part("reset").onclick = () => this.#reset();
+    part("take").onclick = () => workspace.takeOthers();
+    drafts.addEventListener("change", () => this.#others());
     part("fold").open = !NARROW.matches;
     NARROW.onchange = () => (part("fold").open = !NARROW.matches);
     for (const name of ["results", "graph"]) part(`tab-${name}`).onclick = () => this.#tab(name);
@@ -49,22 +53,44 @@ class RunView extends HTMLElement {
   // The address wins, then what the session had open, then the first of the library.
   async #start() {
     this.#show();
-    if (route.view === "run" && route.id) return workspace.open({ filename: route.id });
-    if (workspace.last) return this.#restore(workspace.last);
+    await health.ready;
+    const known = workspace.sourceOf(route.view === "run" && route.id ? route.id : (drafts.last ?? ""));
+    if (known) return this.#restore(known);
     const library = this.querySelector("workflow-library");
     await library.ready;
     if (!workspace.source && library.first && route.view === "run" && !route.id) go("run", library.first, true);
   }
 
   #restore(source) {
-    if (source.filename && route.view === "run") go("run", source.filename, true);
-    else workspace.open(source);
+    if (route.view === "run") go("run", idOf(source), true);
+    if (idOf(source) !== workspace.id) workspace.open(source);
   }
 
   #routed() {
     if (route.view !== "run") return;
-    if (route.id && route.id !== workspace.source?.filename) workspace.open({ filename: route.id });
-    else if (!route.id && workspace.isSaved) go("run", workspace.name, true);
+    if (!route.id && workspace.id) return go("run", workspace.id, true);
+    const source = route.id !== workspace.id && workspace.sourceOf(route.id);
+    if (source) workspace.open(source);
+    else if (route.id !== workspace.id) toast(t("drafts.gone"), { tone: "bad" });
+  }
+
+  #others() {
+    this.#part("take").hidden = !workspace.others;
+  }
+
+  #reset() {
+    const undo = workspace.resetAll();
+    toast(t("drafts.reset", { name: workspace.name }), { action: { label: t("undo"), act: undo } });
+  }
+
+  #discard() {
+    const { source } = workspace;
+    const undo = workspace.resetAll();
+    drafts.discard(workspace.id);
+    workspace.close();
+    go("run", "");
+    const act = () => workspace.open(source).then(() => (undo(), go("run", workspace.id)));
+    toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
   }
 
   #opened() {
@@ -74,14 +100,14 @@ class RunView extends HTMLElement {
 
   #show() {
     const part = this.#part;
-    const { isSaved, source, changed } = workspace;
+    const { isSaved, source, changed, isDirty } = workspace;
     part("name").textContent = part("name").title = workspace.name || t("run.nothing");
     part("format").textContent = source ? `${String(workspace.format).toUpperCase()} · ${t(isSaved ? "run.values" : "run.unsaved", { count: workspace.parameters.length })}` : "";
     part("actions").hidden = !source;
-    part("reset").hidden = part("save").hidden = !changed.length;
-    part("save").disabled = !isSaved;
-    part("save").hidden ||= !isSaved;
-    for (const name of ["versions", "delete"]) part(name).hidden = !isSaved;
+    part("reset").hidden = !isDirty;
+    part("save").hidden = !changed.length || !isSaved;
+    part("versions").hidden = !isSaved;
+    this.#others();
     part("warnings").replaceChildren(...workspace.warnings.map((warning) => el("li", { textContent: warning })));
     part("warnings").hidden = !workspace.warnings.length;
     part("hello").hidden = Boolean(source);

@@ -2,9 +2,11 @@
 import * as api from "../api.js";
 import { el, icon } from "../dom.js";
 import { events } from "../events.js";
+import { health } from "../health.js";
 import { i18n, t } from "../i18n.js";
 import { show, view } from "../media.js";
 import { href } from "../router.js";
+import { drafts, isOpened } from "../run/drafts.js";
 import { intake } from "../run/intake.js";
 import { workspace } from "../run/workspace.js";
 import { tasks } from "../state.js";
@@ -35,6 +37,8 @@ class WorkflowLibrary extends HTMLElement {
     tasks.addEventListener("change", ({ detail }) => this.#results(detail.changed));
     events.addEventListener("connection", ({ detail }) => detail.state === "open" && this.load());
     i18n.addEventListener("language", () => this.#build());
+    drafts.addEventListener("change", () => this.#unsaved());
+    health.ready.then(() => this.#unsaved());
     this.#results([...tasks.values()].map(({ task_id }) => task_id));
     this.ready = this.load();
   }
@@ -63,20 +67,31 @@ class WorkflowLibrary extends HTMLElement {
     for (const [filename, link] of this.#rows) this.#thumb(link, filename);
     this.#part("list").replaceChildren(...[...this.#rows.values()].map((link) => el("li", {}, link)));
     this.#part("empty").hidden = this.#entries.length > 0;
+    this.#unsaved();
+  }
+
+  // What is not saved: workflows that were opened, and changes of saved ones.
+  #unsaved() {
+    const all = drafts.list();
+    const opened = all.filter(({ id }) => isOpened(id));
+    this.#part("drafts").replaceChildren(...opened.map(({ id, name }) => el("li", {}, link(id, name, t("drafts.opened")))));
+    this.#part("drafts").hidden = !opened.length;
+    const changed = new Set(all.map(({ id }) => id));
+    for (const [filename, each] of this.#rows) each.classList.toggle("changed", changed.has(filename));
     this.#filter();
     this.#mark();
   }
 
   #filter() {
     const words = this.#part("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const [filename, link] of this.#rows) {
-      link.parentElement.hidden = !words.every((word) => filename.toLowerCase().includes(word));
+    for (const each of this.querySelectorAll("li")) {
+      each.hidden = !words.every((word) => each.firstElementChild.title.toLowerCase().includes(word));
     }
   }
 
   #mark() {
-    for (const [filename, link] of this.#rows) {
-      if (filename === workspace.source?.filename) link.setAttribute("aria-current", "true");
+    for (const link of this.querySelectorAll("li a")) {
+      if (link.hash === href("run", workspace.id)) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
     this.#part("current").textContent = workspace.name || t("library.title");
@@ -124,9 +139,13 @@ class WorkflowLibrary extends HTMLElement {
 
 function row({ filename, format, modified_at }) {
   const about = format ? `${format.toUpperCase()} · ${new Date(modified_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" })}` : t("library.unreadable");
-  return el("a", { href: href("run", filename), title: filename },
-    el("span", { className: "thumb" }, icon("image")),
-    el("span", { className: "grow" }, el("span", { className: "cut name", textContent: filename.replace(/\.json$/i, "") }), el("small", { textContent: about })));
+  return link(filename, filename, about);
+}
+
+function link(id, name, about) {
+  return el("a", { href: href("run", id), title: name },
+    el("span", { className: "thumb" }, icon(isOpened(id) ? "file" : "image")),
+    el("span", { className: "grow" }, el("span", { className: "cut name", textContent: name.replace(/\.json$/i, "") }), el("small", { textContent: about })));
 }
 
 customElements.define("workflow-library", WorkflowLibrary);

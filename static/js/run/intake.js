@@ -48,7 +48,7 @@ class Intake extends EventTarget {
       toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
       return false;
     }
-    workspace.open({ text, name }).then(() => go("run", "")); // in this order: an address without a name keeps a saved one
+    workspace.open({ text, name }).then((isOpen) => isOpen && go("run", workspace.id));
     return true;
   }
 

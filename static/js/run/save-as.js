@@ -1,5 +1,6 @@
 // Saving under another name.
 import * as api from "../api.js";
+import { drafts } from "./drafts.js";
 import { intake } from "./intake.js";
 import { workspace } from "./workspace.js";
 
@@ -19,5 +20,6 @@ export async function saveAs(filename, overwrite) {
     }
   }
   workspace.resetAll();
+  if (!workspace.isSaved) drafts.discard(workspace.id);
   intake.saved(kept.filename);
 }

@@ -1,8 +1,9 @@
 // The workflow that is worked on: its parameters, what is changed of them, and how to run it.
-// Changes live in sessionStorage until they are saved, for each workflow by itself.
+// Changes are kept by the browser until they are saved or discarded, for each workflow by itself.
 // Events: "opened" (another workflow, or other parameters), "value" {key, isQuiet}, "failed" Problem.
 import * as api from "../api.js";
-import { Drafts } from "./drafts.js";
+import { prepare } from "../fields/controls.js";
+import { drafts, idOf, isOpened } from "./drafts.js";
 import { exact, same } from "./values.js";
 
 class Workspace extends EventTarget {
@@ -14,7 +15,7 @@ class Workspace extends EventTarget {
   version = null; // the ETag of the saved one
   #values = new Map(); // key -> value, only what differs from the file
   #turn = 0; // a late answer to an earlier choice is not taken
-  #drafts = new Drafts();
+  #batch = null; // what is typed for a batch: {isOpen, count, axes: [{key, text}]}
 
   get name() {
     return this.source?.filename ?? this.source?.name ?? "";
@@ -44,15 +45,37 @@ class Workspace extends EventTarget {
     return this.#values.has(key);
   }
 
-  // What the session had open, or nothing.
-  get last() {
-    return this.#drafts.source;
+  // Where it is in the address of the page.
+  get id() {
+    return this.source ? idOf(this.source) : "";
+  }
+
+  get batch() {
+    return this.#batch;
+  }
+
+  set batch(batch) {
+    this.#batch = batch;
+    this.#draft([], true);
+    this.#tell("value", { key: null });
+  }
+
+  get isDirty() {
+    return this.#values.size > 0 || Boolean(this.#batch);
+  }
+
+  // What is at an address: a saved workflow, one that was opened and is still kept, or nothing.
+  sourceOf(id) {
+    if (!isOpened(id)) return id ? { filename: id } : null;
+    const text = drafts.text(id);
+    return text && { text, name: drafts.of(id)?.name ?? "" };
   }
 
   async open(source) {
     const turn = ++this.#turn;
     try {
       const answer = source.filename ? await api.workflow(source.filename) : await api.parameters(source);
+      await prepare(answer.parameters);
       if (turn !== this.#turn) return false;
       this.source = source;
       this.version = answer.version;
@@ -60,9 +83,7 @@ class Workspace extends EventTarget {
       this.warnings = answer.warnings ?? [];
       this.format = answer.format;
       this.graph = answer.workflow ?? JSON.parse(source.text);
-      this.#values = new Map();
-      for (const [key, value] of Object.entries(this.#drafts.of(this.name))) this.#keep(key, value);
-      this.#drafts.source = source;
+      this.#restore();
       this.#tell("opened");
       return true;
     } catch (error) {
@@ -76,14 +97,14 @@ class Workspace extends EventTarget {
     this.source = null;
     this.parameters = [];
     this.#values = new Map();
-    this.#drafts.source = null;
+    this.#batch = drafts.last = null;
     this.#tell("opened");
   }
 
   // `isQuiet`: the field itself says so and shows it already.
   set(key, value, isQuiet = false) {
     this.#keep(key, value);
-    this.#drafts.put(this.name, Object.fromEntries(this.#values));
+    this.#draft([key]);
     this.#tell("value", { key, isQuiet });
   }
 
@@ -91,8 +112,34 @@ class Workspace extends EventTarget {
     this.set(key, this.parameter(key)?.value);
   }
 
+  // As it was saved, or opened. Answers what takes that back.
   resetAll() {
-    for (const key of this.changed) this.reset(key);
+    const [id, values, batch] = [this.id, new Map(this.#values), this.#batch];
+    this.#put(new Map(), null);
+    return () => this.id === id && this.#put(values, batch);
+  }
+
+  // What another tab has changed of it meanwhile, if that is not as here.
+  get others() {
+    const newer = drafts.newer(this.id);
+    return newer && !same(this.#state, { values: newer.values, batch: newer.batch ?? null }) ? newer : null;
+  }
+
+  takeOthers() {
+    const { values, batch } = this.others;
+    this.#put(new Map(Object.entries(values)), batch);
+  }
+
+  get #state() {
+    return { values: Object.fromEntries(this.#values), batch: this.#batch };
+  }
+
+  #put(values, batch) {
+    const changed = [...this.#values.keys(), ...values.keys()];
+    this.#values = values;
+    this.#batch = batch;
+    this.#draft(changed, true);
+    this.#tell("opened");
   }
 
   // The settings of an older result: all that it set, all else as in the file.
@@ -108,13 +155,27 @@ class Workspace extends EventTarget {
     return Object.fromEntries([...this.#values].map(([key, value]) => [key, exact(this.parameter(key), value)]));
   }
 
-  saved(answer) {
+  async saved(answer) {
+    await prepare(answer.parameters);
     this.version = answer.version;
     this.parameters = answer.parameters;
     this.graph = answer.workflow;
+    this.#put(new Map(), this.#batch);
+  }
+
+  #restore() {
+    const draft = drafts.of(this.id);
     this.#values = new Map();
-    this.#drafts.put(this.name, {});
-    this.#tell("opened");
+    for (const [key, value] of Object.entries(draft?.values ?? {})) this.#keep(key, value);
+    this.#batch = draft?.batch ?? null;
+    drafts.last = this.id;
+    if (this.isSaved) return;
+    drafts.putText(this.id, this.source.text);
+    this.#draft([], false);
+  }
+
+  #draft(changed, isBatch = false) {
+    if (this.source) drafts.put({ id: this.id, name: this.name, ...this.#state }, changed, isBatch);
   }
 
   #keep(key, value) {
