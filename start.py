@@ -106,7 +106,8 @@ async def _demo() -> AsyncIterator[str]:
 
     for port in (DEMO_PORT, 0):
         try:
-            async with DemoServer(port=port) as server:
+            # Previews are much of what a demo is for.
+            async with DemoServer(port=port, preview_method="auto") as server:
                 yield server.address
                 return
         except OSError:

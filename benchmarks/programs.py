@@ -109,6 +109,7 @@ class StandIn(Program):
         self.folder = folder
         self._slow = slow
         command = (sys.executable, "-m", "app.demo", "--step-seconds", "0")
+        command += ("--preview-method", "auto")
         super().__init__(*command, "--directory", str(folder), *arguments)
 
     async def __aenter__(self) -> Self:

@@ -192,7 +192,7 @@ def outbox(database: Database) -> Outbox:
 
 @pytest.fixture
 async def demo() -> AsyncIterator[DemoServer]:
-    async with DemoServer(step_seconds=0) as server:
+    async with DemoServer(step_seconds=0, preview_method="auto") as server:
         yield server
 
 

@@ -214,7 +214,7 @@ class Demo(Program):
     says = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        super().__init__(folder, ["-m", "app.demo", *arguments], {})
+        super().__init__(folder, ["-m", "app.demo", "--preview-method", "auto", *arguments], {})
 
     async def knobs(self, **changes: Any) -> Json:
         """Set some, and read them all."""

@@ -8,6 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
+from app.demo.reporter import PREVIEW_METHODS
 from app.demo.server import DemoServer, leave
 
 log = logging.getLogger("app.demo")
@@ -21,6 +22,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--step-seconds", type=float, default=0.12, metavar="S")
     parser.add_argument("--directory", type=Path, help="keep the files here, not in a temp folder")
     parser.add_argument("--no-jobs-api", action="store_true", help="pose as ComfyUI 0.3.64")
+    parser.add_argument(
+        "--preview-method",
+        choices=PREVIEW_METHODS,
+        default="none",
+        help="as ComfyUI's own option: without it no previews are sent",
+    )
     return parser.parse_args()
 
 
@@ -32,6 +39,7 @@ async def main(options: argparse.Namespace) -> None:
         object_info=options.object_info,
         directory=options.directory,
         jobs_api=not options.no_jobs_api,
+        preview_method=options.preview_method,
         on_death=leave,
     )
     stopped = asyncio.Event()

@@ -62,6 +62,7 @@ class Engine:
     hub: Hub
     knobs: Knobs
     version: Version
+    preview_method: str
     cache: dict[str, CachedNode] = field(default_factory=dict)
     interrupted: bool = False
 

@@ -37,10 +37,12 @@ class Machine:
         knobs: Knobs,
         records: Records,
         cut: Callable[[WebSocket], None],
+        preview_method: str,
     ) -> None:
         self.knobs = knobs
         self.records = records
         self.version = version
+        self.preview_method = preview_method
         self.folders = Folders(folder)
         _draw_example(folder / "input" / "example.png")
         self.catalogue = Catalogue(object_info, self.folders.uploads)
@@ -54,7 +56,14 @@ class Machine:
         self.queue = PromptQueue(self.hub.broadcast_status)
         self.hub.queue_remaining = lambda: self.queue.remaining
         self.hub.client_id = self.hub.last_node = None
-        self.engine = Engine(self.catalogue, self.folders, self.hub, self.knobs, self.version)
+        self.engine = Engine(
+            self.catalogue,
+            self.folders,
+            self.hub,
+            self.knobs,
+            self.version,
+            self.preview_method,
+        )
         self.counter = 0
         self._free_memory = False
 

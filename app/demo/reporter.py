@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from app.demo.executor import Engine
 
 
+PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
+
+
 class Interrupted(Exception):
     """The prompt was interrupted."""
 
@@ -31,7 +34,10 @@ class Studio:
         self._engine = engine
         self._hub = engine.hub
         self._knobs = engine.knobs
-        self._shows_previews = extra_data.get("preview_method") != "none"
+        # Newer servers let a prompt choose; any other word means what the server was started with.
+        wish = extra_data.get("preview_method") if engine.version.jobs_api else None
+        method = wish if wish in PREVIEW_METHODS else engine.preview_method
+        self._shows_previews = method != "none"
 
     def check(self) -> None:
         """Raise Interrupted if somebody asked for it."""

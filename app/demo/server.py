@@ -69,12 +69,14 @@ class DemoServer:
         object_info: Path | None = None,
         directory: Path | None = None,
         jobs_api: bool = True,
+        preview_method: str = "none",
         on_death: Callable[[], None] | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._object_info = object_info
         self._directory = directory
         self._version = NEW if jobs_api else OLD
+        self._preview_method = preview_method
         self._on_death = on_death or self._fall_silent
         self._stack = contextlib.AsyncExitStack()
         self._machine: Machine | None = None
@@ -105,7 +107,13 @@ class DemoServer:
         self, stack: contextlib.AsyncExitStack, listener: socket.socket, folder: Path
     ) -> None:
         machine = Machine(
-            folder, self._object_info, self._version, self.knobs, self.records, self._cut
+            folder,
+            self._object_info,
+            self._version,
+            self.knobs,
+            self.records,
+            self._cut,
+            self._preview_method,
         )
         machine.on_death = self._on_death
         # The application wants the connections, which are uvicorn's, which wants the application.

@@ -14,7 +14,7 @@ class Version:
 
     number: str
     jobs_api: bool
-    """With it come the prompt_id check and secrets kept out of /queue."""
+    """With it come the prompt_id check, preview_method of prompts, and no secrets in /queue."""
     unknown_class: str
     """The error type for a class_type the server does not know."""
     reads_with_pyav: bool

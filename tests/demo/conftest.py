@@ -25,7 +25,10 @@ def recorded() -> dict[str, Any]:
 
 @pytest.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
-    async with DemoServer(step_seconds=0, directory=tmp_path / "comfy") as server:
+    """With previews, as the servers had that the sequences are recorded from."""
+    async with DemoServer(
+        step_seconds=0, directory=tmp_path / "comfy", preview_method="latent2rgb"
+    ) as server:
         yield server
 
 

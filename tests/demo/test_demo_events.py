@@ -186,9 +186,31 @@ async def test_previews_with_metadata(client: Client, recorded: dict[str, Any]) 
     assert client.frames[0][8 + length :].startswith(b"\xff\xd8")
 
 
-async def test_no_previews_on_request(client: Client) -> None:
-    await client.run(txt2img(), extra_data={"preview_method": "none"})
-    assert client.frames == []
+@pytest.mark.parametrize(
+    ("started_with", "wish", "previews"),
+    [
+        (None, None, 0),
+        (None, "latent2rgb", 4),
+        (None, "nonsense", 0),
+        ("auto", None, 4),
+        ("auto", "none", 0),
+        ("auto", "default", 4),
+        ("auto", "nonsense", 4),
+    ],
+)
+async def test_previews_are_for_who_asks(
+    started_with: str | None, wish: str | None, previews: int
+) -> None:
+    """The server's option, or the prompt's own word, as recorded."""
+    options: dict[str, Any] = {} if started_with is None else {"preview_method": started_with}
+    async with (
+        DemoServer(step_seconds=0, **options) as server,
+        httpx.AsyncClient(base_url=f"http://{server.address}") as http,
+        connect(f"ws://{server.address}/ws?clientId=A", max_queue=None) as socket,
+    ):
+        client = Client("A", socket, Prompts(http))
+        await client.run(txt2img(), extra_data={} if wish is None else {"preview_method": wish})
+    assert len(client.frames) == previews
     assert "progress 5 4/4" in client.seen
 
 

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from app.demo.server import DemoServer
 from tests.conftest import ROOT, model_free, text_to_image, wait_until
 from tests.fleet import Gateway, ended
+from tests.integration.test_streams import sse
 
 
 async def drain(socket: ClientConnection) -> None:
@@ -107,6 +108,10 @@ async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
         assert (answer.status_code, task["status"]) == (200, "succeeded"), task
         assert task["params"]["3.seed"] >= 0
         assert (await http.get("/")).status_code == 200
+        body = {"workflow": text_to_image(steps=8)}
+        task = (await http.post("/api/workflow/submit", json=body)).json()
+        events = [event async for event in sse(http, f"/api/task/{task['task_id']}/events")]
+        assert "preview" in {event["event"] for event in events}, "the demo shows previews"
         assert await gateway.stop() < 5
 
 
