@@ -26,8 +26,7 @@ from app.tasks.waits import Waits
 
 log = logging.getLogger(__name__)
 
-# In the time of a lease: one that is busy for two thirds of it (ten seconds) keeps it all the same.
-# A renewal waits for nothing but the database.
+# In the time of a lease, which so outlasts ten busy seconds. They wait for the database alone.
 RENEWALS = 6
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
 AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
@@ -251,6 +250,7 @@ class Dispatcher:
                 # A POST that lay in its inbox while it was frozen is taken after it thaws.
                 await sweep(server, self._tools)
         await self._troubles.free_the_idle(self._runs)
+        await self._waits.ask_again()
         self._server_changed()
 
     async def _save_progress(self) -> None:

@@ -44,6 +44,13 @@ def after_refusal(
     return left if pool.at_hand(left, task.wanted_server) else None
 
 
+def is_left_alone(pool: Pool, needs: Needs) -> bool:
+    """Whether servers have refused it, and no other is at hand. Of one that has not told yet what
+    it has, since the gateway has just started say, it is not known."""
+    unknown = any(not (server.node_types or server.given_up) for server in pool)
+    return bool(needs.refused) and not unknown and not pool.at_hand(needs, None)
+
+
 def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
     return replace(needs, refused=frozenset(refusals))
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.tasks import graphs, shares
+from app.tasks import graphs, routes, shares
 from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.lists import any_of, none_of, parts_of, task_ids
@@ -33,6 +33,7 @@ from app.tasks.planner import Assignment, Waiting
 from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
 from app.tasks.routes import Route, Routes
 from app.tasks.rows import task_of
+from app.tasks.signals import Topic, tell
 from app.tasks.tables import tasks
 from app.workflows.needs import Needs
 
@@ -89,6 +90,11 @@ _GIVE = (
     .returning(tasks.c.seq)  # alone: columns have no table there, so no subquery can mean its own
 )
 _ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
+_REROUTE = (
+    update(tasks)
+    .where(is_queued(), tasks.c.server.is_(None), tasks.c.route == bindparam("old"))
+    .values(route=bindparam("new"))
+)
 _CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
 _PLACES = select(
     tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None).label("finished")
@@ -204,6 +210,17 @@ class Queue:
     async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
         """What these stand for."""
         return await self._database.read(lambda c: self.routes.read(c, wanted), large=True)
+
+    async def reroute(self, route: str, needs: Needs) -> None:
+        """What waits there has these needs from now on. It wants no server."""
+        row = routes.row(needs, None)
+
+        def work(connection: Connection) -> None:
+            routes.hold(connection, [row])
+            connection.execute(_REROUTE, {"old": route, "new": row["route"]})
+            tell(connection, Topic.WORK)
+
+        await self._database.write(work, large=True)
 
     async def places_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
         """Of those that are tasks of ours: the server that has the task, and is it finished."""

@@ -6,9 +6,11 @@ fill the head of the queue, and go when they are looked over and wait no more.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.servers.pool import Pool
+from app.tasks.elsewhere import is_left_alone
 from app.tasks.lists import parts_of
 from app.tasks.planner import Seat, Waiting
 from app.tasks.queue import WINDOW, Queue
@@ -60,6 +62,14 @@ class Waits:
                 able[name] = same.setdefault(found, found)
         self._able, self._judged_by = able, servers
         return not all(able.values())
+
+    async def ask_again(self) -> None:
+        """What some servers have refused, and waits for others of which none is left, goes to any
+        again. Who refuses it then has the last word."""
+        for part in parts_of(await self._queue.routes_that_wait()):
+            for name, route in (await self._queue.read_routes(part)).items():
+                if is_left_alone(self._pool, route.needs):
+                    await self._queue.reroute(name, replace(route.needs, refused=frozenset()))
 
     def _servers(self) -> list[tuple[str, Json]]:
         return [(server.id, server.node_types) for server in self._pool]

@@ -194,3 +194,50 @@ async def test_a_task_that_waits_for_another_server_says_who_refuses_it(
         gateway.gateway.dispatcher.wake()
         done = await gateway.until(task["task_id"], "succeeded", "failed")
         assert (done["status"], done["server"]) == ("succeeded", new.address)
+
+
+@pytest.mark.parametrize("way", ["removed", "drained", "away"])
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_task_whose_other_servers_are_gone_goes_to_who_refused_it(
+    settings_for: MakeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    way: str,
+    refuses: bool,
+) -> None:
+    monkeypatch.setattr("app.tasks.dispatcher.IDLE", 0.3)
+    settings = {"database_url": url, "server_grace": 0.5}
+    async with old_and_new(settings_for, tmp_path, **settings) as (gateway, old, new):
+        old.knobs.reject_with = (400, REFUSAL)
+        new.knobs.slow = 600
+        for color in range(2):  # so that it has no room
+            held = await gateway.submit(model_free(color), wait=0, server=new.address)
+            await wait_until(lambda id=held["task_id"]: gateway.gateway.dispatcher.seen(id))
+        tasks = [await gateway.submit(model_free(), wait=0) for _ in range(3)]
+        await wait_until(lambda: is_refused(gateway, tasks[0]["task_id"]))
+        if not refuses:
+            old.knobs.reject_with = None
+        path = f"/api/servers/{new.address}"
+        if way == "away":
+            new._fall_silent()
+        elif way == "drained":
+            assert (await gateway.http.post(f"{path}/drain")).is_success
+        else:
+            assert (await gateway.http.delete(f"{path}?force=true")).is_success
+        done = await ends(gateway, {"tasks": tasks})
+        outcomes = [attempt["outcome"] for attempt in done[0]["attempts"]]
+        if refuses:
+            assert {(one["status"], one["error"]["code"]) for one in done} == {
+                ("failed", "invalid_workflow")
+            }
+            assert done[0]["error"]["node_errors"]["3"]["errors"]
+            assert outcomes == ["refused", "refused"]
+        else:
+            assert {(one["status"], one["server"]) for one in done} == {("succeeded", old.address)}
+
+
+async def is_refused(gateway: RunningGateway, task_id: str) -> bool:
+    """It waits for the servers that have not refused it."""
+    task = await gateway.task(task_id)
+    return task["status"] == "queued" and len(task["attempts"]) == 1
