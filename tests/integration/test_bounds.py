@@ -114,7 +114,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "server.Server._fits": (0, 0),
     "server.Server._inboxes": (2, 0),
     "Run._inbox": (SMALL, 0),
-    "server.Server.node_types": (200, 20),
+    "server.Server.node_types": (200, 40),
     "server.Server.warm": (A_PROMPT, 0),
     "Socket.connections": (SMALL * 3, 0),
     "Socket.frames": (10, 0),
