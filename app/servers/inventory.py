@@ -6,6 +6,7 @@ from typing import Any
 
 from app.errors import ComfyMissing
 from app.servers.server import Server
+from app.workflows.model_files import with_slashes
 
 Json = dict[str, Any]
 
@@ -14,15 +15,17 @@ PARALLEL = 4  # requests to one server at a time: it answers them between sampli
 
 async def models(servers: Iterable[Server], folder: str | None = None) -> dict[str, list[str]]:
     """Model files by folder, all servers together. Raises ComfyMissing for an unknown folder."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, str]] = {}  # by what they are with one separator
     for part in await asyncio.gather(*(_models_of(server, folder) for server in servers)):
         for name, files in part.items():
-            found.setdefault(name, set()).update(files)
+            there = found.setdefault(name, {})
+            for file in files:
+                there.setdefault(with_slashes(file), file)
     if folder is not None and folder not in found:
         raise ComfyMissing(
             f"There is no model folder {folder[:80]!r}.", hint="GET /api/models lists them."
         )
-    return {name: sorted(files) for name, files in sorted(found.items())}
+    return {name: sorted(files.values()) for name, files in sorted(found.items())}
 
 
 async def _models_of(server: Server, folder: str | None) -> dict[str, list[str]]:
@@ -121,4 +124,10 @@ def _listed(definition: list[Any]) -> list[Any] | None:
 
 
 def _union(one: list[Any], other: list[Any]) -> list[Any]:
-    return one + [choice for choice in other if choice not in one]
+    """What differs by its separators only is one choice; each server gets it as its own."""
+    known = {with_slashes(choice) for choice in one if isinstance(choice, str)}
+    return one + [
+        choice
+        for choice in other
+        if (with_slashes(choice) not in known if isinstance(choice, str) else choice not in one)
+    ]

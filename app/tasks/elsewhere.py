@@ -9,6 +9,7 @@ from app.servers.refusals import shows
 from app.servers.server import Server
 from app.tasks.model import Attempt, Task
 from app.workflows.needs import Needs, Refusal
+from app.workflows.separators import as_listed
 
 Json = dict[str, Any]
 
@@ -36,7 +37,8 @@ def after_refusal(
     reasons = {refusal.server: refusal.reason for refusal in needs.refused}
     asked = {attempt.server for attempt in attempts if attempt.outcome == "refused"}
     for server in pool:
-        said = server.refusals.known(prompt, task.shape, fresh=server.id not in asked)
+        spelled = as_listed(prompt, server.node_types)
+        said = server.refusals.known(spelled, task.shape, fresh=server.id not in asked)
         if said is not None or server.id in asked:
             asked.add(server.id)
             reasons[server.id] = said or reasons.get(server.id, "this prompt")
@@ -56,4 +58,5 @@ def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
 
 
 def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
-    return server.refusals.known(prompt, task.shape) or shows(prompt, server.node_types)
+    spelled = as_listed(prompt, server.node_types)
+    return server.refusals.known(spelled, task.shape) or shows(spelled, server.node_types)

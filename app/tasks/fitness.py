@@ -1,6 +1,6 @@
 """Which servers could run a prompt, and would take it: what none would is refused at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.errors import InvalidWorkflow, NotRunnable
@@ -10,8 +10,9 @@ from app.tasks.intake import Prepared
 from app.workflows.acceptance import Acceptance
 from app.workflows.applying import changed_nodes
 from app.workflows.checks import fault
+from app.workflows.model_files import with_slashes
 from app.workflows.near import Guesses
-from app.workflows.needs import Lack, Needs, needs_of
+from app.workflows.needs import Lack, ModelFile, Needs, names_offered, needs_of
 
 Json = dict[str, Any]
 
@@ -44,8 +45,19 @@ def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
     known = {name for server in servers for name in server.node_types}
     guesses = Guesses()
     near = [guesses.near(name, known) for name in lack.classes]
+    near += [guesses.near(file.name, _offered(file, servers), most=3) for file in lack.files]
     words = quoted_list(name for names in near for name in names)
     return f" Did you mean {words}?" if words else ""
+
+
+def _offered(file: ModelFile, servers: Sequence[Server]) -> Iterator[str]:
+    """What could stand in its place, on any of the servers."""
+    seen: set[str] = set()
+    for server in servers:
+        for name in names_offered(file.class_type, file.input, server.node_types) or ():
+            if with_slashes(name) not in seen:
+                seen.add(with_slashes(name))
+                yield name
 
 
 def _node_errors(prompt: Json, lack: Lack) -> Json:

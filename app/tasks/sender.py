@@ -11,6 +11,7 @@ from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.tools import Tools
 from app.workflows.extra_data import to_send
+from app.workflows.separators import as_listed
 
 
 class Sender:
@@ -29,20 +30,21 @@ class Sender:
         to = before_sending(pool, self._server, record.task, claim.prompt, claim.needs)
         if to is not None:
             return Moved(f"{self._server.id} should refuse it.", to)
+        spelled = as_listed(claim.prompt, self._server.node_types)
         secrets = self._tools.api_keys.extra_data(record.task)
         if secrets is None:
             return Failed(KEY_GONE)
         uploads = self._tools.uploads.of(record.task.key_name)
-        prompt, record.names = await place_inputs(claim.prompt, self._server, uploads)
+        prompt, record.names = await place_inputs(spelled, self._server, uploads)
         prompt = without_cache(prompt, record.attempts, self._server.node_types)
         async with self._server.turns.next():
             await self.note_attempt(self._server.client_id)
-            extra = {**to_send(claim.extra, claim.prompt), **secrets}
+            extra = {**to_send(claim.extra, spelled), **secrets}
             try:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
-                self._server.refusals.learn(claim.prompt, said, record.task.shape)
+                self._server.refusals.learn(spelled, said, record.task.shape)
                 raise
         if node_errors:
             await record.quote(*warnings_of(node_errors))

@@ -16,6 +16,7 @@ from app.errors import InvalidWorkflow
 from app.quoting import LONGEST, cut, quoted, quoted_list
 from app.workflows.asset_refs import is_reference
 from app.workflows.checks import MAX_FAULTS
+from app.workflows.model_files import as_among
 from app.workflows.near import Guesses
 
 Json = dict[str, Any]
@@ -47,10 +48,9 @@ class Known(PromptRules):
             return True
         if any(name.endswith("_upload") for name in options) or is_reference(value):
             return True  # a reference to an asset is sent as the name of a file that is put there
-        if not isinstance(value, str):
-            return False
-        plain = value.replace("\\", "/")  # how the server writes it is seen to when it is sent
-        return "/" in plain and plain in {str(choice).replace("\\", "/") for choice in choices}
+        items = value if isinstance(value, list) else [value]
+        sent = [as_among(item, choices) for item in items]  # as the server has its separators
+        return sent != items and all(item in choices for item in sent)
 
     def received(self, definition: Json, outputs: tuple[Any, ...], slot: Any) -> Any:
         if not _is_custom(definition):

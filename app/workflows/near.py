@@ -11,6 +11,8 @@ import heapq
 from collections.abc import Iterable
 from itertools import islice, pairwise
 
+from app.workflows.model_files import is_model_file, with_slashes
+
 MOST_WORDS = 5  # of one request
 MOST_NAMES = 5000  # that one word is held against
 LONGEST = 100  # characters of a word, or of a name
@@ -30,10 +32,24 @@ class Guesses:
         if self._left <= 0 or len(word) > LONGEST:
             return []
         self._left -= 1
-        wanted = _marks(word)
-        short = (name for name in map(str, islice(names, MOST_NAMES)) if len(name) <= LONGEST)
-        best = heapq.nlargest(COMPARED, short, key=lambda name: _likeness(wanted, _marks(name)))
-        return difflib.get_close_matches(word, best, n=most, cutoff=cutoff)
+        short = [name for name in map(str, islice(names, MOST_NAMES)) if len(name) <= LONGEST]
+        found = _near(word, short, most, cutoff)
+        if is_model_file(word):  # people leave out folders, or keep files in others
+            by_file = {_file(name): name for name in reversed(short)}
+            same = [by_file[name] for name in _near(_file(word), by_file, most, cutoff)]
+            found = list(dict.fromkeys([*same, *found]))[:most]
+        return found
+
+
+def _near(word: str, names: Iterable[str], most: int, cutoff: float) -> list[str]:
+    wanted = _marks(word)
+    best = heapq.nlargest(COMPARED, names, key=lambda name: _likeness(wanted, _marks(name)))
+    return difflib.get_close_matches(word, best, n=most, cutoff=cutoff)
+
+
+def _file(name: str) -> str:
+    """A model file without its folders."""
+    return with_slashes(name).rpartition("/")[2]
 
 
 def _marks(word: str) -> frozenset[str]:

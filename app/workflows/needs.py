@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from app.quoting import MOST, SHORT, cut, quoted
 from app.workflows.checks import links_of
-from app.workflows.model_files import is_model_file
+from app.workflows.model_files import is_model_file, with_slashes
 from app.workflows.parameters import choices_of, definition_of, takes_upload
 from app.workflows.seeds import names_seed
 
@@ -53,7 +53,7 @@ class Needs:
     @property
     def models(self) -> frozenset[str]:
         """The names of the model files, by which a server has them warm."""
-        return frozenset(file.name for file in self.files)
+        return frozenset(with_slashes(file.name) for file in self.files)
 
     def dump(self, *more: str) -> str:
         """As JSON, always the same for the same needs. `more`: classes besides."""
@@ -117,9 +117,10 @@ def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
     for file in needs.files:
         place = (file.class_type, file.input)
         if place not in offered:
-            offered[place] = _offered(*place, node_types)
-        names = offered[place]
-        if names is not None and file.name not in names:
+            names = names_offered(*place, node_types)
+            offered[place] = names if names is None else frozenset(map(with_slashes, names))
+        known = offered[place]
+        if known is not None and with_slashes(file.name) not in known:
             missing.append(file)
     return Lack(
         tuple(sorted(name for name in needs.classes if name not in node_types)),
@@ -127,16 +128,16 @@ def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
     )
 
 
-def _offered(
+def names_offered(
     class_type: str, input_name: str, node_types: Mapping[str, Json]
-) -> frozenset[str] | None:
+) -> list[str] | None:
     """The names that an input takes; None if it takes any."""
     node = {"class_type": class_type, "inputs": {}}
     definition = definition_of(node, input_name, node_types)
     choices = choices_of(definition)
     if choices is None or takes_upload(definition):
         return None
-    return frozenset(choice for choice in choices if isinstance(choice, str))
+    return [choice for choice in choices if isinstance(choice, str)]
 
 
 def shape_of(prompt: Json) -> str:
@@ -186,7 +187,9 @@ def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
     links = {name for name, _ in links_of(inputs)}
     for name, value in inputs.items():
         is_number = isinstance(value, int | float) and not names_seed(name)
-        if name in links or is_number or is_model_file(value):
+        if is_model_file(value):
+            yield name, with_slashes(value)
+        elif name in links or is_number:
             yield name, value
 
 

@@ -5,12 +5,13 @@ come from ComfyUI's `object_info`; without it a type is a guess from the value.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.errors import InvalidWorkflow
 from app.workflows.checks import links_of
+from app.workflows.model_files import as_among
 from app.workflows.names import names_of, title_of
 from app.workflows.roles import roles_of
 
@@ -159,7 +160,7 @@ def parameter_at(
         name=name,
         role=role,
         type=_type(definition, choices, value),
-        value=unwrapped(value) if multiselect else value,
+        value=_as_chosen(value, choices or (), multiselect),
         class_type=node["class_type"],
         title=title_of(node),
         default=options.get("default"),
@@ -202,6 +203,14 @@ def _takes_several(definition: list[Any] | None, value: Any) -> bool:
     options = options_of(definition)
     is_combo = isinstance(definition[0], list) or definition[0] == "COMBO"
     return is_combo and bool(options.get("multiselect") or options.get("multi_select"))
+
+
+def _as_chosen(value: Any, choices: Sequence[Any], multiselect: bool) -> Any:
+    """As the choices have it: lists of several as they are, files with the server's separator."""
+    if not multiselect:
+        return as_among(value, choices)
+    chosen = unwrapped(value)
+    return [as_among(one, choices) for one in chosen] if isinstance(chosen, list) else chosen
 
 
 def unwrapped(value: Any) -> Any:

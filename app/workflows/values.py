@@ -7,7 +7,7 @@ from typing import Any
 from app.comfyui.own_rules import own_rules
 from app.errors import InvalidParameter
 from app.quoting import quoted, quoted_list
-from app.workflows.model_files import is_model_file
+from app.workflows.model_files import as_among, is_model_file
 from app.workflows.near import Guesses
 from app.workflows.parameters import WRAPPED, Parameter, unwrapped
 from app.workflows.seeds import is_random, names_seed
@@ -86,6 +86,7 @@ def _check_number(parameter: Parameter, value: Any) -> int | float:
 def _choice(parameter: Parameter, value: Any, any_file: bool, guesses: Guesses) -> Any:
     """The choice that is meant."""
     choices = parameter.choices or []
+    value = value if parameter.upload else as_among(value, choices)
     if value in choices:
         return value
     for choice in choices if isinstance(value, str) else ():
