@@ -20,6 +20,7 @@ BUILT_IN = Path(__file__).with_name("object_info.json")
 
 # Their `image` is checked against the disk, not against the list of choices.
 IMAGE_LOADERS = frozenset({"LoadImage", "LoadImageMask", "LoadImageOutput"})
+_DECLARED = ("required", "optional")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class NodeSpec:
     @cached_property
     def is_output(self) -> bool:
         return bool(self.info.get("output_node"))
+
+    @cached_property
+    def lazy(self) -> frozenset[str]:
+        """Inputs that the node itself asks for, if it wants them at all."""
+        groups = [(self.info.get("input") or {}).get(name) or {} for name in _DECLARED]
+        return frozenset(
+            name
+            for inputs in groups
+            for name, raw in inputs.items()
+            if len(raw) > 1 and isinstance(raw[1], dict) and raw[1].get("lazy")
+        )
 
     @cached_property
     def wants_its_id(self) -> bool:

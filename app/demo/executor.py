@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.demo.catalogue import IMAGE_LOADERS, Catalogue
+from app.demo.catalogue import IMAGE_LOADERS, Catalogue, NodeSpec
 from app.demo.folders import Folders
-from app.demo.graph import Graph, Plan, cache_keys, inputs_of, is_link
+from app.demo.graph import cache_keys, inputs_of, is_link
+from app.demo.growing import GrowingGraph
 from app.demo.knobs import Knobs
-from app.demo.nodes import Call, NodeFailure, Result, implementation
+from app.demo.nodes import Call, NodeFailure, Result, implementation, wanted
 from app.demo.nodes.values import Blocker
+from app.demo.plan import Plan
 from app.demo.progress import ProgressState
 from app.demo.queue import QueueItem
 from app.demo.reporter import Interrupted, Studio
 from app.demo.sockets import Hub
+from app.demo.story import Outcome, Story
 from app.demo.version import Version
 
 log = logging.getLogger(__name__)
@@ -32,25 +34,6 @@ class CachedNode:
 
     result: Result
     meta: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a prompt ended: what the history keeps of it."""
-
-    status_str: str = "success"
-    ending: str = "success"
-    messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
-
-    def entry(self) -> dict[str, Any]:
-        status = {
-            "status_str": self.status_str,
-            "completed": self.status_str == "success",
-            "messages": self.messages,
-        }
-        return {"outputs": self.outputs, "status": status, "meta": self.meta}
 
 
 @dataclass
@@ -72,35 +55,36 @@ class Run:
 
     def __init__(self, item: QueueItem, engine: Engine) -> None:
         self._item = item
-        self._graph: Graph = item.graph
         self._engine = engine
+        self._graph = GrowingGraph(item.graph)
         self._hub = engine.hub
-        self._progress = ProgressState(item.prompt_id)
-        self._studio = Studio(item.prompt_id, item.extra_data, self._progress, engine)
-        self._keys = cache_keys(self._graph, self._salt)
+        self._progress = ProgressState(item.prompt_id, self._graph.origin)
+        self._studio = Studio(item, self._progress, self._graph, engine)
+        self._story = Story(item.prompt_id, self._graph, engine.hub)
+        self._keys = cache_keys(item.graph, self._salt)
         self._results: dict[str, Result] = {}
-        self._executed: list[str] = []
-        self.outcome = Outcome()
+        self._expanded: dict[str, Result] = {}
+        self._plan = Plan(self._graph, self._has_result, self._is_output, self._is_lazy)
 
     async def execute(self) -> Outcome:
         """Run to the end. Raises MissingNode, which kills the real server's worker."""
-        engine = self._engine
-        self._message("execution_start", {})
-        cache = engine.cache
-        engine.cache = {key: cache[key] for key in self._keys.values() if key in cache}
-        cached = [node_id for node_id in self._graph if self._cached(node_id) is not None]
-        self._message("execution_cached", {"nodes": cached})
-        plan = Plan(self._graph, self._item.outputs, self._is_cached, self._is_output)
-        while len(plan):
-            node_id = plan.next()
+        story, engine = self._story, self._engine
+        story.message("execution_start", {})
+        kept = set(self._keys.values())
+        engine.cache = {key: node for key, node in engine.cache.items() if _outer(key) in kept}
+        cached = [node_id for node_id in self._item.graph if self._cached(node_id) is not None]
+        story.message("execution_cached", {"nodes": cached})
+        for output in self._item.outputs:
+            self._plan.add(output)
+        while len(self._plan):
+            node_id = self._plan.next()
             if node_id is None:
-                self._cycle(plan.left)
-                return self.outcome
+                story.cycle(self._plan.left)
+                return story.outcome
             if not await self._step(node_id):
-                return self.outcome
-            plan.done(node_id)
-        self._message("execution_success", {})
-        return self.outcome
+                return story.outcome
+        story.message("execution_success", {})
+        return story.outcome
 
     # --- one node --------------------------------------------------------------------------
 
@@ -111,77 +95,80 @@ class Run:
         if (cached := self._cached(node_id)) is not None:
             self._recall(node_id, cached)
             return True
-        self._begin(node_id)
+        if node_id in self._expanded:
+            self._finished(node_id, self._gathered(self._expanded[node_id]))
+            return True
         inputs: dict[str, Any] = {}
+        self._hub.publish(self._progress.start(node_id))
+        self._story.executing(node_id)
         try:
             self._studio.check()
             inputs = self._inputs(node_id)
-            blocker = next((v for v in inputs.values() if isinstance(v, Blocker)), None)
-            result = self._blocked(node_id, blocker) if blocker else None
-            result = result or await self._call(node_id, inputs)
+            await self._work(node_id, inputs)
         except Interrupted:
-            self._interrupted(node_id)
+            self._story.interrupted(node_id)
         except NodeFailure as failure:
-            self._failed(node_id, inputs, failure.kind, str(failure))
+            self._story.failed(node_id, inputs, failure.kind, str(failure))
         except Exception as error:
             log.exception("node %s failed", node_id)
-            self._failed(node_id, inputs, type(error).__name__, str(error))
+            self._story.failed(node_id, inputs, type(error).__name__, str(error))
         else:
-            self._finished(node_id, result)
             return True
         return False
 
-    def _begin(self, node_id: str) -> None:
-        self._hub.last_node = node_id
-        self._hub.publish(self._progress.start(node_id))
-        self._send("executing", {"node": node_id, "display_node": node_id})
+    async def _work(self, node_id: str, inputs: dict[str, Any]) -> None:
+        """Finish the node, or put it back: it wants more of its inputs, or others stand for it."""
+        spec = self._spec(node_id)
+        blocker = next((value for value in inputs.values() if isinstance(value, Blocker)), None)
+        if blocker is not None:
+            if blocker.message is not None:  # once: what is behind the node is blocked silently
+                self._story.blocked(node_id, blocker.message)
+            self._finished(node_id, Result(tuple(Blocker() for _ in spec.outputs)))
+            return
+        call = self._call(node_id, inputs)
+        if missing := self._missing(node_id, wanted(spec, call)):
+            self._plan.wait(node_id, missing)
+            return
+        await self._studio.misbehave(node_id, spec.name)
+        answer = implementation(spec)(call)
+        result = await answer if inspect.isawaitable(answer) else answer
+        if result.expand:
+            self._expand(node_id, result)
+        else:
+            self._finished(node_id, result)
 
-    def _blocked(self, node_id: str, blocker: Blocker) -> Result:
-        """Told over the socket only, and once: what is behind the node is blocked silently."""
-        if blocker.message is not None:
-            self._send(
-                "execution_error",
-                {
-                    "node_id": node_id,
-                    "node_type": self._graph[node_id]["class_type"],
-                    "executed": list(self._executed),
-                    "exception_message": f"Execution Blocked: {blocker.message}",
-                    "exception_type": "ExecutionBlocked",
-                    "traceback": [],
-                    "current_inputs": [],
-                    "current_outputs": [],
-                },
-            )
-        spec = self._engine.catalogue[self._graph[node_id]["class_type"]]
-        return Result(tuple(Blocker() for _ in spec.outputs))
-
-    async def _call(self, node_id: str, inputs: dict[str, Any]) -> Result:
-        class_type = self._graph[node_id]["class_type"]
-        await self._studio.misbehave(node_id, class_type)
-        run = implementation(self._engine.catalogue[class_type])
-        engine = self._engine
-        call = Call(
+    def _call(self, node_id: str, inputs: dict[str, Any]) -> Call:
+        return Call(
             node_id,
-            class_type,
+            self._graph[node_id]["class_type"],
             inputs,
-            self._graph,
+            self._item.graph,
             self._item.extra_data,
-            engine.folders,
+            self._engine.folders,
             self._studio,
-            engine.version,
+            self._engine.version,
         )
-        result = run(call)
-        return await result if inspect.isawaitable(result) else result
 
     def _inputs(self, node_id: str) -> dict[str, Any]:
-        """The values of the inputs the class declares; links are followed."""
-        node = self._graph[node_id]
+        """The values of the inputs the class declares; links are followed as far as there is
+        something at their other end."""
+        given = inputs_of(self._graph[node_id])
         values = {}
-        for one in self._engine.catalogue.types.inputs(node["class_type"], node["inputs"]):
-            if one.name in node["inputs"]:
-                value = node["inputs"][one.name]
-                values[one.name] = self._linked(value) if is_link(value) else value
+        for one in self._engine.catalogue.types.inputs(self._spec(node_id).name, given):
+            if one.name not in given:
+                continue
+            value = given[one.name]
+            if not is_link(value):
+                values[one.name] = value
+            elif self._has_result(value[0]):
+                values[one.name] = self._linked(value)
         return values
+
+    def _missing(self, node_id: str, names: list[str]) -> list[str]:
+        """What is to run before a lazy node has these inputs."""
+        given = inputs_of(self._graph[node_id])
+        links = [given[name] for name in names if is_link(given.get(name))]
+        return [link[0] for link in links if not self._has_result(link[0])]
 
     def _linked(self, link: list[Any]) -> Any:
         result = self._results.get(link[0])
@@ -190,96 +177,57 @@ class Run:
             result = cached.result if cached else Result()
         return result.outputs[int(link[1])]
 
+    def _expand(self, node_id: str, result: Result) -> None:
+        """Other nodes stand for this one: they run, and then its outputs are theirs. What is in
+        their place in the cache goes with it."""
+        self._graph.expand(node_id, result.expand)
+        inner = cache_keys(result.expand, self._salt, self._keys)
+        self._keys |= {one: f"{self._keys[node_id]}/{key}" for one, key in inner.items()}
+        self._expanded[node_id] = result
+        for one in result.expand:
+            if self._is_output(one):
+                self._plan.add(one)
+        self._plan.wait(node_id, [link[0] for link in result.outputs if is_link(link)])
+
+    def _gathered(self, result: Result) -> Result:
+        outputs = (self._linked(one) if is_link(one) else one for one in result.outputs)
+        return Result(tuple(outputs))
+
     def _finished(self, node_id: str, result: Result) -> None:
-        meta = {
-            "node_id": node_id,
-            "display_node": node_id,
-            "parent_node": None,
-            "real_node_id": node_id,
-        }
+        meta = self._graph.meta(node_id)
         self._results[node_id] = result
-        self._executed.append(node_id)
-        if self._graph[node_id]["class_type"] not in _NEVER_CACHED:
+        self._story.executed.append(node_id)
+        if self._spec(node_id).name not in _NEVER_CACHED:
             self._engine.cache[self._keys[node_id]] = CachedNode(result, meta)
         if result.ui is not None:
-            self._show(node_id, result, meta)
+            self._story.show(node_id, result.ui, meta)
         self._hub.publish(self._progress.finish(node_id))
+        self._plan.done(node_id)
 
     def _recall(self, node_id: str, cached: CachedNode) -> None:
         """A cached output node: `executed` with the OLD output, even if that is none."""
         self._results[node_id] = cached.result
-        self._show(node_id, cached.result, cached.meta)
+        self._story.show(node_id, cached.result.ui, cached.meta)
         self._hub.publish(self._progress.finish(node_id))
+        self._plan.done(node_id)
 
-    def _show(self, node_id: str, result: Result, meta: dict[str, Any]) -> None:
-        self._send("executed", {"node": node_id, "display_node": node_id, "output": result.ui})
-        if result.ui is not None:
-            self.outcome.outputs[node_id] = result.ui
-            self.outcome.meta[node_id] = meta
+    # --- what is known of a node ------------------------------------------------------------
 
-    # --- how it ends -----------------------------------------------------------------------
-
-    def _interrupted(self, node_id: str) -> None:
-        self.outcome.status_str, self.outcome.ending = "error", "interrupted"
-        data = {
-            "node_id": node_id,
-            "node_type": self._graph[node_id]["class_type"],
-            "executed": list(self._executed),
-        }
-        self._message("execution_interrupted", data, for_all=True)
-
-    def _failed(self, node_id: str, inputs: dict[str, Any], kind: str, message: str) -> None:
-        self.outcome.status_str, self.outcome.ending = "error", "error"
-        class_type = self._graph[node_id]["class_type"]
-        shown = {name: [_printable(value)] for name, value in inputs.items()}
-        traceback = [f"  demo server, node {node_id} ({class_type})\n    {kind}: {message}\n"]
-        self._error(node_id, kind, f"{message}\n", traceback, shown, list(self._graph))
-
-    def _cycle(self, left: list[str]) -> None:
-        """Found only at run time, a cycle leaves an error in a history that says success."""
-        kind = "graph.DependencyCycleError"
-        self.outcome.ending = "error"
-        self._error(left[0], kind, "Dependency cycle detected", [], [], list(self._graph))
-
-    def _error(
-        self, node_id: str, kind: str, message: str, traceback: list[str], inputs: Any, ids: Any
-    ) -> None:
-        data = {
-            "node_id": node_id,
-            "node_type": self._graph[node_id]["class_type"],
-            "executed": list(self._executed),
-            "exception_message": message,
-            "exception_type": kind,
-            "traceback": traceback,
-            "current_inputs": inputs,
-            "current_outputs": ids,
-        }
-        self._message("execution_error", data)
-
-    # --- messages and cache ----------------------------------------------------------------
-
-    def _message(self, event: str, data: dict[str, Any], *, for_all: bool = False) -> None:
-        """An execution_* message: with a timestamp, and kept in the history."""
-        data = {"prompt_id": self._item.prompt_id, **data}
-        data["timestamp"] = int(time.time() * 1000)
-        self.outcome.messages.append((event, data))
-        if for_all:
-            self._hub.publish_event(event, data)
-        else:
-            self._hub.send(event, data)
-
-    def _send(self, event: str, data: dict[str, Any]) -> None:
-        self._hub.send(event, {**data, "prompt_id": self._item.prompt_id})
+    def _spec(self, node_id: str) -> NodeSpec:
+        return self._engine.catalogue[self._graph[node_id]["class_type"]]
 
     def _cached(self, node_id: str) -> CachedNode | None:
         key = self._keys.get(node_id)
         return None if key is None else self._engine.cache.get(key)
 
-    def _is_cached(self, node_id: str) -> bool:
-        return self._cached(node_id) is not None
+    def _has_result(self, node_id: str) -> bool:
+        return node_id in self._results or self._cached(node_id) is not None
 
     def _is_output(self, node_id: str) -> bool:
-        return self._engine.catalogue[self._graph[node_id]["class_type"]].is_output
+        return self._spec(node_id).is_output
+
+    def _is_lazy(self, node_id: str, name: str) -> bool:
+        return name in self._spec(node_id).lazy
 
     def _salt(self, node_id: str) -> str:
         """What else a node's result depends on: its own id, or the file it loads."""
@@ -294,5 +242,6 @@ class Run:
         return f"{salt}{found.st_mtime_ns}:{found.st_size}"
 
 
-def _printable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+def _outer(key: str) -> str:
+    """The key of the prompt's own node that a node came out of."""
+    return key.partition("/")[0]

@@ -1,9 +1,10 @@
-"""Prompt graphs: links, order of execution, and the keys of the node cache."""
+"""Prompt graphs: links, and the keys of the node cache."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 Graph = dict[str, dict[str, Any]]
@@ -53,92 +54,28 @@ def post_order(roots: Iterable[str], children: Callable[[str], list[str]]) -> It
                 yield node_id
 
 
-def cache_keys(graph: Graph, salt: Callable[[str], str]) -> dict[str, str]:
+def cache_keys(
+    graph: Graph, salt: Callable[[str], str], known: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """A key per node made of its class, its values and its ancestors' keys, not of ids.
 
-    `salt` adds what else a node's result depends on, like the file it loads.
+    `salt` adds what else a node's result depends on, like the file it loads. `known`: the keys of
+    nodes beside those of `graph`.
     """
     keys: dict[str, str] = {}
 
     def known_parents(node_id: str) -> list[str]:
         return [parent for parent in parents(graph, node_id) if parent in graph]
 
+    def key_of(node_id: str) -> str:
+        return keys.get(node_id) or known.get(node_id, "?")
+
     for node_id in post_order(graph, known_parents):
         node = graph[node_id]
         inputs = sorted(
-            (name, (keys.get(value[0], "?"), value[1]) if is_link(value) else value)
+            (name, (key_of(value[0]), value[1]) if is_link(value) else value)
             for name, value in inputs_of(node).items()
         )
         text = repr((node["class_type"], salt(node_id), inputs))
         keys[node_id] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return keys
-
-
-class Plan:
-    """Which nodes are to run, and which is next."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        outputs: list[str],
-        is_cached: Callable[[str], bool],
-        is_output: Callable[[str], bool],
-    ) -> None:
-        self._waits_for: dict[str, set[str]] = {}
-        self._blocks: dict[str, list[str]] = {}
-        for output in outputs:
-            self._add(graph, output, is_cached)
-        self._order = {node_id: place for place, node_id in enumerate(self._waits_for)}
-        self._ready = [node_id for node_id, waits in self._waits_for.items() if not waits]
-        self._distance = self._distances(is_output)
-
-    def __len__(self) -> int:
-        return len(self._waits_for)
-
-    @property
-    def left(self) -> list[str]:
-        return list(self._waits_for)
-
-    def next(self) -> str | None:
-        """The ready node closest to an output, None if there is none (a cycle)."""
-        if not self._ready:
-            return None
-        chosen = min(self._ready, key=lambda node: (self._distance[node], self._order[node]))
-        self._ready.remove(chosen)
-        return chosen
-
-    def done(self, node_id: str) -> None:
-        del self._waits_for[node_id]
-        for blocked in self._blocks.get(node_id, ()):
-            waits = self._waits_for[blocked]
-            waits.discard(node_id)
-            if not waits and blocked not in self._ready:
-                self._ready.append(blocked)
-
-    def _add(self, graph: Graph, output: str, is_cached: Callable[[str], bool]) -> None:
-        stack = [output]
-        while stack:
-            node_id = stack.pop()
-            if node_id in self._waits_for:
-                continue
-            if node_id not in graph:
-                raise MissingNode(node_id)
-            waits = self._waits_for[node_id] = set()
-            if is_cached(node_id):
-                continue
-            for parent in parents(graph, node_id):
-                if parent in graph and is_cached(parent):
-                    continue
-                waits.add(parent)
-                self._blocks.setdefault(parent, []).append(node_id)
-                stack.append(parent)
-
-    def _distances(self, is_output: Callable[[str], bool]) -> dict[str, int]:
-        """0 for output nodes, 1 and 2 for what leads straight to one, 3 for the rest."""
-        distance = {node: 0 if is_output(node) else 3 for node in self._waits_for}
-        for step in (1, 2):
-            for node in distance:
-                blocked = (distance[other] for other in self._blocks.get(node, ()))
-                if distance[node] == 3 and step - 1 in blocked:
-                    distance[node] = step
-        return distance

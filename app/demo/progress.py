@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 
 class ProgressState:
     """Keeps each node's part encoded, as the whole is sent again and again."""
 
-    def __init__(self, prompt_id: str) -> None:
+    def __init__(self, prompt_id: str, origin: Callable[[str], dict[str, Any]]) -> None:
+        """`origin`: where a node stands in the prompt, in the message's words."""
         self._prompt_id = json.dumps(prompt_id)
+        self._origin = origin
         self._parts: dict[str, str] = {}
         self._values: dict[str, tuple[float, float]] = {}
 
@@ -29,8 +33,7 @@ class ProgressState:
         name = json.dumps(node_id)
         self._parts[node_id] = (
             f'{name}: {{"value": {value}, "max": {total}, "state": "{state}", "node_id": {name}, '
-            f'"prompt_id": {self._prompt_id}, "display_node_id": {name}, "parent_node_id": null, '
-            f'"real_node_id": {name}}}'
+            f'"prompt_id": {self._prompt_id}, {json.dumps(self._origin(node_id))[1:]}'
         )
         nodes = ", ".join(self._parts.values())
         return (

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from app.demo.background import compute
 from app.demo.frames import metadata_frame, preview_frame, text_frame
+from app.demo.growing import GrowingGraph
 from app.demo.nodes import NodeFailure
 from app.demo.nodes.values import Recipe
 from app.demo.pictures import Previews
 from app.demo.progress import ProgressState
+from app.demo.queue import QueueItem
 
 if TYPE_CHECKING:
     from app.demo.executor import Engine
@@ -27,15 +29,16 @@ class Studio:
     """The Reporter of one prompt."""
 
     def __init__(
-        self, prompt_id: str, extra_data: dict[str, Any], progress: ProgressState, engine: Engine
+        self, item: QueueItem, progress: ProgressState, graph: GrowingGraph, engine: Engine
     ) -> None:
-        self._prompt_id = prompt_id
+        self._prompt_id = item.prompt_id
+        self._graph = graph
         self._progress = progress
         self._engine = engine
         self._hub = engine.hub
         self._knobs = engine.knobs
         # Newer servers let a prompt choose; any other word means what the server was started with.
-        wish = extra_data.get("preview_method") if engine.version.jobs_api else None
+        wish = item.extra_data.get("preview_method") if engine.version.jobs_api else None
         method = wish if wish in PREVIEW_METHODS else engine.preview_method
         self._shows_previews = method != "none"
 
@@ -100,10 +103,5 @@ class Studio:
             hub.publish(preview_frame(image_format, image))
 
     def _metadata(self, node_id: str) -> dict[str, Any]:
-        return {
-            "node_id": node_id,
-            "prompt_id": self._prompt_id,
-            "display_node_id": node_id,
-            "parent_node_id": None,
-            "real_node_id": node_id,
-        }
+        origin = self._graph.origin(node_id)
+        return {"node_id": node_id, "prompt_id": self._prompt_id, **origin}

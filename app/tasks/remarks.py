@@ -47,17 +47,24 @@ def remarks_on(
     if not outputs:
         why = BLOCKED_ALL if was_blocked else _why(prompt, savers, repeated=repeated)
         said.append(f"The run yielded no results: {why}")
+    elif silent := [node for node in savers if node in entry.cached and node not in entry.outputs]:
+        said.append(f"{_untold(prompt, silent)} A changed value of such a node makes them anew.")
     return said
 
 
 def _why(prompt: Json, savers: Sequence[str], *, repeated: bool) -> str:
-    names = _classes(prompt, savers) if savers else "its nodes"
     if repeated:
-        return f"ComfyUI told none of {names} from its cache; {NONE_OF_NODE}"
+        return _untold(prompt, savers)
+    names = _classes(prompt, savers) if savers else "its nodes"
     return (
         f"ComfyUI told none of {names}. Either a node before was blocked, or what was saved is "
         "on the server only: nodes such as VAESave tell no file names."
     )
+
+
+def _untold(prompt: Json, savers: Sequence[str]) -> str:
+    names = _classes(prompt, savers) if savers else "its nodes"
+    return f"ComfyUI told none of {names} from its cache; {NONE_OF_NODE}"
 
 
 def _classes(prompt: Json, node_ids: Sequence[str]) -> str:

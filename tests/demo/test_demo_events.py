@@ -25,6 +25,10 @@ ONE_CLIENT = (
     "save_latent",
     "output_node_without_ui",
     "poison_cycle_through_unknown_input",
+    "subgraph_expansion",
+    "execution_blocker_verbose",
+    "execution_blocker_silent",
+    "execution_blocker_everything",
 )
 FLAGS = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from app.demo.folders import Folders
@@ -24,10 +24,14 @@ class NodeFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A node's outputs, and its `ui` if it has one."""
+    """A node's outputs, and its `ui` if it has one.
+
+    `expand`: nodes to run in its place; then outputs may be links to theirs, and there is no `ui`.
+    """
 
     outputs: tuple[Any, ...] = ()
     ui: dict[str, Any] | None = None
+    expand: Graph = field(default_factory=dict)
 
 
 class Reporter(Protocol):

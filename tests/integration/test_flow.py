@@ -1,0 +1,101 @@
+"""Nodes that expand into others, nodes that are lazy, and what of them a task tells."""
+
+from typing import Any
+
+import pytest
+
+from app.demo.server import DemoServer
+from app.tasks.remarks import NONE_OF_NODE, REPEATED
+from tests.conftest import RunningGateway
+
+Json = dict[str, Any]
+
+
+def node(class_type: str, **inputs: Any) -> Json:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def loop(count: int, *, outer: str = "outer") -> Json:
+    """A node that saves pictures by nodes that it expands into, and one that saves the last."""
+    return {
+        "1": node("EmptyImage", width=16, height=16, batch_size=1, color=count),
+        "2": node("DemoExpand", image=["1", 0], count=count, save=True, filename_prefix="loop"),
+        "3": node("SaveImage", images=["2", 0], filename_prefix=outer),
+    }
+
+
+def switch(*, to: bool) -> Json:
+    return {
+        "a": node("EmptyImage", width=16, height=16, batch_size=1, color=1),
+        "b": node("EmptyImage", width=24, height=24, batch_size=1, color=2),
+        "c": node("ImageInvert", image=["b", 0]),
+        "s": node("ComfySwitchNode", switch=to, on_false=["c", 0], on_true=["a", 0]),
+        "o": node("SaveImage", images=["s", 0], filename_prefix="s"),
+    }
+
+
+async def test_results_of_expanded_nodes_are_kept(gateway: RunningGateway) -> None:
+    task = await gateway.submit(loop(3))
+    assert (task["status"], task["warnings"]) == ("succeeded", [])
+    made = {output["node_id"]: output for output in task["outputs"]}
+    assert sorted(made) == ["2.0.0.2", "2.0.0.4", "2.0.0.6", "3"]
+    for output in made.values():
+        assert (await gateway.http.get(output["url"])).status_code == 200
+    assert task["progress"]["value"] == 1
+
+
+async def test_results_of_expanded_nodes_that_the_cache_hides_are_told_of(
+    gateway: RunningGateway,
+) -> None:
+    """ComfyUI itself tells only of the nodes that stand in the prompt."""
+    await gateway.submit(loop(3))
+    again = await gateway.submit(loop(3))
+    assert (again["status"], [output["node_id"] for output in again["outputs"]]) == (
+        "succeeded",
+        ["3"],
+    )
+    said, hidden = again["warnings"]
+    assert said == REPEATED
+    assert "DemoExpand" in hidden
+    assert NONE_OF_NODE in hidden
+    partly = await gateway.submit(loop(3, outer="other"))
+    (hidden,) = partly["warnings"]
+    assert "DemoExpand" in hidden
+    assert "SaveImage" not in hidden
+    anew = await gateway.submit(loop(4))
+    assert (len(anew["outputs"]), anew["warnings"]) == (5, [])
+
+
+async def test_a_fault_of_an_expanded_node_is_told_as_of_the_outer_one(
+    gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.fail_node = "2.0.0.3"
+    task = await gateway.submit(loop(3))
+    assert task["status"] == "failed"
+    assert (task["error"]["node_id"], task["error"]["class_type"]) == ("2", "DemoExpand")
+
+
+@pytest.mark.parametrize("to", [True, False])
+async def test_a_branch_that_a_lazy_node_leaves_out_is_no_failure(
+    gateway: RunningGateway, demo: DemoServer, to: bool
+) -> None:
+    demo.knobs.fail_node = "c"  # of the branch for False
+    task = await gateway.submit(switch(to=to))
+    assert task["status"] == ("succeeded" if to else "failed")
+    if to:
+        assert [output["node_id"] for output in task["outputs"]] == ["o"]
+        assert (task["warnings"], task["error"]) == ([], None)
+        assert task["progress"]["value"] == 1
+        with_another_name = switch(to=to)
+        with_another_name["o"]["inputs"]["filename_prefix"] = "t"
+        assert (await gateway.submit(with_another_name))["warnings"] == []
+
+
+async def test_a_blocked_node_within_a_lazy_branch(gateway: RunningGateway) -> None:
+    graph = switch(to=True)
+    graph["k"] = node("DemoBlocker", image=["a", 0], block=True, message="no face")
+    graph["s"]["inputs"]["on_true"] = ["k", 0]
+    graph["p"] = node("PreviewImage", images=["b", 0])
+    task = await gateway.submit(graph)
+    assert [output["node_id"] for output in task["outputs"]] == ["p"]
+    assert task["warnings"] == ["Node s (ComfySwitchNode) did not run, it was blocked: no face"]
