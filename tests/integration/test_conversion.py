@@ -153,3 +153,22 @@ async def test_a_node_installed_later(gateway: RunningGateway, refreshes: bool) 
     server._fetched_at = 0.0 if refreshes else float("inf")
     answer = await gateway.http.post("/api/workflow/submit?wait=20", json=ui_file())
     assert answer.status_code == (200 if refreshes else 422), answer.text
+
+
+async def test_links_of_use_everywhere_run_without_the_pack(gateway: RunningGateway) -> None:
+    for noted in (True, False):
+        workflow = ui_file()
+        source, _, target, _ = workflow["nodes"]
+        sender = {"id": 2, "type": "Anything Everywhere", "inputs": [{"name": "anything"}]}
+        sender["inputs"][0] |= {"type": "IMAGE", "link": 1}
+        target["inputs"][0]["link"] = None
+        workflow["nodes"] = [source, sender, target]
+        workflow["links"] = workflow["links"][:1]
+        if noted:
+            link = {"downstream": 3, "downstream_slot": 0, "upstream": "1", "upstream_slot": 0}
+            workflow["extra"]["ue_links"] = [{**link, "controller": 2, "type": "IMAGE"}]
+        task = await gateway.submit(workflow)
+        assert task["status"] == "succeeded", task["error"]
+        assert not [text for text in task["warnings"] if "cache" not in text]
+        graph = (await gateway.http.get(f"/api/task/{task['task_id']}/workflow")).json()
+        assert plain(graph["workflow"]) == PROMPT

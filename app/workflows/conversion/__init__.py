@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import InvalidWorkflow
 from app.quoting import listed
-from app.workflows.conversion import primitives
+from app.workflows.conversion import everywhere, primitives
 from app.workflows.conversion.assembling import Assembler
 from app.workflows.conversion.configure import configure
 from app.workflows.conversion.definitions import Definitions
@@ -64,8 +64,11 @@ def _convert(
     unfold(document, definitions)
     put_inner_first(document)  # a promoted widget shows what its inside is set to
     promotions = Promotions(document)
+    everywhere.take_seeds(document, definitions)
     for graph in document.graphs():
+        in_file = {node.id: {slot.name for slot in node.inputs} for node in graph.nodes.values()}
         configure(document, graph, definitions)
+        everywhere.broadcast(document, graph, in_file)
         promotions.settle(graph)
         adopt(document, promotions, graph)
     replacements = Replacements(document)  # of texts, by what all widgets are set to now

@@ -9,7 +9,7 @@ from app.workflows.conversion.definitions import DYNAMIC_COMBO, Definitions, Nod
 from app.workflows.conversion.layout import lay_out
 from app.workflows.conversion.model import Document, Graph, Link, Node, Slot, Widget
 from app.workflows.conversion.values import restore
-from app.workflows.conversion.virtual import VIRTUAL
+from app.workflows.conversion.virtual import EVERYWHERE, VIRTUAL
 
 
 def configure(document: Document, graph: Graph, definitions: Definitions) -> None:
@@ -21,7 +21,7 @@ def configure(document: Document, graph: Graph, definitions: Definitions) -> Non
         saved = node.inputs
         links = incoming.get(node.id, [])
         definition = document.definition(node)
-        node_class = definitions.get(node.type)
+        node_class = definitions.get(node.type) if node.type not in EVERYWHERE else None
         if definition is not None:
             document.effort.make(len(definition.inputs) + len(definition.outputs))
             node.inputs = [Slot(slot.name, slot.type) for slot in definition.inputs]

@@ -152,6 +152,7 @@ class Graph:
     links: dict[str, Link]
     inputs: list[Boundary] = field(default_factory=list)
     outputs: list[Boundary] = field(default_factory=list)
+    sends_everywhere: bool = True  # by rules: the file does not name the links
     _input_index: NameIndex = field(default_factory=NameIndex)
 
     def input(self, name: str) -> Boundary | None:

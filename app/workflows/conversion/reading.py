@@ -12,12 +12,14 @@ from typing import Any
 
 from app.errors import InvalidWorkflow
 from app.quoting import quoted
+from app.workflows.conversion.everywhere import connect_saved
 from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link, Node, Slot
 from app.workflows.conversion.refusing import refused
 
 MAX_SLOTS = 1000  # of a node; real ones have a few dozen
 MAX_TITLE = 500  # characters: it stands in the names of much else
 LARGEST = 2**53  # whole numbers beyond are not exact in JavaScript
+EVERYWHERE_FIELDS = ("upstream", "upstream_slot", "downstream", "downstream_slot")
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
@@ -67,7 +69,20 @@ def _graph(document: Document, data: Json, twins: list[Node]) -> Graph:
             nodes[node.id] = node
     inputs, outputs = _boundaries(data.get("inputs")), _boundaries(data.get("outputs"))
     links = _links(data, nodes.values(), (*inputs, *outputs))
-    return Graph(_text(data.get("id")), name, nodes, links, inputs, outputs)
+    graph = Graph(_text(data.get("id")), name, nodes, links, inputs, outputs)
+    connect_saved(document, graph, _everywhere(data))
+    return graph
+
+
+def _everywhere(data: Json) -> list[Link]:
+    """The links that Use Everywhere adds on the page, as it notes them in the file."""
+    items = _items(_object(data.get("extra")).get("ue_links"))
+    found = (
+        _link([f"everywhere>{number}", *map(item.get, EVERYWHERE_FIELDS)])
+        for number, item in enumerate(items)
+        if isinstance(item, dict)
+    )
+    return [link for link in found if link is not None]
 
 
 def read_node(item: Any) -> Node | None:

@@ -19,7 +19,14 @@ IDLE = frozenset(
         *("Node Collector (rgthree)", "Random Unmuter (rgthree)"),
     }
 )
-VIRTUAL = IDLE | REROUTES | GETTERS | {PRIMITIVE}
+# Send what is connected to them to other inputs; see everywhere.py.
+EVERYWHERE = frozenset(
+    {
+        *("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?"),
+        "Prompts Everywhere",
+    }
+)
+VIRTUAL = IDLE | EVERYWHERE | REROUTES | GETTERS | {PRIMITIVE}
 
 
 def wire_name(node: Node) -> str:
