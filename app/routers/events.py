@@ -18,6 +18,7 @@ from app.routers.deps import GatewayDep
 from app.routers.sessions import Session
 from app.tasks.model import TERMINAL
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
+from app.tasks.view import timestamp
 
 router = APIRouter(tags=["events"])
 
@@ -42,10 +43,10 @@ async def task_events(
 ) -> StreamingResponse:
     """`status`, `progress`, `preview` and `output` of one task, until it is finished."""
     gateway.admit_stream()
-    await gateway.tasks.get(task_id)
+    born = timestamp((await gateway.tasks.get(task_id)).created_at)
     resume = _number(last_event_id)
     return StreamingResponse(
-        _task_stream(gateway, task_id, resume, previews),
+        _task_stream(gateway, task_id, born, resume, previews),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -60,13 +61,13 @@ def _number(event_id: str | None) -> int | None:
 
 
 async def _task_stream(
-    gateway: Gateway, task_id: str, resume: int | None, previews: bool
+    gateway: Gateway, task_id: str, born: str | None, resume: int | None, previews: bool
 ) -> AsyncIterator[str]:
     with gateway.hub.subscribe([task_id], previews=previews) as updates:
         # What was missed, then the task as it is: whoever comes in has the whole truth.
         sent = max(gateway.hub.last_id, resume or 0)
         if resume is not None:
-            for missed in gateway.hub.since(task_id, resume):
+            for missed in gateway.hub.since(task_id, resume, born):
                 yield _sse(missed.type, missed.json, missed.id)
         if notice := gateway.hub.notice:
             yield _sse("notice", notice.json, sent)

@@ -58,7 +58,7 @@ class Session:
             while True:
                 update = await self._updates.get()
                 is_notice = update.type == "notice"  # of no task
-                if not is_notice and not await self._gateway.tasks.sees(update.task_id):
+                if not is_notice and not await self._gateway.tasks.sees(update):
                     continue
                 if update.type == "preview":
                     await self._socket.send_bytes(_preview_frame(update))

@@ -9,6 +9,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from app.memory import Memory
@@ -20,6 +21,7 @@ KEPT_TASKS = 500
 KEPT_PREVIEWS = 64 << 20  # bytes of them, the newest of a task
 MOST_FOLLOWED = 50_000  # tasks that one caller may follow by their ids, over all its streams
 KEPT_BYTES = 64 << 20  # of all kept updates
+KNOWN_BIRTHS = 50_000  # tasks
 
 
 class Carrier(Protocol):
@@ -51,6 +53,7 @@ class Hub:
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
         self._watchers: list[Callable[[Update], None]] = []
+        self._born: Memory[str, str] = Memory(KNOWN_BIRTHS)
         self._previews: Memory[str, Update] = Memory(KEPT_PREVIEWS, lambda update: update.size)
         self._followed: Counter[str] = Counter()  # by caller: ids, each as often as it is followed
         self._kept_bytes = 0
@@ -73,6 +76,7 @@ class Hub:
 
     def deliver(self, update: Update) -> None:
         """To our own subscribers."""
+        update = self._dated(update)
         self._last_id = max(self._last_id, update.id)
         if update.type == "preview":
             self._keep_preview(update)
@@ -83,7 +87,13 @@ class Hub:
     def tell(self, task_id: str, type: Type, data: Json) -> None:
         """To our own subscribers: how a task was found to be. It is no event: whoever resumes gets
         the task's state anyway, so it has no id of its own."""
-        self._spread(Update(self._last_id, task_id, type, data))
+        self._spread(self._dated(Update(self._last_id, task_id, type, data)))
+
+    def _dated(self, update: Update) -> Update:
+        """With the time at which its task was made, as the newest status told it."""
+        if update.type == "status" and (born := update.data.get("created_at")):
+            self._born.put(update.task_id, born)
+        return replace(update, born=self._born.get(update.task_id))
 
     def lose(self, code: str, message: str) -> None:
         """Updates of other replicas do not come any more; all subscribers are told why."""
@@ -162,13 +172,16 @@ class Hub:
         """Whether the caller may follow so many tasks more by their ids."""
         return self._followed[caller()] + more <= MOST_FOLLOWED
 
-    def since(self, task_id: str, last_id: int) -> list[Update]:
-        """The task's updates after `last_id`, as far as they are kept; previews are not."""
-        return [update for update in self._recent.get(task_id, ()) if update.id > last_id]
+    def since(self, task_id: str, last_id: int, born: str | None = None) -> list[Update]:
+        """The task's updates after `last_id`, as far as they are kept; previews are not. `born`:
+        only of the task that was made then."""
+        updates = [update for update in self._recent.get(task_id, ()) if update.id > last_id]
+        return [update for update in updates if born in (None, update.born)]
 
-    def last_preview(self, task_id: str) -> Update | None:
-        """The newest preview of a task that is not finished."""
-        return self._previews.get(task_id)
+    def last_preview(self, task_id: str, born: str | None) -> Update | None:
+        """The newest preview of a task that is not finished, and was made then."""
+        found = self._previews.get(task_id)
+        return found if found and found.born == born else None
 
     @property
     def closed(self) -> bool:

@@ -26,8 +26,8 @@ from app.tasks.queries import no_task
 from app.tasks.selection import MOST, Selection
 from app.tasks.store import TaskStore
 from app.tasks.submitter import Submitter
-from app.tasks.subscription import Closed, Overrun
-from app.tasks.view import entries_of
+from app.tasks.subscription import Closed, Overrun, Update
+from app.tasks.view import entries_of, timestamp
 from app.workflows.applying import with_changes
 
 Json = dict[str, Any]
@@ -70,7 +70,8 @@ class Tasks:
         self._forecaster = forecaster
         self._files = files
         self._caller = EVERYBODY
-        self._owners: Memory[str, str] = Memory(KNOWN_OWNERS)  # of tasks; "": nobody's
+        # Of tasks, by their ids and when they were made; "": nobody's.
+        self._owners: Memory[tuple[str, str | None], str] = Memory(KNOWN_OWNERS)
 
     def seen_by(self, caller: Caller) -> "Tasks":
         found = copy(self)
@@ -79,14 +80,17 @@ class Tasks:
         found._submitter = self._submitter.seen_by(caller)
         return found
 
-    async def sees(self, task_id: str) -> bool:
-        """Whether the task is one of them: for streams, which ask for every update."""
+    async def sees(self, update: Update) -> bool:
+        """Whether its task is one of them: for streams, which ask for every update. A task whose id
+        another one has now is nobody's."""
         if self._caller.sees_all:
             return True
-        owner = self._owners.get(task_id)
+        this = (update.task_id, update.born)
+        owner = self._owners.get(this)
         if owner is None:
-            owner = await self._store.owner_of(task_id) or ""
-            self._owners.put(task_id, owner)
+            found, created_at = await self._store.owner_of(update.task_id)
+            owner = found if found and update.born in (None, timestamp(created_at)) else ""
+            self._owners.put(this, owner)
         return owner == self._caller.sees
 
     async def get(self, task_id: str) -> Task:

@@ -261,10 +261,12 @@ class TaskStore:
         )
         return rows.output_of(row) if row else None
 
-    async def owner_of(self, task_id: str) -> str | None:
-        """The name of the API key whose it is; None if it is nobody's, or not there."""
-        query = select(tasks.c.key_name).where(tasks.c.task_id == task_id)
-        return await self._database.read(lambda connection: connection.scalar(query))
+    async def owner_of(self, task_id: str) -> tuple[str | None, float | None]:
+        """The name of the API key whose it is, None if it is nobody's; and when it was made, None
+        if it is not there."""
+        query = select(tasks.c.key_name, tasks.c.created_at).where(tasks.c.task_id == task_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return (row.key_name, row.created_at) if row else (None, None)
 
     def _mine(self, *, found: bool = False) -> ColumnElement[bool]:
         """What the caller may see, of all tasks, or of those that are `found` by something else:

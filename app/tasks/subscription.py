@@ -28,6 +28,7 @@ class Update:
     type: Type
     data: Json
     image: bytes = field(default=b"", repr=False)  # previews only
+    born: str | None = None  # when the task was made: another one may have had its id before
 
     @cached_property
     def json(self) -> str:

@@ -108,7 +108,7 @@ async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None
             async def comes() -> bool:
                 one.publish("a", "preview", {"node_id": "3"}, image)
                 await asyncio.sleep(0.02)
-                return two.last_preview("a") is not None
+                return two.last_preview("a", None) is not None
 
             await wait_until(comes)
             update = await there.get()
@@ -118,13 +118,13 @@ async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None
             assert {u.type for u in await until(without, n=1)} == {"status"}
             mine = await until(here, n=1)
             assert len([u for u in mine if u.type == "preview"]) <= 1, "only the newest waits"
-        assert three.last_preview("a") is None
+        assert three.last_preview("a", None) is None
         with two.subscribe(previews=True) as everything:
 
             async def all_come() -> bool:
                 one.publish("c", "preview", {}, image)
                 await asyncio.sleep(0.02)
-                return two.last_preview("c") is not None
+                return two.last_preview("c", None) is not None
 
             await wait_until(all_come)
             assert (await everything.get()).task_id == "c"

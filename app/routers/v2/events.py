@@ -28,7 +28,7 @@ from app.routers.v2.shapes import (
 from app.tasks.cuts import STREAM, shortened
 from app.tasks.model import TERMINAL, Task
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
-from app.tasks.view import output_view
+from app.tasks.view import output_view, timestamp
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
 
@@ -76,7 +76,9 @@ class _Stream:
                 yield frame
             if self._over:
                 return
-            if preview := self._gateway.hub.last_preview(self._id):
+            if preview := self._gateway.hub.last_preview(
+                self._id, timestamp(self._task.created_at)
+            ):
                 yield _sse("preview", _preview(preview))
             async for update in paced(updates):
                 if update is not None:
