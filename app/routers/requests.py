@@ -115,6 +115,12 @@ class RunRequest(Strict):
         description="Draw new seeds: in UI format those that the file marks so, as ComfyUI's page "
         "does for each run; in API format all. One that is in params stays.",
     )
+    fill_texts: StrictBool | None = Field(
+        None,
+        description="Texts are filled in as ComfyUI's page does it: {a|b}, %date:yyyy-MM-dd%, "
+        "%Node.widget%. Not given: those in params for a workflow in UI format, whose own always "
+        "are. true: in API format, too, all of them. false: params are sent as they are.",
+    )
     prompt_id: Annotated[str | None, AfterValidator(canonical)] = Field(
         None, description="The id of the task: a UUID that is not in use. Not with a batch."
     )

@@ -15,6 +15,7 @@ from app.workflows.file_names import check_names
 from app.workflows.formats import Format, unwrap
 from app.workflows.needs import Needs, Variations
 from app.workflows.result_refs import results_in
+from app.workflows.texts import Texts
 
 Json = dict[str, Any]
 Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
@@ -34,6 +35,7 @@ class Prepared:
     changes: tuple[Change, ...] = ()
     needs: Needs = field(default_factory=Needs)
     shape: str = ""
+    from_page: bool = False  # converted from UI format, its texts filled in
     drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
 
     def whole(self) -> Json:
@@ -59,7 +61,7 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
             hint="Start ComfyUI, or send the workflow in API format (Workflow > Export (API)).",
         )
     warnings = [*conversion.warnings, *check_structure(conversion.prompt, known)]
-    return Prepared(conversion.prompt, warnings=warnings, drawn=conversion.drawn)
+    return Prepared(conversion.prompt, warnings=warnings, from_page=True, drawn=conversion.drawn)
 
 
 def files_wanted(
@@ -82,21 +84,23 @@ def prepare(
     lenient: bool = False,
     shared: bool = False,
     randomize: bool = False,
+    fill_texts: bool | None = None,
     each: Any = None,
 ) -> list[Prepared]:
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
 
     `lenient`: model files may be named that no server has yet. `shared`: all are the same prompt,
-    with changes. `randomize`: seeds are drawn anew for each. `each`: what besides is stored with
-    each task. Raises PayloadTooLarge if it is too much.
+    with changes. `randomize`: seeds are drawn anew for each. `fill_texts`: see `_texts`. `each`:
+    what besides is stored with each task. Raises PayloadTooLarge if it is too much.
     """
     found = to_prompt(workflow, node_types)
     check_outputs(found.prompt, node_types)
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
     renewed = found.drawn if randomize else ()
-    setter = Setter(found.prompt, node_types, any_file=lenient, renewed=renewed)
+    texts = _texts(found, node_types, fill_texts)
+    setter = Setter(found.prompt, node_types, any_file=lenient, renewed=renewed, texts=texts)
     own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
     made: list[Made] = []
     for params in param_sets:
@@ -127,9 +131,20 @@ def with_params(
     params: Mapping[str, Any],
     node_types: Mapping[str, Json],
     randomize: bool = False,
+    fill_texts: bool | None = None,
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
-    setter = Setter(found.prompt, node_types, renewed=found.drawn if randomize else ())
+    texts = _texts(found, node_types, fill_texts)
+    renewed = found.drawn if randomize else ()
+    setter = Setter(found.prompt, node_types, renewed=renewed, texts=texts)
     changes, used = setter.changes(params)
     prompt = with_changes(found.prompt, changes)
     return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])
+
+
+def _texts(found: Prepared, node_types: Mapping[str, Json], fill: bool | None) -> Texts | None:
+    """What fills in texts: those that are set in a file of the page, as its own were, unless the
+    client says no; all of an API-format file if it says so."""
+    if fill is False or not (fill or found.from_page):
+        return None
+    return Texts(found.prompt, node_types or core_node_types(), own=not found.from_page)

@@ -28,6 +28,7 @@ class Submission:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)  # for nodes of paid services
     prompt_id: str | None = None  # of the task, if the client chose it
     randomize: bool = False  # draw seeds anew: those that a UI file marks so, all of an API file
+    fill_texts: bool | None = None  # {a|b}, %date:...%; None: in what is set in a UI file
     embed_workflow: bool = True  # in the page's format, into the results
 
     def forget(self) -> None:

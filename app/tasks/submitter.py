@@ -176,7 +176,8 @@ class Submitter:
 
         def work(node_types: Mapping[str, Json]) -> Prepared:
             found = to_prompt(workflow, node_types)
-            return with_params(found, submission.params, node_types, submission.randomize)
+            options = submission.randomize, submission.fill_texts
+            return with_params(found, submission.params, node_types, *options)
 
         return await self._with_fresh_node_types(wanted, work)
 
@@ -220,6 +221,7 @@ class Submitter:
                 lenient=lenient,
                 shared=shared,
                 randomize=submission.randomize,
+                fill_texts=submission.fill_texts,
                 each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
             )
             # What a UI file says can only be read with its node types.

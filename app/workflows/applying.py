@@ -12,6 +12,7 @@ from app.workflows.finding import Finder, Key
 from app.workflows.near import Guesses
 from app.workflows.parameters import names_file, parameter_at
 from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open
+from app.workflows.texts import Texts
 from app.workflows.values import check_value, from_text
 
 Json = dict[str, Any]
@@ -64,7 +65,7 @@ def _copied(node: Json) -> Json:
 class Setter:
     """Sets parameters of one prompt, as often as there are sets of them: what depends on the
     prompt alone is found once. `any_file`: model files may be named that are not among the choices
-    yet. `renewed`: whose seeds are drawn anew each time."""
+    yet. `renewed`: whose seeds are drawn anew each time. `texts`: fills in texts each time."""
 
     def __init__(
         self,
@@ -74,11 +75,13 @@ class Setter:
         any_file: bool = False,
         new_seed: Draw = draw,
         renewed: Renewed = (),
+        texts: Texts | None = None,
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
         self._any_file = any_file
         self._new_seed = new_seed
+        self._texts = texts
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
         self._located: dict[str, Key] = {}
         self._seeds = Seeds(prompt, object_info)
@@ -112,6 +115,8 @@ class Setter:
             self._draw([key for key in keys if key not in words], nodes, used, words)
         for key in self._open_seeds(nodes):
             self._draw([key], nodes, used, words)
+        if self._texts is not None:
+            self._fill(self._texts, nodes, used, words)
         self.warnings = list(left_open({**self._prompt, **nodes}))
         if self._renews_nothing:
             self.warnings.append(NOTHING_TO_RENEW)
@@ -174,6 +179,14 @@ class Setter:
             seed = self._new_seed(*limits)
             for key, inputs in zip(keys, held, strict=True):
                 used[words.get(key, ".".join(key))] = inputs[key[1]] = seed
+
+    def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
+        for key in dict.fromkeys([*words, *texts.own]):
+            node = nodes.get(key[0]) or self._prompt[key[0]]
+            text = texts.filled(key, nodes)
+            if text != node["inputs"].get(key[1]):
+                inputs = self._node(nodes, key)["inputs"]
+                used[words.get(key, ".".join(key))] = inputs[key[1]] = text
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
         """Those to draw, in the order of the prompt."""

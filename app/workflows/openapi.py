@@ -61,6 +61,10 @@ _OPTIONS: Json = {
         "default": False,
         "description": "Draw new seeds, where params give none.",
     },
+    "fill_texts": {
+        "type": ["boolean", "null"],
+        "description": "Fill in {a|b} and %date:yyyy-MM-dd%; null: where the file is in UI format.",
+    },
     "server": {"type": ["string", "null"], "description": "Only on this server, by its id."},
     "webhook": {
         "type": ["string", "object", "null"],

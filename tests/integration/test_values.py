@@ -1,6 +1,7 @@
-"""Values as clients really send them: lists of choices, and numbers as text."""
+"""Values as clients really send them: lists of choices, numbers as text, texts to fill in."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from app.config import Settings
 from app.demo.catalogue import BUILT_IN
 from app.demo.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway
+from tests.unit.conversion.graphs import flow, node
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -57,3 +59,42 @@ async def test_several_choices(settings_for: MakeSettings, tmp_path: Path) -> No
         await gateway.submit(graph, batch={"3.tags": ["a", ["b"], {"__value__": ["a", "c"]}]})
         sent = [prompt.graph["3"]["inputs"]["tags"] for prompt in demo.records.prompts]
         assert sorted(sent) == [["a"], ["a", "c"], ["b"], ["b", "c"]]
+
+
+async def test_texts_that_are_filled_in(gateway: RunningGateway, demo: DemoServer) -> None:
+    """In UI format as the page does it, in API format where asked for; run by name and in forms."""
+    graph, day = model_free(prefix="{a|a}"), "%date:yyyy-MM-dd%/%EmptyImage.color%"
+    expected = re.compile(r"\d{4}-\d\d-\d\d/9")
+    params = {"3.filename_prefix": day, "1.color": 9}
+    plain = await gateway.submit(graph, params=params)
+    assert plain["params"] == params
+    asked = await gateway.submit(graph, params=params, fill_texts=True)
+    assert expected.fullmatch(asked["params"]["3.filename_prefix"])
+    batch = await gateway.submit(
+        graph, params={"1.color": 9}, batch={"3.filename_prefix": [day, "z"]}, fill_texts=True
+    )
+    texts = [task["params"]["3.filename_prefix"] for task in batch["tasks"]]
+    assert expected.fullmatch(texts[0])
+    assert texts[1] == "z"
+    kept = {"file": ("mine.json", json.dumps(graph))}
+    assert (await gateway.http.post("/api/workflow/upload", files=kept)).status_code == 201
+    body = {"params": params, "fill_texts": True}
+    by_name = await gateway.http.post("/api/workflow/mine.json/run?wait=20", json=body)
+    form = {"request": (None, json.dumps({"workflow": graph, **body}))}
+    in_form = await gateway.http.post(f"{SUBMIT}?wait=20", files=form)
+    for answer in (by_name, in_form):
+        assert expected.fullmatch(answer.json()["params"]["3.filename_prefix"])
+    page = flow(
+        [
+            node(1, "EmptyImage", 16, 16, 1, 9, outputs=["IMAGE"]),
+            node(3, "SaveImage", "x", inputs={"images": 1}),
+        ],
+        [1, 1, 0, 3, 0, "IMAGE"],
+    )
+    convert = "/api/workflow/convert"
+    for fill in ({}, {"fill_texts": False}):
+        answer = await gateway.http.post(
+            convert, json={"workflow": page, "params": {"filename_prefix": day}, **fill}
+        )
+        text = answer.json()["workflow"]["3"]["inputs"]["filename_prefix"]
+        assert text == day if fill else expected.fullmatch(text)

@@ -5,7 +5,8 @@ The server only knows `%width%`, `%year%` and their like; these are left to it.
 
 import datetime
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from app.workflows.conversion.model import UNSET, Document, Node, Widget
 
@@ -23,6 +24,27 @@ UNFIT = re.compile(r'[/?<>\\:*|"\x00-\x1F\x7F]')
 DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 
 
+UNKNOWN: Final = object()  # there is no such widget
+
+
+def filled(text: str, value: Callable[[str, str], Any]) -> str:
+    """The text with what stands between percent signs; `value`: of a node's widget, by the names
+    of both."""
+
+    def replacement(match: re.Match[str]) -> str:
+        parts = match.group(1).split(".")
+        if len(parts) != 2:
+            if parts[0].startswith("date:"):
+                return _date(parts[0].removeprefix("date:"))
+            return match.group()
+        found = value(parts[0], parts[1])
+        if found is UNKNOWN:
+            return match.group()
+        return UNFIT.sub("_", "" if found is None else str(found))
+
+    return PATTERN.sub(replacement, text)
+
+
 class Replacements:
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -35,20 +57,15 @@ class Replacements:
         return self.fill(widget.value)
 
     def fill(self, text: str) -> str:
-        return PATTERN.sub(self._replacement, text)
+        return filled(text, self._value)
 
-    def _replacement(self, match: re.Match[str]) -> str:
-        parts = match.group(1).split(".")
-        if len(parts) != 2:
-            if parts[0].startswith("date:"):
-                return _date(parts[0].removeprefix("date:"))
-            return match.group()
-        node = self._by_name().get(parts[0])
-        widget = node.widget(parts[1]) if node else None
+    def _value(self, name: str, widget_name: str) -> Any:
+        node = self._by_name().get(name)
+        widget = node.widget(widget_name) if node else None
         if widget is None:
-            return match.group()
+            return UNKNOWN
         self._document.effort.copy(widget.value)
-        return UNFIT.sub("_", "" if widget.value in (None, UNSET) else str(widget.value))
+        return None if widget.value is UNSET else widget.value
 
     def _by_name(self) -> dict[str, Node]:
         """Nodes by the name that replacements use: their alias, else their title."""

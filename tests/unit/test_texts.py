@@ -1,0 +1,132 @@
+"""Texts that are set are filled in like those that are typed into ComfyUI's page."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidParameter
+from app.tasks.intake import prepare
+from app.workflows.applying import Setter
+from app.workflows.texts import Texts
+from tests.unit.conversion.graphs import INFO as PAGE_INFO
+from tests.unit.conversion.graphs import flow, node
+
+Json = dict[str, Any]
+PREFIX = ["STRING", {"default": "ComfyUI"}]
+INFO: Json = {
+    **PAGE_INFO,
+    "SaveImage": {"input": {"required": {"filename_prefix": PREFIX}}, "output_node": True},
+}
+DAY = "%date:yyyy-MM-dd%"
+
+
+def prompt(text: str = "a cat", prefix: str = "x") -> Json:
+    return {
+        "1": {"class_type": "Encode", "inputs": {"text": text, "clip": ["9", 1]}},
+        "2": {
+            "class_type": "Sample",
+            "inputs": {"seed": 7, "steps": 20, "model": ["9", 0]},
+            "_meta": {"title": "Main"},
+        },
+        "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": prefix}},
+        "9": {"class_type": "Load", "inputs": {"name": "a.ckpt"}},
+    }
+
+
+def page(text: str = "a cat", prefix: str = "x") -> Json:
+    return flow([node(1, "Encode", text), node(3, "SaveImage", prefix)])
+
+
+def last(options: Sequence[str]) -> str:
+    return options[-1]
+
+
+def filled(graph: Json, params: Json, *, own: bool = False) -> Json:
+    setter = Setter(graph, INFO, texts=Texts(graph, INFO, own=own, choose=last))
+    return setter.changes(params)[1]
+
+
+def today() -> str:
+    return datetime.datetime.now().strftime("%Y-%m-%d")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("1.text", "a {red|green} cat // for now", "a green cat "),
+        ("1.text", "a \\{red|green\\} cat", "a {red|green} cat"),
+        ("1.text", f"__animal__ {DAY} 50%", f"__animal__ {DAY} 50%"),
+        ("3.filename_prefix", "%Sample.seed%_%Main.steps%", "7_20"),
+        ("3.filename_prefix", "{a|b}_%width%_%No.seed%", "{a|b}_%width%_%No.seed%"),
+        ("3.filename_prefix", "%Sample.model%", "%Sample.model%"),  # a link
+    ],
+)
+def test_what_is_set_is_filled_in(key: str, value: str, expected: str) -> None:
+    assert filled(prompt(), {key: value}) == {key: expected}
+
+
+def test_dates() -> None:
+    before = today()
+    found = filled(prompt(), {"filename_prefix": f"{DAY}/y"})["filename_prefix"]
+    assert found in (f"{before}/y", f"{today()}/y")
+
+
+def test_values_are_those_that_run() -> None:
+    params = {"3.filename_prefix": "%Sample.seed%_%Sample.steps%", "2.seed": -1, "2.steps": 5}
+    found = filled(prompt(), params)
+    assert found["3.filename_prefix"] == f"{found['2.seed']}_5"
+
+
+def test_own_texts_only_where_asked_for() -> None:
+    graph = prompt("{a|b}", "%Sample.seed%")
+    assert filled(graph, {}) == {}
+    assert filled(graph, {}, own=True) == {"1.text": "b", "3.filename_prefix": "7"}
+    assert filled(graph, {"1.text": "{c|d}"}, own=True)["1.text"] == "d"
+
+
+def made(workflow: Json, params: Json, fill: bool | None) -> tuple[str, str]:
+    (found,) = prepare(workflow, [params], INFO, fill_texts=fill)
+    return found.prompt["1"]["inputs"]["text"], found.prompt["3"]["inputs"]["filename_prefix"]
+
+
+@pytest.mark.parametrize("fill", [None, True])
+def test_in_a_file_of_the_page(fill: bool | None) -> None:
+    text, prefix = made(page(), {"1.text": "{red|red}", "3.filename_prefix": DAY}, fill)
+    assert text == "red"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", prefix)
+
+
+def test_literally_in_a_file_of_the_page() -> None:
+    params = {"1.text": "{red|red}", "3.filename_prefix": DAY}
+    assert made(page(), params, False) == ("{red|red}", DAY)
+    assert made(page("{cat|cat}"), {}, False)[0] == "cat", "its own as the page has them"
+
+
+@pytest.mark.parametrize("fill", [None, False])
+def test_api_format_goes_as_it_is(fill: bool | None) -> None:
+    graph = prompt("{a|a}", DAY)
+    assert made(graph, {}, fill) == ("{a|a}", DAY)
+    assert made(graph, {"1.text": "{b|b}"}, fill) == ("{b|b}", DAY)
+
+
+def test_api_format_behind_the_option() -> None:
+    text, prefix = made(prompt("{a|a}", DAY), {}, True)
+    assert (text, len(prefix)) == ("a", 10)
+    assert made(prompt("{a|a}", "x"), {"1.text": "{b|b}"}, True) == ("b", "x")
+
+
+@pytest.mark.parametrize("workflow", [page(), prompt()])
+def test_each_of_a_batch_is_filled_in_anew(workflow: Json) -> None:
+    sets = [{"1.text": "{a|b|c|d|e|f|g|h}"}] * 40
+    found = {one.params["1.text"] for one in prepare(workflow, sets, INFO, fill_texts=True)}
+    assert len(found) > 1
+    assert found <= set("abcdefgh")
+
+
+def test_texts_that_stand_for_too_much() -> None:
+    sets = [{"1.text": "{" * 90 + "a" * 5000 + "}" * 90}] * 1000
+    with pytest.raises(InvalidParameter, match="too much"):
+        prepare(page(), sets, INFO)
