@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ BUILT_IN = Path(__file__).with_name("object_info.json")
 
 # Their `image` is checked against the disk, not against the list of choices.
 IMAGE_LOADERS = frozenset({"LoadImage", "LoadImageMask", "LoadImageOutput"})
-_DECLARED = ("required", "optional")
+MATCHED = "COMFY_MATCHTYPE_V3"  # what comes out is of the kind that went in
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,20 @@ class NodeSpec:
     @cached_property
     def lazy(self) -> frozenset[str]:
         """Inputs that the node itself asks for, if it wants them at all."""
-        groups = [(self.info.get("input") or {}).get(name) or {} for name in _DECLARED]
         return frozenset(
             name
-            for inputs in groups
-            for name, raw in inputs.items()
+            for name, raw in self._inputs()
             if len(raw) > 1 and isinstance(raw[1], dict) and raw[1].get("lazy")
         )
+
+    @cached_property
+    def matched(self) -> tuple[str, ...]:
+        """Inputs that take several kinds, of which the output is one."""
+        return tuple(name for name, raw in self._inputs() if raw[0] == MATCHED)
+
+    def _inputs(self) -> Iterator[tuple[str, list[Any]]]:
+        for group in ("required", "optional"):
+            yield from ((self.info.get("input") or {}).get(group) or {}).items()
 
     @cached_property
     def wants_its_id(self) -> bool:

@@ -88,6 +88,6 @@ class Folders:
 
 def _highest(folder: Path, stem: str) -> int:
     """The highest number already used, whatever the extension."""
-    pattern = re.compile(re.escape(stem) + r"_(\d+)_")
+    pattern = re.compile(re.escape(stem) + r"_(\d+)[_.]")
     numbers = (match[1] for entry in os.scandir(folder) if (match := pattern.match(entry.name)))
     return max(map(int, numbers), default=0)

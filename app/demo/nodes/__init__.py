@@ -10,7 +10,9 @@ from app.demo.nodes.generic import generic
 from app.demo.nodes.images import IMAGES
 from app.demo.nodes.latents import LATENTS
 from app.demo.nodes.loaders import LOADERS
+from app.demo.nodes.media import MEDIA
 from app.demo.nodes.primitives import PRIMITIVES
+from app.demo.nodes.resizing import RESIZING
 from app.demo.nodes.sampling import SAMPLING
 from app.demo.nodes.saving import SAVING
 
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 _KNOWN = {**LOADERS, **CONDITIONING, **SAMPLING, **LATENTS, **IMAGES, **SAVING, **PRIMITIVES}
-_KNOWN |= FLOW
+_KNOWN |= {**FLOW, **MEDIA, **RESIZING}
 
 
 def implementation(spec: NodeSpec) -> Implementation:

@@ -1,4 +1,4 @@
-"""Node types the demo does not implement: plausible outputs, and files for picture savers."""
+"""Node types the demo does not implement: plausible outputs, and files for savers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from app.demo.catalogue import NodeSpec
+from app.demo.catalogue import MATCHED, NodeSpec
 from app.demo.nodes.call import Call, Implementation, Result
-from app.demo.nodes.saving import saved
+from app.demo.nodes.media import shown
 from app.demo.nodes.values import (
     Conditioning,
     Guider,
@@ -48,27 +48,18 @@ def generic(spec: NodeSpec) -> Implementation:
     """An implementation that knows of the class only what object_info says."""
 
     async def run(call: Call) -> Result:
-        outputs = tuple(_output(kind, call) for kind in spec.outputs)
+        outputs = tuple(_output(kind, call, spec) for kind in spec.outputs)
         if not spec.is_output:
             return Result(outputs)
-        return Result(outputs, await _ui(call))
+        return Result(outputs, await shown(call))
 
     return run
 
 
-async def _ui(call: Call) -> dict[str, Any] | None:
-    """The batch of pictures among the inputs, saved; None if there is none."""
-    for value in call.inputs.values():
-        if isinstance(value, Pictures):
-            kind = "temp" if "preview" in call.class_type.lower() else "output"
-            prefix = call.inputs.get("filename_prefix")
-            prefix = prefix if isinstance(prefix, str) and prefix else "ComfyUI"
-            return {"images": await saved(call, value, kind, prefix)}
-    return None
-
-
-def _output(kind: str, call: Call) -> Any:
+def _output(kind: str, call: Call, spec: NodeSpec) -> Any:
     """The first input of the same kind is passed through; else something is made up."""
+    if kind == MATCHED:
+        return next((call.inputs[name] for name in spec.matched if name in call.inputs), None)
     wanted = _KINDS.get(kind)
     for value in call.inputs.values():
         if wanted is not None and type(value) is wanted:

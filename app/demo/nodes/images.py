@@ -15,7 +15,7 @@ from app.demo.nodes.call import Call, Implementation, NodeFailure, Result
 from app.demo.nodes.values import Mask, Picture, Pictures, Weights
 from app.demo.pictures import fitted
 
-_FILTERS = {
+FILTERS = {
     "nearest-exact": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "area": Image.Resampling.BOX,
@@ -80,7 +80,7 @@ async def _each(call: Call, pixels: int, change: Callable[[Picture], Picture]) -
 
 
 async def _resized(call: Call, width: int, height: int) -> Result:
-    method = _FILTERS[call.get("upscale_method", str, "lanczos")]
+    method = FILTERS[call.get("upscale_method", str, "lanczos")]
     size = max(1, width), max(1, height)
     return await _each(call, size[0] * size[1], lambda frame: frame.resize(size, method))
 
@@ -94,7 +94,7 @@ async def scale(call: Call) -> Result:
     height = height or round(old_height * width / old_width)
     if call.get("crop", str) == "disabled":
         return await _resized(call, width, height)
-    method = _FILTERS[call.get("upscale_method", str)]
+    method = FILTERS[call.get("upscale_method", str)]
     size = width, height
     return await _each(call, width * height, lambda frame: ImageOps.fit(frame, size, method))
 
@@ -165,6 +165,16 @@ def batch(call: Call) -> Result:
     one, other = call.pictures("image1"), call.pictures("image2")
     second = tuple(fitted(frame, one.size) for frame in other.frames)
     return Result((Pictures(one.frames + second),))
+
+
+def batch_all(call: Call) -> Result:
+    """A growing number of pictures, all in the size of the first."""
+    given = (value for name, value in call.inputs.items() if name.startswith("images."))
+    batches = [value for value in given if isinstance(value, Pictures)]
+    if not batches:
+        raise NodeFailure("ValueError", "images: there is none")
+    size = batches[0].size
+    return Result((Pictures(tuple(fitted(f, size) for one in batches for f in one.frames)),))
 
 
 async def crop(call: Call) -> Result:
@@ -250,6 +260,7 @@ IMAGES: Mapping[str, Implementation] = MappingProxyType(
         "ImageInvert": invert,
         "ImageBlend": blend,
         "ImageBatch": batch,
+        "BatchImagesNode": batch_all,
         "ImageCrop": crop,
         "ImagePadForOutpaint": pad,
         "ImageCompositeMasked": composite,

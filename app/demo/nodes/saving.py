@@ -29,9 +29,13 @@ async def save_image(call: Call) -> Result:
 
 async def preview_image(call: Call) -> Result:
     pictures = call.pictures("images")
+    return Result((pictures,), {"images": await saved(call, pictures, "temp", temporary())})
+
+
+def temporary() -> str:
+    """A prefix for files that are only looked at."""
     letters = "".join(random.choices(string.ascii_lowercase, k=5))
-    images = await saved(call, pictures, "temp", f"ComfyUI_temp_{letters}")
-    return Result((pictures,), {"images": images})
+    return f"ComfyUI_temp_{letters}"
 
 
 async def saved(call: Call, pictures: Pictures, kind: str, prefix: str) -> list[dict[str, str]]:
@@ -41,7 +45,7 @@ async def saved(call: Call, pictures: Pictures, kind: str, prefix: str) -> list[
     files = []
     for place, frame in enumerate(pictures.frames):
         named = prefix.replace("%batch_num%", str(place))
-        path, entry = _next_file(call, kind, named, "png", (width, height))
+        path, entry = next_file(call, kind, named, "png", (width, height))
         await compute(width * height, _write, frame, path, text)
         files.append(entry)
     return files
@@ -61,9 +65,10 @@ def _png_text(call: Call) -> PngInfo:
     return info
 
 
-def _next_file(
-    call: Call, kind: str, prefix: str, extension: str, size: tuple[int, int]
+def next_file(
+    call: Call, kind: str, prefix: str, extension: str, size: tuple[int, int] = (0, 0)
 ) -> tuple[Path, dict[str, str]]:
+    """Where a file goes, and how `ui` lists it."""
     for token, value in _tokens(size).items():
         prefix = prefix.replace(token, value)
     try:
@@ -71,13 +76,18 @@ def _next_file(
     except OutsideFolder as error:
         message = f"The prefix {prefix!r} leads outside of the {kind} folder"
         raise NodeFailure("Exception", message) from error
-    name = f"{stem}_{counter:05}_.{extension}"
+    unmarked = extension in _SOUNDS and call.version.jobs_api
+    name = f"{stem}_{counter:05}{'' if unmarked else '_'}.{extension}"
     entry = {
         "filename": name,
         "subfolder": call.folders.subfolder(kind, folder),
         "type": kind,
     }
     return folder / name, entry
+
+
+# Newer servers leave the last underscore out of their names.
+_SOUNDS = ("flac", "mp3", "opus")
 
 
 def _tokens(size: tuple[int, int]) -> dict[str, str]:
@@ -97,7 +107,7 @@ async def send_images(call: Call) -> Result:
 async def save_webp(call: Call) -> Result:
     pictures = call.pictures("images")
     prefix = call.get("filename_prefix", str)
-    path, entry = _next_file(call, "output", prefix, "webp", pictures.size)
+    path, entry = next_file(call, "output", prefix, "webp", pictures.size)
     options = {
         "save_all": True,
         "append_images": pictures.frames[1:],
@@ -119,7 +129,7 @@ def save_latent(call: Call) -> Result:
     """A safetensors file with nothing but metadata."""
     latent = call.get("samples", Latent)
     prefix = call.get("filename_prefix", str)
-    path, entry = _next_file(call, "output", prefix, "latent", (latent.width, latent.height))
+    path, entry = next_file(call, "output", prefix, "latent", (latent.width, latent.height))
     header = json.dumps({"__metadata__": {"prompt": json.dumps(call.graph)}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     return Result((latent,), {"latents": [entry]})
