@@ -9,9 +9,10 @@ import logging
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.tasks.dispatcher import Dispatcher
+from app.tasks.expected import Expected
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
@@ -28,10 +29,30 @@ INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
 MOST = 2000  # tasks that are looked at each time
 TOLD = 6000  # tasks of which it is remembered how they were found
 NEWEST = 100  # tasks that are looked at for those who follow all
+HEAD = 100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
+DRIFT = 2.0  # seconds that an ETA may be off the clock before it is told again, or a tenth of it
 AT_ONCE = 100  # tasks that are told of before subscribers are waited for
 PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
 STATE = ("status", "waiting_for", "warnings")
 MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
+
+
+class Hope(NamedTuple):
+    """What was told of a task that waits, and when."""
+
+    position: int | None
+    waiting_for: str | None
+    eta: float | None
+    at: float
+
+    def is_like(self, other: "Hope") -> bool:
+        """Whether that is what follows from this by the clock."""
+        if (self.position, self.waiting_for) != (other.position, other.waiting_for):
+            return False
+        if self.eta is None or other.eta is None:
+            return self.eta is other.eta
+        due = max(self.eta - (other.at - self.at), 0.0)
+        return abs(due - other.eta) <= max(DRIFT, due / 10)
 
 
 class Lookout:
@@ -53,6 +74,7 @@ class Lookout:
         self._alone = alone
         self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
         self._told: dict[str, Json] = {}  # task_id -> how we found it last
+        self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
         self._blind_since: float | None = None
         self._news: set[str] = set()  # tasks of which the database told something
         self._wake = asyncio.Event()
@@ -108,6 +130,7 @@ class Lookout:
         if self._hub.watches_all() and (was_blind or is_blind):
             tasks += await self._of_all({task.task_id for task in tasks})
         await self._tell_all(tasks, began, self._heard)
+        await self._tell_head(set(watched), began)
         ours = self._dispatcher.driven() if self._hub.watches_all() else watched
         for task_id in ours[:MOST]:
             self._tell_of_ours(task_id)
@@ -158,10 +181,31 @@ class Lookout:
         for output in view["outputs"]:
             if known is None or output not in known["outputs"]:
                 self._hub.tell(task_id, "output", output)
-        if known is None or _essence(view, task) != _essence(known, task):
+        if known is None or _essence(view, task, followed) != _essence(known, task, followed):
             self._hub.tell(task_id, "status", view)
-        elif _is_ahead(view, known):
+        elif (followed or task.started_at is not None) and _is_ahead(view, known):
             self._tell_progress(task, task.progress, view)
+
+    async def _tell_head(self, told: Collection[str], began: int) -> None:
+        """To those who follow all: the places and ETAs of those that are next, as far as they are
+        not what the clock makes of the last ones. Thousands may wait; whoever knows of those can
+        take the same step with them that the last of these took."""
+        head = await self._store.waiting(limit=HEAD) if self._hub.watches_all() else []
+        before, self._hopes = self._hopes, {}
+        for task in head:
+            if self._hub.newest(task.task_id) > began:  # then the row is older
+                continue
+            view = self._forecaster.view(task)
+            at = time.monotonic()
+            hope = Hope(view["queue_position"], view["waiting_for"], view["eta_seconds"], at)
+            known = before.get(task.task_id)
+            self._hopes[task.task_id] = hope
+            if known and known.is_like(hope):
+                self._hopes[task.task_id] = known
+            elif task.task_id not in told:
+                expected = Expected(hope.eta, hope.waiting_for)
+                view = progress_view(task, task.progress, expected)
+                self._hub.tell(task.task_id, "progress", view)
 
     def _tell_of_ours(self, task_id: str) -> None:
         """What no event tells of a task that we drive: its server is away, or is back; a node takes
@@ -180,8 +224,8 @@ class Lookout:
             self._tell_progress(seen.task, seen.progress, view)
 
     def _tell_progress(self, task: Task, progress: Progress, view: Json) -> None:
-        eta = view["eta_seconds"]
-        self._hub.tell(task.task_id, "progress", progress_view(task, progress, eta))
+        expected = Expected(view["eta_seconds"], view["waiting_for"])
+        self._hub.tell(task.task_id, "progress", progress_view(task, progress, expected))
 
     def _is_new(self, task: Task) -> bool:
         """Whether it changed since we are blind; of what changed before all were told."""
@@ -196,12 +240,12 @@ def _is_ahead(view: Json, known: Json) -> bool:
     return bool(value > before or is_older)
 
 
-def _essence(view: Json, task: Task) -> list[Any]:
-    """What is worth telling of at once; of a task that waits, there or here, also
-    its place."""
+def _essence(view: Json, task: Task, followed: bool) -> list[Any]:
+    """What is worth telling of at once; of a task that waits, there or here, also its place, to who
+    follows it by its id."""
     names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
     if task.started_at is None:
-        names += ["queue_position", "eta_seconds", "waiting_for"]
+        names += ["waiting_for", *(["queue_position", "eta_seconds"] if followed else [])]
     return [view[name] for name in names]
 
 

@@ -173,6 +173,15 @@ class TaskStore:
         )
         return await self._database.read(lambda c: fetch(c, query, brief=True), large=True)
 
+    async def waiting(self, *, limit: int) -> list[Task]:
+        """Those that are next, in the order of the queue."""
+        query = (
+            TASKS.where(is_queued(), self._mine(found=True))
+            .order_by(tasks.c.rank, tasks.c.seq)
+            .limit(limit)
+        )
+        return await self._database.read(lambda c: fetch(c, query, brief=True), large=True)
+
     async def counts(self, batch_id: str) -> dict[Status, int]:
         """How many tasks of a batch are in which state; empty if there is no such batch."""
         query = (

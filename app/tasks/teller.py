@@ -23,7 +23,7 @@ class Teller:
         self._hub.publish(seen.task.task_id, "status", view)
 
     def progress(self, seen: Seen) -> None:
-        view = progress_view(seen.task, seen.progress, self._expected(seen).eta_seconds)
+        view = progress_view(seen.task, seen.progress, self._expected(seen))
         self._hub.publish(seen.task.task_id, "progress", view)
 
     def preview(self, task_id: str, node_id: str | None, preview: Preview) -> None:

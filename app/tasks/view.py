@@ -63,13 +63,15 @@ def task_view(
     return shortened({**view, "cut": dict(task.cut)} if task.cut else view, room)
 
 
-def progress_view(task: Task, progress: Progress, eta_seconds: float | None = None) -> Json:
+def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) -> Json:
     """The small one, for what changes many times a second."""
     view = {
         "task_id": task.task_id,
         "status": task.status.value,
         "progress": fields_of(progress),
-        "eta_seconds": eta_seconds,
+        "queue_position": task.place.position if task.place else None,
+        "eta_seconds": expected.eta_seconds,
+        "waiting_for": expected.waiting_for,
     }
     return shortened(view, STREAM, progress=0.9)
 

@@ -6,6 +6,7 @@
 // A task object is never changed in place: another object means another state.
 import * as api from "./api.js";
 import { events } from "./events.js";
+import { Steps, etaOf, stamped } from "./places.js";
 
 const PAGE = 50;
 const MOST = 1000; // that the API gives at once
@@ -36,6 +37,7 @@ class Tasks extends EventTarget {
   #changed = new Set();
   #removed = new Set();
   #previews = new Map();
+  #steps = new Steps();
   #isDue = false;
   cursor = null;
 
@@ -73,7 +75,8 @@ class Tasks extends EventTarget {
     const known = this.#tasks.get(task.task_id);
     if (this.#heard.get(task.task_id) > asked || (known && isFinished(known) && !isFinished(task))) return;
     this.#heard.set(task.task_id, performance.now());
-    this.#tasks.set(task.task_id, withKnown(task, known));
+    this.#steps.note(known, task);
+    this.#tasks.set(task.task_id, stamped(withKnown(task, known), task));
     this.#removed.delete(task.task_id);
     this.#changed.add(task.task_id);
     this.#schedule();
@@ -88,6 +91,7 @@ class Tasks extends EventTarget {
   }
 
   drop(id) {
+    this.#steps.note(this.#tasks.get(id), { task_id: id });
     this.#tasks.delete(id);
     this.#heard.delete(id);
     this.#changed.delete(id);
@@ -126,14 +130,14 @@ class Tasks extends EventTarget {
     }
   }
 
-  #progress({ task_id, status, progress, eta_seconds }) {
+  #progress({ task_id, status, progress, queue_position, eta_seconds, waiting_for }) {
     const known = this.#tasks.get(task_id);
-    if (known) this.put({ ...known, status, progress, eta_seconds });
+    if (known) this.put({ ...known, status, progress, queue_position, eta_seconds, waiting_for });
   }
 
   #output({ task_id, output }) {
     const known = this.#tasks.get(task_id);
-    if (known && !isFinished(known)) this.put({ ...known, outputs: [...(known.outputs ?? []), output] });
+    if (known && !isFinished(known)) this.put(stamped({ ...known, outputs: [...(known.outputs ?? []), output] }, known));
   }
 
   #schedule() {
@@ -145,6 +149,11 @@ class Tasks extends EventTarget {
 
   #flush() {
     this.#isDue = false;
+    for (const [task, queue_position, sooner] of this.#steps.take(this.#tasks)) {
+      const eta = etaOf(task);
+      this.#tasks.set(task.task_id, stamped({ ...task, queue_position, eta_seconds: eta && Math.max(0, eta - sooner) }));
+      this.#changed.add(task.task_id);
+    }
     if (this.#tasks.size > KEPT) this.#forget();
     const detail = { changed: this.#changed, removed: this.#removed };
     const previews = this.#previews;

@@ -94,6 +94,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "LocalRates._buckets": (0, 0),
     "Library._formats": (0, 0),
     "Lookout._heard": (SMALL, 0),
+    "Lookout._hopes": (SMALL, 0),
     "Lookout._missed": (SMALL, 0),
     "Lookout._news": (SMALL, 0),
     "Lookout._told": (SMALL, 60),

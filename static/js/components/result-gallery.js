@@ -3,12 +3,13 @@ import * as api from "../api.js";
 import { i18n, t } from "../i18n.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
+import { styles } from "../styles.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 
 const PAGE = 48; // tiles; more on demand
-let ResultTile = null; // comes with the first result
 const NEXT = 6; // that wait are shown, the next to run: a large batch must not hide the results
+let ResultTile = null; // comes with the first result
 
 class ResultGallery extends HTMLElement {
   #part = null;
@@ -101,7 +102,7 @@ class ResultGallery extends HTMLElement {
   }
 
   async #begin() {
-    ({ ResultTile } = await import("./result-tile.js"));
+    [{ ResultTile }] = await Promise.all([import("./result-tile.js"), styles("results")]);
     this.#build();
   }
 
@@ -148,7 +149,7 @@ class ResultGallery extends HTMLElement {
 
   #tick() {
     if (!this.checkVisibility()) return;
-    for (const tile of this.#tiles.values()) if (tile.task.status === "running") tile.tick();
+    for (const tile of this.#tiles.values()) if (!isFinished(tile.task)) tile.tick();
   }
 }
 

@@ -48,6 +48,7 @@ export class ResultTile extends HTMLElement {
     this.#task = task;
     this.#progress(task);
     if (before?.status !== task.status) this.#status(task);
+    if (before?.warnings !== task.warnings) this.#warnings(task.warnings ?? []);
     if (before?.outputs !== task.outputs) this.#results(task.outputs ?? []);
     if (before?.params !== task.params || before?.status !== task.status) this.tick();
   }
@@ -55,6 +56,7 @@ export class ResultTile extends HTMLElement {
   // What changes with the time alone.
   tick() {
     const seeds = seedsOf(this.#task).map((seed) => t("task.seed", { seed }));
+    this.#progress(this.#task);
     write(this.#part("facts"), [...seeds, duration(this.#task)].filter(Boolean).join(" · "));
   }
 
@@ -94,8 +96,11 @@ export class ResultTile extends HTMLElement {
     part("bar").hidden = isOver;
     if (isOver) part("preview").hidden = true;
     part("error").show(task.error);
-    part("notes").textContent = (task.warnings ?? []).join("\n");
-    part("notes").hidden = !task.warnings?.length;
+  }
+
+  #warnings(warnings) {
+    write(this.#part("notes"), warnings.join("\n"));
+    this.#part("notes").hidden = !warnings.length;
   }
 
   #progress(task) {

@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { events } from "../events.js";
 import { i18n, t } from "../i18n.js";
+import { etaOf } from "../places.js";
 import { brief } from "../run/format.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
@@ -31,6 +32,7 @@ class RunBar extends HTMLElement {
     workspace.addEventListener("opened", () => this.#opened());
     workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
     tasks.addEventListener("change", () => this.#queueSoon());
+    setInterval(() => this.checkVisibility() && this.#queue(), 1000);
     i18n.addEventListener("language", () => (this.#show(), this.#queue()));
     events.addEventListener("connection", () => this.#show());
     this.#show();
@@ -124,7 +126,7 @@ class RunBar extends HTMLElement {
       if (task.status === "queued") waiting += 1;
       else running += 1;
       last = Math.max(last, task.queue_position ?? 0);
-      eta = Math.max(eta, task.eta_seconds ?? 0);
+      eta = Math.max(eta, etaOf(task) ?? 0);
     }
     waiting = Math.max(waiting, last);
     const words = [waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"), eta >= 1 && t("queue.eta", { time: brief(eta) })];

@@ -39,7 +39,6 @@ export class TaskRow {
     write(parts.id, this.#id.slice(0, 8));
     write(parts.server, task.server ?? "");
     this.#progress(task);
-    write(parts.eta, expected(task));
     parts.eta.title = task.waiting_for ?? "";
     parts.eta.classList.toggle("blocked", Boolean(task.waiting_for));
     write(parts.created, clock(task.created_at));
@@ -57,7 +56,9 @@ export class TaskRow {
   // What changes with the time alone.
   tick() {
     const task = tasks.get(this.#id);
-    if (task) write(this.#parts.duration, duration(task));
+    if (!task) return;
+    write(this.#parts.duration, duration(task));
+    write(this.#parts.eta, expected(task));
   }
 
   #progress(task) {
@@ -67,7 +68,7 @@ export class TaskRow {
     bar.hidden = !isShown;
     bar.value = value;
     bar.setAttribute("aria-label", t("tasks.progress"));
-    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : isShown ? doing(task) : asked(task));
+    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : task.waiting_for ?? (isShown ? [doing(task), ...(task.warnings ?? [])].join(" · ") : asked(task)));
     this.#pictures(task.outputs);
     words.classList.toggle("bad", task.status === "failed");
     words.title = words.textContent;

@@ -1,5 +1,6 @@
 // How a task's fields are said: statuses, times, durations.
 import { language, t } from "../i18n.js";
+import { etaOf } from "../places.js";
 
 export const STATUSES = ["queued", "running", "canceling", "succeeded", "failed", "canceled"];
 export const TONES = { succeeded: "good", failed: "bad", running: "busy", canceling: "wait", queued: "wait" };
@@ -22,9 +23,10 @@ export function duration({ started_at, finished_at }, now = Date.now()) {
 }
 
 // What is left: its place in the queue, a guess of the seconds.
-export function expected({ queue_position, eta_seconds }) {
-  const place = queue_position ? t("tasks.place", { place: queue_position }) : "";
-  const eta = eta_seconds === null || eta_seconds === undefined ? "" : `~${spoken(eta_seconds)}`;
+export function expected(task) {
+  const place = task.queue_position ? t("tasks.place", { place: task.queue_position }) : "";
+  const left = etaOf(task);
+  const eta = left === null ? "" : `~${spoken(left)}`;
   return [place, eta].filter(Boolean).join(" · ");
 }
 

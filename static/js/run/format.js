@@ -1,5 +1,6 @@
 // Times, sizes and names as people read them.
 import { t } from "../i18n.js";
+import { etaOf } from "../places.js";
 import { isFinished } from "../state.js";
 
 export function brief(seconds) {
@@ -28,7 +29,8 @@ export const TONES = { succeeded: "good", failed: "bad", running: "busy", cancel
 export function doing(task) {
   if (isFinished(task)) return "";
   const { class_type, step, steps, value = 0 } = task.progress ?? {};
-  const eta = task.eta_seconds != null && t("queue.left", { time: brief(task.eta_seconds) });
+  const left = etaOf(task);
+  const eta = left != null && t("queue.left", { time: brief(left) });
   if (task.status === "queued") {
     const place = task.queue_position ? t("task.place", { n: task.queue_position }) : t("task.waits");
     return [task.waiting_for ?? place, !task.waiting_for && eta].filter(Boolean).join(" · ");
