@@ -24,7 +24,7 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8188 9000
 HEALTHCHECK NONE
-CMD ["python", "-m", "app.demo", "--host", "0.0.0.0"]
+CMD ["python", "-m", "app.demo", "--host", "0.0.0.0", "--preview-method", "auto"]
 
 FROM base AS gateway
 COPY static static

@@ -13,6 +13,7 @@ import pytest
 
 from app.config import Settings
 from app.connections import Server
+from app.demo.order import SetOrder
 from app.demo.server import DemoServer
 from app.gateway import Gateway
 from app.main import create_app
@@ -192,7 +193,7 @@ def outbox(database: Database) -> Outbox:
 
 @pytest.fixture
 async def demo() -> AsyncIterator[DemoServer]:
-    async with DemoServer(step_seconds=0, preview_method="auto") as server:
+    async with DemoServer(step_seconds=0, preview_method="auto", order=SetOrder(17)) as server:
         yield server
 
 

@@ -17,15 +17,27 @@ def no_prompt() -> Problem:
 
 
 def invalid_prompt_id() -> Problem:
-    details = "a lower-case UUID with hyphens is needed; without one the server makes its own"
+    details = (
+        "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
+        "omit it to let the server generate one"
+    )
     return problem("invalid_prompt_id", "prompt_id must be a valid UUID", details)
 
 
 def missing_node_type(kind: str, node_id: str, node: dict[str, Any]) -> Problem:
-    class_type = node.get("class_type")
+    """`kind`: older servers call it `invalid_prompt`, and say less."""
+    class_type, details = node.get("class_type"), f"Node ID '#{node_id}'"
+    if kind == "invalid_prompt":
+        what = f"node {class_type} does not exist"
+        if class_type is None:
+            what = "a node is missing the class_type property"
+        return problem(kind, f"Cannot execute because {what}.", details)
     title = (node.get("_meta") or {}).get("title") or class_type
-    message = f"Node type of '{title}' is unknown here" if title else f"Node {node_id} has no type"
-    details = f"Node ID '#{node_id}'"
+    message = f"Node '{title}' not found. The custom node may not be installed."
+    if class_type is None:
+        where = title or f"ID #{node_id}"
+        why = "The workflow may be corrupted or a custom node is missing."
+        message = f"Node '{where}' has no class_type. {why}"
     return problem(kind, message, details, node_id=node_id, class_type=class_type, node_title=title)
 
 

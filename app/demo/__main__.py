@@ -8,6 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
+from app.demo.order import SetOrder
 from app.demo.reporter import PREVIEW_METHODS
 from app.demo.server import DemoServer, leave
 
@@ -28,6 +29,12 @@ def arguments() -> argparse.Namespace:
         default="none",
         help="as ComfyUI's own option: without it no previews are sent",
     )
+    parser.add_argument(
+        "--order-seed",
+        type=int,
+        metavar="N",
+        help="always the same order of output nodes; without it another one each time",
+    )
     return parser.parse_args()
 
 
@@ -40,6 +47,7 @@ async def main(options: argparse.Namespace) -> None:
         directory=options.directory,
         jobs_api=not options.no_jobs_api,
         preview_method=options.preview_method,
+        order=SetOrder(options.order_seed),
         on_death=leave,
     )
     stopped = asyncio.Event()

@@ -15,6 +15,7 @@ from app.demo.growing import GrowingGraph
 from app.demo.knobs import Knobs
 from app.demo.nodes import Call, NodeFailure, Result, implementation, wanted
 from app.demo.nodes.values import Blocker
+from app.demo.order import Order
 from app.demo.plan import Plan
 from app.demo.progress import ProgressState
 from app.demo.queue import QueueItem
@@ -46,6 +47,7 @@ class Engine:
     knobs: Knobs
     version: Version
     preview_method: str
+    order: Order
     cache: dict[str, CachedNode] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -60,7 +62,7 @@ class Run:
         self._hub = engine.hub
         self._progress = ProgressState(item.prompt_id, self._graph.origin)
         self._studio = Studio(item, self._progress, self._graph, engine)
-        self._story = Story(item.prompt_id, self._graph, engine.hub)
+        self._story = Story(item.prompt_id, self._graph, engine.hub, engine.order)
         self._keys = cache_keys(item.graph, self._salt)
         self._results: dict[str, Result] = {}
         self._expanded: dict[str, Result] = {}

@@ -15,6 +15,7 @@ from app.demo.executor import Engine, Run
 from app.demo.folders import Folders
 from app.demo.graph import MissingNode
 from app.demo.knobs import Knobs, Records
+from app.demo.order import Order
 from app.demo.pictures import example
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.sockets import Hub
@@ -38,11 +39,13 @@ class Machine:
         records: Records,
         cut: Callable[[WebSocket], None],
         preview_method: str,
+        order: Order,
     ) -> None:
         self.knobs = knobs
         self.records = records
         self.version = version
         self.preview_method = preview_method
+        self.order = order
         self.folders = Folders(folder)
         _draw_example(folder / "input" / "example.png")
         self.catalogue = Catalogue(object_info, self.folders.uploads)
@@ -63,6 +66,7 @@ class Machine:
             self.knobs,
             self.version,
             self.preview_method,
+            self.order,
         )
         self.counter = 0
         self._free_memory = False

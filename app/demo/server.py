@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 from app.demo.gate import Gate
 from app.demo.knobs import Knobs, Records
 from app.demo.machine import Machine
+from app.demo.order import Order, SetOrder
 from app.demo.routes import application
 from app.demo.version import NEW, OLD
 
@@ -58,7 +59,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 class DemoServer:
-    """An async context manager; `knobs` and `records` are live all the time."""
+    """An async context manager; `knobs` and `records` are live all the time.
+
+    `order`: that of outputs and of what else ComfyUI keeps in sets; without it always another one.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class DemoServer:
         directory: Path | None = None,
         jobs_api: bool = True,
         preview_method: str = "none",
+        order: Order | None = None,
         on_death: Callable[[], None] | None = None,
     ) -> None:
         self._host, self._port = host, port
@@ -77,6 +82,7 @@ class DemoServer:
         self._directory = directory
         self._version = NEW if jobs_api else OLD
         self._preview_method = preview_method
+        self._order = order or SetOrder()
         self._on_death = on_death or self._fall_silent
         self._stack = contextlib.AsyncExitStack()
         self._machine: Machine | None = None
@@ -114,6 +120,7 @@ class DemoServer:
             self.records,
             self._cut,
             self._preview_method,
+            self._order,
         )
         machine.on_death = self._on_death
         # The application wants the connections, which are uvicorn's, which wants the application.

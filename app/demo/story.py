@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.demo.growing import GrowingGraph
+from app.demo.order import Order
 from app.demo.sockets import Hub
 
 
@@ -32,10 +33,11 @@ class Outcome:
 class Story:
     """The messages of one prompt."""
 
-    def __init__(self, prompt_id: str, graph: GrowingGraph, hub: Hub) -> None:
+    def __init__(self, prompt_id: str, graph: GrowingGraph, hub: Hub, order: Order) -> None:
         self._prompt_id = prompt_id
         self._graph = graph
         self._hub = hub
+        self._order = order
         self.executed: list[str] = []
         self.outcome = Outcome()
 
@@ -83,7 +85,7 @@ class Story:
         data = self._error(self._graph.real(node_id), kind, f"{message}\n")
         data["traceback"] = [trace]
         data["current_inputs"] = {name: [_printable(value)] for name, value in inputs.items()}
-        data["current_outputs"] = list(self._graph.original)
+        data["current_outputs"] = self._order(self._graph.original)
         self.message("execution_error", data)
 
     def cycle(self, left: list[str]) -> None:
@@ -93,14 +95,14 @@ class Story:
         self.outcome.ending = "error"
         blamed = next((node for node in left if self._graph.real(node) != node), left[0])
         data = self._error(self._graph.real(blamed), kind, "Dependency cycle detected")
-        data["current_outputs"] = list(self._graph.original)
+        data["current_outputs"] = self._order(self._graph.original)
         self.message("execution_error", data)
 
     def _of(self, node_id: str) -> dict[str, Any]:
         return {
             "node_id": node_id,
             "node_type": self._graph[node_id]["class_type"],
-            "executed": list(self.executed),
+            "executed": self._order(self.executed),
         }
 
     def _error(self, node_id: str, kind: str, message: str) -> dict[str, Any]:

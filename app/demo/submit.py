@@ -33,7 +33,12 @@ def submit(machine: Machine, body: Any) -> Answer:
     if targets is not None and not isinstance(targets, list | str):
         raise Malformed("partial_execution_targets")
     verdict = answer(
-        graph, machine.catalogue, machine.folders, targets, machine.version.unknown_class
+        graph,
+        machine.catalogue,
+        machine.folders,
+        targets,
+        machine.version.unknown_class,
+        machine.order,
     )
     if verdict.error is not None:
         return _refused(verdict.error, verdict.node_errors)

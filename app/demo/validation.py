@@ -12,6 +12,7 @@ from app.comfyui.validation import PromptRules, TooDeep, Validator
 from app.demo.catalogue import Catalogue
 from app.demo.folders import Folders, is_file
 from app.demo.graph import Graph
+from app.demo.order import Order
 
 
 class Malformed(Exception):
@@ -50,11 +51,16 @@ class DiskRules(PromptRules):
 
 
 def answer(
-    graph: Graph, catalogue: Catalogue, folders: Folders, targets: Any, unknown_class: str
+    graph: Graph,
+    catalogue: Catalogue,
+    folders: Folders,
+    targets: Any,
+    unknown_class: str,
+    order: Order = list,
 ) -> Answer:
     """The graph's values are rewritten to what ComfyUI makes of them. `targets`: the ids of the
     outputs that are wanted, None for all. `unknown_class`: what the error of a missing node type
-    is called. Raises Malformed."""
+    is called. `order`: that in which outputs are looked at, and run. Raises Malformed."""
     for node_id, node in graph.items():
         if not isinstance(node, dict) or isinstance(node.get("class_type"), dict | list):
             raise Malformed(node_id)
@@ -63,7 +69,7 @@ def answer(
         if not isinstance(node.get("inputs", {}), dict):
             raise Malformed(node_id)
     validator = Validator(graph, catalogue.types, DiskRules(folders), rewrites=True)
-    wanted = validator.outputs(targets)
+    wanted = order(validator.outputs(targets))
     if not wanted:
         return Answer(problems.no_outputs())
     try:

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @on_loop
 async def demo() -> AsyncIterator[DemoServer]:
     """A stand-in that takes its time, so that there is something to see."""
-    async with DemoServer(step_seconds=0.05, preview_method="auto") as server:
+    async with DemoServer(step_seconds=0.05, preview_method="auto", order=list) as server:
         yield server
 
 

@@ -25,9 +25,10 @@ def recorded() -> dict[str, Any]:
 
 @pytest.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
-    """With previews, as the servers had that the sequences are recorded from."""
+    """With previews, as the servers had that the sequences are recorded from. What was recorded
+    has outputs in the graph's order; by chance."""
     async with DemoServer(
-        step_seconds=0, directory=tmp_path / "comfy", preview_method="latent2rgb"
+        step_seconds=0, directory=tmp_path / "comfy", preview_method="latent2rgb", order=list
     ) as server:
         yield server
 

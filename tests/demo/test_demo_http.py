@@ -187,6 +187,16 @@ async def test_words_of_errors(http: httpx.AsyncClient) -> None:
         "limit=1.5": "limit must be an integer",
     }.items():
         assert (await http.get(f"/api/jobs?{query}")).json() == {"error": words}
+    for wrong, words in {
+        '{"1": {"class_type": "Nope", "inputs": {}}}': "Node 'Nope' not found. The custom node may "
+        "not be installed.",
+        '{"1": {"inputs": {}}}': "Node 'ID #1' has no class_type. The workflow may be corrupted or "
+        "a custom node is missing.",
+    }.items():
+        refused = await http.post("/prompt", content=f'{{"prompt": {wrong}}}')
+        assert refused.json()["error"]["message"] == words
+    bad_id = await http.post("/prompt", json={"prompt": picture(), "prompt_id": "x"})
+    assert bad_id.json()["error"]["details"].startswith("prompt_id must be a UUID string in canon")
     no_json = await http.post("/api/jobs/cancel", content="x")
     assert no_json.json() == {"error": "Request body must be valid JSON"}
 
@@ -226,4 +236,9 @@ async def test_the_older_generation() -> None:
         assert (await http.post("/prompt", json=body)).json()["prompt_id"] == "my own/id"
         unknown = {"prompt": {"1": {"class_type": "Nope", "inputs": {}}}}
         refused = (await http.post("/prompt", json=unknown)).json()
-        assert refused["error"]["type"] == "invalid_prompt"
+        assert refused["error"] == {
+            "type": "invalid_prompt",
+            "message": "Cannot execute because node Nope does not exist.",
+            "details": "Node ID '#1'",
+            "extra_info": {},
+        }

@@ -1,12 +1,15 @@
 """Nodes that expand into others, nodes that are lazy, and what of them a task tells."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from app.config import Settings
+from app.demo.order import SetOrder
 from app.demo.server import DemoServer
 from app.tasks.remarks import NONE_OF_NODE, REPEATED
-from tests.conftest import RunningGateway
+from tests.conftest import RunningGateway, over
 
 Json = dict[str, Any]
 
@@ -99,3 +102,29 @@ async def test_a_blocked_node_within_a_lazy_branch(gateway: RunningGateway) -> N
     task = await gateway.submit(graph)
     assert [output["node_id"] for output in task["outputs"]] == ["p"]
     assert task["warnings"] == ["Node s (ComfySwitchNode) did not run, it was blocked: no face"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_results_are_the_same_in_whatever_order_outputs_run(
+    settings_for: Callable[..., Settings], seed: int
+) -> None:
+    """ComfyUI keeps them in a set, whose order is another one each time it starts."""
+    graph = {
+        **loop(2),
+        "4": node("SaveImage", images=["1", 0], filename_prefix="four"),
+        "5": node("PreviewAny", source="a text"),
+        "6": node("DemoBlocker", image=["1", 0], block=True, message="no face"),
+        "7": node("SaveImage", images=["6", 0], filename_prefix="seven"),
+        "8": node("PreviewImage", images=["1", 0]),
+    }
+    async with (
+        DemoServer(step_seconds=0, order=SetOrder(seed)) as demo,
+        over(settings_for, demo) as gateway,
+    ):
+        task = await gateway.submit(graph)
+        again = await gateway.submit(graph)
+    assert task["status"] == again["status"] == "succeeded"
+    found = sorted(output["node_id"] for output in task["outputs"])
+    assert found == ["2.0.0.2", "2.0.0.4", "3", "4", "5", "8"]
+    assert task["warnings"] == ["Node 7 (SaveImage) did not run, it was blocked: no face"]
+    assert sorted(output["node_id"] for output in again["outputs"]) == ["3", "4", "5", "8"]
