@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from app.config import Settings
-from app.demo.executor import Run
+from app.demo.executor import Engine, Run
 from app.demo.queue import PromptQueue, QueueItem
 from app.demo.server import DemoServer
 from app.errors import InvalidInput
@@ -539,15 +539,18 @@ def secrets_seen(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
 @pytest.fixture
 def indiscreet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in that tells the key of a prompt wherever ComfyUI may: nodes have it as an input."""
-    tell = Run._error
+    begin = Run.__init__
 
-    def error(run: Run, node_id: str, kind: str, message: str, *rest: Any) -> None:
-        key = run._item.secrets.get("api_key_comfy_org", "")
-        traceback, _, ids = rest
-        said = [f"{line} {key}" for line in traceback]
-        tell(run, node_id, kind, f"401 for {key}", said, {"api_key": [key]}, ids)
+    def begun(run: Run, item: QueueItem, engine: Engine) -> None:
+        begin(run, item, engine)
+        key, tell = item.secrets.get("api_key_comfy_org", ""), run._story.failed
 
-    monkeypatch.setattr(Run, "_error", error)
+        def failed(node_id: str, inputs: Json, kind: str, message: str) -> None:
+            tell(node_id, {"api_key": key}, kind, f"401 for {key}")
+
+        monkeypatch.setattr(run._story, "failed", failed)
+
+    monkeypatch.setattr(Run, "__init__", begun)
 
 
 def held_in(folder: Path, secret: str) -> list[Path]:
