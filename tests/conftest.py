@@ -51,11 +51,18 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
             await asyncio.sleep(0.01)
 
 
+def is_part(config: pytest.Config) -> bool:
+    """Whether not all tests are asked for, or none is run."""
+    narrowed = ("keyword", "markexpr", "deselect", "lf", "stepwise", "collectonly", "setupplan")
+    return config.args_source is not config.ArgsSource.TESTPATHS or any(
+        getattr(config.option, name, None) for name in narrowed
+    )
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """All tests that prove a row of the README's comparison were run, where all must run."""
     config = session.config
-    is_whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    if not is_whole or hasattr(config, "workerinput") or not os.environ.get("REQUIRE_SERVICES"):
+    if is_part(config) or hasattr(config, "workerinput") or not os.environ.get("REQUIRE_SERVICES"):
         return
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     passed, skipped = (

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -13,6 +13,7 @@ from app.tasks.model import Status
 from app.tasks.selection import Selection
 
 LONGEST = 200  # characters of a text to search for
+DAY = 86_400  # seconds
 LATEST = 1e11  # seconds: what is larger is milliseconds
 _HINT = "Write ISO 8601, such as 2026-01-31T09:30:00Z or 2026-01-31, or seconds since 1970."
 _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?")
@@ -32,7 +33,7 @@ def moment(name: str, text: str, *, is_end: bool = False) -> float:
     try:
         if _DAY.fullmatch(text):
             day = datetime.combine(datetime.fromisoformat(text), time.min, UTC)
-            return (day + timedelta(days=1)).timestamp() - 1e-6 if is_end else day.timestamp()
+            return day.timestamp() + (DAY - 1e-6 if is_end else 0)
         found = datetime.fromisoformat(_PLUS_LOST.sub(r"\1+\2", text))
         seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
         return seconds + _rest_of(text) if is_end else seconds

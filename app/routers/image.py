@@ -206,16 +206,17 @@ def _original(name: str | None, ref: str | None) -> str:
     if ref is None:
         return name or ""
     said = parse_json(ref.encode())
-    kind = said.get("type") or "input" if isinstance(said, dict) else None
-    if kind != "input" or not isinstance(said.get("filename"), str):
+    given = said if isinstance(said, dict) else {}
+    folder, file = given.get("subfolder") or "", given.get("filename")
+    is_upload = (given.get("type") or "input") == "input"
+    if not (is_upload and isinstance(file, str) and isinstance(folder, str)):
         raise InvalidInput(
             'original_ref: {"filename": ...} of an upload is wanted, with "subfolder" if it has '
             "one; results are no uploads.",
             hint="Upload the picture with POST /api/image/upload first.",
             field="original_ref",
         )
-    folder = said.get("subfolder")
-    return f"{folder}/{said['filename']}" if folder else str(said["filename"])
+    return f"{folder}/{file}" if folder else file
 
 
 async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:

@@ -121,9 +121,12 @@ class Pool:
         self._on_change = on_change
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for server in self:
-                self._watch(server, group)
-            await asyncio.Event().wait()  # servers may come at any time
+            try:
+                for server in self:
+                    self._watch(server, group)
+                await asyncio.Event().wait()  # servers may come at any time
+            finally:
+                self._group = None  # one that ends takes no more
 
     def _watch(self, server: Server, group: asyncio.TaskGroup) -> None:
         server.on_change = self._on_change

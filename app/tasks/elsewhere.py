@@ -38,7 +38,7 @@ def after_refusal(
     asked = {attempt.server for attempt in attempts if attempt.outcome == "refused"}
     for server in pool:
         spelled = as_listed(prompt, server.node_types)
-        said = server.refusals.known(spelled, task.shape, fresh=server.id not in asked)
+        said = server.refusals.known(spelled, kind_of(task), fresh=server.id not in asked)
         if said is not None or server.id in asked:
             asked.add(server.id)
             reasons[server.id] = said or reasons.get(server.id, "this prompt")
@@ -53,10 +53,16 @@ def is_left_alone(pool: Pool, needs: Needs) -> bool:
     return bool(needs.refused) and not unknown and not pool.at_hand(needs, None)
 
 
+def kind_of(task: Task) -> str:
+    """The prompts that a refusal which names no input speaks against: those of its shape and key.
+    What one key wrote is not held against what another one wrote."""
+    return f"{task.key_name or ''}\n{task.shape}"
+
+
 def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
     return replace(needs, refused=frozenset(refusals))
 
 
 def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
     spelled = as_listed(prompt, server.node_types)
-    return server.refusals.known(spelled, task.shape) or shows(spelled, server.node_types)
+    return server.refusals.known(spelled, kind_of(task)) or shows(spelled, server.node_types)

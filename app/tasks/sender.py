@@ -1,9 +1,11 @@
 """Sends the prompt of one task to its server."""
 
+import asyncio
+
 from app.errors import PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
-from app.tasks.elsewhere import before_sending
+from app.tasks.elsewhere import before_sending, kind_of
 from app.tasks.handover import Reach, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
 from app.tasks.outcome import Failed, Moved, Outcome
@@ -12,6 +14,8 @@ from app.tasks.record import Record
 from app.tasks.tools import Tools
 from app.workflows.extra_data import to_send
 from app.workflows.separators import as_listed
+
+SMALL = 50  # nodes of a prompt that is looked over in a moment
 
 
 class Sender:
@@ -27,7 +31,11 @@ class Sender:
     async def send(self) -> Outcome | None:
         """None once the server has it; else the task's end. Raises what `Reach.post` does."""
         claim, record, pool = self._claim, self._record, self._tools.pool
-        to = before_sending(pool, self._server, record.task, claim.prompt, claim.needs)
+        about = (pool, self._server, record.task, claim.prompt, claim.needs)
+        if len(claim.prompt) > SMALL:
+            to = await asyncio.to_thread(before_sending, *about)
+        else:
+            to = before_sending(*about)
         if to is not None:
             return Moved(f"{self._server.id} should refuse it.", to)
         spelled = as_listed(claim.prompt, self._server.node_types)
@@ -44,7 +52,7 @@ class Sender:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
-                self._server.refusals.learn(spelled, said, record.task.shape)
+                self._server.refusals.learn(spelled, said, kind_of(record.task))
                 raise
         if node_errors:
             await record.quote(*warnings_of(node_errors))

@@ -176,8 +176,9 @@ def left_open(nodes: Mapping[str, Json]) -> Iterator[str]:
     for node_id, name in _keys(nodes):
         if names_seed(name) and is_random(nodes[node_id]["inputs"][name]):
             yield (
-                f"{quoted(f'{node_id}.{name}')} is sent as -1, which the node itself allows: no "
-                "seed was drawn for it. The node may draw one, or give the same each time."
+                f"{quoted(f'{node_id}.{name}')} is sent as -1: no seed was drawn for it, as the "
+                "node itself allows -1, or no number is within the limits of all that it goes to. "
+                "The node may draw one, give the same each time, or refuse it."
             )
 
 

@@ -3,9 +3,12 @@
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.conftest import is_part
 from tests.proofs import PROOFS, unproved
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +43,28 @@ def test_a_proof_that_fails_or_is_skipped_is_told() -> None:
     assert unproved(every[1:], []) == [f"{row}: {PROOFS[row][0]}"]
     assert unproved(every, [f"{every[0]}[postgresql]"]) == [f"{row}: {PROOFS[row][0]}"]
     assert unproved([*every[1:], f"{every[0]}_more"], []) == [f"{row}: {PROOFS[row][0]}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({}, False),
+        ({"keyword": "", "lf": False, "collectonly": False}, False),
+        ({"keyword": "fox"}, True),
+        ({"markexpr": "not slow"}, True),
+        ({"lf": True}, True),
+        ({"collectonly": True}, True),
+    ],
+)
+def test_proofs_are_asked_for_where_all_tests_run(given: dict[str, Any], part: bool) -> None:
+    config: Any = SimpleNamespace(
+        args_source=pytest.Config.ArgsSource.TESTPATHS,
+        ArgsSource=pytest.Config.ArgsSource,
+        option=SimpleNamespace(**given),
+    )
+    assert is_part(config) is part
+    config.args_source = pytest.Config.ArgsSource.ARGS
+    assert is_part(config)
 
 
 def test_both_readmes_say_the_same() -> None:

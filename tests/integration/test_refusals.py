@@ -16,6 +16,7 @@ from app.config import Settings
 from app.demo.catalogue import BUILT_IN
 from app.demo.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.keyholders import guarded
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -127,6 +128,31 @@ async def test_what_nothing_showed_before_is_learnt_from_the_refusal(
         old.knobs.reject_with = None
         used = {(await gateway.submit(model_free(n)))["server"] for n in range(20, 24)}
         assert old.address in used, "it is asked again once that is forgotten"
+
+
+async def test_what_one_key_wrote_is_not_held_against_another(
+    settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    nothing_named = {"error": {"type": "odd", "message": "No.", "details": ""}, "node_errors": {}}
+    async with (
+        DemoServer(step_seconds=0) as first,
+        DemoServer(step_seconds=0) as second,
+        guarded(settings_for, tmp_path, first, second, keys={"alice": "run", "bob": "run"}) as gate,
+    ):
+        alice, bob = await gate.client("alice"), await gate.client("bob")
+        first.knobs.reject_with = (400, nothing_named)
+        body = {"workflow": model_free(), "server": first.address}
+        await alice.post("/api/workflow/submit?wait=20", json=body)
+        first.knobs.reject_with, second.knobs.slow = None, 600
+        for color in range(2):  # so that the other one has no room
+            held = {"workflow": model_free(color), "server": second.address}
+            task = (await alice.post("/api/workflow/submit", json=held)).json()
+            await wait_until(lambda id=task["task_id"]: gate.gateway.dispatcher.seen(id))
+        body = {"workflow": model_free(prefix="other")}
+        waits = (await alice.post("/api/workflow/submit?wait=1", json=body)).json()
+        assert (waits["status"], waits["server"]) == ("queued", None)
+        done = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+        assert (done["status"], done["server"]) == ("succeeded", first.address)
 
 
 async def test_an_input_file_of_one_server(

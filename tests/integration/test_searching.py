@@ -116,6 +116,7 @@ async def test_the_api_filters_and_counts(gateway: RunningGateway) -> None:
         assert await asked("q=%C3%A4RGER", path) == [first["task_id"]]
         assert await asked(f"since={second['created_at']}", path) == [second["task_id"]]
         assert await asked(f"until={first['created_at']}", path) == [first["task_id"]]
+        assert await asked("until=9999-12-31", path) == await asked("until=2999-12-31", path)
         assert await asked("since=0&until=2999-12-31", path) == [
             second["task_id"],
             first["task_id"],

@@ -143,6 +143,8 @@ async def test_a_mask_with_the_fields_of_comfyui(gateway: RunningGateway) -> Non
     for wrong in (
         {"original_ref": json.dumps({"filename": "cat.png", "type": "output"})},
         {"original_ref": json.dumps(["cat.png"])},
+        {"original_ref": json.dumps({"filename": "cat.png", "subfolder": 5})},
+        {"original_ref": json.dumps({"filename": "cat.png", "subfolder": ["a"]})},
         {"original_ref": ref, "original": "a/cat.png"},
         {},
     ):

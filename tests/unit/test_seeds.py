@@ -188,6 +188,22 @@ def test_a_seed_that_is_sent_as_minus_one_is_told_for_its_task_alone() -> None:
     assert other.warnings == []
 
 
+def test_a_seed_without_a_common_range_is_not_said_to_be_allowed() -> None:
+    far = {"Paint": kind(seed=number(50, 60)), "Far": kind(seed=number(90, 99))}
+    prompt = {
+        "n": node("Number", value=1),
+        "1": node("Paint", seed=["n", 0]),
+        "2": node("Far", seed=["n", 0]),
+        "3": node("Paint", seed=-1),
+        "4": node("Backwards", seed=-1),
+    }
+    (one,) = prepare(prompt, [{}], INFO | far | {"Backwards": kind(seed=number(9, 5))})
+    assert 50 <= one.whole()["3"]["inputs"]["seed"] <= 60
+    (warning,) = one.warnings
+    assert "'4.seed' is sent as -1" in warning
+    assert "no number is within the limits" in warning
+
+
 def test_a_name_of_ones_own_is_what_the_seed_is_told_by() -> None:
     prompt = {
         "n": {**node("Number", value=1), "_meta": {"title": "$my_seed"}},
