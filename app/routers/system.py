@@ -168,7 +168,7 @@ async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Names of textual-inversion embeddings, of all servers together."""
     servers = gateway.pool.choose(server)
     lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
-    return {"embeddings": sorted({name for names in lists for name in names})}
+    return {"embeddings": inventory.each_once(name for names in lists for name in names)}
 
 
 @router.get("/features", responses=_ASKS)

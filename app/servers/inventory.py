@@ -15,17 +15,20 @@ PARALLEL = 4  # requests to one server at a time: it answers them between sampli
 
 async def models(servers: Iterable[Server], folder: str | None = None) -> dict[str, list[str]]:
     """Model files by folder, all servers together. Raises ComfyMissing for an unknown folder."""
-    found: dict[str, dict[str, str]] = {}  # by what they are with one separator
+    found: dict[str, list[str]] = {}
     for part in await asyncio.gather(*(_models_of(server, folder) for server in servers)):
         for name, files in part.items():
-            there = found.setdefault(name, {})
-            for file in files:
-                there.setdefault(with_slashes(file), file)
+            found.setdefault(name, []).extend(files)
     if folder is not None and folder not in found:
         raise ComfyMissing(
             f"There is no model folder {folder[:80]!r}.", hint="GET /api/models lists them."
         )
-    return {name: sorted(files.values()) for name, files in sorted(found.items())}
+    return {name: each_once(files) for name, files in sorted(found.items())}
+
+
+def each_once(names: Iterable[str]) -> list[str]:
+    """In order; what differs by its separators only is one."""
+    return sorted({with_slashes(name): name for name in sorted(names, reverse=True)}.values())
 
 
 async def _models_of(server: Server, folder: str | None) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from app.workflows.checks import MAX_FAULTS
 from app.workflows.file_names import check_name
 from app.workflows.finding import Finder, Key
 from app.workflows.near import Guesses
-from app.workflows.parameters import names_file, parameter_at
+from app.workflows.parameters import names_file, parameter_at, unwrapped
 from app.workflows.seeds import Draw, Seeds, draw, is_random, left_open
 from app.workflows.texts import Texts
 from app.workflows.values import check_value, from_text
@@ -166,7 +166,7 @@ class Setter:
         else:
             checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked
-        return checked
+        return unwrapped(checked) if parameter.multiselect else checked
 
     def _draw(self, keys: list[Key], nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
         """One seed for all of these inputs; one for each if none fits them all."""

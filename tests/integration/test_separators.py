@@ -10,7 +10,7 @@ import pytest
 from app.config import Settings
 from app.demo.catalogue import BUILT_IN
 from app.demo.server import DemoServer
-from app.servers.inventory import merged, models
+from app.servers.inventory import each_once, merged, models
 from app.tasks.intake import prepare
 from app.workflows.applying import apply_params
 from app.workflows.near import Guesses
@@ -192,6 +192,11 @@ def test_choices_of_a_mixed_fleet() -> None:
     loader = found["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"]
     assert loader[0] == [LINUX, "a", "b\\c"]
     assert merged([types(WINDOWS), types(LINUX)]) == types(WINDOWS)
+
+
+def test_names_of_a_mixed_fleet() -> None:
+    assert each_once(["b", WINDOWS, "a", LINUX, "b"]) == ["a", "b", LINUX]
+    assert each_once([WINDOWS]) == [WINDOWS]
 
 
 async def test_models_of_a_mixed_fleet() -> None:

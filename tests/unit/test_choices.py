@@ -78,6 +78,12 @@ def test_while_no_server_tells_a_list_stays_one() -> None:
     assert used(tags(), "old", ["x", 0], {}) == {"__value__": ["x", 0]}
 
 
+def test_the_value_told_can_be_sent_again() -> None:
+    changed, told = apply_params(tags(), {"1.old": "b"}, INFO)
+    assert told == {"1.old": ["b"]}
+    assert apply_params(tags(), told, INFO) == (changed, told)
+
+
 def test_a_batch_of_several_choices() -> None:
     sets = [{"1.old": ["a"]}, {"1.old": ["a", "b"]}, {"1.old": "c"}]
     made = [one.prompt["1"]["inputs"]["old"] for one in prepare(tags(), sets, INFO)]
