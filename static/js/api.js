@@ -167,5 +167,5 @@ async function exchange(path, options, read) {
 // Whole numbers that a JavaScript number cannot hold are kept as their digits: to be shown as text,
 // or to be written as JSON again.
 const isRounded = (value, context) => Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
-const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
+export const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
 const raw = (name, value, context) => (isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value);

@@ -83,7 +83,7 @@ class Events extends EventTarget {
 
 function parse(text) {
   try {
-    return JSON.parse(text);
+    return /\d{16}/.test(text) ? JSON.parse(text, api.exact) : JSON.parse(text); // seeds, to their last digit
   } catch {
     return null;
   }

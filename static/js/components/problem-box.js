@@ -9,7 +9,8 @@ const KNOWN = ["type", "title", "status", "detail", "message", "code", "hint", "
 class ProblemBox extends HTMLElement {
   #part = null;
 
-  show(error) {
+  // `whole`: for an error that is shown cut, what fetches all of it.
+  show(error, whole = null) {
     this.hidden = !error;
     if (!error) return;
     if (!(error instanceof Problem || error.code)) console.error(error);
@@ -21,6 +22,9 @@ class ProblemBox extends HTMLElement {
     this.#part("nodes").replaceChildren(...lines(problem.node_errors));
     const more = Object.keys(problem).filter((key) => !KNOWN.includes(key));
     this.#write("raw", raw(problem));
+    this.#part("copy").onclick = () => void import("../clipboard.js").then(({ copy }) => copy(raw(problem), this));
+    this.#part("more").hidden = !whole;
+    this.#part("more").onclick = whole;
     this.querySelector("details").hidden = !more.length && !problem.node_errors;
   }
 
@@ -40,7 +44,7 @@ function raw({ traceback, ...rest }) {
   return [JSON.stringify(rest, null, 2), ...(Array.isArray(traceback) ? traceback : [])].join("\n");
 }
 
-function lines(nodeErrors) {
+export function lines(nodeErrors) {
   return Object.entries(nodeErrors ?? {}).flatMap(([id, node]) =>
     [node?.errors ?? []].flat().map((error) => {
       const said = [error?.message, error?.details].filter(Boolean).join(": ");

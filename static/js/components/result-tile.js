@@ -3,7 +3,7 @@ import * as api from "../api.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { duration, doing, nameOf, seedsOf, TONES } from "../run/format.js";
-import { isFinished, tasks } from "../state.js";
+import { isCut, isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 import { identity, mediaView } from "./media-view.js";
@@ -48,6 +48,7 @@ export class ResultTile extends HTMLElement {
     this.#task = task;
     this.#progress(task);
     if (before?.status !== task.status) this.#status(task);
+    if (before?.error !== task.error) this.#part("error").show(task.error, isCut(task) ? () => this.#act(() => tasks.answer(api.task(task.task_id))) : null);
     if (before?.warnings !== task.warnings) this.#warnings(task.warnings ?? []);
     if (before?.outputs !== task.outputs) this.#results(task.outputs ?? []);
     if (before?.params !== task.params || before?.status !== task.status) this.tick();
@@ -95,7 +96,6 @@ export class ResultTile extends HTMLElement {
     part("retry").hidden = !isOver || task.status === "succeeded";
     part("bar").hidden = isOver;
     if (isOver) part("preview").hidden = true;
-    part("error").show(task.error);
   }
 
   #warnings(warnings) {

@@ -71,7 +71,7 @@ export class TaskRow {
     write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : task.waiting_for ?? (isShown ? [doing(task), ...(task.warnings ?? [])].join(" · ") : asked(task)));
     this.#pictures(task.outputs);
     words.classList.toggle("bad", task.status === "failed");
-    words.title = words.textContent;
+    words.title = task.status === "failed" ? (task.error?.message ?? "") : words.textContent;
   }
 
   #pictures(outputs = []) {

@@ -1,7 +1,9 @@
 // The parts of a task's details that are only shown: error, facts, parameters, events.
+import { copy } from "../clipboard.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { href } from "../router.js";
+import { lines } from "./problem-box.js";
 import { clock } from "./task-words.js";
 
 const LONG = 120; // characters above which a value gets lines of its own
@@ -10,11 +12,14 @@ const LONG = 120; // characters above which a value gets lines of its own
 export function error(problem) {
   if (!problem) return [];
   const node = [problem.class_type, problem.node_id && `#${problem.node_id}`].filter(Boolean).join(" ");
+  const nodes = lines(problem.node_errors);
   const rest = problem.node_errors ? JSON.stringify(problem.node_errors, null, 2) : "";
   const traceback = [rest, ...(Array.isArray(problem.traceback) ? problem.traceback : [])].filter(Boolean).join("\n");
   return [
     el("p", { className: "row wrap" }, el("strong", {}, problem.code ?? ""), node && el("code", {}, node)),
-    el("p", { className: "message" }, problem.message ?? ""),
+    el("p", { className: "message", tabIndex: 0 }, problem.message ?? ""),
+    nodes.length && el("ul", {}, nodes),
+    el("button", { type: "button", className: "quiet", i18n: "copy", onclick: () => copy([problem.code, node, problem.message, traceback].filter(Boolean).join("\n")) }),
     traceback && el("details", {}, el("summary", { i18n: "task.traceback" }), el("pre", { tabIndex: 0 }, traceback)),
   ];
 }

@@ -1,8 +1,7 @@
-// Unsaved work: what is changed of saved workflows, and workflows that were opened and not saved. It
-// lasts until it is saved or discarded, also without the tab. Each workflow has an entry of its own in
-// localStorage, for each key and gateway apart; values are put into it one by one, so that tabs keep
-// each other's. What a tab has itself stays with it, in its sessionStorage, and goes before.
-// A draft is {id, name, values: {key: value}, batch, at}; the text of an opened file is kept beside it.
+// Unsaved work: changes to saved workflows, and opened files. It lasts until it is saved or discarded,
+// also without the tab: an entry for each workflow in localStorage, by key and gateway. Values are put
+// in one by one, so that tabs keep each other's; a tab's own are in its sessionStorage and go first.
+// A draft is {id, name, values: {key: value}, batch, at}; the text of an opened file is beside it.
 import { health } from "../health.js";
 import { key } from "../key.js";
 

@@ -21,7 +21,8 @@ export const bytes = (count) => (!Number.isFinite(count) ? "" : count < 1e6 ? `$
 
 export const nameOf = (task) => task.workflow ?? (typeof task.metadata?.file === "string" ? task.metadata.file : t("task.unnamed"));
 
-export const seedsOf = (task) => Object.entries(task.params ?? {}).filter(([key]) => /\.(noise_)?seed$/.test(key)).map(([, value]) => value);
+// By its key or by its name, as the run was asked for.
+export const seedsOf = (task) => Object.entries(task.params ?? {}).filter(([key, value]) => /(^|[^a-z])seed$/i.test(key) && /^-?\d+$/.test(value)).map(([, value]) => value);
 
 export const TONES = { succeeded: "good", failed: "bad", running: "busy", canceling: "wait", queued: "wait", canceled: "", expired: "" };
 

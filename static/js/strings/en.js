@@ -32,6 +32,7 @@ export default {
   "undo": "Undo",
   "delete": "Delete",
 
+  "problem.more": "Show all of it",
   "problem.whole": "The whole answer",
   "problem.node": "node {id}",
   "problem.in": "{code} in {node}",

@@ -31,6 +31,7 @@ export default {
   "undo": "撤销",
   "delete": "删除",
 
+  "problem.more": "显示全部",
   "problem.whole": "完整回复",
   "problem.node": "节点 {id}",
   "problem.in": "{code}，位于 {node}",
