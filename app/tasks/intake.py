@@ -12,6 +12,7 @@ from app.workflows.checks import check_outputs, check_structure
 from app.workflows.conversion import convert
 from app.workflows.file_inputs import file_inputs, located
 from app.workflows.file_names import check_names
+from app.workflows.finding import Key
 from app.workflows.formats import Format, unwrap
 from app.workflows.needs import Needs, Variations
 from app.workflows.result_refs import results_in
@@ -37,6 +38,24 @@ class Prepared:
     shape: str = ""
     from_page: bool = False  # converted from UI format, its texts filled in
     drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
+    alike: Sequence[Sequence[Key]] = field(default=(), repr=False)  # inputs set as one
+
+    def setter(
+        self,
+        node_types: Mapping[str, Json],
+        *,
+        randomize: bool,
+        fill_texts: bool | None,
+        any_file: bool = False,
+    ) -> Setter:
+        return Setter(
+            self.prompt,
+            node_types,
+            any_file=any_file,
+            renewed=self.drawn if randomize else (),
+            alike=self.alike,
+            texts=_texts(self, node_types, fill_texts),
+        )
 
     def whole(self) -> Json:
         """The prompt to run."""
@@ -61,7 +80,13 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
             hint="Start ComfyUI, or send the workflow in API format (Workflow > Export (API)).",
         )
     warnings = [*conversion.warnings, *check_structure(conversion.prompt, known)]
-    return Prepared(conversion.prompt, warnings=warnings, from_page=True, drawn=conversion.drawn)
+    return Prepared(
+        conversion.prompt,
+        warnings=warnings,
+        from_page=True,
+        drawn=conversion.drawn,
+        alike=conversion.alike,
+    )
 
 
 def files_wanted(
@@ -98,9 +123,7 @@ def prepare(
     check_outputs(found.prompt, node_types)
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
-    renewed = found.drawn if randomize else ()
-    texts = _texts(found, node_types, fill_texts)
-    setter = Setter(found.prompt, node_types, any_file=lenient, renewed=renewed, texts=texts)
+    setter = found.setter(node_types, randomize=randomize, fill_texts=fill_texts, any_file=lenient)
     own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
     made: list[Made] = []
     for params in param_sets:
@@ -134,9 +157,7 @@ def with_params(
     fill_texts: bool | None = None,
 ) -> Prepared:
     """The same with parameters set. Raises InvalidParameter."""
-    texts = _texts(found, node_types, fill_texts)
-    renewed = found.drawn if randomize else ()
-    setter = Setter(found.prompt, node_types, renewed=renewed, texts=texts)
+    setter = found.setter(node_types, randomize=randomize, fill_texts=fill_texts)
     changes, used = setter.changes(params)
     prompt = with_changes(found.prompt, changes)
     return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])

@@ -1,7 +1,7 @@
 """Setting parameters of a prompt, by key or by name, strictly. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -65,7 +65,8 @@ def _copied(node: Json) -> Json:
 class Setter:
     """Sets parameters of one prompt, as often as there are sets of them: what depends on the
     prompt alone is found once. `any_file`: model files may be named that are not among the choices
-    yet. `renewed`: whose seeds are drawn anew each time. `texts`: fills in texts each time."""
+    yet. `renewed`: whose seeds are drawn anew each time. `alike`: inputs that get one seed for -1,
+    as it stands once for them. `texts`: fills in texts each time."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Setter:
         new_seed: Draw = draw,
         renewed: Renewed = (),
         texts: Texts | None = None,
+        alike: Iterable[Sequence[Key]] = (),
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
@@ -86,6 +88,7 @@ class Setter:
         self._located: dict[str, Key] = {}
         self._seeds = Seeds(prompt, object_info)
         self._open = self._seeds.open_in(prompt)  # by the prompt itself
+        self._alike = {key: keys for keys in alike for key in keys}
         marked = None if renewed == "all" else renewed
         self._renewed = self._seeds.to_renew(marked)
         self._renews_nothing = renewed != () and not self._renewed
@@ -113,12 +116,11 @@ class Setter:
         words = self._set_all(params, nodes, used)
         for keys in self._renewed:
             self._draw([key for key in keys if key not in words], nodes, used, words)
-        for key in self._open_seeds(nodes):
-            self._draw([key], nodes, used, words)
+        drew = self._draw_open(nodes, used, words)
         if self._texts is not None:
             self._fill(self._texts, nodes, used, words)
         self.warnings = list(left_open({**self._prompt, **nodes}))
-        if self._renews_nothing:
+        if self._renews_nothing and not drew:
             self.warnings.append(NOTHING_TO_RENEW)
         return list(_differences(nodes, self._prompt)), used
 
@@ -179,6 +181,18 @@ class Setter:
             seed = self._new_seed(*limits)
             for key, inputs in zip(keys, held, strict=True):
                 used[words.get(key, ".".join(key))] = inputs[key[1]] = seed
+
+    def _draw_open(self, nodes: Json, used: Json, words: Mapping[Key, str]) -> bool:
+        """Whether there were any."""
+        left = dict.fromkeys(self._open_seeds(nodes))
+        found = bool(left)
+        while left:
+            first = next(iter(left))
+            keys = [key for key in self._alike.get(first, (first,)) if key in left]
+            self._draw(keys, nodes, used, words)
+            for key in keys:
+                del left[key]
+        return found
 
     def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
         for key in dict.fromkeys([*words, *texts.own]):

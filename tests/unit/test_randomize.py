@@ -7,7 +7,7 @@ import pytest
 from app.tasks.intake import prepare
 from app.workflows.applying import NOTHING_TO_RENEW, Renewed, Setter
 from tests.unit.conversion.graphs import INFO as UI
-from tests.unit.conversion.graphs import flow
+from tests.unit.conversion.graphs import border, flow, subgraph
 from tests.unit.conversion.graphs import node as ui_node
 from tests.unit.test_seeds import INFO, behind, kind, node, number, write
 
@@ -139,3 +139,72 @@ def test_a_file_of_the_page(mark: str) -> None:
 def test_that_there_is_none_is_said() -> None:
     (one,) = prepare({"1": node("Latent", width=64)}, [{}], OWN, randomize=True)
     assert one.warnings == [NOTHING_TO_RENEW]
+
+
+def sampler(node_id: int, seed: Any, link: int | None = None) -> Json:
+    """A node of the page; its seed may be linked to a primitive or to a border."""
+    socket = {"name": "seed", "type": "INT", "link": link, "widget": {"name": "seed"}}
+    return ui_node(node_id, "Sample", seed, "fixed", 30, 4.5, "fine") | {"inputs": [socket]}
+
+
+PRIMITIVE_BEFORE_TWO = flow(
+    [ui_node(1, "PrimitiveNode", -1, "fixed", outputs=["INT"]), sampler(3, 7, 1), sampler(4, 7, 2)],
+    *([1, 1, 0, 3, 0, "INT"], [2, 1, 0, 4, 0, "INT"]),
+)
+BEHIND_REROUTES = flow(
+    [ui_node(1, "Reroute", inputs={"": None}, outputs=["*"]), sampler(3, -1, 1)],
+    [1, 1, 0, 3, 0, "INT"],
+)
+PROMOTED = flow(
+    [ui_node(1, "S", -1, inputs={"seed": (None, "INT")}), ui_node(2, "S", -1)],
+    definitions={
+        "subgraphs": [
+            subgraph(
+                *("S", [sampler(10, 7, 1)], [1, -10, 0, 10, 0]),
+                inputs=[border("seed", 1, kind="INT")],
+            )
+        ]
+    },
+)
+WITHIN = flow([ui_node(1, "S")], definitions={"subgraphs": [subgraph("S", [sampler(10, "-1")])]})
+NODE_BEFORE = flow(
+    [ui_node(1, "Number", -1, outputs=["INT"]), sampler(3, 7, 1)], [1, 1, 0, 3, 0, "INT"]
+)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "keys", "seeds"),
+    [
+        (flow([sampler(3, -1)]), {"3.seed"}, 1),
+        (PRIMITIVE_BEFORE_TWO, {"3.seed", "4.seed"}, 1),
+        (BEHIND_REROUTES, {"3.seed"}, 1),
+        (PROMOTED, {"1:10.seed", "2:10.seed"}, 2),
+        (WITHIN, {"1:10.seed"}, 1),
+        (NODE_BEFORE, {"1.value"}, 1),
+    ],
+)
+@pytest.mark.parametrize("randomize", [False, True])
+def test_minus_one_in_a_file_of_the_page(
+    workflow: Json, keys: set[str], seeds: int, *, randomize: bool
+) -> None:
+    types = UI | {"Sample": {**UI["Sample"], "output_node": True}}
+    drawn = [prepare(workflow, [{}], types, randomize=randomize)[0] for _ in range(8)]
+    for one in drawn:
+        assert one.params.keys() == keys
+        assert len(set(one.params.values())) == seeds
+        for key, seed in one.params.items():
+            node_id, _, name = key.rpartition(".")
+            assert one.whole()[node_id]["inputs"][name] == seed >= 0
+        assert one.warnings == []
+    assert len({tuple(one.params.values()) for one in drawn}) > 1
+
+
+def test_a_primitive_that_is_no_seed_alone_stays_within_the_limits() -> None:
+    workflow = flow(
+        [ui_node(1, "PrimitiveNode", -1, "fixed", outputs=["INT"]), sampler(3, 7, 1)],
+        [1, 1, 0, 3, 0, "INT"],
+    )
+    workflow["nodes"][1]["inputs"][0] |= {"name": "steps", "widget": {"name": "steps"}}
+    types = UI | {"Sample": {**UI["Sample"], "output_node": True}}
+    (one,) = prepare(workflow, [{}], types)
+    assert one.whole()["3"]["inputs"]["steps"] == 1

@@ -30,11 +30,12 @@ __all__ = ["Conversion", "convert"]
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """`drawn`: the inputs (node id, name) that the file marks to be drawn anew for each run, in
-    lists of those that get the same value."""
+    lists of those that get the same value. `alike`: those that one primitive sets."""
 
     prompt: dict[str, Any]
     warnings: list[str]
     drawn: list[list[tuple[str, str]]] = field(default_factory=list)
+    alike: list[list[tuple[str, str]]] = field(default_factory=list)
 
 
 def convert(
@@ -75,4 +76,4 @@ def _convert(
     primitives.apply(document, replacements)
     assembler = Assembler(document, promotions, replacements, choose)
     prompt = assembler.prompt()
-    return Conversion(prompt, listed(document.warnings), assembler.drawn())
+    return Conversion(prompt, listed(document.warnings), assembler.drawn(), assembler.alike())

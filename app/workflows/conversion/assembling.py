@@ -29,6 +29,7 @@ class Assembler:
         self._replacements = replacements
         self._resolver = Resolver(document, promotions)
         self._drawn: dict[Drawn, list[tuple[str, str]]] = {}
+        self._primitives: dict[str, list[tuple[str, str]]] = {}
 
     def prompt(self) -> Json:
         prompt: Json = {}
@@ -46,6 +47,10 @@ class Assembler:
         """The inputs of the prompt (node id, name) whose values the file marks to be drawn anew
         for each run; those of one list get the same value."""
         return list(self._drawn.values())
+
+    def alike(self) -> list[list[tuple[str, str]]]:
+        """The inputs that one primitive sets."""
+        return [keys for keys in self._primitives.values() if len(keys) > 1]
 
     def _running(self) -> list[tuple[Scope, Node]]:
         """All nodes, subgraphs unfolded where they stand.
@@ -92,6 +97,9 @@ class Assembler:
                 self._document.effort.make(1)
                 drawn[slot.name] = origin.drawn
                 self._connect(inputs, slot.name, origin)
+                if origin.primitive and slot.name in inputs:
+                    key = f"{scope.prefix}{node.id}", slot.name
+                    self._primitives.setdefault(origin.primitive, []).append(key)
         inputs = {name: value for name, value in inputs.items() if value is not UNSET}
         self._note(f"{scope.prefix}{node.id}", drawn, inputs)
         return inputs

@@ -16,6 +16,7 @@ from app.workflows.conversion.model import UNSET, Document, Graph, Link, Node, S
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.values import set_value
 from app.workflows.conversion.virtual import PRIMITIVE
+from app.workflows.seeds import is_random, names_seed
 
 NUMBERS = ("INT", "FLOAT")
 NUMERAL = re.compile(r"\s*[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
@@ -119,6 +120,8 @@ def _within(value: Any, widget: Widget) -> Any:
         return value
     if not isinstance(value, int | float):
         return value
+    if is_random(value) and names_seed(widget.name):
+        return value  # to be drawn, which the page knows nothing of
     low, high = _number(widget, "min", 0), _number(widget, "max", 2048)
     return low if value < low else high if value > high else value
 

@@ -54,6 +54,7 @@ class Origin:
     slot: int = 0
     value: tuple[Any] | None = None
     drawn: Drawn | None = None
+    primitive: str = ""  # its id in its scope
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +129,8 @@ class Resolver:
             return self._from_inside(step)
         if node.type == PRIMITIVE:  # has written its value already, as far as it goes
             marks = node.values[1:2] if isinstance(node.values, list) else []
-            return Origin(drawn=(id(node),) if any(map(is_drawn, marks)) else None)
+            drawn = (id(node),) if any(map(is_drawn, marks)) else None
+            return Origin(drawn=drawn, primitive=f"{step.scope.prefix}{node.id}")
         if node.type in VIRTUAL:
             return self._from_virtual(step)
         return Origin(f"{step.scope.prefix}{node.id}", step.slot) if step.slot >= 0 else None
