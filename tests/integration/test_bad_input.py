@@ -86,7 +86,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "negative timeout": (envelope(timeout=-1), 422, "timeout"),
     "priority is a word": (envelope(priority="high"), 422, "priority"),
     "unknown param": (envelope(params={"1.widht": 8}), 422, "Did you mean '1.width'"),
-    "param of wrong type": (envelope(params={"1.width": "8"}), 422, "1.width"),
+    "param of wrong type": (envelope(params={"1.width": "wide"}), 422, "1.width"),
     "param too large": (envelope(params={"1.width": 10**9}), 422, "at most"),
     "param is a link": (envelope(params={"2.image": 1}), 422, "fed by node '1'"),
     "unknown file": (b'{"filename": "nothing.json"}', 404, "nothing.json"),
