@@ -132,7 +132,7 @@ def _with_choices(info: dict[str, Any], uploads: list[str]) -> dict[str, Any]:
             if changed is info:
                 changed = copy.deepcopy(info)
             # ComfyUI forgot to choose for this one.
-            every = info["name"] == "LoadImageMask"
+            every = info.get("name") == "LoadImageMask"
             files = [file for file in uploads if every or kind_of(file) in kinds]
             entry = changed["input"][group][name]
             if isinstance(raw[0], list):

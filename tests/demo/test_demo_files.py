@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
 from app.demo import DemoServer
+from app.demo.catalogue import Catalogue
 from tests.demo.demo_client import Prompts, picture
 
 
@@ -27,6 +29,15 @@ async def test_object_info_lists_the_uploads(http: httpx.AsyncClient) -> None:
     await http.post("/upload/image", files=upload)
     one = (await http.get("/api/object_info/LoadImage")).json()
     assert one["LoadImage"]["input"]["required"]["image"][0] == ["example.png", "mine.png"]
+
+
+async def test_a_type_that_tells_no_name_lists_the_uploads(tmp_path: Path) -> None:
+    """As older recordings of object_info have them."""
+    loader = {"input": {"required": {"image": [[], {"image_upload": True}]}}, "output": ["IMAGE"]}
+    file = tmp_path / "object_info.json"
+    file.write_text(json.dumps({"Loads": loader}))
+    catalogue = Catalogue(file, lambda: ["a.png"])
+    assert json.loads(catalogue.encoded())["Loads"]["input"]["required"]["image"][0] == ["a.png"]
 
 
 async def test_only_pictures_are_choices_of_load_image(http: httpx.AsyncClient) -> None:
