@@ -2,6 +2,7 @@
 // openDialog(title, body, { buttons, className }) answers the dialog; a button is {i18n, className, act}:
 // act() may answer false, or a promise of it, to keep it open. `closed` of the dialog resolves at the end.
 import { el, icon } from "./dom.js";
+import { t } from "./i18n.js";
 import { styles } from "./styles.js";
 import { toast } from "./toasts.js";
 
@@ -21,10 +22,10 @@ export function openDialog(title, body, { buttons = [], className = "", head = [
   return dialog;
 }
 
-export async function confirmed(title, text, action) {
+export async function confirmed(title, text, action, otherwise = t("cancel")) {
   const dialog = openDialog({ textContent: title }, el("p", { textContent: text }), {
     className: "small",
-    buttons: [{ i18n: "cancel" }, { textContent: action, className: "danger", value: "yes" }],
+    buttons: [{ textContent: otherwise }, { textContent: action, className: "danger", value: "yes" }],
   });
   return (await dialog.closed) === "yes";
 }

@@ -2,14 +2,13 @@
 // as ComfyUI wants masks. Left paints, right or "erase" takes away; [ and ] change the brush.
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
-import * as api from "../api.js";
 import { t } from "../i18n.js";
 
 const LARGEST = 4096;
 
-// Answers a PNG, or null if nothing was painted or it was left.
-export async function editMask(name) {
-  const picture = await createImageBitmap(await api.blob(api.uploadUrl(name)));
+// Answers a PNG, or null if nothing was painted or it was left. `file` is the picture, a Blob.
+export async function editMask(file) {
+  const picture = await createImageBitmap(file);
   if (Math.max(picture.width, picture.height) > LARGEST) throw new Error(t("mask.tooLarge"));
   const size = { width: picture.width, height: picture.height };
   const below = el("canvas", { ...size, attributes: { "aria-hidden": "true" } });

@@ -23,7 +23,7 @@ class ResultGallery extends HTMLElement {
     part("more").onclick = () => this.#more();
     part("scope").onchange = () => this.#build();
     part("compare").onclick = () => this.#compare();
-    part("cancel").onclick = () => api.cancelBatch(this.#batch).catch(toast);
+    part("cancel").onclick = () => import("./task-actions.js").then(({ cancelBatch }) => cancelBatch(this.#batch)).catch(toast);
     this.addEventListener("compare", () => this.#chosen());
     this.addEventListener("open", ({ detail }) => this.#open(detail));
     document.addEventListener("submitted", ({ detail }) => {

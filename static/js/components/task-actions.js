@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { t } from "../i18n.js";
 import { isFinished, tasks } from "../state.js";
+import "../strings/tasks.js"; // the view "run" asks, too
 
 const AT_ONCE = 6; // requests under way
 
@@ -18,6 +19,13 @@ export async function mayDelete(count) {
   const { confirmed } = await import("../dialog.js");
   const [title, text] = count === 1 ? ["tasks.confirmOneTitle", "tasks.confirmOne"] : ["tasks.confirmTitle", "tasks.confirm"];
   return confirmed(t(title), t(text, { count }), t("tasks.delete"));
+}
+
+// What has not run yet of a batch does not run any more, and what runs is lost.
+export async function cancelBatch(id) {
+  const { confirmed } = await import("../dialog.js");
+  const left = [...tasks.values()].filter((task) => task.batch_id === id && !isFinished(task)).length;
+  if (await confirmed(t("tasks.confirmBatchTitle"), t("tasks.confirmBatch", { count: left }), t("batch.cancel"), t("tasks.goOn"))) await api.cancelBatch(id);
 }
 
 // One of which no more than the id may be known. Throws the Problem if it does not work.

@@ -7,6 +7,13 @@ import { show } from "../media.js";
 import { text } from "../run/values.js";
 import { toast } from "../toasts.js";
 
+// The same file, not made smaller.
+function whole(address) {
+  const url = new URL(address, location.origin);
+  url.searchParams.delete("width");
+  return url.href;
+}
+
 export function uploadControl(parameter, change) {
   const kind = parameter.upload;
   const picker = el("input", { type: "file", accept: kind === "image" ? "image/*" : kind === "video" ? "video/*" : kind === "audio" ? "audio/*" : "" });
@@ -21,7 +28,7 @@ export function uploadControl(parameter, change) {
   node.append(list);
 
   // A file that a server has may be its own or an upload of ours: both places are tried.
-  let [address, otherwise] = ["", ""];
+  let [shownAt, otherwise] = ["", ""];
   const places = () => {
     const { value } = input;
     if (!value) return ["", ""];
@@ -31,10 +38,10 @@ export function uploadControl(parameter, change) {
   };
   const see = () => {
     preview.hidden = true;
-    drop.hidden = mask.hidden = false;
+    drop.hidden = false;
     mask.hidden = true;
-    [address, otherwise] = places();
-    if (address) show(preview, address);
+    [shownAt, otherwise] = places();
+    if (shownAt) show(preview, shownAt);
   };
   const shown = () => {
     preview.hidden = false;
@@ -44,8 +51,9 @@ export function uploadControl(parameter, change) {
   preview.addEventListener(kind === "image" ? "load" : "loadedmetadata", shown);
   preview.addEventListener("error", () => {
     preview.hidden = mask.hidden = true;
-    if (otherwise) show(preview, otherwise);
-    otherwise = "";
+    if (!otherwise) return;
+    [shownAt, otherwise] = [otherwise, ""];
+    show(preview, shownAt);
   });
   const take = async (file, original) => {
     node.setAttribute("aria-busy", "true");
@@ -66,11 +74,18 @@ export function uploadControl(parameter, change) {
     see();
     change();
   };
-  mask.onclick = async () => {
+  // The picture that is seen. A mask is put on an upload: what only a server has becomes one first.
+  const paint = async () => {
     const { editMask } = await import("../components/mask-dialog.js");
-    const drawn = await editMask(input.value);
-    if (drawn) await take(drawn, input.value);
+    const [name, place] = [input.value, shownAt];
+    const picture = await api.blob(whole(place));
+    const drawn = await editMask(picture);
+    if (!drawn) return;
+    const isUpload = !new URL(place, location.origin).searchParams.has("server");
+    const file = isUpload ? null : new File([picture], name.split(/[\\/]/).pop(), { type: picture.type });
+    await take(drawn, file ? (await api.upload(file)).name : name);
   };
+  mask.onclick = () => paint().catch(toast);
   node.addEventListener("dragover", (event) => {
     event.preventDefault();
     node.classList.add("over");

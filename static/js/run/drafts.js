@@ -11,7 +11,7 @@ const OPEN = "gateway.open.";
 const TAB = "sessionStorage";
 const ALL = "localStorage";
 const MOST = 50;
-const ROOM = 3_000_000; // characters of all of them; browsers give about five million
+const ROOM = 3_000_000; // characters, of about five million
 
 export const isOpened = (id) => id.startsWith("~");
 export const idOf = ({ filename, name, text }) => filename ?? `~${hash(`${name}\n${text}`)}`;

@@ -1,5 +1,5 @@
 // The workflow that is worked on: its parameters, what is changed of them, and how to run it.
-// Changes are kept by the browser until they are saved or discarded, for each workflow by itself.
+// Changes are kept until they are saved or discarded, for each workflow.
 // Events: "opened" (another workflow, or other parameters), "value" {key, isQuiet}, "failed" Problem.
 import * as api from "../api.js";
 import { prepare } from "../fields/controls.js";

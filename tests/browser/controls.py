@@ -1,0 +1,224 @@
+"""Operates every control of the page, by a table that names each kind of them.
+
+controls.js enumerates what can be operated from the DOM and from who listens to what. A control
+without a row in the table is a fault, as is a row without a control, and one without effect.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.async_api import ElementHandle, Error, Page
+
+from tests.browser.helpers import TRANSFER, as_bytes
+from tests.conftest import wait_until
+
+SCRIPT = Path(__file__).parent / "controls.js"
+THERE = 10  # seconds within which a view or a dialog must be there
+SHOWN = 5  # seconds within which an effect must be seen
+VALUE = "it => { try { return (%s) } catch { return null } }"  # null: it is not there
+NARROW, WIDE = 390, 1440
+
+Hand = Callable[[Page, ElementHandle], Awaitable[None]]
+Scene = Callable[[Page], Awaitable[None]]  # brings the page there, from wherever it is
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a control is operated, and a JavaScript expression whose value that must change.
+
+    `it` is the control; controls.js has `sent`, `shown` and `one`. `first` is run before.
+    """
+
+    effect: str
+    how: str | Hand = "click"
+    first: str = ""
+    on: str = ""  # another control, by its selector: what the first one leads to
+    where: str = ""  # only there it has an effect: how the address begins
+
+
+Row = Use | tuple[Use, ...]
+Table = Mapping[str, Row]
+
+
+class Operator:
+    def __init__(self, page: Page, table: Table) -> None:
+        self._page = page
+        self._table = table
+        self.left = dict(table)
+        self.faults: list[str] = []
+
+    @property
+    def complaints(self) -> list[str]:
+        """At the end."""
+        return self.faults + [f"named in the table, but not there: {name}" for name in self.left]
+
+    async def operate(self, ready: Scene) -> None:
+        """All that can be seen once `ready` is done and was not operated before."""
+        while name := await self._next(ready):
+            row = self.left.pop(name)
+            for use in row if isinstance(row, tuple) else (row,):
+                if fault := await self._operate(name, use):
+                    self.faults.append(fault)
+                    break
+            if not self.left:
+                return
+
+    async def operate_all(self, *scenes: Scene) -> None:
+        for ready in scenes:
+            await self.operate(ready)
+
+    async def _next(self, ready: Scene) -> str:
+        try:
+            await ready(self._page)
+        except (AssertionError, Error) as error:
+            self.faults.append(f"{error} (before {', '.join(self.left)})")
+            return ""
+        names = set(await self._page.evaluate("controls.survey()"))
+        for unknown in sorted(names - self._table.keys()):
+            fault = f"no row in the table names the control: {unknown}"
+            if fault not in self.faults:
+                self.faults.append(fault)
+        place = await self._page.evaluate("location.hash")
+        for name, row in self.left.items():
+            uses = row if isinstance(row, tuple) else (row,)
+            if name not in names or not place.startswith(uses[0].where):
+                continue
+            if uses[0].first or await self._find(name, uses[0]):
+                return name
+        return ""
+
+    async def _find(self, name: str, use: Use) -> ElementHandle | None:
+        if name.startswith("document ") and not use.on:
+            return await self._page.query_selector("body")
+        script = "([name, on]) => (on ? one(on) : controls.find(name))"
+        return (await self._page.evaluate_handle(script, [name, use.on])).as_element()
+
+    async def _operate(self, name: str, use: Use) -> str:
+        """What is wrong with it, or nothing."""
+        if use.first:
+            await self._page.evaluate(f"async () => {{ {use.first} }}")
+        control = await self._find(name, use)
+        if control is None:
+            return f"cannot be operated: {name} {use.on}"
+        before = await self._value(use, control)
+        try:
+            await asyncio.wait_for(self._do(use.how, control), SHOWN)
+        except Exception as error:  # noqa: BLE001 - whatever stops a hand is told with the control
+            return f"cannot be operated: {name}: {str(error)[:300]}"
+
+        async def has_changed() -> bool:
+            return bool(await self._value(use, control) != before)
+
+        try:
+            await wait_until(has_changed, SHOWN)
+        except TimeoutError:
+            return f"no effect: {name}: {use.how}: {use.effect} stays {before!r}"
+        return ""
+
+    async def _value(self, use: Use, control: ElementHandle) -> object:
+        return await self._page.evaluate(VALUE % use.effect, control)
+
+    async def _do(self, how: str | Hand, control: ElementHandle) -> None:
+        if not isinstance(how, str):
+            return await how(self._page, control)
+        kind, _, text = how.partition(":")
+        if kind == "click":
+            await control.click()
+        elif kind == "fill":
+            await control.fill(text)
+        elif kind == "press":
+            await control.press(text)
+        elif kind == "hover":
+            await control.hover()
+        elif kind == "focus":
+            await control.focus()
+        elif kind == "select":
+            await control.select_option(text or None, index=None if text else 1)
+        return None
+
+
+READY = """async ([place, language]) => {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  for (const toast of document.querySelectorAll("toast-list > div")) toast.remove();
+  window.workspace = (await import("/static/js/run/workspace.js")).workspace;
+  const { setLanguage, language: now } = await import("/static/js/i18n.js");
+  if (now() !== language) await setLanguage(language);
+  workspace.resetAll();
+  const [, view, name] = place.split("/");
+  const isOpen = view !== "run" || !name || workspace.name === name;
+  if (location.hash !== place) location.hash = place;
+  else if (!isOpen) await workspace.open({ filename: name });
+}"""
+
+
+def scene(place: str, until: str, script: str = "", then: str = "true") -> Scene:
+    """At that address, once `until` holds, with the script done, once `then` holds."""
+
+    async def ready(page: Page) -> None:
+        await page.evaluate(READY, [place, "en"])
+        await holds(page, until)
+        if script:
+            await page.evaluate(f"async () => {{ {script} }}")
+            await holds(page, then)
+
+    return ready
+
+
+async def holds(page: Page, condition: str) -> None:
+    async def does() -> bool:
+        return bool(await page.evaluate(f"() => Boolean({condition})"))
+
+    try:
+        await wait_until(does, THERE)
+    except TimeoutError:
+        raise AssertionError(f"cannot be brought there: {condition}") from None
+
+
+def gives(content: str | bytes, name: str) -> Hand:
+    """Chooses a file."""
+
+    async def choose(page: Page, control: ElementHandle) -> None:
+        await control.set_input_files(
+            files=[{"name": name, "mimeType": "", "buffer": as_bytes(content)}]
+        )
+
+    return choose
+
+
+def hands(event: str, content: str | bytes, name: str) -> Hand:
+    """Drops or pastes a file there."""
+
+    async def hand(page: Page, control: ElementHandle) -> None:
+        data = await page.evaluate_handle(TRANSFER, [list(as_bytes(content)), name])
+        script = (
+            "(target, clipboardData) => target.dispatchEvent("
+            "new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))"
+            if event == "paste"
+            else "(target, dataTransfer) => target.dispatchEvent("
+            "new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))"
+        )
+        await page.evaluate_handle(f"([target, data]) => ({script})(target, data)", [control, data])
+
+    return hand
+
+
+async def drags(page: Page, control: ElementHandle) -> None:
+    """From its middle a bit to the left and down."""
+    box = await control.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x - 60, y + 40, steps=4)
+    await page.mouse.up()
+
+
+async def wheels(page: Page, control: ElementHandle) -> None:
+    await control.hover()
+    await page.mouse.wheel(0, 120)
+
+
+async def clicks_beside(page: Page, control: ElementHandle) -> None:
+    await page.mouse.click(3, 3)
