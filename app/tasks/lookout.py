@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from app.tasks.dispatcher import Dispatcher
@@ -16,7 +17,7 @@ from app.tasks.expected import Expected
 from app.tasks.forecaster import Forecaster
 from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
-from app.tasks.model import Progress, Task
+from app.tasks.model import Place, Progress, Status, Task
 from app.tasks.signals import Signals, Topic
 from app.tasks.store import TaskStore
 from app.tasks.subscription import Json, Update
@@ -44,6 +45,7 @@ class Hope(NamedTuple):
     waiting_for: str | None
     eta: float | None
     at: float
+    heard: int  # the newest update of it by then
 
     def is_like(self, other: "Hope") -> bool:
         """Whether that is what follows from this by the clock."""
@@ -132,8 +134,9 @@ class Lookout:
         await self._tell_all(tasks, began, self._heard)
         await self._tell_head(set(watched), began)
         ours = self._dispatcher.driven() if self._hub.watches_all() else watched
+        places = await self._places(ours[:MOST])
         for task_id in ours[:MOST]:
-            self._tell_of_ours(task_id)
+            self._tell_of_ours(task_id, places.get(task_id))
         kept = {*watched, *ours[:MOST], *(task.task_id for task in tasks)}
         self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
         self._missed &= set(watched)
@@ -197,22 +200,34 @@ class Lookout:
                 continue
             view = self._forecaster.view(task)
             at = time.monotonic()
-            hope = Hope(view["queue_position"], view["waiting_for"], view["eta_seconds"], at)
+            heard = self._hub.newest(task.task_id)
+            hope = Hope(view["queue_position"], view["waiting_for"], view["eta_seconds"], at, heard)
             known = before.get(task.task_id)
-            self._hopes[task.task_id] = hope
-            if known and known.is_like(hope):
+            if known and known.heard == heard and known.is_like(hope):
                 self._hopes[task.task_id] = known
-            elif task.task_id not in told:
+                continue
+            if task.task_id not in told:
                 expected = Expected(hope.eta, hope.waiting_for)
                 view = progress_view(task, task.progress, expected)
                 self._hub.tell(task.task_id, "progress", view)
+            self._hopes[task.task_id] = hope
 
-    def _tell_of_ours(self, task_id: str) -> None:
+    async def _places(self, task_ids: Iterable[str]) -> dict[str, Place | None]:
+        """Of those that we drive and that wait at their servers: whoever drives a task does not
+        know what is before it."""
+        seen = [(task_id, self._dispatcher.seen(task_id)) for task_id in task_ids]
+        ids = [task_id for task_id, each in seen if each and each.task.status == Status.QUEUED]
+        found = await self._store.several(ids) if ids else []
+        return {task.task_id: task.place for task in found}
+
+    def _tell_of_ours(self, task_id: str, place: Place | None) -> None:
         """What no event tells of a task that we drive: its server is away, or is back; a node takes
-        its time."""
+        its time; its place in the queue."""
         seen = self._dispatcher.seen(task_id)
         if seen is None:
             return
+        if seen.task.status == Status.QUEUED:
+            seen = seen._replace(task=replace(seen.task, place=place))
         view = self._forecaster.view(seen.task)
         told = self._told.get(task_id)
         known = told or _heard_of(self._hub.since(task_id, 0)) or view
@@ -220,7 +235,9 @@ class Lookout:
             self._told[task_id] = view
         if [view[name] for name in STATE] != [known[name] for name in STATE]:
             self._hub.tell(task_id, "status", view)
-        elif told and view["eta_seconds"] != told["eta_seconds"]:  # nothing came since
+            return
+        names = ("queue_position", *(["eta_seconds"] if told else []))  # nothing came since
+        if any(view[name] != known[name] for name in names):
             self._tell_progress(seen.task, seen.progress, view)
 
     def _tell_progress(self, task: Task, progress: Progress, view: Json) -> None:
@@ -256,7 +273,9 @@ def _heard_of(updates: Iterable[Update]) -> Json | None:
         if update.type == "status":
             view = dict(update.data)
         elif update.type == "progress" and view:
-            view |= {name: update.data[name] for name in ("progress", "eta_seconds")}
+            view |= {
+                name: update.data[name] for name in ("progress", "queue_position", "eta_seconds")
+            }
         elif update.type == "output" and view:
             view["outputs"] = [*view["outputs"], update.data]
     return view

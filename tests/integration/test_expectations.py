@@ -51,6 +51,35 @@ async def told(socket: ClientConnection, of: Mapping[str, Callable[[Json], bool]
     return [found[task_id] for task_id in of]
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_task_that_is_handed_to_its_server_keeps_its_place(
+    settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, by_id: bool
+) -> None:
+    """Until it runs: who drives a task does not know what is before it."""
+    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    async with over(settings_for, demo, slots=1) as gateway:
+        await learnt(gateway)
+        demo.knobs.stall = True
+        first, second, third = [await waiting(gateway, prefix) for prefix in "abc"]
+        await gateway.until(first, "running")
+        async with connect(f"ws://{gateway.address}/ws") as socket:
+            names = {"task_ids": [second, third]} if by_id else {"all": True}
+            await socket.send(json.dumps({"type": "subscribe", **names}))
+            for place, id in enumerate((second, third), 1):
+                await told(socket, {id: lambda m, place=place: m["queue_position"] == place})  # type: ignore[misc]
+            gateway.gateway.pool.get(demo.address).own_slots = 2
+            gateway.gateway.dispatcher.wake()
+            await wait_until(lambda: second in gateway.gateway.dispatcher.driven())
+            (before,) = await told(socket, {second: lambda m: m["eta_seconds"] is not None})
+
+            def is_later(message: Json) -> bool:
+                assert message["queue_position"] == 1
+                return bool(message["eta_seconds"] < before["eta_seconds"] - 1)
+
+            await told(socket, {second: is_later})
+            assert (await gateway.task(second))["queue_position"] == 1
+
+
 async def test_a_silent_node_and_what_waits_behind_it(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
