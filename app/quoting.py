@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 Json = dict[str, Any]
@@ -161,7 +162,9 @@ class _Cutting:
         if isinstance(value, list | tuple):
             self._room.take(None)
             return [self.of(item) for item in self._some(value)]
-        if value is None or isinstance(value, bool | float):
+        if value is None or isinstance(value, bool):
+            return self._room.take(value)
+        if isinstance(value, float) and isfinite(value):  # what is not is no JSON
             return self._room.take(value)
         if isinstance(value, int) and value.bit_length() <= 64:
             return self._room.take(value)

@@ -52,7 +52,10 @@ def last_lines(traceback: Any) -> tuple[str, ...]:
 
 def number(value: Any) -> float:
     """A finite number of a sane size; none is 0. Raises ValueError."""
-    found = float(value or 0)
+    try:
+        found = float(value or 0)
+    except OverflowError:  # an integer beyond all floats
+        found = math.inf
     if not math.isfinite(found) or abs(found) > LARGEST:
         raise ValueError("a number is out of range")
     return found

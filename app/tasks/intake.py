@@ -15,6 +15,7 @@ from app.workflows.file_names import check_names
 from app.workflows.finding import Key
 from app.workflows.formats import Format, unwrap
 from app.workflows.needs import Needs, Variations
+from app.workflows.numbers import check_numbers
 from app.workflows.result_refs import results_in
 from app.workflows.texts import Texts
 
@@ -131,7 +132,9 @@ def prepare(
         made.append((tuple(changes), {**params, **used}, [*found.warnings, *setter.warnings]))
         inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
         own.add(made[-1][1], inputs)
-    check_names(with_changes(found.prompt, made[0][0]), node_types)
+    first = with_changes(found.prompt, made[0][0])
+    check_names(first, node_types)
+    check_numbers(first, node_types or core_node_types())
     prepared = list(_variations(found, made, shared=shared))
     check_needs(needs.dump() for needs in {one.needs for one in prepared})
     return prepared

@@ -164,9 +164,9 @@ def parameter_at(
         class_type=node["class_type"],
         title=title_of(node),
         default=options.get("default"),
-        min=options.get("min"),
-        max=options.get("max"),
-        step=options.get("step"),
+        min=_limit(options, "min"),
+        max=_limit(options, "max"),
+        step=_limit(options, "step"),
         choices=choices,
         multiselect=multiselect,
         multiline=bool(options.get("multiline")),
@@ -174,6 +174,12 @@ def parameter_at(
         tooltip=options.get("tooltip"),
         known=definition is not None,
     )
+
+
+def _limit(options: Json, name: str) -> float | None:
+    """Strangers write it: what is no number limits nothing."""
+    value = options.get(name)
+    return value if isinstance(value, int | float) else None
 
 
 def choices_of(definition: list[Any] | None) -> list[Any] | None:

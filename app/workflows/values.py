@@ -1,6 +1,6 @@
 """Whether a value fits a parameter, and what ComfyUI makes of it. Pure."""
 
-import math
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +9,7 @@ from app.errors import InvalidParameter
 from app.quoting import quoted, quoted_list
 from app.workflows.model_files import as_among, is_model_file
 from app.workflows.near import Guesses
+from app.workflows.numbers import FINITE
 from app.workflows.parameters import WRAPPED, Parameter, unwrapped
 from app.workflows.seeds import is_random, names_seed
 
@@ -64,8 +65,13 @@ def _parsed(text: str, *kinds: type[int] | type[float]) -> Any:
 def _check_number(parameter: Parameter, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(parameter, "a number", value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong_type(parameter, "a finite number", value)
+    if not abs(value) <= sys.float_info.max:  # NaN is not equal to anything
+        raise InvalidParameter(
+            f"Parameter {quoted(parameter.label)} must be a finite number; "
+            f"{quoted(value)} was given.",
+            hint=FINITE,
+            parameter=parameter.label,
+        )
     if parameter.type == "int" and value != int(value):
         raise _wrong_type(parameter, "a whole number", value)
     if _sees_to(parameter):
