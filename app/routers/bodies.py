@@ -157,7 +157,8 @@ async def submission_of(body: RunRequest, request: Request, **more: Any) -> Subm
     if (webhook := fields["webhook"]) is not None:
         asked = webhook if isinstance(webhook, str) else webhook.model_dump()
         fields["webhook"] = await wanted(asked, gateway.guard)
-    fields["extra_data"], fields["secrets"] = parted(fields["extra_data"])
+    if extra := fields["extra_data"]:  # it may be as large as a body
+        fields["extra_data"], fields["secrets"] = await gateway.workers.run(parted, extra)
     return Submission(**fields, **more)
 
 

@@ -2,21 +2,20 @@
 that took the submit, until the task ends. They stand in no row, no log and no error."""
 
 import asyncio
+import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from app.comfyui.cleaning import CUT
 from app.errors import GatewayError
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Outcome, reworded
 from app.tasks.store import TaskStore
+from app.workflows.secret_values import Secrets, texts_of
 
 log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
@@ -33,7 +32,7 @@ class ApiKeys:
     """By task_id."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, Mapping[str, str]] = {}  # by their names in extra_data
+        self._keys: dict[str, Secrets] = {}  # as they stand in extra_data
         self._coming: set[str] = set()  # being queued: not to be found is no end of them
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
@@ -65,13 +64,10 @@ class ApiKeys:
         for task_id in task_ids:
             self._keys.pop(task_id, None)
 
-    def extra_data(self, task: Task) -> Json | None:
+    def extra_data(self, task: Task) -> Secrets | None:
         """The keys, to go with the prompt to ComfyUI; None if the task came with some that are
         gone."""
-        keys = self._keys.get(task.task_id)
-        if keys is None:
-            return None if task.needs_key else {}
-        return dict(keys)
+        return self._keys.get(task.task_id, None if task.needs_key else {})
 
     def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
@@ -84,7 +80,7 @@ class ApiKeys:
         keys = self._keys.get(task.task_id)
         if keys is None:
             return LIKE_A_KEY.sub(HIDDEN, text)
-        for key in sorted(keys.values(), key=len, reverse=True):
+        for key in sorted(_as_said(keys), key=len, reverse=True):
             text = _without(key, text)
         return text
 
@@ -112,6 +108,12 @@ class ApiKeys:
     async def _look(self, task_ids: set[str], store: TaskStore) -> None:
         ends = await store.ends(task_ids)
         self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
+
+
+def _as_said(keys: Secrets) -> set[str]:
+    """The keys as they are, as JSON and as Python's errors write them."""
+    found = {key for key in texts_of(keys) if len(key) >= LEAST}
+    return found | {form for key in found for form in (json.dumps(key)[1:-1], repr(key)[1:-1])}
 
 
 def _without(key: str, text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.workflows.applying import Change
 from app.workflows.needs import Needs
+from app.workflows.secret_values import Secrets
 
 if TYPE_CHECKING:
     from app.tasks.webhooks import Webhook
@@ -177,8 +178,8 @@ class NewTask:
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_key: bool = False  # it came with secrets
     key_name: str | None = None  # whose it is: of the key that made it; see app/access
-    # API keys for paid nodes, by their names in extra_data: never stored, see api_keys.py.
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # What is secret in extra_data, such as keys of paid nodes: never stored, see api_keys.py.
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

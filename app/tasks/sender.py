@@ -12,7 +12,7 @@ from app.tasks.outcome import Failed, Moved, Outcome
 from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.tools import Tools
-from app.workflows.extra_data import to_send
+from app.workflows.extra_data import to_send, with_secrets
 from app.workflows.separators import as_listed
 
 SMALL = 50  # nodes of a prompt that is looked over in a moment
@@ -47,7 +47,7 @@ class Sender:
         prompt = without_cache(prompt, record.attempts, self._server.node_types)
         async with self._server.turns.next():
             await self.note_attempt(self._server.client_id)
-            extra = {**to_send(claim.extra, spelled), **secrets}
+            extra = with_secrets(to_send(claim.extra, spelled), secrets)
             try:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:

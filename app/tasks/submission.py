@@ -5,6 +5,7 @@ from typing import Any
 
 from app.tasks.batches import Mode
 from app.tasks.webhooks import Webhook
+from app.workflows.secret_values import Secrets
 
 Json = dict[str, Any]
 
@@ -25,7 +26,7 @@ class Submission:
     wait_for_server: bool = False
     webhook: Webhook | None = None
     extra_data: Json = field(default_factory=dict, repr=False)  # ComfyUI's, without secrets
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)  # for nodes of paid services
+    secrets: Secrets = field(default_factory=dict, repr=False)  # what is secret in it
     prompt_id: str | None = None  # of the task, if the client chose it
     randomize: bool = False  # draw seeds anew: those that a UI file marks so, all of an API file
     fill_texts: bool | None = None  # {a|b}, %date:...%; None: in what is set in a UI file

@@ -8,28 +8,34 @@ prompt.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidInput, InvalidWorkflow
-from app.quoting import quoted, quoted_list
+from app.quoting import quoted_list
 from app.workflows.embedded import MAX_TEXT
 from app.workflows.finding import Key
 from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
+from app.workflows.secret_values import (
+    Secrets,
+    check_secrets,
+    put_back,
+    taken_out,
+    taken_out_of_page,
+)
 from app.workflows.write_back import Path, find_places, prompt_of, with_values
 
 Json = dict[str, Any]
 Values = Mapping[Key, Any]
 
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
-# What ComfyUI's own nodes ask for, and what custom ones are likely to call such a thing.
-_SECRET = re.compile(
-    r"(?i:_comfy_org$|api[-_ ]?key|token|secret|password|authorization|(?:^|[^a-z])key$)|[a-z]Key$"
-)
-MOST_SECRET = 8192  # characters of all secrets together: they stay in memory until the task ends
+PAID = ("api_key_comfy_org", "auth_token_comfy_org")  # secrets that are texts, or none
 TOLD = 5  # inputs that a warning names
+NOT_SENT = (
+    "Secrets in the extra_data that the workflow came with are not sent: send them in the "
+    "extra_data of the submit."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +46,15 @@ class Along:
     warnings: tuple[str, ...] = ()
 
 
-def parted(extra_data: Any) -> tuple[Json, dict[str, str]]:
-    """extra_data as a client sends it: what may be stored, and the secrets in it, by their names.
-    Raises InvalidInput."""
+def parted(extra_data: Any) -> tuple[Json, Secrets]:
+    """extra_data as a client sends it: what may be stored, and the secrets in it (see
+    secret_values.py). Raises InvalidInput."""
     if not isinstance(extra_data, dict):
         raise InvalidInput(f"extra_data: an object is wanted; it is {describe(extra_data)}.")
     kept = {name: value for name, value in extra_data.items() if name not in OURS}
-    secrets = {
-        name: kept.pop(name)
-        for name, value in extra_data.items()
-        if name in kept and _SECRET.search(name) and not isinstance(value, int | float)
-    }
-    for name, value in secrets.items():
-        if not isinstance(value, str | None):
-            raise InvalidInput(f"extra_data.{quoted(name)}: a string is wanted.")
+    for name in PAID:
+        if not isinstance(kept.get(name), str | None):
+            raise InvalidInput(f"extra_data.{name}: a string is wanted.")
     if not isinstance(kept.get("preview_method"), str | None):
         raise InvalidInput(
             "extra_data.preview_method: a string is wanted.",
@@ -64,23 +65,21 @@ def parted(extra_data: Any) -> tuple[Json, dict[str, str]]:
         raise InvalidInput("extra_data.extra_pnginfo: an object is wanted.")
     if not isinstance((info or {}).get("workflow"), dict | None):  # it breaks ComfyUI's job lists
         raise InvalidInput("extra_data.extra_pnginfo.workflow: an object is wanted.")
-    if info := {name: value for name, value in (info or {}).items() if value is not None}:
-        kept["extra_pnginfo"] = info
-    found = {name: text for name, text in secrets.items() if text}
+    kept, secrets = taken_out(kept)
+    info, of_info = _parted_info(info or {})
+    found = {**secrets, "extra_pnginfo": of_info} if of_info else secrets
     check_secrets(found)
-    return kept, found
+    return {**kept, "extra_pnginfo": info} if info else kept, found
 
 
-def check_secrets(secrets: Mapping[str, str]) -> None:
-    """Raises InvalidInput if they are too long. It repeats none of them."""
-    size = sum(len(name) + len(text) for name, text in secrets.items())
-    if size > MOST_SECRET:
-        raise InvalidInput(
-            f"extra_data: its secrets and their names have {size} characters; {MOST_SECRET} are "
-            "allowed.",
-            hint="What is called a key, token, secret or password is taken for one; data needs "
-            "another name.",
-        )
+def _parted_info(info: Json) -> tuple[Json, Secrets]:
+    """The same of extra_pnginfo."""
+    others = {name: item for name, item in info.items() if name != "workflow" and item is not None}
+    kept, secrets = taken_out(others)
+    if info.get("workflow") is None:
+        return kept, secrets
+    page, of_page = taken_out_of_page(info["workflow"])
+    return {**kept, "workflow": page}, {**secrets, "workflow": of_page} if of_page else secrets
 
 
 def along(
@@ -96,7 +95,8 @@ def along(
     `extra_data` is the client's, `workflow` what it sent to run, in whatever form, which may hold
     the page's file, too. `embed`: whether pictures are to have that.
     """
-    found = {**picture_info_in(workflow), **picture_info(extra_data)}
+    beside, secrets = _parted_info(picture_info_in(workflow))
+    found = {**beside, **picture_info(extra_data)}
     page = found.get("workflow") or page_file(workflow)
     found.pop("workflow", None)
     warnings: tuple[str, ...] = ()
@@ -107,6 +107,8 @@ def along(
         else:
             found["workflow"] = page
             places, warnings = _places(page, workflow, prompts, node_types)
+    if secrets:
+        warnings = (*warnings, NOT_SENT)
     extra = {name: value for name, value in extra_data.items() if name != "extra_pnginfo"}
     if found:
         extra["extra_pnginfo"] = found
@@ -120,6 +122,16 @@ def picture_info_in(workflow: Any) -> Json:
     if isinstance(workflow, list) and len(workflow) > 3:
         return picture_info(workflow[3])
     return {}
+
+
+def with_secrets(extra: Json, secrets: Secrets) -> Json:
+    """extra_data to send, with what must not be stored; not of a page's file that is left out."""
+    info = secrets.get("extra_pnginfo", {})
+    if "workflow" in info and "workflow" not in picture_info(extra):
+        others = {name: one for name, one in info.items() if name != "workflow"}
+        secrets = {**secrets, "extra_pnginfo": others}
+    found: Json = put_back(extra, secrets)
+    return found
 
 
 def to_send(stored: Json | None, prompt: Json) -> Json:

@@ -20,8 +20,8 @@ from app.routers.v2.shapes import Here
 from app.tasks.idempotency import Key
 from app.tasks.submission import Submission
 from app.v2_errors import InvalidCursor, InvalidMetadataFilter
-from app.workflows.extra_data import check_secrets
 from app.workflows.json_text import parse_json
+from app.workflows.secret_values import check_secrets
 
 Json = dict[str, Any]
 
