@@ -1,7 +1,7 @@
 """From what a client sends to a prompt that is fit to queue."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import NoServer
@@ -40,6 +40,10 @@ class Prepared:
     from_page: bool = False  # converted from UI format, its texts filled in
     drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
     alike: Sequence[Sequence[Key]] = field(default=(), repr=False)  # inputs set as one
+    # Texts of the page's file before they were filled in, and the nodes that they name.
+    texts: Mapping[Key, str] = field(default_factory=dict, repr=False)
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
+    from_templates: Collection[Key] = ()  # what follows from texts of the page's file
 
     def setter(
         self,
@@ -87,6 +91,8 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
         from_page=True,
         drawn=conversion.drawn,
         alike=conversion.alike,
+        texts=conversion.texts,
+        named=conversion.named,
     )
 
 
@@ -135,6 +141,7 @@ def prepare(
     first = with_changes(found.prompt, made[0][0])
     check_names(first, node_types)
     check_numbers(first, node_types or core_node_types())
+    found = replace(found, from_templates=setter.from_templates)
     prepared = list(_variations(found, made, shared=shared))
     check_needs(needs.dump() for needs in {one.needs for one in prepared})
     return prepared
@@ -148,7 +155,13 @@ def _variations(found: Prepared, made: Sequence[Made], *, shared: bool) -> Itera
         needs, shape = variations.of(nodes)
         prompt = found.prompt if shared else {**found.prompt, **nodes}
         yield Prepared(
-            prompt, params, warnings, changes if shared else (), needs=needs, shape=shape
+            prompt,
+            params,
+            warnings,
+            changes if shared else (),
+            needs=needs,
+            shape=shape,
+            from_templates=found.from_templates,
         )
 
 
@@ -169,6 +182,13 @@ def with_params(
 def _texts(found: Prepared, node_types: Mapping[str, Json], fill: bool | None) -> Texts | None:
     """What fills in texts: those that are set in a file of the page, as its own were, unless the
     client says no; all of an API-format file if it says so."""
-    if fill is False or not (fill or found.from_page):
+    if not (fill or found.from_page):
         return None
-    return Texts(found.prompt, node_types or core_node_types(), own=not found.from_page)
+    return Texts(
+        found.prompt,
+        node_types or core_node_types(),
+        own=not found.from_page,
+        given=fill is not False,
+        in_file=found.texts,
+        named=found.named,
+    )

@@ -234,6 +234,7 @@ class Submitter:
                 [(one.prompt, one.changes) for one in found],
                 node_types or core_node_types(),
                 embed=submission.embed_workflow,
+                follows=found[0].from_templates,
             )
             for one in found:
                 one.warnings.extend(extra.warnings)

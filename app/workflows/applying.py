@@ -93,6 +93,7 @@ class Setter:
         self._renewed = self._seeds.to_renew(marked)
         self._renews_nothing = renewed != () and not self._renewed
         self.warnings: list[str] = []  # of the last set of parameters
+        self.from_templates: set[Key] = set()  # what follows from texts of the file; as above
 
     @cached_property
     def _finder(self) -> Finder:
@@ -197,10 +198,13 @@ class Setter:
     def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
         for key in dict.fromkeys([*words, *texts.own]):
             node = nodes.get(key[0]) or self._prompt[key[0]]
-            text = texts.filled(key, nodes)
-            if text != node["inputs"].get(key[1]):
-                inputs = self._node(nodes, key)["inputs"]
-                used[words.get(key, ".".join(key))] = inputs[key[1]] = text
+            text = texts.filled(key, nodes, given=key in words)
+            changed = text != node["inputs"].get(key[1])
+            if changed:
+                self._node(nodes, key)["inputs"][key[1]] = text
+            if changed if key in words else texts.is_told(key, changed=changed):
+                used[words.get(key, ".".join(key))] = text
+        self.from_templates = texts.templates - words.keys()
 
     def _open_seeds(self, nodes: Json) -> list[Key]:
         """Those to draw, in the order of the prompt."""

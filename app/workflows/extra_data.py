@@ -8,7 +8,7 @@ prompt.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,11 +89,13 @@ def along(
     node_types: Mapping[str, Json],
     *,
     embed: bool,
+    follows: Collection[tuple[str, str]] = (),
 ) -> Along:
     """What is to go along with these prompts, each with the changes that are to be made in it.
 
     `extra_data` is the client's, `workflow` what it sent to run, in whatever form, which may hold
-    the page's file, too. `embed`: whether pictures are to have that.
+    the page's file, too. `embed`: whether pictures are to have that. `follows`: the inputs that get
+    what they have from a text of that file, which stays.
     """
     beside, secrets = _parted_info(picture_info_in(workflow))
     found = {**beside, **picture_info(extra_data)}
@@ -106,7 +108,7 @@ def along(
             warnings = (f"Results are without the workflow: it is larger than {MAX_TEXT} bytes.",)
         else:
             found["workflow"] = page
-            places, warnings = _places(page, workflow, prompts, node_types)
+            places, warnings = _places(page, workflow, prompts, node_types, follows)
     if secrets:
         warnings = (*warnings, NOT_SENT)
     extra = {name: value for name, value in extra_data.items() if name != "extra_pnginfo"}
@@ -156,6 +158,7 @@ def _places(
     workflow: Any,
     prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]],
     node_types: Mapping[str, Json],
+    follows: Collection[tuple[str, str]],
 ) -> tuple[list[tuple[str, str, Path]], tuple[str, ...]]:
     """Where the file holds what the prompts have in place of what was sent."""
     if not is_ui(page):
@@ -164,6 +167,7 @@ def _places(
         kind, graph = unwrap(workflow)
         sent = graph if kind is Format.API else prompt_of(page, node_types)
         values = _other_values(sent, prompts)
+        values = {key: value for key, value in values.items() if key not in follows}
         if not values:
             return [], ()
         places, missed = find_places(page, values, node_types)

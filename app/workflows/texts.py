@@ -27,7 +27,8 @@ _MARKS = ("{", "//", "/*", "\\", "%")
 
 class Texts:
     """Those of one prompt; `own`: that it has itself are to be filled in, too, and not only what is
-    set in it."""
+    set in it. `in_file`: the texts that stand in the page's file in place of those of the prompt,
+    and the nodes that they name. `given`: whether what is set in it is filled in."""
 
     def __init__(
         self,
@@ -35,32 +36,43 @@ class Texts:
         object_info: Mapping[str, Json],
         *,
         own: bool = False,
+        given: bool = True,
+        in_file: Mapping[Key, str] | None = None,
+        named: Mapping[str, str] | None = None,
         choose: Callable[[Sequence[str]], str] = random.choice,
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
         self._choose = choose
         self._effort = Effort(MAX_EFFORT)
-        self.own: list[Key] = []
+        self._fills_given = given
+        self._in_file = in_file or {}
+        self._names = named or {}
+        self.own: list[Key] = list(self._in_file)
         for node_id, node in prompt.items() if own else ():
             self.own += [
                 (node_id, name) for name, value in node["inputs"].items() if _marked(value)
             ]
 
-    def filled(self, key: Key, nodes: Mapping[str, Json]) -> Any:
+    @cached_property
+    def templates(self) -> set[Key]:
+        """The inputs whose text stays as it is in the page's file: what runs follows from it. That
+        of ComfyUI's page does so with names of files, and has in prompts what was chosen."""
+        return {
+            key
+            for key, text in self._in_file.items()
+            if not self._is_dynamic(key, {}) and self._filled(key, text, {}) == self._at(key, {})
+        }
+
+    def filled(self, key: Key, nodes: Mapping[str, Json], *, given: bool) -> Any:
         """The value at an input with what it stands for filled in; `nodes`: those that are other
-        ones by now. Raises InvalidParameter."""
-        node_id, name = key
-        node = nodes.get(node_id) or self._prompt[node_id]
-        value = node["inputs"].get(name)
-        if not _marked(value):
+        ones by now; `given`: that one of them is for this. Raises InvalidParameter."""
+        value = self._at(key, nodes)
+        if given and not self._fills_given:
             return value
         try:
-            if options_of(definition_of(node, name, self._object_info)).get("dynamicPrompts"):
-                return choose_texts(value, self._choose, self._effort)
-            if name == "filename_prefix" and node["class_type"] in SAVING:
-                self._effort.read(value)
-                return filled(value, lambda of, which: self._value(of, which, nodes))
+            text = value if given else self._text_in_file(key, value)
+            return self._filled(key, text, nodes) if _marked(text) else value
         except InvalidWorkflow as error:
             word = ".".join(key)
             raise InvalidParameter(
@@ -68,10 +80,36 @@ class Texts:
                 hint='Send fewer tasks at a time, or "fill_texts": false: texts go as they are.',
                 parameter=word,
             ) from error
-        return value
+
+    def is_told(self, key: Key, *, changed: bool) -> bool:
+        """Whether what a text of the prompt itself became is one of the task's values."""
+        return key not in self.templates and (changed or key in self._in_file)
+
+    def _text_in_file(self, key: Key, value: Any) -> Any:
+        is_followed = key in self.templates or self._is_dynamic(key, {})
+        return self._in_file.get(key, value) if is_followed else value
+
+    def _filled(self, key: Key, text: str, nodes: Mapping[str, Json]) -> str:
+        if self._is_dynamic(key, nodes):
+            return choose_texts(text, self._choose, self._effort)
+        if key[1] == "filename_prefix" and self._node(key, nodes)["class_type"] in SAVING:
+            self._effort.read(text)
+            return filled(text, lambda of, which: self._value(of, which, nodes))
+        return text
+
+    def _node(self, key: Key, nodes: Mapping[str, Json]) -> Json:
+        node: Json = nodes.get(key[0]) or self._prompt[key[0]]
+        return node
+
+    def _at(self, key: Key, nodes: Mapping[str, Json]) -> Any:
+        return self._node(key, nodes)["inputs"].get(key[1])
+
+    def _is_dynamic(self, key: Key, nodes: Mapping[str, Json]) -> bool:
+        definition = definition_of(self._node(key, nodes), key[1], self._object_info)
+        return bool(options_of(definition).get("dynamicPrompts"))
 
     def _value(self, name: str, input_name: str, nodes: Mapping[str, Json]) -> Any:
-        node_id = self._named.get(name)
+        node_id = self._names.get(name) or self._named.get(name)
         if node_id is None:
             return UNKNOWN
         value = (nodes.get(node_id) or self._prompt[node_id])["inputs"].get(input_name, UNKNOWN)

@@ -9,7 +9,7 @@ often the first one is it. All tries of a request together have a bound.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -95,7 +95,9 @@ class _Trial:
         self._object_info = object_info
         self._effort = Effort(MAX_EFFORT)
         self._size = _size(workflow)
-        self.prompt = convert(workflow, object_info, choose=_first).prompt
+        found = convert(workflow, object_info, choose=_first)
+        self.prompt = found.prompt
+        self._follow = found.texts.keys()  # what is filled in may follow from what is set
 
     def set(self, target: Key, value: Any) -> Path:
         """Set it, and say where. Raises InvalidParameter."""
@@ -107,7 +109,7 @@ class _Trial:
             holder, index, _, path = place
             held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
             after = self._converted(target)
-            changes = _changes(self.prompt, after)
+            changes = _changes(self.prompt, after, self._follow - {target})
             if changes is not None and changes.keys() == {target}:
                 self.prompt = after
                 return path
@@ -192,8 +194,9 @@ def _size(value: Any) -> int:
     return count
 
 
-def _changes(before: Json, after: Json) -> dict[Key, Any] | None:
-    """The inputs that differ now, with their new values; None if there are other nodes now."""
+def _changes(before: Json, after: Json, beside: Collection[Key]) -> dict[Key, Any] | None:
+    """The inputs that differ now, with their new values, without those `beside`; None if there are
+    other nodes now."""
     if before.keys() != after.keys():
         return None
     return {
@@ -201,4 +204,5 @@ def _changes(before: Json, after: Json) -> dict[Key, Any] | None:
         for node_id in before
         for name in before[node_id]["inputs"].keys() | after[node_id]["inputs"].keys()
         if before[node_id]["inputs"].get(name) != after[node_id]["inputs"].get(name)
+        and (node_id, name) not in beside
     }

@@ -10,7 +10,9 @@ import pytest
 from app.errors import InvalidParameter
 from app.tasks.intake import prepare
 from app.workflows.applying import Setter
+from app.workflows.extra_data import along, to_send
 from app.workflows.texts import Texts
+from app.workflows.write_back import set_params
 from tests.unit.conversion.graphs import INFO as PAGE_INFO
 from tests.unit.conversion.graphs import flow, node
 
@@ -130,3 +132,80 @@ def test_texts_that_stand_for_too_much() -> None:
     sets = [{"1.text": "{" * 90 + "a" * 5000 + "}" * 90}] * 1000
     with pytest.raises(InvalidParameter, match="too much"):
         prepare(page(), sets, INFO)
+
+
+def named(prefix: str, seed: int = 7) -> Json:
+    """A file whose sampler is drawn anew for each run, and which names it in its file names."""
+    return flow(
+        [
+            node(12, "Sample", 1, "fixed", 3, 8.0, "fast", title="Second"),
+            node(2, "Sample", seed, "randomize", 20, 8.0, "fast", title="Main"),
+            node(3, "SaveImage", prefix),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("%Main.seed%_%Main.steps%", "{seed}_{steps}"),
+        ("%Sample.seed%", "1"),  # the first of the file, which is not the first of the prompt
+        ("%No.seed%_%Main.cfg%", "%No.seed%_8.0"),
+        ("plain", "plain"),
+    ],
+)
+@pytest.mark.parametrize("fill", [None, True, False])
+def test_names_of_files_follow_what_runs(prefix: str, expected: str, fill: bool | None) -> None:
+    sets: list[Json] = [{"2.seed": -1, "2.steps": 5}, {"2.seed": 9, "2.steps": 6}]
+    for shared in (False, True):
+        found = prepare(named(prefix), sets, INFO, fill_texts=fill, shared=shared)
+        for one in found:
+            sampler, saver = (one.whole()[node_id]["inputs"] for node_id in ("2", "3"))
+            assert saver["filename_prefix"] == expected.format(**sampler)
+            assert "3.filename_prefix" not in one.params, "the next run has other ones"
+
+
+def test_names_of_files_follow_seeds_that_are_drawn() -> None:
+    for found in (
+        prepare(named("%Main.seed%"), [{}], INFO, randomize=True)[0],
+        prepare(named("%Main.seed%", -1), [{}], INFO)[0],
+    ):
+        drawn = found.prompt["2"]["inputs"]["seed"]
+        assert drawn not in (7, -1)
+        assert found.prompt["3"]["inputs"]["filename_prefix"] == str(drawn)
+
+
+def test_a_name_that_is_set_is_not_the_files_any_more() -> None:
+    params = {"2.steps": 5, "3.filename_prefix": "mine_%Main.steps%"}
+    (found,) = prepare(named("%Main.seed%"), [params], INFO)
+    assert found.prompt["3"]["inputs"]["filename_prefix"] == "mine_5"
+    assert found.params["3.filename_prefix"] == "mine_5"
+
+
+def test_prompts_of_a_file_are_chosen_anew_in_a_batch() -> None:
+    found = prepare(page("{a|b|c|d|e|f|g|h}"), [{}] * 40, INFO)
+    texts = {one.prompt["1"]["inputs"]["text"] for one in found}
+    assert len(texts) > 1
+    assert texts <= set("abcdefgh")
+    assert all(one.params["1.text"] == one.prompt["1"]["inputs"]["text"] for one in found)
+
+
+def test_the_file_in_the_results_keeps_its_names() -> None:
+    workflow = named("%Main.seed%_%Main.steps%")
+    (found,) = prepare(workflow, [{"2.steps": 5}], INFO)
+    extra = along(
+        *({}, workflow, [(found.prompt, found.changes)], INFO),
+        embed=True,
+        follows=found.from_templates,
+    )
+    assert not extra.warnings
+    sent = to_send(extra.stored, found.prompt)["extra_pnginfo"]["workflow"]
+    values = {one["id"]: one["widgets_values"] for one in sent["nodes"]}
+    assert values[3] == ["%Main.seed%_%Main.steps%"]
+    assert values[2][2] == 5
+
+
+def test_values_that_names_of_files_show_are_saved() -> None:
+    saved = set_params(named("%Main.steps%"), {"2.steps": 5}, INFO)
+    values = {one["id"]: one["widgets_values"] for one in saved["nodes"]}
+    assert (values[2][2], values[3]) == (5, ["%Main.steps%"])

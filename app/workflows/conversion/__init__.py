@@ -30,12 +30,16 @@ __all__ = ["Conversion", "convert"]
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """`drawn`: the inputs (node id, name) that the file marks to be drawn anew for each run, in
-    lists of those that get the same value. `alike`: those that one primitive sets."""
+    lists of those that get the same value. `alike`: those that one primitive sets. `texts`: of the
+    inputs whose text was filled in, the text in the file; `named`: the ids of the nodes whose
+    widgets these name, by the name that they use."""
 
     prompt: dict[str, Any]
     warnings: list[str]
     drawn: list[list[tuple[str, str]]] = field(default_factory=list)
     alike: list[list[tuple[str, str]]] = field(default_factory=list)
+    texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
 
 
 def convert(
@@ -76,4 +80,11 @@ def _convert(
     primitives.apply(document, replacements)
     assembler = Assembler(document, promotions, replacements, choose)
     prompt = assembler.prompt()
-    return Conversion(prompt, listed(document.warnings), assembler.drawn(), assembler.alike())
+    return Conversion(
+        prompt,
+        listed(document.warnings),
+        drawn=assembler.drawn(),
+        alike=assembler.alike(),
+        texts=assembler.texts(),
+        named=assembler.named(),
+    )

@@ -30,11 +30,14 @@ class Assembler:
         self._resolver = Resolver(document, promotions)
         self._drawn: dict[Drawn, list[tuple[str, str]]] = {}
         self._primitives: dict[str, list[tuple[str, str]]] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+        self._ids: dict[Node, str] = {}  # in the prompt; of one that stands there often, the first
 
     def prompt(self) -> Json:
         prompt: Json = {}
         for scope, node in self._running():
             self._document.effort.read(scope.prefix)
+            self._ids.setdefault(node, f"{scope.prefix}{node.id}")
             prompt[f"{scope.prefix}{node.id}"] = {
                 "inputs": self._inputs(scope, node),
                 "class_type": node.type,
@@ -47,6 +50,19 @@ class Assembler:
         """The inputs of the prompt (node id, name) whose values the file marks to be drawn anew
         for each run; those of one list get the same value."""
         return list(self._drawn.values())
+
+    def texts(self) -> dict[tuple[str, str], str]:
+        """Those of the file that another run fills in otherwise, by the input of the prompt."""
+        return self._texts
+
+    def named(self) -> dict[str, str]:
+        """The ids of the nodes whose widgets these texts name, by the name that they use."""
+        return {
+            name: self._ids[node]
+            for text in self._texts.values()
+            for name, node in self._replacements.named(text).items()
+            if node in self._ids
+        }
 
     def alike(self) -> list[list[tuple[str, str]]]:
         """The inputs that one primitive sets."""
@@ -85,9 +101,12 @@ class Assembler:
     def _inputs(self, scope: Scope, node: Node) -> Json:
         inputs: Json = {}
         drawn: dict[str, Drawn | None] = {}
+        node_id = f"{scope.prefix}{node.id}"
         for widget in node.widgets:
             if widget.sent and widget.name:
                 value = self._sent_value(scope, node, widget)
+                if value != widget.value and isinstance(widget.value, str):
+                    self._texts[node_id, widget.name] = widget.value
                 self._document.effort.copy(value)
                 inputs[widget.name] = wrapped(widget, value)
                 drawn[widget.name] = widget.drawn
@@ -97,11 +116,12 @@ class Assembler:
                 self._document.effort.make(1)
                 drawn[slot.name] = origin.drawn
                 self._connect(inputs, slot.name, origin)
+                self._texts.pop((node_id, slot.name), None)
                 if origin.primitive and slot.name in inputs:
-                    key = f"{scope.prefix}{node.id}", slot.name
+                    key = node_id, slot.name
                     self._primitives.setdefault(origin.primitive, []).append(key)
         inputs = {name: value for name, value in inputs.items() if value is not UNSET}
-        self._note(f"{scope.prefix}{node.id}", drawn, inputs)
+        self._note(node_id, drawn, inputs)
         return inputs
 
     def _connect(self, inputs: Json, name: str, origin: Origin) -> None:

@@ -27,6 +27,12 @@ DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 UNKNOWN: Final = object()  # there is no such widget
 
 
+def names_in(text: str) -> set[str]:
+    """Those of the nodes whose widgets stand between percent signs."""
+    found = (match.group(1).split(".") for match in PATTERN.finditer(text))
+    return {parts[0] for parts in found if len(parts) == 2}
+
+
 def filled(text: str, value: Callable[[str, str], Any]) -> str:
     """The text with what stands between percent signs; `value`: of a node's widget, by the names
     of both."""
@@ -58,6 +64,11 @@ class Replacements:
 
     def fill(self, text: str) -> str:
         return filled(text, self._value)
+
+    def named(self, text: str) -> dict[str, Node]:
+        """The nodes whose widgets a text names."""
+        found = {name: self._by_name().get(name) for name in names_in(text)}
+        return {name: node for name, node in found.items() if node is not None}
 
     def _value(self, name: str, widget_name: str) -> Any:
         node = self._by_name().get(name)
