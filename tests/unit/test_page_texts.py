@@ -16,8 +16,10 @@ USED = re.compile(
 
 def texts(language: str) -> dict[str, str]:
     found = dict(ENTRY.findall((STRINGS / f"{language}.js").read_text()))
-    for name in ("tasks", "servers", "graph"):
-        english, chinese = (STRINGS / f"{name}.js").read_text().split("zh: {")
+    for path in STRINGS.glob("*.js"):
+        if path.stem in ("en", "zh"):
+            continue
+        english, chinese = path.read_text().split("zh: {")
         found |= dict(ENTRY.findall(english if language == "en" else chinese))
     return found
 

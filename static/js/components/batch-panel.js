@@ -3,6 +3,7 @@ import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
 import { isTooMany, seeds, tasksOf, values } from "../run/batch.js";
 import { workspace } from "../run/workspace.js";
+import "../strings/dialogs.js";
 
 const AXES = 2;
 

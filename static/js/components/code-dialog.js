@@ -5,6 +5,7 @@ import { el, icon } from "../dom.js";
 import { has } from "../features.js";
 import { key } from "../key.js";
 import { comfySdk, curl, javascript, python } from "../run/code.js";
+import "../strings/dialogs.js";
 
 // `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
 export async function showCode({ graph, ...request }) {

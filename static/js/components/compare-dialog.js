@@ -2,10 +2,12 @@
 import * as api from "../api.js";
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
+import { isLink } from "../graph/values.js";
 import { t } from "../i18n.js";
 import { text } from "../run/values.js";
 import { toast } from "../toasts.js";
 import { mediaView } from "./media-view.js";
+import "../strings/dialogs.js";
 
 export function compare(left, right) {
   const [under, over] = [mediaView(right.output), mediaView(left.output)];
@@ -55,6 +57,5 @@ function called(id, graph) {
 
 function cell(value, graph) {
   if (value === undefined) return t("compare.unset");
-  const isLink = Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && Number.isInteger(value[1]) && value[0] in graph;
-  return isLink ? `→ ${called(value[0], graph)} [${value[1]}]` : text(value);
+  return isLink(value, graph) ? `→ ${called(value[0], graph)} [${value[1]}]` : text(value);
 }

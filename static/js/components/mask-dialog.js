@@ -3,6 +3,7 @@
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
+import "../strings/dialogs.js";
 
 const LARGEST = 4096;
 

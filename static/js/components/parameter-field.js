@@ -41,6 +41,10 @@ export class ParameterField extends HTMLElement {
     return this.#control.fault;
   }
 
+  get input() {
+    return this.#control.input;
+  }
+
   // The value of now, unless it is what one is just writing.
   show() {
     this.#control.value = workspace.value(this.#parameter.key);

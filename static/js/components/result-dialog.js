@@ -12,6 +12,7 @@ import { useSettings } from "../run/settings.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
 import { identity, mediaView } from "./media-view.js";
+import "../strings/dialogs.js";
 
 export function openLarge(first, pictures) {
   let now = first;
@@ -68,7 +69,8 @@ function about(task, output, dialog) {
 const list = (pairs) => el("dl", {}, pairs.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", { textContent: name }), el("dd", { textContent: value })]));
 
 async function asInput(parameter, output) {
+  const { id } = workspace;
   const file = new File([await api.blob(view(output.url))], output.filename, { type: output.content_type });
-  workspace.set(parameter.key, (await api.upload(file)).name);
+  workspace.set(parameter.key, (await api.upload(file)).name, false, id);
   toast(t("large.isInput"));
 }

@@ -1,7 +1,7 @@
 // The form: what people change first, then all other parameters by node, folded.
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
-import { arrange, nodeOf } from "../run/arrange.js";
+import { arrange } from "../run/arrange.js";
 import { workspace } from "../run/workspace.js";
 import { ParameterField } from "./parameter-field.js";
 import { SizeField } from "./size-field.js";
@@ -10,7 +10,7 @@ class RunForm extends HTMLElement {
   #fields = new Map(); // key -> ParameterField
 
   connectedCallback() {
-    workspace.addEventListener("opened", () => this.#build());
+    workspace.addEventListener("opened", ({ detail }) => this.#build(detail?.isAgain ? this.#held() : () => {}));
     workspace.addEventListener("value", ({ detail }) => this.#follow(detail));
   }
 
@@ -35,7 +35,7 @@ class RunForm extends HTMLElement {
   }
 
   focusNode(nodeId) {
-    const field = [...this.#fields.values()].find(({ parameter }) => nodeOf(parameter) === String(nodeId));
+    const field = [...this.#fields.values()].find(({ parameter }) => parameter.node_id === String(nodeId));
     field?.focus();
     return Boolean(field);
   }
@@ -45,7 +45,7 @@ class RunForm extends HTMLElement {
     for (const [key, value] of Object.entries(params)) this.#fields.get(key)?.used(value);
   }
 
-  #build() {
+  #build(restore) {
     this.#fields = new Map();
     const { first, nodes } = arrange(workspace.parameters);
     const main = el("div", { className: "fields" }, first.map((item) => this.#first(item)));
@@ -55,6 +55,19 @@ class RunForm extends HTMLElement {
         el("div", { className: "fields" }, items.map(({ parameter, label }) => this.#keep(parameter, new ParameterField(parameter, label), "full")))));
     this.replaceChildren(main, ...(others.length ? [el("h3", { i18n: "form.others" }), ...others] : []));
     this.#count();
+    restore();
+  }
+
+  // A form that is made anew keeps what is being typed, though it be no value yet, and the place in it.
+  #held() {
+    const kept = [...this.#fields].filter(([, { input, fault }]) => fault || input === document.activeElement).map(([key, { input }]) => [key, input.value]);
+    const [now] = [...this.#fields].find(([, { input }]) => input === document.activeElement) ?? [];
+    const [from, to] = now ? [document.activeElement.selectionStart, document.activeElement.selectionEnd] : [];
+    return () => {
+      for (const [key, text] of kept) if (this.#fields.has(key)) this.#fields.get(key).input.value = text;
+      this.#fields.get(now)?.focus();
+      if (from != null) document.activeElement.setSelectionRange?.(from, to);
+    };
   }
 
   #first(item) {

@@ -95,7 +95,6 @@ class RunView extends HTMLElement {
 
   #opened() {
     if (NARROW.matches) this.#part("fold").open = false;
-    if (this.#isGraph) this.#graph();
   }
 
   #show() {
@@ -108,6 +107,7 @@ class RunView extends HTMLElement {
     part("save").hidden = !changed.length || !isSaved;
     part("versions").hidden = !isSaved;
     this.#others();
+    if (this.#isGraph) this.#graph();
     part("warnings").replaceChildren(...workspace.warnings.map((warning) => el("li", { textContent: warning })));
     part("warnings").hidden = !workspace.warnings.length;
     part("hello").hidden = Boolean(source);

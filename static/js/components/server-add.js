@@ -24,9 +24,11 @@ export class ServerAdd {
       if (!input.checkValidity()) return complain(input.validationMessage);
     }
     this.#button.disabled = true;
+    const inputs = [this.#address.input, this.#slots.input];
+    const sent = inputs.map(({ value }) => value);
     try {
-      told(await api.addServer(this.#address.input.value.trim(), Number(this.#slots.input.value) || null));
-      this.#address.input.value = this.#slots.input.value = "";
+      told(await api.addServer(sent[0].trim(), Number(sent[1]) || null));
+      for (const [at, input] of inputs.entries()) if (input.value === sent[at]) input.value = "";
     } catch (problem) {
       this.#tell(problem);
     }
@@ -50,7 +52,8 @@ export class ServerAdd {
   #field(name, props) {
     const fault = el("p", { className: "bad", id: `add-${name}-fault`, hidden: true, attributes: { role: "alert" } });
     const hint = el("small", { id: `add-${name}-hint`, i18n: `servers.${name}Hint` });
-    const input = el("input", { ...props, name, attributes: { "aria-describedby": `${fault.id} ${hint.id}` } });
+    const mended = () => (complain(""), this.#problem.show(null));
+    const input = el("input", { ...props, name, oninput: mended, attributes: { "aria-describedby": `${fault.id} ${hint.id}` } });
     const complain = (text) => {
       fault.textContent = text;
       fault.hidden = !text;

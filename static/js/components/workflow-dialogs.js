@@ -8,12 +8,13 @@ import { intake } from "../run/intake.js";
 import { saveAs } from "../run/save-as.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
+import "../strings/dialogs.js";
 
 export async function showVersions() {
   const { filename } = workspace.source;
   const { versions } = await api.versions(filename);
   const restore = async (version) => {
-    workspace.saved(await api.restore(filename, version));
+    await workspace.save(() => api.restore(filename, version));
     dialog.close();
     toast(t("versions.restored"));
   };
@@ -61,13 +62,14 @@ export function showSaveAs() {
 }
 
 export async function saveChanges() {
+  const { filename } = workspace.source;
   try {
-    workspace.saved(await api.update(workspace.source.filename, workspace.params(), workspace.version));
+    await workspace.save((params) => api.update(filename, params, workspace.version));
     toast(t("saved"));
   } catch (error) {
     if (error.code !== "workflow_changed") throw error;
     const isWanted = await confirmed(t("save.conflict"), t("save.conflictText"), t("save.anyway"));
-    if (isWanted) workspace.saved(await api.update(workspace.source.filename, workspace.params()));
+    if (isWanted) await workspace.save((params) => api.update(filename, params));
   }
 }
 

@@ -5,7 +5,9 @@ import { health } from "../health.js";
 import { t } from "../i18n.js";
 import { show } from "../media.js";
 import { text } from "../run/values.js";
+import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
+import "../strings/dialogs.js";
 
 // The same file, not made smaller.
 function whole(address) {
@@ -55,21 +57,32 @@ export function uploadControl(parameter, change) {
     [shownAt, otherwise] = [otherwise, ""];
     show(preview, shownAt);
   });
+  let turn = 0; // what is chosen or typed later is not replaced
   const take = async (file, original) => {
+    const mine = ++turn;
+    const { id } = workspace;
     node.setAttribute("aria-busy", "true");
     try {
       const { name } = original ? await api.uploadMask(file, original) : await api.upload(file);
+      if (mine !== turn) return;
+      if (!node.isConnected) return workspace.set(parameter.key, name, false, id);
       control.value = name;
       change();
     } catch (error) {
       toast(error);
+    } finally {
+      if (mine === turn) node.removeAttribute("aria-busy");
     }
-    node.removeAttribute("aria-busy");
   };
   picker.onchange = () => {
     if (picker.files[0]) take(picker.files[0]);
     picker.value = "";
   };
+  const later = () => {
+    turn += 1;
+    node.removeAttribute("aria-busy");
+  };
+  input.oninput = later;
   input.onchange = () => {
     see();
     change();
@@ -114,6 +127,7 @@ export function uploadControl(parameter, change) {
       return input.value;
     },
     set value(value) {
+      later();
       input.value = text(value);
       see();
     },

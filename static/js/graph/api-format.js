@@ -3,7 +3,7 @@ import { slotY } from "./anchors.js";
 import { arrange } from "./layout.js";
 import { heightFor, isLong, placed } from "./rows.js";
 import { widthOf } from "./text.js";
-import { object, shown, text } from "./values.js";
+import { isLink, object, shown, text } from "./values.js";
 
 const [NARROWEST, WIDEST] = [210, 340];
 
@@ -73,8 +73,4 @@ export class ApiWorkflow {
     node.h = heightFor(node.rows, slots);
     node.rows = placed(node.rows, slots, node.h);
   }
-}
-
-function isLink(value, prompt) {
-  return Array.isArray(value) && value.length === 2 && Object.hasOwn(prompt, String(value[0])) && Number.isInteger(value[1]) && value[1] >= 0;
 }

@@ -7,6 +7,9 @@ export const text = (value) => (typeof value === "string" ? value : "");
 // Old files keep positions as {"0": x, "1": y}.
 export const pair = (value, fallback) => [number(value?.[0], fallback[0]), number(value?.[1], fallback[1])];
 
+export const isLink = (value, prompt) =>
+  Array.isArray(value) && value.length === 2 && Object.hasOwn(prompt, String(value[0])) && Number.isInteger(value[1]) && value[1] >= 0;
+
 // Numbers, texts and switches as they are, all else as JSON.
 export function shown(value) {
   if (value === null || value === undefined) return "";

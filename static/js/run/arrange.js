@@ -6,18 +6,16 @@ const FIRST = {
 };
 const ORDER = Object.keys(FIRST);
 
-export const nodeOf = (parameter) => parameter.key.slice(0, parameter.key.indexOf("."));
-export const inputOf = (parameter) => parameter.key.slice(parameter.key.indexOf(".") + 1);
-export const titleOf = (parameter) => parameter.title || parameter.class_type || nodeOf(parameter);
+export const titleOf = ({ title, class_type, node_id }) => title || class_type || node_id;
 
 // {first: [{parameter, width, label} or {width, height}], nodes: [[id, title, [{parameter, label}]]]}
 export function arrange(parameters) {
   const first = parameters.filter(isFirst).sort((a, b) => rank(a) - rank(b));
   const rest = parameters.filter((parameter) => !first.includes(parameter));
-  const groups = Object.entries(Object.groupBy(rest, nodeOf));
+  const groups = Object.entries(Object.groupBy(rest, ({ node_id }) => node_id));
   return {
     first: paired(first).map((item) => (item.pair ? item : { parameter: item, width: FIRST[item.role] ?? "full", label: label(item, first) })),
-    nodes: groups.map(([id, each]) => [id, titleOf(each[0]), each.map((parameter) => ({ parameter, label: { text: inputOf(parameter) } }))]),
+    nodes: groups.map(([id, each]) => [id, titleOf(each[0]), each.map((parameter) => ({ parameter, label: { text: parameter.input } }))]),
   };
 }
 
@@ -32,7 +30,7 @@ function paired(first) {
   for (const parameter of first) {
     if (taken.has(parameter)) continue;
     const wanted = { width: "height", height: "width" }[parameter.role];
-    const other = wanted && first.find((each) => each.role === wanted && nodeOf(each) === nodeOf(parameter) && !taken.has(each));
+    const other = wanted && first.find((each) => each.role === wanted && each.node_id === parameter.node_id && !taken.has(each));
     if (!other) {
       made.push(parameter);
       continue;
@@ -50,8 +48,8 @@ const PLAIN = /^(clip text encode.*|load (image|video|audio|mask).*|(positive|ne
 
 function label(parameter, all) {
   const { role, title, class_type } = parameter;
-  if (!role) return { text: parameter.name ?? inputOf(parameter), note: titleOf(parameter) };
+  if (!role) return { text: parameter.name ?? parameter.input, note: titleOf(parameter) };
   const isShared = all.some((other) => other !== parameter && other.role === role);
   const isTold = TITLED.test(role) && title && title !== class_type && !PLAIN.test(title);
-  return { i18n: `role.${role}`, note: isTold ? title : isShared ? `${titleOf(parameter)} #${nodeOf(parameter)}` : "" };
+  return { i18n: `role.${role}`, note: isTold ? title : isShared ? `${titleOf(parameter)} #${parameter.node_id}` : "" };
 }

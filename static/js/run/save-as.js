@@ -6,9 +6,9 @@ import { workspace } from "./workspace.js";
 
 // A new file of what is open, with the changes in it. The text goes as it is: no digit is lost.
 export async function saveAs(filename, overwrite) {
-  const { source } = workspace;
-  const text = source.text ?? (await api.workflowText(source.filename));
+  const { source, id, values } = workspace;
   const params = workspace.params();
+  const text = source.text ?? (await api.workflowText(source.filename));
   const file = new File([text], filename, { type: "application/json" });
   const kept = await api.uploadWorkflow(file, { filename, overwrite });
   if (Object.keys(params).length) {
@@ -19,7 +19,10 @@ export async function saveAs(filename, overwrite) {
       throw error;
     }
   }
-  workspace.resetAll();
-  if (!workspace.isSaved) drafts.discard(workspace.id);
+  const typed = workspace.since(id, values); // meanwhile: it goes on with the new file
+  if (id === workspace.id) workspace.resetAll();
+  drafts.discard(id);
+  for (const [key, value] of typed) workspace.set(key, value, true, kept.filename);
+  if (kept.filename === workspace.id) await workspace.open({ filename: kept.filename });
   intake.saved(kept.filename);
 }

@@ -1,9 +1,11 @@
 // The settings of an older result, back in the form: every value that it ran with.
 import * as api from "../api.js";
+import { isLink } from "../graph/values.js";
 import { t } from "../i18n.js";
 import { go } from "../router.js";
 import { toast } from "../toasts.js";
 import { workspace } from "./workspace.js";
+import "../strings/dialogs.js";
 
 export async function useSettings(task) {
   const graph = await api.taskWorkflow(task.task_id).then(({ workflow }) => workflow, () => null);
@@ -12,8 +14,8 @@ export async function useSettings(task) {
     go("run", task.workflow);
   } else if (!task.workflow && workspace.name !== task.metadata?.file && graph) {
     const text = await api.taskWorkflowText(task.task_id);
-    await workspace.open({ text, name: task.metadata?.file ?? t("task.unnamed") });
-    go("run", "");
+    if (!(await workspace.open({ text, name: task.metadata?.file ?? t("task.unnamed") }))) return;
+    go("run", workspace.id);
   } else {
     go("run", task.workflow ?? "");
   }
@@ -23,11 +25,10 @@ export async function useSettings(task) {
 
 function valuesOf(graph) {
   const values = {};
-  for (const { key } of workspace.parameters) {
-    const at = key.indexOf(".");
-    const inputs = graph[key.slice(0, at)]?.inputs;
-    const name = key.slice(at + 1);
-    if (inputs && name in inputs && !Array.isArray(inputs[name])) values[key] = inputs[name];
+  for (const { key, node_id, input } of workspace.parameters) {
+    const inputs = graph[node_id]?.inputs;
+    // A list that is no link is wrapped.
+    if (inputs && input in inputs && !isLink(inputs[input], graph)) values[key] = inputs[input]?.__value__ ?? inputs[input];
   }
   return values;
 }

@@ -1,6 +1,6 @@
 // The workflow that is worked on: its parameters, what is changed of them, and how to run it.
 // Changes are kept until they are saved or discarded, for each workflow.
-// Events: "opened" (another workflow, or other parameters), "value" {key, isQuiet}, "failed" Problem.
+// Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the same one), "value" {key, isQuiet}, "failed" Problem.
 import * as api from "../api.js";
 import { prepare } from "../fields/controls.js";
 import { drafts, idOf, isOpened } from "./drafts.js";
@@ -77,14 +77,15 @@ class Workspace extends EventTarget {
       const answer = source.filename ? await api.workflow(source.filename) : await api.parameters(source);
       await prepare(answer.parameters);
       if (turn !== this.#turn) return false;
+      const isAgain = this.id === idOf(source);
       this.source = source;
       this.version = answer.version;
       this.parameters = answer.parameters;
       this.warnings = answer.warnings ?? [];
       this.format = answer.format;
       this.graph = answer.workflow ?? JSON.parse(source.text);
-      this.#restore();
-      this.#tell("opened");
+      this.#restore(isAgain);
+      this.#tell("opened", { isAgain });
       return true;
     } catch (error) {
       if (turn === this.#turn) this.#tell("failed", error);
@@ -101,8 +102,9 @@ class Workspace extends EventTarget {
     this.#tell("opened");
   }
 
-  // `isQuiet`: the field itself says so and shows it already.
-  set(key, value, isQuiet = false) {
+  // `isQuiet`: the field itself says so and shows it already. `id`: where it was asked for, if that was a while ago.
+  set(key, value, isQuiet = false, id = this.id) {
+    if (id !== this.id) return this.#elsewhere(id, new Map([[key, value]]));
     this.#keep(key, value);
     this.#draft([key]);
     this.#tell("value", { key, isQuiet });
@@ -155,16 +157,52 @@ class Workspace extends EventTarget {
     return Object.fromEntries([...this.#values].map(([key, value]) => [key, exact(this.parameter(key), value)]));
   }
 
-  async saved(answer) {
+  // `request(params)` answers the workflow as it is then. What is typed until then stays, as a change of that.
+  async save(request) {
+    const { id, values: sent } = this;
+    const answer = await request(this.params());
     await prepare(answer.parameters);
+    const typed = this.since(id, sent);
+    if (id !== this.id) return this.#elsewhere(id, typed, sent);
+    const shown = new Map(this.parameters.map(({ key }) => [key, this.value(key)]));
+    const isSame = shape(answer.parameters) === shape(this.parameters);
     this.version = answer.version;
     this.parameters = answer.parameters;
     this.graph = answer.workflow;
-    this.#put(new Map(), this.#batch);
+    this.#values = new Map();
+    for (const [key, value] of typed) this.#keep(key, value);
+    this.#draft([...sent.keys(), ...typed.keys()]);
+    if (!isSame) return this.#tell("opened", { isAgain: true });
+    for (const [key, value] of shown) {
+      const isQuiet = same(value, this.value(key));
+      if (!isQuiet || sent.has(key)) this.#tell("value", { key, isQuiet });
+    }
+    this.#tell("value", { key: null });
   }
 
-  #restore() {
-    const draft = drafts.of(this.id);
+  get values() {
+    return new Map(this.#values);
+  }
+
+  // What is not as it was `sent`, from the workflow `id`.
+  since(id, sent) {
+    const draft = id === this.id ? null : (drafts.of(id)?.values ?? {});
+    const now = (key) => (draft ? draft[key] : this.value(key));
+    const keys = new Set([...sent.keys(), ...(draft ? Object.keys(draft) : this.#values.keys())]);
+    const typed = [...keys].filter((key) => now(key) !== undefined && !(sent.has(key) && same(now(key), sent.get(key))));
+    return new Map(typed.map((key) => [key, now(key)]));
+  }
+
+  // Into the draft of one that is not open, without what was `sent`.
+  #elsewhere(id, values, sent = new Map()) {
+    const draft = drafts.of(id) ?? { id, name: id, batch: null };
+    const kept = Object.entries(draft.values ?? {}).filter(([key]) => !sent.has(key));
+    drafts.put({ ...draft, values: { ...Object.fromEntries(kept), ...Object.fromEntries(values) } }, [...sent.keys(), ...values.keys()]);
+  }
+
+  // `isAgain`: it is open already, and what is typed here is newer than any draft.
+  #restore(isAgain) {
+    const draft = isAgain ? this.#state : drafts.of(this.id);
     this.#values = new Map();
     for (const [key, value] of Object.entries(draft?.values ?? {})) this.#keep(key, value);
     this.#batch = draft?.batch ?? null;
@@ -189,5 +227,8 @@ class Workspace extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+// All that makes a form of them.
+const shape = (parameters) => JSON.stringify(parameters.map(({ value, ...rest }) => rest));
 
 export const workspace = new Workspace();

@@ -1,5 +1,5 @@
 // What the page says, in English. zh.js has the same keys; tests compare them.
-// Of other views: tasks.js, servers.js, graph.js, by register() of i18n.js.
+// Of dialogs and other views: dialogs.js, tasks.js, servers.js, graph.js, by register() of i18n.js.
 export default {
   "nav.views": "Views",
   "nav.run": "Run",
@@ -109,22 +109,6 @@ export default {
   "upload.choose": "Upload",
   "upload.none": "Choose a file.",
 
-  "mask.draw": "Mask",
-  "mask.title": "Paint the mask",
-  "mask.width": "Brush",
-  "mask.erase": "Erase",
-  "mask.invert": "Invert",
-  "mask.clear": "Clear",
-  "mask.use": "Use this mask",
-  "mask.tooLarge": "The picture is too large to paint on.",
-
-  "batch.seeds": "Seeds",
-  "batch.parameter": "Parameter of the grid",
-  "batch.values": "One value a line",
-  "batch.none": "+ values of …",
-  "batch.total": "{grid} = {count} tasks",
-  "batch.tooMany": "{count} tasks are too many; 1000 may be.",
-  "batch.notNumber": "“{line}” is not a number.",
   "batch.progress": "Batch: {done} of {all} done",
   "batch.cancel": "Cancel the batch",
 
@@ -168,54 +152,7 @@ export default {
 
   "output.gone": "not available",
 
-  "large.previous": "Newer result",
-  "large.next": "Older result",
-  "large.download": "Download",
-  "large.clean": "Without the workflow in it",
-  "large.zip": "All as ZIP",
-  "large.asInput": "Use as input",
-  "large.isInput": "The picture is the input now.",
-  "large.task": "The task",
-  "large.workflow": "Workflow",
-  "large.took": "Took",
-  "large.server": "Server",
-  "large.size": "File",
-  "large.params": "Set for this run",
-
-  "compare.title": "Compare",
   "compare.how": "Tick two results to compare them",
-  "compare.slider": "Where the line is",
-  "compare.parameter": "Parameter",
-  "compare.left": "Left",
-  "compare.right": "Right",
-  "compare.same": "Both ran with the same settings.",
-  "compare.unset": "not set",
-  "compare.noNode": "no such node",
-
-  "settings.used": "{count} settings are in the form.",
-
-  "versions.title": "Versions of {name}",
-  "versions.none": "There are no older versions. Each save that changes the file makes one.",
-  "versions.restore": "Restore",
-  "versions.restored": "Restored. What it was before is a version now.",
-  "versions.open": "Look",
-  "versions.of": "{name}, {time}",
-
-  "save.as": "Save as",
-  "save.name": "File name",
-  "save.over": "Replace the file if there is one; it becomes a version",
-  "save.conflict": "The file has changed meanwhile",
-  "save.conflictText": "Somebody saved it after you opened it. What they saved becomes a version if you go on.",
-  "save.anyway": "Save all the same",
-
-  "delete.title": "Delete {name}?",
-  "delete.text": "It stays as a version and can be brought back. Its results are not touched.",
-  "delete.done": "{name} is deleted.",
-
-  "code.title": "This run as code",
-  "code.key": "The key is read from the environment: export COMFYUI_API_KEY=…",
-  "code.open": "This gateway asked for no key.",
-  "code.kinds": "Language of the code",
 
   "role.prompt": "Prompt",
   "role.negative_prompt": "Negative prompt",

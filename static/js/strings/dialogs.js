@@ -1,0 +1,42 @@
+// What dialogs and the batch say, and other texts of the view "run" that are not seen at first.
+import { register } from "../i18n.js";
+
+register({
+  en: {
+    "mask.draw": "Mask", "mask.title": "Paint the mask", "mask.width": "Brush", "mask.erase": "Erase", "mask.invert": "Invert", "mask.clear": "Clear",
+    "mask.use": "Use this mask", "mask.tooLarge": "The picture is too large to paint on.",
+    "batch.seeds": "Seeds", "batch.parameter": "Parameter of the grid", "batch.values": "One value a line", "batch.none": "+ values of …",
+    "batch.total": "{grid} = {count} tasks", "batch.tooMany": "{count} tasks are too many; 1000 may be.", "batch.notNumber": "“{line}” is not a number.",
+    "large.previous": "Newer result", "large.next": "Older result", "large.download": "Download", "large.clean": "Without the workflow in it", "large.zip": "All as ZIP",
+    "large.asInput": "Use as input", "large.isInput": "The picture is the input now.", "large.task": "The task", "large.workflow": "Workflow", "large.took": "Took",
+    "large.server": "Server", "large.size": "File", "large.params": "Set for this run",
+    "compare.title": "Compare", "compare.slider": "Where the line is", "compare.parameter": "Parameter", "compare.left": "Left", "compare.right": "Right",
+    "compare.same": "Both ran with the same settings.", "compare.unset": "not set", "compare.noNode": "no such node",
+    "settings.used": "{count} settings are in the form.",
+    "versions.title": "Versions of {name}", "versions.none": "There are no older versions. Each save that changes the file makes one.", "versions.restore": "Restore",
+    "versions.restored": "Restored. What it was before is a version now.", "versions.open": "Look", "versions.of": "{name}, {time}",
+    "save.as": "Save as", "save.name": "File name", "save.over": "Replace the file if there is one; it becomes a version",
+    "save.conflict": "The file has changed meanwhile", "save.conflictText": "Somebody saved it after you opened it. What they saved becomes a version if you go on.",
+    "save.anyway": "Save all the same",
+    "delete.title": "Delete {name}?", "delete.text": "It stays as a version and can be brought back. Its results are not touched.", "delete.done": "{name} is deleted.",
+    "code.title": "This run as code", "code.key": "The key is read from the environment: export COMFYUI_API_KEY=…", "code.open": "This gateway asked for no key.",
+    "code.kinds": "Language of the code",
+  },
+  zh: {
+    "mask.draw": "蒙版", "mask.title": "绘制蒙版", "mask.width": "画笔", "mask.erase": "擦除", "mask.invert": "反转", "mask.clear": "清空", "mask.use": "使用此蒙版",
+    "mask.tooLarge": "图片太大，无法绘制。",
+    "batch.seeds": "种子数", "batch.parameter": "网格参数", "batch.values": "每行一个值", "batch.none": "+ 参数值…", "batch.total": "{grid} = {count} 个任务",
+    "batch.tooMany": "{count} 个任务过多，最多 1000 个。", "batch.notNumber": "“{line}”不是数字。",
+    "large.previous": "较新的结果", "large.next": "较旧的结果", "large.download": "下载", "large.clean": "下载（不含工作流）", "large.zip": "打包下载 ZIP", "large.asInput": "用作输入",
+    "large.isInput": "已将图片设为输入。", "large.task": "查看任务", "large.workflow": "工作流", "large.took": "耗时", "large.server": "服务器", "large.size": "文件", "large.params": "本次运行的设置",
+    "compare.title": "对比", "compare.slider": "分割线位置", "compare.parameter": "参数", "compare.left": "左", "compare.right": "右", "compare.same": "两次运行的设置相同。",
+    "compare.unset": "未设置", "compare.noNode": "没有这个节点",
+    "settings.used": "已将 {count} 项设置填入表单。",
+    "versions.title": "{name} 的历史版本", "versions.none": "没有旧版本。每次更改并保存都会产生一个版本。", "versions.restore": "恢复", "versions.restored": "已恢复。之前的内容已成为历史版本。", "versions.open": "查看",
+    "versions.of": "{name}，{time}",
+    "save.as": "另存为", "save.name": "文件名", "save.over": "若文件已存在则替换（旧内容成为历史版本）", "save.conflict": "文件已被修改", "save.conflictText": "在您打开之后有人保存了它。若继续，对方的内容会成为历史版本。",
+    "save.anyway": "仍然保存",
+    "delete.title": "删除 {name}？", "delete.text": "它会保留为历史版本，可以恢复。其结果不受影响。", "delete.done": "{name} 已删除。",
+    "code.title": "此次运行的代码", "code.key": "密钥从环境变量读取：export COMFYUI_API_KEY=…", "code.open": "此网关不需要密钥。", "code.kinds": "代码语言",
+  },
+});
