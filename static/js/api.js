@@ -56,25 +56,6 @@ export const deliveries = (fields = {}) => get(`/api/deliveries${query(fields)}`
 export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
 export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 
-// The task's events from its first on, as far as they are kept, told one by one; until it ends.
-export async function taskEvents(name, told, signal) {
-  const headers = { ...key.headers, "Last-Event-ID": "0" };
-  const response = await fetch(`/api/task/${id(name)}/events?previews=false`, { headers, signal });
-  if (!response.ok) return;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-    const whole = (rest + value).split("\n\n");
-    rest = whole.pop();
-    for (const block of whole) {
-      const [, number, event, data] = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(block) ?? [];
-      if (!data) continue;
-      const body = JSON.parse(data, exact);
-      told(event, { ...(event === "output" ? { output: body } : body), id: Number(number) });
-    }
-  }
-}
-
 // Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
 export const workflows = () => get("/api/workflows");
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);

@@ -35,7 +35,7 @@ def test_both_languages_have_the_same_texts_with_the_same_places() -> None:
 
 def test_what_is_asked_for_is_there() -> None:
     known = texts("en")
-    for path in [STATIC / "index.html", *STATIC.glob("js/**/*.js")]:
+    for path in [*STATIC.glob("*.html"), *STATIC.glob("html/*.html"), *STATIC.glob("js/**/*.js")]:
         asked = {key for found in USED.findall(path.read_text()) for key in found if "." in key}
         assert asked <= known.keys(), path
 

@@ -1,7 +1,8 @@
 // One output of a task as an element: a picture, a film, a sound, a text, or a file to fetch.
 import { el, icon } from "../dom.js";
+import { save } from "../files.js";
 import { t } from "../i18n.js";
-import { ours, save, show, view } from "../media.js";
+import { ours, show, view } from "../media.js";
 import { bytes } from "../run/format.js";
 
 // What makes an output this one; its element is kept while it stays.

@@ -4,7 +4,7 @@ import { i18n, t } from "../i18n.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";
 import { styles } from "../styles.js";
-import { stamp } from "../template.js";
+import { stamp, templates } from "../template.js";
 import { toast } from "../toasts.js";
 
 const PAGE = 48; // tiles; more on demand
@@ -102,7 +102,7 @@ class ResultGallery extends HTMLElement {
   }
 
   async #begin() {
-    [{ ResultTile }] = await Promise.all([import("./result-tile.js"), styles("results")]);
+    [{ ResultTile }] = await Promise.all([import("./result-tile.js"), styles("results"), templates("result-tile")]);
     this.#build();
   }
 

@@ -2,11 +2,31 @@
 // what was before the page was opened comes from the gateway, which keeps it for a while.
 import * as api from "../api.js";
 import { events } from "../events.js";
+import { key } from "../key.js";
 
 const TASKS = 200;
 const MESSAGES = 400;
 const NODES = 500;
 const TYPES = ["status", "progress", "output"];
+
+// The task's events from its first on, as far as they are kept, told one by one; until it ends.
+async function taskEvents(name, told, signal) {
+  const headers = { ...key.headers, "Last-Event-ID": "0" };
+  const response = await fetch(`/api/task/${encodeURIComponent(name)}/events?previews=false`, { headers, signal });
+  if (!response.ok) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+    const whole = (rest + value).split("\n\n");
+    rest = whole.pop();
+    for (const block of whole) {
+      const [, number, event, data] = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(block) ?? [];
+      if (!data) continue;
+      const body = JSON.parse(data, api.exact);
+      told(event, { ...(event === "output" ? { output: body } : body), id: Number(number) });
+    }
+  }
+}
 
 class TaskLog extends EventTarget {
   #logs = new Map();
@@ -26,7 +46,7 @@ class TaskLog extends EventTarget {
     const missed = (type, detail) => {
       if (TYPES.includes(type) && this.#heard(id, type, detail)) this.dispatchEvent(new CustomEvent("loaded", { detail: id }));
     };
-    await api.taskEvents(id, missed, signal).catch(() => null); // without it there is what the socket told
+    await taskEvents(id, missed, signal).catch(() => null); // without it there is what the socket told
   }
 
   // The number of a message is its time in microseconds. The stream's last one repeats the task's end.

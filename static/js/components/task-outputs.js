@@ -1,7 +1,8 @@
 // What came out of a task: pictures, films and sounds to look at, all else to download.
 import { el } from "../dom.js";
+import { open, save } from "../files.js";
 import { key } from "../key.js";
-import { open, ours, save, show, view } from "../media.js";
+import { ours, show, view } from "../media.js";
 
 const SMALL = 384; // pixels of a small picture
 

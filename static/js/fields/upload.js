@@ -6,8 +6,11 @@ import { t } from "../i18n.js";
 import { show } from "../media.js";
 import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
+import { styles } from "../styles.js";
 import { toast } from "../toasts.js";
 import "../strings/dialogs.js";
+
+await styles("upload");
 
 // The same file, not made smaller.
 function whole(address) {

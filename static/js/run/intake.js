@@ -1,7 +1,6 @@
 // Workflows that come from outside: files that are dropped anywhere, chosen, or pasted.
 // JSON is opened and kept only when it is saved. From a picture ComfyUI's workflow is read by the
 // gateway, which keeps it at once.
-import * as api from "../api.js";
 import { t } from "../i18n.js";
 import { go } from "../router.js";
 import { toast } from "../toasts.js";
@@ -36,7 +35,7 @@ class Intake extends EventTarget {
   }
 
   async file(file) {
-    if (PICTURES.test(file.name) || file.type.startsWith("image/")) return this.#picture(file);
+    if (PICTURES.test(file.name) || file.type.startsWith("image/")) return (await import("./picture.js")).keep(file);
     this.text(await file.text(), file.name);
   }
 
@@ -50,29 +49,6 @@ class Intake extends EventTarget {
     }
     workspace.open({ text, name }).then((isOpen) => isOpen && go("run", workspace.id));
     return true;
-  }
-
-  async #picture(file) {
-    try {
-      const { filename } = await this.#keep(file);
-      this.saved(filename);
-      toast(t("library.kept", { name: filename }));
-    } catch (error) {
-      const isPlain = error.code === "workflow_format";
-      toast(isPlain ? t("library.plainPicture", { name: file.name }) : error, { tone: "bad" });
-    }
-  }
-
-  // Under another name where there is one of that name.
-  async #keep(file, options = {}) {
-    const base = file.name.replace(/\.[^.]*$/, "");
-    for (let turn = 1; ; turn += 1) {
-      try {
-        return await api.uploadWorkflow(file, { ...options, ...(turn > 1 && { filename: `${base} (${turn}).json` }) });
-      } catch (error) {
-        if (error.code !== "workflow_exists" || turn > 20) throw error;
-      }
-    }
   }
 
   saved(filename) {

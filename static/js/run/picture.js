@@ -1,0 +1,28 @@
+// A picture that may hold a workflow: the gateway reads it, and keeps it at once.
+import * as api from "../api.js";
+import { t } from "../i18n.js";
+import { toast } from "../toasts.js";
+import { intake } from "./intake.js";
+
+export async function keep(file) {
+  try {
+    const { filename } = await uploaded(file);
+    intake.saved(filename);
+    toast(t("library.kept", { name: filename }));
+  } catch (error) {
+    const isPlain = error.code === "workflow_format";
+    toast(isPlain ? t("library.plainPicture", { name: file.name }) : error, { tone: "bad" });
+  }
+}
+
+// Under another name where there is one of that name.
+async function uploaded(file) {
+  const base = file.name.replace(/\.[^.]*$/, "");
+  for (let turn = 1; ; turn += 1) {
+    try {
+      return await api.uploadWorkflow(file, turn > 1 ? { filename: `${base} (${turn}).json` } : {});
+    } catch (error) {
+      if (error.code !== "workflow_exists" || turn > 20) throw error;
+    }
+  }
+}
