@@ -10,11 +10,13 @@ from typing import Any
 from app import lengths
 from app.comfyui.cleaning import cut, name_of
 
+FILES = ("images", "animated", "audio", "video", "gifs", "3d", "latents")  # keys of files alone
 FOLDER_TYPES = ("output", "temp", "input")
 MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
 MOST_ITEMS = 256  # single characters that may be a list; more are a text
 # The core's 3D previews name their file as a string under `result`, below the output folder.
-_MODEL_PATH = re.compile(r"[^\x00-\x1f:]{1,500}\.(glb|gltf|obj|fbx|stl|ply|usdz|splat|spz|ksplat)")
+_MODEL = re.compile(r"\.(glb|gltf|obj|fbx|stl|ply|usdz|splat|spz|ksplat)\Z")
+_MODEL_PATH = re.compile(rf"[^\x00-\x1f:]{{1,500}}{_MODEL.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +64,96 @@ def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
     text belongs to the third picture.
 
     Values are lists by convention only. An object with a `filename` is a file and a string is a
-    text, under any key; numbers, flags and other objects are the page's own business.
+    text, under any key; so are those in lists in these. Any other object or list with a text in it
+    is its JSON. Numbers, flags and what holds nothing else are the page's own business, beside
+    other results; of a node that has none they are what it has to show.
     """
-    node_id = name_of(node_id)
-    found: list[Result] = []
+    node_id, told = name_of(node_id), output or {}
+    return list(_found(node_id, told)) or list(_found(node_id, told, plain=True))
+
+
+def _found(node_id: str, output: dict[str, Any], *, plain: bool = False) -> Iterator[Result]:
+    """`plain`: numbers count, too."""
     texts: Counter[str] = Counter()  # of the node so far
-    for key, value in (output or {}).items():
+    for key, value in output.items():
         items = value if isinstance(value, list) else [value]
-        if key == "result":
-            found.extend(_named_models(node_id, key, items))
+        if key == "result" and any(isinstance(i, str) and _MODEL.search(i) for i in items):
+            yield from _named_models(node_id, key, items)
         else:
-            found.extend(_texts(node_id, key, items, texts))
-        found.extend(_numbered(_files(node_id, key, items)))
-    return found
+            yield from _texts(node_id, key, items, texts, plain=plain and key not in FILES)
+        yield from _numbered(_files(node_id, key, items))
 
 
-def _texts(node_id: str, key: str, items: list[Any], before: Counter[str]) -> Iterator[TextResult]:
-    for text, is_item in _told(key, items):
+def _texts(
+    node_id: str, key: str, items: list[Any], before: Counter[str], *, plain: bool
+) -> Iterator[TextResult]:
+    for text, is_item in _told(key, items, plain=plain or key == "text"):
         kept = cut(text, lengths.TEXT)
         yield TextResult(node_id, key, kept, before[kept], is_item)
         before[kept] += 1
 
 
-def _told(key: str, items: list[Any]) -> Iterator[tuple[str, bool]]:
+def _told(key: str, items: list[Any], *, plain: bool) -> Iterator[tuple[str, bool]]:
     """The texts among these, and which of them are items of what may be a split text."""
     may_be_split = _may_be_split(items)
     if may_be_split:
         yield "".join(items), False
     if may_be_split and (len(items) > MOST_ITEMS or any(item.isspace() for item in items)):
         return
-    # An empty one keeps its place in a list of texts.
-    keeps_empty = key == "text" or any(item and isinstance(item, str) for item in items)
-    for item in items:
-        if key == "text" and isinstance(item, int | float):
-            item = json.dumps(item)
-        if not isinstance(item, str) or not (item or keeps_empty):
-            continue
-        if key == "text" or len(item) <= MAX_LOOSE_TEXT:
-            yield item, may_be_split
+    texts = [text for item in items for text in _texts_in(item, plain=plain)]
+    keeps_empty = key == "text" or any(texts)  # an empty one keeps its place in a list of texts
+    for text in texts:
+        if (text or keeps_empty) and (key == "text" or len(text) <= MAX_LOOSE_TEXT):
+            yield text, may_be_split
+
+
+def _texts_in(item: Any, *, plain: bool) -> list[str]:
+    """The texts that an item stands for; `plain`: numbers are, too."""
+    if isinstance(item, str):
+        return [item]
+    leaves = list(_in_lists([item]))
+    if (not item and item != 0) or any(_is_file(leaf) for leaf in leaves):
+        return []
+    if all(isinstance(leaf, str) for leaf in leaves):
+        return leaves
+    if plain and not any(isinstance(leaf, dict) for leaf in leaves):
+        return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in leaves]
+    return _as_json(item) if plain or _holds_text(item) else []
+
+
+def _as_json(value: Any) -> list[str]:
+    try:
+        return [json.dumps(value, ensure_ascii=False)]
+    except RecursionError:  # nested deeper than anybody would read
+        return []
+
+
+def _in_lists(items: list[Any]) -> Iterator[Any]:
+    """The items, and those of lists among them in their places."""
+    open_lists = [iter(items)]
+    while open_lists:
+        for item in open_lists[-1]:
+            if isinstance(item, list):
+                open_lists.append(iter(item))
+                break
+            yield item
+        else:
+            open_lists.pop()
+
+
+def _holds_text(value: Any) -> bool:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str) and one:
+            return True
+        if isinstance(one, dict | list):
+            left.extend(one.values() if isinstance(one, dict) else one)
+    return False
+
+
+def _is_file(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("filename"), str)
 
 
 def _may_be_split(items: list[Any]) -> bool:
@@ -126,9 +180,7 @@ def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResu
 
 
 def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult | LostResult]:
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("filename"), str):
-            continue
+    for item in filter(_is_file, _in_lists(items)):
         name, subfolder, folder = item["filename"], item.get("subfolder") or "", item.get("type")
         if fault := _fault(name, subfolder):
             yield LostResult(node_id, key, cut(name, lengths.FILENAME), fault)

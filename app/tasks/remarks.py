@@ -45,14 +45,18 @@ def remarks_on(
     repeated = bool(entry.cached) and entry.cached.issuperset(savers or prompt)
     said = [REPEATED] if repeated else []
     if not outputs:
-        why = BLOCKED_ALL if was_blocked else _why(prompt, savers, repeated=repeated)
+        told = [node for node in entry.outputs if node in prompt and entry.outputs[node]]
+        why = BLOCKED_ALL if was_blocked else _why(prompt, savers, told, repeated=repeated)
         said.append(f"The run yielded no results: {why}")
     elif silent := [node for node in savers if node in entry.cached and node not in entry.outputs]:
         said.append(f"{_untold(prompt, silent)} A changed value of such a node makes them anew.")
     return said
 
 
-def _why(prompt: Json, savers: Sequence[str], *, repeated: bool) -> str:
+def _why(prompt: Json, savers: Sequence[str], told: Sequence[str], *, repeated: bool) -> str:
+    """`told`: the nodes of which ComfyUI told something."""
+    if told:
+        return f"what ComfyUI told of {_classes(prompt, told)} is no file, and no text to keep."
     if repeated:
         return _untold(prompt, savers)
     names = _classes(prompt, savers) if savers else "its nodes"
