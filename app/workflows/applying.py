@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from app.errors import InvalidParameter
+from app.quoting import quoted
 from app.workflows.checks import MAX_FAULTS
 from app.workflows.file_names import check_name
 from app.workflows.finding import Finder, Key
@@ -128,10 +129,13 @@ class Setter:
     def _set_all(self, params: Mapping[str, Any], nodes: Json, used: Json) -> dict[Key, str]:
         """Set what is given, and say by which words: the client's name for an input, or its key."""
         words: dict[Key, str] = {}
+        first: dict[Key, str] = {}
         guesses, faults = Guesses(), Faults()
         for given in sorted(params, key=_rank):
             try:
                 key = self._locate(given, guesses, nodes)
+                if first.setdefault(key, given) != given:
+                    raise _set_twice(first[key], given)
                 used[given] = self._set(nodes, key, params[given], given, guesses)
             except InvalidParameter as fault:
                 faults.add(fault)
@@ -210,6 +214,13 @@ class Setter:
         """Those to draw, in the order of the prompt."""
         found = [key for key in self._open if key[0] not in nodes] + self._seeds.open_in(nodes)
         return sorted(found, key=lambda key: self._places[key[0]])
+
+
+def _set_twice(first: str, second: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"{quoted(first)} and {quoted(second)} are the same input; send one of them.",
+        parameter=second,
+    )
 
 
 def _rank(given: str) -> tuple[bool, int]:

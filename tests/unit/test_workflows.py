@@ -305,3 +305,10 @@ def test_without_object_info_the_type_must_stay() -> None:
         apply_params(SAMPLER, {"3.steps": "x"}, {})
     with pytest.raises(InvalidParameter, match="a string"):
         apply_params(SAMPLER, {"6.text": 3}, {})
+
+
+@pytest.mark.parametrize("value", [1, -1, 2])
+def test_an_input_is_set_once(value: int) -> None:
+    with pytest.raises(InvalidParameter, match="same input") as fault:
+        apply_params(text_to_image(), {"seed": 1, "3.seed": value}, {})
+    assert {"seed", "3.seed"} <= set(str(fault.value.detail).replace("'", '"').split('"'))
