@@ -61,12 +61,11 @@ class Server:
         self.client = ComfyClient(base_url)
         self.client_id = uuid4().hex  # ours for as long as this process lives
         self.health = Health()
-        self.connected = False
         self.ear = Ear()  # of the socket under our client_id
         self.absences = 0  # times that it, or the socket to it, went away
         self.compared = -1  # the absences when it was looked at for others that are the same
         self.twin_of: str | None = None
-        self.draining = self.removed = False
+        self.connected = self.draining = self.removed = False
         self.stalled: str | None = None  # why it counts as stuck
         self.swept = self.sweeping = False  # of prompts not wanted there, since it came online
         self.seen = asyncio.Event()  # it was looked at, whatever the look found
@@ -74,6 +73,7 @@ class Server:
         self.turns = Turns()  # of those who hand a prompt over
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
+        self.held_beside = 0  # tasks there that other processes of ours drive, at the last claim
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
         self.placing = asyncio.Lock()  # of whoever puts an input there
         self.on_change: Callable[[], None] = lambda: None

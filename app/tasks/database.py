@@ -52,6 +52,10 @@ class Database(Protocol):
 
     async def write(self, work: Work[T], *, large: bool = False) -> T: ...
 
+    def remember(self, **facts: Any) -> None:
+        """Of this process: options of the engines that every connection's `engine` has."""
+        ...
+
     def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
         """True if no other process does what has this name, and none will meanwhile."""
         ...
@@ -142,6 +146,10 @@ class _Sqlite:
         self._settling: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def remember(self, **facts: Any) -> None:
+        for way in (self._read_here, self._write_here, self._read_apart, self._write_apart):
+            way.engine.update_execution_options(**facts)
+
     async def read(self, work: Work[T], *, large: bool = False) -> T:
         if not large:
             await asyncio.sleep(0)  # one of many in a loop lets others in
@@ -224,12 +232,12 @@ class _Transactions:
     well. `patience`: milliseconds to wait for others that have the database locked."""
 
     def __init__(self, url: URL, begin: str, *, patience: int = 30_000) -> None:
-        self._engine = _sqlite_engine(url, begin, patience)
+        self.engine = _sqlite_engine(url, begin, patience)
         self._kept: dict[int, Connection] = {}  # by thread
 
     def run(self, work: Work[T]) -> T:
         thread = threading.get_ident()
-        connection = self._kept.pop(thread, None) or self._engine.connect()
+        connection = self._kept.pop(thread, None) or self.engine.connect()
         try:
             with connection.begin():
                 answer = work(connection)
@@ -241,13 +249,13 @@ class _Transactions:
 
     def settle(self) -> None:
         """Move what was written into the main file, as far as nobody needs it to stay."""
-        with closing(self._engine.raw_connection()) as connection:  # in no transaction
+        with closing(self.engine.raw_connection()) as connection:  # in no transaction
             connection.cursor().execute("PRAGMA wal_checkpoint")
 
     def close(self) -> None:
         for connection in self._kept.values():
             connection.close()
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 def _is_locked(error: OperationalError) -> bool:

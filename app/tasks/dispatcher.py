@@ -131,12 +131,10 @@ class Dispatcher:
             await asyncio.wait(drives)
 
     def seen(self, task_id: str) -> Seen | None:
-        """A task that we drive, as it is now."""
         run = self._runs.get(task_id)
         return run.seen if run else None
 
     def driven(self) -> list[str]:
-        """The ids of all tasks that we drive."""
         return list(self._runs)
 
     def seen_on(self, server: Server) -> list[Seen]:
@@ -181,6 +179,8 @@ class Dispatcher:
         seconds, waits = self._tools.estimates.seconds, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
+            for server in self._pool:
+                server.held_beside = held.get(server.id, 0) - len(self.running_on(server))
             beside = (seat.beside(held.get(seat.server.id, 0)) for seat in seats)
             free = [seat for seat in beside if seat.free > 0]
 

@@ -40,12 +40,29 @@ def expected_on(
         state = "stalled" if server.stalled else "draining"
         why = f"its server {server.id} is {state}: the task is taken off it."
         return Expected(waiting_for=why if task.started_at is None else None)
-    if task.started_at is not None or not estimates.average:
+    if task.started_at is not None:
         return Expected(rounded(remaining(seen, estimates)))
     others = [one for one in seen_on(server) if one.task.task_id != task.task_id]
     before = [one for one in others if _turn(one.task) < _turn(task)]
-    strangers = strangers_on(server, len(others) + 1)
-    return Expected(rounded(wait_of([*before, seen], strangers, estimates)))
+    if unknown := unknown_on(server, before, len(others) + 1, estimates):
+        return Expected(waiting_for=unknown)
+    if not estimates.average:
+        return Expected(rounded(remaining(seen, estimates)))
+    return Expected(rounded(wait_of([*before, seen], 0, estimates)))
+
+
+def unknown_on(
+    server: Server, before: Sequence[Seen], ours: int, estimates: Estimates
+) -> str | None:
+    """Why nobody can tell when the server is through with `before`; None if somebody can. What is
+    not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
+    many of the prompts that it holds are ours."""
+    if strangers := strangers_on(server, ours):
+        what = "a prompt" if strangers == 1 else f"{strangers} prompts"
+        return f"{server.id} has {what} of others in its queue; how long that takes is not known."
+    if any(one.task.started_at and remaining(one, estimates) is None for one in before):
+        return f"{server.id} runs a task that is the first of its kind; its time is not known yet."
+    return None
 
 
 def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float:
@@ -54,7 +71,9 @@ def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float
 
 
 def strangers_on(server: Server, ours: int) -> int:
-    """How many prompts of others it holds; while its socket is down, it does not tell."""
+    """How many prompts it holds that no gateway of ours sent, of which this process has so many
+    there; while its socket is down, it does not tell."""
+    ours += max(server.held_beside, 0)
     return max(server.queue_length - ours, 0) if server.connected else 0
 
 

@@ -7,7 +7,7 @@ from app.servers.server import Server
 from app.tasks.cuts import STREAM
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates
-from app.tasks.expected import Expected, expected_on
+from app.tasks.expected import Expected, expected_on, unknown_on
 from app.tasks.forecast import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
 from app.tasks.model import Task
 from app.tasks.queue import Queue
@@ -59,8 +59,15 @@ class Forecaster:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
             refusals = (f"{r.server} refuses {r.reason}" for r in self._route(task).needs.refused)
             return Expected(waiting_for=f"{'; '.join([*states, *sorted(refusals)])}.")
-        waits = [self._dispatcher.wait_of(server) for server in taking]
+        unknown = {server.id: self._unknown_on(server) for server in taking}
+        if all(unknown.values()):
+            return Expected(waiting_for=" ".join(filter(None, unknown.values())))
+        waits = [self._dispatcher.wait_of(server) for server in taking if not unknown[server.id]]
         return Expected(rounded(eta_of_queued(task, waits, self._estimates)))
+
+    def _unknown_on(self, server: Server) -> str | None:
+        seen = self._dispatcher.seen_on(server)
+        return unknown_on(server, seen, len(seen), self._estimates)
 
     def _candidates(self, task: Task) -> list[Server]:
         """The servers that could run it, as far as is known."""

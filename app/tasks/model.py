@@ -187,12 +187,13 @@ class Place:
     """Where a queued task stands: what is before it, in tasks and in seconds of running."""
 
     position: int  # 1 is next
-    seconds_ahead: float  # of those before it that are on no server yet, if their time is known
+    # Of those before it that are on no server yet, and could go to one.
+    seconds_ahead: float  # where their time is known
     unknown_ahead: int  # how many of them there are whose time is not
 
     def next(self, expected: float | None, *, is_here: bool) -> "Place":
         """That of the task behind the one that stands here and should take so many seconds.
-        `is_here`: it is on no server."""
+        `is_here`: it is on no server, and some server takes its like."""
         return Place(
             self.position + 1,
             self.seconds_ahead + (expected or 0.0 if is_here else 0.0),

@@ -67,6 +67,10 @@ class Postgresql:
         keep_quiet(engine.sync_engine)
         return engine
 
+    def remember(self, **facts: Any) -> None:
+        for engine in (self._engine, self._slow):
+            engine.sync_engine.update_execution_options(**facts)
+
     async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:
         async def run() -> T:
             async with self._engine.connect() as connection:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from app.errors import TaskNotFound
 from app.tasks import rows
 from app.tasks.cuts import RESULT
-from app.tasks.lists import any_of
+from app.tasks.lists import any_of, none_of
 from app.tasks.model import ACTIVE, Output, Place, Status, Task
 from app.tasks.tables import outputs, prompts, tasks
 from app.tasks.webhooks import shown_of
@@ -58,19 +58,22 @@ _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     func.substr(outputs.c.text, 1, RESULT).label("text"),
     func.length(outputs.c.text).label("length"),
 )
+# The option of an engine that tells which routes those are: a process judges for itself.
+STUCK = "stuck_routes"
 _IS_AHEAD = or_(
     tasks.c.rank < bindparam("rank"),
     and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
 )
-# A task that is on a server already counts with what that server has to do.
-_IS_HERE = tasks.c.server.is_(None)
+# A task that is on a server already counts with what that server has to do, and one that no server
+# takes now with nothing: it holds nobody up.
+_IS_HERE = and_(tasks.c.server.is_(None), none_of(tasks.c.route, "stuck"))
 _AHEAD = select(
     func.count(),
     func.sum(case((_IS_HERE, tasks.c.expected))),
     func.count(case((and_(_IS_HERE, tasks.c.expected.is_(None)), 1))),
 ).where(is_queued(), _IS_AHEAD)
 _FROM_THERE_ON = (
-    select(tasks.c.seq, tasks.c.expected, tasks.c.server)
+    select(tasks.c.seq, tasks.c.expected, _IS_HERE.label("is_here"))
     .where(is_queued(), not_(_IS_AHEAD), tasks.c.rank <= bindparam("last_rank"))
     .order_by(tasks.c.rank, tasks.c.seq)
 )
@@ -121,14 +124,15 @@ def places_of(connection: Connection, found: Sequence[rows.Row]) -> dict[int, Pl
     if not queued:
         return {}
     first = {"rank": queued[0][0], "seq": queued[0][1]}
-    ahead, seconds, unknown = connection.execute(_AHEAD, first).one()
+    stuck = {"stuck": connection.engine.get_execution_options().get(STUCK, ())}
+    ahead, seconds, unknown = connection.execute(_AHEAD, {**first, **stuck}).one()
     place = Place(ahead + 1, float(seconds or 0), unknown)
     places = {first["seq"]: place}
     if len(queued) > 1:
-        rest = connection.execute(_FROM_THERE_ON, {**first, "last_rank": queued[-1][0]})
-        for seq, expected, server in rest:
+        values = {**first, **stuck, "last_rank": queued[-1][0]}
+        for seq, expected, is_here in connection.execute(_FROM_THERE_ON, values):
             places[seq] = place
-            place = place.next(expected, is_here=server is None)
+            place = place.next(expected, is_here=is_here)
     return places
 
 

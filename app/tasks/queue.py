@@ -30,7 +30,7 @@ from app.tasks.database import Database
 from app.tasks.lists import any_of, none_of, parts_of, task_ids
 from app.tasks.model import Task
 from app.tasks.planner import Assignment, Waiting
-from app.tasks.queries import KEY_NAME, TASKS, fetch, is_active, is_queued
+from app.tasks.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
 from app.tasks.routes import Route, Routes
 from app.tasks.rows import task_of
 from app.tasks.signals import Topic, tell
@@ -206,6 +206,10 @@ class Queue:
         return await self._database.read(
             lambda connection: list(connection.scalars(_ROUTES_THAT_WAIT)), large=True
         )
+
+    def note_stuck(self, routes: Sequence[str]) -> None:
+        """These no server takes now: see `queries.places_of`."""
+        self._database.remember(**{STUCK: tuple(routes)})
 
     async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
         """What these stand for."""

@@ -14,6 +14,7 @@ from app.tasks.elsewhere import is_left_alone
 from app.tasks.lists import parts_of
 from app.tasks.planner import Seat, Waiting
 from app.tasks.queue import WINDOW, Queue
+from app.tasks.routes import Route
 
 Json = dict[str, Any]
 
@@ -64,12 +65,23 @@ class Waits:
         return not all(able.values())
 
     async def ask_again(self) -> None:
-        """What some servers have refused, and waits for others of which none is left, goes to any
-        again. Who refuses it then has the last word."""
+        """Look at all routes that wait. What some servers have refused, and waits for others of
+        which none is left, goes to any again: who refuses it then has the last word. What no
+        server takes now holds nobody up."""
+        stuck: list[str] = []
         for part in parts_of(await self._queue.routes_that_wait()):
             for name, route in (await self._queue.read_routes(part)).items():
                 if is_left_alone(self._pool, route.needs):
                     await self._queue.reroute(name, replace(route.needs, refused=frozenset()))
+                elif len(stuck) < MANY and not self._is_taken_somewhere(name, route):
+                    stuck.append(name)
+        self._queue.note_stuck(stuck)
+
+    def _is_taken_somewhere(self, name: str, route: Route) -> bool:
+        if name in self._able and self._is_judged_by(self._servers()):
+            able = self._able[name]
+            return any(server.accepting and server.id in able for server in self._pool)
+        return self._pool.has_other(None, *route)
 
     def _servers(self) -> list[tuple[str, Json]]:
         return [(server.id, server.node_types) for server in self._pool]

@@ -3,16 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.tasks import lookout
+from app.tasks import dispatcher, lookout
 from app.tasks.estimates import RunTime
 from tests.conftest import RunningGateway, model_free, over, wait_until
+from tests.databases import database_url
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -24,7 +27,7 @@ async def learnt(gateway: RunningGateway) -> None:
     await gateway.submit(model_free())
     estimates = gateway.gateway.dispatcher._tools.estimates
     (shape,) = estimates._known._kept
-    (server,) = gateway.gateway.pool
+    server = next(iter(gateway.gateway.pool))
     estimates._keep(shape, server.id, RunTime(LONG, {}))
     estimates.average = LONG
 
@@ -157,3 +160,102 @@ async def test_what_waited_for_a_server_goes_on_when_it_is_back(
         demo.knobs.stall = False
         done = await gateway.until(task["task_id"], "succeeded")
         assert (done["warnings"], done["waiting_for"]) == ([], None)
+
+
+async def directly(demo: DemoServer, prefix: str) -> None:
+    """A prompt that somebody else sends to the server."""
+    body = {"prompt": model_free(prefix=prefix)}
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(f"http://{demo.address}/prompt", json=body)
+        assert answer.status_code == 200
+
+
+async def test_behind_the_prompts_of_others_no_time_is_told(
+    settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stand still: nobody knows how long those take."""
+    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    async with over(settings_for, demo, slots=1) as gateway:
+        await learnt(gateway)
+        demo.knobs.stall = True
+        await directly(demo, "x")
+        server = gateway.gateway.pool.get(demo.address)
+        await wait_until(lambda: server.queue_length == 1)
+        there, here = [await waiting(gateway, prefix) for prefix in "ab"]
+        await wait_until(lambda: server.queue_length == 2)
+        async with connect(f"ws://{gateway.address}/ws") as socket:
+            await follow(socket, there, here)
+            says = lambda m: "has a prompt of others" in (m.get("waiting_for") or "")  # noqa: E731
+            messages = await told(socket, {there: says, here: says})
+            assert [message["eta_seconds"] for message in messages] == [None, None]
+        for id in (there, here):
+            task = await gateway.task(id)
+            assert task["eta_seconds"] is None
+            assert task["waiting_for"].startswith(f"{demo.address} has a prompt of others")
+        demo.knobs.stall = False
+        assert (await gateway.until(here, "succeeded"))["waiting_for"] is None
+
+
+async def test_behind_a_task_of_unknown_length_no_time_is_told(
+    settings_for: MakeSettings, demo: DemoServer
+) -> None:
+    async with over(settings_for, demo, slots=1) as gateway:
+        await learnt(gateway)
+        demo.knobs.stall = True
+        other = {
+            **model_free(prefix="z"),
+            "9": {"class_type": "PreviewAny", "inputs": {"source": "x"}},
+        }
+        first = (await gateway.submit(other, wait=0))["task_id"]
+        await gateway.until(first, "running")
+        second = await waiting(gateway, "a")
+
+        async def is_told() -> bool:
+            task = await gateway.task(second)
+            return task["eta_seconds"] is None and "first of its kind" in str(task["waiting_for"])
+
+        await wait_until(is_told)
+        demo.knobs.stall = False
+        await gateway.until(second, "succeeded")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_what_cannot_start_holds_nobody_up(
+    settings_for: MakeSettings,
+    demo: DemoServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(dispatcher, "IDLE", 0.2)
+    async with (
+        DemoServer(step_seconds=0) as other,
+        database_url(kind, tmp_path) as url,
+        over(settings_for, demo, other, slots=1, database_url=url) as gateway,
+    ):
+        away = gateway.gateway.pool.get(other.address)
+        away.draining = True
+        await learnt(gateway)
+        demo.knobs.stall = True
+        running = await waiting(gateway, "a")
+        await gateway.until(running, "running")
+        submits: list[Json] = [{"server": other.address}, {"server": other.address}]
+        unknown = {**model_free(), "9": {"class_type": "Nobody", "inputs": {}}}
+        submits += [{"workflow": unknown, "wait_for_server": True}]
+        for more in submits:
+            body = {"workflow": model_free(prefix="z"), **more}
+            answer = await gateway.http.post("/api/workflow/submit", json=body)
+            assert answer.status_code == 202, answer.text
+        behind, last = [await waiting(gateway, prefix) for prefix in "bc"]
+
+        async def without_the_stuck() -> bool:
+            listed = (await gateway.http.get("/api/queue")).json()["queued"]
+            etas = {task["task_id"]: task["eta_seconds"] for task in listed}
+            alone = (await gateway.task(last))["eta_seconds"]
+            found = etas[behind], etas[last], alone
+            return LONG < found[0] <= 2 * LONG and all(2 * LONG < x <= 3 * LONG for x in found[1:])
+
+        await wait_until(without_the_stuck)
+        assert (await gateway.task(behind))["queue_position"] == 4
+        demo.knobs.stall = False
+        await gateway.until(last, "succeeded")

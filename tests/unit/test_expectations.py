@@ -16,7 +16,7 @@ from app.tasks import forecast
 from app.tasks.database import Database
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.estimates import Estimates, RunTime
-from app.tasks.expected import wait_on
+from app.tasks.expected import unknown_on, wait_on
 from app.tasks.forecast import Seen, remaining, seen_in_row, wait_of
 from app.tasks.forecaster import Forecaster
 from app.tasks.model import Place, Progress, Status, Task
@@ -168,16 +168,14 @@ SECOND = task(task_id="2", seq=2, submitted_at=999.5)
 THIRD = task(task_id="3", seq=3, submitted_at=999.9)
 WAITING = task(task_id="4", server=None, submitted_at=None, place=Place(1, 0.0, 0), key_name="mine")
 STATES = [
-    "online",
-    "offline",
+    *("online", "offline"),
     "connecting",
     "looked over",
     "stalled",
     "draining",
     "leaving",
     "removed",
-    "out by breaker",
-    "closed to the key",
+    *("out by breaker", "closed to the key", "strangers"),
 ]
 
 
@@ -204,7 +202,7 @@ def expectations(state: str, estimates: Estimates) -> dict[str, Any]:
     pool = Pool([ADDRESS], slots=3)
     server = pool.get(ADDRESS)
     server.health, server.swept, server.node_types = Health(True, None), True, {"Any": {}}
-    server.connected, server.queue_length = True, 3
+    server.connected, server.queue_length = True, 5 if state == "strangers" else 3
     bring_to(state, server)
     if state == "removed":
         del pool._servers[ADDRESS]
@@ -246,6 +244,7 @@ def held_up(why: str, *places: str, waiting: str) -> dict[str, Any]:
 QUEUED = ("queued there", "behind it")
 UNSURE = {"running": {**NOTHING, "warnings": 1}}
 TAKEN_OFF = "the task is taken off it."
+STRANGERS = f"{ADDRESS} has 2 prompts of others in its queue; how long that takes is not known."
 EXPECTED = {
     "online": going_on(*ETAS),
     "offline": UNSURE
@@ -266,6 +265,8 @@ EXPECTED = {
         *QUEUED,
         waiting="a ComfyUI server is not among the servers.",
     ),
+    "strangers": going_on("running")
+    | {place: NOTHING | {"waiting_for": STRANGERS} for place in (*QUEUED, "waiting")},
     "out by breaker": going_on("running", *QUEUED)
     | held_up("", waiting="127.0.0.1:8188 is failing."),
     "closed to the key": going_on("running", *QUEUED)
@@ -296,7 +297,11 @@ def test_strangers_are_counted_only_while_the_server_tells_of_them(estimates: Es
     (server,) = Pool([ADDRESS], slots=1)
     server.queue_length, server.connected = 2, True
     assert wait_on(server, [], estimates) == 20
-    server.connected = False
+    assert unknown_on(server, [], 1, estimates)
+    server.held_beside = 1  # by another process of ours
+    assert unknown_on(server, [], 1, estimates) is None
+    server.connected, server.held_beside = False, 0
+    assert unknown_on(server, [], 0, estimates) is None
     assert wait_on(server, [], estimates) == 0
 
 
