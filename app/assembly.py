@@ -133,6 +133,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         submitter=submitter,
         forecaster=forecaster,
         files=files,
+        check_owner=access.check_owner,
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     pace = Pace(schedule=settings.webhook_schedule)

@@ -9,6 +9,7 @@ from app.access.errors import Forbidden, RateLimited, Unauthorized
 from app.access.keyring import KeyFile, Keys, is_inline, parse
 from app.access.model import EVERYBODY, STRANGER, AccessKey, Caller, Scope, caller_of
 from app.access.rates import Allowance, LocalRates, RateLimits
+from app.errors import InvalidInput
 
 LOOKED_AT = 0.5  # seconds between two looks whether keys of open streams were revoked
 
@@ -38,6 +39,17 @@ class Access:
     def keys(self) -> Keys:
         """Those in force at this moment."""
         return self._file.current() if self._file else self._fixed
+
+    def check_owner(self, name: str | None) -> None:
+        """Raises InvalidInput for the name of a key that is not in force any more: what is made in
+        its name would be nobody's, and no limit would hold for it."""
+        if name is not None and self.in_use and self.keys.named(name) is None:
+            raise InvalidInput(
+                f"The task is of the API key {name!r}, which was removed.",
+                hint="Submit its workflow with a key that is in force (GET "
+                "/api/task/{task_id}/workflow has it), or make a key of that name again: "
+                f"python start.py keys add {name}",
+            )
 
     @property
     def trouble(self) -> str | None:

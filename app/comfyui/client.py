@@ -248,8 +248,10 @@ class ComfyClient:
         params = {"filename": filename, "subfolder": subfolder, "type": type}
         with translating(self.address):
             async with self._http.stream("GET", "/view", params=params, timeout=VIEW) as response:
-                if response.status_code in (400, 403, 404):
-                    raise ComfyMissing(f"ComfyUI at {self.address} has no file {filename!r}.")
+                if (status := response.status_code) in (400, 403, 404):
+                    what = "does not hand out" if status == 403 else "has no"
+                    said = f"ComfyUI at {self.address} {what} file {filename!r}"
+                    raise ComfyMissing(f"{said}: it answers {status}.")
                 self._check(response)
                 yield response
 

@@ -15,7 +15,7 @@ from app.routers.requests import RunRequest, SubmitRequest, UpdateRequest
 from app.tasks.submission import Submission
 from app.webhooks.requests import wanted
 from app.workflows.embedded import is_image
-from app.workflows.extra_data import parted
+from app.workflows.extra_data import parted, remarks_on
 from app.workflows.formats import describe, is_api, is_ui, picture_info
 from app.workflows.json_text import BLANK, parse_json
 
@@ -159,6 +159,7 @@ async def submission_of(body: RunRequest, request: Request, **more: Any) -> Subm
         fields["webhook"] = await wanted(asked, gateway.guard)
     if extra := fields["extra_data"]:  # it may be as large as a body
         fields["extra_data"], fields["secrets"] = await gateway.workers.run(parted, extra)
+        fields["warnings"] = remarks_on(extra)
     return Submission(**fields, **more)
 
 

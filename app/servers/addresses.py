@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 from contextlib import closing
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from app import lengths
 from app.errors import InvalidInput
@@ -36,6 +36,11 @@ def base_url(address: str, *, port: int = PORT) -> str:
             hint=f"If a machine is called so, write {host}:{PORT}. {_HOW}",
         )
     path = rest[rest.index("/") :] if "/" in rest else ""
+    if {".", ".."}.intersection(unquote(path).split("/")):
+        raise InvalidInput(
+            f'{address!r} is not the address of a ComfyUI server: its path holds "." or "..".',
+            hint=f"Write the path that it leads to. {_HOW}",
+        )
     usual = _SECURE if url.startswith("https:") else 80 if path else port
     found = f"{url.partition('://')[0]}://{host}:{named or usual}{path}"
     if len(found.split("://", 1)[-1]) > lengths.SERVER:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from app.comfyui.history import Sighting, State
-from app.errors import ComfyUnreachable
+from app.errors import ComfyError, ComfyUnreachable
 from app.servers.server import Server
 from app.tasks.model import Attempt
 from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
@@ -64,8 +64,7 @@ class Reach:
             return False
         sighting = await self.look()
         if sighting.state is State.FINISHED and is_past(attempts, self._server.id):
-            await self.forget()
-            return False
+            return not await self.forget()
         return sighting.state is not State.UNKNOWN
 
     async def cancel(self) -> None:
@@ -74,9 +73,16 @@ class Reach:
     async def withdraw(self) -> None:
         await self.patiently(lambda: self._server.client.withdraw(self._prompt_id))
 
-    async def forget(self) -> None:
-        """Remove the prompt's past from the history, so that it does not pass for its present."""
-        await self.patiently(lambda: self._server.client.delete_history([self._prompt_id]))
+    async def forget(self) -> bool:
+        """Remove the prompt's past from the history, so that it does not pass for its present.
+        False where the server refuses that: its past is all that will be told of it."""
+        try:
+            await self.patiently(lambda: self._server.client.delete_history([self._prompt_id]))
+        except ComfyUnreachable:
+            raise
+        except ComfyError:
+            return False
+        return True
 
     async def post(self, prompt: Json, extra: Json) -> Json:
         """Queue the prompt, with `extra` as its extra_data; answers node_errors. ComfyUI runs a

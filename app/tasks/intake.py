@@ -139,7 +139,9 @@ def prepare(
         inputs = sum(len(found.prompt[node_id]["inputs"]) for node_id in {c[0] for c in changes})
         own.add(made[-1][1], inputs)
     first = with_changes(found.prompt, made[0][0])
-    check_names(first, node_types)
+    unused = check_names(first, node_types)
+    for _, _, warnings in made:
+        warnings.extend(unused)
     check_numbers(first, node_types or core_node_types())
     found = replace(found, from_templates=setter.from_templates)
     prepared = list(_variations(found, made, shared=shared))

@@ -6,15 +6,17 @@ from typing import Any
 from app.comfyui.events import ExecutionError
 from app.comfyui.history import HistoryEntry
 from app.quoting import SHORT, cut
+from app.workflows.seeds import Seeds
 
 Json = dict[str, Any]
 
 BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another one has blocked
 _PREFIX = "Execution Blocked: "
-REPEATED = (
+_REPEATED = (
     "All of it came from ComfyUI's cache, of an equal run before: these are its results once more. "
-    'For new ones submit it with "randomize": true, or with a seed of -1.'
 )
+REPEATED = _REPEATED + 'For new ones submit it with "randomize": true, or with a seed of -1.'
+REPEATED_SEEDLESS = _REPEATED + "It has no seed: for other ones change a value in it."
 BLOCKED_ALL = "what should have saved some was blocked."
 NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."
 SHOWN = 5  # node types that are named
@@ -43,7 +45,7 @@ def remarks_on(
     savers = [node_id for node_id, node in prompt.items() if _saves(node, node_types)]
     # What is behind an output node that is in the cache does not run, whether it is there or not.
     repeated = bool(entry.cached) and entry.cached.issuperset(savers or prompt)
-    said = [REPEATED] if repeated else []
+    said = [_repeated(prompt, node_types)] if repeated else []
     if not outputs:
         told = [node for node in entry.outputs if node in prompt and entry.outputs[node]]
         why = BLOCKED_ALL if was_blocked else _why(prompt, savers, told, repeated=repeated)
@@ -51,6 +53,10 @@ def remarks_on(
     elif silent := [node for node in savers if node in entry.cached and node not in entry.outputs]:
         said.append(f"{_untold(prompt, silent)} A changed value of such a node makes them anew.")
     return said
+
+
+def _repeated(prompt: Json, node_types: Mapping[str, Json]) -> str:
+    return REPEATED if Seeds(prompt, node_types).to_renew(None) else REPEATED_SEEDLESS
 
 
 def _why(prompt: Json, savers: Sequence[str], told: Sequence[str], *, repeated: bool) -> str:

@@ -1,7 +1,7 @@
 """What the routers call: ask, wait, cancel, retry, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +62,9 @@ class Tasks:
         submitter: Submitter,
         forecaster: Forecaster,
         files: FileStore,
+        check_owner: Callable[[str | None], None],
     ) -> None:
+        self._check_owner = check_owner  # refuses a key that is not in force any more
         self._store = store
         self._hub = hub
         self._dispatcher = dispatcher
@@ -199,8 +201,9 @@ class Tasks:
         self._hub.publish(task.task_id, "status", self.view(task))
 
     async def retry(self, task_id: str) -> Task:
-        """A new task from the same request. Raises TaskNotFound, InvalidWorkflow, QueueFull."""
+        """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull."""
         old = await self._store.get(task_id)
+        self._check_owner(old.key_name)
         webhook = await self._store.webhook(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
         await self._submitter.refuse_faulty(with_changes(prompt, changes), old.wanted_server)

@@ -27,6 +27,7 @@ class Submission:
     webhook: Webhook | None = None
     extra_data: Json = field(default_factory=dict, repr=False)  # ComfyUI's, without secrets
     secrets: Secrets = field(default_factory=dict, repr=False)  # what is secret in it
+    warnings: tuple[str, ...] = ()  # of what it says that has no effect
     prompt_id: str | None = None  # of the task, if the client chose it
     randomize: bool = False  # draw seeds anew: those that a UI file marks so, all of an API file
     fill_texts: bool | None = None  # {a|b}, %date:...%; None: in what is set in a UI file

@@ -237,7 +237,7 @@ class Submitter:
                 follows=found[0].from_templates,
             )
             for one in found:
-                one.warnings.extend(extra.warnings)
+                one.warnings.extend((*submission.warnings, *extra.warnings))
             return (
                 found,
                 graph_of(found[0].prompt, self._key_name) if shared else None,

@@ -30,6 +30,7 @@ Json = dict[str, Any]
 Values = Mapping[Key, Any]
 
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
+PREVIEWS = ("default", "auto", "latent2rgb", "taesd", "none")
 PAID = ("api_key_comfy_org", "auth_token_comfy_org")  # secrets that are texts, or none
 TOLD = 5  # inputs that a warning names
 NOT_SENT = (
@@ -55,10 +56,10 @@ def parted(extra_data: Any) -> tuple[Json, Secrets]:
     for name in PAID:
         if not isinstance(kept.get(name), str | None):
             raise InvalidInput(f"extra_data.{name}: a string is wanted.")
-    if not isinstance(kept.get("preview_method"), str | None):
+    if kept.get("preview_method") not in (None, *PREVIEWS):
         raise InvalidInput(
-            "extra_data.preview_method: a string is wanted.",
-            hint='ComfyUI knows "none", "auto", "latent2rgb", "taesd" and "default".',
+            f"extra_data.preview_method: one of {quoted_list(PREVIEWS)} is wanted.",
+            hint='ComfyUI knows no other ones. "default" is as the server was started.',
         )
     info = kept.pop("extra_pnginfo", None)
     if not isinstance(info, dict | None):
@@ -70,6 +71,12 @@ def parted(extra_data: Any) -> tuple[Json, Secrets]:
     found = {**secrets, "extra_pnginfo": of_info} if of_info else secrets
     check_secrets(found)
     return {**kept, "extra_pnginfo": info} if info else kept, found
+
+
+def remarks_on(extra_data: Json) -> tuple[str, ...]:
+    """Warnings of what a client sends there that has no effect."""
+    named = quoted_list(name for name in OURS if extra_data.get(name) is not None)
+    return (f"Of extra_data, {named} is not sent: the gateway sends its own.",) if named else ()
 
 
 def _parted_info(info: Json) -> tuple[Json, Secrets]:
