@@ -129,8 +129,16 @@ class Assets:
     async def note(self, upload: Upload, *, overwritten: bool = False) -> None:
         """Make a record of a file that was uploaded otherwise, unless there is one. Those of a file
         that it took the place of go: their bytes are here no longer."""
-        if overwritten:
-            await self._forget_former(upload)
+        if not overwritten:
+            await self._record(upload)
+            return
+        async with self._one_at_a_time():
+            # Another one may have taken its place meanwhile: records are of what is there.
+            present = await self._uploads.get(upload.name)
+            await self._forget_former(present)
+            await self._record(present)
+
+    async def _record(self, upload: Upload) -> None:
         found = await self._database.read(
             lambda connection: asset_rows.by_hash(connection, upload.hash, self._caller)
         )

@@ -17,7 +17,7 @@ from app.workflows.formats import Format, unwrap
 from app.workflows.needs import Needs, Variations
 from app.workflows.numbers import check_numbers
 from app.workflows.result_refs import results_in
-from app.workflows.texts import Texts
+from app.workflows.texts import Texts, left_unfilled
 
 Json = dict[str, Any]
 Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
@@ -140,8 +140,9 @@ def prepare(
         own.add(made[-1][1], inputs)
     first = with_changes(found.prompt, made[0][0])
     unused = check_names(first, node_types)
+    unfilled = [] if found.from_page or fill_texts is not None else left_unfilled(first)
     for _, _, warnings in made:
-        warnings.extend(unused)
+        warnings.extend((*unused, *unfilled))
     check_numbers(first, node_types or core_node_types())
     found = replace(found, from_templates=setter.from_templates)
     prepared = list(_variations(found, made, shared=shared))

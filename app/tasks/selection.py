@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    delete,
     exists,
     func,
     literal,
@@ -26,6 +27,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from app import lengths
 from app.comfyui.cleaning import sound_text
 from app.tasks import rows
+from app.tasks.lists import PART, any_of
 from app.tasks.model import TERMINAL, NewTask, Status, TaskError
 from app.tasks.tables import task_texts, tasks
 
@@ -52,6 +54,10 @@ _ADD = (
     )
     .values(text=task_texts.c.text.concat(bindparam("more")))
 )
+
+
+_LEFT = select(task_texts.c.seq).where(~exists().where(tasks.c.seq == task_texts.c.seq)).limit(PART)
+_FORGET = delete(task_texts).where(any_of(task_texts.c.seq, "seqs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,14 @@ def _texts(value: Any, levels: int) -> Iterator[str]:
     else:
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(item, levels - 1)
+
+
+def forget_left(connection: Connection) -> int:
+    """Remove some texts whose task is gone: an older gateway deletes tasks alone."""
+    seqs = list(connection.scalars(_LEFT))
+    if seqs:
+        connection.execute(_FORGET, {"seqs": seqs})
+    return len(seqs)
 
 
 def _says(text: str) -> ColumnElement[bool]:

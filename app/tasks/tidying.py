@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from app.tasks import estimates, graphs, idempotency, routes, shares
+from app.tasks import estimates, graphs, idempotency, routes, selection, shares
 from app.tasks.database import Database
 from app.tasks.lists import PART
 
@@ -22,6 +22,7 @@ REMOVALS: Sequence[Removal] = (
     graphs.EXTRAS.forget_unused,
     idempotency.forget_old,
     shares.forget_old,
+    selection.forget_left,
     estimates.forget_oldest,
 )
 

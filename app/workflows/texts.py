@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
-from app.quoting import quoted
+from app.quoting import quoted, quoted_list
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
 from app.workflows.conversion.replacements import SAVING, UNKNOWN, filled
@@ -22,6 +22,7 @@ from app.workflows.parameters import definition_of, options_of
 Json = dict[str, Any]
 
 MAX_EFFORT = 6_000_000  # steps for all tasks of a request
+TOLD = 5  # inputs that a warning names
 _MARKS = ("{", "//", "/*", "\\", "%")
 
 
@@ -129,3 +130,19 @@ class Texts:
 
 def _marked(value: Any) -> bool:
     return isinstance(value, str) and any(mark in value for mark in _MARKS)
+
+
+def left_unfilled(prompt: Json) -> list[str]:
+    """A warning of `%date:...%` in a graph that is sent as it is: ComfyUI itself knows none."""
+    found = [
+        f"{node_id}.filename_prefix"
+        for node_id, node in prompt.items()
+        if node["class_type"] in SAVING
+        and "%date:" in str(node["inputs"].get("filename_prefix", ""))
+    ]
+    if not found:
+        return []
+    return [
+        f"%date:...% in {quoted_list(found, TOLD)} is sent as it is: only ComfyUI's page fills it "
+        'in. With "fill_texts": true the gateway does.'
+    ]

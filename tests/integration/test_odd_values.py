@@ -193,3 +193,18 @@ async def test_out_of_memory_where_a_history_cannot_be_changed(
         demo.knobs.oom = "SaveImage"
         task = await gateway.submit(model_free())
         assert (task["status"], task["error"]["code"]) == ("failed", "out_of_memory")
+
+
+async def test_a_date_that_nobody_fills_in_is_told(gateway: RunningGateway) -> None:
+    prefix = "a%date:yyyy%"
+    graph = model_free(prefix=prefix)
+    [warning] = (await gateway.submit(graph))["warnings"]
+    assert "'3.filename_prefix'" in warning
+    assert '"fill_texts": true' in warning
+    for fill in (True, False):
+        task = await gateway.submit(model_free(2 + fill, prefix=prefix), fill_texts=fill)
+        assert task["warnings"] == []
+    [warning] = (await gateway.submit(model_free(), params={"3.filename_prefix": prefix + "b"}))[
+        "warnings"
+    ]
+    assert "fill_texts" in warning

@@ -1,7 +1,7 @@
 """Lists by workflow, text and time, with totals: on both databases, page by page, key by key."""
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from app.access.model import Caller, Scope
 from app.tasks.model import NewTask, Status, Task, TaskError
@@ -9,6 +9,7 @@ from app.tasks.outcome import Failed
 from app.tasks.selection import Selection
 from app.tasks.store import TaskStore
 from app.tasks.tables import task_texts
+from app.tasks.tidying import Tidying
 from tests.conftest import RunningGateway, model_free
 from tests.integration.test_claims import Process, add
 
@@ -91,6 +92,17 @@ async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskStor
     assert task.seq == seq
     assert await found(store, text="fox") == [task.task_id]
     assert await found(store, text="former") == []
+
+
+async def test_texts_whose_task_is_gone_are_removed(store: TaskStore) -> None:
+    kept = await add(store, params={"t": "fox"})
+    left = insert(task_texts)
+    rows = [{"seq": kept.seq + 10 + number, "text": "of a former one"} for number in range(1200)]
+    await store._database.write(lambda connection: connection.execute(left, rows))
+    await Tidying(store._database).tidy()
+    seqs = await store._database.read(lambda c: list(c.scalars(select(task_texts.c.seq))))
+    assert seqs == [kept.seq]
+    assert await found(store, text="fox") == [kept.task_id]
 
 
 async def test_another_keys_tasks_are_not_found(store: TaskStore) -> None:
