@@ -279,6 +279,8 @@ class ComfyError(GatewayError):
 
     status = 502
     code = "comfyui_error"
+    answered: int | None = None  # the status of an answer that was not ComfyUI's own
+    retry_after: float | None = None  # seconds that it asked for
 
 
 class ComfyUnreachable(ComfyError):
@@ -304,3 +306,4 @@ class PromptRejected(ComfyError):
 
     status = 422
     code = "invalid_workflow"
+    class_type: str | None = None  # a node type that it says it has not

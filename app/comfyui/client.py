@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import httpx
 
-from app.comfyui import wire
+from app.comfyui import answers, wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
-from app.comfyui.node_errors import rejection, sound_errors
+from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
 from app.errors import (
     ComfyError,
@@ -178,16 +178,13 @@ class ComfyClient:
 
         ComfyUI runs a repeated prompt_id again: call `find` before a POST that may be a second
         one. Raises PromptRejected, ComfyUnreachable (it may have been queued all the same) and
-        ComfyError (a fault in ComfyUI).
+        ComfyError for an answer that is not ComfyUI's own.
         """
         body: Json = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
         if extra:
             body["extra_data"] = extra
         response = await self._send("POST", "/prompt", json=body, timeout=SLOW)
-        if response.status_code == 400:
-            raise rejection(response.content, self.address)
-        answer = self._json(response)
-        return sound_errors(answer.get("node_errors")) if isinstance(answer, dict) else {}
+        return sound_errors(answers.taken(response, self.address).get("node_errors"))
 
     async def cancel(self, prompt_id: str) -> None:
         """Ask for the prompt to stop, waiting or running. Proves nothing: look for its end.
@@ -277,10 +274,7 @@ class ComfyClient:
 
     def _check(self, response: httpx.Response) -> None:
         if response.is_error:
-            path = response.request.url.path
-            raise ComfyError(
-                f"ComfyUI at {self.address} answered {response.status_code} to {path}."
-            )
+            raise answers.fault(response, self.address)
 
     def _json(self, response: httpx.Response) -> Any:
         self._check(response)

@@ -1,5 +1,6 @@
 """What ComfyUI says is wrong with a prompt: `node_errors`, in whatever shape they come. Pure."""
 
+import re
 from typing import Any
 
 from app import lengths
@@ -11,6 +12,7 @@ Json = dict[str, Any]
 
 ROOM = 200_000  # characters of node_errors that are kept
 DETAIL = 500  # characters of one fault in a sentence
+_NOT_THERE = re.compile(r"Cannot execute because node (.+) does not exist\.")
 
 
 def sound_errors(value: Any) -> Json:
@@ -35,13 +37,26 @@ def rejection(body: bytes, address: str) -> PromptRejected:
     try:
         answer = wire.loads(body)
         error = answer.get("error") or {}
+        error = {"message": error} if isinstance(error, str) else error
         node_errors = sound_errors(answer.get("node_errors"))
         said = "; ".join([str(error.get("message") or "no reason given"), *_faults(node_errors)])
         kind = str(error.get("type") or "")
     except (ValueError, AttributeError):
-        said, node_errors, kind = body.decode(errors="replace")[:DETAIL], {}, ""
+        said, node_errors, kind, error = body.decode(errors="replace")[:DETAIL], {}, "", {}
     said = cut(f"ComfyUI at {address} refused the prompt: {said}", lengths.MESSAGE)
-    return PromptRejected(said, node_errors=node_errors, reason=cut(kind, lengths.CLASS_TYPE))
+    refusal = PromptRejected(said, node_errors=node_errors, reason=cut(kind, lengths.CLASS_TYPE))
+    refusal.class_type = _missing_type(error)
+    return refusal
+
+
+def _missing_type(error: Json) -> str | None:
+    """The node type that is not there, as ComfyUI says it now, and before 0.4."""
+    about = error.get("extra_info")
+    named = about.get("class_type") if isinstance(about, dict) else None
+    if isinstance(named, str):
+        return named if error.get("type") == "missing_node_type" else None
+    found = _NOT_THERE.fullmatch(str(error.get("message")))
+    return found[1] if found else None
 
 
 def _faults(node_errors: Json) -> list[str]:

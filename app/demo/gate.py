@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.demo.knobs import Knobs
+from app.demo.replies import rejection
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,10 +28,13 @@ class Gate:
         if self._knobs.hang:
             await self._knobs.until_off("hang")
         status = self._refusal(scope)
-        if status is None:
-            await self._app(scope, receive, send)
-        else:
+        path = self._knobs.reject_path
+        if status is not None:
             await Response(status_code=status)(scope, receive, send)
+        elif path and self._knobs.reject_with and scope["path"].startswith(path):
+            await rejection(self._knobs)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> int | None:
         if scope["type"] == "websocket" and self._knobs.refuse_sockets:

@@ -27,6 +27,14 @@ class Knobs:
     """A class_type that runs out of memory once; the knob then turns itself off."""
     reject_with: tuple[int, Any] | None = None
     """(status, body) for every POST /prompt; a str body is text/plain, anything else JSON."""
+    reject_only: str | None = None
+    """Only prompts with a node of this class_type are rejected so."""
+    reject_path: str | None = None
+    """Requests to paths that begin so are rejected so, and no prompts."""
+    retry_after: str | None = None
+    """This header in what is rejected."""
+    take_rejected: bool = False
+    """Prompts are queued all the same."""
     drop_socket_after: int | None = None
     """Cut a socket, without close frame, after that many more messages; turns itself off."""
     refuse_sockets: bool = False
@@ -89,8 +97,9 @@ class Knobs:
 
 
 _SWITCHES = {"refuse_sockets", "stall", "hang"}
-_SWITCHES |= {"lose_prompt_reply", "forget_prompts", "missing_outputs"}
+_SWITCHES |= {"take_rejected", "lose_prompt_reply", "forget_prompts", "missing_outputs"}
 _WORDS = {"fail_node", "oom", "view_closes", "view_fails", "view_hangs"}
+_WORDS |= {"reject_only", "reject_path", "retry_after"}
 _COUNTS = {"fail_times", "drop_socket_after"}
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from app.demo.knobs import Knobs
 from app.demo.machine import Machine
 from app.demo.validation import Malformed
 
@@ -25,6 +26,27 @@ def reply(data: Any, status: int = 200) -> Response:
 
 def nothing(status: int = 200) -> Response:
     return Response(status_code=status)
+
+
+def rejects(knobs: Knobs, body: Any) -> bool:
+    """Whether a POST /prompt with this body is rejected by the knobs."""
+    if knobs.reject_with is None or knobs.reject_path is not None:
+        return False
+    graph = body.get("prompt") if isinstance(body, dict) else None
+    nodes = graph.values() if isinstance(graph, dict) else ()
+    types = {node.get("class_type") for node in nodes if isinstance(node, dict)}
+    return knobs.reject_only is None or knobs.reject_only in types
+
+
+def rejection(knobs: Knobs) -> Response:
+    """What `reject_with` says."""
+    status, body = knobs.reject_with or (500, "")
+    answer = reply(body, status)
+    if isinstance(body, str):
+        answer = Response(body, status, media_type="text/plain; charset=utf-8")
+    if knobs.retry_after is not None:
+        answer.headers["retry-after"] = knobs.retry_after
+    return answer
 
 
 async def json_body(request: Request) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -18,7 +18,16 @@ from app.demo.knob_routes import KNOB_ROUTES, Connections
 from app.demo.knobs import distorted
 from app.demo.machine import Machine
 from app.demo.queue import QueueItem
-from app.demo.replies import crash, json_body, machine_of, no_such_route, nothing, reply
+from app.demo.replies import (
+    crash,
+    json_body,
+    machine_of,
+    no_such_route,
+    nothing,
+    rejection,
+    rejects,
+    reply,
+)
 from app.demo.stats import system_stats
 from app.demo.submit import submit
 from app.demo.validation import Malformed
@@ -37,13 +46,16 @@ async def websocket(socket: WebSocket) -> None:
 
 async def post_prompt(request: Request) -> Response:
     machine, connections = machine_of(request), request.app.state.connections
-    if machine.knobs.reject_with is not None:
-        status, body = machine.knobs.reject_with
-        return PlainTextResponse(body, status) if isinstance(body, str) else reply(body, status)
     try:
-        status, answer = submit(machine, await json_body(request))
+        body = await json_body(request)
+        rejected = rejects(machine.knobs, body)
+        if rejected and not machine.knobs.take_rejected:
+            return rejection(machine.knobs)
+        status, answer = submit(machine, body)
     except RecursionError as error:
         raise Malformed("too deep") from error
+    if rejected:
+        return rejection(machine.knobs)
     if machine.knobs.lose_prompt_reply and status == 200:
         machine.knobs.lose_prompt_reply = False
         connections.cut(request)

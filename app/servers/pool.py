@@ -81,6 +81,15 @@ class Pool:
         able = self.able(needs, wanted)
         return [s for s in able if not (s.draining or s.removed or s.given_up)]
 
+    def untold(self, needs: Needs, wanted: str | None) -> list[Server]:
+        """Those that have not told what they have since the gateway started, and may yet."""
+        return [
+            s
+            for s in self
+            if wanted in (None, s.id) and s.id not in needs.refusers
+            if not (s.node_types or s.draining or s.removed or s.given_up)
+        ]
+
     def choose(self, server_id: str | None) -> list[Server]:
         """The servers that are online, or the named one. Raises ServerNotFound and NoServer."""
         servers = self.online()

@@ -1,7 +1,9 @@
 """What a server has refused, so that the same is not sent there again while another may take it.
 
-Remembered by values: options, limits, inputs that are required there, input files. Forgotten when
-the server goes away, or tells other node types than before.
+Remembered by values: options, limits, inputs that are required there, input files, node types.
+Forgotten when the server goes away, or tells other node types than before. A refusal that names
+nothing of the prompt says nothing of others: it stands for the identical prompt only, for a moment,
+and is forgotten with any success there.
 """
 
 import json
@@ -19,14 +21,16 @@ from app.workflows.needs import fingerprint
 Json = dict[str, Any]
 
 MOST = 10_000  # values of one server
+PROMPTS = 1000  # that it refused without naming anything
 LONG = 200  # characters of a value beyond which its digest is kept
-FRESH = 60.0  # seconds in which a server that refused a value is not asked once more
+FRESH = 60.0  # seconds in which a refusal that names nothing stands
 LARGE = 1000  # nodes of a prompt that is not checked here before it is sent
+NOTHING = "this prompt"  # what such a server refuses
 
 
 class Given(NamedTuple):
-    """An input of a node type with a value as JSON; None: the input is left out. Of a refusal that
-    names no input the shape of the prompt, for no node type."""
+    """An input of a node type with a value as JSON; None: the input is left out. Without the name
+    of an input: a node with all its inputs, or (None) the node type."""
 
     class_type: str
     input: str
@@ -34,38 +38,50 @@ class Given(NamedTuple):
 
 
 class Refusals:
-    """Of one server."""
+    """Of one server. `whose`: the API key's name; what one key was refused without a reason is not
+    held against others, whose extra data may be another one."""
 
     def __init__(self) -> None:
-        self._known: Memory[Given, float] = Memory(MOST)  # and when
+        self._known: Memory[Given, bool] = Memory(MOST)
+        self._unnamed: Memory[str, float] = Memory(PROMPTS)  # by digest, and when
 
-    def learn(self, prompt: Json, node_errors: Json, shape: str) -> str:
-        """Take in why a prompt was refused; answers it in a few words."""
-        found = list(_named(prompt, node_errors)) or [Given("", "", shape)]
+    def learn(
+        self, prompt: Json, node_errors: Json, whose: str | None, class_type: str | None = None
+    ) -> None:
+        """Take in why a prompt was refused. `class_type`: a node type that is not there."""
+        found = list(_named(prompt, node_errors))
+        if class_type is not None:
+            found.append(Given(class_type, "", None))
         for given in found:
-            self._known.put(given, time.monotonic())
-        return _words(found[0])
+            self._known.put(given, True)
+        if not found:
+            self._unnamed.put(_digest(prompt, whose), time.monotonic())
 
-    def known(self, prompt: Json, shape: str, *, fresh: bool = False) -> str | None:
-        """Why it would refuse such a prompt, as far as it did before; `fresh`: just now."""
-        since = time.monotonic() - FRESH if fresh else 0.0
-        for given in _all(prompt, shape) if len(self._known) else ():
-            if (at := self._known.get(given)) is not None and at >= since:
+    def known(self, prompt: Json, whose: str | None) -> str | None:
+        """Why it would refuse such a prompt, as far as it did before."""
+        for given in _all(prompt) if len(self._known) else ():
+            if self._known.get(given):
                 return _words(given)
-        absent = self._absent(prompt, since)
-        return _words(absent) if absent else None
+        if absent := self._absent(prompt):
+            return _words(absent)
+        at = self._unnamed.get(_digest(prompt, whose)) if len(self._unnamed) else None
+        return NOTHING if at is not None and time.monotonic() - at < FRESH else None
 
-    def _absent(self, prompt: Json, since: float) -> Given | None:
+    def _absent(self, prompt: Json) -> Given | None:
         classes = {node["class_type"] for node in prompt.values()}
-        for given, at in self._known.items():
-            if given.value is None and at >= since and given.class_type in classes:
+        for given, _ in self._known.items():
+            if given.value is None and given.class_type in classes:
                 for node in prompt.values():
                     if node["class_type"] == given.class_type and given.input not in node["inputs"]:
                         return given
         return None
 
+    def forget_unnamed(self) -> None:
+        self._unnamed.clear()
+
     def forget(self) -> None:
         self._known.clear()
+        self._unnamed.clear()
 
 
 def shows(prompt: Json, node_types: Json) -> str | None:
@@ -86,19 +102,20 @@ def shows(prompt: Json, node_types: Json) -> str | None:
 
 
 def _named(prompt: Json, node_errors: Json) -> Iterator[Given]:
-    """The inputs that a refusal names."""
+    """The inputs that a refusal names, and nodes of which it names none."""
     for node_id, faults in node_errors.items():
         node = prompt.get(node_id)
-        for fault in faults.get("errors", ()) if node else ():
+        for fault in faults.get("errors", ()):
+            if node is None:
+                continue
             extra = fault.get("extra_info")
             name = extra.get("input_name") if isinstance(extra, dict) else None
-            if node and isinstance(name, str):
-                yield _given(prompt, node, name)
+            yield _given(prompt, node, name) if isinstance(name, str) else _whole(prompt, node)
 
 
-def _all(prompt: Json, shape: str) -> Iterator[Given]:
-    yield Given("", "", shape)
+def _all(prompt: Json) -> Iterator[Given]:
     for node in prompt.values():
+        yield _whole(prompt, node)
         for name in node["inputs"]:
             yield _given(prompt, node, name)
 
@@ -107,17 +124,30 @@ def _given(prompt: Json, node: Json, name: str) -> Given:
     inputs = node["inputs"]
     if name not in inputs:
         return Given(node["class_type"], name, None)
-    value = inputs[name]
-    target = dict(links_of({name: value})).get(name)
-    if target is not None:  # what matters of a link is what comes out there
-        source = prompt.get(target, {}).get("class_type")
-        return Given(node["class_type"], name, f"-> {source} {value[1]}")
-    text = json.dumps(value, sort_keys=True)
+    text = _text(prompt, name, inputs[name])
     return Given(node["class_type"], name, text if len(text) <= LONG else fingerprint(text))
 
 
+def _whole(prompt: Json, node: Json) -> Given:
+    texts = [f"{name}={_text(prompt, name, value)}" for name, value in node["inputs"].items()]
+    return Given(node["class_type"], "", fingerprint("\n".join(sorted(texts))))
+
+
+def _text(prompt: Json, name: str, value: Any) -> str:
+    target = dict(links_of({name: value})).get(name)
+    if target is None:
+        return json.dumps(value, sort_keys=True)
+    # What matters of a link is what comes out there.
+    return f"-> {prompt.get(target, {}).get('class_type')} {value[1]}"
+
+
+def _digest(prompt: Json, whose: str | None) -> str:
+    return fingerprint(f"{whose or ''}\n{json.dumps(prompt, sort_keys=True)}")
+
+
 def _words(given: Given) -> str:
-    if not given.class_type:
-        return "prompts like this one"
+    if not given.input:
+        named = cut(given.class_type, SHORT)
+        return f"node type {named}" if given.value is None else f"a {named} with these inputs"
     where = f"{cut(given.input, SHORT)} of {cut(given.class_type, SHORT)}"
     return f"{where} left out" if given.value is None else f"{where}: {quoted(given.value)}"

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -15,8 +14,9 @@ from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
 from app.files.placed import without_placed
 from app.memory import Memory
-from app.servers.breaker import Breaker
+from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.ear import Ear
+from app.servers.health import Health
 from app.servers.inbox import Inbox
 from app.servers.refusals import Refusals
 from app.servers.turns import Turns
@@ -31,21 +31,6 @@ PROBE_TIMEOUT = 5.0  # for the whole look
 REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
 KNOWN_FITS = 1_000_000  # names in answers of `lacks` that are kept, and 50 for each
-
-
-@dataclass
-class Health:
-    """What the last look at the server said. `reason` tells why it is not online."""
-
-    online: bool = False
-    reason: str | None = "not asked yet"
-    since: float = field(default_factory=time.time)
-    stats: Json = field(default_factory=dict)
-
-    @property
-    def version(self) -> str | None:
-        system = self.stats.get("system")
-        return system.get("comfyui_version") if isinstance(system, dict) else None
 
 
 class Server:
@@ -70,6 +55,8 @@ class Server:
         self.swept = self.sweeping = False  # of prompts not wanted there, since it came online
         self.seen = asyncio.Event()  # it was looked at, whatever the look found
         self.breaker = Breaker()
+        self.door = Breaker(pauses=DOOR_PAUSES)  # the same of prompts that it does not take
+        self.doubted_at = 0.0  # since when it may get prompts of ours that we do not know of
         self.turns = Turns()  # of those who hand a prompt over
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
@@ -77,10 +64,9 @@ class Server:
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
         self.placing = asyncio.Lock()  # of whoever puts an input there
         self.on_change: Callable[[], None] = lambda: None
-        self._grace = grace
-        self._fetched_at = 0.0
+        self._grace, self._fetched_at = grace, 0.0
         self.refusals = Refusals()
-        self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, _names_of)
+        self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, Lack.weight)
         self._asking: set[asyncio.Timeout] = set()
         self._inboxes: dict[str, Inbox] = {}
         self._look_now = asyncio.Event()
@@ -98,12 +84,22 @@ class Server:
             return "draining"
         if self.stalled:
             return "stalled"
-        return "failing" if self.breaker.is_failing else "online"
+        return "failing" if self.breaker.is_failing or self.door.is_failing else "online"
 
     @property
     def reason(self) -> str | None:
         """Why it is not as it should be."""
-        return self.health.reason or self.stalled or self.breaker.reason
+        return self.health.reason or self.stalled or self.door.reason or self.breaker.reason
+
+    @property
+    def is_probing(self) -> bool:
+        """One task at a time, which decides whether there is work for it again."""
+        return self.breaker.is_probing or self.door.is_probing
+
+    @property
+    def barred(self) -> frozenset[str]:
+        """The API keys that get no place here for now, while others do."""
+        return self.breaker.barred | self.door.barred
 
     @property
     def slots(self) -> int:
@@ -113,8 +109,15 @@ class Server:
     @property
     def accepting(self) -> bool:
         """May it get new work?"""
-        usable = self.online and self.swept and not self.stalled and not self.breaker.is_open
-        return usable and not self.draining and not self.removed
+        taken_out = self.stalled or self.breaker.is_open or self.door.is_open
+        return self.online and self.swept and not (taken_out or self.draining or self.removed)
+
+    def recover(self) -> None:
+        """Whatever spoke against it is forgotten."""
+        self.stalled = None
+        self.breaker.succeeded()
+        self.door.succeeded()
+        self.refusals.forget()
 
     @property
     def given_up(self) -> bool:
@@ -189,6 +192,7 @@ class Server:
 
     async def refresh(self) -> bool:
         """Ask for the node types again, unless that was just done; True if they have changed."""
+        self.refusals.forget_unnamed()
         if not self.online or time.monotonic() - self._fetched_at < REFRESH_INTERVAL:
             return False
         before = self.node_types
@@ -204,7 +208,7 @@ class Server:
         found = await asyncio.to_thread(without_placed, told)  # who placed them knows them
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
-            self._fits = Memory(KNOWN_FITS, _names_of)
+            self._fits = Memory(KNOWN_FITS, Lack.weight)
             self.refusals.forget()
 
     def look_now(self) -> None:
@@ -259,7 +263,7 @@ class Server:
         self.health = health
         if turned:
             log.info("server %s is %s", self.id, "online" if health.online else "offline")
-            self.swept, self.stalled = False, None
+            self.swept, self.stalled, self.doubted_at = False, None, health.since
             self.absences += not health.online
             asyncio.get_running_loop().call_later(self._grace + 0.01, self.give_up)
             self.on_change()
@@ -304,7 +308,3 @@ class Server:
         if inbox is not None:
             inbox.offer(event)
         return current
-
-
-def _names_of(lack: Lack) -> int:
-    return 50 + len(lack)

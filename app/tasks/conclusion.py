@@ -13,11 +13,10 @@ from app.comfyui.cleaning import cut
 from app.errors import ComfyError
 from app.servers.blame import speaks_against_server
 from app.tasks.database_errors import is_data_error
-from app.tasks.elsewhere import after_refusal
+from app.tasks.elsewhere import after_refusal, why_refused
 from app.tasks.estimates import RunTime
 from app.tasks.model import Attempt, Task
 from app.tasks.outcome import (
-    FORGOTTEN,
     Failed,
     Lost,
     Moved,
@@ -26,7 +25,7 @@ from app.tasks.outcome import (
     bounded,
     may_try_again,
     outcome_of,
-    times_forgotten,
+    times,
     unwritable,
 )
 from app.tasks.tools import Tools
@@ -53,8 +52,9 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
     _judge_server(run, outcome, tools)
     to = outcome.to if isinstance(outcome, Moved) else None
     elsewhere = tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
-    if isinstance(outcome, Failed) and outcome.refused:
-        to = after_refusal(tools.pool, run.task, run.prompt, run.needs, run.attempts)
+    if isinstance(outcome, Failed) and (outcome.refused or outcome.not_taken):
+        why = why_refused(run.server, run.task, run.prompt, outcome.reason)
+        to = after_refusal(tools.pool, run.task, run.needs, run.attempts, why)
         elsewhere = to is not None
     again = may_try_again(
         run.task,
@@ -70,10 +70,10 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         with suppress(ComfyError):  # a server that does not answer has other troubles
             await run.server.client.free(unload_models=True, free_memory=True)
     if again:
-        forgot = isinstance(outcome, Lost) and outcome.code == FORGOTTEN
-        if forgot:  # the next try may do no better right now
-            await asyncio.sleep(PAUSE * times_forgotten(run.attempts))
-        return await _requeue(run, tools, to, behind=forgot)
+        here = to is None and outcome.word in ("forgotten", "not_taken")
+        if here and not run.server.door.is_open:  # the next try may do no better right now
+            await asyncio.sleep(PAUSE * times(outcome.word, run.attempts))
+        return await _requeue(run, tools, to, behind=here)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.progress, outputs=run.outputs)
@@ -126,6 +126,7 @@ def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
     server, shape = run.server, run.task.shape
     if isinstance(outcome, Succeeded):
         server.breaker.succeeded()
+        server.refusals.forget_unnamed()
         _learn(run, tools)
     elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
         key, proven = run.task.key_name, tools.estimates.proven(shape)

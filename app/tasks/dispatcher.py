@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RENEWALS = 6
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
 AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
-SWEPT_FOR = 30.0  # seconds after it came online in which a server is swept again and again
+SWEPT_FOR = 30.0  # seconds in which a server is swept again and again, since it came online
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
 REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
 
@@ -199,10 +199,10 @@ class Dispatcher:
         """Of servers that may have room, by the keys that they are closed to."""
         seats: dict[frozenset[str], list[Seat]] = {}
         for server in self._pool:
-            slots = 1 if server.breaker.is_probing else server.slots
+            slots = 1 if server.is_probing else server.slots
             if server.accepting and len(self.running_on(server)) < slots:
                 seat = Seat(server, slots, self.wait_of(server), server.warm)
-                seats.setdefault(server.breaker.barred, []).append(seat)
+                seats.setdefault(server.barred, []).append(seat)
         return seats
 
     def _start(self, claim: Claim) -> None:
@@ -246,7 +246,7 @@ class Dispatcher:
         for server in self._pool:
             if server.stalled and not self.running_on(server):
                 await feel_pulse(server)
-            if server.swept and time.time() - server.health.since < SWEPT_FOR:
+            if server.swept and time.time() - server.doubted_at < SWEPT_FOR:
                 # A POST that lay in its inbox while it was frozen is taken after it thaws.
                 await sweep(server, self._tools)
         await self._troubles.free_the_idle(self._runs)

@@ -4,14 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.quoting import cut
 from app.servers.pool import Pool
-from app.servers.refusals import shows
+from app.servers.refusals import NOTHING, shows
 from app.servers.server import Server
 from app.tasks.model import Attempt, Task
 from app.workflows.needs import Needs, Refusal
 from app.workflows.separators import as_listed
 
 Json = dict[str, Any]
+
+NOT_TAKEN = ("refused", "not_taken")  # ends of attempts at a server that did not take the prompt
+SAID = 200  # characters of what it said
 
 
 def before_sending(
@@ -30,33 +34,32 @@ def before_sending(
 
 
 def after_refusal(
-    pool: Pool, task: Task, prompt: Json, needs: Needs, attempts: Sequence[Attempt]
+    pool: Pool, task: Task, needs: Needs, attempts: Sequence[Attempt], reason: str
 ) -> Needs | None:
-    """The needs with all left out that have refused this very prompt, or such a one just now; None
-    if nobody is left to be asked."""
+    """The needs with all servers left out that did not take this very prompt, the last one for this
+    reason; None if nobody else is left to be asked."""
     reasons = {refusal.server: refusal.reason for refusal in needs.refused}
-    asked = {attempt.server for attempt in attempts if attempt.outcome == "refused"}
-    for server in pool:
-        spelled = as_listed(prompt, server.node_types)
-        said = server.refusals.known(spelled, kind_of(task), fresh=server.id not in asked)
-        if said is not None or server.id in asked:
-            asked.add(server.id)
-            reasons[server.id] = said or reasons.get(server.id, "this prompt")
-    left = _refused(needs, [Refusal(name, reasons.get(name, "this prompt")) for name in asked])
-    return left if pool.at_hand(left, task.wanted_server) else None
+    reasons |= {attempt.server: reason for attempt in attempts[-1:]}
+    asked = {attempt.server for attempt in attempts if attempt.outcome in NOT_TAKEN}
+    left = _refused(needs, [Refusal(name, reasons.get(name, NOTHING)) for name in asked])
+    hope = pool.at_hand(left, task.wanted_server) or pool.untold(left, task.wanted_server)
+    return left if hope else None
+
+
+def why_refused(server: Server, task: Task, prompt: Json, said: str) -> str:
+    """Why it did not take the prompt, in a few words: what is known of it, else what it `said`."""
+    spelled = as_listed(prompt, server.node_types)
+    known = server.refusals.known(spelled, task.key_name) or NOTHING
+    if known != NOTHING:
+        return known
+    return f"{NOTHING}: {cut(said.removeprefix(f'ComfyUI at {server.id} '), SAID)}"
 
 
 def is_left_alone(pool: Pool, needs: Needs) -> bool:
     """Whether servers have refused it, and no other is at hand. Of one that has not told yet what
     it has, since the gateway has just started say, it is not known."""
-    unknown = any(not (server.node_types or server.given_up) for server in pool)
-    return bool(needs.refused) and not unknown and not pool.at_hand(needs, None)
-
-
-def kind_of(task: Task) -> str:
-    """The prompts that a refusal which names no input speaks against: those of its shape and key.
-    What one key wrote is not held against what another one wrote."""
-    return f"{task.key_name or ''}\n{task.shape}"
+    hope = pool.at_hand(needs, None) or pool.untold(needs, None)
+    return bool(needs.refused) and not hope
 
 
 def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
@@ -65,4 +68,4 @@ def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
 
 def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
     spelled = as_listed(prompt, server.node_types)
-    return server.refusals.known(spelled, kind_of(task)) or shows(spelled, server.node_types)
+    return server.refusals.known(spelled, task.key_name) or shows(spelled, server.node_types)

@@ -200,8 +200,7 @@ class Fleet:
     def _resumed(self, server_id: str) -> None:
         if server_id in self._pool:
             server = self._pool.get(server_id)
-            server.stalled = None
-            server.breaker.succeeded()
+            server.recover()
             self._dispatcher.wake()
 
     async def _remember(self, server: Server, state: State, *, resumed: bool = False) -> None:

@@ -1,5 +1,6 @@
 """What a client may expect of a task: when it should be done, and what it waits for."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from app.servers.pool import Pool
@@ -52,18 +53,19 @@ class Forecaster:
         able = self._candidates(task)
         if not able:
             lacks = (f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers)
-            return Expected(waiting_for=f"{'; '.join(lacks)}.")
-        barred = {s.id for s in able if task.key_name in s.breaker.barred}
+            return Expected(waiting_for=_sentence(lacks))
+        barred = {s.id for s in able if task.key_name in s.barred}
         taking = [s for s in able if s.accepting and s.id not in barred]
+        refusals = self._refusals(task)
         if not taking:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
-            refusals = (f"{r.server} refuses {r.reason}" for r in self._route(task).needs.refused)
-            return Expected(waiting_for=f"{'; '.join([*states, *sorted(refusals)])}.")
+            return Expected(waiting_for=_sentence([*states, *refusals]))
         unknown = {server.id: self._unknown_on(server) for server in taking}
         if all(unknown.values()):
-            return Expected(waiting_for=" ".join(filter(None, unknown.values())))
+            return Expected(waiting_for=_sentence([*map(str, unknown.values()), *refusals]))
         waits = [self._dispatcher.wait_of(server) for server in taking if not unknown[server.id]]
-        return Expected(rounded(eta_of_queued(task, waits, self._estimates)))
+        eta = rounded(eta_of_queued(task, waits, self._estimates))
+        return Expected(eta, _sentence(refusals) if refusals else None)
 
     def _unknown_on(self, server: Server) -> str | None:
         seen = self._dispatcher.seen_on(server)
@@ -73,15 +75,26 @@ class Forecaster:
         """The servers that could run it, as far as is known."""
         return self._pool.able(*self._route(task))
 
+    def _refusals(self, task: Task) -> list[str]:
+        """What servers refuse of it, that could run it otherwise."""
+        refused = self._route(task).needs.refused
+        return sorted(f"{r.server} refuses {r.reason}" for r in refused if r.server in self._pool)
+
     def _route(self, task: Task) -> Route:
         return self._queue.routes.get(task.route) or Route(Needs(), task.wanted_server)
 
 
 def _state(server: Server, *, barred: bool) -> str:
-    """Why it takes nothing, in a word or two."""
+    """Why it takes nothing: in a word or two, or as it says itself."""
     if barred:
         return "failing"
+    if server.state == "failing" and server.door.reason:
+        return f"failing: {server.door.reason}"
     return server.state if server.state != "online" else "being looked over"
+
+
+def _sentence(parts: Iterable[str]) -> str:
+    return f"{'; '.join(part.rstrip('.') for part in parts)}."
 
 
 def _lack(server: Server, needs: Needs) -> str:

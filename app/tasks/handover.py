@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from app.comfyui.answers import leaves_doubt
 from app.comfyui.history import Sighting, State
 from app.errors import ComfyError, ComfyUnreachable
 from app.servers.server import Server
@@ -86,8 +87,8 @@ class Reach:
 
     async def post(self, prompt: Json, extra: Json) -> Json:
         """Queue the prompt, with `extra` as its extra_data; answers node_errors. ComfyUI runs a
-        repeated id again, so after a POST without an answer it is looked for before another one is
-        sent."""
+        repeated id again, so after a POST without an answer of its own it is looked for before
+        another one is sent. Raises ComfyError for an answer of something else."""
 
         async def post() -> Json:
             since, self._absences = time.monotonic(), self._server.absences
@@ -100,12 +101,27 @@ class Reach:
                 )
                 self._server.ear.queue_changed(since)
                 return node_errors
-            except ComfyUnreachable:
-                if await self.knows_it():
+            except ComfyError as error:
+                if await self._has_it_after(error):
                     return {}
                 raise
 
         return await self.patiently(post)
+
+    async def _has_it_after(self, error: ComfyError) -> bool:
+        """Whether the server took the prompt all the same; if not, it may still come to that: the
+        server is swept of such prompts for a while."""
+        if isinstance(error, ComfyUnreachable):
+            return await self.knows_it()
+        if not leaves_doubt(error.answered):
+            return False
+        self._server.doubted_at = time.time()
+        try:
+            return await self.knows_it()
+        except ComfyUnreachable:
+            raise
+        except ComfyError:  # it answers this no better
+            return False
 
 
 def is_past(attempts: Sequence[Attempt], server_id: str) -> bool:

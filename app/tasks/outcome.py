@@ -41,17 +41,21 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retryable`: the same might go well another time; `refused`: another server might take it."""
+    """`retryable`: the same might go well another time; `refused`: another server might take it;
+    `not_taken`: so it might, as the server did not say anything of the prompt."""
 
     error: TaskError
     retryable: bool = False
     refused: bool = False
+    not_taken: bool = False
     status: ClassVar[Status] = Status.FAILED
 
     @property
     def word(self) -> str:
         if self.refused:
             return "refused"
+        if self.not_taken:
+            return "not_taken"
         return self.error.code if self.error.code in SECOND_TRIES else "failed"
 
     @property
@@ -132,8 +136,9 @@ def forgotten(server_id: str) -> Lost:
     return Lost(FORGOTTEN, f"{said} See its log, and what stands between it and the gateway.")
 
 
-def times_forgotten(attempts: Sequence[Attempt]) -> int:
-    return sum(attempt.outcome == "forgotten" for attempt in attempts)
+def times(word: str, attempts: Sequence[Attempt]) -> int:
+    """How many of them had this outcome."""
+    return sum(attempt.outcome == word for attempt in attempts)
 
 
 def bounded(outcome: Outcome, attempts: Sequence[Attempt], max_attempts: int) -> Outcome:
@@ -176,6 +181,10 @@ def may_try_again(
     """
     if isinstance(outcome, Lost) and task.status is Status.CANCELING:
         return True
+    if isinstance(outcome, Failed) and (outcome.refused or outcome.not_taken):
+        # Nothing ran; and no server is asked twice before all others were.
+        may_be_taken = outcome.not_taken and times("not_taken", attempts) < max_attempts
+        return elsewhere or may_be_taken or task.status is Status.CANCELING
     if _too_many(attempts, max_attempts):
         return False
     if isinstance(outcome, Moved):
@@ -188,7 +197,7 @@ def may_try_again(
         code = outcome.error.code
         before = [attempt.outcome for attempt in attempts[:-1]]
         again = code in SECOND_TRIES and outcome.retryable and code not in before
-        hope = again or (outcome.refused and elsewhere) or (doubtful and code == "execution_error")
+        hope = again or (doubtful and code == "execution_error")
     else:
         return False
     runs = sum(attempt.ran or attempt.outcome == "forgotten" for attempt in attempts)

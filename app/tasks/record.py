@@ -32,9 +32,14 @@ class Record:
         self._outputs = outputs
         self._tell = tell
 
+    @property
+    def is_trying(self) -> bool:
+        """Whether an attempt is under way."""
+        return bool(self.attempts) and self.attempts[-1].ended_at is None
+
     async def handed_over(self, server_id: str, client_id: str) -> None:
         """Written before it is there: after a crash of ours this server is looked at first."""
-        if not self.attempts or self.attempts[-1].ended_at is not None:
+        if not self.is_trying:
             self.attempts.append(Attempt(server_id, time.time()))
         attempts = self.attempts
         await self._now(self._claims.submitted(self.task, client_id=client_id, attempts=attempts))

@@ -1,14 +1,18 @@
 """Sends the prompt of one task to its server."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
-from app.errors import PromptRejected
+from app.comfyui.answers import TOO_LARGE, is_away, may_be_the_prompts
+from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
-from app.tasks.elsewhere import before_sending, kind_of
+from app.tasks.elsewhere import before_sending
 from app.tasks.handover import Reach, warnings_of, without_cache
 from app.tasks.inputs import place_inputs
-from app.tasks.outcome import Failed, Moved, Outcome
+from app.tasks.model import TaskError
+from app.tasks.outcome import Failed, Lost, Moved, Outcome
 from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.tools import Tools
@@ -29,7 +33,8 @@ class Sender:
         self._tools = tools
 
     async def send(self) -> Outcome | None:
-        """None once the server has it; else the task's end. Raises what `Reach.post` does."""
+        """None once the server has it; else the task's end. Raises what `Reach.post` does, but
+        for answers that are not ComfyUI's own."""
         claim, record, pool = self._claim, self._record, self._tools.pool
         about = (pool, self._server, record.task, claim.prompt, claim.needs)
         if len(claim.prompt) > SMALL:
@@ -38,25 +43,60 @@ class Sender:
             to = before_sending(*about)
         if to is not None:
             return Moved(f"{self._server.id} should refuse it.", to)
-        spelled = as_listed(claim.prompt, self._server.node_types)
         secrets = self._tools.api_keys.extra_data(record.task)
         if secrets is None:
             return Failed(KEY_GONE)
+        try:
+            await self._send(secrets)
+        except PromptRejected:
+            raise
+        except ComfyError as error:
+            if isinstance(error, ComfyUnreachable) and error.answered is None:
+                raise
+            return await self._not_taken(error)
+        return None
+
+    async def _send(self, secrets: Mapping[Any, Any]) -> None:
+        claim, record, server = self._claim, self._record, self._server
+        spelled = as_listed(claim.prompt, server.node_types)
         uploads = self._tools.uploads.of(record.task.key_name)
-        prompt, record.names = await place_inputs(spelled, self._server, uploads)
-        prompt = without_cache(prompt, record.attempts, self._server.node_types)
-        async with self._server.turns.next():
-            await self.note_attempt(self._server.client_id)
+        prompt, record.names = await place_inputs(spelled, server, uploads)
+        prompt = without_cache(prompt, record.attempts, server.node_types)
+        async with server.turns.next():
+            await self.note_attempt(server.client_id)
             extra = with_secrets(to_send(claim.extra, spelled), secrets)
             try:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
-                self._server.refusals.learn(spelled, said, kind_of(record.task))
+                server.refusals.learn(spelled, said, record.task.key_name, error.class_type)
                 raise
+        if server.door.is_failing:
+            server.on_change()
+        server.door.succeeded()
         if node_errors:
             await record.quote(*warnings_of(node_errors))
-        return None
+
+    async def _not_taken(self, error: ComfyError) -> Outcome:
+        """The end of a try at a server that answered as ComfyUI does not: that is its own fault,
+        but for what may be for the prompt's sake. Others are to have no such end there."""
+        server, task, status = self._server, self._record.task, error.answered
+        if not self._record.is_trying:  # it broke off while inputs were placed
+            await self.note_attempt(server.client_id)
+        failure = TaskError(error.code, error.detail)
+        if status == TOO_LARGE:  # this prompt is, others are not
+            return Failed(failure, refused=True)
+        if may_be_the_prompts(status):
+            proven = self._tools.estimates.proven(task.shape)
+            server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
+        else:
+            server.door.shut(error.detail, error.retry_after or 0.0)
+        if server.door.is_open:
+            server.on_change()
+            asyncio.get_running_loop().call_later(server.door.left, server.on_change)
+        if is_away(status):
+            return Lost("server_lost", error.detail)
+        return Failed(failure, not_taken=True)
 
     async def note_attempt(self, client_id: str) -> None:
         if self._claim.needs.files:

@@ -97,6 +97,10 @@ class Lack:
     def __len__(self) -> int:
         return len(self.classes) + len(self.files)
 
+    def weight(self) -> int:
+        """Names that it counts for where it is kept."""
+        return 50 + len(self)
+
     def __str__(self) -> str:
         said = [f"node type {quoted(name)}" for name in self.classes[:MOST]]
         said += [

@@ -109,6 +109,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Routes._known": (0, 0),
     "Record.names": (A_PROMPT, 0),
     "Refusals._known": (0, 0),
+    "Refusals._unnamed": (0, 0),
     "Run.prompt": (A_PROMPT, 10),
     "ViewsFound.of_uploads": (SMALL, 0),
     "Record.attempts": (10, 0),

@@ -148,7 +148,7 @@ async def test_what_one_key_wrote_is_not_held_against_another(
             held = {"workflow": model_free(color), "server": second.address}
             task = (await alice.post("/api/workflow/submit", json=held)).json()
             await wait_until(lambda id=task["task_id"]: gate.gateway.dispatcher.seen(id))
-        body = {"workflow": model_free(prefix="other")}
+        body = {"workflow": model_free()}
         waits = (await alice.post("/api/workflow/submit?wait=1", json=body)).json()
         assert (waits["status"], waits["server"]) == ("queued", None)
         done = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()

@@ -1,0 +1,117 @@
+"""Answers to requests that are not ComfyUI's own: a proxy, a login, a limit, a node that breaks it.
+
+They say nothing of the prompt that was sent, so it is the server's matter. ComfyUI's own answers
+to POST /prompt are 200 with a `prompt_id`, and 400 with `error` and `node_errors` (as recorded of
+0.3.64). It answers 500, too, where a prompt makes it stumble.
+"""
+
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from app.comfyui import wire
+from app.comfyui.node_errors import rejection
+from app.errors import ComfyError, ComfyUnreachable
+
+Json = dict[str, Any]
+
+TOO_LARGE = 413
+LONGEST_WAIT = 600.0  # seconds that a Retry-After is followed
+_AWAY = {408, 429, 502, 503, 504, *range(520, 531)}  # those from 520 on are Cloudflare's
+_MAY_BE_THE_PROMPTS = {400, 500}
+_LOGIN = (
+    "What stands in front of it wants a login, which the gateway has not: let the gateway through, "
+    "or give it an address of ComfyUI itself."
+)
+_ELSEWHERE = "Is this the address of ComfyUI itself? Try it with /system_stats behind it."
+_BEHIND = "What stands in front of ComfyUI gets no answer from it: is it running, or restarting?"
+_REMEDIES = {
+    400: "ComfyUI's own refusals look different: see the log of what stands in front of it.",
+    401: _LOGIN,
+    403: _LOGIN,
+    404: _ELSEWHERE,
+    405: _ELSEWHERE,
+    407: _LOGIN,
+    TOO_LARGE: "It is too large for ComfyUI or what stands in front of it: raise that limit "
+    "(client_max_body_size of nginx, --max-upload-size of ComfyUI), or send pictures as uploads.",
+    429: "What stands in front of it limits requests: raise the limit for the gateway.",
+    500: "ComfyUI's log has the reason, most often a custom node: update or remove that, and "
+    "restart ComfyUI.",
+}
+
+
+def taken(response: httpx.Response, address: str) -> Json:
+    """What ComfyUI says of a prompt that it took. Raises PromptRejected for its refusal, and
+    ComfyError for whatever is not its own."""
+    said = _object(response)
+    if response.status_code == 400 and ("error" in said or "node_errors" in said):
+        raise rejection(response.content, address)
+    if response.is_success and "prompt_id" in said:
+        return said
+    raise _marked(ComfyError(_words(response, address)), response)
+
+
+def fault(response: httpx.Response, address: str) -> ComfyError:
+    """The error for an answer with the status of one: ComfyUnreachable if it was none of
+    ComfyUI's, which may answer before long."""
+    kind = ComfyUnreachable if is_away(response.status_code) else ComfyError
+    return _marked(kind(_words(response, address)), response)
+
+
+def is_away(status: int | None) -> bool:
+    """Whether ComfyUI cannot be asked just now, as such an answer says."""
+    return status in _AWAY
+
+
+def may_be_the_prompts(status: int | None) -> bool:
+    """Whether such an answer may be for the sake of what was sent: others tell."""
+    return status in _MAY_BE_THE_PROMPTS
+
+
+def leaves_doubt(status: int | None) -> bool:
+    """Whether ComfyUI may have got the request all the same."""
+    return status is not None and (status >= 500 or status < 300 or status == 408)
+
+
+def _marked(error: ComfyError, response: httpx.Response) -> ComfyError:
+    error.answered = response.status_code
+    error.retry_after = _retry_after(response.headers.get("retry-after", ""))
+    return error
+
+
+def _words(response: httpx.Response, address: str) -> str:
+    status, path = response.status_code, response.request.url.path
+    how = "" if response.is_error else ", and not as ComfyUI does,"
+    return f"ComfyUI at {address} answered {status}{how} to {path}. {_remedy(status)}"
+
+
+def _remedy(status: int) -> str:
+    if status < 300:
+        return "Something else answers there, a login page say. " + _ELSEWHERE
+    if status < 400:
+        return "It leads elsewhere: use the address that it leads to."
+    if status not in _REMEDIES and is_away(status):
+        return _BEHIND
+    return _REMEDIES.get(status, "See the log of ComfyUI, and of what stands in front of it.")
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds of a Retry-After header, which has seconds or a date."""
+    try:
+        if text.strip().isdecimal():
+            seconds = float(text)
+        else:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _object(response: httpx.Response) -> Json:
+    try:
+        said = wire.loads(response.content)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

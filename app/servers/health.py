@@ -1,0 +1,22 @@
+"""What the last look at a server said."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Health:
+    """`reason` tells why it is not online."""
+
+    online: bool = False
+    reason: str | None = "not asked yet"
+    since: float = field(default_factory=time.time)
+    stats: Json = field(default_factory=dict)
+
+    @property
+    def version(self) -> str | None:
+        system = self.stats.get("system")
+        return system.get("comfyui_version") if isinstance(system, dict) else None
