@@ -5,10 +5,11 @@ with what it made the first time; with another body it is an error. Keys are kep
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from app.errors import KeyReused
 from app.tasks.database import insert_if_new
@@ -25,6 +26,17 @@ _IS_OLD = keys.c.created_at <= bindparam("until")
 _FORGET = delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD)
 _OLD = select(keys.c.key).where(_IS_OLD).limit(PART)
 _FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
+_HELD = select(keys.c.key, keys.c.task_id).where(any_of(keys.c.task_id, "task_ids"))
+_DROP = delete(keys).where(keys.c.key == bindparam("name"))
+_MOVE = update(keys).where(keys.c.key == bindparam("name")).values(task_id=bindparam("to"))
+# Locked, on PostgreSQL: whoever deletes it meanwhile waits, and then finds the key at it.
+_LEFT = (
+    select(tasks.c.task_id)
+    .where(tasks.c.batch_id == bindparam("batch"))
+    .order_by(tasks.c.seq)
+    .limit(1)
+    .with_for_update(read=True, key_share=True)
+)
 _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
 
 
@@ -72,6 +84,20 @@ def forget_old(connection: Connection) -> int:
     if names:
         connection.execute(_FORGET_OLD, {"names": names, "until": until})
     return len(names)
+
+
+def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
+    """Free the keys of tasks that were just removed. `removed`: their batches, by their ids. The
+    key of a batch stays, at another task of it, until all of the batch is gone."""
+    for row in connection.execute(_HELD, {"task_ids": list(removed)}).all():
+        batch = removed[row.task_id]
+        left = connection.scalar(_LEFT, {"batch": batch}) if batch else None
+        if batch and left is None:  # or was the one that it waited for deleted by somebody else?
+            left = connection.scalar(_LEFT, {"batch": batch})
+        if left is None:
+            connection.execute(_DROP, {"name": row.key})
+        else:
+            connection.execute(_MOVE, {"name": row.key, "to": left})
 
 
 def tasks_of(connection: Connection, key: Key) -> list[Task]:

@@ -18,13 +18,13 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 
-from app.tasks import graphs
+from app.tasks import graphs, idempotency
 from app.tasks.lists import PART, any_of, parts_of
 from app.tasks.lists import task_ids as plausible
 from app.tasks.model import TERMINAL, CancelReason, Status, Task
 from app.tasks.queries import TASKS, fetch
 from app.tasks.signals import Topic, tell_all
-from app.tasks.tables import idempotency_keys, outputs, task_texts, tasks
+from app.tasks.tables import outputs, task_texts, tasks
 
 _THESE = any_of(tasks.c.task_id, "task_ids")
 _FETCH = TASKS.where(_THESE).order_by(tasks.c.seq)
@@ -56,13 +56,10 @@ _FINISHED = (
 _DELETE = (
     delete_from(tasks)
     .where(_THESE, tasks.c.status.in_(sorted(TERMINAL)))
-    .returning(tasks.c.task_id, tasks.c.seq)
+    .returning(tasks.c.task_id, tasks.c.seq, tasks.c.batch_id)
 )
 _FORGET = delete_from(task_texts).where(any_of(task_texts.c.seq, "seqs"))
-_THEIRS = [
-    delete_from(table).where(any_of(table.c.task_id, "task_ids"))
-    for table in (outputs, idempotency_keys)
-]
+_FORGET_OUTPUTS = delete_from(outputs).where(any_of(outputs.c.task_id, "task_ids"))
 
 
 def several(
@@ -113,6 +110,6 @@ def delete(connection: Connection, mine: ColumnElement[bool], task_ids: Sequence
     removed = [row.task_id for row in found]
     connection.execute(_FORGET, {"seqs": [row.seq for row in found]})
     graphs.forget(connection, removed)
-    for theirs in _THEIRS:
-        connection.execute(theirs, {"task_ids": removed})
+    connection.execute(_FORGET_OUTPUTS, {"task_ids": removed})
+    idempotency.let_go(connection, {row.task_id: row.batch_id for row in found})
     return removed

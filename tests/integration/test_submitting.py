@@ -2,11 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import pytest
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.conftest import (
+    RunningGateway,
+    model_free,
+    over,
+    run_gateway,
+    text_to_image,
+    wait_until,
+)
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -65,6 +75,47 @@ async def test_a_batch_has_a_key_too(gateway: RunningGateway) -> None:
     assert [t["task_id"] for t in first.json()["tasks"]] == [
         t["task_id"] for t in again.json()["tasks"]
     ]
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [2, 0], [0, 1]])
+async def test_the_key_of_a_batch_is_kept_while_some_of_it_is_left(
+    settings_for: MakeSettings, demo: DemoServer, url: str, gone: list[int]
+) -> None:
+    async with over(settings_for, demo, database_url=url) as gateway:
+        http, headers = gateway.http, {"Idempotency-Key": "b"}
+        body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
+        ask = partial(http.post, f"{SUBMIT}?wait=20", json=body, headers=headers)
+        batch = (await ask()).json()
+        ids = [task["task_id"] for task in batch["tasks"]]
+        for at in gone:
+            assert (await http.delete(f"/api/task/{ids[at]}")).status_code == 204
+        left = [task_id for at, task_id in enumerate(ids) if at not in gone]
+        again = (await ask()).json()
+        assert again["batch_id"] == batch["batch_id"]
+        assert [task["task_id"] for task in again["tasks"]] == left
+        await http.post("/api/history/delete", json={"task_ids": left})
+        assert (await ask()).json()["batch_id"] != batch["batch_id"], "all is gone: it is free"
+        assert len(demo.records.prompts) == 6
+
+
+async def test_a_key_is_free_when_all_of_a_batch_is_deleted_at_once(
+    settings_for: MakeSettings, demo: DemoServer, url: str
+) -> None:
+    async with over(settings_for, demo, database_url=url) as gateway:
+        body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3, 4]}}
+        for number in range(8):
+            ask = partial(
+                gateway.http.post,
+                f"{SUBMIT}?wait=20",
+                json=body,
+                headers={"Idempotency-Key": f"{number}"},
+            )
+            batch = (await ask()).json()
+            ids = [task["task_id"] for task in batch["tasks"]]
+            await asyncio.gather(*(gateway.http.delete(f"/api/task/{id}") for id in ids))
+            again = await ask()
+            assert again.status_code == 200, again.text
+            assert again.json()["batch_id"] != batch["batch_id"]
 
 
 # -- a full queue -------------------------------------------------------------------------------
