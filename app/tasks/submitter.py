@@ -263,11 +263,10 @@ class Submitter:
             return found + [one for prompt in others for one in suspects_in(prompt, (), known)]
 
         for suspect in await self._workers.run(work):
-            if suspect.sort == "elsewhere" and self._sees_all:
+            if suspect.sort in ("elsewhere", "made") and self._sees_all:
                 continue
-            if suspect.sort in ("short", "elsewhere", "path") or not await self._materials.may_name(
-                suspect.text
-            ):
+            is_upload = suspect.sort in ("placed", "former")
+            if not is_upload or not await self._materials.may_name(suspect.text):
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:

@@ -19,7 +19,13 @@ from app.workflows.parameters import choices_of, definition_of, names_file
 
 Json = dict[str, Any]
 # An upload of somebody's, by its name there, or something else: a result, a file of the machine.
-Sort = Literal["placed", "former", "short", "elsewhere", "path"]
+# Or a name that a node makes, which only the server gets to see.
+Sort = Literal["placed", "former", "short", "elsewhere", "path", "made"]
+# Nodes whose text is one of those that stand in the prompt, and nothing that is put together.
+_LITERAL = {
+    *("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode", "CustomCombo"),
+    *("ComfySwitchNode", "Reroute"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ def suspects_in(
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
             found += _suspects(node_id, node, name, value, object_info)
+            if _is_link(value, prompt) and names_file(node, name, object_info):
+                found += _made(prompt, node_id, name)
     for node_id, name, value in changes:
         found += _suspects(node_id, prompt[node_id], name, value, object_info)
     return found
@@ -52,6 +60,25 @@ def _suspects(
     for text in _texts(value):
         if sort := _sort_of(text, node, name, object_info):
             yield Suspect(node_id, str(node["class_type"]), name, text, sort)
+
+
+def _is_link(value: Any, prompt: Json) -> bool:
+    return isinstance(value, list) and len(value) == 2 and str(value[0]) in prompt
+
+
+def _made(prompt: Json, node_id: str, name: str) -> Iterator[Suspect]:
+    """The first node on the way to a file input that may put a name together."""
+    stack, seen = [prompt[node_id]["inputs"][name]], set[str]()
+    while stack:
+        source = str(stack.pop()[0])
+        if source in seen:
+            continue
+        seen.add(source)
+        class_type = str(prompt[source]["class_type"])
+        if class_type not in _LITERAL:
+            yield Suspect(node_id, str(prompt[node_id]["class_type"]), name, class_type, "made")
+            return
+        stack += [value for value in prompt[source]["inputs"].values() if _is_link(value, prompt)]
 
 
 def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Sort | None:
@@ -94,6 +121,9 @@ def refusal(suspect: Suspect) -> InvalidWorkflow:
     if suspect.sort == "path":
         what = "names a path on a server's disk, which is not there on every server"
         hint = "POST /api/image/upload keeps a file; use the name in its answer, or send its bytes."
+    elif suspect.sort == "made":
+        what = f"gets its name from {suspect.text}, which may name any file"
+        hint = "Set the name itself, in the workflow or in params."
     elif suspect.sort == "elsewhere":
         what = "names a file outside of the inputs, where everybody's are"
         hint = "Send it as an upload: by its URL in params, or with POST /api/image/upload."

@@ -51,6 +51,42 @@ async def gate(
         yield found
 
 
+def joined(name: str, through: str = "") -> Json:
+    """A file's name that a node puts together, perhaps behind a switch."""
+    parts = {"string_a": name[:4], "string_b": name[4:], "delimiter": ""}
+    switch = {"switch": True, "on_true": ["7", 0], "on_false": ["8", 0]}
+    graph = load(["9" if through else "7", 0]) | {
+        "7": {"class_type": "StringConcatenate", "inputs": parts},
+        "8": {"class_type": "PrimitiveString", "inputs": {"value": "a.png"}},
+    }
+    return graph | ({"9": {"class_type": through, "inputs": switch}} if through else {})
+
+
+async def test_names_that_nodes_make(gate: Guarded, demo: DemoServer) -> None:
+    bob = await gate.client("bob")
+    boss = await gate.client("boss")
+    for name in ("x_00001_.png [output]", "x_00001_.png"):
+        graph = joined(name, "ComfySwitchNode")
+        for path in ("/api/workflow/submit", "/api/v2/jobs"):
+            answer = await bob.post(path, json={"workflow": graph})
+            assert answer.status_code in (400, 422), answer.text
+            assert "foreign_file" in answer.text
+            assert "StringConcatenate" in answer.text
+    assert not demo.records.prompts
+    answer = await boss.post("/api/workflow/submit", json={"workflow": graph})
+    assert answer.status_code == 202, "who sees all results may load them"
+
+
+async def test_names_over_links_that_stand_in_the_prompt(gate: Guarded) -> None:
+    bob = await gate.client("bob")
+    sent = await bob.post("/api/image/upload", files={"image": ("mine.png", png())})
+    graph = joined("x", "ComfySwitchNode")
+    graph["8"]["inputs"]["value"] = sent.json()["name"]
+    graph["9"]["inputs"] = {"switch": True, "on_true": ["8", 0], "on_false": ["8", 0]}
+    answer = await bob.post("/api/workflow/submit", json={"workflow": graph})
+    assert "foreign_file" not in answer.text
+
+
 async def choices_there(demo: DemoServer) -> list[str]:
     """What the server itself lists for LoadImage."""
     async with httpx.AsyncClient(base_url=f"http://{demo.address}") as http:
