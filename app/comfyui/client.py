@@ -128,7 +128,10 @@ class ComfyClient:
     async def queue(self) -> Json:
         """`{"queue_running": [...], "queue_pending": [...]}`, items as ComfyUI keeps them:
         [number, prompt_id, graph, extra_data, outputs]. Pending ones come in no order."""
-        return await self._object("/queue")
+        said = await self._object("/queue")
+        if all(isinstance(said.get(key), list) for key in ("queue_running", "queue_pending")):
+            return said
+        return self._unexpected("/queue")
 
     async def history(self, *, max_items: int = 200) -> Json:
         return await self._object("/history", params={"max_items": max_items}, timeout=SLOW)
@@ -136,8 +139,10 @@ class ComfyClient:
     async def history_entry(self, prompt_id: str) -> HistoryEntry | None:
         """The finished prompt, or None while it is unknown, waiting or running."""
         history = await self._object(f"/history/{_segment(prompt_id)}")
-        entry = history.get(prompt_id)
-        return HistoryEntry.read(entry) if isinstance(entry, dict) else None
+        if prompt_id not in history:
+            return None
+        entry = history[prompt_id]
+        return HistoryEntry.read(entry if isinstance(entry, dict) else self._unexpected("/history"))
 
     async def find(self, prompt_id: str, *, finished: bool = False) -> Sighting:
         """Where the prompt is. UNKNOWN means: never received, deleted, or the server restarted.
@@ -146,8 +151,6 @@ class ComfyClient:
         """
         if self.has_jobs_api and not finished:
             response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
-            if response.status_code == 404:
-                return Sighting(State.UNKNOWN)
             state = state_of_job(response.content) if response.status_code == 200 else None
             if state in (State.PENDING, State.RUNNING):
                 return Sighting(state)
@@ -249,7 +252,8 @@ class ComfyClient:
                     what = "does not hand out" if status == 403 else "has no"
                     said = f"ComfyUI at {self.address} {what} file {filename!r}"
                     raise ComfyMissing(f"{said}: it answers {status}.")
-                self._check(response)
+                if status != 200:
+                    raise answers.fault(response, self.address)
                 yield response
 
     # -- plumbing -------------------------------------------------------------------------------

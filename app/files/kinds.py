@@ -107,6 +107,15 @@ def kind_of(filename: str, content_type: str) -> Kind:
     return Kind.MODEL3D if suffix in MODEL3D_SUFFIXES or main == "model" else Kind.FILE
 
 
+def is_no_media(filename: str, head: bytes) -> bool:
+    """Whether these first bytes cannot be those of the picture, video or sound that the name says:
+    there are none, or they are a page that something sent in its place, such as one to log in."""
+    content_type = content_type_of(filename)
+    if kind_of(filename, content_type) not in (Kind.IMAGE, Kind.VIDEO, Kind.AUDIO):
+        return False
+    return not head or (content_type != "image/svg+xml" and is_markup(head))
+
+
 def is_inline(content_type: str, head: bytes = b"") -> bool:
     """Whether a browser may show it; what is not known to be harmless is served as an attachment,
     as is what looks like markup by its first bytes."""

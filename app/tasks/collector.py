@@ -10,8 +10,8 @@ from typing import Any
 from app import lengths
 from app.comfyui.cleaning import CUT, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
-from app.errors import GatewayError
-from app.files.kinds import Kind, content_type_of, kind_of
+from app.errors import ComfyError, GatewayError
+from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
 from app.files.magic import HEAD
 from app.files.store import FileStore, once, safe_name
 from app.files.streams import look_into
@@ -40,6 +40,7 @@ class Collector:
         self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
     ) -> None:
         self._task_id = task.task_id
+        self._server_id = server.id
         self._is_taken_over = task.submitted_at is not None  # of somebody who may have been killed
         self._fetching_files = Fetching(server, self._keep)
         self._files = files
@@ -187,6 +188,9 @@ class Collector:
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
     ) -> None:
         head, chunks = await look_into(chunks, HEAD)
+        if is_no_media(result.filename, head):
+            what = "a page" if head else "no bytes"
+            raise ComfyError(f"ComfyUI at {self._server_id} sent {what} in place of this file.")
         content_type = content_type_of(result.filename, said, head)[: lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
         self._keys.add(stored.key)

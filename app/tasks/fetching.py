@@ -15,8 +15,8 @@ from app.servers.server import Server
 
 Keep = Callable[[FileResult, AsyncIterator[bytes], str | None], Awaitable[None]]
 
-TRIES = 3  # to get a file from a server that answers other requests
-PAUSE = 0.5  # seconds between them
+# Seconds before each further try to get a file from a server that answers other requests
+PAUSES = (0.3, 0.7, 1.5)
 HEALTH = 5.0  # seconds in which a server that is well says so
 IN_A_ROW = 20  # files of a node that are not to be had: the rest of it is not asked for
 IN_VAIN = 200  # files of a task
@@ -74,9 +74,8 @@ class Fetching:
         return reason
 
     async def _try(self, result: FileResult) -> str | None:
-        tries = TRIES if is_nameable(result) and self._tried < RELUCTANT else 1
+        pauses = list(PAUSES) if is_nameable(result) and self._tried < RELUCTANT else []
         while True:
-            tries -= 1
             try:
                 await self.once(result)
             except ComfyMissing as error:
@@ -84,13 +83,13 @@ class Fetching:
             except ComfyError as error:
                 await self._check_server(error)
                 if isinstance(error, ComfySilent):
-                    tries = min(tries, 1)  # it was frozen, perhaps, and is well again
-                if not tries:
+                    pauses = pauses[:1]  # it was frozen, perhaps, and is well again
+                if not pauses:
                     self._tried += 1
                     return self._reason(result, error)
             else:
                 return None
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(pauses.pop(0))
 
     async def _check_server(self, error: ComfyError) -> None:
         """Raises ComfyUnreachable if it does not answer anything else either."""

@@ -28,13 +28,18 @@ class Reach:
         self._seen: tuple[State, float] | None = None  # at the last look, and when
         self._absences: int | None = None  # of the server, when it got the prompt from us
 
-    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def patiently(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        transient: type[ComfyError] = ComfyUnreachable,
+    ) -> T:
+        """`transient`: after which errors it is asked again."""
         until = time.monotonic() + self._grace
         while True:
             try:
                 async with self._server.while_hoped_for():
                     return await ask()
-            except ComfyUnreachable:
+            except transient:
                 self._server.look_now()
                 if self._server.given_up or time.monotonic() > until:
                     raise
@@ -44,7 +49,10 @@ class Reach:
         """Where the prompt is now. `finished`: it is expected to be over."""
         find = self._server.client.find
         asked = time.monotonic()
-        sighting = await self.patiently(lambda: find(self._prompt_id, finished=finished))
+        # Whatever is wrong with such an answer, it is not what became of the prompt.
+        sighting = await self.patiently(
+            lambda: find(self._prompt_id, finished=finished), transient=ComfyError
+        )
         before, self._seen = self._seen, (sighting.state, asked)
         if before is not None and before[0] is not sighting.state:
             self._server.ear.queue_changed(before[1])
@@ -129,19 +137,6 @@ def is_past(attempts: Sequence[Attempt], server_id: str) -> bool:
     is old news."""
     here = [attempt for attempt in attempts if attempt.server == server_id]
     return bool(here) and here[-1].outcome in (*SECOND_TRIES, "failed")
-
-
-def without_cache(prompt: Json, attempts: Sequence[Attempt], node_types: Json) -> Json:
-    """The prompt as it is; or, if results from ComfyUI's cache were gone before, such that its
-    output nodes run. An input that a node does not know is ignored by it, but not by the cache."""
-    if all(attempt.outcome != "output_unavailable" for attempt in attempts):
-        return prompt
-    return {
-        node_id: {**node, "inputs": {**node["inputs"], "_run": len(attempts)}}
-        if node_types.get(node["class_type"], {}).get("output_node")
-        else node
-        for node_id, node in prompt.items()
-    }
 
 
 def nodes_of(prompt: Json, class_type: str) -> list[str]:

@@ -8,8 +8,9 @@ from app.comfyui.answers import TOO_LARGE, is_away, may_be_the_prompts
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
+from app.tasks.cache_marks import marked
 from app.tasks.elsewhere import before_sending
-from app.tasks.handover import Reach, warnings_of, without_cache
+from app.tasks.handover import Reach, warnings_of
 from app.tasks.inputs import place_inputs
 from app.tasks.model import TaskError
 from app.tasks.outcome import Failed, Lost, Moved, Outcome
@@ -61,10 +62,12 @@ class Sender:
         spelled = as_listed(claim.prompt, server.node_types)
         uploads = self._tools.uploads.of(record.task.key_name)
         prompt, record.names = await place_inputs(spelled, server, uploads)
-        prompt = without_cache(prompt, record.attempts, server.node_types)
+        extra = with_secrets(to_send(claim.extra, spelled), secrets)
+        about = (prompt, extra, record.attempts, server.node_types)
+        is_small = len(prompt) <= SMALL
+        prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
         async with server.turns.next():
             await self.note_attempt(server.client_id)
-            extra = with_secrets(to_send(claim.extra, spelled), secrets)
             try:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:

@@ -107,7 +107,7 @@ async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
     runs = gateway.gateway.dispatcher._runs
     await wait_until(lambda: task["task_id"] in runs and runs[task["task_id"]].history)
     demo.knobs.hang = True  # not before: else the history is waited for, and no result
-    await wait_until(lambda: len(asked) > fetching.TRIES)
+    await wait_until(lambda: len(asked) > len(fetching.PAUSES))
     assert not (await gateway.task(task["task_id"]))["finished_at"]
     demo.knobs.view_hangs, demo.knobs.hang = None, False
     assert (await gateway.until(task["task_id"], "failed", "succeeded"))["status"] == "succeeded"
