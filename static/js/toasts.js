@@ -1,5 +1,6 @@
 // Short words on what has happened. toast("saved") or toast(error); what failed stays longer.
 import { el, icon } from "./dom.js";
+import { line } from "./errors.js";
 
 const SHOWN = 5000;
 const SHOWN_BAD = 12_000;
@@ -28,8 +29,8 @@ class ToastList extends HTMLElement {
 
 customElements.define("toast-list", ToastList);
 
-export function toast(what, { tone, action } = {}) {
+export async function toast(what, { tone, action } = {}) {
   const isError = what instanceof Error;
   if (isError && !what.document) console.error(what);
-  document.querySelector("toast-list").add(isError ? what.message : what, tone ?? (isError ? "bad" : "good"), action);
+  document.querySelector("toast-list").add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action);
 }

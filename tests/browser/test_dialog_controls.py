@@ -108,14 +108,17 @@ CONFLICT = with_close(
         "small button danger": Use("sent('POST /api/workflow/update')"),
     },
 )
-REMOVE = {
-    "form button servers.keep": Use(OPEN),
-    "form button servers.remove": Use("sent('DELETE /api/servers/')"),
-    "form input-checkbox servers.force": (
-        Use("it.checked"),
-        Use("sent('DELETE /api/servers/.*force=true')", on="dialog .danger"),
-    ),
-}
+REMOVE = with_close(
+    "small",
+    {
+        "small button servers.keep": Use(OPEN),
+        "small button servers.remove": Use("sent('DELETE /api/servers/')"),
+        "small input-checkbox servers.force": (
+            Use("it.checked"),
+            Use("sent('DELETE /api/servers/.*force=true')", on="dialog .danger"),
+        ),
+    },
+)
 TITLE = "one('dialog h2').textContent"
 LARGE = with_close(
     "large",

@@ -17,7 +17,7 @@ USED = re.compile(
 def texts(language: str) -> dict[str, str]:
     found = dict(ENTRY.findall((STRINGS / f"{language}.js").read_text()))
     for path in STRINGS.glob("*.js"):
-        if path.stem in ("en", "zh"):
+        if path.stem in ("en", "zh", "codes"):
             continue
         english, chinese = path.read_text().split("zh: {")
         found |= dict(ENTRY.findall(english if language == "en" else chinese))

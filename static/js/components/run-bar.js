@@ -30,6 +30,7 @@ class RunBar extends HTMLElement {
     this.addEventListener("batch", () => this.#show());
     for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
     workspace.addEventListener("opened", () => this.#opened());
+    workspace.addEventListener("value", () => this.#part("problem").show(null)); // that is no answer to what stands there now
     workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
     tasks.addEventListener("change", () => this.#queueSoon());
     setInterval(() => this.checkVisibility() && this.#queue(), 1000);
@@ -46,14 +47,16 @@ class RunBar extends HTMLElement {
     this.#show();
     this.#part("problem").show(null);
     form.complain({});
+    const { id } = workspace;
     try {
       const answer = await api.submit(workspace.source, this.#options());
       for (const task of answer.tasks ?? [answer]) tasks.put(task, -Infinity);
       this.dispatchEvent(new CustomEvent("submitted", { detail: answer, bubbles: true }));
       this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
     } catch (error) {
-      const isMarked = form.complain(error.document ?? {});
-      this.#part("problem").show(isMarked ? new api.Problem({ title: t("form.marked") }) : error);
+      if (id !== workspace.id) toast(error);
+      const isMarked = id === workspace.id && form.complain(error.document ?? {});
+      if (id === workspace.id) this.#part("problem").show(isMarked ? new api.Problem({ title: t("form.marked") }) : error);
     }
     this.#isBusy = false;
     this.#show();

@@ -1,6 +1,7 @@
 // The form that adds a server. What is wrong with a field is said beside it.
 import * as api from "../api.js";
 import { el } from "../dom.js";
+import { line } from "../errors.js";
 
 export class ServerAdd {
   #address = this.#field("address", { type: "text", required: true, maxLength: 240, placeholder: "192.168.1.20:8188", autocomplete: "off", spellcheck: false, inputMode: "url" });
@@ -30,16 +31,16 @@ export class ServerAdd {
       told(await api.addServer(sent[0].trim(), Number(sent[1]) || null));
       for (const [at, input] of inputs.entries()) if (input.value === sent[at]) input.value = "";
     } catch (problem) {
-      this.#tell(problem);
+      this.#tell(problem, await line(problem));
     }
     this.#button.disabled = false;
   }
 
-  #tell(problem) {
+  #tell(problem, words) {
     const faults = problem.document?.errors ?? [];
     const isAbout = (name) => faults.some(({ field, loc }) => [field, loc].flat().some((part) => String(part ?? "").split(".").includes(name))) || String(problem.document?.field ?? "").split(".").includes(name);
-    if (isAbout("slots")) return this.#slots.complain(problem.message);
-    if (isAbout("address") || problem.code === "server_exists" || problem.code === "invalid_input") return this.#address.complain(problem.message);
+    if (isAbout("slots")) return this.#slots.complain(words);
+    if (isAbout("address") || problem.code === "server_exists" || problem.code === "invalid_input") return this.#address.complain(words);
     this.#problem.show(problem);
   }
 

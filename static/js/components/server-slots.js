@@ -1,6 +1,7 @@
 // How many prompts a server may hold: a number to change, saved when it is left or entered.
 import * as api from "../api.js";
 import { el } from "../dom.js";
+import { line } from "../errors.js";
 
 export class ServerSlots {
   #id;
@@ -38,7 +39,7 @@ export class ServerSlots {
       this.#shown = sent;
       this.#told(server);
     } catch (problem) {
-      this.#complain(problem.message);
+      this.#complain(await line(problem));
     }
   }
 

@@ -1,6 +1,7 @@
 // <task-detail task-id="...">: all that is known of one task, live.
 import * as api from "../api.js";
 import { el, icon } from "../dom.js";
+import { learn } from "../errors.js";
 import { i18n, t } from "../i18n.js";
 import { go } from "../router.js";
 import { isCut, isFinished, tasks } from "../state.js";
@@ -42,9 +43,15 @@ class TaskDetail extends HTMLElement {
       else if (detail.changed.has(this.id)) this.#update();
     });
     taskLog.addEventListener("loaded", ({ detail }) => detail === this.id && this.#updateSoon());
-    i18n.addEventListener("language", () => (this.#keys.clear(), this.#update()));
+    i18n.addEventListener("language", () => (this.#anew(), learn().then(() => this.#anew())));
+    learn().then((isMore) => isMore && this.#anew());
     setInterval(() => this.id && !isFinished(tasks.get(this.id) ?? { status: "failed" }) && this.#update(), 1000);
     if (this.id) this.#open();
+  }
+
+  #anew() {
+    this.#keys.clear();
+    this.#update();
   }
 
   attributeChangedCallback(name, before, now) {

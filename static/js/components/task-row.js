@@ -1,5 +1,6 @@
 // One row of the table of tasks.
 import { el, icon } from "../dom.js";
+import { said } from "../errors.js";
 import { t } from "../i18n.js";
 import { show, view } from "../media.js";
 import { href } from "../router.js";
@@ -68,7 +69,7 @@ export class TaskRow {
     bar.hidden = !isShown;
     bar.value = value;
     bar.setAttribute("aria-label", t("tasks.progress"));
-    write(words, task.status === "failed" ? (task.error?.message ?? "").split("\n")[0].slice(0, 200) : task.waiting_for ?? (isShown ? [doing(task), ...(task.warnings ?? [])].join(" · ") : asked(task)));
+    write(words, task.status === "failed" ? failure(task.error ?? {}).split("\n")[0].slice(0, 200) : task.waiting_for ?? (isShown ? [doing(task), ...(task.warnings ?? [])].join(" · ") : asked(task)));
     this.#pictures(task.outputs);
     words.classList.toggle("bad", task.status === "failed");
     words.title = task.status === "failed" ? (task.error?.message ?? "") : words.textContent;
@@ -113,6 +114,8 @@ export class TaskRow {
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
+
+const failure = (error) => [said(error).title, error.message].filter(Boolean).join("：");
 
 // The longest text that was set for the task is mostly its prompt.
 function asked({ params }) {

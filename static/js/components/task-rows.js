@@ -64,10 +64,12 @@ export class TaskRows {
       row.element.remove();
       this.#shown.delete(id);
     }
-    for (let at = first; at < last; at++) this.#place(this.#ids[at], at);
+    let next = this.#space.firstElementChild;
+    for (let at = first; at < last; at++) next = this.#place(this.#ids[at], at, next);
   }
 
-  #place(id, at) {
+  // In the order in which they are seen: that of the keyboard and of screen readers. Answers the row after it.
+  #place(id, at, next) {
     let row = this.#shown.get(id);
     if (!row) {
       row = this.#make(id);
@@ -75,8 +77,10 @@ export class TaskRows {
     }
     row.element.style.transform = `translateY(${at * this.#height}px)`;
     row.element.setAttribute("aria-rowindex", at + 2);
-    // In the order in which they are seen: that of the keyboard.
-    const before = [...this.#shown.values()].map(({ element }) => element).find((element) => element.parentNode && Number(element.getAttribute("aria-rowindex")) > at + 2);
-    if (!row.element.isConnected) this.#space.insertBefore(row.element, before ?? null);
+    if (row.element === next) return next.nextElementSibling;
+    const focused = row.element.contains(document.activeElement) ? document.activeElement : null;
+    this.#space.insertBefore(row.element, next);
+    focused?.focus({ preventScroll: true });
+    return next;
   }
 }

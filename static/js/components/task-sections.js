@@ -1,6 +1,7 @@
 // The parts of a task's details that are only shown: error, facts, parameters, events.
 import { copy } from "../clipboard.js";
 import { el } from "../dom.js";
+import { said } from "../errors.js";
 import { t } from "../i18n.js";
 import { href } from "../router.js";
 import { lines } from "./problem-box.js";
@@ -12,12 +13,14 @@ const LONG = 120; // characters above which a value gets lines of its own
 export function error(problem) {
   if (!problem) return [];
   const node = [problem.class_type, problem.node_id && `#${problem.node_id}`].filter(Boolean).join(" ");
+  const { title, hint } = said(problem);
   const nodes = lines(problem.node_errors);
   const rest = problem.node_errors ? JSON.stringify(problem.node_errors, null, 2) : "";
   const traceback = [rest, ...(Array.isArray(problem.traceback) ? problem.traceback : [])].filter(Boolean).join("\n");
   return [
-    el("p", { className: "row wrap" }, el("strong", {}, problem.code ?? ""), node && el("code", {}, node)),
+    el("p", { className: "row wrap" }, title && el("strong", {}, title), el(title ? "code" : "strong", {}, problem.code ?? ""), node && el("code", {}, node)),
     el("p", { className: "message", tabIndex: 0 }, problem.message ?? ""),
+    hint && el("p", {}, hint),
     nodes.length && el("ul", {}, nodes),
     el("button", { type: "button", className: "quiet", i18n: "copy", onclick: () => copy([problem.code, node, problem.message, traceback].filter(Boolean).join("\n")) }),
     traceback && el("details", {}, el("summary", { i18n: "task.traceback" }), el("pre", { tabIndex: 0 }, traceback)),

@@ -1,5 +1,6 @@
 // <task-table>: all tasks, live, newest first; to filter, to choose some, to act on them.
 import { el } from "../dom.js";
+import { learn } from "../errors.js";
 import { i18n, t } from "../i18n.js";
 import { go, route } from "../router.js";
 import { isFinished, tasks } from "../state.js";
@@ -33,16 +34,22 @@ class TaskTable extends HTMLElement {
     this.#parts = this.#build();
     this.#rows = new TaskRows(this.#parts.scroller, this.#parts.space, (id) => new TaskRow(id, this));
     tasks.addEventListener("change", ({ detail }) => this.#changed(detail));
-    tasks.addEventListener("loaded", () => this.#count());
+    tasks.addEventListener("loaded", () => (this.#parts.problem.show(null), this.#count()));
     tasks.addEventListener("failed", ({ detail }) => this.#parts.problem.show(detail));
     this.#filter.addEventListener("change", () => this.#refilter());
     route.addEventListener("change", () => (this.#rows.updateAll(), this.#recountSoon()));
-    i18n.addEventListener("language", () => (this.#rows.updateAll(), this.#list()));
+    i18n.addEventListener("language", () => (this.#rows.updateAll(), this.#list(), this.#learn()));
     this.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.offsetParent && this.#rows.tick(), 1000);
+    this.#learn();
     this.#list();
     this.#load(() => this.#pages.use(this.#filter.query));
     tasks.load(); // the socket may have been open before anybody asked for tasks
+  }
+
+  // What errors are called, in the page's language.
+  async #learn() {
+    if (await learn()) this.#rows.updateAll();
   }
 
   isSelected(id) {

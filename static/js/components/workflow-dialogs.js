@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { confirmed, openDialog } from "../dialog.js";
 import { el, icon } from "../dom.js";
+import { line } from "../errors.js";
 import { language, t } from "../i18n.js";
 import { go } from "../router.js";
 import { intake } from "../run/intake.js";
@@ -49,11 +50,12 @@ export function showSaveAs() {
       await saveAs(input.value.trim().replace(/(\.json)?$/i, ".json"), over.checked);
       toast(t("saved"));
     } catch (error) {
-      fault.textContent = error.message;
+      fault.textContent = await line(error);
       fault.hidden = false;
       return false;
     }
   }
+  form.oninput = () => void (fault.hidden = true);
   form.onsubmit = (event) => {
     event.preventDefault();
     dialog.querySelector(".primary").click();

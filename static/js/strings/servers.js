@@ -20,7 +20,7 @@ register({
     "servers.queue": "队列", "servers.ours": "我们的 {count} 个", "servers.others": "其他 {count} 个", "servers.wait": "空闲时间", "servers.idle": "现在",
     "servers.vram": "显存", "servers.ram": "内存", "servers.models": "模型", "servers.modelCount": "{count} 个文件", "servers.search": "搜索模型",
     "servers.warm": "已加载", "servers.noModel": "没有匹配的模型。", "servers.drain": "排空", "servers.resume": "恢复", "servers.remove": "移除",
-    "servers.removeTitle": "移除 {id}？", "servers.removeText": "在那里等待的任务会回到队列。服务器本身继续运行。",
+    "servers.removeTitle": "移除 {id}？", "servers.removeText": "在那里排队的任务会回到队列。服务器本身继续运行。",
     "servers.force": "同时停止正在运行的任务：它们会在其他服务器上重新运行", "servers.keep": "保留", "servers.save": "保存",
     "servers.since": "自 {time}", "servers.noEvents": "无实时事件", "servers.tasks": "那里的任务", "servers.nodeTypes": "{count} 种节点", "servers.version": "ComfyUI {version}",
     "servers.usage": "已用 {used} / {total}", "servers.slotsUsed": "槽位 {used}/{slots}",

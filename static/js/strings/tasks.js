@@ -30,7 +30,7 @@ register({
     "tasks.confirm": "删除 {count} 个已结束的任务及其结果？此操作无法撤销。", "tasks.confirmTitle": "删除这些任务？",
     "tasks.confirmOne": "任务及其结果将被删除，此操作无法撤销。", "tasks.confirmOneTitle": "删除这个任务？",
     "tasks.confirmBatch": "其中 {count} 个任务尚未结束，将被取消。", "tasks.confirmBatchTitle": "取消这个批次？", "tasks.goOn": "继续运行",
-    "tasks.someFailed": "{count} 个未成功：{reason}",
+    "tasks.someFailed": "{count} 个失败：{reason}",
     "tasks.status": "状态", "tasks.workflow": "工作流", "tasks.server": "服务器", "tasks.progress": "进度与结果", "tasks.eta": "预计",
     "tasks.created": "创建时间", "tasks.duration": "用时", "tasks.unnamed": "工作流", "tasks.step": "第 {step}/{steps} 步", "tasks.place": "第 {place} 位",
     "status.queued": "排队中", "status.running": "运行中", "status.canceling": "取消中", "status.succeeded": "已完成",
@@ -39,7 +39,7 @@ register({
     "task.graph": "工作流图", "task.error": "错误", "task.warnings": "警告", "task.outputs": "结果", "task.params": "参数", "task.attempts": "尝试",
     "task.nodes": "节点", "task.nodesHint": "来自网关保留的事件；过快的节点可能缺失。",
     "task.deliveries": "Webhook 投递", "task.log": "事件", "task.facts": "信息", "task.traceback": "回溯", "task.noLog": "网关已不再保留此任务的事件。",
-    "task.ongoing": "进行中", "task.waitedOnly": "仅在此等待", "task.replay": "重新发送", "task.next": "下次尝试 {time}", "task.try": "第 {number} 次", "task.now": "现在",
+    "task.ongoing": "运行中", "task.waitedOnly": "仅在此排队", "task.replay": "重新发送", "task.next": "下次尝试 {time}", "task.try": "第 {number} 次", "task.now": "现在",
     "task.retryOf": "重试自", "task.priority": "优先级", "task.timeout": "超时", "task.metadata": "元数据", "task.started": "开始", "task.finished": "结束",
   },
 });

@@ -108,12 +108,12 @@ export default {
   "upload.choose": "上传",
   "upload.none": "请选择文件。",
 
-  "batch.progress": "批量：已完成 {done}/{all}",
+  "batch.progress": "批量：已结束 {done}/{all}",
   "batch.cancel": "取消批量",
 
   "queue.empty": "队列为空",
-  "queue.depth": "{waiting} 个等待，{running} 个运行中",
-  "queue.eta": "约 {time}后全部完成",
+  "queue.depth": "{waiting} 个排队中，{running} 个运行中",
+  "queue.eta": "约 {time}后全部结束",
   "queue.left": "约剩 {time}",
 
   "time.seconds": "{n} 秒",
@@ -122,7 +122,7 @@ export default {
 
   "task.unnamed": "工作流",
   "task.place": "队列第 {n} 位",
-  "task.waits": "排队等待中",
+  "task.waits": "排队中",
   "task.seed": "种子 {seed}",
   "task.said": "任务 {id}：{status}",
 
@@ -146,7 +146,7 @@ export default {
   "results.all": "所有工作流",
   "results.compare": "对比两张",
   "results.empty": "还没有运行结果。点击运行或按 Ctrl+Enter。",
-  "results.later": "另有 {count} 个在排队",
+  "results.later": "另有 {count} 个排队中",
   "results.more": "加载更多",
 
   "output.gone": "不可用",

@@ -1,0 +1,61 @@
+"""Errors in Chinese: by their codes, in boxes, toasts, beside fields and in lists."""
+
+import json
+import re
+
+from playwright.async_api import Browser, expect
+
+from app.demo.server import DemoServer
+from tests.browser.conftest import visitor
+from tests.browser.helpers import QWEN, open_file
+from tests.conftest import RunningGateway, text_to_image
+
+
+async def test_errors_are_said_in_chinese_and_follow_the_language(
+    browser: Browser, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.fail_node = "KSampler"
+    failed = await gateway.submit(text_to_image())
+    async with visitor(
+        browser, gateway, locale="zh-CN", expected=lambda fault: "status of 4" in fault
+    ) as page:
+        await page.goto(f"/#/tasks/{failed['task_id']}")
+        shown = page.locator("task-detail .error")
+        await expect(shown).to_contain_text("节点运行出错")
+        await expect(shown).to_contain_text("请查看出错的节点和回溯")
+        box = page.locator("task-detail problem-box:visible")
+        row = page.locator(f'.row[data-id="{failed["task_id"]}"]')
+        await expect(row).to_contain_text(re.compile("节点运行出错.RuntimeError"))
+        await page.goto("/#/tasks/00000000-0000-0000-0000-000000000000")
+        await expect(box.locator("[data-part=title]")).to_have_text("没有这个任务")
+        await expect(box.locator("[data-part=hint]")).to_contain_text("可能已被删除")
+        await page.locator("[data-part=language]").select_option("en")
+        await expect(box.locator("[data-part=title]")).to_have_text("There is no such task")
+        await page.locator("[data-part=language]").select_option("zh")
+
+        graph = text_to_image()
+        graph["4"]["inputs"] = {}
+        await page.goto("/#/run")
+        await open_file(page, json.dumps(graph), "bad.json")
+        await expect(page.locator("[data-part=name]").first).to_have_text("bad.json")
+        await page.locator("run-bar [data-part=run]").click()
+        bar = page.locator("run-bar problem-box")
+        await expect(bar.locator("[data-part=title]")).to_have_text("工作流无法运行")
+        await expect(bar.locator("[data-part=nodes]")).to_contain_text("缺少必需的输入")
+
+        await page.goto("/#/servers")
+        form = page.locator("server-panel form.add")
+        await form.locator("[name=address]").fill(demo.address)
+        await form.locator("button").click()
+        await expect(form.locator(".address .bad")).to_contain_text("这台服务器已在使用")
+
+
+async def test_the_table_of_codes_comes_with_the_first_error(
+    browser: Browser, gateway: RunningGateway
+) -> None:
+    async with visitor(browser, gateway, locale="zh-CN") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.goto(f"/#/run/{QWEN}")
+        await expect(page.locator("parameter-field").first).to_be_visible()
+        assert [url for url in asked if "codes.js" in url] == []
