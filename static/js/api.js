@@ -24,8 +24,6 @@ const query = (fields) => {
 
 // System, servers, nodes, models
 export const health = () => get("/api/health");
-export const info = () => get("/api/system/info");
-export const free = (server) => post(`/api/system/free${query({ server })}`);
 export const servers = () => get("/api/servers");
 export const server = (name) => get(`/api/servers/${id(name)}`);
 export const addServer = (address, slots) => post("/api/servers", json({ address, ...(slots && { slots }) }));
@@ -34,9 +32,6 @@ export const drain = (name) => post(`/api/servers/${id(name)}/drain`);
 export const resume = (name) => post(`/api/servers/${id(name)}/resume`);
 export const removeServer = (name, force) => send("DELETE", `/api/servers/${id(name)}${query({ force: force || null })}`);
 export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
-export const models = (fields = {}) => get(`/api/models${query(fields)}`);
-export const modelMetadata = (folder, filename) => get(`/api/models/${id(folder)}/metadata${query({ filename })}`);
-export const clientApi = () => get("/api/v2/health");
 
 // Tasks, batches, the queue, deliveries of webhooks
 export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
@@ -47,12 +42,8 @@ export const cancel = (name) => post(`/api/task/${id(name)}/cancel`);
 export const retry = (name) => post(`/api/task/${id(name)}/retry`);
 export const remove = (name) => send("DELETE", `/api/task/${id(name)}`);
 export const removeAll = (names) => post("/api/history/delete", json(names ? { task_ids: names } : { all: true }));
-export const batch = (name) => get(`/api/batch/${id(name)}`);
 export const cancelBatch = (name) => post(`/api/batch/${id(name)}/cancel`);
-export const queue = () => get("/api/queue");
-export const clearQueue = () => post("/api/queue/clear");
 export const taskDeliveries = (name) => get(`/api/task/${id(name)}/deliveries`);
-export const deliveries = (fields = {}) => get(`/api/deliveries${query(fields)}`);
 export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
 export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 
@@ -61,7 +52,6 @@ export const workflows = () => get("/api/workflows");
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);
 export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
 export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
-export const convert = (source, params) => post("/api/workflow/convert", envelope(source, { params }));
 export const convertText = (source, params) => exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
 export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
 export const submitBody = (source, options) => envelope(source, options);
@@ -84,14 +74,6 @@ export async function blob(url) {
   const response = await exchange(url, {}, (answer) => answer.blob());
   if (response.ok) return response.body;
   throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
-}
-
-export async function exists(url) {
-  try {
-    return (await fetch(url, { method: "HEAD", headers: key.headers })).ok;
-  } catch {
-    return false;
-  }
 }
 
 // A file's text goes out as it is: JSON.parse would round 64-bit seeds.

@@ -2,13 +2,16 @@
 // data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
 // everything else listens: i18n.addEventListener("language", ...).
 // Modules that are loaded later bring their own tables: register({ en: {...}, zh: {...} }).
+import { remember, remembered } from "./remember.js";
+
 const KEY = "gateway.language";
 const tables = { en: {}, zh: {} };
 
 export const languages = { en: "English", zh: "中文" };
 export const i18n = new EventTarget();
 
-let current = remembered() ?? (navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en";
+const chosen = remembered(KEY);
+let current = chosen in tables ? chosen : (navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en";
 document.documentElement.lang = current === "zh" ? "zh-CN" : current;
 await load(current);
 
@@ -32,9 +35,7 @@ export async function setLanguage(name) {
   if (!(name in tables)) return;
   await load(name);
   current = name;
-  try {
-    localStorage.setItem(KEY, name);
-  } catch {} // a browser that keeps nothing still changes
+  remember(KEY, name);
   document.documentElement.lang = name === "zh" ? "zh-CN" : name;
   translate(document.documentElement);
   i18n.dispatchEvent(new Event("language"));
@@ -54,13 +55,4 @@ export function translate(root) {
 function marked(root, attribute) {
   const within = [...root.querySelectorAll(`[${attribute}]`)];
   return root.hasAttribute?.(attribute) ? [root, ...within] : within;
-}
-
-function remembered() {
-  try {
-    const name = localStorage.getItem(KEY);
-    return name in tables ? name : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,9 +1,11 @@
 // The API key, if the gateway wants one. The browser keeps it until it is forgotten.
 // `key.ask` is called when the gateway answers 401; main.js says what it does.
+import { remember, remembered } from "./remember.js";
+
 const NAME = "gateway.key";
 
 class Key extends EventTarget {
-  #value = remembered();
+  #value = remembered(NAME);
   #asking = null;
   #declined = null; // the key that was refused when nobody wanted to give another
   isWanted = false; // the gateway has refused a request
@@ -15,10 +17,7 @@ class Key extends EventTarget {
 
   set value(text) {
     this.#value = text;
-    try {
-      if (text) localStorage.setItem(NAME, text);
-      else localStorage.removeItem(NAME);
-    } catch {} // a browser that keeps nothing has it until the reload
+    remember(NAME, text);
     this.dispatchEvent(new Event("change"));
   }
 
@@ -43,14 +42,6 @@ class Key extends EventTarget {
     else this.#declined = this.#value;
     if (isNew && used) location.reload(); // what is the other key's goes from the page
     return isNew;
-  }
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem(NAME) ?? "";
-  } catch {
-    return "";
   }
 }
 

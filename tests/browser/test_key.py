@@ -1,17 +1,18 @@
 """A gateway that wants an API key: the page asks for it, keeps it, sends it with all it fetches."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from app.access.secrets import hash_of, new_key
 from app.config import Settings
 from app.demo.server import DemoServer
 from tests.browser.conftest import on_loop, visitor
-from tests.browser.helpers import QWEN, run
+from tests.browser.helpers import QWEN, field, open_run, run
 from tests.conftest import RunningGateway, run_gateway
 
 KEY = new_key()
@@ -74,3 +75,56 @@ async def test_who_has_no_key_is_asked_once(browser: Browser, locked: RunningGat
         await page.keyboard.press("Enter")
         await expect(page.locator("parameter-field").first).to_be_visible()
         await expect(page.locator("[data-part=socket]")).to_have_text("live")
+
+
+@pytest.mark.parametrize("view", [f"run/{QWEN}", "tasks", "servers"])
+async def test_no_view_looks_well_without_a_key(
+    browser: Browser, locked: RunningGateway, view: str
+) -> None:
+    async with visitor(browser, locked, expected=refusals) as page:
+        await page.goto(f"/#/{view}")
+        await page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        await expect(page.locator("[data-part=socket]")).to_have_text("API key needed")
+        async with page.expect_response("**/api/health"):  # asked again: it is well itself
+            pass
+        await expect(page.locator("gateway-header [data-tone=good]")).to_have_count(0)
+        await expect(page.get_by_role("alert").first).to_contain_text("only with a key")
+        for claim in ("No tasks yet", "No server yet", "Nothing has run", "No saved workflows"):
+            await expect(page.get_by_text(claim).locator("visible=true")).to_have_count(0)
+        await page.get_by_role("button", name="Enter the key").click()
+        field = page.get_by_label("Key of this gateway")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await field.press_sequentially(KEY)
+        others = re.compile("/api/health$|/ws$|/api/tasks.limit=1$|/static/")  # asked anyway
+        assert [url for url in asked if not others.search(url)] == []
+        await expect(page.get_by_role("dialog").locator("problem-box, .error")).to_have_count(0)
+        await expect(page.locator("toast-list > div")).to_have_count(0)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-part=socket]")).to_have_text("live")
+        await expect(page.locator("gateway-header [data-tone=good]")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Enter the key")).to_have_count(0)
+
+
+async def test_no_error_or_request_for_each_key_typed(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    await page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.locator("workflow-library summary").click()
+    text = page.locator("workflow-library textarea")
+    await text.press_sequentially('{"3": {"cl')
+    await page.get_by_label("Steps").focus()
+    await expect(page.locator("toast-list > div")).to_have_count(1)  # once it is left
+    await page.get_by_label("Steps").press("Control+a")
+    await page.keyboard.press("Backspace")
+    error = field(page, "3.steps").locator(".error")
+    await expect(error).to_be_hidden()
+    await page.keyboard.type("4")
+    await page.clock.run_for(5000)
+    await expect(error).to_be_hidden()
+    await page.keyboard.press("Backspace")
+    await page.clock.run_for(5000)  # nobody types any more
+    await expect(error).to_be_visible()
+    assert [url for url in asked if "workflow" in url] == []

@@ -28,7 +28,7 @@ class GatewayHeader extends HTMLElement {
       nextTheme();
       this.#show();
     };
-    this.#part("key").onclick = () => this.#changeKey();
+    for (const name of ["key", "enter"]) this.#part(name).onclick = () => this.#changeKey();
     const select = this.#part("language");
     for (const [name, label] of Object.entries(languages)) select.add(new Option(label, name));
     select.value = language();
@@ -38,9 +38,12 @@ class GatewayHeader extends HTMLElement {
 
   #show() {
     const { state, delay } = this.#connected;
-    const tone = { open: "good", connecting: "wait", waiting: "bad" }[state];
+    const { isWanted } = key; // then nothing that is shown says how things are
+    const tone = isWanted ? "bad" : { open: "good", connecting: "wait", waiting: "bad" }[state];
     const seconds = Math.max(1, Math.round(delay / 1000));
-    this.#chip("socket", key.isWanted ? t("socket.key") : t(`socket.${state}`, { seconds }), tone);
+    this.#part("locked").hidden = !isWanted;
+    document.body.classList.toggle("locked", isWanted);
+    this.#chip("socket", isWanted ? t("socket.key") : t(`socket.${state}`, { seconds }), tone);
     this.#gateway();
     for (const link of this.querySelectorAll("nav a")) {
       if (link.hash.split("/")[1] === route.view) link.setAttribute("aria-current", "page");
@@ -66,7 +69,7 @@ class GatewayHeader extends HTMLElement {
     const { status, reason, version, servers = [], warnings = [] } = this.#health;
     const able = servers.filter((server) => server.accepting).length;
     const isWell = status === "ok";
-    this.#chip("health", t("health.servers", { able, all: servers.length }), isWell ? "good" : "wait");
+    this.#chip("health", t("health.servers", { able, all: servers.length }), isWell && !key.isWanted ? "good" : "wait");
     this.#part("version").textContent = version ?? "";
     this.#part("reason").textContent = reason ?? "";
     this.#part("reason").hidden = isWell || !reason;

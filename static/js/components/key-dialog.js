@@ -3,13 +3,16 @@ import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { key } from "../key.js";
+import "../strings/dialogs.js";
 
 // Resolves to true when there is a key that has not been tried.
 export async function ask() {
   const before = key.value;
   const input = el("input", { type: "password", autocomplete: "off", id: "api-key", value: before });
   const form = el("form", { className: "stack" }, el("label", { htmlFor: input.id, i18n: "key.label" }), input, el("p", { className: "hint", i18n: "key.where" }));
-  if (key.isWanted) form.prepend(el("p", { textContent: t(before ? "key.refused" : "key.wanted") }));
+  const why = key.isWanted && el("p", { textContent: t(before ? "key.refused" : "key.wanted") });
+  if (why) form.prepend(why);
+  input.oninput = () => void (why && before && why.remove()); // that was said of the other one
   const dialog = openDialog({ i18n: "key.title" }, form, {
     className: "small",
     buttons: [

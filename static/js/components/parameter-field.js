@@ -4,11 +4,13 @@ import { el, icon } from "../dom.js";
 import { controlOf } from "../fields/controls.js";
 import { workspace } from "../run/workspace.js";
 
+const PAUSE = 600; // ms
 let count = 0;
 
 export class ParameterField extends HTMLElement {
   #parameter;
   #control;
+  #pause = 0; // the timer
   #error = el("p", { className: "error", hidden: true });
   #reset = el("button", { type: "button", className: "quiet reset", i18nAttr: "title:field.reset;aria-label:field.reset", hidden: true }, icon("reset"));
 
@@ -26,6 +28,7 @@ export class ParameterField extends HTMLElement {
     this.dataset.key = parameter.key;
     this.dataset.type = parameter.upload ? "upload" : parameter.type;
     this.append(el("div", { className: "label" }, name, el("span", { className: "note cut", textContent: label.note ?? "" }), this.#reset), node, this.#error);
+    input.addEventListener("change", () => this.complain(this.fault));
     this.#reset.onclick = () => {
       workspace.reset(parameter.key);
       input.focus();
@@ -74,9 +77,12 @@ export class ParameterField extends HTMLElement {
     this.scrollIntoView({ block: "center" });
   }
 
+  // What is wrong amid typing is said once nobody types any more.
   #changed() {
     const { fault } = this.#control;
-    this.complain(fault);
+    clearTimeout(this.#pause);
+    if (fault) this.#pause = setTimeout(() => this.complain(this.fault), PAUSE);
+    else this.complain("");
     if (!fault) workspace.set(this.#parameter.key, this.#control.value, true);
   }
 }

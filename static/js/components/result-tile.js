@@ -7,6 +7,7 @@ import { isCut, isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 import { identity, mediaView } from "./media-view.js";
+import "../strings/dialogs.js";
 
 const THUMBNAIL = 480;
 const SHOWN = 4;

@@ -5,10 +5,12 @@ import { i18n, t } from "../i18n.js";
 import { etaOf } from "../places.js";
 import { brief } from "../run/format.js";
 import { workspace } from "../run/workspace.js";
+import { remember, remembered } from "../remember.js";
 import { isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 
+const RANDOMIZE = "gateway.randomize";
 const QUEUE_EVERY = 500; // of tasks that change many times a second
 
 class RunBar extends HTMLElement {
@@ -20,6 +22,8 @@ class RunBar extends HTMLElement {
     this.#part = stamp(this, "run-bar");
     this.#part("run").onclick = () => this.run();
     this.#part("batching").addEventListener("toggle", () => this.#batching().catch(toast));
+    this.#part("randomize").checked = Boolean(remembered(RANDOMIZE));
+    this.#part("randomize").onchange = ({ target }) => remember(RANDOMIZE, target.checked ? "1" : "");
     this.#part("code").onclick = () => this.#code().catch(toast);
     document.addEventListener("keydown", (event) => {
       const isOurs = event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.checkVisibility();
@@ -67,7 +71,7 @@ class RunBar extends HTMLElement {
     const params = workspace.params();
     const batch = this.#batch;
     for (const key of Object.keys(batch ?? {})) delete params[key];
-    return { params, ...(batch && { batch }) };
+    return { params, ...(batch && { batch }), ...(this.#part("randomize").checked && { randomize: true }) };
   }
 
   get #batch() {

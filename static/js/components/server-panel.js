@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { el } from "../dom.js";
 import { i18n } from "../i18n.js";
+import { key } from "../key.js";
 import { ServerAdd } from "./server-add.js";
 import { ServerCard } from "./server-card.js";
 
@@ -26,7 +27,7 @@ class ServerPanel extends HTMLElement {
     this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, this.#parts.cards);
     i18n.addEventListener("language", () => (this.#detailed.clear(), this.#list()));
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.#list()).observe(this);
-    setInterval(() => this.checkVisibility() && !document.hidden && this.#list(), LIST_EVERY);
+    setInterval(() => this.checkVisibility() && !document.hidden && !key.isWanted && this.#list(), LIST_EVERY);
   }
 
   async #list() {

@@ -1,5 +1,6 @@
-// What the table shows: by status, by text, by batch. "change" when that changes; of a text, once
+// What the table shows: by status, by text, by workflow, by batch. "change" when that changes; of a text, once
 // nobody types any more: the API looks for it in all tasks.
+import * as api from "../api.js";
 import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
 import { STATUSES, nameOf, statusWord } from "./task-words.js";
@@ -9,11 +10,15 @@ const PAUSE = 250; // ms
 export class TaskFilter extends EventTarget {
   #statuses = new Set();
   #batch = "";
+  #workflow = "";
+  #saved = []; // names of the library
+  #used = []; // names that tasks have
   #text = "";
   #typed = 0;
   #chips = new Map();
   #search = el("input", { type: "search", i18nAttr: "aria-label:tasks.filter;placeholder:tasks.filter", maxLength: 200, spellcheck: false, autocomplete: "off" });
   #batches = el("select", { i18nAttr: "aria-label:tasks.batch" });
+  #workflows = el("select", { i18nAttr: "aria-label:tasks.workflow" });
   element;
 
   constructor() {
@@ -25,17 +30,20 @@ export class TaskFilter extends EventTarget {
       clearTimeout(this.#typed);
       this.#typed = setTimeout(() => this.#change(() => (this.#text = this.#search.value.trim())), PAUSE);
     };
+    this.#workflows.onchange = () => this.#change(() => (this.#workflow = this.#workflows.value));
+    this.#workflows.onfocus = () => this.#ask();
     this.#batches.onchange = () => this.#change(() => (this.#batch = this.#batches.value));
     const chips = el("div", { className: "statuses", attributes: { role: "group" }, i18nAttr: "aria-label:tasks.statuses" }, ...this.#chips.values());
-    this.element = el("div", { className: "filter" }, this.#search, chips, this.#batches);
-    this.offer([]);
+    this.element = el("div", { className: "filter" }, this.#search, chips, this.#workflows, this.#batches);
+    this.offer([], []);
+    this.#ask();
     i18n.addEventListener("language", () => this.#rename());
   }
 
   // For the API: what it can filter by itself. Null where it need not.
   get query() {
-    if (!this.#statuses.size && !this.#batch && !this.#text) return null;
-    return { status: [...this.#statuses], ...(this.#batch && { batch_id: this.#batch }), ...(this.#text && { q: this.#text }) };
+    if (!this.#statuses.size && !this.#batch && !this.#text && !this.#workflow) return null;
+    return { status: [...this.#statuses], ...(this.#batch && { batch_id: this.#batch }), ...(this.#workflow && { workflow: this.#workflow }), ...(this.#text && { q: this.#text }) };
   }
 
   get isSet() {
@@ -46,11 +54,14 @@ export class TaskFilter extends EventTarget {
   fits(task, isFound) {
     if (this.#statuses.size && !this.#statuses.has(task.status)) return false;
     if (this.#batch && task.batch_id !== this.#batch) return false;
+    if (this.#workflow && task.workflow !== this.#workflow) return false;
     return !this.#text || isFound || haystack(task).includes(folded(this.#text));
   }
 
-  // The batches that there are, as [id, count].
-  offer(batches) {
+  // The workflows and the batches that tasks have, those as [id, count].
+  offer(batches, workflows) {
+    this.#used = workflows;
+    this.#name();
     const key = JSON.stringify(batches);
     if (this.#batches.dataset.key === key) return;
     this.#batches.dataset.key = key;
@@ -59,6 +70,22 @@ export class TaskFilter extends EventTarget {
     this.#batches.value = this.#batch;
     if (this.#batches.selectedIndex < 0) this.#change(() => (this.#batch = this.#batches.value = ""));
     this.#batches.hidden = !batches.length;
+  }
+
+  // All that are saved: their tasks may be on pages that were not read.
+  async #ask() {
+    const { workflows } = await api.workflows().catch(() => ({ workflows: [] })); // then those of tasks
+    this.#saved = workflows.map(({ filename }) => filename);
+    this.#name();
+  }
+
+  #name() {
+    const names = [...new Set([...this.#saved, ...this.#used, this.#workflow])].filter(Boolean).sort();
+    this.#workflows.hidden = !names.length;
+    if (this.#workflows.dataset.key === JSON.stringify(names)) return;
+    this.#workflows.dataset.key = JSON.stringify(names);
+    this.#workflows.replaceChildren(el("option", { value: "", i18n: "tasks.workflowClear" }), ...names.map((name) => new Option(name, name)));
+    this.#workflows.value = this.#workflow;
   }
 
   #toggle(status) {

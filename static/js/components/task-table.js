@@ -116,7 +116,7 @@ class TaskTable extends HTMLElement {
     this.#ids = all.filter((task) => this.#filter.fits(task, this.#pages.has(task.task_id))).map(({ task_id }) => task_id);
     const batches = new Map();
     for (const { batch_id } of all) if (batch_id) batches.set(batch_id, (batches.get(batch_id) ?? 0) + 1);
-    this.#filter.offer([...batches]);
+    this.#filter.offer([...batches], all.map(({ workflow }) => workflow));
     this.#rows.ids = this.#ids;
     this.#count();
   }

@@ -14,10 +14,12 @@ import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 
 const THUMBNAIL = 96;
+const PAUSE = 500; // ms
 
 class WorkflowLibrary extends HTMLElement {
   #part = null;
   #entries = [];
+  #pause = 0; // the timer
   #rows = new Map(); // filename -> its link
   #thumbs = new Map(); // filename -> {url, at} of the newest picture
 
@@ -31,7 +33,8 @@ class WorkflowLibrary extends HTMLElement {
       part("file").value = "";
     };
     part("paste").onclick = () => part("text").focus();
-    part("text").oninput = () => this.#pasted();
+    part("text").oninput = ({ inputType }) => this.#typed(!/^insert(Text|Line)/.test(inputType));
+    part("text").onchange = () => this.#pasted(true);
     workspace.addEventListener("opened", () => this.#mark());
     intake.addEventListener("saved", () => this.load());
     tasks.addEventListener("change", ({ detail }) => this.#results(detail.changed));
@@ -108,9 +111,18 @@ class WorkflowLibrary extends HTMLElement {
     event.preventDefault();
   }
 
-  #pasted() {
+  // Who types by hand is left alone until it is a whole.
+  #typed(isAtOnce) {
+    clearTimeout(this.#pause);
+    if (isAtOnce) this.#pasted(true);
+    else this.#pause = setTimeout(() => this.#pasted(false), PAUSE);
+  }
+
+  // `isDone`: what is no JSON is told.
+  #pasted(isDone) {
     const { value } = this.#part("text");
-    if (value.trim() && intake.text(value, t("library.pasted"))) {
+    clearTimeout(this.#pause);
+    if ((isDone ? value.trim() : /^\s*\{[^]+\}\s*$/.test(value)) && intake.text(value, t("library.pasted"), isDone)) {
       this.#part("text").value = "";
       this.#part("pasting").open = false;
     }

@@ -40,11 +40,11 @@ class Intake extends EventTarget {
   }
 
   // False if it is no JSON; whether it is a workflow the gateway says.
-  text(text, name) {
+  text(text, name, isTold = true) {
     try {
       JSON.parse(text);
     } catch (error) {
-      toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
+      if (isTold) toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
       return false;
     }
     workspace.open({ text, name }).then((isOpen) => isOpen && go("run", workspace.id));

@@ -3,6 +3,7 @@ import * as api from "../api.js";
 import { t } from "../i18n.js";
 import { toast } from "../toasts.js";
 import { intake } from "./intake.js";
+import "../strings/dialogs.js";
 
 export async function keep(file) {
   try {

@@ -3,6 +3,12 @@ import { register } from "../i18n.js";
 
 register({
   en: {
+    "key.title": "API key", "key.label": "Key of this gateway", "key.where": "This browser keeps it until you forget it here.",
+    "key.refused": "The gateway does not take this key.", "key.use": "Use this key", "key.forget": "Forget it", "library.kept": "Kept as {name}.",
+    "library.plainPicture": "{name} holds no workflow. To use it as an input, drop it on a picture field.", "upload.drop": "Drop or paste a file here",
+    "upload.choose": "Upload", "upload.none": "Choose a file.", "status.queued": "queued", "status.running": "running", "status.canceling": "canceling",
+    "status.succeeded": "succeeded", "status.failed": "failed", "status.canceled": "canceled", "status.expired": "expired", "result.preview": "Preview",
+    "result.use": "Use settings", "result.retry": "Retry", "result.compare": "Compare", "result.delete": "Delete this result", "output.gone": "not available",
     "mask.draw": "Mask", "mask.title": "Paint the mask", "mask.width": "Brush", "mask.erase": "Erase", "mask.invert": "Invert", "mask.clear": "Clear",
     "mask.use": "Use this mask", "mask.tooLarge": "The picture is too large to paint on.",
     "batch.seeds": "Seeds", "batch.parameter": "Parameter of the grid", "batch.values": "One value a line", "batch.none": "+ values of …",
@@ -23,6 +29,10 @@ register({
     "code.kinds": "Language of the code",
   },
   zh: {
+    "key.title": "API 密钥", "key.label": "此网关的密钥", "key.where": "保存在此浏览器中，直到在这里清除。", "key.refused": "网关不接受此密钥。", "key.use": "使用此密钥", "key.forget": "清除",
+    "library.kept": "已保存为 {name}。", "library.plainPicture": "{name} 中没有工作流。若要用作输入，请拖到图片字段上。", "upload.drop": "将文件拖放或粘贴到此处", "upload.choose": "上传", "upload.none": "请选择文件。",
+    "status.queued": "排队中", "status.running": "运行中", "status.canceling": "取消中", "status.succeeded": "已完成", "status.failed": "失败", "status.canceled": "已取消",
+    "status.expired": "已过期", "result.preview": "预览", "result.use": "使用此设置", "result.retry": "重试", "result.compare": "对比", "result.delete": "删除此结果", "output.gone": "不可用",
     "mask.draw": "蒙版", "mask.title": "绘制蒙版", "mask.width": "画笔", "mask.erase": "擦除", "mask.invert": "反转", "mask.clear": "清空", "mask.use": "使用此蒙版",
     "mask.tooLarge": "图片太大，无法绘制。",
     "batch.seeds": "种子数", "batch.parameter": "网格参数", "batch.values": "每行一个值", "batch.none": "+ 参数值…", "batch.total": "{grid} = {count} 个任务",

@@ -7,7 +7,6 @@ export default {
   "nav.servers": "Servers",
   "nav.language": "Language",
 
-  "page.skip": "Skip to the form",
   "page.drop": "Drop a workflow (JSON), or a picture that holds one",
 
   "socket.open": "live",
@@ -38,14 +37,9 @@ export default {
   "problem.in": "{code} in {node}",
   "problem.page": "Something in this page went wrong",
 
-  "key.title": "API key",
-  "key.label": "Key of this gateway",
-  "key.where": "This browser keeps it until you forget it here.",
   "key.wanted": "This gateway answers only with a key.",
-  "key.refused": "The gateway does not take this key.",
-  "key.use": "Use this key",
-  "key.forget": "Forget it",
   "key.change": "Change the API key",
+  "key.enter": "Enter the key",
 
   "drafts.title": "Not saved",
   "drafts.opened": "not saved",
@@ -65,8 +59,6 @@ export default {
   "library.dropHint": "or drop JSON, PNG or WebP anywhere",
   "library.unreadable": "not a workflow",
   "library.notJson": "{name} is not JSON: {why}",
-  "library.kept": "Kept as {name}.",
-  "library.plainPicture": "{name} holds no workflow. To use it as an input, drop it on a picture field.",
 
   "run.run": "Run",
   "run.many": "Run {count}",
@@ -80,6 +72,8 @@ export default {
   "run.saveAs": "Save as …",
   "run.saveChanges": "Save",
   "run.reset": "Reset",
+  "run.randomize": "New seed for each run",
+  "run.randomizeTitle": "Seeds are drawn anew, but those that are changed in the form",
   "run.results": "Results",
   "run.graph": "Graph",
   "run.form": "Settings",
@@ -105,10 +99,6 @@ export default {
   "size.free": "free",
   "size.swap": "Turn: swap width and height",
 
-  "upload.drop": "Drop or paste a file here",
-  "upload.choose": "Upload",
-  "upload.none": "Choose a file.",
-
   "batch.progress": "Batch: {done} of {all} done",
   "batch.cancel": "Cancel the batch",
 
@@ -127,20 +117,7 @@ export default {
   "task.seed": "seed {seed}",
   "task.said": "Task {id}: {status}",
 
-  "status.queued": "queued",
-  "status.running": "running",
-  "status.canceling": "canceling",
-  "status.succeeded": "succeeded",
-  "status.failed": "failed",
-  "status.canceled": "canceled",
-  "status.expired": "expired",
-
   "result.progress": "Progress",
-  "result.preview": "Preview",
-  "result.use": "Use settings",
-  "result.retry": "Retry",
-  "result.compare": "Compare",
-  "result.delete": "Delete this result",
 
   "results.scope": "Which results",
   "results.this": "Of this workflow",
@@ -149,8 +126,6 @@ export default {
   "results.empty": "Nothing has run yet. Press Run, or Ctrl Enter.",
   "results.later": "{count} more wait",
   "results.more": "Load more",
-
-  "output.gone": "not available",
 
   "compare.how": "Tick two results to compare them",
 

@@ -4,7 +4,7 @@ import { register } from "../i18n.js";
 register({
   en: {
     "tasks.title": "Tasks", "tasks.rows": "{shown} of {all}", "tasks.none": "No tasks yet.", "tasks.noneFits": "No task fits the filter.",
-    "tasks.filter": "Filter by text", "tasks.batch": "Batch", "tasks.batchClear": "All batches", "tasks.statuses": "Statuses", "tasks.more": "Load more",
+    "tasks.filter": "Filter by text", "tasks.batch": "Batch", "tasks.batchClear": "All batches", "tasks.workflowClear": "All workflows", "tasks.statuses": "Statuses", "tasks.more": "Load more",
     "tasks.selected": "{count} selected", "tasks.selectAll": "Select all that are shown", "tasks.select": "Select task {id}", "tasks.clear": "Clear selection",
     "tasks.cancel": "Cancel", "tasks.retry": "Retry", "tasks.delete": "Delete", "tasks.close": "Close", "tasks.actions": "Actions",
     "tasks.confirm": "Delete {count} finished tasks with their results? This cannot be undone.", "tasks.confirmTitle": "Delete these tasks?",
@@ -24,7 +24,7 @@ register({
   },
   zh: {
     "tasks.title": "任务", "tasks.rows": "显示 {shown} 个，共 {all} 个", "tasks.none": "还没有任务。", "tasks.noneFits": "没有符合筛选条件的任务。",
-    "tasks.filter": "按文字筛选", "tasks.batch": "批次", "tasks.batchClear": "所有批次", "tasks.statuses": "状态", "tasks.more": "加载更多",
+    "tasks.filter": "按文字筛选", "tasks.batch": "批次", "tasks.batchClear": "所有批次", "tasks.workflowClear": "所有工作流", "tasks.statuses": "状态", "tasks.more": "加载更多",
     "tasks.selected": "已选 {count} 个", "tasks.selectAll": "全选显示的任务", "tasks.select": "选择任务 {id}", "tasks.clear": "清除选择",
     "tasks.cancel": "取消", "tasks.retry": "重试", "tasks.delete": "删除", "tasks.close": "关闭", "tasks.actions": "操作",
     "tasks.confirm": "删除 {count} 个已结束的任务及其结果？此操作无法撤销。", "tasks.confirmTitle": "删除这些任务？",

@@ -6,7 +6,6 @@ export default {
   "nav.servers": "服务器",
   "nav.language": "语言",
 
-  "page.skip": "跳到表单",
   "page.drop": "拖放工作流（JSON）或含有工作流的图片",
 
   "socket.key": "需要 API 密钥",
@@ -37,14 +36,9 @@ export default {
   "problem.in": "{code}，位于 {node}",
   "problem.page": "页面内部出错",
 
-  "key.title": "API 密钥",
-  "key.label": "此网关的密钥",
-  "key.where": "保存在此浏览器中，直到在这里清除。",
   "key.wanted": "此网关需要密钥才会应答。",
-  "key.refused": "网关不接受此密钥。",
-  "key.use": "使用此密钥",
-  "key.forget": "清除",
   "key.change": "更改 API 密钥",
+  "key.enter": "输入密钥",
 
   "drafts.title": "未保存",
   "drafts.opened": "未保存",
@@ -64,8 +58,6 @@ export default {
   "library.dropHint": "或将 JSON、PNG、WebP 拖到任意位置",
   "library.unreadable": "无法读取",
   "library.notJson": "{name} 不是 JSON：{why}",
-  "library.kept": "已保存为 {name}。",
-  "library.plainPicture": "{name} 中没有工作流。若要用作输入，请拖到图片字段上。",
 
   "run.run": "运行",
   "run.many": "运行 {count} 个",
@@ -79,6 +71,8 @@ export default {
   "run.saveAs": "另存为…",
   "run.saveChanges": "保存",
   "run.reset": "还原",
+  "run.randomize": "每次运行用新种子",
+  "run.randomizeTitle": "重新抽取种子，表单中改过的除外",
   "run.results": "结果",
   "run.graph": "节点图",
   "run.form": "设置",
@@ -104,10 +98,6 @@ export default {
   "size.free": "自由",
   "size.swap": "交换宽高",
 
-  "upload.drop": "将文件拖放或粘贴到此处",
-  "upload.choose": "上传",
-  "upload.none": "请选择文件。",
-
   "batch.progress": "批量：已结束 {done}/{all}",
   "batch.cancel": "取消批量",
 
@@ -126,20 +116,7 @@ export default {
   "task.seed": "种子 {seed}",
   "task.said": "任务 {id}：{status}",
 
-  "status.queued": "排队中",
-  "status.running": "运行中",
-  "status.canceling": "取消中",
-  "status.succeeded": "已完成",
-  "status.failed": "失败",
-  "status.canceled": "已取消",
-  "status.expired": "已过期",
-
   "result.progress": "进度",
-  "result.preview": "预览",
-  "result.use": "使用此设置",
-  "result.retry": "重试",
-  "result.compare": "对比",
-  "result.delete": "删除此结果",
 
   "results.scope": "显示哪些结果",
   "results.this": "此工作流",
@@ -148,8 +125,6 @@ export default {
   "results.empty": "还没有运行结果。点击运行或按 Ctrl+Enter。",
   "results.later": "另有 {count} 个排队中",
   "results.more": "加载更多",
-
-  "output.gone": "不可用",
 
   "compare.how": "勾选两个结果进行对比",
 
