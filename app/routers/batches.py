@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from app.errors import BatchNotFound
 from app.problems import responses
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.pages import shown
 from app.routers.schemas import BatchOut
 from app.tasks.batches import MAX_TASKS
@@ -35,7 +35,7 @@ def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
 
 
 @router.get("/batch/{batch_id}", responses=_ANSWERS)
-async def get_batch(batch_id: str, gateway: GatewayDep) -> Json:
+async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     """All tasks of a batch, in its order."""
     await gateway.tasks.counts(batch_id)
     tasks, _ = await shown(
@@ -47,7 +47,7 @@ async def get_batch(batch_id: str, gateway: GatewayDep) -> Json:
 
 
 @router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
-async def cancel_batch(batch_id: str, gateway: GatewayDep) -> Json:
+async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     """Cancel all of a batch that is not finished."""
     await gateway.tasks.cancel_batch(batch_id)
     return await get_batch(batch_id, gateway)

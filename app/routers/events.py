@@ -14,7 +14,7 @@ from app.errors import TaskNotFound
 from app.gateway import Gateway
 from app.limit_errors import TooManyConnections
 from app.problems import responses
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.sessions import Session
 from app.tasks.model import TERMINAL
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
@@ -36,7 +36,7 @@ KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
     },
 )
 async def task_events(
-    task_id: str,
+    task_id: Id,
     gateway: GatewayDep,
     last_event_id: Annotated[str | None, Header(description="Go on after this one.")] = None,
     previews: Annotated[bool, Query(description="With preview images, as base64.")] = True,

@@ -9,6 +9,7 @@ from fastapi import Depends, Query
 
 from app.errors import InvalidInput
 from app.quoting import quoted
+from app.routers.deps import Id
 from app.tasks.model import Status
 from app.tasks.selection import Selection
 
@@ -81,7 +82,7 @@ Searched = Annotated[Selection, Depends(_searched)]
 async def _wanted(
     searched: Searched,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
-    batch_id: Annotated[str | None, Query(description="Only of this batch.")] = None,
+    batch_id: Annotated[Id | None, Query(description="Only of this batch.")] = None,
 ) -> Selection:
     return replace(searched, statuses=status or (), batch_id=batch_id)
 

@@ -33,7 +33,7 @@ from app.files.views import INPUTS, folder_of_upload
 from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import chunks_of
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.parts import FormRoute
 from app.routers.schemas import UploadOut
 from app.routers.serving import safe_headers, stored_file
@@ -75,7 +75,7 @@ async def get_image(
     filename: str,
     request: Request,
     gateway: GatewayDep,
-    task_id: Annotated[str | None, Query(description="Of this task.", max_length=100)] = None,
+    task_id: Annotated[Id | None, Query(description="Of this task.", max_length=100)] = None,
     subfolder: Annotated[str | None, Query(max_length=500)] = None,
     type: Annotated[Literal["output", "temp", "input"] | None, Query()] = None,
     server: Annotated[
@@ -139,7 +139,7 @@ def _wish(
         200: {"content": {"application/zip": {}}, "description": "The archive."},
     },
 )
-async def get_archive(task_id: str, gateway: GatewayDep) -> Response:
+async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
     """All outputs of a finished task in one ZIP file, texts too; MISSING.txt names what is not."""
     content = await gateway.tasks.archive(task_id)
     headers = safe_headers("application/zip", f"{task_id}.zip")

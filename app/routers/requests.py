@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from app.comfyui.cleaning import is_sound
+from app.ids import as_stored
 
 Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
@@ -184,7 +185,9 @@ class FreeRequest(Strict):
 
 
 class DeleteRequest(Strict):
-    task_ids: list[str] | None = Field(None, max_length=10_000)
+    task_ids: list[Annotated[str, AfterValidator(as_stored)]] | None = Field(
+        None, max_length=10_000
+    )
     all: StrictBool = Field(False, description="Every finished task.")
     servers: StrictBool = Field(
         False, description="Also from the histories of the ComfyUI servers."

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from app.access.errors import RateLimited
 from app.errors import GatewayError
 from app.gateway import Gateway
+from app.ids import as_stored
 from app.quoting import quoted
 from app.tasks.queries import no_task
 from app.tasks.subscription import Closed, Overrun, Subscription, Update
@@ -111,7 +112,7 @@ class Session:
 
     async def _subscribe(self, message: Json) -> None:
         """To some tasks, or to all without `task_ids`; their present state comes at once."""
-        task_ids = message.get("task_ids")
+        task_ids = _ids(message)
         if task_ids is not None and not _is_ids(task_ids):
             await self._complain("task_ids must be a list of 1 to 1000 ids")
             return
@@ -132,7 +133,7 @@ class Session:
 
     async def _unsubscribe(self, message: Json) -> None:
         """From some of the tasks named; without `task_ids` from all of them: every task comes."""
-        task_ids = message.get("task_ids")
+        task_ids = _ids(message)
         if task_ids is None:
             self._updates.task_ids = None
         elif not _is_ids(task_ids):
@@ -167,6 +168,14 @@ class Session:
     def _listed(self) -> list[str] | None:
         task_ids = self._updates.task_ids
         return None if task_ids is None else sorted(task_ids)
+
+
+def _ids(message: Json) -> Any:
+    """Its `task_ids`, whatever that is; ids as they are stored."""
+    found = message.get("task_ids")
+    if not isinstance(found, list):
+        return found
+    return [as_stored(item) if isinstance(item, str) else item for item in found]
 
 
 def _is_ids(value: Any) -> bool:

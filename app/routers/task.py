@@ -19,7 +19,7 @@ from app.gateway import Gateway
 from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.cursors import Before
-from app.routers.deps import GatewayDep, ServerQuery
+from app.routers.deps import GatewayDep, Id, ServerQuery
 from app.routers.filters import Searched, Wanted, WithTotal
 from app.routers.pages import shown
 from app.routers.requests import DeleteRequest
@@ -36,13 +36,13 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
-async def get_task(task_id: str, gateway: GatewayDep) -> Json:
+async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
     """All of a task."""
     return gateway.tasks.view(await gateway.tasks.get(task_id), None)
 
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
-async def get_task_workflow(task_id: str, gateway: GatewayDep) -> Json:
+async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
     """The graph that the task runs, in API format, parameters set."""
     return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
 
@@ -62,7 +62,7 @@ async def list_tasks(
 @router.post(
     "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
-async def cancel_task(task_id: str, gateway: GatewayDep) -> Json:
+async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
     """Cancel a task in whatever state it is; a finished one stays as it is."""
     return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
 
@@ -70,7 +70,7 @@ async def cancel_task(task_id: str, gateway: GatewayDep) -> Json:
 @router.post(
     "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
-async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
+async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
     """The same by ComfyUI's word. Only ever stops a task of ours."""
     return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
 
@@ -80,7 +80,7 @@ async def interrupt(prompt_id: str, gateway: GatewayDep) -> Json:
     status_code=202,
     responses={**responses(TaskNotFound, QueueFull), 202: {"model": TaskOut}},
 )
-async def retry_task(task_id: str, gateway: GatewayDep) -> Json:
+async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
     """A new task from the same request."""
     return gateway.tasks.view(await gateway.tasks.retry(task_id), None)
 
@@ -88,7 +88,7 @@ async def retry_task(task_id: str, gateway: GatewayDep) -> Json:
 @router.delete(
     "/task/{task_id}", status_code=204, responses=responses(TaskNotFound, TaskNotFinished)
 )
-async def delete_task(task_id: str, gateway: GatewayDep) -> None:
+async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
     """Forget a finished task and its files."""
     await gateway.tasks.delete([task_id])
 

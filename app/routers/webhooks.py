@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
 from app.problems import responses
 from app.routers.cursors import Before
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.schemas import DeliveryList, DeliveryOut, DeliveryPage
 from app.webhooks.retries import DeliveryStatus
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
     "/task/{task_id}/deliveries",
     responses={**responses(TaskNotFound), 200: {"model": DeliveryList}},
 )
-async def list_deliveries_of_task(task_id: str, gateway: GatewayDep) -> Json:
+async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
     """What the task's webhooks were told, with each try; oldest first."""
     return {"deliveries": await gateway.outbox.of_task(task_id)}
 

@@ -18,6 +18,7 @@ from app.errors import GatewayError
 from app.files.store import FileStore, once, safe_name
 from app.files.uploads import Upload, Uploads
 from app.files.views import folder_of_upload
+from app.ids import as_stored
 from app.tasks import asset_rows, idempotency
 from app.tasks.asset import Asset, encoded
 from app.tasks.database import Database
@@ -168,7 +169,9 @@ class Assets:
 
     async def resolved(self, workflow: Any) -> Any:
         """The workflow with references that say all that a run needs. Raises MissingAsset."""
-        ids = await self._workers.run(lambda: {info["id"]: None for info in references(workflow)})
+        ids = await self._workers.run(
+            lambda: {as_stored(info["id"]): None for info in references(workflow)}
+        )
         if not ids:
             return workflow
         if len(ids) > MOST_REFERENCES:
@@ -176,7 +179,9 @@ class Assets:
                 f"The workflow refers to {len(ids)} assets; {MOST_REFERENCES} are allowed."
             )
         known = {asset_id: await self._reference(asset_id) for asset_id in ids}
-        return await self._workers.run(replaced, workflow, lambda info: known[info["id"]])
+        return await self._workers.run(
+            replaced, workflow, lambda info: known[as_stored(info["id"])]
+        )
 
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
         """Where its bytes are, unless they are a text. Raises FileNotFound."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
 from app.quoting import quoted
+from app.workflows.asset_refs import is_reference
 from app.workflows.checks import MAX_FAULTS, fault, needed_by_outputs
 from app.workflows.parameters import names_file
 
@@ -75,7 +76,8 @@ def _unusable(prompt: Json, object_info: Mapping[str, Json]) -> Iterator[tuple[s
 
 
 def _fault_of_value(value: Any) -> str | None:
-    if isinstance(value, dict) and "__value__" not in value:  # ComfyUI's wrapping of a list
+    # "__value__": ComfyUI's wrapping of a list.
+    if isinstance(value, dict) and "__value__" not in value and not is_reference(value):
         return "the object there is none of the forms in which one can be given"
     why = fault_of(value) if isinstance(value, str) else None
     return why and f"{quoted(value)} {why}"

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.errors import InvalidParameter
 from app.files.placed import LONGEST, folder_named
+from app.ids import as_stored
 from app.workflows.parameters import names_file
 
 Json = dict[str, Any]
@@ -65,7 +66,8 @@ def _in_object(value: Json) -> ResultRef | None:
             hint='Write {"task_id": ..., "filename": ...}, with "subfolder", "type" or "node_id" '
             "where a task has several files of that name.",
         )
-    return ResultRef(**value)
+    task_id = value.get("task_id")
+    return ResultRef(**{**value, "task_id": task_id and as_stored(task_id)})
 
 
 def _in_url(value: str) -> ResultRef | None:
@@ -79,7 +81,7 @@ def _in_url(value: str) -> ResultRef | None:
         return None
     host = parts.netloc.lower() or None
     if found[2]:
-        return ResultRef(asset_id=unquote(found[2]), host=host)
+        return ResultRef(asset_id=as_stored(unquote(found[2])), host=host)
     if _VIEW & query.keys():
         if host is not None:
             return None  # fetched, as any picture
@@ -88,6 +90,7 @@ def _in_url(value: str) -> ResultRef | None:
             hint="Leave width, height, format and the like out of the URL.",
         )
     task_id, subfolder, type_ = (query.get(name) for name in ("task_id", "subfolder", "type"))
+    task_id = task_id and as_stored(task_id)
     return ResultRef(unquote(found[1]), task_id, subfolder, type_, host=host)
 
 

@@ -40,6 +40,7 @@ LAYERS = [
     "errors",
     "quoting",
     "lengths",
+    "ids",
 ]
 NO_FASTAPI = (
     *("webhooks", "tasks", "servers", "workflows", "remote", "files", "comfyui"),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
 
 from app.errors import KeyReused, PayloadTooLarge, StorageFull
 from app.routers.bodies import chunks_of, documented
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.parts import FormRoute
 from app.routers.serving import stored_bytes, stored_file
 from app.routers.v2.requests import HashBody, HereDep, SingleUse, failures
@@ -89,13 +89,13 @@ async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
 
 
 @router.get("/assets/{id}", responses={**failures(AssetNotFound), 200: {"model": AssetOut}})
-async def get_asset(id: str, gateway: GatewayDep, here: HereDep) -> Json:
+async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """What is known of an asset."""
     return asset_view(await gateway.assets.get(id), here)
 
 
 @router.delete("/assets/{id}", status_code=204, responses=failures(AssetNotFound, AssetInUse))
-async def delete_asset(id: str, gateway: GatewayDep) -> None:
+async def delete_asset(id: Id, gateway: GatewayDep) -> None:
     """Forget an asset; its bytes go with the last asset that has them."""
     await gateway.assets.delete(id)
 
@@ -113,7 +113,7 @@ async def delete_asset(id: str, gateway: GatewayDep) -> None:
     },
 )
 async def get_asset_content(
-    id: str,
+    id: Id,
     request: Request,
     gateway: GatewayDep,
     range: Annotated[str | None, Header(description="A part, such as bytes=0-1048575.")] = None,

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from app.errors import TaskNotFound
 from app.gateway import Gateway
 from app.limit_errors import TooManyConnections
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.v2.requests import HereDep, failures
 from app.routers.v2.shapes import (
     Here,
@@ -45,7 +45,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
     },
 )
-async def job_events(id: str, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
+async def job_events(id: Id, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
     """`status`, `progress`, `preview` and `output` of one job, until it is finished."""
     gateway.admit_stream()
     await gateway.tasks.get(id)

@@ -14,7 +14,7 @@ from app.errors import (
     TaskNotFound,
 )
 from app.routers.bodies import documented
-from app.routers.deps import GatewayDep
+from app.routers.deps import GatewayDep, Id
 from app.routers.pages import shown
 from app.routers.system import trouble
 from app.routers.v2.requests import MAX_FILTERS, Before, HereDep, JobBody, JobKey, Labels, failures
@@ -92,7 +92,7 @@ async def list_jobs(
 
 
 @router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
-async def get_job(id: str, gateway: GatewayDep, here: HereDep) -> Json:
+async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """All of a job."""
     return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
 
@@ -100,13 +100,13 @@ async def get_job(id: str, gateway: GatewayDep, here: HereDep) -> Json:
 @router.get(
     "/jobs/{id}/workflow", responses={**failures(TaskNotFound), 200: {"model": JobWorkflow}}
 )
-async def get_job_workflow(id: str, gateway: GatewayDep) -> Json:
+async def get_job_workflow(id: Id, gateway: GatewayDep) -> Json:
     """The graph that the job runs, in API format."""
     return {"workflow": await gateway.tasks.prompt(id), "format": "api"}
 
 
 @router.post("/jobs/{id}/cancel", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
-async def cancel_job(id: str, gateway: GatewayDep, here: HereDep) -> Json:
+async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """Cancel a job in whatever state it is; a finished one stays as it is."""
     return job_view(await gateway.tasks.cancel(id), gateway.dispatcher.progress_of(id), here)
 
