@@ -70,8 +70,8 @@ export const uploadMask = (image, original) => form("/api/image/upload/mask", { 
 export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
 
 // For what an element cannot fetch itself: <img> sends no key.
-export async function blob(url) {
-  const response = await exchange(url, {}, (answer) => answer.blob());
+export async function blob(url, options = {}) {
+  const response = await exchange(url, options, (answer) => answer.blob());
   if (response.ok) return response.body;
   throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
 }

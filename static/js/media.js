@@ -17,12 +17,13 @@ export function view(path, width) {
 
 export async function show(element, url) {
   element.dataset.url = url;
+  const priority = (element.fetchPriority = "low"); // or a click waits for all pictures in sight
   if (!key.value || !url) {
     element.src = url;
     return;
   }
   try {
-    const blob = await api.blob(url);
+    const blob = await api.blob(url, { priority });
     if (element.dataset.url !== url) return;
     const address = URL.createObjectURL(blob);
     const free = () => URL.revokeObjectURL(address);

@@ -7,7 +7,7 @@ from playwright.async_api import Locator, Page, expect
 
 from app.demo.server import DemoServer
 from tests.browser.helpers import QWEN, field, open_run, run
-from tests.conftest import RunningGateway, text_to_image
+from tests.conftest import Json, RunningGateway, text_to_image
 
 
 async def start(page: Page) -> Locator:
@@ -163,3 +163,31 @@ async def test_what_is_compared_is_what_ran(blank: Page, gateway: RunningGateway
 async def two_tiles(page: Page) -> list[Locator]:
     await expect(page.locator("result-tile")).to_have_count(2)
     return await page.locator("result-tile").all()
+
+
+async def test_what_is_clicked_does_not_wait_for_pictures(
+    blank: Page, gateway: RunningGateway
+) -> None:
+    """A browser has six connections, and making small pictures takes the gateway a while."""
+    for seed in range(2):
+        await gateway.submit(text_to_image(seed=seed))
+    pictures, raised = set(), set()
+    session = await blank.context.new_cdp_session(blank)
+    await session.send("Network.enable")
+
+    def note(asked: Json) -> None:
+        if "width=" in asked["request"]["url"]:
+            pictures.add(asked["requestId"])
+
+    session.on("Network.requestWillBeSent", note)
+    session.on("Network.resourceChangedPriority", lambda told: raised.add(told["requestId"]))
+    await open_run(blank)
+    await blank.get_by_label("Which results").select_option("all")
+    await expect(blank.locator("result-tile .picture img")).to_have_count(2)
+    await blank.get_by_role("link", name="Tasks").click()
+    rows = blank.locator("task-table .pictures img")
+    await expect(rows).to_have_count(2)
+    for picture in await rows.all():
+        await expect(picture).not_to_have_js_property("naturalWidth", 0)
+    assert len(pictures) == 4
+    assert not pictures & raised
