@@ -4,7 +4,7 @@
   const NATIVE = `button, a[href], input, select, textarea, summary, video[controls], audio[controls],
     [contenteditable], [tabindex]:not([tabindex='-1']), [role=button], [role=tab], [role=option], [role=switch], [role=link],
     [role=menuitem], [role=checkbox], [role=radio], [role=slider], [role=combobox]`;
-  const TYPES = ["click", "dblclick", "pointerdown", "pointermove", "mousedown", "keydown", "wheel", "drop", "paste", "contextmenu"];
+  const TYPES = ["click", "dblclick", "pointerdown", "pointermove", "mousedown", "keydown", "wheel", "dragover", "dragleave", "drop", "paste", "contextmenu"];
   const heard = new WeakMap(); // target -> types of its listeners
   const global = new Set(); // "document keydown main.js"
   const seen = []; // what the page did

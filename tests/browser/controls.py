@@ -5,7 +5,8 @@ without a row in the table is a fault, as is a row without a control, and one wi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,11 @@ Table = Mapping[str, Row]
 
 
 class Operator:
-    def __init__(self, page: Page, table: Table) -> None:
+    """`elsewhere`: controls that can be seen beside those of the table, and are not its matter."""
+
+    def __init__(self, page: Page, table: Table, elsewhere: Collection[str] = ()) -> None:
         self._page = page
-        self._table = table
+        self._known = {*table, *elsewhere}
         self.left = dict(table)
         self.faults: list[str] = []
 
@@ -62,8 +65,6 @@ class Operator:
                 if fault := await self._operate(name, use):
                     self.faults.append(fault)
                     break
-            if not self.left:
-                return
 
     async def operate_all(self, *scenes: Scene) -> None:
         for ready in scenes:
@@ -73,10 +74,10 @@ class Operator:
         try:
             await ready(self._page)
         except (AssertionError, Error) as error:
-            self.faults.append(f"{error} (before {', '.join(self.left)})")
+            self.faults.append(f"{error} (before {', '.join([*self.left][:3])} ...)")
             return ""
         names = set(await self._page.evaluate("controls.survey()"))
-        for unknown in sorted(names - self._table.keys()):
+        for unknown in sorted(names - self._known):
             fault = f"no row in the table names the control: {unknown}"
             if fault not in self.faults:
                 self.faults.append(fault)
@@ -118,7 +119,9 @@ class Operator:
         return ""
 
     async def _value(self, use: Use, control: ElementHandle) -> object:
-        return await self._page.evaluate(VALUE % use.effect, control)
+        # Where the page begins anew there is no such control any more.
+        it = control if re.search(r"\bit\b", use.effect) else None
+        return await self._page.evaluate(VALUE % use.effect, it)
 
     async def _do(self, how: str | Hand, control: ElementHandle) -> None:
         if not isinstance(how, str):
@@ -188,7 +191,7 @@ def gives(content: str | bytes, name: str) -> Hand:
 
 
 def hands(event: str, content: str | bytes, name: str) -> Hand:
-    """Drops or pastes a file there."""
+    """Drops or pastes a file there, or drags it over."""
 
     async def hand(page: Page, control: ElementHandle) -> None:
         data = await page.evaluate_handle(TRANSFER, [list(as_bytes(content)), name])
@@ -197,7 +200,7 @@ def hands(event: str, content: str | bytes, name: str) -> Hand:
             "new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))"
             if event == "paste"
             else "(target, dataTransfer) => target.dispatchEvent("
-            "new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))"
+            f"new DragEvent('{event}', {{ dataTransfer, bubbles: true, cancelable: true }}))"
         )
         await page.evaluate_handle(f"([target, data]) => ({script})(target, data)", [control, data])
 
@@ -206,6 +209,7 @@ def hands(event: str, content: str | bytes, name: str) -> Hand:
 
 async def drags(page: Page, control: ElementHandle) -> None:
     """From its middle a bit to the left and down."""
+    await control.scroll_into_view_if_needed()
     box = await control.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -222,3 +226,22 @@ async def wheels(page: Page, control: ElementHandle) -> None:
 
 async def clicks_beside(page: Page, control: ElementHandle) -> None:
     await page.mouse.click(3, 3)
+
+
+async def opens_a_tab(page: Page, control: ElementHandle) -> None:
+    """Its address is in `window.opened` then."""
+    async with page.expect_popup() as tab:
+        await control.click()
+    opened = await tab.value
+    await page.evaluate("address => void (window.opened = address)", opened.url)
+    await opened.close()
+
+
+def anew(act: str) -> Hand:
+    """By a click, or by a key. The page is loaded again by that."""
+
+    async def do(page: Page, control: ElementHandle) -> None:
+        async with page.expect_event("load"):
+            await (control.click() if act == "click" else control.press(act))
+
+    return do

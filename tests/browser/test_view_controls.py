@@ -1,0 +1,88 @@
+"""Every control of every view is operated, and its effect is seen."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from playwright.async_api import Browser, Page
+
+from app.demo.server import DemoServer
+from tests.browser.conftest import visitor
+from tests.browser.controls import SCRIPT, WIDE, Operator, Scene, Table
+from tests.browser.view_controls import (
+    FRAME,
+    FRAME_SCENES,
+    KEY_DIALOG,
+    KEY_SCENE,
+    SERVERS,
+    SERVERS_SCENES,
+)
+from tests.browser.view_controls_run import DOCUMENT
+from tests.browser.view_controls_tasks import DETAIL, TASKS, TASKS_SCENES, detail_scene
+from tests.conftest import RunningGateway, model_free, text_to_image
+from tests.receivers import receiving
+
+EVERY = {name for table in (FRAME, DOCUMENT, SERVERS, TASKS, DETAIL) for name in table}
+
+
+@contextlib.asynccontextmanager
+async def looking(browser: Browser, gateway: RunningGateway, place: str) -> AsyncIterator[Page]:
+    async with visitor(browser, gateway) as page:
+        await page.add_init_script(path=SCRIPT)
+        await page.set_viewport_size({"width": WIDE, "height": 1000})
+        await page.goto(f"/{place}")
+        yield page
+
+
+async def faults_of(page: Page, table: Table, *scenes: Scene) -> list[str]:
+    operator = Operator(page, table, EVERY)
+    await operator.operate_all(*scenes)
+    return operator.complaints
+
+
+async def test_the_frame(browser: Browser, gateway: RunningGateway) -> None:
+    async with looking(browser, gateway, "#/servers") as page:
+        faults = await faults_of(page, FRAME, *FRAME_SCENES)
+        faults += await faults_of(page, KEY_DIALOG, KEY_SCENE)
+    assert not faults, "\n".join(faults)
+
+
+async def test_servers(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 2
+    task = await gateway.submit(text_to_image(steps=20), wait=0)
+    await gateway.until(task["task_id"], "running")
+    async with looking(browser, gateway, "#/servers") as page:
+        faults = await faults_of(page, SERVERS, *SERVERS_SCENES)
+    assert not faults, "\n".join(faults)
+
+
+async def test_the_list_of_tasks(
+    browser: Browser, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.step_seconds = 0
+    await gateway.submit(text_to_image())
+    demo.knobs.fail_node = "ImageInvert"  # no pictures: 60 of them take their time
+    await gateway.submit(model_free(), batch={"1.color": list(range(60))})
+    demo.knobs.fail_node = None
+    demo.knobs.step_seconds = 2
+    for seed in range(3):
+        await gateway.submit(text_to_image(steps=20, seed=seed), wait=0)
+    async with looking(browser, gateway, "#/tasks") as page:
+        faults = await faults_of(page, TASKS, *TASKS_SCENES)
+    assert not faults, "\n".join(faults)
+
+
+async def test_a_task(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.step_seconds = 0
+    async with receiving() as receiver:
+        done = await gateway.submit(text_to_image(), webhook={"url": receiver.url})
+        again = (await gateway.http.post(f"/api/task/{done['task_id']}/retry")).json()
+        demo.knobs.fail_node = "KSampler"
+        form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
+        answer = await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+        demo.knobs.fail_node, demo.knobs.step_seconds = None, 2
+        running = await gateway.submit(text_to_image(steps=20), wait=0)
+        tasks = (done, again, answer.json(), running)
+        async with looking(browser, gateway, "#/tasks") as page:
+            scenes = [detail_scene(task["task_id"]) for task in tasks]
+            faults = await faults_of(page, DETAIL, *scenes)
+    assert not faults, "\n".join(faults)
