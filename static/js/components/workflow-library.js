@@ -32,7 +32,7 @@ class WorkflowLibrary extends HTMLElement {
       if (part("file").files[0]) intake.file(part("file").files[0]);
       part("file").value = "";
     };
-    part("paste").onclick = () => part("text").focus();
+    part("pasting").ontoggle = () => part("text").focus();
     part("text").oninput = ({ inputType }) => this.#typed(!/^insert(Text|Line)/.test(inputType));
     part("text").onchange = () => this.#pasted(true);
     workspace.addEventListener("opened", () => this.#mark());
