@@ -99,7 +99,11 @@ def watch(page: Page) -> list[str]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(
         "console",
-        lambda message: faults.append(message.text) if is_fault(message) else None,
+        lambda message: (
+            faults.append(f"{message.text} {message.location['url']}")
+            if is_fault(message)
+            else None
+        ),
     )
     return faults
 

@@ -60,7 +60,7 @@
     const near = element.parentElement?.closest("parameter-field, size-field, dialog, article, form, details, [role=tablist], .chosen, .space > .row") ?? element.parentElement;
     const place = near?.matches("parameter-field") ? `field-${near.dataset.type}` : (plain(near?.className.baseVal ?? near?.className) || near?.localName);
     const host = [...ancestors(element)].find(({ localName }) => localName.includes("-") && localName !== "parameter-field")?.localName;
-    const kind = [element.localName, element.type === element.localName || /^(submit|button|select-one)$/.test(element.type ?? "") ? "" : element.getAttribute("type"), element.getAttribute("role")].filter(Boolean).join("-");
+    const kind = [element.localName, element.type === element.localName || /^(submit|button|select-one)$/.test(element.type ?? "") ? "" : element.getAttribute("type"), element.matches("select[multiple]") ? "multiple" : "", element.getAttribute("role")].filter(Boolean).join("-");
     const types = typesOf(element).filter((type) => type !== "click" || !element.matches(NATIVE));
     return [host === near?.localName || host === undefined ? "" : host, place, kind, word(element), types.length ? `(${types.join(", ")})` : ""].filter(Boolean).join(" ");
   }

@@ -5,6 +5,7 @@ without a row in the table is a fault, as is a row without a control, and one wi
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from tests.browser.helpers import TRANSFER, as_bytes
 from tests.conftest import wait_until
 
 SCRIPT = Path(__file__).parent / "controls.js"
-THERE = 10  # seconds within which a view or a dialog must be there
-SHOWN = 5  # seconds within which an effect must be seen
+THERE = 20  # seconds within which a view or a dialog must be there
+SHOWN = 8  # seconds within which an effect must be seen
 VALUE = "it => { try { return (%s) } catch { return null } }"  # null: it is not there
 NARROW, WIDE = 390, 1440
 
@@ -65,6 +66,8 @@ class Operator:
                 if fault := await self._operate(name, use):
                     self.faults.append(fault)
                     break
+            if not self.left:
+                return
 
     async def operate_all(self, *scenes: Scene) -> None:
         for ready in scenes:
@@ -96,11 +99,17 @@ class Operator:
         script = "([name, on]) => (on ? one(on) : controls.find(name))"
         return (await self._page.evaluate_handle(script, [name, use.on])).as_element()
 
+    async def _awaited(self, name: str, use: Use) -> ElementHandle | None:
+        """What the use before has led to may still be on its way."""
+        with contextlib.suppress(TimeoutError):
+            await wait_until(lambda: self._find(name, use), SHOWN)
+        return await self._find(name, use)
+
     async def _operate(self, name: str, use: Use) -> str:
         """What is wrong with it, or nothing."""
         if use.first:
             await self._page.evaluate(f"async () => {{ {use.first} }}")
-        control = await self._find(name, use)
+        control = await self._awaited(name, use)
         if control is None:
             return f"cannot be operated: {name} {use.on}"
         before = await self._value(use, control)
@@ -138,7 +147,8 @@ class Operator:
         elif kind == "focus":
             await control.focus()
         elif kind == "select":
-            await control.select_option(text or None, index=None if text else 1)
+            index = await control.evaluate("it => [...it.options].findIndex((o) => !o.selected)")
+            await control.select_option(text or None, index=None if text else index)
         return None
 
 
@@ -167,6 +177,16 @@ def scene(place: str, until: str, script: str = "", then: str = "true") -> Scene
             await holds(page, then)
 
     return ready
+
+
+def narrow(ready: Scene) -> Scene:
+    """As on a telephone."""
+
+    async def narrowed(page: Page) -> None:
+        await page.set_viewport_size({"width": NARROW, "height": 800})
+        await ready(page)
+
+    return narrowed
 
 
 async def holds(page: Page, condition: str) -> None:

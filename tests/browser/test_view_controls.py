@@ -1,13 +1,17 @@
 """Every control of every view is operated, and its effect is seen."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
+from app.demo.catalogue import Catalogue
 from app.demo.server import DemoServer
-from tests.browser.conftest import visitor
-from tests.browser.controls import SCRIPT, WIDE, Operator, Scene, Table
+from tests.browser.conftest import on_loop, visitor
+from tests.browser.controls import SCRIPT, WIDE, Operator, Scene, Table, scene
+from tests.browser.helpers import picture
 from tests.browser.view_controls import (
     FRAME,
     FRAME_SCENES,
@@ -16,12 +20,40 @@ from tests.browser.view_controls import (
     SERVERS,
     SERVERS_SCENES,
 )
-from tests.browser.view_controls_run import DOCUMENT
+from tests.browser.view_controls_form import EVERY_KIND, FORM, FORM_SCENES
+from tests.browser.view_controls_run import (
+    DOCUMENT,
+    GRAPH,
+    GRAPH_SCENES,
+    LIBRARY,
+    LIBRARY_SCENES,
+    OPENED,
+    RESULTS,
+    RUN,
+    WORK,
+    WORK_SCENES,
+)
 from tests.browser.view_controls_tasks import DETAIL, TASKS, TASKS_SCENES, detail_scene
 from tests.conftest import RunningGateway, model_free, text_to_image
+from tests.demo.test_demo_savers import NEWER
 from tests.receivers import receiving
 
-EVERY = {name for table in (FRAME, DOCUMENT, SERVERS, TASKS, DETAIL) for name in table}
+RUN_TABLES = (DOCUMENT, LIBRARY, WORK, FORM, RESULTS, GRAPH)
+EVERY = {name for table in (FRAME, *RUN_TABLES, SERVERS, TASKS, DETAIL) for name in table}
+
+
+@on_loop
+async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
+    """A stand-in with inputs and outputs of every kind."""
+    types = json.loads(Catalogue(None, list).encoded())
+    for name, info in (*NEWER.items(), ("EveryKind", EVERY_KIND)):
+        types[name] = {"name": name, **info}
+    file = tmp_path / "types.json"
+    file.write_text(json.dumps(types))
+    async with DemoServer(
+        step_seconds=0, preview_method="auto", order=list, object_info=file
+    ) as server:
+        yield server
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +62,7 @@ async def looking(browser: Browser, gateway: RunningGateway, place: str) -> Asyn
         await page.add_init_script(path=SCRIPT)
         await page.set_viewport_size({"width": WIDE, "height": 1000})
         await page.goto(f"/{place}")
+        await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()
         yield page
 
 
@@ -58,11 +91,9 @@ async def test_servers(browser: Browser, gateway: RunningGateway, demo: DemoServ
 async def test_the_list_of_tasks(
     browser: Browser, gateway: RunningGateway, demo: DemoServer
 ) -> None:
-    demo.knobs.step_seconds = 0
     await gateway.submit(text_to_image())
     demo.knobs.fail_node = "ImageInvert"  # no pictures: 60 of them take their time
-    await gateway.submit(model_free(), batch={"1.color": list(range(60))})
-    demo.knobs.fail_node = None
+    await gateway.submit(model_free(), batch={"1.color": list(range(60))}, wait=0)
     demo.knobs.step_seconds = 2
     for seed in range(3):
         await gateway.submit(text_to_image(steps=20, seed=seed), wait=0)
@@ -72,7 +103,6 @@ async def test_the_list_of_tasks(
 
 
 async def test_a_task(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
-    demo.knobs.step_seconds = 0
     async with receiving() as receiver:
         done = await gateway.submit(text_to_image(), webhook={"url": receiver.url})
         again = (await gateway.http.post(f"/api/task/{done['task_id']}/retry")).json()
@@ -85,4 +115,37 @@ async def test_a_task(browser: Browser, gateway: RunningGateway, demo: DemoServe
         async with looking(browser, gateway, "#/tasks") as page:
             scenes = [detail_scene(task["task_id"]) for task in tasks]
             faults = await faults_of(page, DETAIL, *scenes)
+    assert not faults, "\n".join(faults)
+
+
+async def test_keys_and_files_anywhere_on_the_page(
+    browser: Browser, gateway: RunningGateway
+) -> None:
+    async with looking(browser, gateway, RUN) as page:
+        faults = await faults_of(page, DOCUMENT, scene(RUN, OPENED))
+    assert not faults, "\n".join(faults)
+
+
+async def test_workflows_and_their_run(browser: Browser, gateway: RunningGateway) -> None:
+    async with looking(browser, gateway, RUN) as page:
+        faults = await faults_of(page, WORK, *WORK_SCENES)
+        faults += await faults_of(page, LIBRARY, *LIBRARY_SCENES)
+    assert not faults, "\n".join(faults)
+
+
+async def test_the_form(browser: Browser, gateway: RunningGateway) -> None:
+    file = ("another.png", picture("red"), "image/png")
+    await gateway.http.post("/api/image/upload", files={"image": file})
+    async with looking(browser, gateway, RUN) as page:
+        faults = await faults_of(page, FORM, *FORM_SCENES)
+    assert not faults, "\n".join(faults)
+
+
+async def test_the_graph(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
+    demo.knobs.fail_node = "KSampler"
+    await gateway.submit(text_to_image())
+    form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
+    await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    async with looking(browser, gateway, RUN) as page:
+        faults = await faults_of(page, GRAPH, *GRAPH_SCENES)
     assert not faults, "\n".join(faults)
