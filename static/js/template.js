@@ -12,6 +12,8 @@ export async function templates(name) {
 export function stamp(element, id) {
   const copy = document.importNode(document.getElementById(id).content, true); // upgrades what is in it
   translate(copy);
+  const parts = {}; // looked up before other elements stamp theirs into it
+  for (const part of copy.querySelectorAll("[data-part]")) parts[part.dataset.part] = part;
   element.append(copy);
-  return (name) => element.querySelector(`[data-part="${name}"]`);
+  return (name) => parts[name];
 }
