@@ -95,10 +95,19 @@
     if (element.localName.includes("-") || element.matches(".surface, .table, dialog, body, [tabindex='-1'], .node")) return true;
     const seen = element.matches("input[type=file]") ? element.closest("label") : element;
     seen.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
-    const rect = seen.getClientRects()[0];
+    const [rect] = seen.getClientRects();
+    if (!rect) return true; // a row that is gone when another one is looked at
     const [x, y] = [rect.left + rect.width / 2, rect.top + rect.height / 2];
     const hit = document.elementFromPoint(x, y);
     return Boolean(hit) && (seen.contains(hit) || hit.closest("label")?.control === element || (hit.contains(seen) && hit.matches("a, button, label")));
+  }
+
+  // What a screen reader has no words for.
+  function unnamed() {
+    const told = (element) => element?.textContent.trim() || element?.querySelector("[alt]:not([alt=''])");
+    const references = (element) => (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id));
+    const isNamed = (element) => element.ariaLabel || element.title || told(element) || [...(element.labels ?? []), ...references(element)].some(told);
+    return all().filter(({ element }) => element.matches(NATIVE) && !element.closest("[aria-hidden=true]") && !isNamed(element)).map(({ name }) => name);
   }
 
   // Buttons whose text does not fit into them. What ends in an ellipsis is meant so.
@@ -120,7 +129,7 @@
   }
 
   window.seen = seen;
-  window.controls = { survey, find, unreachable, clipped, untold, openers: () => [...openers], isSeen };
+  window.controls = { survey, find, unreachable, clipped, untold, unnamed, openers: () => [...openers], isSeen };
   window.sent = (pattern) => seen.filter((each) => new RegExp(pattern).test(each)).length;
   window.shown = (selector) => [...document.querySelectorAll(selector)].filter(isSeen).length;
   window.one = (selector) => [...document.querySelectorAll(selector)].find(isSeen);

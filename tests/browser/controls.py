@@ -157,7 +157,8 @@ READY = """async ([place, language]) => {
   for (const toast of document.querySelectorAll("toast-list > div")) toast.remove();
   window.workspace = (await import("/static/js/run/workspace.js")).workspace;
   const { setLanguage, language: now } = await import("/static/js/i18n.js");
-  if (now() !== language) await setLanguage(language);
+  const wanted = window.wanted ?? language;
+  if (now() !== wanted) await setLanguage(wanted);
   workspace.resetAll();
   const [, view, name] = place.split("/");
   const isOpen = view !== "run" || !name || workspace.name === name;

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
@@ -29,13 +30,15 @@ from tests.browser.view_controls_run import (
     LIBRARY_SCENES,
     OPENED,
     RESULTS,
+    RESULTS_SCENES,
     RUN,
     WORK,
     WORK_SCENES,
+    batch_scene,
 )
 from tests.browser.view_controls_tasks import DETAIL, TASKS, TASKS_SCENES, detail_scene
-from tests.conftest import RunningGateway, model_free, text_to_image
-from tests.demo.test_demo_savers import NEWER
+from tests.conftest import Json, RunningGateway, text_to_image
+from tests.demo.test_demo_savers import FRAMES, NEWER, node
 from tests.receivers import receiving
 
 RUN_TABLES = (DOCUMENT, LIBRARY, WORK, FORM, RESULTS, GRAPH)
@@ -92,9 +95,9 @@ async def test_the_list_of_tasks(
     browser: Browser, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     await gateway.submit(text_to_image())
-    demo.knobs.fail_node = "ImageInvert"  # no pictures: 60 of them take their time
-    await gateway.submit(model_free(), batch={"1.color": list(range(60))}, wait=0)
     demo.knobs.step_seconds = 2
+    batch = await gateway.submit(text_to_image(), batch={"3.seed": list(range(60))}, wait=0)
+    await gateway.http.post(f"/api/batch/{batch['batch_id']}/cancel")
     for seed in range(3):
         await gateway.submit(text_to_image(steps=20, seed=seed), wait=0)
     async with looking(browser, gateway, "#/tasks") as page:
@@ -149,3 +152,36 @@ async def test_the_graph(browser: Browser, gateway: RunningGateway, demo: DemoSe
     async with looking(browser, gateway, RUN) as page:
         faults = await faults_of(page, GRAPH, *GRAPH_SCENES)
     assert not faults, "\n".join(faults)
+
+
+MEDIA = {
+    **{name: each for name, each in FRAMES.items() if name not in ("m", "c")},
+    "movie": node("SaveWEBM", images=["i", 0], fps=8.0, filename_prefix="m"),
+    "sound": node("SaveAudioMP3", audio=["a", 0], filename_prefix="s"),
+    "mesh": node("SaveGLB", mesh=["g", 0], filename_prefix="g"),
+    "text": node("PreviewAny", source="a text"),
+}
+
+
+async def test_results(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
+    async def runs(wait: int, **form: Any) -> Json:
+        body = {"filename": "qwen_t2i_distill.json", **form}
+        return (await gateway.http.post(f"/api/workflow/submit?wait={wait}", json=body)).json()
+
+    demo.knobs.step_seconds = 2
+    batch = await runs(0, batch={"steps": list(range(1, 51))})  # canceled, they have no pictures
+    await gateway.http.post(f"/api/batch/{batch['batch_id']}/cancel")
+    demo.knobs.step_seconds = 0
+    demo.knobs.fail_node, demo.knobs.say = "KSampler", {"exception_message": "no " * 3_000}
+    await runs(20, params={"steps": 3})
+    demo.knobs.fail_node = demo.knobs.say = None
+    await gateway.submit(MEDIA)
+    for steps in (2, 3):
+        await runs(20, params={"steps": steps, "width": 64, "height": 64})
+    async with looking(browser, gateway, RUN) as page:
+        operator = Operator(page, RESULTS, EVERY)
+        await operator.operate_all(*RESULTS_SCENES)
+        demo.knobs.step_seconds = 2
+        batch = await runs(0, batch={"steps": [10, 11, 12]})
+        await operator.operate_all(batch_scene(batch))
+    assert not operator.complaints, "\n".join(operator.complaints)

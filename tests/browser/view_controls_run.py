@@ -5,7 +5,7 @@ import json
 from tests.browser.controls import Scene, Table, Use, drags, gives, hands, narrow, scene, wheels
 from tests.browser.helpers import QWEN
 from tests.browser.view_controls import DIALOG, FOCUS
-from tests.conftest import text_to_image
+from tests.conftest import Json, text_to_image
 
 FILE = json.dumps(text_to_image())
 NAME = "workspace.name"
@@ -13,9 +13,10 @@ RUN = f"#/run/{QWEN}"
 OPENED = f"{NAME} === '{QWEN}' && shown('run-form parameter-field')"
 DROPPING = "document.body.classList.contains('dropping')"
 RUNS = "sent('POST /api/workflow/submit')"
+SMALL = "workspace.set('58.width', 64); workspace.set('58.height', 64);"
 DOCUMENT: Table = {
     "document keydown main.js": Use(FOCUS, "press:/"),
-    "document keydown components/run-bar.js": Use(RUNS, "press:Control+Enter"),
+    "document keydown components/run-bar.js": Use(RUNS, "press:Control+Enter", first=SMALL),
     "document dragover run/intake.js": Use(DROPPING, hands("dragover", FILE, "over.json")),
     "document dragleave run/intake.js": Use(
         DROPPING,
@@ -57,7 +58,7 @@ WORK: Table = {
     "toast-list div button close": Use("shown('toast-list > div')"),
     "run-bar details summary run.batch": Use("shown('batch-panel input')"),
     "run-bar div button code": Use(DIALOG),
-    "run-bar div button run": Use(RUNS),
+    "run-bar div button run": Use(RUNS, first=SMALL),
     "batch-panel details input-number batch.seeds": Use("one('.primary').textContent", "fill:3"),
     "batch-panel details select batch.parameter": Use("shown('batch-panel textarea')", "select"),
     "batch-panel details textarea batch.values": Use("one('.primary').textContent", "fill:1\n2"),
@@ -100,19 +101,24 @@ WORK_SCENES = [
 
 TILES = "shown('result-tile')"
 STATUS = "it.closest('result-tile').dataset.status"
+SECOND = """
+  [...document.querySelectorAll("result-tile input")].filter(controls.isSeen)[1].click();
+"""
 RESULTS: Table = {
-    "run-view tabs button-tab tab-results": Use("shown('result-gallery')"),
-    "result-gallery wrap select scope": Use(TILES, "select"),
+    "result-gallery wrap select scope": Use("one('result-gallery small').textContent", "select"),
     "result-gallery wrap button compare": Use(DIALOG),
     "result-gallery batch button cancel": Use(DIALOG),
-    "result-gallery result-gallery button more": Use(TILES),
-    "result-tile article input-checkbox compare": Use("one('[data-part=compare]').disabled"),
+    "result-gallery button more": Use(TILES),
+    "result-tile article input-checkbox compare": Use(
+        "one('.bar [data-part=compare]').disabled",
+        first=SECOND,
+    ),
     "result-tile article button picture": Use(DIALOG),
     "result-tile article button use": Use(CHANGED),
     "result-tile article button retry": Use("sent('POST .*/retry')"),
     "result-tile article button delete": Use(DIALOG),
     "result-tile article button cancel": Use(STATUS),
-    "result-tile article button file": Use("sent('DOWNLOAD')"),
+    "result-tile article button download": Use("sent('DOWNLOAD')"),
     "result-tile article pre": Use(FOCUS, "focus"),
     "result-tile article video": Use(FOCUS, "focus"),
     "result-tile article audio": Use(FOCUS, "focus"),
@@ -121,13 +127,45 @@ RESULTS: Table = {
     "problem-box details button copy": Use("sent('COPY')"),
 }
 
+PICKED = """
+  for (const each of document.querySelectorAll("result-tile input")) if (each.checked) each.click();
+"""
+SCOPE = """
+  const scope = one("[data-part=scope]");
+  scope.value = "{}";
+  scope.dispatchEvent(new Event("change"));
+"""
+TWO = """
+  const boxes = [...document.querySelectorAll("result-tile input")].filter(controls.isSeen);
+  for (const each of boxes.slice(0, 2)) each.click();
+"""
+THIS, ALL = (SCOPE.replace("{}", scope) for scope in ("this", "all"))
+ERRORS = "for (const each of document.querySelectorAll('problem-box details')) each.open = false;"
+RESULTS_SCENES = [
+    scene(RUN, OPENED, ALL + PICKED + ERRORS, f"{TILES} > 40"),
+    scene(RUN, OPENED, THIS + PICKED + ERRORS.replace("false", "true"), f"{TILES} > 2"),
+    scene(RUN, OPENED, THIS + PICKED + TWO),
+]
+
+
+def batch_scene(batch: Json) -> Scene:
+    """With a batch that runs, as if it had been sent from there."""
+    event = f"new CustomEvent('submitted', {{ detail: {json.dumps(batch)} }})"
+    return scene(
+        RUN, OPENED, f"{ALL} document.dispatchEvent({event});", "shown('[data-part=cancel]') > 1"
+    )
+
+
 MOVED = "one('workflow-graph .drawing').style.transform"
 ZOOMED = """
   [...document.querySelectorAll(".tools [aria-label]")].find(controls.isSeen).click();
   for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame);
 """
 GRAPH: Table = {
-    "run-view tabs button-tab tab-graph": Use("shown('workflow-graph')"),
+    "run-view tabs button-tab tab-results": Use("shown('result-gallery')"),
+    "run-view tabs button-tab tab-graph": Use(
+        "shown('workflow-graph')", first="one('#tab-results').click()"
+    ),
     "workflow-graph div-group surface"
     " (click, dblclick, pointerdown, pointermove, keydown, wheel)": (
         Use(MOVED, drags),
@@ -144,10 +182,7 @@ GRAPH: Table = {
     "workflow-graph tools button graph.failed": Use(FOCUS),
 }
 TAB = "one('#tab-{}').click();"
-GRAPH_SCENES = [
-    scene(RUN, OPENED, TAB.format("results")),
-    scene(RUN, OPENED, TAB.format("graph"), "shown('workflow-graph .node')"),
-]
+GRAPH_SCENES = [scene(RUN, OPENED, TAB.format("graph"), "shown('workflow-graph .node')")]
 
 
 def file_scene(content: str, then: str = "true") -> Scene:
