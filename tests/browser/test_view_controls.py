@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.demo.catalogue import Catalogue
@@ -185,3 +186,42 @@ async def test_results(browser: Browser, gateway: RunningGateway, demo: DemoServ
         batch = await runs(0, batch={"steps": [10, 11, 12]})
         await operator.operate_all(batch_scene(batch))
     assert not operator.complaints, "\n".join(operator.complaints)
+
+
+LOOK = """async () => Object.entries({
+  unreachable: controls.unreachable(), clipped: controls.clipped(),
+  unnamed: controls.unnamed(), untold: await controls.untold(),
+}).flatMap(([fault, found]) => [...new Set(found)].map((name) => `${fault}: ${name}`))"""
+SCENES = {
+    "run": WORK_SCENES[0],
+    "unfolded": WORK_SCENES[2],
+    "every kind": FORM_SCENES[2],
+    "results": RESULTS_SCENES[0],
+    "graph": GRAPH_SCENES[0],
+    "tasks": TASKS_SCENES[1],
+    "servers": SERVERS_SCENES[1],
+}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_all_can_be_got_at_at_every_width(
+    browser: Browser, gateway: RunningGateway, demo: DemoServer, language: str
+) -> None:
+    """And has a name, and its text fits."""
+    demo.knobs.fail_node = "KSampler"
+    form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
+    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    demo.knobs.fail_node = None
+    await gateway.submit(MEDIA)
+    await gateway.submit(text_to_image(), batch={"3.seed": [1, 2]})
+    scenes = {**SCENES, "task": detail_scene(answer.json()["task_id"])}
+    faults: dict[str, set[str]] = {}
+    async with looking(browser, gateway, RUN) as page:
+        await page.evaluate("language => void (window.wanted = language)", language)
+        for width in (390, 768, 1440, 2560):
+            await page.set_viewport_size({"width": width, "height": 1000})
+            for name, ready in scenes.items():
+                await ready(page)
+                for fault in await page.evaluate(LOOK):
+                    faults.setdefault(f"{name}: {fault}", set()).add(str(width))
+    assert not faults, "\n".join(f"{fault} at {', '.join(at)}" for fault, at in faults.items())

@@ -57,8 +57,9 @@ WORK: Table = {
     "toast-list div button": Use(NAME),
     "toast-list div button close": Use("shown('toast-list > div')"),
     "run-bar details summary run.batch": Use("shown('batch-panel input')"),
-    "run-bar div button code": Use(DIALOG),
-    "run-bar div button run": Use(RUNS, first=SMALL),
+    "run-bar label input-checkbox randomize": Use("localStorage['gateway.randomize']"),
+    "run-bar wrap button code": Use(DIALOG),
+    "run-bar wrap button run": Use(RUNS, first=SMALL),
     "batch-panel details input-number batch.seeds": Use("one('.primary').textContent", "fill:3"),
     "batch-panel details select batch.parameter": Use("shown('batch-panel textarea')", "select"),
     "batch-panel details textarea batch.values": Use("one('.primary').textContent", "fill:1\n2"),
@@ -131,6 +132,7 @@ PICKED = """
   for (const each of document.querySelectorAll("result-tile input")) if (each.checked) each.click();
 """
 SCOPE = """
+  document.querySelector("#tab-results").click();
   const scope = one("[data-part=scope]");
   scope.value = "{}";
   scope.dispatchEvent(new Event("change"));
@@ -142,7 +144,7 @@ TWO = """
 THIS, ALL = (SCOPE.replace("{}", scope) for scope in ("this", "all"))
 ERRORS = "for (const each of document.querySelectorAll('problem-box details')) each.open = false;"
 RESULTS_SCENES = [
-    scene(RUN, OPENED, ALL + PICKED + ERRORS, f"{TILES} > 40"),
+    scene(RUN, OPENED, ALL + PICKED + ERRORS, f"{TILES} > 2"),
     scene(RUN, OPENED, THIS + PICKED + ERRORS.replace("false", "true"), f"{TILES} > 2"),
     scene(RUN, OPENED, THIS + PICKED + TWO),
 ]

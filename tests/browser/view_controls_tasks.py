@@ -10,6 +10,7 @@ TASKS: Table = {
     "task-table more button tasks.more": Use(COUNT),
     "task-table filter input-search tasks.filter": Use(COUNT, "fill:no such text"),
     "task-table filter select tasks.batch": Use(COUNT, "select"),
+    "task-table filter select tasks.workflow": Use(COUNT, "select"),
     "task-table statuses button chip": (Use("it.ariaPressed"), Use(COUNT)),
     "task-table cell input-checkbox tasks.selectAll": Use("shown('.space input:checked')"),
     "task-table div input-checkbox": Use("shown('task-table .chosen')"),
@@ -28,11 +29,10 @@ TASKS: Table = {
     "task-table chosen button tasks.cancel": Use("sent('POST .*/cancel')"),
 }
 CLEAR = """
-  const [search, batch] = ["input", "select"].map((kind) => one(`.filter ${kind}`));
-  for (const each of [search, batch]) {
-    if (!each?.value) continue;
+  for (const each of document.querySelectorAll(".filter input, .filter select")) {
+    if (!each.value) continue;
     each.value = "";
-    each.dispatchEvent(new Event(each === batch ? "change" : "input"));
+    each.dispatchEvent(new Event(each.matches("select") ? "change" : "input"));
   }
   for (const chip of document.querySelectorAll(".statuses [aria-pressed=true]")) chip.click();
   one("task-table .chosen button:last-child")?.click();
@@ -42,7 +42,7 @@ TASKS_SCENES = [
     scene(
         "#/tasks",
         "shown('task-table .bar')",
-        CLEAR + "one('.head input').click()",
+        CLEAR + "(one('.head input') ?? one('.space input')).click()",
         "shown('task-table .chosen')",
     ),
 ]
