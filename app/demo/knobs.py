@@ -43,6 +43,8 @@ class Knobs:
     """The worker makes no progress and says nothing."""
     hang: bool = False
     """HTTP and handshakes are accepted and not answered until lifted."""
+    hold_prompts: bool = False
+    """POST /prompt is read, and neither taken nor answered until lifted; all else is answered."""
     lose_prompt_reply: bool = False
     """Queue the next prompt but cut its connection instead of answering; turns itself off."""
     forget_prompts: bool = False
@@ -96,7 +98,7 @@ class Knobs:
             setattr(self, name, tuple(value) if name == "reject_with" and value else value)
 
 
-_SWITCHES = {"refuse_sockets", "stall", "hang"}
+_SWITCHES = {"refuse_sockets", "stall", "hang", "hold_prompts"}
 _SWITCHES |= {"take_rejected", "lose_prompt_reply", "forget_prompts", "missing_outputs"}
 _WORDS = {"fail_node", "oom", "view_closes", "view_fails", "view_hangs"}
 _WORDS |= {"reject_only", "reject_path", "retry_after"}

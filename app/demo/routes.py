@@ -48,6 +48,7 @@ async def post_prompt(request: Request) -> Response:
     machine, connections = machine_of(request), request.app.state.connections
     try:
         body = await json_body(request)
+        await machine.knobs.until_off("hold_prompts")
         rejected = rejects(machine.knobs, body)
         if rejected and not machine.knobs.take_rejected:
             return rejection(machine.knobs)

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 RENEWALS = 6
 IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
 AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
-SWEPT_FOR = 30.0  # seconds in which a server is swept again and again, since it came online
+# Seconds in which a server is swept again and again, since it came online or left a prompt without
+SWEPT_FOR = 150.0  # an answer: longer than anything on the way should hold a request
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
 REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
 
@@ -247,7 +248,6 @@ class Dispatcher:
             if server.stalled and not self.running_on(server):
                 await feel_pulse(server)
             if server.swept and time.time() - server.doubted_at < SWEPT_FOR:
-                # A POST that lay in its inbox while it was frozen is taken after it thaws.
                 await sweep(server, self._tools)
         await self._troubles.free_the_idle(self._runs)
         await self._waits.ask_again()

@@ -1,8 +1,10 @@
 """What may be expected of a task that is on a server: as long as the server goes on, when it should
 be done; otherwise why nothing can be told."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from app.servers.server import Server
 from app.tasks.estimates import Estimates
@@ -10,6 +12,8 @@ from app.tasks.forecast import Seen, remaining, rounded, wait_of
 from app.tasks.model import Task
 
 SeenOn = Callable[[Server], Sequence[Seen]]  # the tasks that this process drives on a server
+
+ANSWERS = 5.0  # seconds in which a server says whether it takes a prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ def expected_on(
         return Expected(rounded(remaining(seen, estimates)))
     others = [one for one in seen_on(server) if one.task.task_id != task.task_id]
     before = [one for one in others if _turn(one.task) < _turn(task)]
-    if unknown := unknown_on(server, before, len(others) + 1, estimates):
+    unknown = unanswered(server, [seen]) or unknown_on(server, before, len(others) + 1, estimates)
+    if unknown:
         return Expected(waiting_for=unknown)
     if not estimates.average:
         return Expected(rounded(remaining(seen, estimates)))
@@ -57,12 +62,23 @@ def unknown_on(
     """Why nobody can tell when the server is through with `before`; None if somebody can. What is
     not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
     many of the prompts that it holds are ours."""
+    if silence := unanswered(server, before):
+        return silence
     if strangers := strangers_on(server, ours):
         what = "a prompt" if strangers == 1 else f"{strangers} prompts"
         return f"{server.id} has {what} of others in its queue; how long that takes is not known."
     if any(one.task.started_at and remaining(one, estimates) is None for one in before):
         return f"{server.id} runs a task that is the first of its kind; its time is not known yet."
     return None
+
+
+def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
+    """Since when it says nothing to a prompt that it was sent, if that is for long."""
+    asked = min((seen.asked_at for seen in ours if seen.asked_at is not None), default=None)
+    if asked is None or time.time() - asked < ANSWERS:
+        return None
+    since = datetime.fromtimestamp(asked, UTC).isoformat(timespec="seconds")
+    return f"{server.id} was sent a task, and has not answered since {since[:-6]}Z."
 
 
 def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float:

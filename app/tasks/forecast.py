@@ -17,13 +17,15 @@ class Seen(NamedTuple):
     """A task on a server, as it is seen now. Most nodes tell nothing while they work, so what is
     known of its progress grows old: `still` is for how many seconds there was no other one.
 
-    `blind`: nobody would have heard of any, the socket is down.
+    `blind`: nobody would have heard of any, the socket is down. `asked_at`: since when its server
+    owes an answer to the prompt, in seconds since 1970.
     """
 
     task: Task
     progress: Progress
     still: float
     blind: bool = False
+    asked_at: float | None = None
 
 
 def seen_in_row(task: Task) -> Seen:

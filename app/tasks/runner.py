@@ -69,7 +69,8 @@ class Run:
         self._record = Record(
             claim.task, tools.claims, tools.api_keys, lambda: self.outputs, self._publish_status
         )
-        self._sender = Sender(claim, server, self._record, self._reach, tools)
+        self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
+        self._sender = Sender(claim, server, self._record, self._reach, tools, self._asked)
         self._inbox = Inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
@@ -98,6 +99,8 @@ class Run:
 
     def ask(self, request: CancelRequest | MoveRequest) -> None:
         self._inbox.put_nowait(request)
+        if isinstance(request, CancelRequest) and not self._asked.done():
+            self._asked.set_result(request.reason)
 
     async def drive(self) -> None:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
@@ -297,7 +300,8 @@ class Run:
         """The task as it is now."""
         still = self.tracker.still(time.monotonic())
         if still is None:
-            return seen_in_row(self.task)._replace(progress=self.progress)
+            seen = seen_in_row(self.task)
+            return seen._replace(progress=self.progress, asked_at=self._sender.asked_at)
         return Seen(self.task, self.progress, still, blind=not self.server.connected)
 
     def _publish_status(self) -> None:

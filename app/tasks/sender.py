@@ -1,6 +1,7 @@
 """Sends the prompt of one task to its server."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,12 @@ from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
 from app.tasks.cache_marks import marked
+from app.tasks.canceling import AFTER_CANCEL
 from app.tasks.elsewhere import before_sending
 from app.tasks.handover import Reach, warnings_of
 from app.tasks.inputs import place_inputs
-from app.tasks.model import TaskError
-from app.tasks.outcome import Failed, Lost, Moved, Outcome
+from app.tasks.model import CancelReason, TaskError
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interruption
 from app.tasks.queue import Claim
 from app.tasks.record import Record
 from app.tasks.tools import Tools
@@ -25,13 +27,22 @@ SMALL = 50  # nodes of a prompt that is looked over in a moment
 
 class Sender:
     def __init__(
-        self, claim: Claim, server: Server, record: Record, reach: Reach, tools: Tools
+        self,
+        claim: Claim,
+        server: Server,
+        record: Record,
+        reach: Reach,
+        tools: Tools,
+        canceled: asyncio.Future[CancelReason],
     ) -> None:
+        """`canceled`: done once somebody wants to cancel the task."""
         self._claim = claim
         self._server = server
         self._record = record
         self._reach = reach
         self._tools = tools
+        self._canceled = canceled
+        self.asked_at: float | None = None  # since when the server owes an answer to the prompt
 
     async def send(self) -> Outcome | None:
         """None once the server has it; else the task's end. Raises what `Reach.post` does, but
@@ -48,7 +59,8 @@ class Sender:
         if secrets is None:
             return Failed(KEY_GONE)
         try:
-            await self._send(secrets)
+            if (reason := await self._sent_or_canceled(secrets)) is not None:
+                return await self._dropped(reason)
         except PromptRejected:
             raise
         except ComfyError as error:
@@ -56,6 +68,31 @@ class Sender:
                 raise
             return await self._not_taken(error)
         return None
+
+    async def _sent_or_canceled(self, secrets: Mapping[Any, Any]) -> CancelReason | None:
+        """None once it is sent; or why that was broken off: somebody wants to cancel the task, and
+        the server does not answer."""
+        sending = asyncio.create_task(self._send(secrets))
+        try:
+            await asyncio.wait((sending, self._canceled), return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                await asyncio.wait([sending], timeout=AFTER_CANCEL)
+            if sending.done():
+                return sending.result()
+            return self._canceled.result()
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def _dropped(self, reason: CancelReason) -> Outcome | None:
+        """The end of a task that is not wanted any more, of which the server has not said that it
+        has it; None if it has, and can be told to stop. What comes to it later is swept away."""
+        await self._record.canceling(reason)
+        if self._record.is_trying:
+            self._server.doubted_at = time.time()
+            if await self._reach.knows_it():
+                return None
+        return Canceled(interruption(self._record.task))
 
     async def _send(self, secrets: Mapping[Any, Any]) -> None:
         claim, record, server = self._claim, self._record, self._server
@@ -68,12 +105,15 @@ class Sender:
         prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
         async with server.turns.next():
             await self.note_attempt(server.client_id)
+            self.asked_at = time.time()
             try:
                 node_errors = await self._reach.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
                 server.refusals.learn(spelled, said, record.task.key_name, error.class_type)
                 raise
+            finally:
+                self.asked_at = None
         if server.door.is_failing:
             server.on_change()
         server.door.succeeded()
