@@ -118,7 +118,7 @@ async def nodes(
     """Node types that the servers have."""
     gateway.pool.choose(server)
     if refresh:
-        await gateway.pool.refresh(server)
+        await gateway.pool.refresh(server, at_once=True)
     node_types = gateway.pool.node_types(server)
     if class_type is None:
         found = inventory.search_nodes(node_types, search)

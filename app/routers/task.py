@@ -108,7 +108,11 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 async def clear_queue(gateway: GatewayDep) -> Json:
     """Cancel what is queued: only tasks of ours, and none that runs."""
     canceled = await gateway.tasks.cancel_queued()
-    return {"canceled": canceled.task_ids, "count": canceled.count}
+    return {
+        "canceled": canceled.task_ids,
+        "canceling": canceled.begun,
+        "count": canceled.count,
+    }
 
 
 @router.get("/history", responses=responses(ServerNotFound, NoServer))

@@ -1,6 +1,7 @@
 """All the servers that we use."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,8 @@ from app.servers.server import Server
 from app.workflows.needs import Needs
 
 Json = dict[str, Any]
+
+REFRESH_INTERVAL = 5.0  # seconds between two fetches of node types, unless a client wants one
 
 
 class Pool:
@@ -120,10 +123,12 @@ class Pool:
         """The same, or those of common nodes while no server has told its own."""
         return self.node_types(server_id) or core_node_types()
 
-    async def refresh(self, server_id: str | None = None) -> bool:
-        """Fetch node types again; True if some have changed."""
+    async def refresh(self, server_id: str | None = None, *, at_once: bool = False) -> bool:
+        """Fetch node types again; True if some have changed. Those fetched seconds ago will do,
+        unless it is to be `at_once`."""
         servers = [self.get(server_id)] if server_id else self.online()
-        return any(await asyncio.gather(*(server.refresh() for server in servers)))
+        since = time.monotonic() - (0 if at_once else REFRESH_INTERVAL)
+        return any(await asyncio.gather(*(server.refresh(since) for server in servers)))
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Watch all servers until cancelled."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +28,6 @@ Json = dict[str, Any]
 
 HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
 PROBE_TIMEOUT = 5.0  # for the whole look
-REFRESH_INTERVAL = 5.0  # at the least, between two fetches of node types on demand
 RETRY_INTERVAL = 1.0  # and at one that does not answer
 KNOWN_FITS = 1_000_000  # names in answers of `lacks` that are kept, and 50 for each
 
@@ -64,7 +63,7 @@ class Server:
         self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
         self.placing = asyncio.Lock()  # of whoever puts an input there
         self.on_change: Callable[[], None] = lambda: None
-        self._grace, self._fetched_at = grace, 0.0
+        self._grace, self._fetched_at, self._fetching = grace, 0.0, asyncio.Lock()
         self.refusals = Refusals()
         self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, Lack.weight)
         self._asking: set[asyncio.Timeout] = set()
@@ -89,7 +88,8 @@ class Server:
     @property
     def reason(self) -> str | None:
         """Why it is not as it should be."""
-        return self.health.reason or self.stalled or self.door.reason or self.breaker.reason
+        known = self.health.reason or self.stalled or self.door.reason or self.breaker.reason
+        return known or (None if self.node_types else "It has not told its node types yet.")
 
     @property
     def is_probing(self) -> bool:
@@ -190,17 +190,19 @@ class Server:
             for scope in self._asking:
                 scope.reschedule(asyncio.get_running_loop().time())
 
-    async def refresh(self) -> bool:
-        """Ask for the node types again, unless that was just done; True if they have changed."""
+    async def refresh(self, since: float) -> bool:
+        """Ask for the node types again, unless that was begun since then, by time.monotonic; True
+        if they have changed. One asks at a time, for all who come meanwhile."""
         self.refusals.forget_unnamed()
-        if not self.online or time.monotonic() - self._fetched_at < REFRESH_INTERVAL:
-            return False
-        before = self.node_types
-        try:
-            await self._fetch_node_types()
-        except ComfyError:
-            return False
-        return self.node_types is not before
+        async with self._fetching:
+            if not self.online or self._fetched_at >= since:
+                return False
+            before = self.node_types
+            try:
+                await self._fetch_node_types()
+            except ComfyError:
+                return False
+            return self.node_types is not before
 
     async def _fetch_node_types(self) -> None:
         self._fetched_at = time.monotonic()
@@ -237,11 +239,9 @@ class Server:
             self._mind_the_ear()
             self.seen.set()
             interval = HEALTH_INTERVAL if self.online else RETRY_INTERVAL
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._look_now.wait()
-            except TimeoutError:
-                pass
 
     async def _look(self) -> None:
         try:

@@ -99,6 +99,6 @@ def _sentence(parts: Iterable[str]) -> str:
 
 def _lack(server: Server, needs: Needs) -> str:
     if not server.node_types:
-        return f"is {server.state}"
+        return "has not told its node types yet" if server.online else f"is {server.state}"
     refused = next((r.reason for r in needs.refused if r.server == server.id), None)
     return f"refuses {refused}" if refused else f"lacks {server.lacks(needs)}"

@@ -3,7 +3,7 @@
 What clients and servers have said is in no `repr`: that would put it into the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,7 @@ class Output:
 ITEM = "item"  # `Output.type` of a single character, which may be one of a list or of a text
 
 
+MOST_LISTED = 10_000  # ids in the answer about many tasks
 EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an expired task
 
 
@@ -247,3 +248,18 @@ class Task:
     def sent_as(self) -> str | None:
         """The client_id that its prompt was sent under, if it was."""
         return self.client_id if self.submitted_at is not None else None
+
+
+@dataclass(slots=True)
+class Many:
+    """What was done to how many tasks, and the ids of the first of them. `begun`: the same of those
+    that still have to end."""
+
+    count: int = 0
+    task_ids: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+
+    def add(self, task_ids: Sequence[str], begun: Sequence[str] = ()) -> None:
+        self.count += len(task_ids) + len(begun)
+        self.task_ids += task_ids[: MOST_LISTED - len(self.task_ids)]
+        self.begun += begun[: MOST_LISTED - len(self.begun)]

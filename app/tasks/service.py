@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +20,7 @@ from app.tasks.forecaster import Forecaster
 from app.tasks.graphs import extra_of, graph_of
 from app.tasks.hub import Hub
 from app.tasks.lists import parts_of
-from app.tasks.model import CancelReason, NewTask, Status, Task
+from app.tasks.model import CancelReason, Many, NewTask, Status, Task
 from app.tasks.queries import no_task
 from app.tasks.selection import MOST, Selection
 from app.tasks.store import TaskStore
@@ -35,19 +34,6 @@ Json = dict[str, Any]
 KNOWN_OWNERS = 10_000  # tasks
 CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
 PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
-MOST_LISTED = 10_000  # ids in the answer about many tasks
-
-
-@dataclass(slots=True)
-class Many:
-    """What was done to how many tasks, and the ids of the first of them."""
-
-    count: int = 0
-    task_ids: list[str] = field(default_factory=list)
-
-    def add(self, task_ids: Sequence[str]) -> None:
-        self.count += len(task_ids)
-        self.task_ids += task_ids[: MOST_LISTED - len(self.task_ids)]
 
 
 class Tasks:
@@ -189,9 +175,10 @@ class Tasks:
         queue: servers that become free meanwhile take from its head."""
         done, patience = Many(), PATIENCE
         for part in parts_of(reversed(list(task_ids)), CANCELED_AT_ONCE):
-            for task in await self._store.request_cancels(part):
+            tasks = await self._store.request_cancels(part)
+            for task in tasks:
                 self._tell_of_cancel(task)
-            done.add(part)
+            done.add(_having(tasks, Status.CANCELED), _having(tasks, Status.CANCELING))
             patience = await self._hub.caught_up(patience)
         return done
 
@@ -300,6 +287,10 @@ class Tasks:
             )
         _refuse_expired(task)
         return archived(self._files, entries_of(task))
+
+
+def _having(tasks: Sequence[Task], status: Status) -> list[str]:
+    return [task.task_id for task in tasks if task.status is status]
 
 
 def _refuse_expired(task: Task) -> None:

@@ -74,7 +74,9 @@ def _check_headers(url: Any, headers: Mapping[str, str]) -> None:
             raise _refused(name, "it is the gateway's to set")
         if times[lower] > 1:
             raise _refused(name, "it stands there twice, in another case")
-        usual = len(value) <= MAX_VALUE and _VALUE.fullmatch(value)  # h11 sends control characters
+        if len(value) > MAX_VALUE:
+            raise _refused(name, f"its value has {len(value)} characters, and may have {MAX_VALUE}")
+        usual = _VALUE.fullmatch(value)  # h11 sends control characters
         if not usual or not can_be_sent(url, {name: value}):
             raise _refused(name, "its value cannot be sent")
 

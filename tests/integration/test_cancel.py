@@ -52,8 +52,11 @@ async def test_queued_with_us(gateway: RunningGateway, demo: DemoServer) -> None
     await wait_until(lambda: len(demo.records.prompts) == 2)
     third = await gateway.submit(text_to_image(seed=9), wait=0)
     assert (await cancel(gateway, third["task_id"]))["status"] == "canceled"
-    cleared = (await gateway.http.post("/api/queue/clear")).json()["canceled"]
-    assert cleared == [held[1]["task_id"]], "what runs goes on"
+    fourth = await gateway.submit(text_to_image(seed=8), wait=0)
+    cleared = (await gateway.http.post("/api/queue/clear")).json()
+    at_the_server = [held[1]["task_id"]]
+    told = {"canceled": [fourth["task_id"]], "canceling": at_the_server, "count": 2}
+    assert cleared == told, "what runs goes on"
     await gateway.until(held[1]["task_id"], "canceled")
     await cancel(gateway, held[0]["task_id"])
     await gateway.until(held[0]["task_id"], "canceled")

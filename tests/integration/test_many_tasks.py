@@ -17,11 +17,10 @@ from app.access.model import STRANGER, Caller, Scope
 from app.config import Settings
 from app.demo.server import DemoServer
 from app.errors import TaskNotFound
-from app.tasks import service
 from app.tasks.claims import Lease
 from app.tasks.database import Database
 from app.tasks.lists import PART, any_of, none_of, parts_of, task_ids
-from app.tasks.model import NewTask
+from app.tasks.model import MOST_LISTED, NewTask
 from app.tasks.queue import Queue
 from app.tasks.store import TaskStore
 from app.tasks.tables import outputs, prompts, tasks
@@ -77,7 +76,7 @@ async def test_all_of_the_history_goes(
             answer = await gateway.http.post("/api/history/delete", json={"all": True}, timeout=120)
         assert answer.status_code == 200, answer.text
         assert answer.json()["count"] == many + 1
-        assert len(answer.json()["deleted"]) == min(many + 1, service.MOST_LISTED)
+        assert len(answer.json()["deleted"]) == min(many + 1, MOST_LISTED)
         assert answer.json()["deleted"][0] == task["task_id"]
         assert await counted(database) == [0, 0, 0]
         assert not folder.exists()

@@ -193,3 +193,11 @@ async def test_of_an_endless_answer_the_beginning_is_kept() -> None:
     async with talking(pieces, 0) as url, asyncio.timeout(WAIT):
         answer = await post(Remote(GUARD), url, b"{}", {}, seconds=WAIT)
     assert (answer.status, answer.body) == (200, "x" * 1024)
+
+
+async def test_a_value_that_is_too_long_is_told_its_limit() -> None:
+    async with receiving() as receiver:
+        assert await sent(receiver, "x", {"X-Long": "a" * 4096})
+        with pytest.raises(InvalidInput, match="has 4097 characters, and may have 4096") as refused:
+            await wanted({"url": receiver.url, "headers": {"X-Long": "a" * 4097}}, GUARD)
+        assert "X-Long" in refused.value.detail
