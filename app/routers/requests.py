@@ -1,6 +1,7 @@
 """The JSON of requests, as OpenAPI shows it: what it does not name is refused."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -51,10 +52,37 @@ def canonical(text: str | None) -> str | None:
     raise ValueError("is no UUID such as 48ea15ed-eca4-4337-ab9e-62cd40da60a8")
 
 
-class Strict(BaseModel):
-    """A request body: an unknown field is an error, it is a typing mistake."""
+def _with_nulls(schema: Json) -> None:
+    """Says in a schema that optional fields may be null."""
+    for name, field in schema.get("properties", {}).items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in field.get(
+            "anyOf", ()
+        ):
+            about = {
+                key: field.pop(key) for key in ("title", "description", "default") if key in field
+            }
+            kept = dict(field)
+            field.clear()
+            field.update(anyOf=[kept, {"type": "null"}], **about)
 
-    model_config = ConfigDict(extra="forbid")
+
+class Strict(BaseModel):
+    """A request body: an unknown field is an error, it is a typing mistake. An optional field that
+    is null is as one that is not there."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_nulls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        fields = cls.model_fields
+        return {
+            name: item
+            for name, item in value.items()
+            if item is not None or name not in fields or fields[name].is_required()
+        }
 
 
 class WebhookRequest(Strict):

@@ -9,6 +9,7 @@ import pytest
 
 from app.config import Settings
 from app.demo.server import DemoServer
+from app.routers.requests import RunRequest
 from tests.conftest import (
     RunningGateway,
     model_free,
@@ -222,3 +223,16 @@ async def test_what_was_learnt_outlives_a_restart(
         demo.knobs.stall = True
         task = await gateway.submit(text_to_image(steps=2, seed=5), wait=0)
         assert (await gateway.task(task["task_id"]))["eta_seconds"] is not None
+
+
+async def test_null_in_an_optional_field_is_as_absent(gateway: RunningGateway) -> None:
+    openapi = (await gateway.http.get("/openapi.json")).json()
+    fields = RunRequest.model_fields
+    assert len(fields) > 10
+    body = {"workflow": model_free(), **dict.fromkeys(fields)}
+    answer = await gateway.http.post(f"{SUBMIT}?wait=20", json=body)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["params"], answer.json()["metadata"]) == ({}, {})
+    wrong = await gateway.http.post(SUBMIT, json={**body, "parms": None})
+    assert wrong.status_code == 422
+    assert "null" in str(openapi["paths"][SUBMIT]["post"]["requestBody"])
