@@ -107,8 +107,22 @@ def validated(model: type[M], value: Any) -> M:
                 hint="The documentation of this route has an example.",
             ) from error
         raise RequestValidationError(
-            [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+            [{**fault, "loc": ("body", *fault["loc"])} for fault in _faults(error, value)]
         ) from error
+
+
+def _faults(error: ValidationError, value: Mapping[str, Any]) -> list[Any]:
+    """What is wrong. A webhook is a URL or an object: of one that was sent, as that."""
+    other = "str" if isinstance(value.get("webhook"), Mapping) else "WebhookRequest"
+    found = []
+    for fault in error.errors():
+        first, *rest = fault["loc"] or ("",)
+        if first == "webhook" and rest and rest[0] in ("str", "WebhookRequest"):
+            if rest[0] == other:
+                continue
+            rest = rest[1:]
+        found.append({**fault, "loc": (first, *rest) if fault["loc"] else ()})
+    return found
 
 
 async def submission(request: Request) -> Submission:

@@ -236,3 +236,14 @@ async def test_null_in_an_optional_field_is_as_absent(gateway: RunningGateway) -
     wrong = await gateway.http.post(SUBMIT, json={**body, "parms": None})
     assert wrong.status_code == 422
     assert "null" in str(openapi["paths"][SUBMIT]["post"]["requestBody"])
+
+
+async def test_a_fault_of_a_webhook_is_told_of_the_form_that_was_sent(
+    gateway: RunningGateway,
+) -> None:
+    for webhook, field in (({"url": "http://a", "events": []}, "webhook.events"), (5, "webhook")):
+        answer = await gateway.http.post(
+            SUBMIT, json={"workflow": model_free(), "webhook": webhook}
+        )
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json()["errors"]] == [field], answer.text
