@@ -2,6 +2,7 @@
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
+const HEALTH = "/api/health";
 
 export class Problem extends Error {
   constructor(document) {
@@ -23,7 +24,7 @@ const query = (fields) => {
 };
 
 // System, servers, nodes, models
-export const health = () => get("/api/health");
+export const health = () => get(HEALTH);
 export const servers = () => get("/api/servers");
 export const server = (name) => get(`/api/servers/${id(name)}`);
 export const addServer = (address, slots) => post("/api/servers", json({ address, ...(slots && { slots }) }));
@@ -113,15 +114,20 @@ async function request(path, options) {
   throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: body });
 }
 
+// Once the key was refused only what needs none is asked, without it, until there is another.
 async function exchange(path, options, read) {
+  for (;;) {
+    const used = key.value;
+    const answer = (path !== HEALTH && key.refusal) || (await fetched(path, options, read));
+    if (answer.status !== 401 || !(await key.renew(used, answer))) return answer;
+  }
+}
+
+async function fetched(path, options, read) {
   try {
-    for (;;) {
-      const used = key.value;
-      const headers = { ...options.headers, ...key.headers };
-      const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
-      if (response.status === 401 && (await key.renew(used))) continue;
-      return { status: response.status, ok: response.ok, body: await read(response) };
-    }
+    const headers = { ...options.headers, ...(!key.isWanted && key.headers) };
+    const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
+    return { status: response.status, ok: response.ok, body: await (response.ok ? read(response) : response.text()) };
   } catch (error) {
     throw new Problem({ title: "The gateway does not answer", code: "away", detail: `${path}: ${error.message}` });
   }

@@ -24,6 +24,7 @@ class Events extends EventTarget {
 
   connect() {
     clearTimeout(this.#retry);
+    if (key.isWanted) return; // once there is another
     this.#retry = 0;
     this.#tell("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";

@@ -4,11 +4,14 @@ import { remember, remembered } from "./remember.js";
 
 const NAME = "gateway.key";
 
+// No header can hold another one.
+export const canBe = (text) => /^[\x21-\x7e]*$/.test(text);
+
 class Key extends EventTarget {
-  #value = remembered(NAME);
+  #value = [remembered(NAME)].find(canBe) ?? "";
   #asking = null;
-  #declined = null; // the key that was refused when nobody wanted to give another
-  isWanted = false; // the gateway has refused a request
+  #isDeclined = false; // nobody wanted to give another
+  refusal = null; // the answer to the key as it is: nothing is asked with that again
   ask = async () => false; // resolves to true once there is another key
 
   get value() {
@@ -17,8 +20,14 @@ class Key extends EventTarget {
 
   set value(text) {
     this.#value = text;
+    this.refusal = null;
+    this.#isDeclined = false;
     remember(NAME, text);
     this.dispatchEvent(new Event("change"));
+  }
+
+  get isWanted() {
+    return this.refusal !== null;
   }
 
   get headers() {
@@ -31,15 +40,16 @@ class Key extends EventTarget {
   }
 
   // All requests that were refused wait for the same answer. `used`: the key that was refused.
-  async renew(used) {
+  async renew(used, answer) {
     if (used !== this.#value) return true;
-    if (used === this.#declined) return false;
-    this.isWanted = true;
-    this.dispatchEvent(new Event("change"));
+    if (!this.refusal) {
+      this.refusal = answer;
+      this.dispatchEvent(new Event("change"));
+    }
+    if (this.#isDeclined) return false;
     this.#asking ??= this.ask().finally(() => (this.#asking = null));
     const isNew = await this.#asking;
-    if (isNew) this.isWanted = false;
-    else this.#declined = this.#value;
+    this.#isDeclined = !isNew;
     if (isNew && used) location.reload(); // what is the other key's goes from the page
     return isNew;
   }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -67,14 +68,76 @@ async def test_who_has_no_key_is_asked_once(browser: Browser, locked: RunningGat
         await page.goto(f"/#/run/{QWEN}")
         await page.get_by_role("dialog").get_by_role("button", name="Close").click()
         await expect(page.locator("[data-part=socket]")).to_have_text("API key needed")
-        async with page.expect_event("websocket"):  # it goes on trying
-            pass
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.get_by_role("button", name="Change the API key").click()
         await page.get_by_label("Key of this gateway").fill(KEY)
         await page.keyboard.press("Enter")
         await expect(page.locator("parameter-field").first).to_be_visible()
         await expect(page.locator("[data-part=socket]")).to_have_text("live")
+
+
+def count_asked(page: Page) -> Counter[str]:
+    """How often each route is asked for, and the WebSocket; but for what needs no key."""
+    asked: Counter[str] = Counter()
+
+    def note(url: str) -> None:
+        if not re.search("/static/|/api/health$|/#|/$", url):
+            asked[url] += 1
+
+    page.on("request", lambda request: note(request.url))
+    page.on("websocket", lambda socket: note(socket.url))
+    return asked
+
+
+async def minutes_pass(page: Page) -> None:
+    """Two of them, in which each timer of the page ends; what that asks for is asked."""
+    for _ in range(12):
+        async with page.expect_response("**/api/health"):
+            await page.clock.run_for(10_000)
+
+
+@pytest.mark.parametrize("was", ["", "wrong"])
+async def test_nothing_is_asked_again_with_a_key_that_was_refused(
+    browser: Browser, locked: RunningGateway, was: str
+) -> None:
+    async with visitor(browser, locked, expected=refusals) as page:
+        await page.add_init_script(f"localStorage.setItem('gateway.key', {json.dumps(was)})")
+        await page.clock.install()
+        asked = count_asked(page)
+        await page.goto(f"/#/run/{QWEN}")
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("not take this" if was else "only with a key")
+        await minutes_pass(page)
+        assert max(asked.values()) == 1, asked
+        before = asked.total()
+        for text in ("also-wrong", "schlüssel", "“quoted”", "钥"):
+            await dialog.get_by_label("Key of this gateway").fill(text)
+            await page.keyboard.press("Enter")
+            await expect(dialog).to_contain_text("does not take this key")
+        await minutes_pass(page)
+        assert asked.total() == before + 1, asked  # one look, for the one that can be sent
+        await dialog.get_by_role("button", name="Close").click()
+        await minutes_pass(page)
+        for view in ("tasks", "servers", f"run/{QWEN}"):
+            await page.goto(f"/#/{view}")
+            await minutes_pass(page)
+        assert asked.total() == before + 1, asked
+        await expect(page.locator("[data-part=socket]")).to_have_text("API key needed")
+
+
+async def test_servers_are_counted_anew_with_the_key(
+    browser: Browser, locked: RunningGateway
+) -> None:
+    async with visitor(browser, locked, expected=refusals) as page:
+        await page.clock.install()
+        await page.goto("/#/servers")
+        await page.get_by_label("Key of this gateway").fill(KEY)
+        await expect(page.locator("[data-part=health]")).to_contain_text("0 of 0")
+        await page.clock.pause_at("2099-01-01")
+        async with page.expect_response("**/api/health"):
+            await page.clock.run_for(6_000)  # from here on no timer ends
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-part=health]")).to_contain_text("1 of 1")
 
 
 @pytest.mark.parametrize("view", [f"run/{QWEN}", "tasks", "servers"])

@@ -1,5 +1,4 @@
 // The view in which one works: workflows, the form, results and the graph, and what ties them together.
-import * as api from "../api.js";
 import { el } from "../dom.js";
 import { health } from "../health.js";
 import { i18n, t } from "../i18n.js";
@@ -16,8 +15,6 @@ const NARROW = matchMedia("(width < 64rem)");
 class RunView extends HTMLElement {
   #part = null;
   #able = null; // servers that take work, when the parameters were read
-  #nodeTypes = null;
-  #graphOf = null; // the workflow that the graph shows
 
   connectedCallback() {
     this.#part = stamp(this, "run-view");
@@ -41,7 +38,7 @@ class RunView extends HTMLElement {
     route.addEventListener("change", () => this.#routed());
     i18n.addEventListener("language", () => this.#show());
     health.addEventListener("health", ({ detail }) => detail && this.#servers(detail.servers ?? []));
-    tasks.addEventListener("change", ({ detail }) => this.#graphState(detail.changed));
+    tasks.addEventListener("change", ({ detail }) => this.#isGraph && import("../run/graph.js").then(({ follow }) => follow(detail.changed)));
     document.addEventListener("submitted", () => this.#tab(this.#isGraph ? "graph" : "results"));
     this.#start();
   }
@@ -130,30 +127,8 @@ class RunView extends HTMLElement {
   }
 
   async #graph() {
-    if (!workspace.graph || this.#graphOf === workspace.graph) return;
-    await import("./workflow-graph.js");
-    let graph = this.querySelector("workflow-graph");
-    if (!graph) {
-      graph = el("workflow-graph");
-      graph.addEventListener("node-click", ({ detail }) => this.querySelector("run-form").focusNode(detail.nodeId));
-      this.#part("graph").append(graph);
-    }
-    this.#graphOf = workspace.graph;
-    const types = await this.#types();
-    graph.show({ workflow: workspace.graph, format: workspace.format, nodeTypes: types });
-    graph.task = tasks.sorted().find((task) => task.workflow === workspace.source?.filename) ?? null;
-  }
-
-  async #types() {
-    this.#nodeTypes ??= await api.nodes().then(({ nodes }) => nodes, () => null);
-    return this.#nodeTypes ?? {};
-  }
-
-  #graphState(changed) {
-    if (!this.#isGraph) return;
-    const newest = [...changed].map((id) => tasks.get(id)).filter((task) => task && task.workflow === workspace.source?.filename && task.status !== "queued");
-    const graph = this.querySelector("workflow-graph");
-    if (graph && newest.length) graph.task = newest.at(-1);
+    const graph = await import("../run/graph.js");
+    graph.show(this.#part("graph"), (nodeId) => this.querySelector("run-form").focusNode(nodeId));
   }
 }
 

@@ -11,6 +11,7 @@ const TYPES = ["status", "progress", "output"];
 
 // The task's events from its first on, as far as they are kept, told one by one; until it ends.
 async function taskEvents(name, told, signal) {
+  if (key.isWanted) return;
   const headers = { ...key.headers, "Last-Event-ID": "0" };
   const response = await fetch(`/api/task/${encodeURIComponent(name)}/events?previews=false`, { headers, signal });
   if (!response.ok) return;
