@@ -14,7 +14,8 @@ class Route extends EventTarget {
 
   #read() {
     const [, view, ...rest] = location.hash.split("/");
-    this.view = /^(run|tasks|servers)$/.test(view) ? view : "run";
+    if (view && !/^(run|tasks|servers)$/.test(view)) return location.replace("#/run");
+    this.view = view || "run";
     try {
       this.id = decodeURIComponent(rest.join("/"));
     } catch {

@@ -1,9 +1,10 @@
-// Short words on what has happened. toast("saved") or toast(error); what failed stays longer.
+// Short words on what has happened. toast("saved") or toast(error); what failed, or can be undone, stays longer.
+// `about`: what was tried; only the last word on that stays, and none once it works: settle(about).
 import { el, icon } from "./dom.js";
 import { line } from "./errors.js";
 
 const SHOWN = 5000;
-const SHOWN_BAD = 12_000;
+const SHOWN_LONG = 12_000;
 
 class ToastList extends HTMLElement {
   connectedCallback() {
@@ -11,26 +12,35 @@ class ToastList extends HTMLElement {
     this.setAttribute("popover", "manual");
   }
 
-  add(text, tone, action) {
+  add(text, tone, action, about) {
     const close = el("button", { className: "quiet icon-only", i18nAttr: "aria-label:close", onclick: () => drop() }, icon("close"));
     const more = action && el("button", { textContent: action.label, onclick: () => (drop(), action.act()) });
-    const row = el("div", { dataset: { tone } }, el("span", { className: "grow", textContent: text }), more, close);
-    const drop = () => {
-      row.remove();
-      if (!this.children.length && this.matches(":popover-open")) this.hidePopover();
-    };
+    this.settle(about);
+    const row = el("div", { about, dataset: { tone } }, el("span", { className: "grow", textContent: text }), more, close);
+    const drop = () => this.#drop(row);
     this.append(row);
     // In the top layer, and above a dialog that was opened meanwhile.
     if (this.matches(":popover-open")) this.hidePopover();
     this.showPopover();
-    setTimeout(drop, tone === "bad" ? SHOWN_BAD : SHOWN);
+    setTimeout(drop, tone === "bad" || action ? SHOWN_LONG : SHOWN);
+  }
+
+  settle(about) {
+    for (const row of [...this.children]) if (about && row.about === about) this.#drop(row);
+  }
+
+  #drop(row) {
+    row.remove();
+    if (!this.children.length && this.matches(":popover-open")) this.hidePopover();
   }
 }
 
 customElements.define("toast-list", ToastList);
 
-export async function toast(what, { tone, action } = {}) {
+export async function toast(what, { tone, action, about } = {}) {
   const isError = what instanceof Error;
   if (isError && !what.document) console.error(what);
-  document.querySelector("toast-list").add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action);
+  document.querySelector("toast-list").add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action, about);
 }
+
+export const settle = (about) => document.querySelector("toast-list").settle(about);

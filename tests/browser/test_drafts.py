@@ -129,6 +129,8 @@ async def test_two_tabs_keep_their_own_and_tell_of_the_other(browsing: BrowserCo
     await expect(one.get_by_label("Prompt", exact=True)).to_have_value("of two")
     await expect(one.get_by_label("Steps")).to_have_value("3")
     await expect(take).to_be_hidden()
+    await one.get_by_role("button", name="Undo").click()
+    await expect(one.get_by_label("Prompt", exact=True)).to_have_value("of one")
 
 
 async def test_a_full_storage_breaks_nothing(browsing: BrowserContext) -> None:

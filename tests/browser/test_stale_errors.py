@@ -1,6 +1,7 @@
 """An error goes away when its cause does, and a row of the table stands where the list has it."""
 
 import json
+import re
 
 from playwright.async_api import Browser, Page, Route, expect
 
@@ -43,6 +44,73 @@ async def test_of_a_run(blank: Page) -> None:
     await expect(box).to_be_visible()
     await page.get_by_label("Steps").fill("4")
     await expect(box).to_be_hidden()
+
+
+async def test_of_a_workflow_that_is_not_there(browser: Browser, gateway: RunningGateway) -> None:
+    """Nor is another one shown at its address."""
+    async with visitor(browser, gateway, expected=lambda fault: "404" in fault) as page:
+        await open_run(page)
+        mine = page.locator("[data-part=list] a", has_text=QWEN.removesuffix(".json"))
+        box = page.locator("run-bar problem-box")
+        await page.evaluate("location.hash = '#/run/nope.json'")
+        await expect(box).to_contain_text("nope.json")
+        await expect(page.locator("parameter-field")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
+        await expect(page.get_by_label("Which results")).to_be_hidden()
+        await mine.click()
+        await expect(page.locator("parameter-field").first).to_be_visible()
+        await expect(box).to_be_hidden()
+
+
+async def test_of_a_file_that_is_no_workflow(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    box = page.locator("run-bar problem-box")
+    await open_file(page, "{}", "empty.json")
+    await expect(box).to_be_visible()
+    await page.locator("[data-part=list] a[aria-current]").click()  # the one that is open
+    await expect(box).to_be_hidden()
+
+
+async def test_of_what_was_tried_again(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    toasts = page.locator("toast-list > div")
+    await page.clock.install()
+    await page.clock.pause_at("2099-01-01")  # no toast goes by itself
+    for _ in range(2):
+        await open_file(page, "{ not json", "mine.json")
+        await expect(toasts).to_have_count(1)
+    await open_file(page, json.dumps(text_to_image()), "mine.json")
+    await expect(page.locator("[data-part=name]").first).to_have_text("mine.json")
+    await expect(toasts).to_have_count(0)
+
+
+async def test_an_unknown_view_is_the_first_one(blank: Page) -> None:
+    await open_run(blank)
+    await blank.evaluate("location.hash = '#/bla'")
+    await expect(blank).to_have_url(re.compile(f"#/run/{QWEN}$"))
+    await blank.goto("about:blank")
+    await blank.goto("/#/bla/blub")
+    await expect(blank).to_have_url(re.compile(f"#/run/{QWEN}$"))
+
+
+async def test_what_could_not_be_opened_is_once_the_gateway_is_back(
+    browser: Browser, gateway: RunningGateway
+) -> None:
+    async def refuse(route: Route) -> None:
+        await route.abort()
+
+    async with visitor(browser, gateway, expected=lambda fault: "ERR_FAILED" in fault) as page:
+        await open_run(page)
+        await page.route("**/api/**", refuse)
+        await expect(page.locator("[data-part=health]")).to_have_text("gateway away")
+        await page.locator("[data-part=list] a").last.click()
+        await expect(page.locator("run-bar problem-box")).to_be_visible()
+        await expect(page.locator("parameter-field")).to_have_count(0)
+        await page.unroute("**/api/**")
+        await expect(page.locator("parameter-field").first).to_be_visible()
+        await expect(page.locator("run-bar problem-box")).to_be_hidden()
 
 
 async def test_of_a_name_to_save_as(blank: Page) -> None:

@@ -9,7 +9,14 @@ import { toast } from "../toasts.js";
 import { mediaView } from "./media-view.js";
 import "../strings/dialogs.js";
 
-export function compare(left, right) {
+// Two tiles of results, the newer one first; they are not chosen any more then.
+export async function compareTiles(tiles) {
+  const [newer, older] = tiles.map(({ task }) => ({ task, output: task.outputs.find(({ kind, url }) => kind === "image" && url) }));
+  await compare(older, newer).closed;
+  for (const tile of tiles) tile.isCompared = false;
+}
+
+function compare(left, right) {
   const [under, over] = [mediaView(right.output), mediaView(left.output)];
   over.className = "over";
   const stage = el("div", { className: "versus" }, under, over, el("span", { className: "line" }));

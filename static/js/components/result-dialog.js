@@ -10,6 +10,7 @@ import { href } from "../router.js";
 import { bytes, duration, nameOf } from "../run/format.js";
 import { text } from "../run/values.js";
 import { useSettings } from "../run/settings.js";
+import { offer } from "../run/undo.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
 import { identity, mediaView } from "./media-view.js";
@@ -72,6 +73,9 @@ const list = (pairs) => el("dl", {}, pairs.filter(([, value]) => value).flatMap(
 async function asInput(parameter, output) {
   const { id } = workspace;
   const file = new File([await api.blob(view(output.url))], output.filename, { type: output.content_type });
-  workspace.set(parameter.key, (await api.upload(file)).name, false, id);
-  toast(t("large.isInput"));
+  const { name } = await api.upload(file);
+  const undo = workspace.undo();
+  workspace.set(parameter.key, name, false, id);
+  if (id === workspace.id) offer(t("large.isInput"), undo);
+  else toast(t("large.isInput"));
 }

@@ -93,6 +93,7 @@ class ResultGallery extends HTMLElement {
     }
     this.#part("more").hidden = all.length <= this.#most && !tasks.cursor;
     this.#part("tiles").classList.toggle("of-one", this.#part("scope").value === "this" && Boolean(workspace.source));
+    this.#part("scope").hidden = !workspace.source;
     this.#part("empty").hidden = wanted.size > 0;
     this.#part("count").textContent = [all.length || "", later.size ? t("results.later", { count: later.size }) : ""].filter(Boolean).join(" · ");
     this.#chosen();
@@ -134,11 +135,8 @@ class ResultGallery extends HTMLElement {
   }
 
   async #compare() {
-    const { compare } = await import("./compare-dialog.js");
-    const tiles = [...this.#part("tiles").children].filter(({ isCompared }) => isCompared);
-    const [newer, older] = tiles.map(({ task }) => ({ task, output: task.outputs.find(({ kind, url }) => kind === "image" && url) }));
-    await compare(older, newer).closed;
-    for (const tile of tiles) tile.isCompared = false;
+    const { compareTiles } = await import("./compare-dialog.js");
+    await compareTiles([...this.#part("tiles").children].filter(({ isCompared }) => isCompared));
     this.#chosen();
   }
 

@@ -13,6 +13,9 @@ import { toast } from "../toasts.js";
 const RANDOMIZE = "gateway.randomize";
 const QUEUE_EVERY = 500; // of tasks that change many times a second
 
+// Of one that is away nothing comes any more, and it names none.
+const faultsOf = async ({ code, document }) => (document && code !== "away" ? (await import("../run/faults.js")).faultsOf(document) : []);
+
 class RunBar extends HTMLElement {
   #part = null;
   #isBusy = false;
@@ -50,7 +53,7 @@ class RunBar extends HTMLElement {
     this.#isBusy = true;
     this.#show();
     this.#part("problem").show(null);
-    form.complain({});
+    form.complain();
     const { id } = workspace;
     try {
       const answer = await api.submit(workspace.source, this.#options());
@@ -59,7 +62,8 @@ class RunBar extends HTMLElement {
       this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
     } catch (error) {
       if (id !== workspace.id) toast(error);
-      const isMarked = id === workspace.id && form.complain(error.document ?? {});
+      const faults = await faultsOf(error);
+      const isMarked = id === workspace.id && form.complain(faults);
       if (id === workspace.id) this.#part("problem").show(isMarked ? new api.Problem({ title: t("form.marked") }) : error);
     }
     this.#isBusy = false;

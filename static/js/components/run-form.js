@@ -24,10 +24,9 @@ class RunForm extends HTMLElement {
     return !faulty.length;
   }
 
-  // Faults that the gateway told of, beside the fields that they name. True if all found their field.
-  complain(problem) {
+  // Faults that the gateway told of (run/faults.js), beside the fields that they name. True if all found their field.
+  complain(faults = []) {
     for (const field of this.#fields.values()) field.complain("");
-    const faults = faultsOf(problem);
     const named = faults.filter(({ key }) => this.#fields.has(key));
     for (const { key, message } of named) this.#fields.get(key).complain(message);
     this.#fields.get(named[0]?.key)?.focus();
@@ -102,13 +101,5 @@ class RunForm extends HTMLElement {
 }
 
 const said = (label) => (label.i18n ? { ...label, text: t(label.i18n) } : label);
-
-function faultsOf(problem) {
-  const named = (problem.errors ?? []).map(({ field, message }) => ({ key: field, message }));
-  const ofNodes = Object.entries(problem.node_errors ?? {}).flatMap(([id, node]) =>
-    [node?.errors ?? []].flat().map(({ message, details, extra_info }) => ({ key: `${id}.${extra_info?.input_name ?? ""}`, message: message || details })));
-  if (problem.parameter) named.push({ key: problem.parameter, message: problem.detail });
-  return named.length ? named : ofNodes;
-}
 
 customElements.define("run-form", RunForm);

@@ -14,6 +14,7 @@ const NARROW = matchMedia("(width < 64rem)");
 
 class RunView extends HTMLElement {
   #part = null;
+  #isAway = false;
   #able = null; // servers that take work, when the parameters were read
 
   connectedCallback() {
@@ -24,9 +25,10 @@ class RunView extends HTMLElement {
     part("save-as").onclick = dialogs("showSaveAs");
     part("versions").onclick = dialogs("showVersions");
     const remove = dialogs("deleteWorkflow");
-    part("delete").onclick = () => void (workspace.isSaved ? remove() : this.#discard());
-    part("reset").onclick = () => this.#reset();
-    part("take").onclick = () => workspace.takeOthers();
+    const undoable = (name) => () => import("../run/undo.js").then((module) => module[name]()).catch(toast);
+    const discard = undoable("discard");
+    part("delete").onclick = () => void (workspace.isSaved ? remove() : discard());
+    for (const name of ["reset", "take"]) part(name).onclick = undoable(name);
     drafts.addEventListener("change", () => this.#others());
     part("fold").open = !NARROW.matches;
     NARROW.onchange = () => (part("fold").open = !NARROW.matches);
@@ -37,7 +39,7 @@ class RunView extends HTMLElement {
     workspace.addEventListener("failed", () => this.#show());
     route.addEventListener("change", () => this.#routed());
     i18n.addEventListener("language", () => this.#show());
-    health.addEventListener("health", ({ detail }) => detail && this.#servers(detail.servers ?? []));
+    health.addEventListener("health", ({ detail }) => this.#healthy(detail));
     tasks.addEventListener("change", ({ detail }) => this.#isGraph && import("../run/graph.js").then(({ follow }) => follow(detail.changed)));
     document.addEventListener("submitted", () => this.#tab(this.#isGraph ? "graph" : "results"));
     this.#start();
@@ -67,27 +69,12 @@ class RunView extends HTMLElement {
     if (route.view !== "run") return;
     if (!route.id && workspace.id) return go("run", workspace.id, true);
     const source = route.id !== workspace.id && workspace.sourceOf(route.id);
-    if (source) workspace.open(source);
+    if (source) workspace.open(source, true);
     else if (route.id !== workspace.id) toast(t("drafts.gone"), { tone: "bad" });
   }
 
   #others() {
     this.#part("take").hidden = !workspace.others;
-  }
-
-  #reset() {
-    const undo = workspace.resetAll();
-    toast(t("drafts.reset", { name: workspace.name }), { action: { label: t("undo"), act: undo } });
-  }
-
-  #discard() {
-    const { source } = workspace;
-    const undo = workspace.resetAll();
-    drafts.discard(workspace.id);
-    workspace.close();
-    go("run", "");
-    const act = () => workspace.open(source).then(() => (undo(), go("run", workspace.id)));
-    toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
   }
 
   #opened() {
@@ -108,6 +95,13 @@ class RunView extends HTMLElement {
     part("warnings").replaceChildren(...workspace.warnings.map((warning) => el("li", { textContent: warning })));
     part("warnings").hidden = !workspace.warnings.length;
     part("hello").hidden = Boolean(source);
+  }
+
+  // What could not be opened while the gateway was away is.
+  #healthy(health) {
+    if (health && this.#isAway && !workspace.source) this.#routed();
+    this.#isAway = !health;
+    if (health) this.#servers(health.servers ?? []);
   }
 
   // Choices and limits come from the servers: when one comes back, they are read anew.

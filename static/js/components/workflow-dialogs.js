@@ -7,6 +7,7 @@ import { language, t } from "../i18n.js";
 import { go } from "../router.js";
 import { intake } from "../run/intake.js";
 import { saveAs } from "../run/save-as.js";
+import { restore as restoreTo } from "../run/undo.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
 import "../strings/dialogs.js";
@@ -15,9 +16,8 @@ export async function showVersions() {
   const { filename } = workspace.source;
   const { versions } = await api.versions(filename);
   const restore = async (version) => {
-    await workspace.save(() => api.restore(filename, version));
+    await restoreTo(filename, version);
     dialog.close();
-    toast(t("versions.restored"));
   };
   const look = async (version) => {
     const old = await api.version(filename, version);

@@ -155,7 +155,8 @@ function row({ filename, format, modified_at }) {
 }
 
 function link(id, name, about) {
-  return el("a", { href: href("run", id), title: name },
+  const again = () => id === workspace.id && workspace.open(workspace.source); // the address is the same
+  return el("a", { href: href("run", id), title: name, onclick: again },
     el("span", { className: "thumb" }, icon(isOpened(id) ? "file" : "image")),
     el("span", { className: "grow" }, el("span", { className: "cut name", textContent: name.replace(/\.json$/i, "") }), el("small", { textContent: about })));
 }

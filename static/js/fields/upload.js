@@ -7,7 +7,7 @@ import { show } from "../media.js";
 import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
 import { styles } from "../styles.js";
-import { toast } from "../toasts.js";
+import { settle, toast } from "../toasts.js";
 import "../strings/dialogs.js";
 
 await styles("upload");
@@ -67,12 +67,13 @@ export function uploadControl(parameter, change) {
     node.setAttribute("aria-busy", "true");
     try {
       const { name } = original ? await api.uploadMask(file, original) : await api.upload(file);
+      settle(parameter.key);
       if (mine !== turn) return;
       if (!node.isConnected) return workspace.set(parameter.key, name, false, id);
       control.value = name;
       change();
     } catch (error) {
-      toast(error);
+      toast(error, { about: parameter.key });
     } finally {
       if (mine === turn) node.removeAttribute("aria-busy");
     }

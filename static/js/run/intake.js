@@ -3,7 +3,7 @@
 // gateway, which keeps it at once.
 import { t } from "../i18n.js";
 import { go } from "../router.js";
-import { toast } from "../toasts.js";
+import { settle, toast } from "../toasts.js";
 import { workspace } from "./workspace.js";
 
 const PICTURES = /\.(png|webp|jpe?g)$/i;
@@ -44,9 +44,10 @@ class Intake extends EventTarget {
     try {
       JSON.parse(text);
     } catch (error) {
-      if (isTold) toast(t("library.notJson", { name, why: error.message }), { tone: "bad" });
+      if (isTold) toast(t("library.notJson", { name, why: error.message }), { tone: "bad", about: "intake" });
       return false;
     }
+    settle("intake");
     workspace.open({ text, name }).then((isOpen) => isOpen && go("run", workspace.id));
     return true;
   }

@@ -9,10 +9,10 @@ export async function keep(file) {
   try {
     const { filename } = await uploaded(file);
     intake.saved(filename);
-    toast(t("library.kept", { name: filename }));
+    toast(t("library.kept", { name: filename }), { about: "intake" });
   } catch (error) {
     const isPlain = error.code === "workflow_format";
-    toast(isPlain ? t("library.plainPicture", { name: file.name }) : error, { tone: "bad" });
+    toast(isPlain ? t("library.plainPicture", { name: file.name }) : error, { tone: "bad", about: "intake" });
   }
 }
 

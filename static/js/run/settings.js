@@ -3,9 +3,8 @@ import * as api from "../api.js";
 import { isLink } from "../graph/values.js";
 import { t } from "../i18n.js";
 import { go } from "../router.js";
-import { toast } from "../toasts.js";
+import { offer } from "./undo.js";
 import { workspace } from "./workspace.js";
-import "../strings/dialogs.js";
 
 export async function useSettings(task) {
   const graph = await api.taskWorkflow(task.task_id).then(({ workflow }) => workflow, () => null);
@@ -19,8 +18,9 @@ export async function useSettings(task) {
   } else {
     go("run", task.workflow ?? "");
   }
+  const undo = workspace.undo();
   const count = workspace.apply(graph ? valuesOf(graph) : task.params);
-  toast(t("settings.used", { count }));
+  offer(t("settings.used", { count }), undo);
 }
 
 function valuesOf(graph) {

@@ -71,7 +71,8 @@ class Workspace extends EventTarget {
     return text && { text, name: drafts.of(id)?.name ?? "" };
   }
 
-  async open(source) {
+  // `isOnly`: without it nothing is open.
+  async open(source, isOnly = false) {
     const turn = ++this.#turn;
     try {
       const answer = source.filename ? await api.workflow(source.filename) : await api.parameters(source);
@@ -88,17 +89,20 @@ class Workspace extends EventTarget {
       this.#tell("opened", { isAgain });
       return true;
     } catch (error) {
-      if (turn === this.#turn) this.#tell("failed", error);
+      if (turn !== this.#turn) return false;
+      if (isOnly) this.close(drafts.last);
+      this.#tell("failed", error);
       return false;
     }
   }
 
-  close() {
+  close(last = null) {
     this.#turn += 1;
     this.source = null;
     this.parameters = [];
     this.#values = new Map();
-    this.#batch = drafts.last = null;
+    this.#batch = null;
+    drafts.last = last;
     this.#tell("opened");
   }
 
@@ -114,11 +118,22 @@ class Workspace extends EventTarget {
     this.set(key, this.parameter(key)?.value);
   }
 
+  // What puts back how it is now, though another be open then.
+  undo() {
+    const { id, name, values } = this;
+    const batch = this.#batch;
+    return () => {
+      if (id === this.id) return this.#put(values, batch);
+      const changed = [...Object.keys(drafts.of(id)?.values ?? {}), ...values.keys()];
+      drafts.put({ id, name, values: Object.fromEntries(values), batch }, changed, true);
+    };
+  }
+
   // As it was saved, or opened. Answers what takes that back.
   resetAll() {
-    const [id, values, batch] = [this.id, new Map(this.#values), this.#batch];
+    const undo = this.undo();
     this.#put(new Map(), null);
-    return () => this.id === id && this.#put(values, batch);
+    return undo;
   }
 
   // What another tab has changed of it meanwhile, if that is not as here.

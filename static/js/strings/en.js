@@ -46,8 +46,6 @@ export default {
   "drafts.take": "Take the newer changes of another tab",
   "drafts.takeTitle": "This workflow was changed in another tab, too.",
   "drafts.gone": "This workflow was not saved, and is not kept in this browser any more.",
-  "drafts.reset": "The changes of {name} are discarded.",
-  "drafts.discarded": "{name} is discarded.",
 
   "library.title": "Workflows",
   "library.search": "Search workflows",

@@ -45,8 +45,6 @@ export default {
   "drafts.take": "采用另一标签页中较新的更改",
   "drafts.takeTitle": "此工作流也在另一个标签页中被更改。",
   "drafts.gone": "此工作流未保存，此浏览器中也已不再保留。",
-  "drafts.reset": "已放弃对 {name} 的更改。",
-  "drafts.discarded": "已放弃 {name}。",
 
   "library.title": "工作流",
   "library.search": "搜索工作流",

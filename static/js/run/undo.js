@@ -1,0 +1,53 @@
+// What takes values out of the form tells so, and offers the way back to them; that leads there, too.
+import * as api from "../api.js";
+import { t } from "../i18n.js";
+import { go } from "../router.js";
+import { toast } from "../toasts.js";
+import { drafts } from "./drafts.js";
+import { workspace } from "./workspace.js";
+import "../strings/dialogs.js";
+
+// `undo`: what workspace.undo() answered before.
+export function offer(text, undo) {
+  const { id } = workspace;
+  const act = async () => {
+    await undo();
+    go("run", id);
+  };
+  toast(text, { action: { label: t("undo"), act: () => void act().catch(toast) } });
+}
+
+export function reset() {
+  offer(t("drafts.reset", { name: workspace.name }), workspace.resetAll());
+}
+
+export function take() {
+  const undo = workspace.undo();
+  workspace.takeOthers();
+  offer(t("drafts.taken"), undo);
+}
+
+export function discard() {
+  const { source, id } = workspace;
+  const undo = workspace.resetAll();
+  drafts.discard(id);
+  workspace.close();
+  go("run", "");
+  const act = () => workspace.open(source).then(() => (undo(), go("run", id)));
+  toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
+}
+
+// A former content of the saved workflow that is open. Undone, there is again what was saved, and what was not.
+export async function restore(filename, version) {
+  const listed = async () => (await api.versions(filename)).versions.map((each) => each.version);
+  const [before, undo, { isDirty }] = [await listed(), workspace.undo(), workspace];
+  const saved = (name) => api.restore(filename, name);
+  await workspace.save(() => saved(version));
+  const was = (await listed()).find((each) => !before.includes(each)); // none: nothing else was saved
+  const back = async () => {
+    if (was && workspace.id === filename) await workspace.save(() => saved(was));
+    else if (was) await saved(was);
+    undo();
+  };
+  offer(t(isDirty ? "versions.restoredOver" : "versions.restored"), back);
+}
