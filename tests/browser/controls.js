@@ -110,12 +110,45 @@
     return all().filter(({ element }) => element.matches(NATIVE) && !element.closest("[aria-hidden=true]") && !isNamed(element)).map(({ name }) => name);
   }
 
-  // Buttons whose text does not fit into them. What ends in an ellipsis is meant so.
+  // Buttons whose text does not fit into them, and seeds of tiles. What ends in an ellipsis is meant so.
   function clipped() {
     const buttons = [...all()].filter(({ element }) => element.matches("button, [role=tab], summary") && !element.querySelector(".cut"));
     const labels = [...document.querySelectorAll("label.button")].filter(isSeen).map((element) => ({ element, name: "label.button" }));
     const isClipped = ({ scrollWidth, clientWidth }) => clientWidth > 0 && scrollWidth > clientWidth + 1;
-    return [...buttons, ...labels].filter(({ element }) => isClipped(element)).map(({ name, element }) => `${name}: ${element.textContent.trim().slice(0, 40)}`);
+    const facts = [...document.querySelectorAll("result-tile [data-part=facts]")].filter(isSeen).map((element) => ({ element, name: "facts of a tile" }));
+    return [...buttons, ...labels, ...facts].filter(({ element }) => isClipped(element)).map(({ name, element }) => `${name}: ${element.textContent.trim().slice(0, 40)}`);
+  }
+
+  // What is cut off below with no way to scroll to it; and, of errors, what one has to scroll to where nothing
+  // shows that one can. What is meant so: pictures, the graph, one line with an ellipsis, what only screen readers read.
+  function hidden() {
+    const isMeant = (element) => element.closest(".unseen, .cut, label > input, workflow-graph, .graph, .frame, .thumb, progress, svg, [role=tooltip]");
+    const boxes = ".section, .section.error *, p.error";
+    const isCut = (element) => {
+      const { overflowY, clipPath } = getComputedStyle(element);
+      if (clipPath !== "none") return false;
+      const hides = /hidden|clip/.test(overflowY) || (overflowY !== "visible" && element.matches(boxes) && !element.matches("pre"));
+      return hides && element.scrollHeight > element.clientHeight + 1;
+    };
+    const inner = [...document.querySelectorAll("main *, dialog *")].filter((element) => isSeen(element) && !isMeant(element) && isCut(element));
+    return inner.map((element) => `${element.localName}.${element.className} in ${element.parentElement.className || element.parentElement.localName}`);
+  }
+
+  // Words that are broken in the middle, as there is no room for one of them; and a page that scrolls sideways.
+  function crushed() {
+    const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    const range = document.createRange();
+    const broken = document.documentElement.scrollWidth > innerWidth ? ["the page is wider than the window"] : [];
+    while (walker.nextNode()) {
+      const { currentNode: node } = walker;
+      if (!isSeen(node.parentElement) || node.parentElement.closest("pre, code, .mono, .unseen, .cut, .name, dd, workflow-graph")) continue;
+      for (const { 0: word, index } of node.data.matchAll(/(?<![\w./-])[A-Za-z]{2,12}(?![\w./-])/g)) {
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        if (range.getClientRects().length > 1) broken.push(`${word} in ${node.data.trim().slice(0, 40)}`);
+      }
+    }
+    return broken;
   }
 
   // Texts that are the key of a text: what it stands for is not loaded, or missing.
@@ -129,7 +162,7 @@
   }
 
   window.seen = seen;
-  window.controls = { survey, find, unreachable, clipped, untold, unnamed, openers: () => [...openers], isSeen };
+  window.controls = { survey, find, unreachable, clipped, hidden, crushed, untold, unnamed, openers: () => [...openers], isSeen };
   window.sent = (pattern) => seen.filter((each) => new RegExp(pattern).test(each)).length;
   window.shown = (selector) => [...document.querySelectorAll(selector)].filter(isSeen).length;
   window.one = (selector) => [...document.querySelectorAll(selector)].find(isSeen);

@@ -190,6 +190,7 @@ async def test_results(browser: Browser, gateway: RunningGateway, demo: DemoServ
 
 LOOK = """async () => Object.entries({
   unreachable: controls.unreachable(), clipped: controls.clipped(),
+  hidden: controls.hidden(), crushed: controls.crushed(),
   unnamed: controls.unnamed(), untold: await controls.untold(),
 }).flatMap(([fault, found]) => [...new Set(found)].map((name) => `${fault}: ${name}`))"""
 SCENES = {
@@ -213,7 +214,10 @@ async def test_all_can_be_got_at_at_every_width(
     answer = await gateway.http.post("/api/workflow/submit?wait=20", json=form)
     demo.knobs.fail_node = None
     await gateway.submit(MEDIA)
-    await gateway.submit(text_to_image(), batch={"3.seed": [1, 2]})
+    await gateway.submit(text_to_image(), batch={"3.seed": [1, 2**64 - 2]})
+    demo.knobs.step_seconds = 2  # from here on some wait and one runs
+    form = {"filename": "qwen_t2i_distill.json", "batch": {"steps": [30, 31, 32, 33]}}
+    await gateway.http.post("/api/workflow/submit?wait=0", json=form)
     scenes = {**SCENES, "task": detail_scene(answer.json()["task_id"])}
     faults: dict[str, set[str]] = {}
     async with looking(browser, gateway, RUN) as page:
