@@ -40,6 +40,7 @@ class Tasks extends EventTarget {
   #steps = new Steps();
   #isDue = false;
   cursor = null;
+  unread = 0; // that wait, and are not here
 
   constructor() {
     super();
@@ -99,6 +100,11 @@ class Tasks extends EventTarget {
     this.#schedule();
   }
 
+  // Unless an event has told of it since.
+  dropStale(id, asked) {
+    if (this.#heard.get(id) < asked) this.drop(id);
+  }
+
   // Everything anew, as many as are known: what was deleted meanwhile goes.
   async load() {
     const asked = performance.now();
@@ -108,8 +114,10 @@ class Tasks extends EventTarget {
     const seen = new Set(page.tasks.map((task) => task.task_id));
     const oldest = page.next_cursor ? page.tasks.at(-1)?.created_at : "";
     for (const [id, task] of [...this.#tasks]) {
-      if (!seen.has(id) && task.created_at > oldest && this.#heard.get(id) < asked) this.drop(id);
+      if (!seen.has(id) && task.created_at > oldest) this.dropStale(id, asked);
     }
+    const unread = page.next_cursor && import("./unfinished.js").then(({ readUnfinished }) => readUnfinished(this)).catch(() => this.unread);
+    this.unread = (await unread) || 0;
   }
 
   more() {

@@ -50,6 +50,30 @@ async def test_errors_are_said_in_chinese_and_follow_the_language(
         await expect(form.locator(".address .bad")).to_contain_text("这台服务器已在使用")
 
 
+async def test_a_task_is_told_in_the_same_words_by_every_view(
+    browser: Browser, gateway: RunningGateway
+) -> None:
+    body = {"filename": QWEN, "params": {"steps": 2}}
+    answer = await gateway.http.post("/api/workflow/submit?wait=30", json=body)
+    task_id = answer.json()["task_id"]
+    async with visitor(browser, gateway, locale="zh-CN") as page:
+        await page.goto(f"/#/tasks/{task_id}")
+        detail = page.locator("task-detail")
+        await expect(detail.locator(".outputs figcaption small").first).to_contain_text("图片")
+        await expect(detail.locator(".attempts .chip").first).to_have_text("已完成")
+        await expect(page.locator(".row .duration").last).to_have_text(re.compile("^[0-9.]+ 秒$"))
+        said = await page.evaluate(
+            """async () => {
+              const { brief } = await import("/static/js/run/format.js");
+              const { spoken } = await import("/static/js/components/task-words.js");
+              const all = [0.04, 9.96, 59.6, 119.7, 3599.8, 7199.9];
+              return [all.map(brief), all.map(spoken)];
+            }"""
+        )
+        told = ["0.0 秒", "10 秒", "1 分 0 秒", "2 分 0 秒", "1 小时 0 分", "2 小时 0 分"]
+        assert said == [told, told]
+
+
 async def test_the_table_of_codes_comes_with_the_first_error(
     browser: Browser, gateway: RunningGateway
 ) -> None:

@@ -8,8 +8,8 @@ from playwright.async_api import Page, expect
 
 from app.demo.server import DemoServer
 from tests.browser.conftest import HOSTILE, assert_fits
-from tests.browser.helpers import drop_file, field, open_file, open_run, run
-from tests.conftest import ROOT, RunningGateway, text_to_image
+from tests.browser.helpers import QWEN, drop_file, field, open_file, open_run, run
+from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until
 
 
 async def test_run_shows_progress_preview_and_picture(blank: Page, gateway: RunningGateway) -> None:
@@ -100,6 +100,35 @@ async def test_a_batch_runs_every_combination(blank: Page, gateway: RunningGatew
     tasks = (await gateway.http.get("/api/tasks")).json()["tasks"]
     assert sorted(task["params"]["3.steps"] for task in tasks) == [2, 2, 3, 3]
     assert len({task["params"]["3.seed"] for task in tasks}) == 4
+
+
+async def test_a_large_batch_is_told_as_the_gateway_has_it(
+    blank: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    """More of it than a page of the list; opened while it runs."""
+    page = blank
+    demo.knobs.step_seconds = 5
+    body = {"filename": QWEN, "batch": {"3.seed": list(range(150))}}
+    assert (await gateway.http.post("/api/workflow/submit", json=body)).is_success
+
+    async def running() -> Any:
+        return (await gateway.http.get("/api/tasks?status=running")).json()["tasks"]
+
+    await wait_until(running)
+    [first] = await running()
+    await open_run(page)
+    await expect(page.locator(f'result-tile[data-id="{first["task_id"]}"]')).to_be_visible()
+    asked = {"status": "queued", "total": "true", "limit": 1}
+    waiting = (await gateway.http.get("/api/tasks", params=asked)).json()["total"]
+    await expect(page.locator("result-gallery [data-part=count]")).to_have_text(
+        f"7 · {waiting - 6} more wait"
+    )
+    places = page.locator('result-tile[data-status="queued"]')
+    await expect(places).to_have_count(6)
+    await expect(places.last).to_contain_text("number 1 in the queue")
+    await expect(page.locator('result-tile[data-status="running"]')).to_have_count(1)
+    queue = page.locator("run-bar [data-part=queue]")
+    await expect(queue).to_have_text(f"{waiting} waiting, 1 running")  # first of its kind: no ETA
 
 
 def image_to_image() -> dict[str, Any]:

@@ -45,6 +45,24 @@ async def test_a_card_tells_and_changes(
         await assert_fits(page, width)
 
 
+async def test_the_header_counts_at_once_what_was_done_here(
+    page: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    await page.clock.install()
+    await page.reload()
+    card = page.get_by_role("article", name=demo.address)
+    ready = page.locator("[data-part=health]")
+    await expect(card).to_contain_text("online")
+    await expect(ready).to_have_text("1 of 1 servers ready")
+    await page.clock.pause_at("2099-01-01")
+    async with page.expect_response("**/api/health"):
+        await page.clock.run_for(6_000)  # from here on no timer ends
+    await card.get_by_role("button", name="Drain").click()
+    await expect(ready).to_have_text("0 of 1 servers ready")
+    await card.get_by_role("button", name="Resume").click()
+    await expect(ready).to_have_text("1 of 1 servers ready")
+
+
 async def test_add_with_errors_beside_the_field_and_remove_by_force(
     page: Page, gateway: RunningGateway, demo: DemoServer
 ) -> None:

@@ -1,14 +1,23 @@
 // The form of now as code, to be copied.
+import * as api from "../api.js";
 import { copy } from "../clipboard.js";
 import { openDialog } from "../dialog.js";
 import { el, icon } from "../dom.js";
 import { has } from "../features.js";
 import { key } from "../key.js";
 import { comfySdk, curl, javascript, python } from "../run/code.js";
+import { workspace } from "../run/workspace.js";
 import "../strings/dialogs.js";
 
+// A run of what is open, with these options.
+export function showRun(options) {
+  const { source } = workspace;
+  const graph = () => api.convertText(source, workspace.params());
+  return showCode({ path: "/api/workflow/submit", body: api.submitBody(source, options), isBatch: Boolean(options.batch), graph });
+}
+
 // `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
-export async function showCode({ graph, ...request }) {
+async function showCode({ graph, ...request }) {
   const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
   const kinds = { curl: async () => curl(run), Python: async () => python(run), JavaScript: async () => javascript(run) };
   if (await has("/api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });

@@ -73,9 +73,10 @@ class ResultGallery extends HTMLElement {
   #build(isAnew = false) {
     this.#part("problem").show(null);
     const known = tasks.sorted().filter((task) => this.#belongs(task));
-    const waiting = known.filter(({ status }) => status === "queued");
-    const later = new Set(waiting.slice(0, Math.max(0, waiting.length - NEXT)));
-    const all = known.filter((task) => !later.has(task));
+    const waiting = known.filter(({ status }) => status === "queued").sort((a, b) => placeOf(b) - placeOf(a) || 0);
+    const later = Math.max(0, waiting.length - NEXT);
+    const others = known.filter(({ status }) => status !== "queued");
+    const all = [...waiting.slice(later), ...others.filter((task) => !isFinished(task)), ...others.filter(isFinished)];
     const wanted = new Map(all.slice(0, this.#most).map((task) => [task.task_id, task]));
     if (wanted.size && !ResultTile) return void this.#begin().catch(toast);
     for (const [id, tile] of this.#tiles) {
@@ -95,7 +96,7 @@ class ResultGallery extends HTMLElement {
     this.#part("tiles").classList.toggle("of-one", this.#part("scope").value === "this" && Boolean(workspace.source));
     this.#part("scope").hidden = !workspace.source;
     this.#part("empty").hidden = wanted.size > 0;
-    this.#part("count").textContent = [all.length || "", later.size ? t("results.later", { count: later.size }) : ""].filter(Boolean).join(" · ");
+    this.#part("count").textContent = [all.length || "", later ? t("results.later", { count: `${later}${tasks.unread ? "+" : ""}` }) : ""].filter(Boolean).join(" · ");
     this.#chosen();
     this.#strip();
     const last = all.find((task) => isFinished(task) && this.#belongs(task));
@@ -150,5 +151,7 @@ class ResultGallery extends HTMLElement {
     for (const tile of this.#tiles.values()) if (!isFinished(tile.task)) tile.tick();
   }
 }
+
+const placeOf = (task) => task.queue_position ?? Infinity;
 
 customElements.define("result-gallery", ResultGallery);

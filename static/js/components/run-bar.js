@@ -7,6 +7,7 @@ import { brief } from "../run/format.js";
 import { workspace } from "../run/workspace.js";
 import { remember, remembered } from "../remember.js";
 import { isFinished, tasks } from "../state.js";
+import { styles } from "../styles.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";
 
@@ -90,17 +91,13 @@ class RunBar extends HTMLElement {
   async #batching() {
     const isOpen = this.#part("batching").open;
     if (workspace.batch && workspace.batch.isOpen !== isOpen) workspace.batch = { ...workspace.batch, isOpen };
-    await import("./batch-panel.js");
+    await Promise.all([import("./batch-panel.js"), styles("batch")]);
     this.#show();
   }
 
   async #code() {
-    const { showCode } = await import("./code-dialog.js");
-    if (!workspace.source) return;
-    const { source } = workspace;
-    const options = this.#options();
-    const graph = () => api.convertText(source, workspace.params());
-    await showCode({ path: "/api/workflow/submit", body: api.submitBody(source, options), isBatch: Boolean(options.batch), graph });
+    const { showRun } = await import("./code-dialog.js");
+    if (workspace.source) await showRun(this.#options());
   }
 
   #show() {
@@ -137,9 +134,10 @@ class RunBar extends HTMLElement {
       if (task.status === "queued") waiting += 1;
       else running += 1;
       last = Math.max(last, task.queue_position ?? 0);
-      eta = Math.max(eta, etaOf(task) ?? 0);
+      eta = Math.max(eta, etaOf(task) ?? NaN); // NaN stays: nobody knows when all is done
     }
-    waiting = Math.max(waiting, last);
+    if (tasks.unread) eta = NaN;
+    waiting = Math.max(waiting + tasks.unread, last);
     const words = [waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"), eta >= 1 && t("queue.eta", { time: brief(eta) })];
     this.#part("queue").textContent = words.filter(Boolean).join(" · ");
   }

@@ -1,6 +1,7 @@
 // <server-panel>: the ComfyUI servers, a card each. Asked for while somebody looks.
 import * as api from "../api.js";
 import { el } from "../dom.js";
+import { health } from "../health.js";
 import { i18n } from "../i18n.js";
 import { key } from "../key.js";
 import { ServerAdd } from "./server-add.js";
@@ -22,12 +23,18 @@ class ServerPanel extends HTMLElement {
       empty: el("p", { className: "hint", i18n: "servers.none", hidden: true }),
       problem: el("problem-box", { hidden: true }),
     };
-    this.#parts.add = new ServerAdd(() => this.#list()).element;
+    this.#parts.add = new ServerAdd(() => this.#changed()).element;
     this.#parts.cards.append(this.#parts.add);
     this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, this.#parts.cards);
     i18n.addEventListener("language", () => (this.#detailed.clear(), this.#list()));
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.#list()).observe(this);
     setInterval(() => this.checkVisibility() && !document.hidden && !key.isWanted && this.#list(), LIST_EVERY);
+  }
+
+  // Somebody did something to a server: the header tells how many are ready, too.
+  #changed() {
+    this.#list();
+    health.start();
   }
 
   async #list() {
@@ -60,7 +67,7 @@ class ServerPanel extends HTMLElement {
   }
 
   #make(server) {
-    const card = new ServerCard(server, () => this.#list());
+    const card = new ServerCard(server, () => this.#changed());
     this.#cards.set(server.id, card);
     this.#parts.add.before(card.element);
   }

@@ -58,14 +58,14 @@ export class TaskFilter extends EventTarget {
     return !this.#text || isFound || haystack(task).includes(folded(this.#text));
   }
 
-  // The workflows and the batches that tasks have, those as [id, count].
+  // The workflows and the batches that tasks have; not how many, for not all of them are here.
   offer(batches, workflows) {
     this.#used = workflows;
     this.#name();
     const key = JSON.stringify(batches);
     if (this.#batches.dataset.key === key) return;
     this.#batches.dataset.key = key;
-    const options = batches.map(([id, count]) => el("option", { value: id }, `${t("tasks.batch")} ${id.slice(0, 8)} (${count})`));
+    const options = batches.map((id) => el("option", { value: id }, `${t("tasks.batch")} ${id.slice(0, 8)}`));
     this.#batches.replaceChildren(el("option", { value: "", i18n: "tasks.batchClear" }), ...options);
     this.#batches.value = this.#batch;
     if (this.#batches.selectedIndex < 0) this.#change(() => (this.#batch = this.#batches.value = ""));

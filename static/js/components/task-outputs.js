@@ -3,6 +3,7 @@ import { el } from "../dom.js";
 import { open, save } from "../files.js";
 import { key } from "../key.js";
 import { ours, show, view } from "../media.js";
+import { wordOf } from "./task-words.js";
 
 const SMALL = 384; // pixels of a small picture
 
@@ -30,7 +31,7 @@ function shown(output) {
 
 function caption(output) {
   const size = output.size_bytes ? `${bytes(output.size_bytes)}` : "";
-  const facts = el("small", {}, [output.kind, `#${output.node_id}`, output.type === "temp" ? "temp" : "", size].filter(Boolean).join(" · "));
+  const facts = el("small", {}, [wordOf("kind", output.kind), `#${output.node_id}`, output.type === "temp" ? "temp" : "", size].filter(Boolean).join(" · "));
   if (!output.url) return el("figcaption", {}, facts);
   const name = el("a", { href: ours(output.url)?.href ?? "#", className: "cut", onclick: (event) => download(event, output) }, output.filename ?? "");
   return el("figcaption", {}, name, facts);

@@ -29,6 +29,11 @@ export class TaskPages {
     else await tasks.more();
   }
 
+  // So many that fit are gone; at once, for nobody waits for the next count.
+  less(number) {
+    if (this.total) this.total = { ...this.total, count: this.total.count - number };
+  }
+
   // What comes and goes changes how many there are.
   async recount(query) {
     const key = this.#key;

@@ -72,6 +72,7 @@ class TaskTable extends HTMLElement {
   }
 
   #changed({ changed, removed }) {
+    this.#pages.less(this.#ids.filter((id) => removed.has(id)).length);
     for (const id of removed) {
       this.#states.delete(id);
       this.#selected.delete(id);
@@ -114,8 +115,7 @@ class TaskTable extends HTMLElement {
   #list() {
     const all = tasks.sorted();
     this.#ids = all.filter((task) => this.#filter.fits(task, this.#pages.has(task.task_id))).map(({ task_id }) => task_id);
-    const batches = new Map();
-    for (const { batch_id } of all) if (batch_id) batches.set(batch_id, (batches.get(batch_id) ?? 0) + 1);
+    const batches = new Set(all.map(({ batch_id }) => batch_id).filter(Boolean));
     this.#filter.offer([...batches], all.map(({ workflow }) => workflow));
     this.#rows.ids = this.#ids;
     this.#count();

@@ -1,7 +1,7 @@
 // Bars on a common line of time: attempts and nodes of a task.
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
-import { clock, spoken } from "./task-words.js";
+import { clock, spoken, wordOf } from "./task-words.js";
 
 const TONES = { succeeded: "good", failed: "bad", out_of_memory: "bad", lost: "bad", output_unavailable: "bad", moved: "wait", canceled: "wait" };
 
@@ -10,7 +10,7 @@ export function attempts(list) {
   return bars(spans, (attempt, at) => ({
     name: `${at + 1}. ${attempt.server}`,
     tone: TONES[attempt.outcome] ?? "busy",
-    chip: attempt.outcome ?? t("task.ongoing"),
+    chip: attempt.outcome ? wordOf("attempt", attempt.outcome) : t("task.ongoing"),
     notes: [`${clock(attempt.started_at)} – ${attempt.ended_at ? clock(attempt.ended_at) : t("task.now")}`, attempt.ran === false && attempt.ended_at ? t("task.waitedOnly") : "", attempt.reason],
   }));
 }

@@ -1,26 +1,17 @@
 // How a task's fields are said: statuses, times, durations.
 import { language, t } from "../i18n.js";
 import { etaOf } from "../places.js";
+import { brief as spoken } from "../run/format.js";
+
+export { brief as spoken, duration } from "../run/format.js";
 
 export const STATUSES = ["queued", "running", "canceling", "succeeded", "failed", "canceled"];
 export const TONES = { succeeded: "good", failed: "bad", running: "busy", canceling: "wait", queued: "wait" };
 
+// What the API calls it where the page has no word for it.
+export const wordOf = (group, name) => (t(`${group}.${name}`) === `${group}.${name}` ? name : t(`${group}.${name}`));
 export const statusWord = (status) => t(`status.${status}`);
 export const nameOf = (task) => task.workflow ?? (typeof task.metadata?.file === "string" ? task.metadata.file : null) ?? t("tasks.unnamed");
-
-export function spoken(seconds) {
-  if (!Number.isFinite(seconds)) return "";
-  if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-}
-
-export function duration({ started_at, finished_at }, now = Date.now()) {
-  if (!started_at) return "";
-  const end = finished_at ? Date.parse(finished_at) : now;
-  return spoken(Math.max(0, (end - Date.parse(started_at)) / 1000));
-}
 
 // What is left: its place in the queue, a guess of the seconds.
 export function expected(task) {

@@ -5,10 +5,11 @@ import { isFinished } from "../state.js";
 
 export function brief(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 10) return t("time.seconds", { n: seconds.toFixed(1) });
-  if (seconds < 60) return t("time.seconds", { n: Math.round(seconds) });
-  if (seconds < 3600) return t("time.minutes", { m: Math.floor(seconds / 60), s: Math.round(seconds % 60) });
-  return t("time.hours", { h: Math.floor(seconds / 3600), m: Math.round((seconds % 3600) / 60) });
+  if (seconds < 9.95) return t("time.seconds", { n: seconds.toFixed(1) });
+  const whole = Math.round(seconds);
+  if (whole < 60) return t("time.seconds", { n: whole });
+  if (whole < 3600) return t("time.minutes", { m: Math.floor(whole / 60), s: whole % 60 });
+  return t("time.hours", { h: Math.floor(whole / 3600), m: Math.floor((whole % 3600) / 60) });
 }
 
 export function duration({ started_at, finished_at }) {

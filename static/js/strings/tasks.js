@@ -20,6 +20,9 @@ register({
     "task.nodes": "Nodes", "task.nodesHint": "From the events that the gateway keeps; nodes too quick to be told of are missing.",
     "task.deliveries": "Webhook deliveries", "task.log": "Events", "task.facts": "Facts", "task.traceback": "Traceback", "task.noLog": "The gateway keeps no events of this task any more.",
     "task.ongoing": "under way", "task.waitedOnly": "only waited there", "task.replay": "Send again", "task.next": "next try {time}", "task.try": "try {number}", "task.now": "now",
+    "attempt.succeeded": "succeeded", "attempt.failed": "failed", "attempt.out_of_memory": "out of memory", "attempt.lost": "lost",
+    "attempt.output_unavailable": "output unavailable", "attempt.moved": "moved", "attempt.canceled": "canceled",
+    "kind.image": "image", "kind.video": "video", "kind.audio": "audio", "kind.text": "text", "kind.file": "file", "kind.latent": "latent", "kind.model3d": "3D model",
     "task.retryOf": "Retry of", "task.priority": "Priority", "task.timeout": "Timeout", "task.metadata": "Metadata", "task.started": "Started", "task.finished": "Finished",
   },
   zh: {
@@ -40,6 +43,9 @@ register({
     "task.nodes": "节点", "task.nodesHint": "来自网关保留的事件；过快的节点可能缺失。",
     "task.deliveries": "Webhook 投递", "task.log": "事件", "task.facts": "信息", "task.traceback": "回溯", "task.noLog": "网关已不再保留此任务的事件。",
     "task.ongoing": "运行中", "task.waitedOnly": "仅在此排队", "task.replay": "重新发送", "task.next": "下次尝试 {time}", "task.try": "第 {number} 次", "task.now": "现在",
+    "attempt.succeeded": "已完成", "attempt.failed": "失败", "attempt.out_of_memory": "内存不足", "attempt.lost": "失去联系",
+    "attempt.output_unavailable": "结果不可用", "attempt.moved": "已转移", "attempt.canceled": "已取消",
+    "kind.image": "图片", "kind.video": "视频", "kind.audio": "音频", "kind.text": "文本", "kind.file": "文件", "kind.latent": "潜空间数据", "kind.model3d": "3D 模型",
     "task.retryOf": "重试自", "task.priority": "优先级", "task.timeout": "超时", "task.metadata": "元数据", "task.started": "开始", "task.finished": "结束",
   },
 });
