@@ -17,11 +17,8 @@ HIDDEN = "(an upload)"
 SECRET_BYTES = 32
 _NAME = re.compile(r"gw-([0-9a-f]{8})-[0-9a-f]{32}", re.IGNORECASE)
 _IN_TEXTS = re.compile(r"gw-[0-9a-f]{8}-[0-9a-f]{32}(\.[a-z0-9]{1,12})?", re.IGNORECASE)
-# As former versions named them: by the first half of a hash, and the upload's own name.
-_FORMER = re.compile(r"(?:^|[/\\])([0-9a-f]{16})_([^/\\]+)$", re.IGNORECASE)
-_FORMER_IN_TEXTS = re.compile(r"\b[0-9a-f]{16}_[^/\\'\"\n\]]+", re.IGNORECASE)
-# What Windows calls such files besides: GW-3F1~1.PNG, and by the first six of a former one.
-_SHORT = re.compile(r"(?:^|[/\\])(?:gw-?[0-9a-f]{0,4}|[0-9a-f]{2,6})~\d", re.IGNORECASE)
+# What Windows calls such files besides: GW-3F1~1.PNG, or GW3F1C~1.PNG.
+_SHORT = re.compile(r"(?:^|[/\\])gw-?[0-9a-f]{0,4}~\d", re.IGNORECASE)
 _WHERE = re.compile(r".\[(input|output|temp)\]$", re.DOTALL)  # which folder: "name [input]"
 LONGEST = 1000  # characters of a value that may be the name of a file
 
@@ -45,20 +42,13 @@ def tags_in(text: str) -> set[str]:
     return {tag.lower() for tag in _NAME.findall(text)}
 
 
-def former_in(text: str) -> tuple[str, str] | None:
-    """(first half of the hash, name) if the text names a file as former versions placed it."""
-    if len(text) > LONGEST or (found := _FORMER.search(_WHERE.sub("", text).strip())) is None:
-        return None
-    return found[1].lower(), found[2]
-
-
 def is_short_for_one(text: str) -> bool:
     return len(text) <= LONGEST and _SHORT.search(text) is not None
 
 
 def is_placed(text: Any) -> bool:
     """Whether a choice of a server's is a file that a gateway placed."""
-    return isinstance(text, str) and (_NAME.search(text) is not None or former_in(text) is not None)
+    return isinstance(text, str) and _NAME.search(text) is not None
 
 
 def without_placed(value: Any) -> Any:
@@ -82,8 +72,7 @@ def without_placed(value: Any) -> Any:
 def readable(text: str, names: Mapping[str, str]) -> str:
     """What a server says, with the uploads' own names in place of theirs there (`names`), and
     without those of others."""
-    text = _IN_TEXTS.sub(lambda found: names.get(found[0], HIDDEN), text)
-    return _FORMER_IN_TEXTS.sub(HIDDEN, text)
+    return _IN_TEXTS.sub(lambda found: names.get(found[0], HIDDEN), text)
 
 
 def folder_named(text: str) -> str | None:

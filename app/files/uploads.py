@@ -15,7 +15,6 @@ from uuid import uuid4
 from app.errors import FileNotFound, InvalidInput
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
-from app.files.placed import former_in
 from app.files.placing import FOLDER, OWN, Lock, Placing, placed_in
 from app.files.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.streams import Counted
@@ -99,11 +98,6 @@ class Uploads:
 
     async def may_name(self, text: str) -> bool:
         """Whether the files on servers that a text names, as ours are named there, are ours."""
-        former = former_in(text)
-        if former is not None:
-            digest, name = former
-            found = await self.get(name) if await self.exists(name) else None
-            return found is not None and found.hash.partition(":")[2][:16] == digest
         return await self._placing.are_of(text, self._places)
 
     async def save(

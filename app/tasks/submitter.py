@@ -265,8 +265,8 @@ class Submitter:
         for suspect in await self._workers.run(work):
             if suspect.sort in ("elsewhere", "made") and self._sees_all:
                 continue
-            is_upload = suspect.sort in ("placed", "former")
-            if not is_upload or not await self._materials.may_name(suspect.text):
+            is_placed = suspect.sort == "placed"
+            if not is_placed or not await self._materials.may_name(suspect.text):
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:

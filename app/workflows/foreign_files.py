@@ -7,7 +7,6 @@ from typing import Any, Literal
 from app.errors import InvalidWorkflow
 from app.files.placed import (
     folder_named,
-    former_in,
     is_absolute,
     is_short_for_one,
     leads_out,
@@ -20,11 +19,11 @@ from app.workflows.parameters import choices_of, definition_of, names_file
 Json = dict[str, Any]
 # An upload of somebody's, by its name there, or something else: a result, a file of the machine.
 # Or a name that a node makes, which only the server gets to see.
-Sort = Literal["placed", "former", "short", "elsewhere", "path", "made"]
+Sort = Literal["placed", "short", "elsewhere", "path", "made"]
 # Nodes whose text is one of those that stand in the prompt, and nothing that is put together.
 _LITERAL = {
     *("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode", "CustomCombo"),
-    *("ComfySwitchNode", "Reroute"),
+    *("PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "ComfySwitchNode", "Reroute"),
 }
 
 
@@ -84,8 +83,6 @@ def _made(prompt: Json, node_id: str, name: str) -> Iterator[Suspect]:
 def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Sort | None:
     if tags_in(text):
         return "placed"
-    if former_in(text):
-        return "former"
     elsewhere = folder_named(text) in ("output", "temp")
     if elsewhere and _is_like_a_file(text):
         return "elsewhere"

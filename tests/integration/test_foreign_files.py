@@ -220,25 +220,40 @@ async def test_its_owner_may_name_it_as_results_do(gate: Guarded, demo: DemoServ
     assert task["status"] == "succeeded"
 
 
-async def test_files_of_former_versions(gate: Guarded, demo: DemoServer) -> None:
-    """They lie there as <16 digits of the hash>_<name>: shown to nobody, loaded by their owner."""
-    alice, bob = await gate.client("alice"), await gate.client("bob")
-    upload = await alice.post("/api/image/upload", files={"image": (f"{MARKER}.png", png())})
-    former = f"{upload.json()['hash'].partition(':')[2][:16]}_{MARKER}.png"
+LIKE_HASHES = ("5919206189929891_00001_.png", "deadbeefdeadbeef_x.png", "0123456789abcdef_2026.png")
+
+
+@pytest.mark.parametrize("name", LIKE_HASHES)
+async def test_names_that_look_like_a_hash_are_names(
+    gate: Guarded, demo: DemoServer, name: str
+) -> None:
+    """As `%KSampler.seed%` makes them: of uploads and results, as prefixes, and in any text."""
+    bob = await gate.client("bob")
+    await bob.post("/api/image/upload", files={"image": (name, png())})
     async with httpx.AsyncClient(base_url=f"http://{demo.address}") as http:
-        await http.post("/upload/image", files={"image": (former, png())})
-        await http.post("/upload/image", files={"image": ("by-hand.png", png())})
+        await http.post("/upload/image", files={"image": (f"by-hand-{name}", png())})
+        await http.post("/upload/image", files={"image": (name[:18] + "y.png", png())})
     await refreshed(gate)
-    answer = await bob.get("/api/nodes?class_type=LoadImage")
-    assert MARKER not in answer.text
-    assert "by-hand.png" in answer.text
-    for name in (former, f"{former} [input]", f"./{former.upper()}"):
-        refused = await bob.post("/api/workflow/submit", json={"workflow": load(name)})
-        assert refused.status_code == 422, name
-    for client, name in ((alice, former), (bob, "by-hand.png"), (bob, "by-hand.png [input]")):
-        body = {"workflow": load(name)}
-        task = (await client.post("/api/workflow/submit?wait=20", json=body)).json()
-        assert task["status"] == "succeeded", (name, task)
+    assert name[:18] + "y.png" in (await bob.get("/api/nodes?class_type=LoadImage")).text
+    for graph, params in (
+        (load(name), {}),
+        (load("x.png"), {"1.image": name}),
+        (load(name[:18] + "y.png"), {}),
+        (load(name, prefix=name), {}),
+        (load(name) | text_node(f"order {name}"), {}),
+    ):
+        body = {"workflow": graph, "params": params}
+        task = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+        assert task["status"] == "succeeded", (graph, task)
+    result = task["outputs"][0]
+    again = {"task_id": task["task_id"], "filename": result["filename"]}
+    body = {"workflow": load("x.png"), "params": {"1.image": again}}
+    task = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+    assert task["status"] == "succeeded", task
+
+
+def text_node(text: str) -> Json:
+    return {"9": {"class_type": "PrimitiveString", "inputs": {"value": text}}}
 
 
 @pytest.mark.parametrize(
