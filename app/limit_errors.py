@@ -1,5 +1,5 @@
-"""Errors of connections and requests that are too much or too late: more of the tree in
-errors.py."""
+"""Errors of connections and requests that are too much or too late, keys among it: more of the tree
+in errors.py."""
 
 from app.errors import GatewayError, InvalidRequest
 
@@ -37,3 +37,10 @@ class Stopping(GatewayError):
 
     status = 503
     code = "stopping"
+
+
+class ApiKeyGone(GatewayError):
+    """The API key that the task came with is gone."""
+
+    status = 422
+    code = "api_key_gone"

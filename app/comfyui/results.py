@@ -116,8 +116,6 @@ def _texts_in(item: Any, *, plain: bool) -> list[str]:
         return []
     if all(isinstance(leaf, str) for leaf in leaves):
         return leaves
-    if plain and not any(isinstance(leaf, dict) for leaf in leaves):
-        return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in leaves]
     return _as_json(item) if plain or _holds_text(item) else []
 
 

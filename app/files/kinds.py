@@ -1,5 +1,6 @@
 """The kind and content type of a file. Pure."""
 
+import codecs
 import mimetypes
 import re
 from enum import StrEnum
@@ -67,6 +68,7 @@ _INLINE = {
     *("video/mpeg", "video/x-m4v", "video/3gpp"),
 }
 # Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1a\\x1c-\\x1f]")
 _MARKUP = re.compile(
     rb"<(!doctype|html|head|body|script|style|iframe|object|embed|svg|math|!--|[?]xml"
     rb"|[a-z0-9]+:(html|svg|script)\b)",
@@ -109,11 +111,22 @@ def kind_of(filename: str, content_type: str) -> Kind:
 
 def is_no_media(filename: str, head: bytes) -> bool:
     """Whether these first bytes cannot be those of the picture, video or sound that the name says:
-    there are none, or they are a page that something sent in its place, such as one to log in."""
+    there are none, or they are a text that something sent in its place: a page to log in, JSON."""
     content_type = content_type_of(filename)
     if kind_of(filename, content_type) not in (Kind.IMAGE, Kind.VIDEO, Kind.AUDIO):
         return False
-    return not head or (content_type != "image/svg+xml" and is_markup(head))
+    return not head or (
+        content_type != "image/svg+xml" and not sniff(head) and (is_markup(head) or is_text(head))
+    )
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes are those of a text in UTF-8, which may be cut off."""
+    try:
+        said = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not _NO_TEXT.search(said)
 
 
 def is_inline(content_type: str, head: bytes = b"") -> bool:

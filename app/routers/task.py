@@ -16,6 +16,7 @@ from app.errors import (
     TaskNotFound,
 )
 from app.gateway import Gateway
+from app.limit_errors import ApiKeyGone
 from app.problems import responses
 from app.routers.bodies import read_json, validated
 from app.routers.cursors import Before
@@ -78,7 +79,7 @@ async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
 @router.post(
     "/task/{task_id}/retry",
     status_code=202,
-    responses={**responses(TaskNotFound, QueueFull), 202: {"model": TaskOut}},
+    responses={**responses(TaskNotFound, ApiKeyGone, QueueFull), 202: {"model": TaskOut}},
 )
 async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
     """A new task from the same request."""

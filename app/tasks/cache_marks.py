@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.tasks.model import Attempt
+from app.workflows.formats import RUN_MARK
 
 Json = dict[str, Any]
 
-MARK = "_run"  # the input that is added
 _WRITTEN = {"PROMPT", "EXTRA_PNGINFO"}  # hidden inputs, as object_info has them
 
 
@@ -36,7 +36,7 @@ def marked(prompt: Json, extra: Json, attempts: Sequence[Attempt], node_types: J
     if again:
         mark += f"-{len(attempts)}"
     return prompt | {
-        node_id: {**prompt[node_id], "inputs": {**prompt[node_id]["inputs"], MARK: mark}}
+        node_id: {**prompt[node_id], "inputs": {**prompt[node_id]["inputs"], RUN_MARK: mark}}
         for node_id in ids
     }
 

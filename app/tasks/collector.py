@@ -189,8 +189,10 @@ class Collector:
     ) -> None:
         head, chunks = await look_into(chunks, HEAD)
         if is_no_media(result.filename, head):
-            what = "a page" if head else "no bytes"
-            raise ComfyError(f"ComfyUI at {self._server_id} sent {what} in place of this file.")
+            what = "a text" if head else "no bytes"
+            error = ComfyError(f"ComfyUI at {self._server_id} sent {what} in place of this file.")
+            error.answered = 200
+            raise error
         content_type = content_type_of(result.filename, said, head)[: lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
         self._keys.add(stored.key)

@@ -16,8 +16,11 @@ from app.servers.server import Server
 Keep = Callable[[FileResult, AsyncIterator[bytes], str | None], Awaitable[None]]
 
 # Seconds before each further try to get a file from a server that answers other requests
-PAUSES = (0.3, 0.7, 1.5)
+PAUSES = (0.3, 0.7, 1.0)
+# ... and from what stands in front of it: a proxy, a tunnel, a login. Those come back.
+PAUSES_IN_FRONT = (*PAUSES, 3.0, 6.0, 12.0)
 HEALTH = 5.0  # seconds in which a server that is well says so
+OWN_FAULT = 500  # what ComfyUI itself answers
 IN_A_ROW = 20  # files of a node that are not to be had: the rest of it is not asked for
 IN_VAIN = 200  # files of a task
 SECONDS_IN_VAIN = 45.0  # spent on them
@@ -74,22 +77,30 @@ class Fetching:
         return reason
 
     async def _try(self, result: FileResult) -> str | None:
-        pauses = list(PAUSES) if is_nameable(result) and self._tried < RELUCTANT else []
+        tries = 0
         while True:
+            tries += 1
             try:
                 await self.once(result)
             except ComfyMissing as error:
                 return error.detail
             except ComfyError as error:
                 await self._check_server(error)
-                if isinstance(error, ComfySilent):
-                    pauses = pauses[:1]  # it was frozen, perhaps, and is well again
-                if not pauses:
+                pauses = self._pauses(result, error)
+                if tries > len(pauses):
                     self._tried += 1
                     return self._reason(result, error)
             else:
                 return None
-            await asyncio.sleep(pauses.pop(0))
+            await asyncio.sleep(pauses[tries - 1])
+
+    def _pauses(self, result: FileResult, error: ComfyError) -> tuple[float, ...]:
+        """Before the further tries that are worth it after this error."""
+        if not is_nameable(result) or self._tried >= RELUCTANT:
+            return ()
+        if isinstance(error, ComfySilent):
+            return PAUSES[:1]  # it was frozen, perhaps, and is well again
+        return PAUSES if error.answered in (None, OWN_FAULT) else PAUSES_IN_FRONT
 
     async def _check_server(self, error: ComfyError) -> None:
         """Raises ComfyUnreachable if it does not answer anything else either."""
@@ -102,7 +113,7 @@ class Fetching:
     def _reason(self, result: FileResult, error: ComfyError) -> str:
         if not is_nameable(result):
             return UNNAMEABLE
-        if not isinstance(error, ComfyUnreachable):
+        if not isinstance(error, ComfyUnreachable) or error.answered is not None:
             return error.detail
         how = "does not send it in time" if isinstance(error, ComfySilent) else "breaks off"
         return f"ComfyUI at {self._server.id} answers, but {how} when asked for this file."

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.comfyui.answers import TOO_LARGE, is_away, may_be_the_prompts
+from app.comfyui.answers import TOO_LARGE, may_be_the_prompts
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.servers.server import Server
 from app.tasks.api_keys import KEY_GONE
@@ -129,15 +129,16 @@ class Sender:
         failure = TaskError(error.code, error.detail)
         if status == TOO_LARGE:  # this prompt is, others are not
             return Failed(failure, refused=True)
-        if may_be_the_prompts(status):
+        is_the_servers = not may_be_the_prompts(status)
+        if is_the_servers:
+            server.door.shut(error.detail, error.retry_after or 0.0)
+        else:
             proven = self._tools.estimates.proven(task.shape)
             server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
-        else:
-            server.door.shut(error.detail, error.retry_after or 0.0)
         if server.door.is_open:
             server.on_change()
             asyncio.get_running_loop().call_later(server.door.left, server.on_change)
-        if is_away(status):
+        if is_the_servers:
             return Lost("server_lost", error.detail)
         return Failed(failure, not_taken=True)
 

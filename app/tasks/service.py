@@ -11,6 +11,7 @@ from app.errors import BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.files.archive import archived
 from app.files.store import FileStore
 from app.files.views import forget_results
+from app.limit_errors import ApiKeyGone
 from app.memory import Memory
 from app.servers import queues
 from app.servers.server import Server
@@ -188,9 +189,15 @@ class Tasks:
         self._hub.publish(task.task_id, "status", self.view(task))
 
     async def retry(self, task_id: str) -> Task:
-        """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull."""
+        """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull, and
+        ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
         old = await self._store.get(task_id)
         self._check_owner(old.key_name)
+        if old.needs_key:
+            raise ApiKeyGone(
+                "The task came with an API key, which is kept for that task only.",
+                hint="Submit the workflow again, with its key.",
+            )
         webhook = await self._store.webhook(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
         await self._submitter.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
@@ -208,7 +215,6 @@ class Tasks:
             wanted_server=old.wanted_server,
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
-            needs_key=old.needs_key,
             key_name=old.key_name,  # its files are among those of that key
         )
         return (await self._submitter.add([new]))[0]

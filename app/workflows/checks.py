@@ -5,11 +5,12 @@ where it is known to take a prompt and then never run anything again: a link to 
 not there, in an input that the class does not know, kills its worker thread (measured on
 0.3.64 and 0.33.0), as a node without inputs does; a cycle through such an input is recorded as a
 success. Links of nodes that no output needs are another thing: ComfyUI runs such prompts, so they
-are sent as they are, with a warning.
+are sent as they are, with a warning. So is an output that it leaves out for a link to nowhere, in
+an input that the class knows, beside one that it runs.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, Final
@@ -42,6 +43,7 @@ def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> li
     if sum(map(len, prompt)) > MAX_IDS:
         raise InvalidWorkflow(f"The node ids have more than {MAX_IDS} characters altogether.")
     needed = needed_by_outputs(prompt, object_info)
+    needed = _needed_by_the_good(prompt, needed, object_info)
     errors, count = _faults_in(prompt, needed)
     if not errors:
         stuck = _in_a_cycle(prompt, needed)
@@ -56,11 +58,21 @@ def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> li
 def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collection[str]:
     """The nodes that output nodes depend on, by any of their inputs, in the prompt's order; all,
     if there is no output. What is no node at all counts as an output."""
-    stack = [
+    found = _upstream(prompt, _outputs(prompt, object_info))
+    return {node_id: None for node_id in prompt if node_id in found or not found}
+
+
+def _outputs(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
+    return [
         node_id
         for node_id, node in prompt.items()
         if _may_be_output(_class_type(node), object_info)
     ]
+
+
+def _upstream(prompt: Json, node_ids: Iterable[str]) -> set[str]:
+    """These nodes and all that they depend on."""
+    stack = list(node_ids)
     found = set(stack)
     while stack:
         inputs = _inputs(prompt[stack.pop()])
@@ -68,7 +80,40 @@ def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collecti
             if target in prompt and target not in found:
                 found.add(target)
                 stack.append(target)
-    return {node_id: None for node_id in prompt if node_id in found or not found}
+    return found
+
+
+def _needed_by_the_good(
+    prompt: Json, needed: Collection[str], object_info: Mapping[str, Json]
+) -> Collection[str]:
+    """Those of the needed nodes that outputs need which ComfyUI does not leave out for a link to
+    nowhere; all, if there is no such output."""
+    lost = {node_id for node_id in needed if _is_refused(prompt[node_id], prompt, object_info)}
+    if not lost:
+        return needed
+    feeds: dict[str, list[str]] = {}
+    for node_id in needed:
+        for _, target in links_of(_inputs(prompt[node_id])):
+            feeds.setdefault(target, []).append(node_id)
+    stack, bad = list(lost), set(lost)
+    while stack:
+        for node_id in feeds.get(stack.pop(), ()):
+            if node_id not in bad:
+                bad.add(node_id)
+                stack.append(node_id)
+    good = [node_id for node_id in _outputs(prompt, object_info) if node_id not in bad]
+    found = _upstream(prompt, good)
+    return {node_id: None for node_id in needed if node_id in found or not good}
+
+
+def _is_refused(node: Any, prompt: Json, object_info: Mapping[str, Json]) -> bool:
+    """Whether an input that its class knows is linked to a node that is not there."""
+    class_type = _class_type(node)
+    definition = object_info.get(class_type) if isinstance(class_type, str) else None
+    sections = ((definition or {}).get("input") or {}).values()
+    known = {name for section in sections if isinstance(section, dict) for name in section}
+    links = links_of(_inputs(node))
+    return any(target not in prompt and name in known for name, target in links)
 
 
 def _may_be_output(class_type: Any, object_info: Mapping[str, Json]) -> bool:
@@ -99,7 +144,7 @@ def _unused_faults(prompt: Json, needed: Collection[str]) -> list[str]:
     )
     circular = ((node_id, "The links form a cycle.") for node_id in _in_a_cycle(prompt, unused))
     found = [
-        f"Node {quoted(node_id)}: {message} ComfyUI does not run it: no output needs it."
+        f"Node {quoted(node_id)}: {message} ComfyUI does not run it: no output that runs needs it."
         for node_id, message in islice(chain(lost, circular), MAX_FAULTS + 1)
     ]
     return found if len(found) <= MAX_FAULTS else [*found[:MAX_FAULTS], "... and more of them."]

@@ -1,5 +1,6 @@
 """Tell what kind of workflow file a JSON value is, and get the graph out of it. Pure."""
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, TypeGuard
@@ -8,6 +9,8 @@ from app.errors import WorkflowFormatUnsupported
 
 Json = dict[str, Any]
 
+RUN_MARK = "_run"  # an input that the gateway adds to nodes as it sends them: see cache_marks.py
+_MARK = re.compile(r"[0-9a-f]{16}(-\d+)?")
 MAX_WRAPPINGS = 4  # {"workflow": {<prompt id>: {"prompt": [1, "id", <graph>, ...]}}} has three
 
 
@@ -40,7 +43,7 @@ def unwrap(value: Any) -> tuple[Format, Json]:
     ui: Json | None = None
     for candidate in _candidates(value, MAX_WRAPPINGS):
         if is_api(candidate):
-            return Format.API, candidate
+            return Format.API, _unmarked(candidate)
         if ui is None and is_ui(candidate):
             ui = candidate
     if ui is not None:
@@ -50,6 +53,18 @@ def unwrap(value: Any) -> tuple[Format, Json]:
         hint="Send the JSON that ComfyUI saves with Workflow > Export (API): an object of nodes, "
         'each with "class_type" and "inputs".',
     )
+
+
+def _unmarked(prompt: Json) -> Json:
+    """A prompt out of a picture or a history without what the gateway added to it for a run."""
+    return prompt | {
+        node_id: {**node, "inputs": {k: v for k, v in node["inputs"].items() if k != RUN_MARK}}
+        for node_id, node in prompt.items()
+        if isinstance(node, dict)
+        and isinstance(inputs := node.get("inputs"), dict)
+        and isinstance(mark := inputs.get(RUN_MARK), str)
+        and _MARK.fullmatch(mark)
+    }
 
 
 def _candidates(value: Any, wrappings: int) -> Iterator[Any]:

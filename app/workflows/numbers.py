@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import InvalidWorkflow
 from app.quoting import quoted
-from app.workflows.checks import MAX_FAULTS, fault
+from app.workflows.checks import MAX_FAULTS, fault, needed_by_outputs
 from app.workflows.parameters import definition_of, unwrapped
 
 Json = dict[str, Any]
@@ -21,14 +21,18 @@ FINITE = "Send a finite number: floats end at about 1.8e308."
 
 
 def check_numbers(prompt: Json, object_info: Mapping[str, Json]) -> None:
-    """Raises InvalidWorkflow, with node_errors by node, for such texts in a checked prompt."""
+    """Raises InvalidWorkflow, with node_errors by node, for such texts in a checked prompt, at
+    nodes that an output needs: ComfyUI looks at no others."""
     errors: Json = {}
     count = 0
-    for node_id, node in prompt.items():
-        if found := list(_faults(node, object_info)):
-            count += 1
-            if count <= MAX_FAULTS:
-                errors[node_id] = {"class_type": node["class_type"], "errors": found}
+    endless = {node_id for node_id, node in prompt.items() if any(_faults(node, object_info))}
+    needed = needed_by_outputs(prompt, object_info) if endless else ()
+    for node_id in endless.intersection(needed):
+        count += 1
+        if count <= MAX_FAULTS:
+            node = prompt[node_id]
+            found = list(_faults(node, object_info))
+            errors[node_id] = {"class_type": node["class_type"], "errors": found}
     if errors:
         node_id, first = next(iter(errors.items()))
         raise InvalidWorkflow(

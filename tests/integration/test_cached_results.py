@@ -11,7 +11,8 @@ from PIL import Image
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.tasks.cache_marks import MARK, marked, writes_data
+from app.tasks.cache_marks import marked, writes_data
+from app.workflows.formats import RUN_MARK, unwrap
 from tests.conftest import model_free
 from tests.integration.test_extra_data import page
 from tests.keyholders import guarded
@@ -101,12 +102,16 @@ def test_what_is_sent() -> None:
         for node_id, node in first.items()
         for name in node["inputs"].keys() - graph[node_id]["inputs"].keys()
     }
-    assert changed == {("3", MARK)}
+    assert changed == {("3", RUN_MARK)}
+    assert unwrap(first)[1] == graph, "a workflow out of a picture has none"
+    assert unwrap({"prompt": [1, "id", first, {}, []]})[1] == graph
+    own = {"3": {"class_type": "SaveImage", "inputs": {RUN_MARK: "mine"}}}
+    assert unwrap(own)[1] is own or unwrap(own)[1] == own
     others = [
         marked(graph, {"extra_pnginfo": {"a": 1}}, (), TYPES),
         marked({**graph, "9": graph["1"]}, {}, (), TYPES),
     ]
-    marks = [one["3"]["inputs"][MARK] for one in (first, *others)]
+    marks = [one["3"]["inputs"][RUN_MARK] for one in (first, *others)]
     assert len(set(marks)) == 3
     assert marked(graph, {"other": 1}, (), TYPES) == first
     assert marked(graph, {}, (), {}) == graph

@@ -121,6 +121,32 @@ async def test_a_good_output_beside_a_bad_one(gateway: RunningGateway) -> None:
     assert "Required input is missing (images)" in " ".join(task["warnings"])
 
 
+LEFT_OUT: dict[str, Json] = {
+    "at the output": {"5": {"class_type": "SaveImage", "inputs": {"images": ["77", 0]}}},
+    "behind it": {
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["6", 0]}},
+        "6": {"class_type": "ImageInvert", "inputs": {"image": ["77", 0]}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+async def test_an_output_that_is_linked_to_nowhere_beside_a_good_one(
+    gateway: RunningGateway, name: str
+) -> None:
+    more = LEFT_OUT[name]
+    more["5"]["inputs"].setdefault("filename_prefix", "x")
+    task = await gateway.submit({**model_free(), **more})
+    assert (task["status"], len(task["outputs"])) == ("succeeded", 1)
+    assert "'77', which is not in the workflow" in " ".join(task["warnings"])
+    answer = await gateway.http.post(SUBMIT, json={"workflow": more})
+    assert answer.status_code == 422, "there is no other output"
+    # In an input that the class does not know it would end ComfyUI's worker.
+    more = {**model_free(), **more}
+    more["2"] = {**more["2"], "inputs": {**more["2"]["inputs"], "unheard_of": ["77", 0]}}
+    assert (await gateway.http.post(SUBMIT, json={"workflow": more})).status_code == 422
+
+
 UNUSED: dict[str, tuple[Json, str]] = {
     "a link to nowhere": (
         {"5": {"class_type": "ImageInvert", "inputs": {"image": ["77", 0]}}},
@@ -146,6 +172,11 @@ UNUSED: dict[str, tuple[Json, str]] = {
         "The links form a cycle",
     ),
     "values": ({"5": {"class_type": "EmptyImage", "inputs": {"width": -1}}}, ""),
+    "a number without end": ({"5": {"class_type": "EmptyImage", "inputs": {"width": "inf"}}}, ""),
+    "a model that is not there": (
+        {"5": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "no.safetensors"}}},
+        "",
+    ),
     "types": ({"5": {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0]}}}, ""),
 }
 

@@ -8,7 +8,7 @@ import pytest
 from app.config import Settings
 from app.demo.order import SetOrder
 from app.demo.server import DemoServer
-from app.tasks.remarks import NONE_OF_NODE, REPEATED
+from app.tasks.remarks import NONE_OF_NODE, REPEATED_SEEDLESS
 from tests.conftest import RunningGateway, over
 
 Json = dict[str, Any]
@@ -58,7 +58,7 @@ async def test_results_of_expanded_nodes_that_the_cache_hides_are_told_of(
         ["3"],
     )
     said, hidden = again["warnings"]
-    assert said == REPEATED
+    assert said == REPEATED_SEEDLESS
     assert "DemoExpand" in hidden
     assert NONE_OF_NODE in hidden
     partly = await gateway.submit(loop(3, outer="other"))

@@ -158,7 +158,8 @@ async def test_large_bodies_wait_for_room(settings_for: SETTINGS, demo: DemoServ
 
 async def test_who_waits_for_a_task_holds_no_room(settings_for: SETTINGS) -> None:
     async with run_gateway(settings_for("127.0.0.1:9")) as gateway:
-        body = {"workflow": model_free(prefix="x" * 100_000)}
+        text = {"class_type": "PrimitiveString", "inputs": {"value": "x" * 100_000}}
+        body = {"workflow": {**model_free(), "9": text}}
         waiting = asyncio.create_task(gateway.http.post("/api/workflow/submit?wait=60", json=body))
         room = gateway.gateway.room
         await wait_until(lambda: gateway.gateway.hub.subscribers)  # it is queued, and waited for

@@ -17,7 +17,7 @@ SHOWN: list[tuple[Json, list[str]]] = [
     ({"text": [["a", "b"], ["c"]]}, ["a", "b", "c"]),
     ({"text": [["a cat", ""], "a dog", [["a fox"]]]}, ["a cat", "", "a dog", "a fox"]),
     ({"text": {"a": "b"}}, ['{"a": "b"}']),
-    ({"text": [[1, "x"], 2.5]}, ["1", "x", "2.5"]),
+    ({"text": [[1, "x"], 2.5]}, ['[1, "x"]', "2.5"]),
     ({"text": [{"a": 1}, "x"]}, ['{"a": 1}', "x"]),
     ({"result": [OBJECT]}, [json.dumps(OBJECT)]),
     ({"result": ["done", OBJECT]}, ["done", json.dumps(OBJECT)]),
@@ -26,7 +26,8 @@ SHOWN: list[tuple[Json, list[str]]] = [
     ({"value": [5, 2.5]}, ["5", "2.5"]),
     ({"value": 5, "flag": [False]}, ["5", "false"]),
     ({"value": [0]}, ["0"]),
-    ({"value": [[1, 2], [3]]}, ["1", "2", "3"]),
+    ({"value": [[1, 2], [3]]}, ["[1, 2]", "[3]"]),
+    ({"boxes": [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]}, ["[[1, 2, 3, 4]]", "[[5, 6, 7, 8]]"]),
     ({"size": {"width": 8}}, ['{"width": 8}']),
     ({"word": ["\u5b57", {"k": "\u5b57"}]}, ["\u5b57", '{"k": "\u5b57"}']),
 ]

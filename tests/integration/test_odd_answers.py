@@ -56,11 +56,12 @@ async def test_what_became_of_a_prompt_is_asked_again(
     assert len(demo.records.prompts) == 1
 
 
-@pytest.mark.parametrize("answer", [*(one for one in ODD if one != (200, [])), (204, "")])
+@pytest.mark.parametrize("answer", [*ODD, (204, "")])
 async def test_what_is_no_file_is_none(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     monkeypatch.setattr("app.tasks.fetching.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("app.tasks.fetching.PAUSES_IN_FRONT", (0.01, 0.01, 0.01))
     demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
     task = await gateway.submit(model_free())
     demo.knobs.reject_path = demo.knobs.reject_with = None
@@ -88,3 +89,26 @@ async def test_a_file_that_is_not_to_be_had_for_a_moment(
     server.client.view = counted  # type: ignore[method-assign]
     done = await gateway.until(task["task_id"], "succeeded", "failed")
     assert done["status"] == "succeeded", done["error"]
+
+
+@pytest.mark.parametrize("answer", [(502, "x"), (200, "<html>"), (200, {"error": 1}), (401, "")])
+async def test_a_file_behind_something_that_comes_back(
+    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """It is asked for longer than one that ComfyUI itself does not hand out."""
+    monkeypatch.setattr("app.tasks.fetching.PAUSES", (0.01,))
+    monkeypatch.setattr("app.tasks.fetching.PAUSES_IN_FRONT", (0.01,) * 50)
+    demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
+    server = gateway.gateway.pool.get(demo.address)
+    view, times = server.client.view, 0
+
+    def counted(*args: Any, **more: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == 20:
+            demo.knobs.reject_path = None
+        return view(*args, **more)
+
+    server.client.view = counted  # type: ignore[method-assign]
+    task = await gateway.submit(model_free())
+    assert task["status"] == "succeeded", task["error"]

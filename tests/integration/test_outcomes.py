@@ -8,7 +8,7 @@ import pytest
 
 from app.config import Settings
 from app.demo.server import DemoServer
-from app.tasks.remarks import REPEATED
+from app.tasks.remarks import REPEATED, REPEATED_SEEDLESS
 from tests.conftest import (
     RunningGateway,
     model_free,
@@ -99,7 +99,7 @@ async def test_a_run_without_results_says_so(gateway: RunningGateway) -> None:
     assert "no results" in said
     assert "VAESave" in said
     again, said = (await gateway.submit(saves_without_a_word))["warnings"]
-    assert again == REPEATED
+    assert again == REPEATED_SEEDLESS
     assert "no results" in said
     assert "from its cache" in said
 
