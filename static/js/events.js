@@ -19,6 +19,8 @@ class Events extends EventTarget {
   constructor() {
     super();
     addEventListener("online", () => this.#retry && this.connect());
+    // Nothing tells of what others delete: who looks at the page again asks for all anew.
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#isOpen && this.#tell("open"));
     key.addEventListener("change", () => this.#retry && this.connect());
   }
 

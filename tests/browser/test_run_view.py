@@ -186,3 +186,39 @@ async def test_nothing_sticks_out_sideways(blank: Page, width: int) -> None:
     await open_run(blank)
     await run(blank)
     await assert_fits(blank, width)
+
+
+async def test_a_batch_that_cannot_be_is_told_and_does_not_run(
+    blank: Page, gateway: RunningGateway
+) -> None:
+    """Neither by its button, nor by the keyboard; `blank` fails on what the console says."""
+    page = blank
+    await open_run(page)
+    await page.locator("run-bar summary").get_by_text("Batch").click()
+    seeds = page.get_by_label("Seeds")
+    values = page.get_by_label("One value a line").first
+    await page.get_by_label("Parameter of the grid").first.select_option("3.steps")
+    await values.fill("1\n2\n3\n4")
+    button = page.locator("run-bar [data-part=run]")
+    said = page.locator("batch-panel .bad")
+    wrong = {
+        "0": "At least 1",
+        "-1": "At least 1",
+        "": "whole number",
+        "2.5": "whole number",
+        "1001": "At most 1000",
+        "251": "1004 tasks are too many",
+    }
+    for typed, why in wrong.items():
+        await seeds.fill(typed)
+        await expect(said).to_contain_text(why)
+        await expect(seeds).to_have_attribute("aria-invalid", "true")
+        await expect(button).to_be_disabled()
+        await page.keyboard.press("Control+Enter")
+    await expect(values).to_have_attribute("aria-invalid", "true")  # both make it too many
+    await seeds.fill("2")
+    await expect(said).to_have_count(0)
+    await expect(page.locator("batch-panel [aria-invalid]")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Run 8")).to_be_enabled()
+    await expect(page.locator("run-bar problem-box")).to_be_hidden()
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []

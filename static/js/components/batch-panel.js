@@ -1,14 +1,14 @@
 // Many tasks at once: so many seeds, and lists of values of up to two parameters. Each combination runs.
 import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
-import { isTooMany, seeds, tasksOf, values } from "../run/batch.js";
+import { MOST, countFault, isTooMany, seeds, tasksOf, values } from "../run/batch.js";
 import { workspace } from "../run/workspace.js";
 import "../strings/dialogs.js";
 
 const AXES = 2;
 
 class BatchPanel extends HTMLElement {
-  #count = el("input", { type: "number", min: 1, max: 100, id: "batch-seeds", value: "1" });
+  #count = el("input", { type: "number", min: 1, max: MOST, id: "batch-seeds", value: "1" });
   #axes = Array.from({ length: AXES }, (_, index) => axis(index));
   #total = el("p", { className: "hint", attributes: { "aria-live": "polite" } });
 
@@ -24,24 +24,43 @@ class BatchPanel extends HTMLElement {
     this.#fill();
   }
 
-  // {key: [values]}, or null for a single run. Throws what cannot be.
+  // {key: [values]}, or null for a single run, or where something cannot be.
   get batch() {
-    const batch = {};
-    const seed = workspace.byRole("seed");
-    const count = Math.floor(Number(this.#count.value));
-    if (seed && count > 1) batch[seed.key] = seeds(workspace.value(seed.key), count);
-    for (const { select, text } of this.#axes) {
-      const parameter = workspace.parameter(select.value);
-      const list = parameter ? values(parameter, text.value) : [];
-      if (list.length) batch[parameter.key] = list;
-    }
-    if (isTooMany(batch)) throw new Error(t("batch.tooMany", { count: tasksOf(batch) }));
-    return Object.keys(batch).length ? batch : null;
+    const { batch, faults } = this.#read();
+    return faults.size || !Object.keys(batch).length ? null : batch;
   }
 
+  // Tasks that a run makes; 0 where something cannot be.
   get count() {
-    const { batch } = this;
-    return batch ? tasksOf(batch) : 1;
+    const { batch, faults } = this.#read();
+    return faults.size ? 0 : tasksOf(batch);
+  }
+
+  // What is asked for, and what is wrong with which input.
+  #read() {
+    const batch = {};
+    const faults = new Map();
+    const seed = workspace.byRole("seed");
+    const wrong = countFault(this.#count.value);
+    if (wrong) faults.set(this.#count, wrong);
+    else if (seed && Number(this.#count.value) > 1) batch[seed.key] = seeds(workspace.value(seed.key), Number(this.#count.value));
+    for (const { select, text } of this.#axes) {
+      const parameter = workspace.parameter(select.value);
+      try {
+        const list = parameter ? values(parameter, text.value) : [];
+        if (list.length) batch[parameter.key] = list;
+      } catch (error) {
+        faults.set(text, error.message);
+      }
+    }
+    if (!faults.size && isTooMany(batch)) for (const input of this.#inputs(batch)) faults.set(input, t("batch.tooMany", { count: tasksOf(batch) }));
+    return { batch, faults };
+  }
+
+  // Those that make it as large as it is.
+  #inputs(batch) {
+    const long = this.#axes.filter(({ select }) => batch[select.value]?.length > 1).map(({ text }) => text);
+    return Number(this.#count.value) > 1 ? [this.#count, ...long] : long;
   }
 
   // What is typed belongs to the workflow, and is kept with what else is changed of it.
@@ -66,13 +85,14 @@ class BatchPanel extends HTMLElement {
 
   #show() {
     for (const { select, text } of this.#axes) text.hidden = !select.value;
-    try {
-      const { batch } = this;
-      this.#total.textContent = batch ? t("batch.total", { count: tasksOf(batch), grid: Object.values(batch).map(({ length }) => length).join(" × ") }) : "";
-      this.#total.classList.remove("bad");
-    } catch (error) {
-      this.#total.textContent = error.message;
-      this.#total.classList.add("bad");
+    const { batch, faults } = this.#read();
+    const lengths = Object.values(batch).map(({ length }) => length);
+    const [fault] = faults.values();
+    this.#total.textContent = fault ?? (lengths.length ? t("batch.total", { count: tasksOf(batch), grid: lengths.join(" × ") }) : "");
+    this.#total.classList.toggle("bad", faults.size > 0);
+    for (const input of [this.#count, ...this.#axes.map(({ text }) => text)]) {
+      if (faults.has(input)) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
     }
     this.dispatchEvent(new CustomEvent("batch", { bubbles: true }));
   }

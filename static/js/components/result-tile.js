@@ -140,7 +140,7 @@ export class ResultTile extends HTMLElement {
     try {
       await action();
     } catch (error) {
-      if (error.code === "task_not_found") tasks.drop(this.#task.task_id);
+      if (error.code === "task_not_found") (await import("./task-actions.js")).gone(this.#task.task_id);
       else toast(error);
     }
   }

@@ -50,7 +50,7 @@ class RunBar extends HTMLElement {
 
   async run() {
     const form = document.querySelector("run-form");
-    if (this.#isBusy || !workspace.source || !form.check()) return;
+    if (this.#isBusy || !workspace.source || !this.#ofBatch("count", 1) || !form.check()) return;
     this.#isBusy = true;
     this.#show();
     this.#part("problem").show(null);
@@ -74,13 +74,13 @@ class RunBar extends HTMLElement {
   // What is sent beside the workflow. A parameter of the batch is in the batch alone.
   #options() {
     const params = workspace.params();
-    const batch = this.#batch;
+    const batch = this.#ofBatch("batch", null);
     for (const key of Object.keys(batch ?? {})) delete params[key];
     return { params, ...(batch && { batch }), ...(this.#part("randomize").checked && { randomize: true }) };
   }
 
-  get #batch() {
-    return this.#part("batching").open ? (this.#part("batch").batch ?? null) : null;
+  #ofBatch(name, none) {
+    return this.#part("batching").open ? (this.#part("batch")[name] ?? none) : none;
   }
 
   #opened() {
@@ -101,12 +101,7 @@ class RunBar extends HTMLElement {
   }
 
   #show() {
-    let count = 1;
-    try {
-      count = this.#part("batching").open ? (this.#part("batch").count ?? 1) : 1;
-    } catch {
-      count = 0;
-    }
+    const count = this.#ofBatch("count", 1);
     const { changed } = workspace;
     this.#part("run").disabled = this.#isBusy || !workspace.source || !count;
     this.#part("code").disabled = !workspace.source || !count;

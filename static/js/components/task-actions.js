@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { t } from "../i18n.js";
 import { isFinished, tasks } from "../state.js";
+import { toast } from "../toasts.js";
 import "../strings/tasks.js"; // the view "run" asks, too
 
 const AT_ONCE = 6; // requests under way
@@ -34,6 +35,12 @@ export async function removeAsked(id) {
   for (const problem of await remove([id])) throw problem;
 }
 
+// Deleted by somebody else: the page does not hear of that, and does not show it any more.
+export function gone(id) {
+  tasks.drop(id);
+  toast(t("tasks.gone"), { tone: "bad", about: "tasks.gone" });
+}
+
 async function remove(ids) {
   if (!ids.length) return [];
   try {
@@ -54,7 +61,7 @@ async function each(list, action) {
       try {
         await action(task);
       } catch (problem) {
-        if (problem.code === "task_not_found") tasks.drop(task.task_id);
+        if (problem.code === "task_not_found") gone(task.task_id);
         else problems.push(problem);
       }
     }

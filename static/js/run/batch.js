@@ -2,7 +2,14 @@
 import { t } from "../i18n.js";
 import { exact, isRandom } from "./values.js";
 
-const MOST = 1000; // tasks of one batch
+export const MOST = 1000; // tasks of one batch
+
+// What is wrong with how many seeds there are to be, or "".
+export function countFault(typed) {
+  if (!/^-?\d+$/.test(typed)) return t("field.needsWhole");
+  if (Number(typed) < 1) return t("field.atLeast", { min: 1 });
+  return Number(typed) > MOST ? t("field.atMost", { max: MOST }) : "";
+}
 
 // `count` seeds: new ones by chance, or those that follow the one that is locked.
 export function seeds(value, count) {

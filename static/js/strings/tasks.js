@@ -10,6 +10,7 @@ register({
     "tasks.confirm": "Delete {count} finished tasks with their results? This cannot be undone.", "tasks.confirmTitle": "Delete these tasks?",
     "tasks.confirmOne": "It is deleted with its results. This cannot be undone.", "tasks.confirmOneTitle": "Delete this task?",
     "tasks.confirmBatch": "{count} of its tasks are not finished; they are canceled.", "tasks.confirmBatchTitle": "Cancel this batch?", "tasks.goOn": "Let it run",
+    "tasks.gone": "The task was deleted elsewhere; it is off the list now.",
     "tasks.someFailed": "{count} did not work: {reason}",
     "tasks.status": "Status", "tasks.workflow": "Workflow", "tasks.server": "Server", "tasks.progress": "Progress and result", "tasks.eta": "Ready in",
     "tasks.created": "Created", "tasks.duration": "Duration", "tasks.unnamed": "workflow", "tasks.step": "step {step}/{steps}", "tasks.place": "no. {place}",
@@ -28,7 +29,7 @@ register({
   zh: {
     "tasks.title": "任务", "tasks.rows": "显示 {shown} 个，共 {all} 个", "tasks.none": "还没有任务。", "tasks.noneFits": "没有符合筛选条件的任务。",
     "tasks.filter": "按文字筛选", "tasks.batch": "批次", "tasks.batchClear": "所有批次", "tasks.workflowClear": "所有工作流", "tasks.statuses": "状态", "tasks.more": "加载更多",
-    "tasks.selected": "已选 {count} 个", "tasks.selectAll": "全选显示的任务", "tasks.select": "选择任务 {id}", "tasks.clear": "清除选择",
+    "tasks.gone": "该任务已在别处被删除，已从列表中移除。", "tasks.selected": "已选 {count} 个", "tasks.selectAll": "全选显示的任务", "tasks.select": "选择任务 {id}", "tasks.clear": "清除选择",
     "tasks.cancel": "取消", "tasks.retry": "重试", "tasks.delete": "删除", "tasks.close": "关闭", "tasks.actions": "操作",
     "tasks.confirm": "删除 {count} 个已结束的任务及其结果？此操作无法撤销。", "tasks.confirmTitle": "删除这些任务？",
     "tasks.confirmOne": "任务及其结果将被删除，此操作无法撤销。", "tasks.confirmOneTitle": "删除这个任务？",
