@@ -18,7 +18,7 @@ export function said({ code, title, hint }) {
   const [name, way, isMore] = known()?.CODES[code] ?? [];
   if (!name) return { title, hint };
   const isOfTask = !title;
-  return { title: name, hint: (hint || isOfTask) && [way, isMore && hint].filter(Boolean).join(" ") };
+  return { title: name, hint: (hint || isOfTask) && [way, isMore && hint].filter(Boolean).join("") };
 }
 
 export const reasonOf = (type) => known()?.REASONS[type];

@@ -74,6 +74,25 @@ async def test_a_task_is_told_in_the_same_words_by_every_view(
         assert said == [told, told]
 
 
+async def test_punctuation_is_chinese_and_nothing_is_said_twice(
+    browser: Browser, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.fail_node = "KSampler"
+    await gateway.http.post("/api/workflow/submit?wait=30", json={"filename": QWEN})
+    async with visitor(
+        browser, gateway, locale="zh-CN", expected=lambda fault: "404" in fault
+    ) as page:
+        await page.goto(f"/#/run/{QWEN}")
+        title = page.locator("result-tile problem-box [data-part=title]")
+        await expect(title).to_contain_text("节点运行出错")
+        await page.get_by_role("tab", name="节点图").click()
+        node = page.locator("workflow-graph .node[aria-label]").first
+        await expect(node).to_have_attribute("aria-label", re.compile("^[^,]+#"))
+        await page.evaluate("location.hash = '#/run/nope.json'")
+        hint = page.locator("run-bar problem-box [data-part=hint]")
+        await expect(hint).to_have_text(re.compile("^[^A-Za-z ]+$"))
+
+
 async def test_the_table_of_codes_comes_with_the_first_error(
     browser: Browser, gateway: RunningGateway
 ) -> None:

@@ -118,7 +118,7 @@ class WorkflowGraph extends HTMLElement {
     if (state && !node.mode && node.kind !== "note") parts.push(sentence(state, words()), state.message);
     element.setAttribute("role", "button");
     if (!element.hasAttribute("tabindex")) element.setAttribute("tabindex", "-1");
-    element.setAttribute("aria-label", parts.filter(Boolean).join(", ").slice(0, 500));
+    element.setAttribute("aria-label", parts.filter(Boolean).join(t("graph.comma")).slice(0, 500));
   }
 
   #listen() {

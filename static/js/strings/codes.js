@@ -17,7 +17,7 @@ export const CODES = {
   workflow_format: ["文件不是可用的工作流格式", "请使用 ComfyUI 导出的 JSON，或未经处理的原图。", true],
   invalid_parameter: ["参数不存在，或其值无法使用", "请按说明修改该参数。", true],
   not_runnable: ["没有服务器具备此工作流所需的全部内容", "请安装缺少的节点或模型，或改用服务器上已有的。", true],
-  workflow_not_found: ["没有这个工作流", "它可能已被删除或改名，请刷新列表。", true],
+  workflow_not_found: ["没有这个工作流", "它可能已被删除或改名，请刷新列表。"],
   workflow_exists: ["已有同名的工作流", "请换一个名称，或选择替换。"],
   workflow_changed: ["工作流已被他人修改", "请重新读取后再修改。"],
   version_not_found: ["此工作流没有这个版本", "请在历史版本中选择。", true],
