@@ -308,3 +308,28 @@ async def test_a_run_outlives_what_stands_in_front_of_its_server(
             done = await gateway.until(task["task_id"], "succeeded", "failed")
         assert (done["status"], outcomes(done)) == ("succeeded", ["succeeded"])
         assert demo.records.execution(task["task_id"]).starts == 1
+
+
+@pytest.mark.parametrize("name", ["login", "login page", "unavailable"])
+async def test_a_server_that_is_well_again_is_asked_again(
+    settings_for: MakeSettings, name: str
+) -> None:
+    """Whoever else could run the task, and is busy for long."""
+    async with bad_and_good(settings_for, name) as (gateway, bad, good):
+        good.knobs.slow = 600
+        slots = [
+            await gateway.submit(model_free(color), wait=0, server=good.address)
+            for color in (60, 62)
+        ]
+        await wait_until(lambda: len(good.records.prompts) == 2)
+        task = await gateway.submit(model_free(61), wait=0)
+
+        async def was_tried() -> bool:
+            return bool((await gateway.task(task["task_id"]))["attempts"])
+
+        await wait_until(was_tried)
+        bad.knobs.reject_with = None
+        done = await gateway.until(task["task_id"], "succeeded", "failed")
+        assert (done["status"], done["server"]) == ("succeeded", bad.address)
+        for busy in slots:
+            await gateway.http.post(f"/api/task/{busy['task_id']}/cancel")
