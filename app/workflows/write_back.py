@@ -97,19 +97,20 @@ class _Trial:
         self._size = _size(workflow)
         found = convert(workflow, object_info, choose=_first)
         self.prompt = found.prompt
-        self._follow = found.texts.keys()  # what is filled in may follow from what is set
+        self._texts = found.texts  # as they stand in the file; what they become may follow
 
     def set(self, target: Key, value: Any) -> Path:
         """Set it, and say where. Raises InvalidParameter."""
         node_id, name = target
         present = unwrapped(self.prompt[node_id]["inputs"].get(name))
+        present = self._texts.get(target, present)
         shared: list[tuple[Place, Json]] = []
         places = sorted(_places(self.workflow, present, self._effort), key=_nearness(node_id))
         for place in islice(places, MAX_TRIALS):
             holder, index, _, path = place
             held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
             after = self._converted(target)
-            changes = _changes(self.prompt, after, self._follow - {target})
+            changes = _changes(self.prompt, after, self._texts.keys() - {target})
             if changes is not None and changes.keys() == {target}:
                 self.prompt = after
                 return path
@@ -166,7 +167,8 @@ def _places(workflow: Json, present: Any, effort: Effort) -> Iterator[Place]:
 def _held(values: Any, present: Any, effort: Effort) -> Iterator[Any]:
     entries = list(values.items()) if isinstance(values, dict) else list(enumerate(values))
     for key, value in entries:
-        if isinstance(value, str) and isinstance(present, str) and _is_dynamic(value):
+        is_other = isinstance(value, str) and isinstance(present, str) and value != present
+        if is_other and _is_dynamic(value):
             value = choose_texts(value, _first, effort)
         if value == present and isinstance(value, bool) == isinstance(present, bool):
             yield key

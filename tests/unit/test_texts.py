@@ -209,3 +209,11 @@ def test_values_that_names_of_files_show_are_saved() -> None:
     saved = set_params(named("%Main.steps%"), {"2.steps": 5}, INFO)
     values = {one["id"]: one["widgets_values"] for one in saved["nodes"]}
     assert (values[2][2], values[3]) == (5, ["%Main.steps%"])
+
+
+@pytest.mark.parametrize("text", ["%Main.steps%", "%date:yyyy%_x", "{a|b} %date:yyyy%"])
+def test_a_name_that_is_set_over_one_of_the_file_is_saved(text: str) -> None:
+    saved = set_params(named(text), {"3.filename_prefix": "mine"}, INFO)
+    assert saved["nodes"][2]["widgets_values"] == ["mine"]
+    saved = set_params(page("{a|b} cat"), {"1.text": "a dog"}, INFO)
+    assert saved["nodes"][0]["widgets_values"] == ["a dog"]
