@@ -48,7 +48,7 @@ class Access:
                 f"The task is of the API key {name!r}, which was removed.",
                 hint="Submit its workflow with a key that is in force (GET "
                 "/api/task/{task_id}/workflow has it), or make a key of that name again: "
-                f"python start.py keys add {name}",
+                f"python start.py keys add {name} --take-over",
             )
 
     @property

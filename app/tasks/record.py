@@ -49,7 +49,8 @@ class Record:
         if self.task.started_at is not None:
             return
         now = time.time()
-        earliest = self.task.submitted_at or self.task.created_at
+        # Who takes a task up again writes anew when it was handed over, but not its attempt.
+        earliest = self.attempts[-1].started_at if self.attempts else self.task.created_at
         since = now if began is None else min(max(began, earliest), now)
         await self._now(self._claims.started(self.task, since))
         self._tell()

@@ -1,6 +1,8 @@
 """What a task tells of how its run went: since when, what was left out and why, what went wrong."""
 
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -64,9 +66,11 @@ async def test_a_run_while_the_gateway_was_away_has_begun(
             await wait_until(lambda: len(demo.records.prompts) == 2)
         demo.knobs.stall = False
         await wait_until(lambda: demo.records.execution(task["task_id"]).ended)
+        ended = time.time()
         async with run_gateway(settings) as gateway:
             done = await gateway.until(task["task_id"], "succeeded", "failed")
         assert done["status"] == "succeeded"
+        assert datetime.fromisoformat(done["started_at"]).timestamp() <= ended, "as ComfyUI has it"
         assert done["created_at"] <= done["started_at"] <= done["finished_at"]
         assert [attempt["ran"] for attempt in done["attempts"]] == [True]
 
