@@ -53,7 +53,7 @@ WORK: Table = {
         Use(CHANGED, on="toast-list div button:not(.quiet)"),
     ),
     "run-view wrap button take": Use("workspace.value('3.steps')"),
-    "run-view wrap button save": Use("sent('POST /api/workflow/update')"),
+    "run-view wrap button save": Use(CHANGED),  # once it is answered
     "toast-list div button": Use(NAME),
     "toast-list div button close": Use("shown('toast-list > div')"),
     "run-bar details summary run.batch": Use("shown('batch-panel input')"),
