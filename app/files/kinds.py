@@ -1,6 +1,5 @@
 """The kind and content type of a file. Pure."""
 
-import codecs
 import mimetypes
 import re
 from enum import StrEnum
@@ -68,7 +67,7 @@ _INLINE = {
     *("video/mpeg", "video/x-m4v", "video/3gpp"),
 }
 # Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
-_NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1a\\x1c-\\x1f]")
+_JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[\]{\"\d])")
 _MARKUP = re.compile(
     rb"<(!doctype|html|head|body|script|style|iframe|object|embed|svg|math|!--|[?]xml"
     rb"|[a-z0-9]+:(html|svg|script)\b)",
@@ -116,17 +115,10 @@ def is_no_media(filename: str, head: bytes) -> bool:
     if kind_of(filename, content_type) not in (Kind.IMAGE, Kind.VIDEO, Kind.AUDIO):
         return False
     return not head or (
-        content_type != "image/svg+xml" and not sniff(head) and (is_markup(head) or is_text(head))
+        content_type != "image/svg+xml"
+        and not sniff(head)
+        and (is_markup(head) or _JSON.match(head) is not None)
     )
-
-
-def is_text(head: bytes) -> bool:
-    """Whether the first bytes are those of a text in UTF-8, which may be cut off."""
-    try:
-        said = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return not _NO_TEXT.search(said)
 
 
 def is_inline(content_type: str, head: bytes = b"") -> bool:

@@ -8,7 +8,7 @@ from app.errors import NoServer
 from app.servers.core_nodes import core_node_types
 from app.tasks.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.applying import Change, Renewed, Setter, changed_nodes, with_changes
-from app.workflows.checks import check_outputs, check_structure, needed_by_outputs
+from app.workflows.checks import check_outputs, check_structure
 from app.workflows.conversion import convert
 from app.workflows.file_inputs import file_inputs, located
 from app.workflows.file_names import check_names
@@ -145,17 +145,14 @@ def prepare(
         warnings.extend((*unused, *unfilled))
     check_numbers(first, node_types or core_node_types())
     found = replace(found, from_templates=setter.from_templates)
-    needed = needed_by_outputs(found.prompt, node_types or core_node_types())
-    prepared = list(_variations(found, made, needed, shared=shared))
+    prepared = list(_variations(found, made, shared=shared))
     check_needs(needs.dump() for needs in {one.needs for one in prepared})
     return prepared
 
 
-def _variations(
-    found: Prepared, made: Sequence[Made], needed: Collection[str], *, shared: bool
-) -> Iterator[Prepared]:
+def _variations(found: Prepared, made: Sequence[Made], *, shared: bool) -> Iterator[Prepared]:
     varied = {node_id for changes, _, _ in made for node_id, _, _ in changes}
-    variations = Variations(found.prompt, varied, needed)
+    variations = Variations(found.prompt, varied)
     for changes, params, warnings in made:
         nodes = changed_nodes(found.prompt, changes)
         needs, shape = variations.of(nodes)

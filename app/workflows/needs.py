@@ -161,12 +161,10 @@ def _part(node_id: str, node: Json) -> str:
 
 class Variations:
     """What variations of one prompt need, and their shapes: the nodes in `varied` (ids) may have
-    other inputs, all else is looked at once. `needed`: by an output. ComfyUI knows the classes of
-    the others, too, or refuses the prompt, but looks at none of their files."""
+    other inputs, all else is looked at once."""
 
-    def __init__(self, prompt: Json, varied: Collection[str], needed: Collection[str]) -> None:
-        rest = {node_id: prompt[node_id] for node_id in needed if node_id not in varied}
-        self._needed = frozenset(needed)
+    def __init__(self, prompt: Json, varied: Collection[str]) -> None:
+        rest = {node_id: node for node_id, node in prompt.items() if node_id not in varied}
         self._classes = needs_of(prompt).classes
         self._files = _files_of(rest)
         self._varied = {node_id: prompt[node_id] for node_id in varied}
@@ -183,8 +181,7 @@ class Variations:
         parts = {node_id: _part(node_id, node) for node_id, node in nodes.items()}
         key = _shape(parts.values())
         if key not in self._known:
-            read = {node_id: node for node_id, node in nodes.items() if node_id in self._needed}
-            needs = Needs(self._classes, self._files | _files_of(read))
+            needs = Needs(self._classes, self._files | _files_of(nodes))
             needs = self._needs.setdefault(needs, needs)
             self._known[key] = needs, _shape({**self._parts, **parts}.values())
         return self._known[key]

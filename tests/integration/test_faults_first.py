@@ -173,10 +173,6 @@ UNUSED: dict[str, tuple[Json, str]] = {
     ),
     "values": ({"5": {"class_type": "EmptyImage", "inputs": {"width": -1}}}, ""),
     "a number without end": ({"5": {"class_type": "EmptyImage", "inputs": {"width": "inf"}}}, ""),
-    "a model that is not there": (
-        {"5": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "no.safetensors"}}},
-        "",
-    ),
     "types": ({"5": {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0]}}}, ""),
 }
 

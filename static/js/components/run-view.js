@@ -57,7 +57,7 @@ class RunView extends HTMLElement {
     if (known) return this.#restore(known);
     const library = this.querySelector("workflow-library");
     await library.ready;
-    if (!workspace.source && library.first && route.view === "run" && !route.id) go("run", library.first, true);
+    if (workspace.isUntouched && library.first && route.view === "run" && !route.id) go("run", library.first, true);
   }
 
   #restore(source) {

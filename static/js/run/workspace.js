@@ -64,6 +64,11 @@ class Workspace extends EventTarget {
     return this.#values.size > 0 || Boolean(this.#batch);
   }
 
+  // Nothing was opened yet, nor is being opened.
+  get isUntouched() {
+    return !this.#turn;
+  }
+
   // What is at an address: a saved workflow, one that was opened and is still kept, or nothing.
   sourceOf(id) {
     if (!isOpened(id)) return id ? { filename: id } : null;
