@@ -191,3 +191,23 @@ async def test_what_is_clicked_does_not_wait_for_pictures(
         await expect(picture).not_to_have_js_property("naturalWidth", 0)
     assert len(pictures) == 4
     assert not pictures & raised
+
+
+async def test_more_of_a_workflow_is_found_behind_many_others(
+    blank: Page, gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.step_seconds = 0
+    form = {"filename": QWEN, "params": {"steps": 2}}
+    await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    demo.knobs.stall = True
+    for _ in range(2):
+        seeds = {"3.seed": list(range(90))}
+        batch = await gateway.submit(text_to_image(), batch=seeds, wait=0)
+        await gateway.http.post(f"/api/batch/{batch['batch_id']}/cancel")
+    await blank.goto(f"/#/run/{QWEN}")
+    more = blank.get_by_role("button", name="Load more")
+    await expect(blank.locator("result-tile")).to_have_count(0)
+    await more.click()
+    await expect(blank.locator("result-tile")).to_have_count(1)
+    await expect(more).to_be_hidden()
+    demo.knobs.stall = False

@@ -109,8 +109,10 @@ class ResultGallery extends HTMLElement {
   }
 
   async #more() {
+    const here = () => [...tasks.values()].filter((task) => this.#belongs(task)).length;
+    const before = here();
     this.#most += PAGE;
-    if (tasks.size < this.#most && tasks.cursor) await tasks.more();
+    for (let pages = 0; pages < 20 && tasks.cursor && here() < this.#most && here() === before; pages += 1) if (!(await tasks.more())) break;
     this.#build();
   }
 
