@@ -8,14 +8,14 @@ import { stamp, templates } from "../template.js";
 import { toast } from "../toasts.js";
 
 const PAGE = 48; // tiles; more on demand
-const NEXT = 6; // that wait are shown, the next to run: a large batch must not hide the results
+const NEXT = 6; // that wait are shown, the next to run: there are results, too
 let ResultTile = null; // comes with the first result
 
 class ResultGallery extends HTMLElement {
   #part = null;
   #tiles = new Map();
   #most = PAGE;
-  #batch = null; // the id of the batch that was sent last, while it is not finished
+  #batch = null; // the id of the last one, until it is finished
 
   connectedCallback() {
     this.#part = stamp(this, "result-gallery");
@@ -41,7 +41,7 @@ class ResultGallery extends HTMLElement {
     this.#build();
   }
 
-  // All pictures that are shown, for the large view to go through.
+  // For the large view to go through.
   get pictures() {
     return [...this.#part("tiles").children].flatMap(({ task }) =>
       (task.outputs ?? []).filter(({ kind, url }) => kind === "image" && url).map((output) => ({ task, output })));
@@ -109,10 +109,8 @@ class ResultGallery extends HTMLElement {
   }
 
   async #more() {
-    const here = () => [...tasks.values()].filter((task) => this.#belongs(task)).length;
-    const before = here();
     this.#most += PAGE;
-    for (let pages = 0; pages < 20 && tasks.cursor && here() < this.#most && here() === before; pages += 1) if (!(await tasks.more())) break;
+    await (await import("../unfinished.js")).readMore(tasks, (task) => this.#belongs(task), this.#most);
     this.#build();
   }
 

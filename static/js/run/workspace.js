@@ -64,7 +64,6 @@ class Workspace extends EventTarget {
     return this.#values.size > 0 || Boolean(this.#batch);
   }
 
-  // Nothing was opened yet, nor is being opened.
   get isUntouched() {
     return !this.#turn;
   }
