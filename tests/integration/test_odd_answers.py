@@ -3,6 +3,7 @@ runs: what became of it is asked again, and what is no file is none."""
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,7 +38,6 @@ async def test_what_became_of_a_prompt_is_asked_again(
         answer = (200, {task["task_id"]: entries[answer]})
     demo.knobs.reject_with, demo.knobs.reject_path = answer, path
     demo.knobs.slow = 0
-    await asyncio.sleep(0)
     server = gateway.gateway.pool.get(demo.address)
     asked, find = asyncio.Event(), server.client.find
 
@@ -71,22 +71,29 @@ async def test_what_is_no_file_is_none(
     assert lost["size_bytes"] is None
 
 
+def at_view(
+    gateway: RunningGateway, demo: DemoServer, number: int, act: Callable[[], None]
+) -> None:
+    """Do that before the request of this number for a file."""
+    client = gateway.gateway.pool.get(demo.address).client
+    view, times = client.view, 0
+
+    def counted(*args: Any, **more: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == number:
+            act()
+        return view(*args, **more)
+
+    client.view = counted  # type: ignore[method-assign]
+
+
 async def test_a_file_that_is_not_to_be_had_for_a_moment(
     gateway: RunningGateway, demo: DemoServer
 ) -> None:
     demo.knobs.view_fails = "test"
     task = await gateway.submit(model_free(), wait=0)
-    server = gateway.gateway.pool.get(demo.address)
-    view, times = server.client.view, 0
-
-    def counted(*args: Any, **more: Any) -> Any:
-        nonlocal times
-        times += 1
-        if times == 4:
-            demo.knobs.view_fails = None
-        return view(*args, **more)
-
-    server.client.view = counted  # type: ignore[method-assign]
+    at_view(gateway, demo, 4, lambda: setattr(demo.knobs, "view_fails", None))
     done = await gateway.until(task["task_id"], "succeeded", "failed")
     assert done["status"] == "succeeded", done["error"]
 
@@ -99,16 +106,6 @@ async def test_a_file_behind_something_that_comes_back(
     monkeypatch.setattr("app.tasks.fetching.PAUSES", (0.01,))
     monkeypatch.setattr("app.tasks.fetching.PAUSES_IN_FRONT", (0.01,) * 50)
     demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
-    server = gateway.gateway.pool.get(demo.address)
-    view, times = server.client.view, 0
-
-    def counted(*args: Any, **more: Any) -> Any:
-        nonlocal times
-        times += 1
-        if times == 20:
-            demo.knobs.reject_path = None
-        return view(*args, **more)
-
-    server.client.view = counted  # type: ignore[method-assign]
+    at_view(gateway, demo, 20, lambda: setattr(demo.knobs, "reject_path", None))
     task = await gateway.submit(model_free())
     assert task["status"] == "succeeded", task["error"]
