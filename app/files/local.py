@@ -170,7 +170,8 @@ class LocalStore:
             raise _unavailable(error) from error
         if not stat.S_ISREG(about.st_mode):
             raise FileNotFound(f"There is no file {key!r}.")
-        etag = f"{about.st_mtime_ns:x}-{about.st_size:x}"
+        # Two files of one size can be written in one tick of the clock that file systems read.
+        etag = f"{about.st_mtime_ns:x}-{about.st_size:x}-{about.st_ino:x}"
         return FileInfo(key, about.st_size, etag, about.st_mtime)
 
     def _is_file(self, path: Path) -> bool:

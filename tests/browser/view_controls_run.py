@@ -64,7 +64,12 @@ WORK: Table = {
     "batch-panel details select batch.parameter": Use("shown('batch-panel textarea')", "select"),
     "batch-panel details textarea batch.values": Use("one('.primary').textContent", "fill:1\n2"),
 }
-OPEN_FILE = f"await workspace.open({{ text: {json.dumps(FILE)}, name: 'mine.json' }});"
+OPEN_FILE = f"""
+  await workspace.open({{ text: {json.dumps(FILE)}, name: "mine.json" }});
+  const routed = new Promise((done) => addEventListener("hashchange", done, {{ once: true }}));
+  location.hash = `#/run/${{workspace.id}}`;
+  await routed;
+"""
 OTHER_TAB = """
   const steps = workspace.value("3.steps");
   workspace.set("3.steps", steps + 1);
@@ -95,8 +100,8 @@ WORK_SCENES = [
     scene(
         RUN,
         f"{OPENED} || !{NAME} || {NAME} === 'mine.json'",
-        OPEN_FILE + "one('.work [data-part=delete]').click();",
-        "shown('toast-list button')",
+        OPEN_FILE + "one('toast-list').replaceChildren(); one('.work [data-part=delete]').click();",
+        f"shown('toast-list button') && {NAME} !== 'mine.json'",
     ),
 ]
 

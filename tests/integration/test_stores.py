@@ -16,6 +16,7 @@ from app.errors import (
     PayloadTooLarge,
     StorageUnavailable,
 )
+from app.files.local import LocalStore
 from app.files.places import open_store, parse_files_url
 from app.files.store import FileStore, once
 from tests.s3 import BUCKET, s3, s3_endpoint  # noqa: F401 (fixtures)
@@ -95,6 +96,16 @@ async def test_a_new_content_has_a_new_etag(store: FileStore) -> None:
     first = await store.stat("a")
     await store.save("a", once(b"22"))
     assert (await store.stat("a")).etag != first.etag
+
+
+async def test_two_contents_of_one_size_and_time_have_two_etags(tmp_path: Path) -> None:
+    store, etags = LocalStore(tmp_path), set()
+    for content in (b"1", b"2"):  # as in one tick of the clock of a file system
+        await store.save("arriving", once(content))
+        await store.move("arriving", "a")
+        os.utime(tmp_path / "a", ns=(0, 0))
+        etags.add((await store.stat("a")).etag)
+    assert len(etags) == 2
 
 
 async def test_whether_it_can_be_written(store: FileStore) -> None:

@@ -98,8 +98,12 @@ async def test_a_busy_server_is_asked_before_a_refusal_is_final(
 ) -> None:
     async with refusing_and_busy(settings_for, name, database_url=url) as (gateway, picky, busy):
         tasks = [await refused(gateway, model_free(7)), await gateway.submit(model_free(7), wait=0)]
-        said = (await gateway.task(tasks[0]["task_id"]))["waiting_for"]
-        assert f"{picky.address} refuses this prompt" in said
+
+        async def is_told() -> bool:
+            said = (await gateway.task(tasks[0]["task_id"]))["waiting_for"] or ""
+            return f"{picky.address} refuses this prompt" in said
+
+        await wait_until(is_told)
         busy.knobs.stall = False
         for task in tasks:
             done = await gateway.until(task["task_id"], "succeeded", "failed")
