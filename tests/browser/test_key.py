@@ -102,7 +102,8 @@ async def test_nothing_is_asked_again_with_a_key_that_was_refused(
 ) -> None:
     async with visitor(browser, locked, expected=refusals) as page:
         await page.add_init_script(f"localStorage.setItem('gateway.key', {json.dumps(was)})")
-        await page.clock.install()
+        await page.clock.install(time=0)
+        await page.clock.pause_at(1000)  # nothing is tried again before the first answers are here
         asked = count_asked(page)
         await page.goto(f"/#/run/{QWEN}")
         dialog = page.get_by_role("dialog")

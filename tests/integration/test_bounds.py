@@ -193,7 +193,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (service, "KNOWN_OWNERS"),
         (inbox, "MOST_EVENTS"),
         (hub, "KEPT_TASKS", "KEPT_UPDATES", "KNOWN_BIRTHS"),
-        (lookout, "MOST", "NEWEST", "TOLD"),
+        (lookout, "MOST", "NEWEST", "TOLD", "HEAD"),
         (transitions, "KEPT"),
         (deliverer, "BATCH"),
         (places, "MOST_FAILING"),
