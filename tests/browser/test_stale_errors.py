@@ -181,7 +181,9 @@ async def test_rows_stand_in_the_order_of_the_list(blank: Page, gateway: Running
     await page.goto("/#/tasks")
     await expect(page.locator("task-table .space > .row")).to_have_count(1)
     focused = page.locator(f'.row[data-id="{task["task_id"]}"] a')
+    await expect(focused).to_be_visible()  # nothing else takes the focus
     await focused.focus()
+    await expect(focused).to_be_focused()
     orders = await page.evaluate(
         """async (task) => {
           const { tasks } = await import("/static/js/state.js");
