@@ -66,8 +66,8 @@ _INLINE = {
     *("audio/x-wav", "audio/x-aiff", "audio/webm", "audio/x-matroska"),
     *("video/mpeg", "video/x-m4v", "video/3gpp"),
 }
-# Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
 _JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[\]{\"\d])")
+# Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
 _MARKUP = re.compile(
     rb"<(!doctype|html|head|body|script|style|iframe|object|embed|svg|math|!--|[?]xml"
     rb"|[a-z0-9]+:(html|svg|script)\b)",

@@ -23,23 +23,23 @@ FINITE = "Send a finite number: floats end at about 1.8e308."
 def check_numbers(prompt: Json, object_info: Mapping[str, Json]) -> None:
     """Raises InvalidWorkflow, with node_errors by node, for such texts in a checked prompt, at
     nodes that an output needs: ComfyUI looks at no others."""
-    errors: Json = {}
-    count = 0
     endless = {node_id for node_id, node in prompt.items() if any(_faults(node, object_info))}
     needed = needed_by_outputs(prompt, object_info) if endless else ()
-    for node_id in endless.intersection(needed):
-        count += 1
-        if count <= MAX_FAULTS:
-            node = prompt[node_id]
-            found = list(_faults(node, object_info))
-            errors[node_id] = {"class_type": node["class_type"], "errors": found}
+    faulty = [node_id for node_id in needed if node_id in endless]
+    errors: Json = {
+        node_id: {
+            "class_type": prompt[node_id]["class_type"],
+            "errors": list(_faults(prompt[node_id], object_info)),
+        }
+        for node_id in faulty[:MAX_FAULTS]
+    }
     if errors:
         node_id, first = next(iter(errors.items()))
         raise InvalidWorkflow(
             f"Node {quoted(node_id)}: {first['errors'][0]['message']}",
             hint=FINITE,
             node_errors=errors,
-            omitted={"node_errors": count - len(errors)},
+            omitted={"node_errors": len(faulty) - len(errors)},
         )
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from app.demo.server import DemoServer
 from app.tasks.database import Database
 from app.workflows.extra_data import parted
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -63,14 +61,11 @@ async def chunks(gateway: RunningGateway, task: Json) -> Json:
     return {key: json.loads(value) for key, value in found.info.items() if key != "dpi"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 async def gateway(
-    request: pytest.FixtureRequest, settings_for: MakeSettings, demo: DemoServer, tmp_path: Path
+    settings_for: MakeSettings, demo: DemoServer, url: str
 ) -> AsyncIterator[RunningGateway]:
-    async with (
-        database_url(request.param, tmp_path) as url,
-        over(settings_for, demo, database_url=url) as running,
-    ):
+    async with over(settings_for, demo, database_url=url) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.workflows.extra_data import parted, with_secrets
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
 from tests.integration.test_extra_data import page
 from tests.integration.test_secrets import ANSWERS
 
@@ -35,14 +33,11 @@ EXTRA: Json = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 async def gateway(
-    request: pytest.FixtureRequest, settings_for: MakeSettings, demo: DemoServer, tmp_path: Path
+    settings_for: MakeSettings, demo: DemoServer, url: str
 ) -> AsyncIterator[RunningGateway]:
-    async with (
-        database_url(request.param, tmp_path) as url,
-        over(settings_for, demo, database_url=url) as running,
-    ):
+    async with over(settings_for, demo, database_url=url) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.routers.cursors import LARGEST
 from tests.conftest import RunningGateway, model_free, over
-from tests.databases import database_url
 
 Json = dict[str, Any]
 
@@ -29,17 +27,11 @@ LITERALS = (*(text for text in TEXTS if text[:1] not in "+ ٣²0" and text), "1"
 LISTS = ("/api/tasks", "/api/history", "/api/deliveries", "/api/v2/jobs")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 async def gateway(
-    request: pytest.FixtureRequest,
-    demo: DemoServer,
-    settings_for: Callable[..., Settings],
-    tmp_path: Path,
+    settings_for: Callable[..., Settings], demo: DemoServer, url: str
 ) -> AsyncIterator[RunningGateway]:
-    async with (
-        database_url(request.param, tmp_path) as url,
-        over(settings_for, demo, database_url=url, max_wait=0.1) as running,
-    ):
+    async with over(settings_for, demo, database_url=url, max_wait=0.1) as running:
         yield running
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.tasks import lookout
 from tests.conftest import RunningGateway, over
-from tests.databases import database_url
 from tests.integration.test_expectations import LONG, learnt, waiting
 
 Json = dict[str, Any]
@@ -55,20 +53,15 @@ class Followed:
         return [self.known[id]["queue_position"] for id in ids]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_places_and_etas_are_live_for_who_follows_all(
     settings_for: Callable[..., Settings],
     demo: DemoServer,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    database: str,
+    url: str,
 ) -> None:
     for name in ("INTERVAL", "INTERVAL_BLIND"):
         monkeypatch.setattr(lookout, name, LOOKS)
-    async with (
-        database_url(database, tmp_path) as url,
-        over(settings_for, demo, slots=1, database_url=url) as gateway,
-    ):
+    async with over(settings_for, demo, slots=1, database_url=url) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
         ids = [await waiting(gateway, prefix) for prefix in "abcde"]

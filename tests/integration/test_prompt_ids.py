@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,23 +11,16 @@ import pytest
 from app.config import Settings
 from app.demo.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
-from tests.databases import database_url
 
 Json = dict[str, Any]
 SUBMIT = "/api/workflow/submit?wait=20"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 async def gateway(
-    request: pytest.FixtureRequest,
-    settings_for: Callable[..., Settings],
-    demo: DemoServer,
-    tmp_path: Path,
+    settings_for: Callable[..., Settings], demo: DemoServer, url: str
 ) -> AsyncIterator[RunningGateway]:
-    async with (
-        database_url(request.param, tmp_path) as url,
-        over(settings_for, demo, database_url=url) as running,
-    ):
+    async with over(settings_for, demo, database_url=url) as running:
         yield running
 
 

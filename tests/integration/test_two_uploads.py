@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 from blake3 import blake3
 from sqlalchemy import select
 
@@ -13,19 +11,14 @@ from app.config import Settings
 from app.demo.server import DemoServer
 from app.tasks.tables import assets
 from tests.conftest import over
-from tests.databases import database_url
 
 MakeSettings = Callable[..., Settings]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_one_of_two_wins_whole(
-    settings_for: MakeSettings, demo: DemoServer, tmp_path: Path, database: str
+    settings_for: MakeSettings, demo: DemoServer, url: str
 ) -> None:
-    async with (
-        database_url(database, tmp_path) as url,
-        over(settings_for, demo, database_url=url) as gateway,
-    ):
+    async with over(settings_for, demo, database_url=url) as gateway:
 
         async def send(content: bytes) -> Any:
             files = {"image": ("same.txt", content)}
