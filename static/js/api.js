@@ -1,4 +1,4 @@
-// The gateway's REST API, every route that the page uses. Every failure is thrown as a Problem.
+// The gateway's REST API, with api-servers.js every route that the page uses. Every failure is thrown as a Problem.
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
@@ -15,9 +15,9 @@ export class Problem extends Error {
   }
 }
 
-const id = encodeURIComponent;
-const json = (value) => JSON.stringify(value);
-const query = (fields) => {
+export const id = encodeURIComponent;
+export const json = (value) => JSON.stringify(value);
+export const query = (fields) => {
   const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
   const set = pairs.filter(([, value]) => value != null && value !== "");
   return set.length ? `?${new URLSearchParams(set)}` : "";
@@ -27,11 +27,6 @@ const query = (fields) => {
 export const health = () => get(HEALTH);
 export const servers = () => get("/api/servers");
 export const server = (name) => get(`/api/servers/${id(name)}`);
-export const addServer = (address, slots) => post("/api/servers", json({ address, ...(slots && { slots }) }));
-export const setSlots = (name, slots) => send("PATCH", `/api/servers/${id(name)}`, json({ slots }));
-export const drain = (name) => post(`/api/servers/${id(name)}/drain`);
-export const resume = (name) => post(`/api/servers/${id(name)}/resume`);
-export const removeServer = (name, force) => send("DELETE", `/api/servers/${id(name)}${query({ force: force || null })}`);
 export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
 
 // Tasks, batches, the queue, deliveries of webhooks
@@ -85,8 +80,8 @@ function envelope({ filename, text, name }, options = {}) {
 }
 
 const get = (path) => request(path, {});
-const post = (path, body, headers) => send("POST", path, body, headers);
-const send = (method, path, body, headers) => request(path, sent(method, body, headers));
+export const post = (path, body, headers) => send("POST", path, body, headers);
+export const send = (method, path, body, headers) => request(path, sent(method, body, headers));
 const sent = (method, body, headers) => ({ method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
 
 function form(path, fields) {

@@ -2,26 +2,35 @@
 // "change" when they do; go("tasks", id) goes there; href("tasks", id) is for links.
 export const href = (view, id) => `#/${view}${id ? `/${encodeURIComponent(id)}` : ""}`;
 
-class Route extends EventTarget {
-  view = "run";
-  id = "";
+const VIEWS = /^(run|tasks|servers)$/;
+const parts = () => location.hash.split("/").slice(1);
 
+// Read from the address each time: it is ahead of its own event for a moment.
+class Route extends EventTarget {
   constructor() {
     super();
-    addEventListener("hashchange", () => this.#read());
-    this.#read();
+    addEventListener("hashchange", () => this.#check());
+    this.#check();
   }
 
-  #read() {
-    const [, view, ...rest] = location.hash.split("/");
-    if (view && !/^(run|tasks|servers)$/.test(view)) return location.replace("#/run");
-    this.view = view || "run";
+  get view() {
+    const [view] = parts();
+    return VIEWS.test(view) ? view : "run";
+  }
+
+  get id() {
+    const id = parts().slice(1).join("/");
     try {
-      this.id = decodeURIComponent(rest.join("/"));
+      return decodeURIComponent(id);
     } catch {
-      this.id = rest.join("/");
+      return id;
     }
-    this.dispatchEvent(new Event("change"));
+  }
+
+  #check() {
+    const [view] = parts();
+    if (view && !VIEWS.test(view)) location.replace("#/run");
+    else this.dispatchEvent(new Event("change"));
   }
 }
 

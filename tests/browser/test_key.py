@@ -108,6 +108,7 @@ async def test_nothing_is_asked_again_with_a_key_that_was_refused(
         await page.goto(f"/#/run/{QWEN}")
         dialog = page.get_by_role("dialog")
         await expect(dialog).to_contain_text("not take this" if was else "only with a key")
+        await page.clock.resume()
         await minutes_pass(page)
         assert max(asked.values()) == 1, asked
         before = asked.total()

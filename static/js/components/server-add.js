@@ -1,5 +1,5 @@
 // The form that adds a server. What is wrong with a field is said beside it.
-import * as api from "../api.js";
+import { addServer } from "../api-servers.js";
 import { el } from "../dom.js";
 import { line } from "../errors.js";
 
@@ -28,7 +28,7 @@ export class ServerAdd {
     const inputs = [this.#address.input, this.#slots.input];
     const sent = inputs.map(({ value }) => value);
     try {
-      told(await api.addServer(sent[0].trim(), Number(sent[1]) || null));
+      told(await addServer(sent[0].trim(), Number(sent[1]) || null));
       for (const [at, input] of inputs.entries()) if (input.value === sent[at]) input.value = "";
     } catch (problem) {
       this.#tell(problem, await line(problem));

@@ -1,5 +1,6 @@
 // One server: what it is, how full it is, what it does, what can be done.
 import * as api from "../api.js";
+import { drain, resume } from "../api-servers.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
 import { href } from "../router.js";
@@ -110,6 +111,6 @@ export class ServerCard {
     return el("article", { className: "panel server", attributes: { "aria-label": id } },
       el("div", { className: "row" }, parts.state, el("h3", { className: "grow", textContent: id })), parts.facts, parts.reason,
       parts.memory, pair("servers.queue", "queue"), pair("servers.wait", "wait"), parts.tasks, this.#slots.element, this.#models.element, parts.problem,
-      el("div", { className: "row wrap buttons" }, button("drain", () => this.#do(() => api.drain(id))), button("resume", () => this.#do(() => api.resume(id))), button("remove", () => this.#remove(), "danger")));
+      el("div", { className: "row wrap buttons" }, button("drain", () => this.#do(() => drain(id))), button("resume", () => this.#do(() => resume(id))), button("remove", () => this.#remove(), "danger")));
   }
 }

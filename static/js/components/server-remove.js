@@ -1,5 +1,5 @@
 // Asks before a server is removed. While tasks run there, only by force, and that is said.
-import * as api from "../api.js";
+import { removeServer } from "../api-servers.js";
 import { openDialog } from "../dialog.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
@@ -11,7 +11,7 @@ export async function removed(id) {
   const forced = el("label", { className: "row force", hidden: true }, force, el("span", { i18n: "servers.force" }));
   const remove = async () => {
     try {
-      await api.removeServer(id, force.checked);
+      await removeServer(id, force.checked);
     } catch (fault) {
       if (fault.code === "server_not_found") return true;
       forced.hidden = fault.code !== "server_busy";

@@ -1,5 +1,5 @@
 // How many prompts a server may hold: a number to change, saved when it is left or entered.
-import * as api from "../api.js";
+import { setSlots } from "../api-servers.js";
 import { el } from "../dom.js";
 import { line } from "../errors.js";
 
@@ -34,7 +34,7 @@ export class ServerSlots {
     if (!this.#input.checkValidity()) return this.#complain(this.#input.validationMessage);
     const sent = this.#input.value;
     try {
-      const server = await api.setSlots(this.#id, Number(sent));
+      const server = await setSlots(this.#id, Number(sent));
       if (this.#input.value === sent) this.#complain("");
       this.#shown = sent;
       this.#told(server);

@@ -1,7 +1,7 @@
 // What takes values out of the form tells so, and offers the way back to them; that leads there, too.
 import * as api from "../api.js";
 import { t } from "../i18n.js";
-import { go, href } from "../router.js";
+import { go, route } from "../router.js";
 import { toast } from "../toasts.js";
 import { drafts } from "./drafts.js";
 import { workspace } from "./workspace.js";
@@ -31,9 +31,8 @@ export function discard() {
   const { source, id } = workspace;
   const undo = workspace.resetAll();
   drafts.discard(id);
-  const isHere = location.hash === href("run", id);
-  if (isHere || !/^#\/run\/./.test(location.hash)) workspace.close(); // else another one is on its way
-  if (isHere) go("run", "");
+  if (route.view !== "run" || route.id === id) workspace.close(); // else another one is on its way
+  if (route.id === id) go("run", "");
   const act = () => workspace.open(source).then(() => (undo(), go("run", id)));
   toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
 }
