@@ -1,4 +1,4 @@
-// The gateway's REST API, with api-servers.js every route that the page uses. Every failure is thrown as a Problem.
+// The gateway's REST API, with api-library.js and api-servers.js every route that the page uses. Every failure is thrown as a Problem.
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
@@ -51,14 +51,6 @@ export const parameters = (source) => post("/api/workflow/parameters", envelope(
 export const convertText = (source, params) => exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
 export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
 export const submitBody = (source, options) => envelope(source, options);
-export const update = (filename, params, version) =>
-  post("/api/workflow/update", json({ filename, params }), version ? { "If-Match": `"${version}"` } : {});
-export const removeWorkflow = (filename) => send("DELETE", `/api/workflow/${id(filename)}`);
-export const versions = (filename) => get(`/api/workflow/${id(filename)}/versions`);
-export const version = (filename, name) => get(`/api/workflow/${id(filename)}/versions/${id(name)}`);
-export const restore = (filename, name) => post(`/api/workflow/${id(filename)}/restore`, json({ version: name }));
-export const uploadWorkflow = (file, { filename, overwrite } = {}) =>
-  form("/api/workflow/upload", { file, filename, overwrite: overwrite ? "true" : null });
 
 // Files
 export const upload = (image) => form("/api/image/upload", { image });
@@ -79,12 +71,12 @@ function envelope({ filename, text, name }, options = {}) {
   return `{"workflow": ${text}, ${json({ ...others, metadata: { file: name, ...metadata } }).slice(1)}`;
 }
 
-const get = (path) => request(path, {});
+export const get = (path) => request(path, {});
 export const post = (path, body, headers) => send("POST", path, body, headers);
 export const send = (method, path, body, headers) => request(path, sent(method, body, headers));
 const sent = (method, body, headers) => ({ method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
 
-function form(path, fields) {
+export function form(path, fields) {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) if (value != null && value !== "") body.append(name, value);
   return request(path, { method: "POST", body });

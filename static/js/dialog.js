@@ -1,5 +1,5 @@
 // A native dialog that is made when it is opened and gone when it is closed.
-// openDialog(title, body, { buttons, className }) answers the dialog; a button is {i18n, className, act}:
+// openDialog(title, body, { buttons, className, isOfView }) answers the dialog; a button is {i18n, className, act}:
 // act() may answer false, or a promise of it, to keep it open. `closed` of the dialog resolves at the end.
 import { el, icon } from "./dom.js";
 import { t } from "./i18n.js";
@@ -8,7 +8,7 @@ import { toast } from "./toasts.js";
 
 await styles("dialogs");
 
-export function openDialog(title, body, { buttons = [], className = "", head = [] } = {}) {
+export function openDialog(title, body, { buttons = [], className = "", head = [], isOfView = true } = {}) {
   const dialog = el("dialog", { className });
   const heading = el("h2", { ...title, id: `dialog-${crypto.randomUUID()}`, className: "cut" });
   const close = el("button", { className: "quiet icon-only", i18nAttr: "title:close;aria-label:close", onclick: () => dialog.close() }, icon("close"));
@@ -16,7 +16,15 @@ export function openDialog(title, body, { buttons = [], className = "", head = [
   dialog.setAttribute("aria-labelledby", heading.id);
   dialog.append(el("header", {}, heading, ...head, close), el("div", { className: "body" }, body), ...(footer ? [footer] : []));
   dialog.addEventListener("click", (event) => event.target === dialog && isOutside(dialog, event) && dialog.close());
-  dialog.closed = new Promise((resolve) => (dialog.onclose = () => (dialog.remove(), resolve(dialog.returnValue))));
+  const leave = () => isOfView && dialog.close(); // what it was about is not what is shown then
+  addEventListener("hashchange", leave);
+  dialog.closed = new Promise((resolve) => {
+    dialog.onclose = () => {
+      removeEventListener("hashchange", leave);
+      dialog.remove();
+      resolve(dialog.returnValue);
+    };
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

@@ -34,6 +34,7 @@ async def test_every_kind_of_control_works_in_a_dialog(blank: Page) -> None:
     await expect(dialog.get_by_text("inside")).to_be_visible()
     await dialog.get_by_role("link", name="Leave").click()
     await expect(blank).to_have_url(re.compile("#/servers$"))
+    await expect(dialog).to_have_count(0)
 
 
 async def test_a_click_beside_a_dialog_closes_it(blank: Page) -> None:

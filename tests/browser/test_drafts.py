@@ -97,6 +97,7 @@ async def test_it_can_be_discarded_and_that_undone(browsing: BrowserContext) -> 
     await expect(page.locator("[data-part=drafts] a")).to_have_count(2)
     await expect(text).to_have_value("an owl")
     await page.locator("run-view").get_by_role("button", name="Delete").click()
+    await expect(page.locator("[data-part=drafts] a")).to_have_count(1)
     await open_run(page)
     await page.get_by_role("button", name="Reset").click()
     await expect(page.get_by_label("Prompt", exact=True)).not_to_have_value("a fox")

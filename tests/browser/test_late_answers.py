@@ -5,12 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from app.demo.server import DemoServer
 from tests.browser.helpers import QWEN, drop_file, field, open_file, open_run, picture
 from tests.browser.test_form import image_to_image
-from tests.conftest import RunningGateway, wait_until
+from tests.conftest import RunningGateway, text_to_image, wait_until
 
 OTHER = "sd15_text_to_image.json"
 
@@ -100,6 +101,102 @@ async def test_a_save_does_not_touch_what_was_opened_meanwhile(blank: Page) -> N
     await expect(page.get_by_label("CFG")).to_have_value("2.5")
     await expect(page.get_by_label("Steps")).to_have_value("7")
     await expect(page.locator("run-bar")).to_contain_text("1 changed")
+
+
+async def test_who_goes_back_before_a_workflow_has_come_stays(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    async with held(page, f"**/api/workflow/{OTHER}", "GET") as asked:
+        await page.locator("[data-part=list] a", has_text=OTHER.removesuffix(".json")).click()
+        await asked.wait()
+        async with page.expect_response(f"**/api/workflow/{QWEN}"):
+            await page.go_back()
+    await page.get_by_label("Steps").fill("7")
+    await expect(page.locator("[data-part=name]").first).to_have_text(QWEN)
+    assert page.url.endswith(QWEN)
+
+
+async def test_a_server_that_comes_back_does_not_hold_up_what_is_on_its_way(
+    blank: Page, demo: DemoServer
+) -> None:
+    page = blank
+    await open_run(page)
+    async with held(page, f"**/api/workflow/{OTHER}", "GET") as asked:
+        await page.locator("[data-part=list] a", has_text=OTHER.removesuffix(".json")).click()
+        await asked.wait()
+        await page.evaluate(
+            """async () => {
+              const { health } = await import("/static/js/health.js");
+              const tell = (online) => health.dispatchEvent(
+                new CustomEvent("health", { detail: { ...health.last, servers: [{ online }] } }));
+              tell(false);
+              tell(true);
+            }"""
+        )
+    await expect(page.locator("[data-part=name]").first).to_have_text(OTHER)
+
+
+async def leave(page: Page, workflow: str = OTHER) -> None:
+    """By the address, as the browser's own Back does: also with a dialog open."""
+    await page.evaluate("place => void (location.hash = place)", f"#/run/{workflow}")
+    await expect(page.locator("[data-part=name]").first).to_have_text(workflow)
+
+
+@pytest.mark.parametrize("name", ["Delete", "Reset"])
+async def test_an_act_whose_code_comes_late_is_for_what_was_open(blank: Page, name: str) -> None:
+    page = blank
+    await open_run(page)
+    await page.get_by_label("Steps").fill("7")
+    await open_file(page, json.dumps(text_to_image()), "one.json")
+    await expect(page.locator("[data-part=name]").first).to_have_text("one.json")
+    text = field(page, "6.text").locator("textarea, input").first
+    await text.fill("an owl")
+    async with held(page, "**/static/js/run/undo.js*", "GET") as asked:
+        await page.locator("run-view").get_by_role("button", name=name, exact=True).click()
+        await asked.wait()
+        await leave(page, QWEN)
+    await page.evaluate("import('/static/js/run/undo.js')")
+    await expect(page.get_by_label("Steps")).to_have_value("7")
+    await page.locator("[data-part=drafts] a").click()
+    await expect(text).to_have_value("an owl")
+
+
+async def test_a_version_that_comes_back_late_leaves_alone_what_is_open(
+    blank: Page, gateway: RunningGateway
+) -> None:
+    page = blank
+    before = (await gateway.http.get(f"/api/workflow/{QWEN}")).json()["workflow"]
+    await open_run(page)
+    await page.get_by_label("Steps").fill("7")
+    await page.locator("run-view [data-part=save]").click()
+    await saved(page)
+    await page.get_by_role("button", name="Versions").click()
+    restore = page.get_by_role("dialog").get_by_role("button", name="Restore")
+    await expect(restore).to_have_count(1)
+    async with held(page, f"**/api/workflow/{QWEN}/versions", "GET") as asked:
+        await restore.click()
+        await asked.wait()
+        await leave(page)
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        keys = await page.locator("parameter-field").count()
+    await expect(page.locator("toast-list")).to_contain_text("Restored")
+    assert (await gateway.http.get(f"/api/workflow/{QWEN}")).json()["workflow"] == before
+    assert await page.locator("parameter-field").count() == keys
+    await page.reload()
+    await expect(page.locator("[data-part=name]").first).to_have_text(OTHER)
+    assert await page.locator("parameter-field").count() == keys
+
+
+async def test_a_late_delete_leaves_open_what_was_opened_meanwhile(blank: Page) -> None:
+    page = blank
+    await open_run(page)
+    await page.locator("run-view").get_by_role("button", name="Delete").click()
+    async with held(page, f"**/api/workflow/{QWEN}", "DELETE") as asked:
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await asked.wait()
+        await leave(page)
+    await expect(page.locator("toast-list")).to_contain_text(QWEN)
+    await expect(page.locator("[data-part=name]").first).to_have_text(OTHER)
 
 
 async def test_a_workflow_that_is_read_anew_keeps_what_is_typed(blank: Page) -> None:

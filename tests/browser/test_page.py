@@ -126,6 +126,10 @@ async def test_keys(blank: Page) -> None:
     await page.get_by_label("Prompt", exact=True).focus()
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("result-tile")).to_have_count(1)
+    await page.get_by_role("searchbox").focus()
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("result-tile")).to_have_count(2)
+    assert await page.evaluate("location.hash") == f"#/run/{QWEN}"
     await page.get_by_role("link", name="Tasks").click()
     await page.locator("task-table h2").click()
     await page.keyboard.press("/")

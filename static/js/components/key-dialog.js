@@ -23,6 +23,7 @@ export async function ask() {
   };
   const dialog = openDialog({ i18n: "key.title" }, form, {
     className: "small",
+    isOfView: false,
     buttons: [
       ...(before ? [{ i18n: "key.forget", className: "quiet", act: () => void (key.value = "") }] : []),
       { i18n: "key.use", className: "primary", value: "used", act: use },

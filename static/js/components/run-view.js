@@ -20,12 +20,12 @@ class RunView extends HTMLElement {
   connectedCallback() {
     this.#part = stamp(this, "run-view");
     const part = this.#part;
-    const dialogs = (name) => () => import("./workflow-dialogs.js").then((module) => module[name]()).catch(toast);
+    const dialogs = (name) => () => act(import("./workflow-dialogs.js"), name);
     part("save").onclick = dialogs("saveChanges");
     part("save-as").onclick = dialogs("showSaveAs");
     part("versions").onclick = dialogs("showVersions");
     const remove = dialogs("deleteWorkflow");
-    const undoable = (name) => () => import("../run/undo.js").then((module) => module[name]()).catch(toast);
+    const undoable = (name) => () => act(import("../run/undo.js"), name);
     const discard = undoable("discard");
     part("delete").onclick = () => void (workspace.isSaved ? remove() : discard());
     for (const name of ["reset", "take"]) part(name).onclick = undoable(name);
@@ -68,9 +68,10 @@ class RunView extends HTMLElement {
   #routed() {
     if (route.view !== "run") return;
     if (!route.id && workspace.id) return go("run", workspace.id, true);
-    const source = route.id !== workspace.id && workspace.sourceOf(route.id);
+    if (workspace.next && route.id === idOf(workspace.next)) return;
+    const source = workspace.sourceOf(route.id);
     if (source) workspace.open(source, true);
-    else if (route.id !== workspace.id) toast(t("drafts.gone"), { tone: "bad" });
+    else if (route.id) toast(t("drafts.gone"), { tone: "bad" });
   }
 
   #others() {
@@ -109,7 +110,7 @@ class RunView extends HTMLElement {
     const able = servers.filter(({ online }) => online).length;
     const isMore = this.#able !== null && able > this.#able;
     this.#able = able;
-    if (isMore && workspace.source && !this.querySelector("run-form :focus")) workspace.open(workspace.source);
+    if (isMore && workspace.source && !this.querySelector("run-form :focus")) workspace.open(workspace.next);
   }
 
   #tab(name) {
@@ -123,6 +124,17 @@ class RunView extends HTMLElement {
   async #graph() {
     const graph = await import("../run/graph.js");
     graph.show(this.#part("graph"), (nodeId) => this.querySelector("run-form").focusNode(nodeId));
+  }
+}
+
+// What its code does is for what was open when it was asked for, and not for what is by then.
+async function act(coming, name) {
+  const { id } = workspace;
+  try {
+    const module = await coming;
+    if (id === workspace.id) await module[name]();
+  } catch (error) {
+    toast(error);
   }
 }
 

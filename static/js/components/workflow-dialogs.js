@@ -1,10 +1,10 @@
 // Versions of a workflow, saving under a name, deleting.
-import * as api from "../api.js";
+import * as library from "../api-library.js";
 import { confirmed, openDialog } from "../dialog.js";
 import { el, icon } from "../dom.js";
 import { line } from "../errors.js";
 import { language, t } from "../i18n.js";
-import { go } from "../router.js";
+import { go, route } from "../router.js";
 import { intake } from "../run/intake.js";
 import { saveAs } from "../run/save-as.js";
 import { restore as restoreTo } from "../run/undo.js";
@@ -14,13 +14,13 @@ import "../strings/dialogs.js";
 
 export async function showVersions() {
   const { filename } = workspace.source;
-  const { versions } = await api.versions(filename);
+  const { versions } = await library.versions(filename);
   const restore = async (version) => {
     await restoreTo(filename, version);
     dialog.close();
   };
   const look = async (version) => {
-    const old = await api.version(filename, version);
+    const old = await library.version(filename, version);
     dialog.close();
     intake.text(JSON.stringify(old.workflow), t("versions.of", { name: filename, time: time(old.saved_at ?? entry(version).saved_at) }));
   };
@@ -66,28 +66,28 @@ export function showSaveAs() {
 export async function saveChanges() {
   const { filename } = workspace.source;
   try {
-    await workspace.save((params) => api.update(filename, params, workspace.version));
+    await workspace.save((params) => library.update(filename, params, workspace.version));
     toast(t("saved"));
   } catch (error) {
     if (error.code !== "workflow_changed") throw error;
     const isWanted = await confirmed(t("save.conflict"), t("save.conflictText"), t("save.anyway"));
-    if (isWanted) await workspace.save((params) => api.update(filename, params));
+    if (isWanted) await workspace.save((params) => library.update(filename, params));
   }
 }
 
 export async function deleteWorkflow() {
   const { filename } = workspace.source;
   if (!(await confirmed(t("delete.title", { name: filename }), t("delete.text"), t("delete")))) return;
-  await api.removeWorkflow(filename);
-  workspace.close();
+  await library.removeWorkflow(filename);
+  if (workspace.id === filename) workspace.close();
   intake.dispatchEvent(new CustomEvent("saved"));
-  go("run", "");
+  if (route.id === filename) go("run", "");
   toast(t("delete.done", { name: filename }), { action: { label: t("undo"), act: () => undo(filename).catch(toast) } });
 }
 
 async function undo(filename) {
-  const { versions } = await api.versions(filename);
-  await api.restore(filename, versions[0].version);
+  const { versions } = await library.versions(filename);
+  await library.restore(filename, versions[0].version);
   intake.dispatchEvent(new CustomEvent("saved"));
   go("run", filename);
 }

@@ -102,6 +102,7 @@ class WorkflowLibrary extends HTMLElement {
 
   #pressed(event) {
     const links = [...this.#rows.values()].filter((link) => !link.parentElement.hidden);
+    if (event.ctrlKey || event.metaKey) return; // of the whole page
     if (event.key === "Enter" && links[0]) links[0].click();
     else if (event.key === "ArrowDown") links[0]?.focus();
     else if (event.key === "Escape" && event.target.value) {

@@ -1,5 +1,5 @@
 // A picture that may hold a workflow: the gateway reads it, and keeps it at once.
-import * as api from "../api.js";
+import * as library from "../api-library.js";
 import { t } from "../i18n.js";
 import { toast } from "../toasts.js";
 import { intake } from "./intake.js";
@@ -21,7 +21,7 @@ async function uploaded(file) {
   const base = file.name.replace(/\.[^.]*$/, "");
   for (let turn = 1; ; turn += 1) {
     try {
-      return await api.uploadWorkflow(file, turn > 1 ? { filename: `${base} (${turn}).json` } : {});
+      return await library.uploadWorkflow(file, turn > 1 ? { filename: `${base} (${turn}).json` } : {});
     } catch (error) {
       if (error.code !== "workflow_exists" || turn > 20) throw error;
     }

@@ -1,5 +1,6 @@
 // Saving under another name.
 import * as api from "../api.js";
+import * as library from "../api-library.js";
 import { drafts } from "./drafts.js";
 import { intake } from "./intake.js";
 import { workspace } from "./workspace.js";
@@ -10,12 +11,12 @@ export async function saveAs(filename, overwrite) {
   const params = workspace.params();
   const text = source.text ?? (await api.workflowText(source.filename));
   const file = new File([text], filename, { type: "application/json" });
-  const kept = await api.uploadWorkflow(file, { filename, overwrite });
+  const kept = await library.uploadWorkflow(file, { filename, overwrite });
   if (Object.keys(params).length) {
     try {
-      await api.update(kept.filename, params);
+      await library.update(kept.filename, params);
     } catch (error) {
-      if (!overwrite) await api.removeWorkflow(kept.filename).catch(() => null);
+      if (!overwrite) await library.removeWorkflow(kept.filename).catch(() => null);
       throw error;
     }
   }

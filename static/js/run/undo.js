@@ -1,5 +1,5 @@
 // What takes values out of the form tells so, and offers the way back to them; that leads there, too.
-import * as api from "../api.js";
+import * as library from "../api-library.js";
 import { t } from "../i18n.js";
 import { go, route } from "../router.js";
 import { toast } from "../toasts.js";
@@ -8,8 +8,7 @@ import { workspace } from "./workspace.js";
 import "../strings/dialogs.js";
 
 // `undo`: what workspace.undo() answered before.
-export function offer(text, undo) {
-  const { id } = workspace;
+export function offer(text, undo, id = workspace.id) {
   const act = async () => {
     await undo();
     go("run", id);
@@ -39,15 +38,16 @@ export function discard() {
 
 // A former content of the saved workflow that is open. Undone, there is again what was saved, and what was not.
 export async function restore(filename, version) {
-  const listed = async () => (await api.versions(filename)).versions.map((each) => each.version);
-  const [before, undo, { isDirty }] = [await listed(), workspace.undo(), workspace];
-  const saved = (name) => api.restore(filename, name);
-  await workspace.save(() => saved(version));
+  const listed = async () => (await library.versions(filename)).versions.map((each) => each.version);
+  const [undo, { isDirty }] = [workspace.undo(), workspace];
+  const before = await listed();
+  const call = (name) => library.restore(filename, name);
+  const saved = (name) => (workspace.id === filename ? workspace.save(() => call(name)) : call(name));
+  await saved(version);
   const was = (await listed()).find((each) => !before.includes(each)); // none: nothing else was saved
   const back = async () => {
-    if (was && workspace.id === filename) await workspace.save(() => saved(was));
-    else if (was) await saved(was);
+    if (was) await saved(was);
     undo();
   };
-  offer(t(isDirty ? "versions.restoredOver" : "versions.restored"), back);
+  offer(t(isDirty ? "versions.restoredOver" : "versions.restored"), back, filename);
 }

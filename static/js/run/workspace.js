@@ -15,6 +15,7 @@ class Workspace extends EventTarget {
   version = null; // the ETag of the saved one
   #values = new Map(); // key -> value, only what differs from the file
   #turn = 0; // a late answer to an earlier choice is not taken
+  #coming = null; // the source that is on its way
   #batch = null; // what is typed for a batch: {isOpen, count, axes: [{key, text}]}
 
   get name() {
@@ -50,6 +51,11 @@ class Workspace extends EventTarget {
     return this.source ? idOf(this.source) : "";
   }
 
+  // What is open, or will be once it has come.
+  get next() {
+    return this.#coming ?? this.source;
+  }
+
   get batch() {
     return this.#batch;
   }
@@ -78,10 +84,12 @@ class Workspace extends EventTarget {
   // `isOnly`: without it nothing is open.
   async open(source, isOnly = false) {
     const turn = ++this.#turn;
+    this.#coming = source;
     try {
       const answer = source.filename ? await api.workflow(source.filename) : await api.parameters(source);
       await prepare(answer.parameters);
       if (turn !== this.#turn) return false;
+      this.#coming = null;
       const isAgain = this.id === idOf(source);
       this.source = source;
       this.version = answer.version;
@@ -94,6 +102,7 @@ class Workspace extends EventTarget {
       return true;
     } catch (error) {
       if (turn !== this.#turn) return false;
+      this.#coming = null;
       if (isOnly) this.close(drafts.last);
       this.#tell("failed", error);
       return false;
@@ -102,7 +111,7 @@ class Workspace extends EventTarget {
 
   close(last = null) {
     this.#turn += 1;
-    this.source = null;
+    this.source = this.#coming = null;
     this.parameters = [];
     this.#values = new Map();
     this.#batch = null;
