@@ -36,9 +36,10 @@ class Route extends EventTarget {
 
 export const route = new Route();
 
-// `isQuiet`: without an entry in the history, for what nobody would go back to.
+// `isQuiet`: without an entry in the history, for what nobody would go back to, and at once.
 export function go(view, id, isQuiet = false) {
   if (location.hash === href(view, id)) return;
-  if (isQuiet) location.replace(href(view, id));
-  else location.hash = href(view, id);
+  if (!isQuiet) return void (location.hash = href(view, id));
+  history.replaceState(null, "", href(view, id));
+  route.dispatchEvent(new Event("change"));
 }

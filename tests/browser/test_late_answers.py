@@ -116,6 +116,24 @@ async def test_who_goes_back_before_a_workflow_has_come_stays(blank: Page) -> No
     assert page.url.endswith(QWEN)
 
 
+async def test_what_the_page_opens_by_itself_gives_way_to_a_file(blank: Page) -> None:
+    """As when it begins with the first of the library, and a file is opened in that moment."""
+    page = blank
+    await open_run(page)
+    async with held(page, f"**/api/workflow/{OTHER}", "GET"):
+        await page.evaluate(
+            """async ([other, text]) => {
+              const { go } = await import("/static/js/router.js");
+              const { workspace } = await import("/static/js/run/workspace.js");
+              go("run", other, true);
+              window.opening = workspace.open({ text, name: "mine.json" });
+            }""",
+            [OTHER, json.dumps(text_to_image())],
+        )
+    assert await page.evaluate("opening")
+    await expect(page.locator("[data-part=name]").first).to_have_text("mine.json")
+
+
 async def test_a_server_that_comes_back_does_not_hold_up_what_is_on_its_way(
     blank: Page, demo: DemoServer
 ) -> None:

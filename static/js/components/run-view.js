@@ -62,13 +62,13 @@ class RunView extends HTMLElement {
 
   #restore(source) {
     if (route.view === "run") go("run", idOf(source), true);
-    if (idOf(source) !== workspace.id) workspace.open(source);
+    if (!isNext(idOf(source))) workspace.open(source);
   }
 
   #routed() {
     if (route.view !== "run") return;
     if (!route.id && workspace.id) return go("run", workspace.id, true);
-    if (workspace.next && route.id === idOf(workspace.next)) return;
+    if (isNext(route.id)) return;
     const source = workspace.sourceOf(route.id);
     if (source) workspace.open(source, true);
     else if (route.id) toast(t("drafts.gone"), { tone: "bad" });
@@ -126,6 +126,8 @@ class RunView extends HTMLElement {
     graph.show(this.#part("graph"), (nodeId) => this.querySelector("run-form").focusNode(nodeId));
   }
 }
+
+const isNext = (id) => workspace.next && idOf(workspace.next) === id;
 
 // What its code does is for what was open when it was asked for, and not for what is by then.
 async function act(coming, name) {
