@@ -19,6 +19,9 @@ from app.limit_errors import HeadTooLarge, RequestTimeout, TooManyConnections
 from app.limits import MAX_HEAD
 from app.problems import MEDIA_TYPE, document
 
+# Seconds that a connection is kept for a further request: longer than pools of clients and proxies
+# keep theirs (httpx 5, nginx 60, Go 90, Caddy 120), or a request meets a connection that we close.
+KEEP_ALIVE = 130
 GRACE = 8  # seconds for open requests after a SIGTERM
 MAX_MESSAGE = 1 << 18  # bytes that a WebSocket client may send at once
 BODY_PROGRESS = 16 * 1024  # bytes of a body that must come within the timeout
@@ -42,7 +45,11 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self._most is not None and len(self.connections) > self._most:
+        if self._most is None or len(self.connections) <= self._most:
+            return
+        if idle := next(filter(_is_idle, self.connections), None):
+            idle.transport.close()  # a place that nobody uses
+        else:
             text = f"There are {self._most} connections, which is all that are allowed."
             self.refuse(TooManyConnections(text, hint="Try again later.", retry_after=5))
 
@@ -114,6 +121,12 @@ class Patience:
                 _end(connection, owed)
 
 
+def _is_idle(connection: Any) -> bool:
+    """It waits for a further request: uvicorn's own timeout runs."""
+    waits = getattr(connection, "timeout_keep_alive_task", None) is not None
+    return waits and not connection.transport.is_closing()
+
+
 def _debt(connection: Any) -> Debt | None:
     if left := connection.transport.get_write_buffer_size():
         return "reading", (connection.resumed, -left)
@@ -121,8 +134,7 @@ def _debt(connection: Any) -> Debt | None:
         return None
     cycle = connection.cycle
     if cycle is None or cycle.response_complete:
-        idle = connection.timeout_keep_alive_task is not None  # uvicorn's own timeout runs
-        return None if idle else ("head", (connection.requests, 0))
+        return None if _is_idle(connection) else ("head", (connection.requests, 0))
     if cycle.more_body and not connection.flow.read_paused:
         return "body", (connection.received // BODY_PROGRESS, 0)  # trickling is no progress
     return None
@@ -154,6 +166,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=GRACE,
                 http=Connection,
                 ws=Socket,

@@ -88,7 +88,8 @@ async def seconds_to_list(gateway: Gateway) -> float:
 
 def multiply(file: Path, task_id: str, count: int) -> None:
     """So many finished tasks out of one: whatever belongs to it, under new ids."""
-    database = sqlite3.connect(file)
+    # From the first read on nobody else writes; the gateway still may, until then.
+    database = sqlite3.connect(file, timeout=60, isolation_level="IMMEDIATE")
     database.execute("CREATE TEMP TABLE new (id TEXT)")
     new = [(str(uuid4()),) for _ in range(count - 1)]
     database.executemany("INSERT INTO new VALUES (?)", new)

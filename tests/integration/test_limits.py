@@ -197,6 +197,24 @@ async def test_too_many_connections(strict: RunningGateway, dial: Dial) -> None:
     await wait_until(answers)
 
 
+async def test_connections_that_wait_for_requests_give_way(
+    strict: RunningGateway, dial: Dial
+) -> None:
+    """A pool keeps as many as it likes, and as long, and nobody is locked out by that."""
+    loop = asyncio.get_running_loop()
+
+    def is_kept() -> bool:
+        timers = [each.timeout_keep_alive_task for each in strict.connections]
+        return all(timer and timer.when() - loop.time() > 120 for timer in timers)
+
+    for _ in range(3 * 8):
+        client = await dial()
+        client.writer.write(GET + b"\r\n")
+        assert status_of(await client.reader.readline()) == 200
+        await wait_until(is_kept)
+    assert len(strict.connections) == 8
+
+
 async def test_too_many_streams_leave_room_for_requests(strict: RunningGateway) -> None:
     url = f"ws://{strict.address}/ws"
     async with connect(url), connect(url), connect(url):
