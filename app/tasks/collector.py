@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
+SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"  # its images come as frames of the socket, and once
 FRAME_MISSED = "The image was sent while the gateway was not connected."
 TOO_MANY = "ComfyUI told of more results than a task may have (10,000): {:,} were left out."
 LEAST_TEXT = 200  # characters that are kept of each text, when there is no more room

@@ -1,10 +1,19 @@
 """What a run finds in its inbox: the server's events, and what others ask of it."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.comfyui.events import Event, Executing
 from app.comfyui.socket import Connected
+from app.servers.inbox import Inbox
+from app.servers.server import Server
 from app.tasks.model import CancelReason
+
+SOCKET_COMES = 2.0  # seconds after a server came online in which its socket is waited for
+ON_ITS_WAY = 1.0  # seconds for the next event of a prompt that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +41,31 @@ def calls_for_a_look(message: Message | None) -> bool:
             return True
         case _:
             return False
+
+
+async def until_heard(server: Server, inbox: Inbox) -> None:
+    """Wait for the socket of a server that has just come: what it tells before is lost."""
+    left = server.health.since + SOCKET_COMES - time.time()
+    if server.connected or left <= 0:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(left):
+            message = await inbox.get()
+        if not isinstance(message, Connected):
+            inbox.put_nowait(message)
+
+
+async def hear_out(server: Server, inbox: Inbox, hear: Callable[[Event], Awaitable[None]]) -> None:
+    """Take what was told before an end that nobody told, but a look has found: it waits here, or
+    is on its way. Some of it only the socket tells, such as frames of SaveImageWebsocket."""
+    with suppress(TimeoutError):
+        while server.connected:
+            async with asyncio.timeout(ON_ITS_WAY):
+                message = await inbox.get()
+            if isinstance(message, CancelRequest | MoveRequest):
+                inbox.put_nowait(message)  # for whoever collects the results
+                return
+            if not isinstance(message, Connected):
+                await hear(message)
+            if isinstance(message, Executing) and message.node is None:
+                return

@@ -22,9 +22,10 @@ from app.comfyui.socket import Connected
 from app.errors import GatewayError
 from app.servers.inbox import Inbox
 from app.servers.server import Server
+from app.tasks import messages
 from app.tasks.canceling import Canceling, unless_canceled
 from app.tasks.claims import LostClaim
-from app.tasks.collector import TOO_MANY, Collector
+from app.tasks.collector import SAVE_IMAGE_WEBSOCKET, TOO_MANY, Collector
 from app.tasks.conclusion import broken_off, conclude
 from app.tasks.database_errors import cannot_write
 from app.tasks.expected import SeenOn
@@ -44,8 +45,6 @@ from app.tasks.teller import Teller
 from app.tasks.tools import Tools
 
 log = logging.getLogger(__name__)
-
-SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"
 
 
 class Run:
@@ -138,6 +137,7 @@ class Run:
             return self._gone()
         if self.task.status is Status.CANCELING:
             return Canceled()
+        await messages.until_heard(self.server, self._inbox)
         return await self._sender.send()
 
     # -- following ------------------------------------------------------------------------------
@@ -169,16 +169,15 @@ class Run:
     async def _take(self, message: Message | None) -> Outcome | None:
         match message:
             case None:
-                return None
+                pass
             case CancelRequest():
                 await self._begin_cancel(message.reason)
-                return None
             case MoveRequest():
                 return await self._move(message)
             case Connected():
                 self._pulse.beat()  # what it said meanwhile was not heard
-                return None
-        await self._hear(message)
+            case _:
+                await self._hear(message)
         return None
 
     async def _hear(self, event: Event) -> None:
@@ -206,6 +205,8 @@ class Run:
         sighting = await self._reach.look(finished=finished)
         if sighting.entry is not None:
             self.server.shows_life()
+            if not finished:
+                await messages.hear_out(self.server, self._inbox, self._hear)
             self.history = sighting.entry
             await self._record.started(sighting.entry.started_at)
             return await self._collect(sighting.entry)

@@ -8,8 +8,9 @@ import pytest
 from app.config import Settings
 from app.demo.order import SetOrder
 from app.demo.server import DemoServer
+from app.tasks import messages
 from app.tasks.remarks import NONE_OF_NODE, REPEATED_SEEDLESS
-from tests.conftest import RunningGateway, over
+from tests.conftest import RunningGateway, over, run_gateway, wait_until
 
 Json = dict[str, Any]
 
@@ -128,3 +129,41 @@ async def test_results_are_the_same_in_whatever_order_outputs_run(
     assert found == ["2.0.0.2", "2.0.0.4", "3", "4", "5", "8"]
     assert task["warnings"] == ["Node 7 (SaveImage) did not run, it was blocked: no face"]
     assert sorted(output["node_id"] for output in again["outputs"]) == ["3", "4", "5", "8"]
+
+
+async def test_a_task_waits_for_the_socket_of_a_server_that_has_just_come(
+    settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "SOCKET_COMES", 20)
+    graph = {"1": loop(1)["1"], "4": node("SaveImageWebsocket", images=["1", 0])}
+    async with DemoServer(step_seconds=0) as demo:
+        demo.knobs.refuse_sockets = True
+        async with run_gateway(settings_for(demo.address)) as gateway:
+            (server,) = gateway.gateway.pool
+            await wait_until(lambda: server.accepting)
+            assert not server.connected
+            task = await gateway.submit(graph, wait=0)
+            demo.knobs.refuse_sockets = False
+            await gateway.until(task["task_id"], "succeeded")
+
+
+async def test_an_end_that_a_look_finds_waits_for_what_was_told_before(
+    settings_for: Callable[..., Settings],
+) -> None:
+    """What only the socket tells: why a node was blocked, and pictures that are in no file."""
+    graph = {
+        **loop(2),
+        "4": node("SaveImageWebsocket", images=["1", 0]),
+        "6": node("DemoBlocker", image=["1", 0], block=True, message="no face"),
+        "7": node("SaveImage", images=["6", 0], filename_prefix="seven"),
+    }
+    async with (
+        DemoServer(step_seconds=0, order=list) as demo,
+        over(settings_for, demo, poll_interval=0.000001) as gateway,
+    ):
+        for color in range(20):
+            graph["1"]["inputs"]["color"] = color
+            task = await gateway.submit(graph)
+            assert task["status"] == "succeeded", task["error"]
+            assert task["warnings"] == ["Node 7 (SaveImage) did not run, it was blocked: no face"]
+            assert "4" in {output["node_id"] for output in task["outputs"]}
