@@ -83,6 +83,9 @@ class Collector:
     def has_results_of(self, node_id: str) -> bool:
         return any(identity[0] == node_id for identity in self._have)
 
+    def lacks_any(self, node_ids: Sequence[str]) -> bool:
+        return not all(map(self.has_results_of, node_ids))
+
     async def finish(self, outputs: dict[str, Json], images_of: Sequence[str]) -> None:
         """Fetch all that is not here yet. `images_of`: nodes whose images come as frames, at least
         one of each. Raises ComfyUnreachable if the server does not answer."""

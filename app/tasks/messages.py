@@ -55,11 +55,16 @@ async def until_heard(server: Server, inbox: Inbox) -> None:
             inbox.put_nowait(message)
 
 
-async def hear_out(server: Server, inbox: Inbox, hear: Callable[[Event], Awaitable[None]]) -> None:
-    """Take what was told before an end that nobody told, but a look has found: it waits here, or
-    is on its way. Some of it only the socket tells, such as frames of SaveImageWebsocket."""
+async def hear_out(
+    server: Server,
+    inbox: Inbox,
+    hear: Callable[[Event], Awaitable[None]],
+    is_awaited: Callable[[], bool],
+) -> None:
+    """Take what was told before an end that a look has found: it waits here. `is_awaited`: some
+    is on its way that only the socket tells, such as frames of SaveImageWebsocket."""
     with suppress(TimeoutError):
-        while server.connected:
+        while not inbox.empty() or (server.connected and is_awaited()):
             async with asyncio.timeout(ON_ITS_WAY):
                 message = await inbox.get()
             if isinstance(message, CancelRequest | MoveRequest):

@@ -8,6 +8,7 @@ with every event lost, polling still finds the end.
 import asyncio
 import logging
 import time
+from functools import partial
 
 from app.comfyui.events import (
     Event,
@@ -205,8 +206,6 @@ class Run:
         sighting = await self._reach.look(finished=finished)
         if sighting.entry is not None:
             self.server.shows_life()
-            if not finished:
-                await messages.hear_out(self.server, self._inbox, self._hear)
             self.history = sighting.entry
             await self._record.started(sighting.entry.started_at)
             return await self._collect(sighting.entry)
@@ -276,6 +275,8 @@ class Run:
 
     async def _collect(self, entry: HistoryEntry) -> Outcome:
         frames = () if entry.error else nodes_of(self.prompt, SAVE_IMAGE_WEBSOCKET)
+        lacks_any = partial(self._collector.lacks_any, frames)
+        await messages.hear_out(self.server, self._inbox, self._hear, lacks_any)
         collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
         seconds = self._canceling.time_to_collect(self.task)
         finish = await unless_canceled(collecting, self._inbox, seconds)
