@@ -14,6 +14,7 @@ from app.tasks.model import CancelReason
 
 SOCKET_COMES = 2.0  # seconds after a server came online in which its socket is waited for
 ON_ITS_WAY = 1.0  # seconds for the next event of a prompt that is over
+ALL_OF_IT = 30.0  # seconds for all of them: a server could tell for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ async def until_heard(server: Server, inbox: Inbox) -> None:
     if server.connected or left <= 0:
         return
     with suppress(TimeoutError):
-        async with asyncio.timeout(left):
+        async with asyncio.timeout(min(left, SOCKET_COMES)):  # the clock may have been put back
             message = await inbox.get()
         if not isinstance(message, Connected):
             inbox.put_nowait(message)
@@ -63,8 +64,11 @@ async def hear_out(
 ) -> None:
     """Take what was told before an end that a look has found: it waits here. `is_awaited`: some
     is on its way that only the socket tells, such as frames of SaveImageWebsocket."""
+    until = time.monotonic() + ALL_OF_IT
     with suppress(TimeoutError):
-        while not inbox.empty() or (server.connected and is_awaited()):
+        while time.monotonic() < until and (
+            not inbox.empty() or (server.connected and is_awaited())
+        ):
             async with asyncio.timeout(ON_ITS_WAY):
                 message = await inbox.get()
             if isinstance(message, CancelRequest | MoveRequest):

@@ -205,6 +205,24 @@ async def test_a_version_that_comes_back_late_leaves_alone_what_is_open(
     assert await page.locator("parameter-field").count() == keys
 
 
+async def test_a_save_that_is_refused_late_does_not_save_another_workflow(
+    blank: Page, gateway: RunningGateway
+) -> None:
+    page = blank
+    await open_run(page)
+    await page.get_by_label("Steps").fill("7")
+    async with held(page, "**/api/workflow/update") as asked:
+        await page.locator("run-view [data-part=save]").click()
+        await asked.wait()
+        body = {"filename": QWEN, "params": {"3.steps": 9}}
+        assert (await gateway.http.post("/api/workflow/update", json=body)).status_code == 200
+        await leave(page)
+    await expect(page.locator("toast-list [role=alert], toast-list > div")).to_have_count(1)
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await leave(page, QWEN)
+    await expect(page.get_by_label("Steps")).to_have_value("7")
+
+
 async def test_a_late_delete_leaves_open_what_was_opened_meanwhile(blank: Page) -> None:
     page = blank
     await open_run(page)

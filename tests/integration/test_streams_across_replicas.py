@@ -342,6 +342,8 @@ async def test_a_rolling_restart_fails_no_request(cluster: Cluster, tmp_path: Pa
             await replica.start()
             await replica.online(1)
             await wait_until(lambda replica=replica: takes_submits(replica))
+            count = len(submitted)
+            await wait_until(lambda before=count: len(submitted) > before + 3)
         stop.set()
         async with asyncio.timeout(30):
             assert sum(await asyncio.gather(*clients)) > 20

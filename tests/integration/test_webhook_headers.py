@@ -7,7 +7,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from app.errors import InvalidInput, UrlNotAllowed
@@ -95,14 +95,13 @@ def test_whatever_header_is_accepted_arrives() -> None:
     with listening() as (run, receiver):
 
         @settings(max_examples=150)
-        @given(some.dictionaries(NAMES, VALUES, max_size=3))
-        @example({"X-Usual": "a b"})
+        @given(some.dictionaries(NAMES, VALUES, max_size=3) | some.dictionaries(USUAL, USUAL))
         def check(headers: dict[str, str]) -> None:
             nonlocal accepted
             accepted += bool(headers) and run(sent(receiver, "", headers))
 
         check()
-    assert accepted
+    assert accepted > 10
 
 
 def test_whatever_url_is_accepted_is_asked() -> None:

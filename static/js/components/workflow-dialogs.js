@@ -69,7 +69,7 @@ export async function saveChanges() {
     await workspace.save((params) => library.update(filename, params, workspace.version));
     toast(t("saved"));
   } catch (error) {
-    if (error.code !== "workflow_changed") throw error;
+    if (error.code !== "workflow_changed" || workspace.id !== filename) throw error;
     const isWanted = await confirmed(t("save.conflict"), t("save.conflictText"), t("save.anyway"));
     if (isWanted) await workspace.save((params) => library.update(filename, params));
   }
