@@ -15,6 +15,7 @@ RUN groupadd --system --gid 10001 gateway \
     && useradd --system --uid 10001 --gid gateway --no-create-home --shell /usr/sbin/nologin gateway
 COPY --from=packages /gateway/venv venv
 COPY app app
+COPY fake_comfyui fake_comfyui
 
 # Stand-ins for ComfyUI and for S3, to try a whole cluster: see compose.yaml.
 FROM base AS demo
@@ -24,7 +25,7 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8188 9000
 HEALTHCHECK NONE
-CMD ["python", "-m", "app.demo", "--host", "0.0.0.0", "--preview-method", "auto"]
+CMD ["python", "-m", "fake_comfyui", "--host", "0.0.0.0", "--preview-method", "auto"]
 
 FROM base AS gateway
 COPY static static

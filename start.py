@@ -17,11 +17,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import logs
-from app.access import commands as keys
-from app.config import Settings
-from app.connections import Server
+from app.api.uvicorn_server import Server
+from app.auth import cli as keys
 from app.errors import GatewayError
 from app.main import create_app
+from app.settings import Settings
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -102,7 +102,7 @@ def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
 @asynccontextmanager
 async def _demo() -> AsyncIterator[str]:
     """The stand-in, on ComfyUI's own port if that is free; its address."""
-    from app.demo.server import DemoServer
+    from fake_comfyui.server import DemoServer
 
     for port in (DEMO_PORT, 0):
         try:

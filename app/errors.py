@@ -4,7 +4,7 @@ GatewayError
 ├── InvalidRequest            400  the request cannot be read at all
 │   ├── InvalidJson           400
 │   ├── PayloadTooLarge       413
-│   └── HeadTooLarge 431  RequestTimeout 408   in limit_errors.py
+│   └── HeadTooLarge 431  RequestTimeout 408
 ├── InvalidWorkflow           422  node_errors
 │   ├── WorkflowFormatUnsupported  422
 │   ├── InvalidParameter      422
@@ -20,7 +20,7 @@ GatewayError
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
-├── TooManyConnections 503  TooManyBodies 503  Stopping 503   in limit_errors.py
+├── TooManyConnections 503  TooManyBodies 503  Stopping 503
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── NoRoom                    503  the same, told by /api/ready
@@ -28,6 +28,10 @@ GatewayError
 ├── StorageUnavailable        503  the bucket does not answer, or refuses us
 ├── FileExpired               410  it was removed after its time
 ├── NotInstalled              501  an optional package is missing
+├── Unauthorized 401  Forbidden 403  HostNotAllowed 403  OriginNotAllowed 403
+├── RateLimited 429  QuotaExceeded 429  KeyQueueFull 429  ApiKeyGone
+├── InvalidCursor 400  InvalidMetadataFilter 400  MetadataInvalid 422    of Comfy API v2
+├── MissingAsset 422  AssetNotFound 404  BlobNotFound 404  HashMismatch 409  AssetInUse 409
 └── ComfyError                502  ComfyUI's side; raised by app/comfyui only
     ├── ComfyUnreachable      503  no answer: it may or may not have got the request
     │   └── ComfySilent            not in time
@@ -35,7 +39,7 @@ GatewayError
     └── PromptRejected        422  it refused the prompt; node_errors
 
 Each class carries the HTTP `status` and the machine-readable `code`; the first line of its
-docstring is the problem's `title` (RFC 9457). app/problems.py turns them into responses.
+docstring is the problem's `title` (RFC 9457). app/api/problems.py turns them into responses.
 """
 
 from typing import Any, ClassVar
@@ -307,3 +311,139 @@ class PromptRejected(ComfyError):
     status = 422
     code = "invalid_workflow"
     class_type: str | None = None  # a node type that it says it has not
+
+
+class HeadTooLarge(InvalidRequest):
+    """The URL and the headers are too large."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not come in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class TooManyConnections(GatewayError):
+    """There are too many connections."""
+
+    status = 503
+    code = "too_many_connections"
+
+
+class TooManyBodies(GatewayError):
+    """Too many large bodies are being worked on."""
+
+    status = 503
+    code = "too_many_bodies"
+
+
+class Stopping(GatewayError):
+    """The gateway is stopping."""
+
+    status = 503
+    code = "stopping"
+
+
+class ApiKeyGone(GatewayError):
+    """The API key that the task came with is gone."""
+
+    status = 422
+    code = "api_key_gone"
+
+
+class InvalidCursor(InvalidRequest):
+    """The cursor is none that a list gave."""
+
+    code = "invalid_cursor"
+
+
+class InvalidMetadataFilter(InvalidRequest):
+    """The filter of labels cannot be used."""
+
+    code = "invalid_metadata_filter"
+
+
+class MetadataInvalid(InvalidInput):
+    """The labels of the job are beyond their limits."""
+
+    code = "metadata_invalid"
+
+
+class MissingAsset(GatewayError):
+    """The workflow refers to an asset that is not there."""
+
+    status = 422
+    code = "missing_asset"
+
+
+class AssetNotFound(NotFound):
+    """There is no such asset."""
+
+    code = "asset_not_found"
+
+
+class BlobNotFound(NotFound):
+    """There are no such bytes."""
+
+    code = "blob_not_found"
+
+
+class HashMismatch(Conflict):
+    """The bytes have another hash than they should."""
+
+    code = "hash_mismatch"
+
+
+class AssetInUse(Conflict):
+    """The asset is still needed."""
+
+    code = "asset_in_use"
+
+
+class Unauthorized(GatewayError):
+    """An API key is needed."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(GatewayError):
+    """The API key does not allow this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class HostNotAllowed(Forbidden):
+    """The gateway is not known under this name."""
+
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(Forbidden):
+    """Pages of this origin may not use the gateway."""
+
+    code = "origin_not_allowed"
+
+
+class RateLimited(GatewayError):
+    """The API key was used too often."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class QuotaExceeded(RateLimited):
+    """The API key has made as many tasks today as it may."""
+
+    code = "quota_exceeded"
+
+
+class KeyQueueFull(QueueFull):
+    """The API key has as many tasks waiting as it may."""
+
+    code = "key_queue_full"

@@ -4,30 +4,29 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.access.access import Access
-from app.access.model import Caller, Scope
-from app.config import Settings
-from app.errors import NoServer
-from app.files.store import FileStore
+from app.auth.authenticator import Access
+from app.auth.model import Caller, Scope
+from app.db.engine.health import Readiness
+from app.errors import NoServer, Stopping, TooManyConnections
+from app.events.hub import Hub
+from app.files.images.views import Views
+from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
-from app.files.views import Views
-from app.limit_errors import Stopping, TooManyConnections
+from app.limits.worker_threads import Room, Workers
+from app.limits.worker_threads import caller as present_caller
 from app.metrics import Metrics
-from app.remote.guard import Guard
+from app.outbound.guard import Guard
+from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
-from app.tasks.assets import Assets
-from app.tasks.dispatcher import Dispatcher
-from app.tasks.fleet import Fleet
-from app.tasks.hub import Hub
-from app.tasks.jobs import Jobs
-from app.tasks.readiness import Readiness
-from app.tasks.service import Tasks
-from app.tasks.submitter import Submitter
+from app.services.assets import Assets
+from app.services.jobs import Jobs
+from app.services.servers import Fleet
+from app.services.submissions import Submitter
+from app.services.tasks import Tasks
+from app.settings import Settings
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
-from app.workers import Room, Workers
-from app.workers import caller as present_caller
-from app.workflows.library import Library
+from app.workflows.saved.library import Library
 
 
 @dataclass(frozen=True, slots=True)

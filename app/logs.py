@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from app.quoting import cut
+from app.limits.quoting import cut
 
 Json = dict[str, Any]
 LogFormat = Literal["plain", "json"]

@@ -14,26 +14,25 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute, Mount, Route
 
-from app import problems
-from app.assembly import build
-from app.config import VERSION, Settings
-from app.gate.stack import guard
-from app.gateway import Gateway
-from app.redis import connect
-from app.routers import (
+from app.api import problems, v2
+from app.api.middleware.install import guard
+from app.api.routers import (
     batches,
     events,
     image,
     metrics,
-    saved,
     servers,
     system,
     task,
-    v2,
     webhooks,
     workflow,
 )
-from app.tasks.database import open_database
+from app.api.routers import saved_workflows as saved
+from app.container import build
+from app.db.engine.database import open_database
+from app.gateway import Gateway
+from app.redis import connect
+from app.settings import VERSION, Settings
 
 log = logging.getLogger(__name__)
 

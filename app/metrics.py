@@ -15,15 +15,15 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.config import VERSION
+from app.db.engine.database import Database
+from app.db.queries import is_active
+from app.db.tables import tasks
+from app.events.hub import Hub
+from app.events.status_log import Transition, seconds_between
+from app.events.subscription import Update
+from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
-from app.tasks.database import Database
-from app.tasks.dispatcher import Dispatcher
-from app.tasks.hub import Hub
-from app.tasks.queries import is_active
-from app.tasks.subscription import Update
-from app.tasks.tables import tasks
-from app.tasks.transitions import Transition, seconds_between
+from app.settings import VERSION
 from app.webhooks.deliverer import Deliverer
 
 PREFIX = "comfyui_gateway"

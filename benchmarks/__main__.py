@@ -60,7 +60,9 @@ async def main(options: argparse.Namespace) -> None:
     names = options.only or list(ROWS)
     found = peers.Peers() if options.no_peers else await peers.installed()
     comfyui = f"http://{options.comfyui_server}" if options.comfyui_server else None
-    about = machine.described(comfyui or "the stand-in (app/demo)", found.proxy, found.comfy_cli)
+    about = machine.described(
+        comfyui or "the stand-in (fake_comfyui)", found.proxy, found.comfy_cli
+    )
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         effort = Effort(options.quick)

@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from app.events.hub import Hub
+from app.events.redis_bus import RedisCarrier
+from app.events.subscription import Subscription
 from app.redis import connect
-from app.tasks.carrier import RedisCarrier
-from app.tasks.hub import Hub
-from app.tasks.subscription import Subscription
 from tests.redis_server import RedisServer, running_redis
 
 VIEW = {  # about the size of a progress update, with an ETA

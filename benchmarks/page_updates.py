@@ -12,8 +12,8 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, run_gateway, text_to_image
 
 Json = dict[str, Any]

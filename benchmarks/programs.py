@@ -108,7 +108,7 @@ class StandIn(Program):
     def __init__(self, folder: Path, *arguments: str, slow: float = 0.0) -> None:
         self.folder = folder
         self._slow = slow
-        command = (sys.executable, "-m", "app.demo", "--step-seconds", "0")
+        command = (sys.executable, "-m", "fake_comfyui", "--step-seconds", "0")
         command += ("--preview-method", "auto")
         super().__init__(*command, "--directory", str(folder), *arguments)
 

@@ -23,14 +23,15 @@ from typing import Any
 from sqlalchemy import Connection, Executable, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from app.tasks import queue
-from app.tasks.claims import Claims, Lease
-from app.tasks.database import open_database
+from app.db import queue
+from app.db.claims import Claims
+from app.db.engine.database import open_database
+from app.db.lease import Lease
+from app.db.queries import TASKS, is_queued
+from app.db.queue import Offer, Queue
+from app.db.tables import tasks
+from app.tasks.model import Assignment, Waiting
 from app.tasks.outcome import Succeeded
-from app.tasks.planner import Assignment, Waiting
-from app.tasks.queries import TASKS, is_queued
-from app.tasks.queue import Offer, Queue
-from app.tasks.tables import tasks
 from tests.conftest import model_free
 from tests.databases import postgresql
 from tests.fleet import Gateway, on, stand_ins

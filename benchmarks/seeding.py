@@ -6,13 +6,13 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Table, insert, update
 
-from app.files.local import LocalStore
-from app.files.store import once
-from app.tasks import rows
-from app.tasks.database import open_database
+from app.db import mapping as rows
+from app.db.engine.database import open_database
+from app.db.tables import outputs, tasks
+from app.db.tasks import TaskStore
+from app.files.stores.local import LocalStore
+from app.files.stores.store import once
 from app.tasks.model import NewTask, Output, Progress, Status
-from app.tasks.store import TaskStore
-from app.tasks.tables import outputs, tasks
 from benchmarks.programs import workflow
 
 OLD = 1_700_000_000.0  # when they were made

@@ -11,15 +11,15 @@ import httpx
 import hypothesis
 import pytest
 
-from app.config import Settings
-from app.connections import Server
-from app.demo.order import SetOrder
-from app.demo.server import DemoServer
+from app.api.uvicorn_server import Server
+from app.db.engine.database import Database, open_database
+from app.db.tasks import TaskStore
 from app.gateway import Gateway
 from app.main import create_app
-from app.tasks.database import Database, open_database
-from app.tasks.store import TaskStore
+from app.settings import Settings
 from app.webhooks.outbox import Outbox
+from fake_comfyui.order import SetOrder
+from fake_comfyui.server import DemoServer
 from tests.databases import database_url
 from tests.proofs import unproved
 from tests.statements import none_too_large

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.remote.guard import Guard
-from app.remote.transport import Remote
+from app.outbound.guard import Guard
+from app.outbound.transport import Remote
 from app.webhooks.deliverer import Deliverer
+from app.webhooks.fair_share import Pace
 from app.webhooks.outbox import Outbox
-from app.webhooks.places import Pace
 
 
 @asynccontextmanager

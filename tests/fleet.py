@@ -209,12 +209,12 @@ class Gateway(Program):
 
 
 class Demo(Program):
-    """`python -m app.demo`: one stand-in for ComfyUI. Its records die with its process."""
+    """`python -m fake_comfyui`: one stand-in for ComfyUI. Its records die with its process."""
 
     says = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        super().__init__(folder, ["-m", "app.demo", "--preview-method", "auto", *arguments], {})
+        super().__init__(folder, ["-m", "fake_comfyui", "--preview-method", "auto", *arguments], {})
 
     async def knobs(self, **changes: Any) -> Json:
         """Set some, and read them all."""

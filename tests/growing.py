@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from app.memory import Memory
+from app.limits.lru_cache import Memory
 
 CONTAINERS = (dict, list, set, frozenset, deque, asyncio.Queue, Memory)
 
@@ -24,7 +24,7 @@ def containers() -> Iterator[tuple[str, Any, Any]]:
     for holder in gc.get_objects():
         kind = type(holder)
         module = str(kind.__module__)
-        if not module.startswith("app.") or module.startswith("app.demo") or _is_value(holder):
+        if not module.startswith("app.") or module.startswith("fake_comfyui") or _is_value(holder):
             continue
         for name, value in _attributes(holder):
             if isinstance(value, CONTAINERS):
@@ -39,7 +39,7 @@ def _names_of_several() -> set[str]:
     defined = Counter(
         kind.__name__
         for name, module in list(sys.modules.items())
-        if name.startswith("app.") and not name.startswith("app.demo")
+        if name.startswith("app.") and not name.startswith("fake_comfyui")
         for kind in vars(module).values()
         if isinstance(kind, type) and kind.__module__ == name
     )
@@ -49,7 +49,7 @@ def _names_of_several() -> set[str]:
 def caches() -> Iterator[tuple[str, Any]]:
     """The functions of the application that remember their answers."""
     for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith("app.") or module_name.startswith("app.demo"):
+        if not module_name.startswith("app.") or module_name.startswith("fake_comfyui"):
             continue
         for name, value in vars(module).items():
             if hasattr(value, "cache_info") and value.__module__ == module_name:

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from app.access.keyring import KeyFile
-from app.access.model import AccessKey
-from app.access.secrets import hash_of, new_key
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.key_store import KeyFile
+from app.auth.model import AccessKey
+from app.auth.secrets import hash_of, new_key
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over
 
 WRONG = f"cgw_{'x' * 43}"

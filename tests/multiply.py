@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, TextClause, text
 
-from app.tasks.database import Database
-from app.tasks.tables import prompts, tasks
+from app.db.engine.database import Database
+from app.db.tables import prompts, tasks
 
 # More than PostgreSQL takes parameters in a statement; SQLite takes more than is good for a test.
 MANY = {"postgresql": 33_000, "sqlite": 5_000}

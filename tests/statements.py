@@ -16,7 +16,9 @@ FINE = (
     *("USING INDEX tasks_queued", "USING INDEX tasks_on_server"),
     *("USING INDEX webhooks_of_lane", "SCAN idempotency_keys"),
 )
-_LIST = re.compile(r"(\w+)\.(\w+) IN \(SELECT value FROM json_each")  # see app/tasks/lists.py
+_LIST = re.compile(
+    r"(\w+)\.(\w+) IN \(SELECT value FROM json_each"
+)  # see app/db/engine/list_parameters.py
 
 _found: list[list[str]] = []  # the statements that were wrong, by the context that looks
 _planned: set[str] = set()  # the statements whose plan was looked at

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from app import lengths
+from app.limits import text_lengths as lengths
 
 REPLACEMENT = "\ufffd"
 _UNFIT = re.compile("[\x00\ud800-\udfff]")

@@ -14,13 +14,7 @@ from app.comfyui import answers, wire
 from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
 from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
-from app.errors import (
-    ComfyError,
-    ComfyMissing,
-    ComfySilent,
-    ComfyUnreachable,
-    InvalidInput,
-)
+from app.errors import ComfyError, ComfyMissing, ComfySilent, ComfyUnreachable, InvalidInput
 
 Json = dict[str, Any]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app import lengths
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, id_of, last_lines, name_of, number
+from app.limits import text_lengths as lengths
 
 Json = dict[str, Any]
 

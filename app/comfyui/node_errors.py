@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from app import lengths
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, fitting, name_of
 from app.errors import PromptRejected
+from app.limits import text_lengths as lengths
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app import lengths
 from app.comfyui.cleaning import cut, name_of
+from app.limits import text_lengths as lengths
 
 FILES = ("images", "animated", "audio", "video", "gifs", "3d", "latents")  # keys of files alone
 FOLDER_TYPES = ("output", "temp", "input")

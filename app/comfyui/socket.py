@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from app.comfyui.events import Event, decode
-from app.workers import Breaths
+from app.limits.worker_threads import Breaths
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from app.errors import FileNotFound
-from app.files.store import FileStore, numbered, safe_name
+from app.files.stores.store import FileStore, numbered, safe_name
 
 MISSING = "MISSING.txt"
 

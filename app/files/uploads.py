@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.errors import FileNotFound, InvalidInput
+from app.errors import FileNotFound, HashMismatch, InvalidInput
 from app.files.kinds import Kind, content_type_of, kind_of
 from app.files.magic import HEAD
-from app.files.placing import FOLDER, OWN, Lock, Placing, placed_in
-from app.files.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
-from app.files.streams import Counted
-from app.memory import Memory
-from app.quoting import quoted
-from app.v2_errors import HashMismatch
+from app.files.staging_secret import FOLDER, OWN, Lock, Placing, placed_in
+from app.files.stores.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
+from app.files.stores.streams import Counted
+from app.limits.lru_cache import Memory
+from app.limits.quoting import quoted
 
 KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
 MAX_FOLDERS = 8  # that are in each other

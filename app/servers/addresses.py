@@ -6,8 +6,8 @@ import socket
 from contextlib import closing
 from urllib.parse import unquote, urlsplit
 
-from app import lengths
 from app.errors import InvalidInput
+from app.limits import text_lengths as lengths
 
 PORT = 8188  # ComfyUI's own, where none is named
 _SECURE = 443

@@ -7,8 +7,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# The stand-in's. Only the file: its code is not wanted here.
-BUILT_IN = Path(__file__).parent.parent / "demo" / "object_info.json"
+BUILT_IN = Path(__file__).with_name("core_node_types.json")
 
 
 @cache

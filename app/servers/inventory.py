@@ -6,7 +6,7 @@ from typing import Any
 
 from app.errors import ComfyMissing
 from app.servers.server import Server
-from app.workflows.model_files import with_slashes
+from app.workflows.checks.model_files import with_slashes
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ from app.servers.addresses import base_url
 from app.servers.core_nodes import core_node_types
 from app.servers.inventory import merged
 from app.servers.server import Server
-from app.workflows.needs import Needs
+from app.workflows.requirements import Needs
 
 Json = dict[str, Any]
 

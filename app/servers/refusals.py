@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from app.comfyui.inputs import NodeTypes
 from app.comfyui.validation import TooDeep, Validator
-from app.memory import Memory
-from app.quoting import SHORT, cut, quoted
-from app.workflows.checks import links_of
-from app.workflows.needs import fingerprint
+from app.limits.lru_cache import Memory
+from app.limits.quoting import SHORT, cut, quoted
+from app.workflows.checks.prompt import links_of
+from app.workflows.requirements import fingerprint
 
 Json = dict[str, Any]
 

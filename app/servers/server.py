@@ -12,15 +12,15 @@ from app.comfyui.client import ComfyClient
 from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
-from app.files.placed import without_placed
-from app.memory import Memory
+from app.files.staged_names import without_placed
+from app.limits.lru_cache import Memory
 from app.servers.breaker import DOOR_PAUSES, Breaker
-from app.servers.ear import Ear
+from app.servers.event_inbox import Inbox
+from app.servers.fifo_lock import Turns
 from app.servers.health import Health
-from app.servers.inbox import Inbox
 from app.servers.refusals import Refusals
-from app.servers.turns import Turns
-from app.workflows.needs import Lack, Needs, lack_of
+from app.servers.socket_liveness import Ear
+from app.workflows.requirements import Lack, Needs, lack_of
 
 log = logging.getLogger(__name__)
 

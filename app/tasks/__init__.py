@@ -1,1 +1,1 @@
-"""Tasks: their states, where they are stored, what drives them, who hears of them."""
+"""Tasks as values: their states, how a run ends, their JSON. No I/O."""

@@ -6,14 +6,12 @@ What clients and servers have said is in no `repr`: that would put it into the l
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from app.workflows.applying import Change
-from app.workflows.needs import Needs
+from app.tasks.webhook import Webhook
+from app.workflows.parameters.apply import Change
+from app.workflows.requirements import Needs
 from app.workflows.secret_values import Secrets
-
-if TYPE_CHECKING:
-    from app.tasks.webhooks import Webhook
 
 Json = dict[str, Any]
 
@@ -178,8 +176,9 @@ class NewTask:
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_key: bool = False  # it came with secrets
-    key_name: str | None = None  # whose it is: of the key that made it; see app/access
-    # What is secret in extra_data, such as keys of paid nodes: never stored, see api_keys.py.
+    key_name: str | None = None  # whose it is: of the key that made it; see app/auth
+    # What is secret in extra_data, such as keys of paid nodes: never stored, see
+    # app/runner/paid_node_keys.py.
     secrets: Secrets = field(default_factory=dict, repr=False)
 
 
@@ -237,8 +236,8 @@ class Task:
     cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
     # The one it was submitted with, as it may be seen.
     webhook: Json | None = field(default=None, repr=False)
-    needs_key: bool = False  # it came with an API key, see api_keys.py
-    key_name: str | None = None  # whose it is: of the key that made it; see app/access
+    needs_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
+    key_name: str | None = None  # whose it is: of the key that made it; see app/auth
 
     @property
     def finished(self) -> bool:
@@ -263,3 +262,22 @@ class Many:
         self.count += len(task_ids) + len(begun)
         self.task_ids += task_ids[: MOST_LISTED - len(self.task_ids)]
         self.begun += begun[: MOST_LISTED - len(self.begun)]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task in the queue. `waited` is in seconds."""
+
+    seq: int
+    route: str
+    needs: Needs
+    wanted_server: str | None
+    shape: str
+    priority: int
+    waited: float
+    key_name: str | None = None  # whose it is
+
+
+class Assignment(NamedTuple):
+    seq: int
+    server: str

@@ -9,7 +9,7 @@ from app.comfyui.history import HistoryEntry
 from app.comfyui.memory_errors import is_out_of_memory
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
-from app.workflows.needs import Needs
+from app.workflows.requirements import Needs
 
 Json = dict[str, Any]
 

@@ -1,12 +1,11 @@
 """A task as the API shows it: the JSON of polls, lists and streams alike. Pure."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.files.archive import Entry
-from app.tasks.cuts import RESULT, STREAM, shortened
-from app.tasks.expected import UNKNOWN, Expected
 from app.tasks.model import (
     EXPIRED_OUTPUT,
     Attempt,
@@ -18,6 +17,20 @@ from app.tasks.model import (
     Task,
     fields_of,
 )
+from app.tasks.truncation import RESULT, STREAM, shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`eta_seconds`: until it is done. `waiting_for`: why it cannot start. `warning`: why nobody
+    knows how it is doing, while that is so."""
+
+    eta_seconds: float | None = None
+    waiting_for: str | None = None
+    warning: str | None = None
+
+
+UNKNOWN = Expected()
 
 TOO_LATE = {
     CancelReason.REQUEST: "The cancel came too late: the run was over.",

@@ -1,7 +1,7 @@
 """Makes the deliveries, in the background.
 
 Receivers are told at least once, with the same webhook-id each time. A slow or a dead one costs
-the others nothing: hosts and API keys get few of the places (places.py), and they take turns.
+the others nothing: hosts and API keys get few of the places (fair_share.py), and they take turns.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import logging
 import time
 from collections import Counter
 
-from app.remote.post import Answer, post
-from app.remote.transport import Remote
-from app.tasks.owner import is_dead
+from app.db.lease import is_dead
+from app.outbound.post import Answer, post
+from app.outbound.transport import Remote
 from app.tasks.view import timestamp
-from app.tasks.webhooks import EVERYWHERE, Webhook
+from app.tasks.webhook import EVERYWHERE, Webhook
+from app.webhooks.fair_share import DeliveryPlaces, Pace
 from app.webhooks.model import Delivery, masked
 from app.webhooks.outbox import BATCH, Outbox
-from app.webhooks.places import DeliveryPlaces, Pace
 from app.webhooks.retries import DeliveryStatus, is_success, next_step
 from app.webhooks.signing import headers_of
 

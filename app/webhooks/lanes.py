@@ -18,8 +18,9 @@ from sqlalchemy import (
     update,
 )
 
-from app.tasks.lists import none_of
-from app.tasks.webhooks import deliveries, is_pending, webhooks
+from app.db.engine.list_parameters import none_of
+from app.db.tables import deliveries, webhooks
+from app.db.webhooks import is_pending
 
 
 def _lanes(table: Table, condition: str, column: str) -> Select[Any]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from app.tasks.model import Status
 from app.tasks.view import timestamp
-from app.tasks.webhooks import Webhook, tokens_of
+from app.tasks.webhook import Webhook, tokens_of
 
 Json = dict[str, Any]
 

@@ -20,18 +20,19 @@ from sqlalchemy import (
     update,
 )
 
-from app.access.model import EVERYBODY, Caller
+from app.auth.model import EVERYBODY, Caller
+from app.db.engine.database import FEW, Database
+from app.db.engine.list_parameters import any_of
+from app.db.queries import fetch_one, no_task
+from app.db.tables import deliveries, tasks, webhooks
+from app.db.webhooks import is_open, is_pending, webhook_of
 from app.errors import DeliveryNotFound
-from app.tasks.database import FEW, Database
-from app.tasks.lists import any_of
 from app.tasks.model import TERMINAL, Task
-from app.tasks.queries import fetch_one, no_task
-from app.tasks.tables import tasks
 from app.tasks.view import task_view
-from app.tasks.webhooks import STARTED, deliveries, is_open, is_pending, webhook_of, webhooks
+from app.tasks.webhook import STARTED
+from app.webhooks.fair_share import Busy
 from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
-from app.webhooks.places import Busy
 from app.webhooks.retries import DeliveryStatus, Step
 
 Json = dict[str, Any]

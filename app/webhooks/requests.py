@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidInput, UrlFailed
-from app.quoting import quoted
-from app.remote.guard import Guard, refused
-from app.remote.transport import can_be_sent
-from app.tasks.webhooks import EVENTS, FINALS, Webhook
+from app.limits.quoting import quoted
+from app.outbound.guard import Guard, refused
+from app.outbound.transport import can_be_sent
+from app.tasks.webhook import EVENTS, FINALS, Webhook
 from app.webhooks.signing import key_of
 
 MAX_HEADERS = 20

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidInput, InvalidWorkflow
-from app.quoting import quoted_list
+from app.limits.quoting import quoted_list
 from app.workflows.embedded import MAX_TEXT
-from app.workflows.finding import Key
 from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
+from app.workflows.parameters.find import Key
+from app.workflows.saved.write_back import Path, find_places, prompt_of, with_values
 from app.workflows.secret_values import (
     Secrets,
     check_secrets,
@@ -24,7 +25,6 @@ from app.workflows.secret_values import (
     taken_out,
     taken_out_of_page,
 )
-from app.workflows.write_back import Path, find_places, prompt_of, with_values
 
 Json = dict[str, Any]
 Values = Mapping[Key, Any]

@@ -9,7 +9,7 @@ from app.errors import WorkflowFormatUnsupported
 
 Json = dict[str, Any]
 
-RUN_MARK = "_run"  # an input that the gateway adds to nodes as it sends them: see cache_marks.py
+RUN_MARK = "_run"  # an input that app/runner/cache_marks.py adds to nodes as they are sent
 _MARK = re.compile(r"[0-9a-f]{16}(-\d+)?")
 MAX_WRAPPINGS = 4  # {"workflow": {<prompt id>: {"prompt": [1, "id", <graph>, ...]}}} has three
 

@@ -6,8 +6,8 @@ Made for code generators and for programs that call tools by a schema. Pure.
 from collections.abc import Sequence
 from typing import Any
 
-from app.workflows.parameters import Parameter
-from app.workflows.seeds import names_seed
+from app.workflows.parameters.model import Parameter
+from app.workflows.parameters.seeds import names_seed
 
 Json = dict[str, Any]
 

@@ -17,10 +17,10 @@ from comfy_sdk import exceptions as sdk
 from comfy_sdk.events import OutputReady, Preview, Progress, StatusChange
 from PIL import Image
 
-from app.config import Settings
-from app.demo import nodes
-from app.demo.nodes.call import Call, Result
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui import nodes
+from fake_comfyui.nodes.call import Call, Result
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.fleet import Gateway, on, stand_ins, starts_on
 from tests.integration.test_files import png

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, text_to_image
 from tests.integration.test_files import png
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.acceptance.documents import Block, blocks_of
 from tests.acceptance.running import Reader
 from tests.conftest import ROOT, over
@@ -31,12 +31,27 @@ DOCUMENTS = sorted(
 )
 
 
+LINKED = (
+    *("app", "fake_comfyui", "static", "scripts", "examples", "tests"),
+    *("start.py", "Makefile"),
+)
+
+
 @contextlib.asynccontextmanager
 async def reading(
     folder: Path, settings_for: Callable[..., Settings], demo: DemoServer
 ) -> AsyncIterator[Reader]:
     """A reader with a clone of the repository in `folder`, and a gateway to try things on."""
-    for name in ("app", "static", "scripts", "examples", "tests", "start.py", "Makefile"):
+    for name in (
+        "app",
+        "fake_comfyui",
+        "static",
+        "scripts",
+        "examples",
+        "tests",
+        "start.py",
+        "Makefile",
+    ):
         (folder / name).symlink_to(ROOT / name)
     for name in (*ROOT.glob("*requirements*"), ROOT / ".env.example", ROOT / "pyproject.toml"):
         (folder / Path(name).name).symlink_to(name)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, over
 from tests.keyholders import guarded
 

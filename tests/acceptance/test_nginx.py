@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.acceptance.documents import blocks_of
 from tests.acceptance.running import free_port
 from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, run_gateway
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from app.demo.catalogue import BUILT_IN
-from app.demo.server import DemoServer
+from fake_comfyui.catalogue import BUILT_IN
+from fake_comfyui.server import DemoServer
 from tests.browser.helpers import field, open_file, open_run, run
 from tests.conftest import Json, RunningGateway, model_free
 

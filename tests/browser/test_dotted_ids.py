@@ -4,7 +4,7 @@ import json
 
 from playwright.async_api import Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.helpers import field, open_file, open_run, run
 from tests.conftest import Json, text_to_image
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from app.access.secrets import hash_of, new_key
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.secrets import hash_of, new_key
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import WAIT, on_loop, watch
 from tests.browser.helpers import QWEN, field, open_file, open_run
 from tests.conftest import ROOT, RunningGateway, run_gateway, text_to_image

@@ -6,7 +6,7 @@ import json
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import HOSTILE
 from tests.browser.helpers import (
     QWEN,

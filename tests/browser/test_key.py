@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.access.secrets import hash_of, new_key
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.secrets import hash_of, new_key
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import on_loop, visitor
 from tests.browser.helpers import QWEN, field, open_run, run
 from tests.conftest import RunningGateway, run_gateway

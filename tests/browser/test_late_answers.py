@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.helpers import QWEN, drop_file, field, open_file, open_run, picture
 from tests.browser.test_form import image_to_image
 from tests.conftest import RunningGateway, text_to_image, wait_until

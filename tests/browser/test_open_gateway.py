@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from playwright.async_api import Browser, expect
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import watch
 from tests.conftest import over
 

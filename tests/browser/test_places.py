@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import Locator, Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.helpers import open_run
 from tests.conftest import RunningGateway, model_free
 from tests.integration.test_expectations import learnt, waiting

@@ -5,7 +5,7 @@ import zipfile
 
 from playwright.async_api import Locator, Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.helpers import QWEN, field, open_run, run
 from tests.conftest import Json, RunningGateway, text_to_image
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import HOSTILE, assert_fits
 from tests.browser.helpers import QWEN, drop_file, field, open_file, open_run, run
 from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until

@@ -2,7 +2,7 @@
 
 from playwright.async_api import Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import assert_fits, on_loop
 from tests.conftest import RunningGateway, text_to_image
 

@@ -5,7 +5,7 @@ import re
 
 from playwright.async_api import Browser, Page, Route, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import visitor
 from tests.browser.helpers import QWEN, field, open_file, open_run
 from tests.conftest import RunningGateway, text_to_image

@@ -4,7 +4,7 @@ import json
 
 from playwright.async_api import Browser, Locator, Page, expect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import HOSTILE, assert_fits, on_loop, visitor
 from tests.conftest import RunningGateway, model_free, text_to_image, wait_until
 from tests.receivers import Reply, receiving

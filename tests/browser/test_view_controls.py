@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.demo.catalogue import Catalogue
-from app.demo.server import DemoServer
+from fake_comfyui.catalogue import Catalogue
+from fake_comfyui.server import DemoServer
 from tests.browser.conftest import on_loop, visitor
 from tests.browser.controls import SCRIPT, WIDE, Operator, Scene, Table, scene
 from tests.browser.helpers import picture
@@ -39,7 +39,7 @@ from tests.browser.view_controls_run import (
 )
 from tests.browser.view_controls_tasks import DETAIL, TASKS, TASKS_SCENES, detail_scene
 from tests.conftest import Json, RunningGateway, text_to_image
-from tests.demo.test_demo_savers import FRAMES, NEWER, node
+from tests.fake_comfyui.test_demo_savers import FRAMES, NEWER, node
 from tests.receivers import receiving
 
 RUN_TABLES = (DOCUMENT, LIBRARY, WORK, FORM, RESULTS, GRAPH)

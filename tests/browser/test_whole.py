@@ -5,8 +5,8 @@ import json
 import pytest
 from playwright.async_api import Page, expect
 
-from app.demo.server import DemoServer
-from app.demo.story import Story
+from fake_comfyui.server import DemoServer
+from fake_comfyui.story import Story
 from tests.browser.helpers import QWEN, open_run, run
 from tests.conftest import Json, RunningGateway, text_to_image
 

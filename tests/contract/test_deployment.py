@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.config import Settings
+from app.settings import Settings
 from tests.conftest import ROOT
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ def test_the_image_has_all_files_that_it_needs(tmp_path: Path) -> None:
     environment |= {"COMFYUI_PORT": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
     before = sorted(image.rglob("*"))
     script = (
-        "import start, asyncio, app.demo.server\n"
+        "import start, asyncio, fake_comfyui.server\n"
         "from app.main import create_app, running\n"
         "async def main():\n"
         "    async with running(start.settings_of(start.parse_args([]))) as gateway:\n"

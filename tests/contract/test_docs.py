@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.errors import GatewayError
-from app.main import create_app
-from app.routers.requests import (
+from app.api.requests import (
     DeleteRequest,
     FreeRequest,
     RestoreRequest,
@@ -20,6 +17,9 @@ from app.routers.requests import (
     UpdateRequest,
     WebhookRequest,
 )
+from app.errors import GatewayError
+from app.main import create_app
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "head", "post", "put", "patch", "delete"}
@@ -104,7 +104,7 @@ def test_every_field_of_a_body_is_named(
 
 
 def test_every_field_and_every_event_of_a_webhook_is_named() -> None:
-    from app.tasks.webhooks import EVENTS
+    from app.tasks.webhook import EVENTS
 
     text = read("API_USAGE.md").partition("\n## Webhooks\n")[2]
     assert [name for name in WebhookRequest.model_fields if f'"{name}":' not in text] == []

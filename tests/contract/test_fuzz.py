@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.db.tasks import TaskStore
 from app.logs import current_request
 from app.metrics import Metrics
+from app.settings import Settings
 from app.tasks.model import NewTask, Task
-from app.tasks.store import TaskStore
+from fake_comfyui.server import DemoServer
 from tests.conftest import over
 from tests.databases import database_url
 from tests.fuzz import fuzz

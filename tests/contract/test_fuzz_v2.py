@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import over
 from tests.fuzz import fuzz
 

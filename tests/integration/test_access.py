@@ -12,16 +12,15 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.access.errors import KeyQueueFull, QuotaExceeded
-from app.access.model import Caller, Scope
-from app.access.secrets import new_key
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.errors import InvalidInput
-from app.gate import sockets
-from app.tasks.database import Database
+from app.api.middleware import websocket_auth as sockets
+from app.auth.model import Caller, Scope
+from app.auth.secrets import new_key
+from app.db.engine.database import Database
+from app.db.tasks import TaskStore
+from app.errors import InvalidInput, KeyQueueFull, QuotaExceeded
+from app.settings import Settings
 from app.tasks.model import NewTask
-from app.tasks.store import TaskStore
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.keyholders import WRONG, Guarded, guarded, key_named, write_keys
 

@@ -12,11 +12,11 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.access.model import Scope
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.gate.rules import NEEDED, Rules, names
+from app.api.middleware.scopes import NEEDED, Rules, names
+from app.auth.model import Scope
 from app.main import create_app, routes_of
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
 

@@ -27,14 +27,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Boolean
 
-from app import lengths
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks import schema
-from app.tasks.columns import LongWords, Unstorable, Words
-from app.tasks.database import Database, open_database
+from app.db import schema
+from app.db.engine.columns import LongWords, Unstorable, Words
+from app.db.engine.database import Database, open_database
+from app.db.tables import metadata, outputs, tasks
+from app.limits import text_lengths as lengths
+from app.settings import Settings
 from app.tasks.model import NewTask
-from app.tasks.tables import metadata, outputs, tasks
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 
 Json = dict[str, Any]
@@ -475,7 +475,7 @@ async def test_an_end_that_the_database_refuses_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """For a reason that nobody foresaw, and that is not that it is down or full."""
-    monkeypatch.setattr("app.tasks.troubles.PAUSE", 0.1)
+    monkeypatch.setattr("app.runner.failed_saves.PAUSE", 0.1)
     async with over(settings_for, demo, database_url=url, poll_interval=0.1) as gateway:
         database = await open_database(url)
         try:
@@ -499,7 +499,7 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A claim whose commit was taken for lost: the row is ours, and no run has it."""
-    monkeypatch.setattr("app.tasks.dispatcher.IDLE", 0.2)
+    monkeypatch.setattr("app.scheduler.dispatcher.IDLE", 0.2)
     async with over(settings_for, demo, database_url=url) as gateway:
         dispatcher = gateway.gateway.tasks._dispatcher
         demo.knobs.stall = True

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 
 SUBMIT = "/api/workflow/submit"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.integration.test_extra_data import SECRET, SUBMIT, chunks, page, posted, widgets
 

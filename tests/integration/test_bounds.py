@@ -20,23 +20,32 @@ import websockets
 from PIL import Image
 from sqlalchemy import Connection, func, insert, select
 
-from app.access import rates
-from app.access.model import Rate
+from app.auth import rate_limits as rates
+from app.auth.model import Rate
 from app.comfyui.events import Preview, Progress
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.db import idempotency
+from app.db import requirements as routes
+from app.db import run_times as estimates
+from app.db.cleanup import Tidying
+from app.db.engine.database import Database
+from app.db.engine.list_parameters import PART
+from app.db.run_times import Estimates, RunTime
+from app.db.tables import idempotency_keys, key_usage, run_times
+from app.events import hub
+from app.events import status_log as transitions
 from app.files import uploads
-from app.memory import Memory
-from app.servers import inbox, server
-from app.tasks import estimates, hub, idempotency, lookout, routes, service, transitions, view_sweep
-from app.tasks.api_keys import ApiKeys
-from app.tasks.database import Database
-from app.tasks.estimates import Estimates, RunTime
-from app.tasks.lists import PART
-from app.tasks.progress import Tracker
-from app.tasks.tables import idempotency_keys, key_usage, run_times
-from app.tasks.tidying import Tidying
-from app.webhooks import deliverer, places
+from app.limits.lru_cache import Memory
+from app.runner.paid_node_keys import ApiKeys
+from app.runner.progress import Tracker
+from app.scheduler import stream_reconciler as lookout
+from app.scheduler import view_cleanup as view_sweep
+from app.servers import event_inbox as inbox
+from app.servers import server
+from app.services import tasks as service
+from app.settings import Settings
+from app.webhooks import deliverer
+from app.webhooks import fair_share as places
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
 from tests.growing import caches, containers, largest_within, size_of
 

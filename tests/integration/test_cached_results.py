@@ -9,10 +9,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.cache_marks import marked, writes_data
+from app.runner.cache_marks import marked, writes_data
+from app.settings import Settings
 from app.workflows.formats import RUN_MARK, unwrap
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free
 from tests.integration.test_extra_data import page
 from tests.keyholders import guarded

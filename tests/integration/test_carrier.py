@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.events.hub import Hub
+from app.events.redis_bus import RedisCarrier
+from app.events.subscription import Subscription, Update
 from app.redis import connect
-from app.tasks.carrier import RedisCarrier
-from app.tasks.hub import Hub
-from app.tasks.subscription import Subscription, Update
 from tests.conftest import wait_until
 from tests.redis_server import RedisServer, running_redis
 

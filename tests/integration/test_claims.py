@@ -7,19 +7,29 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
+from app.db.claims import Claims, LostClaim
+from app.db.engine.database import Database, open_database
+from app.db.engine.postgresql import Unreachable
+from app.db.idempotency import Key
+from app.db.lease import Lease
+from app.db.queue import Claim, Queue
+from app.db.tables import tasks
+from app.db.task_filters import Selection
+from app.db.tasks import TaskStore
 from app.errors import TaskNotFound
-from app.tasks.claims import Claims, Lease, LostClaim
-from app.tasks.database import Database, open_database
-from app.tasks.idempotency import Key
-from app.tasks.model import Attempt, CancelReason, NewTask, Output, Progress, Status, Task
+from app.tasks.model import (
+    Assignment,
+    Attempt,
+    CancelReason,
+    NewTask,
+    Output,
+    Progress,
+    Status,
+    Task,
+    Waiting,
+)
 from app.tasks.outcome import Succeeded
-from app.tasks.planner import Assignment, Waiting
-from app.tasks.postgresql import Unreachable
-from app.tasks.queue import Claim, Queue
-from app.tasks.selection import Selection
-from app.tasks.store import TaskStore
-from app.tasks.tables import tasks
-from app.tasks.webhooks import Webhook
+from app.tasks.webhook import Webhook
 
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.access.secrets import hash_of as hash_of_key
-from app.access.secrets import new_key
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.secrets import hash_of as hash_of_key
+from app.auth.secrets import new_key
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client
 from tests.conftest import RunningGateway, model_free, over
 from tests.integration.test_comfy_v2 import JOB, JOBS, ended, hash_of, loading, submitted, uploaded

@@ -10,17 +10,16 @@ import httpx
 import pytest
 from blake3 import blake3
 
-from app.config import Settings
-from app.demo.executor import Engine, Run
-from app.demo.queue import PromptQueue, QueueItem
-from app.demo.server import DemoServer
-from app.errors import InvalidInput
-from app.routers.v2 import events
-from app.tasks import api_keys
-from app.tasks.inputs import place_inputs
+from app.api.v2 import events
+from app.db.tasks import TaskStore
+from app.errors import InvalidInput, MissingAsset
+from app.runner import paid_node_keys as api_keys
+from app.runner.stage_inputs import place_inputs
+from app.settings import Settings
 from app.tasks.model import NewTask, Task
-from app.tasks.store import TaskStore
-from app.v2_errors import MissingAsset
+from fake_comfyui.executor import Engine, Run
+from fake_comfyui.queue import PromptQueue, QueueItem
+from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.integration.test_conversion import ui_file

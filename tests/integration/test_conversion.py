@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
+from app.settings import Settings
 from tests.conftest import RunningGateway, run_gateway
 
 Json = dict[str, Any]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app.comfyui.socket import Connected, listen
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.servers import ear
-from app.servers.ear import Ear
+from app.servers import socket_liveness as ear
 from app.servers.server import Server
+from app.servers.socket_liveness import Ear
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 
 SettingsFor = Callable[..., Settings]

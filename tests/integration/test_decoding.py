@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from app.errors import GatewayError, InvalidInput, StorageFull, StorageUnavailable
-from app.files import decoding, masks, metadata, pictures
-from app.files.pictures import View
+from app.files.images import decoding, masks, metadata
+from app.files.images import render as pictures
+from app.files.images.render import View
 from tests.conftest import RunningGateway
 from tests.unit.test_pictures import video
 

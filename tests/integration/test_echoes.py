@@ -10,10 +10,10 @@ import httpx
 import pytest
 import websockets
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.limits.quoting import SIZE, TEXTS, bounded, cut, listed, quoted
 from app.main import create_app
-from app.quoting import SIZE, TEXTS, bounded, cut, listed, quoted
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import guarded
 

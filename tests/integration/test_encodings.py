@@ -11,11 +11,11 @@ import websockets
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from app.access.keyring import KeyFile, parse
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.key_store import KeyFile, parse
 from app.errors import InvalidJson
+from app.settings import Settings
 from app.workflows.json_text import parse_json, parse_leniently
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 from tests.keyholders import guarded
 from tests.unit.test_access import entry

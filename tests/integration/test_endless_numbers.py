@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app.comfyui.inputs import NodeTypes
-from app.demo.server import DemoServer
 from app.errors import InvalidWorkflow
-from app.quoting import bounded
+from app.limits.quoting import bounded
 from app.servers.core_nodes import core_node_types
-from app.workflows.numbers import check_numbers
+from app.workflows.checks.numbers import check_numbers
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, text_to_image
 
 Json = dict[str, Any]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.databases import database_url
 from tests.integration.test_streams import sse

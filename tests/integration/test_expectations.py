@@ -10,10 +10,11 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks import dispatcher, lookout
-from app.tasks.estimates import RunTime
+from app.db.run_times import RunTime
+from app.scheduler import dispatcher
+from app.scheduler import stream_reconciler as lookout
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.database import Database
+from app.db.engine.database import Database
+from app.settings import Settings
 from app.workflows.extra_data import parted
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 
 Json = dict[str, Any]
@@ -140,7 +140,7 @@ async def demo_history(demo: DemoServer) -> Json:
 async def test_secrets_go_along_and_are_kept_nowhere(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    import app.demo.submit as submit
+    import fake_comfyui.submit as submit
 
     sent: list[Json] = []
     take = submit._extra_data

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.catalogue import BUILT_IN
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.catalogue import BUILT_IN
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, run_gateway, text_to_image, wait_until
 
 Json = dict[str, Any]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.errors import ComfyUnreachable
-from app.tasks import collector, fetching
+from app.runner import download_outputs as fetching
+from app.runner import outputs as collector
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 
 Json = dict[str, Any]
@@ -121,7 +122,7 @@ def many(count: int) -> list[Json]:
 async def test_a_cancel_is_heard_while_results_are_fetched(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("app.tasks.canceling.AFTER_TIMEOUT", 0.5)
+    monkeypatch.setattr("app.runner.cancellation.AFTER_TIMEOUT", 0.5)
     demo.knobs.view_hangs = "broken"
     limit = {"timeout": 2} if how == "timeout" else {}
     task = await gateway.submit(with_victim("broken"), wait=0, **limit)

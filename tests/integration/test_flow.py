@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.order import SetOrder
-from app.demo.server import DemoServer
-from app.tasks import messages
-from app.tasks.remarks import NONE_OF_NODE, REPEATED_SEEDLESS
+from app.runner import messages
+from app.settings import Settings
+from app.tasks.warnings import NONE_OF_NODE, REPEATED_SEEDLESS
+from fake_comfyui.order import SetOrder
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over, run_gateway, wait_until
 
 Json = dict[str, Any]

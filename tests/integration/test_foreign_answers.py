@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.servers.breaker import FAILURES
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.keyholders import guarded
 
@@ -216,7 +216,7 @@ async def test_what_was_queued_all_the_same_runs_once(
 async def test_what_comes_late_to_a_server_is_taken_off_it(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tasks.dispatcher.IDLE", 0.2)
+    monkeypatch.setattr("app.scheduler.dispatcher.IDLE", 0.2)
     async with bad_and_good(settings_for, "timeout") as (gateway, bad, good):
         server = gateway.gateway.pool.get(bad.address)
         server.doubted_at = 0.0  # it has been online for long

@@ -17,10 +17,10 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.gate.rules import names as names_of_routes
+from app.api.middleware.scopes import names as names_of_routes
 from app.main import create_app, routes_of
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import over
 from tests.keyholders import Guarded, guarded
 

@@ -5,8 +5,8 @@ import encodings.aliases
 import pkgutil
 import time
 
+from app.api.multipart import FormRoute
 from app.main import routes_of
-from app.routers.parts import FormRoute
 from tests.conftest import RunningGateway
 
 CHARSETS = sorted(

@@ -10,22 +10,21 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.db import prompts as graphs
+from app.db.cleanup import Tidying
+from app.db.engine.database import Database
+from app.db.lease import Lease
+from app.db.mapping import dump, needs_text
+from app.db.prompts import graph_of
+from app.db.queue import Claim, Queue
+from app.db.tables import prompts, routes, tasks
+from app.db.tasks import TaskStore
 from app.errors import TaskNotFound
-from app.tasks import graphs
-from app.tasks.claims import Lease
-from app.tasks.database import Database
-from app.tasks.graphs import graph_of
-from app.tasks.model import NewTask, Task
-from app.tasks.planner import Assignment
-from app.tasks.queue import Claim, Queue
-from app.tasks.rows import dump, needs_text
-from app.tasks.store import TaskStore
-from app.tasks.tables import prompts, routes, tasks
-from app.tasks.tidying import Tidying
-from app.workflows.applying import Change
-from app.workflows.needs import Needs, needs_of
+from app.settings import Settings
+from app.tasks.model import Assignment, NewTask, Task
+from app.workflows.parameters.apply import Change
+from app.workflows.requirements import Needs, needs_of
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 

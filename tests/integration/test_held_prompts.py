@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks import expected
+from app.runner import expectation as expected
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 
 Json = dict[str, Any]

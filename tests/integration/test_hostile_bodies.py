@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.config import Settings
-from app.gate.rules import names
+from app.api.middleware.scopes import names
 from app.main import create_app, routes_of
+from app.settings import Settings
 from tests.fleet import Gateway, on, stand_ins
 from tests.integration.test_access_matrix import picture
 from tests.keyholders import write_keys

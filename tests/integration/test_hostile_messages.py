@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import websockets
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.routers.sessions import BURST, PER_SECOND, Pace
-from app.workers import working_for
+from app.api.websocket_session import BURST, PER_SECOND, Pace
+from app.limits.worker_threads import working_for
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 from tests.keyholders import Guarded, guarded
 
@@ -88,7 +88,7 @@ async def test_a_message_of_many_values_is_not_parsed(gateway: RunningGateway) -
 
 def test_a_connection_has_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("app.routers.sessions.time.monotonic", lambda: now)
+    monkeypatch.setattr("app.api.websocket_session.time.monotonic", lambda: now)
     pace = Pace()
     assert [pace.delay(1) for _ in range(BURST)] == [0.0] * BURST
     assert pace.delay(PER_SECOND) == 1.0

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.errors import InvalidInput
-from app.files import decoding
-from app.files.heads import check_head, webp_size
-from app.files.pictures import View
+from app.files.images import decoding
+from app.files.images.headers import check_head, webp_size
+from app.files.images.render import View
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.keyholders import guarded
 
 SECONDS = 2  # of CPU time, at which a process here is ended; two of them may be given one file

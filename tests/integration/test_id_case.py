@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from websockets.asyncio.client import connect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, wait_until
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, model_free, wait_until
 from tests.s3 import environment, s3, s3_endpoint  # noqa: F401 (fixtures)
 
@@ -73,7 +73,7 @@ async def test_a_large_result(
     large = tmp_path / "large.bin"
     with large.open("wb") as file:
         file.truncate(SIZE)
-    monkeypatch.setattr("app.demo.files._requested", lambda *_: (large, "output"))
+    monkeypatch.setattr("fake_comfyui.files._requested", lambda *_: (large, "output"))
     extra = {}
     if where == "bucket":
         endpoint = request.getfixturevalue("s3_endpoint")

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.claims import Claims, Lease
-from app.tasks.database import open_database
-from app.tasks.queue import Queue
-from app.tasks.tables import tasks
+from app.db.claims import Claims
+from app.db.engine.database import open_database
+from app.db.lease import Lease
+from app.db.queue import Queue
+from app.db.tables import tasks
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over, wait_until
 from tests.databases import database_url
 

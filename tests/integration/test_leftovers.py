@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 
-from app.access.keyring import KeyFile
-from app.access.model import AccessKey
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.files import parts
-from app.files.atomic import write_atomically
-from app.files.leftovers import Leftovers
-from app.files.local import LocalStore
-from app.files.parts import OLD, open_part, remove_left, remove_left_folders, work_folder
+from app.auth.key_store import KeyFile
+from app.auth.model import AccessKey
+from app.files.stores import temporary as parts
+from app.files.stores.atomic import write_atomically
+from app.files.stores.leftovers import Leftovers
+from app.files.stores.local import LocalStore
+from app.files.stores.temporary import OLD, open_part, remove_left, remove_left_folders, work_folder
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, model_free, over, run_gateway, wait_until
 from tests.unit.test_access import entry
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from app.files.local import LocalStore
-from app.files.parts import work_folder
+from app.files.stores.local import LocalStore
+from app.files.stores.temporary import work_folder
 
 async def endless():
     while True:

@@ -12,10 +12,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.routers import sessions
-from app.tasks import hub, subscription
+from app.api import websocket_session as sessions
+from app.events import hub, subscription
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 from tests.keyholders import guarded
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import func, select
 from websockets.asyncio.client import connect
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.database import Database
-from app.tasks.rows import dump
-from app.tasks.tables import outputs, tasks
+from app.db.engine.database import Database
+from app.db.mapping import dump
+from app.db.tables import outputs, tasks
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 from tests.integration.test_streams import sse

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, text_to_image
 
 

@@ -13,17 +13,17 @@ import pytest
 import websockets
 from sqlalchemy import func, select
 
-from app.access.model import STRANGER, Caller, Scope
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.model import STRANGER, Caller, Scope
+from app.db.engine.database import Database
+from app.db.engine.list_parameters import PART, any_of, none_of, parts_of, task_ids
+from app.db.lease import Lease
+from app.db.queue import Queue
+from app.db.tables import outputs, prompts, tasks
+from app.db.tasks import TaskStore
 from app.errors import TaskNotFound
-from app.tasks.claims import Lease
-from app.tasks.database import Database
-from app.tasks.lists import PART, any_of, none_of, parts_of, task_ids
+from app.settings import Settings
 from app.tasks.model import MOST_LISTED, NewTask
-from app.tasks.queue import Queue
-from app.tasks.store import TaskStore
-from app.tasks.tables import outputs, prompts, tasks
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.multiply import MANY, multiply
 from tests.statements import none_too_large

@@ -13,10 +13,10 @@ import httpx
 import pytest
 import websockets
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.gate.rules import names
+from app.api.middleware.scopes import names
 from app.main import create_app, routes_of
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, wait_until
 from tests.integration.test_access_matrix import belongings, filled, picture
 from tests.integration.test_refusals import REFUSAL

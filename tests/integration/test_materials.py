@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.materials import FETCHES, MAX_FILES
+from app.services.input_files import FETCHES, MAX_FILES
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 from tests.receivers import Got, Receiver, Reply, receiving
 
@@ -246,7 +246,7 @@ async def test_a_submit_brings_so_many_files(gateway: RunningGateway, files: Rec
 async def test_equal_files_are_one_and_names_are_none(
     gateway: RunningGateway, files: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tasks.materials.MAX_FILES", 2)
+    monkeypatch.setattr("app.services.input_files.MAX_FILES", 2)
     url, data = f"{files.url}/a.png", {"base64": TEXT, "filename": "b.png"}
     batch = {"1.image": [url] * 5, "4.image": [data, url, data, url, data]}
     made = await gateway.submit(TWO, wait=0, batch=batch, batch_mode="zip")

@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
 from app import logs
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.db.engine.postgresql import Unreachable
 from app.metrics import Metrics
-from app.tasks.postgresql import Unreachable
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import (
     ROOT,
     RunningGateway,
@@ -216,14 +216,14 @@ async def test_a_line_for_each_request_and_transition(
     task_id = (await gateway.submit(model_free(), params={"1.width": 32}))["task_id"]
     await gateway.http.get(f"/api/task/{task_id}?secret=hidden")
     await gateway.http.get("/api/health")
-    told = lines(caplog, "app.request_log")
+    told = lines(caplog, "app.api.middleware.request_log")
     assert [line["text"] for line in told] == [
         "POST /api/workflow/submit",
         "GET /api/task/{task_id}",
     ]
     assert told[1]["status"] == 200
     assert told[1]["ms"] > 0
-    changes = lines(caplog, "app.tasks.transitions")
+    changes = lines(caplog, "app.events.status_log")
     assert [(line["from"], line["to"]) for line in changes] == [
         (None, "queued"),
         ("queued", "running"),
@@ -246,7 +246,7 @@ async def test_the_line_of_a_request_names_its_key(
     async with over(settings_for, demo, api_keys=str(tmp_path / "keys.json")) as gateway:
         await gateway.http.get("/api/tasks", headers={"authorization": f"Bearer {key}"})
         await gateway.http.get("/api/tasks", headers={"authorization": "Bearer wrong"})
-    told = lines(caplog, "app.request_log")
+    told = lines(caplog, "app.api.middleware.request_log")
     assert [(line["status"], line.get("key")) for line in told] == [(200, "studio"), (401, None)]
     assert key not in caplog.text
 
@@ -259,7 +259,7 @@ async def test_a_transition_tells_why(
     bad["1"] = {"class_type": "LoadImage", "inputs": {"image": "away.png"}}
     task = await gateway.submit(bad)
     await gateway.http.post(f"/api/task/{task['task_id']}/cancel")
-    changes = lines(caplog, "app.tasks.transitions")
+    changes = lines(caplog, "app.events.status_log")
     assert (changes[-1]["to"], changes[-1]["why"]) == ("failed", "invalid_workflow")
     assert changes[-1]["server"] == demo.address
     assert len(changes) == 2  # the cancel of what is over is none

@@ -15,32 +15,31 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
+from app.db import schema
+from app.db.engine.database import Database, open_database
+from app.db.lease import Lease
+from app.db.mapping import new_row
+from app.db.queue import Queue
+from app.db.schema import FOLDER, HEAD, alembic_config, metadata, migrate
+from app.db.tables import tasks
+from app.db.task_filters import Selection
+from app.db.tasks import TaskStore
 from app.errors import InvalidInput
-from app.tasks import schema
-from app.tasks.claims import Lease
-from app.tasks.database import Database, open_database
-from app.tasks.model import NewTask
-from app.tasks.planner import Assignment
-from app.tasks.queue import Queue
-from app.tasks.rows import new_row
-from app.tasks.schema import FOLDER, HEAD, alembic_config, metadata, migrate
-from app.tasks.selection import Selection
-from app.tasks.store import TaskStore
-from app.tasks.tables import tasks
+from app.tasks.model import Assignment, NewTask
 from app.tasks.view import task_view
-from app.workflows.needs import needs_of
+from app.workflows.requirements import needs_of
 from tests.conftest import ROOT, model_free
 from tests.databases import database_url
 
-STARTS = "import asyncio, sys; from app.tasks.database import open_database as open_; "
+STARTS = "import asyncio, sys; from app.db.engine.database import open_database as open_; "
 STARTS += "asyncio.run(open_(sys.argv[1]))"
 
 
 async def opened(url: str, monkeypatch: pytest.MonkeyPatch, work: Any = None) -> Database:
     """A database in which only `work` was done."""
     with monkeypatch.context() as patch:
-        patch.setattr("app.tasks.database.is_current", lambda connection: False)
-        patch.setattr("app.tasks.database.bring_up", work or (lambda connection: None))
+        patch.setattr("app.db.engine.database.is_current", lambda connection: False)
+        patch.setattr("app.db.engine.database.bring_up", work or (lambda connection: None))
         return await open_database(url)
 
 
@@ -78,7 +77,7 @@ def described(connection: Connection) -> dict[str, Any]:
 async def test_migrations_end_at_what_the_tables_say(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If this fails, app/tasks/tables.py was changed: `scripts/migration "what changed"`."""
+    """If this fails, app/db/tables.py was changed: `scripts/migration "what changed"`."""
     migrated = await opened(url, monkeypatch, migrate)
 
     def differences(connection: Connection) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.comfyui.results import FileResult, TextResult, results_of
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 
 Json = dict[str, Any]

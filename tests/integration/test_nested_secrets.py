@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import inspect, text
 from websockets.asyncio.client import connect
 
-import app.demo.submit as submit
-from app.config import Settings
-from app.demo.server import DemoServer
+import fake_comfyui.submit as submit
+from app.settings import Settings
 from app.workflows.extra_data import parted, with_secrets
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.integration.test_extra_data import page
 from tests.integration.test_secrets import ANSWERS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over
 from tests.databases import database_url
 

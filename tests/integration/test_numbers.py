@@ -8,9 +8,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.routers.cursors import LARGEST
+from app.api.cursors import LARGEST
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 
 Json = dict[str, Any]
@@ -60,8 +60,8 @@ async def test_what_became_of_a_prompt_is_asked_again(
 async def test_what_is_no_file_is_none(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
-    monkeypatch.setattr("app.tasks.fetching.PAUSES", (0.01, 0.01))
-    monkeypatch.setattr("app.tasks.fetching.PAUSES_IN_FRONT", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("app.runner.download_outputs.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("app.runner.download_outputs.PAUSES_IN_FRONT", (0.01, 0.01, 0.01))
     demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
     task = await gateway.submit(model_free())
     demo.knobs.reject_path = demo.knobs.reject_with = None
@@ -103,8 +103,8 @@ async def test_a_file_behind_something_that_comes_back(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     """It is asked for longer than one that ComfyUI itself does not hand out."""
-    monkeypatch.setattr("app.tasks.fetching.PAUSES", (0.01,))
-    monkeypatch.setattr("app.tasks.fetching.PAUSES_IN_FRONT", (0.01,) * 50)
+    monkeypatch.setattr("app.runner.download_outputs.PAUSES", (0.01,))
+    monkeypatch.setattr("app.runner.download_outputs.PAUSES_IN_FRONT", (0.01,) * 50)
     demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
     at_view(gateway, demo, 20, lambda: setattr(demo.knobs, "reject_path", None))
     task = await gateway.submit(model_free())

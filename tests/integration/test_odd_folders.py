@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.files.local import LocalStore
-from app.files.store import once
+from app.files.stores.local import LocalStore
+from app.files.stores.store import once
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway
 
 ODD = ("pipe", "socket", "folder", "loop", "nowhere", "device")

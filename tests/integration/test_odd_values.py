@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.access.keyring import KeyFile
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.key_store import KeyFile
 from app.errors import ComfyError, InvalidInput
 from app.servers.addresses import base_url
-from app.tasks.remarks import REPEATED, REPEATED_SEEDLESS
+from app.settings import Settings
+from app.tasks.warnings import REPEATED, REPEATED_SEEDLESS
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image
 from tests.keyholders import guarded
 

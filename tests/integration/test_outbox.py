@@ -11,15 +11,15 @@ from uuid import uuid4
 
 import pytest
 
-from app.remote.guard import Guard
-from app.tasks.database import Database
+from app.db.engine.database import Database
+from app.db.tasks import TaskStore
+from app.outbound.guard import Guard
 from app.tasks.model import CancelReason, NewTask, TaskError
 from app.tasks.outcome import Canceled, Failed, Succeeded
-from app.tasks.store import TaskStore
-from app.tasks.webhooks import EVENTS, Webhook
+from app.tasks.webhook import EVENTS, Webhook
 from app.webhooks.deliverer import Deliverer
+from app.webhooks.fair_share import Pace
 from app.webhooks.outbox import Outbox
-from app.webhooks.places import Pace
 from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT, Process

@@ -8,17 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.remarks import REPEATED, REPEATED_SEEDLESS
-from tests.conftest import (
-    RunningGateway,
-    model_free,
-    over,
-    run_gateway,
-    text_to_image,
-    wait_until,
-)
+from app.settings import Settings
+from app.tasks.warnings import REPEATED, REPEATED_SEEDLESS
+from fake_comfyui.server import DemoServer
+from tests.conftest import RunningGateway, model_free, over, run_gateway, text_to_image, wait_until
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.files import views
-from app.tasks.retention import Limits, Retention
+from app.files.images import views
+from app.scheduler.retention import Limits, Retention
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image
 from tests.s3 import s3, s3_endpoint  # noqa: F401 (fixtures)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks import lookout
+from app.scheduler import stream_reconciler as lookout
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over
 from tests.integration.test_expectations import LONG, learnt, waiting
 

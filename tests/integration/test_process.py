@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, model_free, text_to_image, wait_until
 from tests.fleet import Gateway, ended
 from tests.integration.test_streams import sse

@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 
 Json = dict[str, Any]

@@ -12,18 +12,18 @@ import pytest
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access.model import EVERYBODY
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.auth.model import EVERYBODY
+from app.db.engine.database import Database, open_database
+from app.db.queue import Claim
+from app.db.tables import metadata
 from app.logs import JsonLines, PlainLines
 from app.redis import told
-from app.tasks.database import Database, open_database
+from app.services.submission_request import Submission
+from app.settings import Settings
 from app.tasks.model import Graph, NewTask, Output, Task
-from app.tasks.queue import Claim
-from app.tasks.submission import Submission
-from app.tasks.tables import metadata
-from app.tasks.webhooks import Webhook
-from app.workflows.needs import Needs
+from app.tasks.webhook import Webhook
+from app.workflows.requirements import Needs
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over, wait_until
 from tests.databases import database_url
 
@@ -112,7 +112,7 @@ async def test_results_that_a_constraint_refuses(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.tasks.troubles.PAUSE", 0.1)
+    monkeypatch.setattr("app.runner.failed_saves.PAUSE", 0.1)
     async with over(settings_for, demo, database_url=url, allow_private_urls=HERE) as gateway:
         statements = REFUSE[url.partition(":")[0]]
         await run_all(url, *(one.format(table="outputs", column="task_id") for one in statements))

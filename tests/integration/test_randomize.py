@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from websockets.asyncio.client import connect
 
-from app.tasks.remarks import REPEATED
-from app.workflows.applying import NOTHING_TO_RENEW
+from app.tasks.warnings import REPEATED
+from app.workflows.parameters.apply import NOTHING_TO_RENEW
 from tests.conftest import RunningGateway, model_free, text_to_image
 
 Json = dict[str, Any]

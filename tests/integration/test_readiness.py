@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.db.engine import health as readiness
+from app.db.engine.health import Places
 from app.errors import NoRoom, StorageUnavailable
-from app.files.local import try_to_write
-from app.tasks import readiness
-from app.tasks.readiness import Places
+from app.files.stores.local import try_to_write
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over, run_gateway, wait_until
 
 

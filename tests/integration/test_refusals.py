@@ -12,9 +12,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.catalogue import BUILT_IN
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.catalogue import BUILT_IN
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.keyholders import guarded
 
@@ -232,7 +232,7 @@ async def test_a_task_whose_other_servers_are_gone_goes_to_who_refused_it(
     way: str,
     refuses: bool,
 ) -> None:
-    monkeypatch.setattr("app.tasks.dispatcher.IDLE", 0.3)
+    monkeypatch.setattr("app.scheduler.dispatcher.IDLE", 0.3)
     settings = {"database_url": url, "server_grace": 0.5}
     async with old_and_new(settings_for, tmp_path, **settings) as (gateway, old, new):
         old.knobs.reject_with = (400, REFUSAL)

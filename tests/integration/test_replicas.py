@@ -11,16 +11,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.claims import Claims, Lease
-from app.tasks.database import Database, open_database
-from app.tasks.model import NewTask
+from app.db.claims import Claims
+from app.db.engine.database import Database, open_database
+from app.db.engine.notify import Signals, Topic, tell
+from app.db.lease import Lease
+from app.db.queue import Claim, Queue
+from app.db.tasks import TaskStore
+from app.settings import Settings
+from app.tasks.model import Assignment, NewTask, Waiting
 from app.tasks.outcome import Succeeded
-from app.tasks.planner import Assignment, Waiting
-from app.tasks.queue import Claim, Queue
-from app.tasks.signals import Signals, Topic, tell
-from app.tasks.store import TaskStore
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.databases import database_url
 from tests.integration.test_files import png
@@ -205,7 +205,7 @@ async def test_the_list_of_servers_is_shared(
     url: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if url.startswith("sqlite"):  # where nobody tells of it
-        monkeypatch.setattr("app.tasks.fleet.INTERVAL", 0.5)
+        monkeypatch.setattr("app.services.servers.INTERVAL", 0.5)
     async with (
         DemoServer(step_seconds=0) as demo,
         DemoServer(step_seconds=0) as added,

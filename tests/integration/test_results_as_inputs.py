@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.workflows.result_refs import result_ref
+from app.settings import Settings
+from app.workflows.references.results import result_ref
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import Guarded, guarded
 

@@ -5,15 +5,15 @@ from uuid import uuid4
 
 import pytest
 
-from app.files.local import LocalStore
-from app.files.store import once
-from app.tasks.database import Database
-from app.tasks.hub import Hub
+from app.db.engine.database import Database
+from app.db.tasks import TaskStore
+from app.events.hub import Hub
+from app.files.stores.local import LocalStore
+from app.files.stores.store import once
+from app.scheduler.retention import Limits, Retention
 from app.tasks.model import NewTask, Output
 from app.tasks.outcome import Succeeded
-from app.tasks.retention import Limits, Retention
-from app.tasks.store import TaskStore
-from app.tasks.webhooks import Webhook
+from app.tasks.webhook import Webhook
 from app.webhooks.outbox import Outbox
 from app.webhooks.retries import DeliveryStatus, Step
 from tests.integration.test_claims import PROMPT, Process

@@ -11,21 +11,20 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks import routes
-from app.tasks.claims import Lease
-from app.tasks.database import Database, open_database
-from app.tasks.lists import PART
-from app.tasks.model import NewTask
-from app.tasks.planner import Assignment
-from app.tasks.queue import Queue
-from app.tasks.routes import Route, Routes
-from app.tasks.store import TaskStore
-from app.tasks.tables import routes as rows
-from app.tasks.tables import tasks
-from app.tasks.tidying import Tidying
-from app.workflows.needs import Needs
+from app.db import requirements as routes
+from app.db.cleanup import Tidying
+from app.db.engine.database import Database, open_database
+from app.db.engine.list_parameters import PART
+from app.db.lease import Lease
+from app.db.queue import Queue
+from app.db.requirements import Route, Routes
+from app.db.tables import routes as rows
+from app.db.tables import tasks
+from app.db.tasks import TaskStore
+from app.settings import Settings
+from app.tasks.model import Assignment, NewTask
+from app.workflows.requirements import Needs
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over, run_gateway, wait_until
 from tests.databases import postgresql
 from tests.keyholders import write_keys

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.comfyui.identity import is_one_process
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.servers.addresses import may_be_one_machine
-from app.tasks import twins
+from app.services import duplicate_servers as twins
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, run_gateway, wait_until
 
 Json = dict[str, Any]
@@ -78,7 +78,7 @@ async def test_it_is_found_by_what_it_holds(
     async def unknown(*_: str) -> None:
         return None
 
-    monkeypatch.setattr("app.tasks.twins.is_one_process", unknown)
+    monkeypatch.setattr("app.services.duplicate_servers.is_one_process", unknown)
     demo.knobs.stall = True
     async with over(settings_for, demo) as gateway:
         gateway.gateway.pool.add(also(demo))

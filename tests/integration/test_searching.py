@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import insert, select
 
-from app.access.model import Caller, Scope
+from app.auth.model import Caller, Scope
+from app.db.cleanup import Tidying
+from app.db.tables import task_texts
+from app.db.task_filters import Selection
+from app.db.tasks import TaskStore
 from app.tasks.model import NewTask, Status, Task, TaskError
 from app.tasks.outcome import Failed
-from app.tasks.selection import Selection
-from app.tasks.store import TaskStore
-from app.tasks.tables import task_texts
-from app.tasks.tidying import Tidying
 from tests.conftest import RunningGateway, model_free
 from tests.integration.test_claims import Process, add
 

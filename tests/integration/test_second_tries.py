@@ -7,16 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.servers.breaker import FAILURES
-from tests.conftest import (
-    RunningGateway,
-    model_free,
-    over,
-    text_to_image,
-    wait_until,
-)
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
+from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.keyholders import guarded
 
 Json = dict[str, Any]

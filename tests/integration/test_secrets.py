@@ -14,11 +14,11 @@ import pytest
 
 import start
 from app import logs
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.errors import InvalidInput
 from app.servers.addresses import base_url
-from app.tasks.webhooks import without_values
+from app.settings import Settings
+from app.tasks.webhook import without_values
+from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, wait_until
 from tests.fleet import Gateway
 from tests.receivers import Got, Reply, receiving

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.catalogue import BUILT_IN
-from app.demo.server import DemoServer
 from app.servers.inventory import each_once, merged, models
-from app.tasks.intake import prepare
-from app.workflows.applying import apply_params
-from app.workflows.near import Guesses
-from app.workflows.needs import lack_of
-from app.workflows.separators import as_listed
+from app.services.prepare import prepare
+from app.settings import Settings
+from app.workflows.checks.separators import as_listed
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.suggestions import Guesses
+from app.workflows.requirements import lack_of
+from fake_comfyui.catalogue import BUILT_IN
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over
 from tests.unit.conversion.graphs import flow, node
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, run_gateway
 from tests.keyholders import guarded
 

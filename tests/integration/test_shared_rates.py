@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.access import shared_rates
-from app.access.model import Rate
-from app.access.shared_rates import PAUSE, SharedRates
-from app.config import Settings
+from app.auth import redis_rate_limits as shared_rates
+from app.auth.model import Rate
+from app.auth.redis_rate_limits import PAUSE, SharedRates
 from app.redis import connect
+from app.settings import Settings
 from tests.conftest import over, wait_until
 from tests.keyholders import write_keys
 from tests.redis_server import running_redis

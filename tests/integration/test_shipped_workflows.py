@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.workflows.model_files import is_model_file
+from app.settings import Settings
+from app.workflows.checks.model_files import is_model_file
+from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, over
 
 TEXT_TO_IMAGE = {"prompt", "seed", "steps", "width", "height", "batch_size", "sampler", "model"}

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from app import assembly
-from app.config import Settings
-from app.files.local import LocalStore
+from app import container as assembly
+from app.db.engine.database import Database, open_database, parse_url
+from app.db.engine.sqlite import SETTLED, file_of
+from app.files.stores.local import LocalStore
 from app.files.uploads import Uploads
-from app.tasks.database import SETTLED, Database, file_of, open_database, parse_url
+from app.settings import Settings
 from tests.conftest import wait_until
 
 ADD = text("INSERT INTO servers (id, url, state) VALUES (:id, :id, 'added')")

@@ -16,9 +16,9 @@ from app.errors import (
     PayloadTooLarge,
     StorageUnavailable,
 )
-from app.files.local import LocalStore
-from app.files.places import open_store, parse_files_url
-from app.files.store import FileStore, once
+from app.files.stores.factory import open_store, parse_files_url
+from app.files.stores.local import LocalStore
+from app.files.stores.store import FileStore, once
 from tests.s3 import BUCKET, s3, s3_endpoint  # noqa: F401 (fixtures)
 
 MB = 1 << 20
@@ -167,7 +167,7 @@ def test_urls_that_are_refused(url: str) -> None:
 
 
 def test_without_obstore_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.files.places.find_spec", lambda name: None)
+    monkeypatch.setattr("app.files.stores.factory.find_spec", lambda name: None)
     with pytest.raises(InvalidInput) as caught:
         parse_files_url("s3://bucket")
     assert caught.value.hint == "pip install obstore"

@@ -10,7 +10,7 @@ import pytest
 from httpx import AsyncClient
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.demo.server import DemoServer
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, text_to_image
 
 Json = dict[str, Any]

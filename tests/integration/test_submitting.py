@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.routers.requests import RunRequest
-from tests.conftest import (
-    RunningGateway,
-    model_free,
-    over,
-    run_gateway,
-    text_to_image,
-    wait_until,
-)
+from app.api.requests import RunRequest
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
+from tests.conftest import RunningGateway, model_free, over, run_gateway, text_to_image, wait_until
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]

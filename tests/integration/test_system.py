@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 
 

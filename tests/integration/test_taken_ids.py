@@ -14,8 +14,8 @@ import httpx
 import pytest
 import websockets
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import database_url
 from tests.keyholders import write_keys

@@ -10,12 +10,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from app.config import Settings
-from app.demo.server import DemoServer
 from app.errors import FileNotFound
-from app.files.local import LocalStore
-from app.files.store import once, safe_name
+from app.files.stores.local import LocalStore
+from app.files.stores.store import once, safe_name
 from app.main import create_app
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 
 Json = dict[str, Any]

@@ -7,9 +7,9 @@ from typing import Any
 from blake3 import blake3
 from sqlalchemy import select
 
-from app.config import Settings
-from app.demo.server import DemoServer
-from app.tasks.tables import assets
+from app.db.tables import assets
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import over
 
 MakeSettings = Callable[..., Settings]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.api.multipart import FormRoute
 from app.main import routes_of
-from app.routers.parts import FormRoute
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 from tests.keyholders import Guarded, guarded
 

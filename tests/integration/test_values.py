@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.config import Settings
-from app.demo.catalogue import BUILT_IN
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.catalogue import BUILT_IN
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway
 from tests.unit.conversion.graphs import flow, node
 

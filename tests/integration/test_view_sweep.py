@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from app.files.local import LocalStore
-from app.files.store import FileStore, once
-from app.files.views import VIEWS, folder_of_upload
-from app.tasks.database import Database
-from app.tasks.hub import Hub
-from app.tasks.retention import Limits, Retention
-from app.tasks.view_sweep import swept
+from app.db.engine.database import Database
+from app.events.hub import Hub
+from app.files.images.views import VIEWS, folder_of_upload
+from app.files.stores.local import LocalStore
+from app.files.stores.store import FileStore, once
+from app.scheduler.retention import Limits, Retention
+from app.scheduler.view_cleanup import swept
 from tests.integration.test_retention import made
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from app.errors import InvalidInput, UrlNotAllowed
-from app.remote.guard import Guard
-from app.remote.post import post
-from app.remote.transport import Remote
+from app.outbound.guard import Guard
+from app.outbound.post import post
+from app.outbound.transport import Remote
 from app.webhooks.requests import wanted
 from tests.conftest import WAIT, RunningGateway, model_free
 from tests.receivers import Receiver, receiving

@@ -12,16 +12,16 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, text
 
-from app.remote.addresses import parse_address, site_of
-from app.remote.guard import Guard
-from app.remote.transport import Remote
-from app.tasks.database import Database
+from app.db.engine.database import Database
+from app.db.tasks import TaskStore
+from app.outbound.addresses import parse_address, site_of
+from app.outbound.guard import Guard
+from app.outbound.transport import Remote
 from app.tasks.model import NewTask
-from app.tasks.store import TaskStore
-from app.tasks.webhooks import EVERYWHERE, Webhook
+from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
+from app.webhooks.fair_share import Busy, DeliveryPlaces, Pace
 from app.webhooks.outbox import BATCH, Outbox
-from app.webhooks.places import Busy, DeliveryPlaces, Pace
 from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT

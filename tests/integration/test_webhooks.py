@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from app.config import Settings
-from app.demo.server import DemoServer
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.fleet import Gateway, ended
 from tests.receivers import Got, Receiver, Reply, receiving

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidWorkflow
-from app.tasks.fitness import check_faults
-from app.tasks.intake import prepare
-from app.workflows.acceptance import MOST_WALKS, Acceptance, Known
-from app.workflows.asset_refs import reference
-from app.workflows.checks import check_structure, needed_by_outputs
+from app.services.eligible_servers import check_faults
+from app.services.prepare import prepare
+from app.workflows.checks.node_inputs import MOST_WALKS, Acceptance, Known
+from app.workflows.checks.prompt import check_structure, needed_by_outputs
 from app.workflows.conversion import convert
+from app.workflows.references.assets import reference
 from tests.unit.conversion.official import DIGESTS, OBJECT_INFO, template
 
 Json = dict[str, Any]

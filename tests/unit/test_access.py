@@ -9,19 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.access import commands
-from app.access.access import Access
-from app.access.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthorized
-from app.access.keyring import KeyFile, Keys, parse
-from app.access.model import AccessKey, Rate, Scope, caller_of
-from app.access.origins import check_host, check_origin, checked_origin, host_name, is_loopback
-from app.access.rates import take
-from app.access.secrets import PREFIX, hash_of, new_key
-from app.errors import InvalidInput, NotFound
-from app.gate.credentials import key_text
-from app.tasks.planner import Assignment, Waiting
-from app.tasks.shares import full, within
-from app.workflows.needs import Needs
+from app.api.middleware.credentials import key_text
+from app.auth import cli as commands
+from app.auth.authenticator import Access
+from app.auth.key_store import KeyFile, Keys, parse
+from app.auth.model import AccessKey, Rate, Scope, caller_of
+from app.auth.origins import check_host, check_origin, checked_origin, host_name, is_loopback
+from app.auth.rate_limits import take
+from app.auth.secrets import PREFIX, hash_of, new_key
+from app.db.quotas import full, within
+from app.errors import (
+    Forbidden,
+    HostNotAllowed,
+    InvalidInput,
+    NotFound,
+    OriginNotAllowed,
+    Unauthorized,
+)
+from app.tasks.model import Assignment, Waiting
+from app.workflows.requirements import Needs
 
 Json = dict[str, Any]
 

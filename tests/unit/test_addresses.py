@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 import start
-from app.config import Settings
 from app.errors import InvalidInput
 from app.servers.addresses import base_url, may_be_one_machine
+from app.settings import Settings
 
 MEANT = {
     "127.0.0.1": "http://127.0.0.1:8188",

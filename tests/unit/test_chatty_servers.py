@@ -5,10 +5,10 @@ import json
 
 from app.comfyui.events import Executing, NodeState, ProgressState
 from app.comfyui.socket import LARGE, SHARE, States
-from app.servers.inbox import Inbox
-from app.tasks import progress
-from app.tasks.progress import Tracker
-from app.workers import STRETCH
+from app.limits.worker_threads import STRETCH
+from app.runner import progress
+from app.runner.progress import Tracker
+from app.servers.event_inbox import Inbox
 
 
 def state_of(nodes: int) -> str:

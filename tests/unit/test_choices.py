@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidParameter
-from app.tasks.intake import prepare
-from app.workflows.applying import apply_params
+from app.services.prepare import prepare
 from app.workflows.conversion import convert
 from app.workflows.openapi import schema_of
-from app.workflows.parameters import choices_of, list_parameters
-from app.workflows.write_back import set_params
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.model import choices_of, list_parameters
+from app.workflows.saved.write_back import set_params
 from tests.unit.conversion.graphs import flow, node
 from tests.unit.conversion.official import OBJECT_INFO
 

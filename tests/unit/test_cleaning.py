@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import lengths
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, fitting, is_sound, number, sound_text
 from app.comfyui.node_errors import sound_errors
-from app.tasks.api_keys import ApiKeys
+from app.limits import text_lengths as lengths
+from app.runner.paid_node_keys import ApiKeys
 from app.tasks.model import NewTask, Task
 
 texts = st.text(st.characters(exclude_categories=[]), max_size=300)

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.routers.v2.shapes import Here, item_view, output_event, progress_event
-from app.tasks.cuts import BRIEF, LIST, STREAM, beginning, brief, shortened
-from app.tasks.expected import Expected
+from app.api.v2.shapes import Here, item_view, output_event, progress_event
 from app.tasks.model import Attempt, Output, Progress, Status, Task, TaskError
-from app.tasks.view import output_view, progress_view, task_view
+from app.tasks.truncation import BRIEF, LIST, STREAM, beginning, brief, shortened
+from app.tasks.view import Expected, output_view, progress_view, task_view
 
 Json = dict[str, Any]
 MESSAGE, PAGE, PER_PAGE = 64_000, 1_000_000, 50  # bytes, bytes, tasks

@@ -10,20 +10,20 @@ import pytest
 
 from app.comfyui.events import Executed, Executing
 from app.comfyui.events import Progress as Step
+from app.db.engine.database import Database
+from app.db.queue import Queue
+from app.db.requirements import Route
+from app.db.run_times import Estimates, RunTime
+from app.runner import eta as forecast
+from app.runner.eta import Seen, remaining, seen_in_row, wait_of
+from app.runner.expectation import unknown_on, wait_on
+from app.runner.progress import Tracker
+from app.scheduler.dispatcher import Dispatcher
+from app.scheduler.presenter import Forecaster
 from app.servers.pool import Pool
 from app.servers.server import Health, Server
-from app.tasks import forecast
-from app.tasks.database import Database
-from app.tasks.dispatcher import Dispatcher
-from app.tasks.estimates import Estimates, RunTime
-from app.tasks.expected import unknown_on, wait_on
-from app.tasks.forecast import Seen, remaining, seen_in_row, wait_of
-from app.tasks.forecaster import Forecaster
 from app.tasks.model import Place, Progress, Status, Task
-from app.tasks.progress import Tracker
-from app.tasks.queue import Queue
-from app.tasks.routes import Route
-from app.workflows.needs import Needs
+from app.workflows.requirements import Needs
 from tests.unit.test_cuts import TASK
 
 ADDRESS = "127.0.0.1:8188"

@@ -6,8 +6,8 @@ import pytest
 
 from app.errors import InvalidParameter, InvalidWorkflow
 from app.servers.core_nodes import core_node_types
-from app.tasks.intake import prepare, to_prompt, with_params
-from app.workflows.file_names import fault_of
+from app.services.prepare import prepare, to_prompt, with_params
+from app.workflows.checks.file_names import fault_of
 from tests.conftest import text_to_image
 
 BAD = {

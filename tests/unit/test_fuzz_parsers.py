@@ -21,28 +21,29 @@ from app.comfyui.history import HistoryEntry, state_of_job
 from app.comfyui.node_types import sound
 from app.comfyui.results import results_of
 from app.errors import GatewayError
-from app.files.images import UNREADABLE, open_image
+from app.files.images.metadata import without_metadata
+from app.files.images.safety import UNREADABLE, open_image
 from app.files.magic import HEAD, sniff
-from app.files.metadata import without_metadata
 from app.files.signatures import signature_of
-from app.files.store import safe_name
-from app.remote.guard import Guard, check_allowed
+from app.files.stores.store import safe_name
+from app.outbound.guard import Guard, check_allowed
+from app.runner.progress import Tracker
 from app.servers.addresses import base_url
 from app.servers.core_nodes import core_node_types
 from app.servers.server import Server
-from app.tasks.inline_data import from_base64, from_data_uri
-from app.tasks.intake import prepare
-from app.tasks.progress import Tracker
-from app.tasks.webhooks import without_values
+from app.services.inline_data import from_base64, from_data_uri
+from app.services.prepare import prepare
+from app.tasks.webhook import without_values
 from app.webhooks.signing import key_of
-from app.workflows import asset_refs, openapi
-from app.workflows.acceptance import Acceptance
-from app.workflows.editing import describe
+from app.workflows import openapi
+from app.workflows.checks.node_inputs import Acceptance
 from app.workflows.embedded import extract
-from app.workflows.filenames import checked_name, name_for_image
 from app.workflows.json_text import parse_json, parse_leniently
-from app.workflows.needs import lack_of, needs_of, shape_of
-from app.workflows.write_back import set_params
+from app.workflows.references import assets as asset_refs
+from app.workflows.requirements import lack_of, needs_of, shape_of
+from app.workflows.saved.editing import describe
+from app.workflows.saved.names import checked_name, name_for_image
+from app.workflows.saved.write_back import set_params
 from tests.conftest import ROOT, text_to_image
 
 Json = dict[str, Any]

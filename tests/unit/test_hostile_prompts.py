@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
 from app.errors import GatewayError, InvalidParameter, InvalidWorkflow, PayloadTooLarge
-from app.tasks.fitness import _guesses, _node_errors
-from app.tasks.intake import to_prompt, with_params
-from app.workflows.applying import MAX_PARAMS, apply_params
-from app.workflows.asset_refs import references
-from app.workflows.checks import MAX_FAULTS, check_structure
-from app.workflows.editing import describe
+from app.services.eligible_servers import _guesses, _node_errors
+from app.services.prepare import to_prompt, with_params
+from app.settings import Settings
+from app.workflows.checks.prompt import MAX_FAULTS, check_structure
 from app.workflows.embedded import PNG, extract
-from app.workflows.file_inputs import file_inputs
 from app.workflows.json_text import MAX_VALUES, check_values, parse_json
-from app.workflows.names import names_of
-from app.workflows.needs import lack_of, needs_of, shape_of
 from app.workflows.openapi import document
-from app.workflows.roles import roles_of
-from app.workflows.write_back import set_params
+from app.workflows.parameters.apply import MAX_PARAMS, apply_params
+from app.workflows.parameters.file_inputs import file_inputs
+from app.workflows.parameters.names import names_of
+from app.workflows.parameters.roles import roles_of
+from app.workflows.references.assets import references
+from app.workflows.requirements import lack_of, needs_of, shape_of
+from app.workflows.saved.editing import describe
+from app.workflows.saved.write_back import set_params
 from tests.unit.conversion.official import OBJECT_INFO
 from tests.unit.test_embedded import chunk
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidParameter
-from app.tasks.batches import expand
-from app.tasks.intake import prepare
-from app.workflows.applying import apply_params
-from app.workflows.file_inputs import file_inputs
-from app.workflows.finding import readings
+from app.services.batches import expand
+from app.services.prepare import prepare
 from app.workflows.openapi import document
-from app.workflows.parameters import list_parameters
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.file_inputs import file_inputs
+from app.workflows.parameters.find import readings
+from app.workflows.parameters.model import list_parameters
 
 Json = dict[str, Any]
 

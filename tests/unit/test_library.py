@@ -26,12 +26,12 @@ from app.errors import (
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
-from app.files.atomic import read_regular
-from app.workflows import versions
-from app.workflows.filenames import checked_name, fold, name_for_image
+from app.files.stores.atomic import read_regular
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_json, parse_leniently
-from app.workflows.library import Library
+from app.workflows.saved import versions
+from app.workflows.saved.library import Library
+from app.workflows.saved.names import checked_name, fold, name_for_image
 from tests.conftest import ROOT, model_free
 
 API = model_free()
@@ -460,7 +460,7 @@ def test_a_listing_reads_what_has_changed_only(
     (library.folder / "broken.json").write_text("{")
     (library.folder / "huge.json").write_bytes(b" " * (9 << 20))
     (library.folder / "many.json").write_bytes(b"[" + b"[]," * 300_000 + b"[]]")
-    monkeypatch.setattr("app.workflows.library.read_regular", counted)
+    monkeypatch.setattr("app.workflows.saved.library.read_regular", counted)
     first = library.list()
     assert [entry.format for entry in first] == [*[Format.UI, Format.API] * 10, None, None, None]
     assert sorted(read) == [*(f"{n:02}.json" for n in range(20)), "broken.json", "many.json"]
@@ -493,7 +493,7 @@ def test_what_a_listing_reads_at_once_has_a_bound(
     size = len(json.dumps(API))
     for n in range(4):
         (library.folder / f"{n}.json").write_text(json.dumps(API))
-    monkeypatch.setattr("app.workflows.library.READ_AT_ONCE", 3 * size)
+    monkeypatch.setattr("app.workflows.saved.library.READ_AT_ONCE", 3 * size)
     assert [entry.format for entry in library.list()] == [*[Format.API] * 3, None]
     assert [entry.format for entry in library.list()] == [Format.API] * 4
 

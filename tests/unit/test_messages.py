@@ -6,10 +6,10 @@ import time
 import pytest
 
 from app.comfyui.events import Event, Progress
-from app.servers.inbox import Inbox
+from app.runner import messages
+from app.runner.messages import CancelRequest, hear_out, until_heard
+from app.servers.event_inbox import Inbox
 from app.servers.server import Server
-from app.tasks import messages
-from app.tasks.messages import CancelRequest, hear_out, until_heard
 from app.tasks.model import CancelReason
 
 WAIT = 10.0  # seconds in which a test ends that never would

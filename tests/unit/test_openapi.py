@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.workflows.openapi import MAX_CHOICES, document, schema_of
-from app.workflows.parameters import Parameter, list_parameters
+from app.workflows.parameters.model import Parameter, list_parameters
 from tests.conftest import model_free
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from app.errors import InvalidInput, NotInstalled
-from app.files.pictures import View, make_view
+from app.files.images.render import View, make_view
 
 SECRET = b"secret workflow"
 WEBP, PLAIN = View("webp", 64), View(None)
@@ -176,7 +176,7 @@ def test_videos_that_are_none(tmp_path: Path, content: bytes) -> None:
 
 
 def test_without_pyav_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.files.frames.find_spec", lambda name: None)
+    monkeypatch.setattr("app.files.images.video_frame.find_spec", lambda name: None)
     with pytest.raises(NotInstalled) as caught:
         view_of(tmp_path, b"", WEBP, content_type="video/mp4")
     assert "pip install av" in (caught.value.hint or "")

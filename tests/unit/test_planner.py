@@ -5,12 +5,13 @@ import json
 import pytest
 
 from app.errors import InvalidParameter
-from app.servers.blame import speaks_against_server
+from app.scheduler.planner import LOADING, PATIENCE, Seat, plan
 from app.servers.breaker import FAILURES, FIRST_PAUSE, Breaker
+from app.servers.fault_attribution import speaks_against_server
 from app.servers.inventory import merged
-from app.tasks.batches import MAX_TASKS, Mode, expand
-from app.tasks.planner import LOADING, PATIENCE, Assignment, Seat, Waiting, plan
-from app.workflows.needs import ModelFile, Needs, Refusal, lack_of, needs_of, shape_of
+from app.services.batches import MAX_TASKS, Mode, expand
+from app.tasks.model import Assignment, Waiting
+from app.workflows.requirements import ModelFile, Needs, Refusal, lack_of, needs_of, shape_of
 from tests.conftest import model_free, text_to_image
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.tasks.intake import prepare
-from app.workflows.applying import NOTHING_TO_RENEW, Renewed, Setter
+from app.services.prepare import prepare
+from app.workflows.parameters.apply import NOTHING_TO_RENEW, Renewed, Setter
 from tests.unit.conversion.graphs import INFO as UI
 from tests.unit.conversion.graphs import border, flow, subgraph
 from tests.unit.conversion.graphs import node as ui_node

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from app.errors import InvalidInput, UrlFailed, UrlNotAllowed
-from app.remote.addresses import is_public
-from app.remote.fetch import fetching
-from app.remote.guard import Guard, check_allowed
-from app.remote.post import Answer, post
-from app.remote.transport import Remote
+from app.outbound.addresses import is_public
+from app.outbound.fetch import fetching
+from app.outbound.guard import Guard, check_allowed
+from app.outbound.post import Answer, post
+from app.outbound.transport import Remote
 from tests.receivers import Got, Reply, receiving
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "1.1.1.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidParameter
-from app.workflows.applying import apply_params
-from app.workflows.names import names_of, slug
-from app.workflows.parameters import list_parameters
-from app.workflows.roles import roles_of
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.model import list_parameters
+from app.workflows.parameters.names import names_of, slug
+from app.workflows.parameters.roles import roles_of
 from tests.conftest import text_to_image
 
 Json = dict[str, Any]

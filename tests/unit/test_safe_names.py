@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.files.archive import _Names
-from app.files.store import MAX_NAME, is_plain, numbered, safe_name
+from app.files.stores.store import MAX_NAME, is_plain, numbered, safe_name
 
 NAMES = st.text(max_size=300) | st.builds(
     lambda stem, suffix: f"{stem}{suffix}",

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from app.servers.inventory import merged
-from app.tasks.intake import prepare
-from app.workflows.applying import Setter, apply_params
-from app.workflows.parameters import list_parameters
-from app.workflows.roles import roles_of
+from app.services.prepare import prepare
+from app.workflows.parameters.apply import Setter, apply_params
+from app.workflows.parameters.model import list_parameters
+from app.workflows.parameters.roles import roles_of
 
 Json = dict[str, Any]
 

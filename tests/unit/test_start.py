@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import start
-from app.config import Settings
+from app.settings import Settings
 
 
 @pytest.mark.parametrize(

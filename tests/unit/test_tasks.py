@@ -20,9 +20,11 @@ from app.comfyui.events import (
 from app.comfyui.events import Progress as Step
 from app.comfyui.history import HistoryEntry
 from app.errors import QueueFull
-from app.tasks.api_keys import ApiKeys
-from app.tasks.hub import Hub
-from app.tasks.inputs import readable_outcome
+from app.events.hub import Hub
+from app.events.subscription import QUEUE_LIMIT, Closed, Overrun
+from app.runner.paid_node_keys import ApiKeys
+from app.runner.progress import LARGE, Tracker
+from app.runner.stage_inputs import readable_outcome
 from app.tasks.model import (
     ACTIVE,
     TERMINAL,
@@ -51,8 +53,6 @@ from app.tasks.outcome import (
     may_try_again,
     reworded,
 )
-from app.tasks.progress import LARGE, Tracker
-from app.tasks.subscription import QUEUE_LIMIT, Closed, Overrun
 from app.tasks.view import task_view, timestamp
 from tests.conftest import text_to_image
 

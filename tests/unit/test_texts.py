@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidParameter
-from app.tasks.intake import prepare
-from app.workflows.applying import Setter
+from app.services.prepare import prepare
 from app.workflows.extra_data import along, to_send
-from app.workflows.texts import Texts
-from app.workflows.write_back import set_params
+from app.workflows.parameters.apply import Setter
+from app.workflows.parameters.dynamic_text import Texts
+from app.workflows.saved.write_back import set_params
 from tests.unit.conversion.graphs import INFO as PAGE_INFO
 from tests.unit.conversion.graphs import flow, node
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.servers.turns import Turns
+from app.servers.fifo_lock import Turns
 
 
 async def test_who_asks_first_goes_first() -> None:

@@ -12,9 +12,9 @@ from app.comfyui.inputs import NodeTypes
 from app.comfyui.own_rules import FILE_INPUTS
 from app.comfyui.problems import Problem, custom_validation_failed
 from app.comfyui.validation import PromptRules, TooDeep, Validator, Verdict, fits
-from app.demo.catalogue import Catalogue
-from app.demo.folders import Folders
-from app.demo.validation import Answer, answer
+from fake_comfyui.catalogue import Catalogue
+from fake_comfyui.folders import Folders
+from fake_comfyui.validation import Answer, answer
 from tests.unit.recordings import FOLDER, VERSIONS
 
 Json = dict[str, Any]

@@ -9,9 +9,9 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from app.errors import InvalidInput, UrlNotAllowed
-from app.remote.guard import Guard
-from app.remote.post import Answer
-from app.tasks.webhooks import FINALS, Webhook
+from app.outbound.guard import Guard
+from app.outbound.post import Answer
+from app.tasks.webhook import FINALS, Webhook
 from app.webhooks.model import masked
 from app.webhooks.requests import wanted
 from app.webhooks.retries import SCHEDULE, DeliveryStatus, next_step

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.gate import gate
-from app.workers import CallerPlaces, Room, Workers, working_for
+from app.api.middleware import auth as gate
+from app.limits.worker_threads import CallerPlaces, Room, Workers, working_for
 from tests.conftest import wait_until
 
 

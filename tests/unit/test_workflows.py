@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidParameter, InvalidWorkflow, WorkflowFormatUnsupported
-from app.tasks.intake import prepare
-from app.workflows.applying import apply_params
-from app.workflows.checks import check_outputs, check_structure
+from app.services.prepare import prepare
+from app.workflows.checks.prompt import check_outputs, check_structure
 from app.workflows.formats import Format, describe, unwrap
-from app.workflows.parameters import list_parameters
-from app.workflows.seeds import MAX_SEED
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.model import list_parameters
+from app.workflows.parameters.seeds import MAX_SEED
 from tests.conftest import ROOT, text_to_image
 
 Json = dict[str, Any]

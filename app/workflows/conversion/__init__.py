@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidWorkflow
-from app.quoting import listed
+from app.limits.quoting import listed
 from app.workflows.conversion import everywhere, primitives
 from app.workflows.conversion.assembling import Assembler
 from app.workflows.conversion.configure import configure
 from app.workflows.conversion.definitions import Definitions
 from app.workflows.conversion.effort import Effort
-from app.workflows.conversion.group_nodes import unfold
 from app.workflows.conversion.model import Document
-from app.workflows.conversion.nesting import put_inner_first
-from app.workflows.conversion.numbering import renumber
-from app.workflows.conversion.promotion import Promotions
-from app.workflows.conversion.proxies import adopt
 from app.workflows.conversion.reading import read
 from app.workflows.conversion.replacements import Replacements
+from app.workflows.conversion.subgraphs.group_nodes import unfold
+from app.workflows.conversion.subgraphs.nesting import put_inner_first
+from app.workflows.conversion.subgraphs.numbering import renumber
+from app.workflows.conversion.subgraphs.promotion import Promotions
+from app.workflows.conversion.subgraphs.proxies import adopt
 
 __all__ = ["Conversion", "convert"]
 

@@ -7,10 +7,10 @@ from typing import Any
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.execution_order import in_order
 from app.workflows.conversion.model import UNSET, Document, Drawn, Json, Node, Widget, as_number
-from app.workflows.conversion.promotion import Promotions
 from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.resolution import Origin, Resolver, Scope
+from app.workflows.conversion.subgraphs.promotion import Promotions
 from app.workflows.conversion.virtual import VIRTUAL
 
 MAX_NODES = 50_000  # a few nested subgraphs that use each other twice make any number of nodes

@@ -4,7 +4,7 @@ The class decides which inputs there are; the file says what is connected and wh
 Links are matched by the input's name, since the number of an input changes between versions.
 """
 
-from app.quoting import quoted
+from app.limits.quoting import quoted
 from app.workflows.conversion.definitions import DYNAMIC_COMBO, Definitions, NodeClass
 from app.workflows.conversion.layout import lay_out
 from app.workflows.conversion.model import Document, Graph, Link, Node, Slot, Widget

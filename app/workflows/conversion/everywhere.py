@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.quoting import quoted
+from app.limits.quoting import quoted
 from app.workflows.conversion.definitions import Definitions
 from app.workflows.conversion.model import (
     INPUT_BOUNDARY,

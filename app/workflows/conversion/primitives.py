@@ -16,7 +16,7 @@ from app.workflows.conversion.model import UNSET, Document, Graph, Link, Node, S
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.values import set_value
 from app.workflows.conversion.virtual import PRIMITIVE
-from app.workflows.seeds import is_random, names_seed
+from app.workflows.parameters.seeds import is_random, names_seed
 
 NUMBERS = ("INT", "FLOAT")
 NUMERAL = re.compile(r"\s*[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.errors import InvalidWorkflow
-from app.quoting import quoted
+from app.limits.quoting import quoted
 from app.workflows.conversion.everywhere import connect_saved
 from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link, Node, Slot
 from app.workflows.conversion.refusing import refused

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from app.quoting import quoted
+from app.limits.quoting import quoted
 from app.workflows.conversion.model import (
     BYPASSED,
     INPUT_BOUNDARY,
@@ -20,8 +20,8 @@ from app.workflows.conversion.model import (
     Node,
     is_drawn,
 )
-from app.workflows.conversion.promotion import Promotions
 from app.workflows.conversion.refusing import refused
+from app.workflows.conversion.subgraphs.promotion import Promotions
 from app.workflows.conversion.virtual import (
     GETTERS,
     PRIMITIVE,

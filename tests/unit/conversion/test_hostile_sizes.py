@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
 from app.errors import InvalidWorkflow
+from app.settings import Settings
 from app.workflows.conversion import convert
 from app.workflows.conversion.effort import MOST as MOST_EFFORT
 from app.workflows.conversion.effort import Effort

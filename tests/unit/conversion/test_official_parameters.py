@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.workflows.applying import apply_params
 from app.workflows.conversion import convert
+from app.workflows.parameters.apply import apply_params
 from tests.unit.conversion.official import OBJECT_INFO, template
 
 # template: the keys that prompt, seed, steps, width and height must stand for

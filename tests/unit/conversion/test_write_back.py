@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import InvalidParameter
 from app.workflows.conversion import convert
-from app.workflows.write_back import set_params
+from app.workflows.saved.write_back import set_params
 from tests.unit.conversion.official import OBJECT_INFO, template
 
 Json = dict[str, Any]

@@ -1,0 +1,1 @@
+"""All of HTTP: the only room that imports FastAPI or Starlette."""

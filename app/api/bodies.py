@@ -1,0 +1,219 @@
+"""Reading request bodies: with a limit, strictly, and with errors that say what to do."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from app.api.body_memory import hold
+from app.api.requests import RunRequest, SubmitRequest, UpdateRequest
+from app.errors import InvalidInput, PayloadTooLarge
+from app.gateway import Gateway
+from app.services.submission_request import Submission
+from app.webhooks.requests import wanted
+from app.workflows.embedded import is_image
+from app.workflows.extra_data import parted, remarks_on
+from app.workflows.formats import describe, is_api, is_ui, picture_info
+from app.workflows.json_text import BLANK, parse_json
+
+Json = dict[str, Any]
+M = TypeVar("M", bound=BaseModel)
+
+T = TypeVar("T")
+
+CHUNK = 1 << 20
+UNCOUNTED = 16 * 1024  # bytes of a body that waits for no room
+MAX_UNKNOWN, MAX_FAULTS = 20, 500  # unknown fields, and faults, that are looked at
+WORKED_ON_HERE = 64 * 1024  # bytes of a body that is not worth a thread
+MAX_PICTURE = 64 << 20  # bytes of a picture with a workflow: only its texts are parsed
+# What else ComfyUI's own body may hold, and what to send in its place.
+COMFYUI_FIELDS = {
+    "number": '"priority": higher runs first',
+    "front": '"priority": higher runs first',
+    "partial_execution_targets": "a workflow without the other output nodes",
+}
+
+
+async def read_json(request: Request) -> Any:
+    """The body's JSON. Raises InvalidJson and PayloadTooLarge."""
+    return await by_size(request, parse_json, await read_body(request))
+
+
+async def read_json_or_empty(request: Request) -> Any:
+    """The same where a body is optional: none is {}."""
+    body = await read_body(request)
+    return await by_size(request, parse_json, body) if body.strip(BLANK) else {}
+
+
+async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:
+    """Do it with the body: at once with a small one, in a thread with a large one."""
+    if len(body) <= WORKED_ON_HERE:
+        return work(body)
+    gateway: Gateway = request.state.gateway
+    return await gateway.workers.run(work, body)
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body; it comes once, and is kept for whoever asks again. Raises PayloadTooLarge and
+    TooManyBodies."""
+    known: bytes | None = getattr(request.state, "body", None)
+    if known is None:
+        gateway: Gateway = request.state.gateway
+        known = request.state.body = await _received(request, gateway.settings.max_body_bytes)
+    return known
+
+
+async def _received(request: Request, limit: int) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    size = int(length) if length.isdigit() else limit
+    if size > UNCOUNTED:
+        await hold(request, size)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The body is larger than the {limit} bytes that are allowed.",
+        hint="Upload files with POST /api/image/upload and name them in the workflow. The limit "
+        "is the setting COMFYUI_MAX_BODY_BYTES.",
+    )
+
+
+def validated(model: type[M], value: Any) -> M:
+    """The value as a model, or the same error as FastAPI's own validation gives."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"The body must be a JSON object; it is {describe(value)}.")
+    known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
+    unknown = [name for name in value if name not in known]
+    if beyond := set(unknown[MAX_UNKNOWN:]):  # the first are enough to tell of
+        value = {name: item for name, item in value.items() if name not in beyond}
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        if error.error_count() > MAX_FAULTS:  # each is an object, and an answer names few
+            raise InvalidInput(
+                f"The body has {error.error_count()} faults, in fields that are not what they "
+                "should be.",
+                hint="The documentation of this route has an example.",
+            ) from error
+        raise RequestValidationError(
+            [{**fault, "loc": ("body", *fault["loc"])} for fault in _faults(error, value)]
+        ) from error
+
+
+def _faults(error: ValidationError, value: Mapping[str, Any]) -> list[Any]:
+    """What is wrong. A webhook is a URL or an object: of one that was sent, as that."""
+    other = "str" if isinstance(value.get("webhook"), Mapping) else "WebhookRequest"
+    found = []
+    for fault in error.errors():
+        first, *rest = fault["loc"] or ("",)
+        if first == "webhook" and rest and rest[0] in ("str", "WebhookRequest"):
+            if rest[0] == other:
+                continue
+            rest = rest[1:]
+        found.append({**fault, "loc": (first, *rest) if fault["loc"] else ()})
+    return found
+
+
+async def submission(request: Request) -> Submission:
+    """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
+    found = await by_size(request, _submitted, await read_body(request))
+    return found if isinstance(found, Submission) else await submission_of(found, request)
+
+
+def _submitted(body: bytes) -> Submission | SubmitRequest:
+    value = as_envelope(parse_json(body))
+    is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
+    if not is_envelope or is_api(value) or is_ui(value):
+        return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
+    return validated(SubmitRequest, value)
+
+
+def as_envelope(body: Any) -> Any:
+    """A body as it is, or, if it is ComfyUI's own, the envelope that says the same. All else in it
+    must be something we know. Raises InvalidInput."""
+    if not isinstance(body, dict) or not (is_api(body.get("prompt")) or is_ui(body.get("prompt"))):
+        return body
+    for name, instead in COMFYUI_FIELDS.items():
+        if body.get(name) not in (None, False):
+            raise InvalidInput(f"{name}: it has no effect here.", hint=f"Send {instead}.")
+    dropped = ("prompt", "workflow", "client_id", *COMFYUI_FIELDS)  # the socket's id is ours
+    found = {name: value for name, value in body.items() if name not in dropped}
+    if is_ui(page := body.get("workflow")) and isinstance(found.get("extra_data", {}), dict):
+        extra = found.get("extra_data", {})
+        found["extra_data"] = {**extra, "extra_pnginfo": {"workflow": page, **picture_info(extra)}}
+    if found.get("extra_data", {}) is None:
+        del found["extra_data"]
+    return {"workflow": body["prompt"], **found}
+
+
+async def update_request(request: Request) -> UpdateRequest:
+    def read(body: bytes) -> UpdateRequest:
+        return validated(UpdateRequest, parse_json(body))
+
+    return await by_size(request, read, await read_body(request))
+
+
+async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
+    """Raises UrlNotAllowed and InvalidInput for a webhook that cannot be."""
+    gateway: Gateway = request.state.gateway
+    fields = {name: getattr(body, name) for name in type(body).model_fields}
+    if (webhook := fields["webhook"]) is not None:
+        asked = webhook if isinstance(webhook, str) else webhook.model_dump()
+        fields["webhook"] = await wanted(asked, gateway.guard)
+    if extra := fields["extra_data"]:  # it may be as large as a body
+        fields["extra_data"], fields["secrets"] = await gateway.workers.run(parted, extra)
+        fields["warnings"] = remarks_on(extra)
+    return Submission(**fields, **more)
+
+
+def file_content(file: UploadFile, limit: int) -> bytes:
+    """A file of a form, in a thread; a picture may be larger than `limit`. Raises
+    PayloadTooLarge."""
+    content = file.file.read(limit + 1)
+    if len(content) > limit and is_image(content):
+        limit = max(limit, MAX_PICTURE)
+        content += file.file.read(limit + 1 - len(content))
+    if len(content) > limit:
+        raise PayloadTooLarge(f"The file is larger than the {limit} bytes that are allowed.")
+    return content
+
+
+def documented(model: type[BaseModel], *others: Json, required: bool = True) -> Json:
+    """The OpenAPI of a body that is read strictly by us, not by FastAPI."""
+    schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
+    if others:
+        schema = {"anyOf": [schema, *others]}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def _inlined(schema: Any, definitions: Json) -> Any:
+    """The same with definitions in place of references to them, which would lead nowhere there."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: _inlined(item, definitions) for name, item in schema.items()}
+
+
+SubmissionBody = Annotated[Submission, Depends(submission)]
+JsonBody = Annotated[Any, Depends(read_json)]
+
+
+async def chunks_of(upload: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await upload.read(CHUNK):
+        yield chunk

@@ -1,0 +1,32 @@
+"""Memory for bodies: taken before one is read, given back when nothing of it is needed any more."""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from fastapi import Request
+
+from app.api.middleware.body_limits import HELD, give_back
+from app.errors import TooManyBodies
+from app.gateway import Gateway
+
+
+async def hold(request: Request, size: int) -> None:
+    """Wait until there is room for so many bytes of a body. Raises TooManyBodies."""
+    gateway: Gateway = request.state.gateway
+    seconds = gateway.settings.client_timeout
+    try:
+        free = await gateway.room.take(size, seconds)
+    except TimeoutError as error:
+        raise TooManyBodies(
+            f"Other large bodies left no room for this one within {seconds:g} seconds.",
+            hint="Send fewer at a time.",
+            retry_after=5,
+        ) from error
+    held: list[Callable[[], None]] = request.scope["state"].setdefault(HELD, [])
+    held.append(free)
+
+
+def let_go(scope: MutableMapping[str, Any]) -> None:
+    """Nothing of the request's body is needed any more."""
+    scope["state"].pop("body", None)
+    give_back(scope)

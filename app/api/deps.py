@@ -1,0 +1,25 @@
+"""What routes ask for, REST and WebSocket alike.
+
+All dependencies are coroutines, however little they do: FastAPI runs others in threads.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator
+from starlette.requests import HTTPConnection
+
+from app.gateway import Gateway
+from app.workflows.references.ids import as_stored
+
+
+async def _gateway(connection: HTTPConnection) -> Gateway:
+    gateway: Gateway = connection.state.gateway
+    return gateway
+
+
+Id = Annotated[str, AfterValidator(as_stored)]  # of a task, batch or asset
+GatewayDep = Annotated[Gateway, Depends(_gateway)]
+ServerQuery = Annotated[
+    str | None, Query(description="Only this server, by its id (HOST:PORT).", max_length=200)
+]

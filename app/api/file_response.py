@@ -1,0 +1,123 @@
+"""Files of a store over HTTP: Range, ETag, HEAD, and headers that let nothing run (RFC 9110)."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from urllib.parse import quote
+
+from blake3 import blake3
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.api.etags import etag, is_known
+from app.files.kinds import is_inline
+from app.files.magic import HEAD
+from app.files.stores.store import FileInfo, FileStore, once
+
+SMALL = 256 << 10  # bytes that are sent in one go: a stream costs more than it saves
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside of the file."""
+
+
+async def stored_file(
+    request: Request, files: FileStore, key: str, *, content_type: str, filename: str
+) -> Response:
+    """The file, the part that Range asks for, or 304 or 416. Raises FileNotFound."""
+    info, content = await files.look(key, SMALL)
+
+    def read(start: int, end: int) -> AsyncIterator[bytes]:
+        return files.read(key, start, end) if content is None else once(content[start:end])
+
+    head = content[:HEAD] if content is not None else await head_of(files, info)
+    headers = safe_headers(content_type, filename, head)
+    return await _served(request, info, read, headers, content_type)
+
+
+async def head_of(files: FileStore, info: FileInfo) -> bytes:
+    """The first bytes, which tell what it is."""
+    pieces = files.read(info.key, 0, min(HEAD, info.size_bytes))
+    return b"".join([piece async for piece in pieces])
+
+
+async def stored_bytes(
+    request: Request, content: bytes, *, content_type: str, filename: str
+) -> Response:
+    """The same for bytes that are at hand."""
+    info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
+    headers = safe_headers(content_type, filename, content[:HEAD])
+    return await _served(
+        request, info, lambda start, end: once(content[start:end]), headers, content_type
+    )
+
+
+async def _served(
+    request: Request,
+    info: FileInfo,
+    read: Callable[[int, int], AsyncIterator[bytes]],
+    headers: dict[str, str],
+    content_type: str,
+) -> Response:
+    headers["ETag"] = etag(info.etag)
+    if is_known(info.etag, request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    headers["Accept-Ranges"] = "bytes"
+    try:
+        span = byte_range(request.headers, info.size_bytes, info.etag)
+    except Unsatisfiable:
+        headers["Content-Range"] = f"bytes */{info.size_bytes}"
+        return Response(status_code=416, headers=headers)
+    start, end = span or (0, info.size_bytes)
+    headers["Content-Length"] = str(end - start)
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size_bytes}"
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=content_type)
+    if end - start <= SMALL:
+        content = b"".join([piece async for piece in read(start, end)])
+        return Response(content, status, headers, media_type=content_type)
+    return StreamingResponse(read(start, end), status, headers, media_type=content_type)
+
+
+def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int, int] | None:
+    """(from, up to) of the one range that is wanted; None for the whole file.
+
+    Several ranges at once, and what cannot be read, count as none, which RFC 9110 allows. Raises
+    Unsatisfiable.
+    """
+    wanted = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
+    if wanted is None or headers.get("if-range", etag(version)) != etag(version):
+        return None
+    first, last = wanted.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    elif last:
+        start, end = max(size - int(last), 0), size
+    else:
+        return None
+    if start >= end:
+        raise Unsatisfiable
+    return start, end
+
+
+def safe_headers(content_type: str, filename: str, head: bytes = b"") -> dict[str, str]:
+    """Files come from strangers: nothing in them may run on our origin. `head`: the first bytes."""
+    disposition = "inline" if is_inline(content_type, head) else "attachment"
+    return {
+        "Content-Disposition": named(disposition, filename),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def named(disposition: str, filename: str) -> str:
+    """A Content-Disposition with a name (RFC 6266)."""
+    quoted = quote(filename, safe="")
+    if quoted == filename:
+        return f'{disposition}; filename="{filename}"'
+    return f"{disposition}; filename*=utf-8''{quoted}"

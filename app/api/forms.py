@@ -1,0 +1,174 @@
+"""A submit as a form (multipart): the workflow, its params, and the files that they name."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
+
+from app.api.bodies import (
+    as_envelope,
+    chunks_of,
+    file_content,
+    read_json_or_empty,
+    submission,
+    submission_of,
+    validated,
+)
+from app.api.requests import RunRequest, SubmitRequest
+from app.errors import InvalidInput
+from app.gateway import Gateway
+from app.limits.quoting import SHORT, cut
+from app.services.input_files import FilePart
+from app.services.submission_request import Submission
+from app.workflows.embedded import extract, is_image
+from app.workflows.json_text import parse_json
+
+Json = dict[str, Any]
+M = TypeVar("M", bound=RunRequest)
+Otherwise = Callable[[FormData, int], Json]
+
+# Byte order marks, in Latin-1.
+MARKS = ("\xef\xbb\xbf", "\xff\xfe", "\xfe\xff", "\0\0\xfe\xff")
+JSON_PARTS = ("request", "workflow", "params")
+
+
+async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
+    """A submit in any of its forms. Files of a form stay open until the answer is out."""
+    if not is_form(request):
+        yield await submission(request)
+        return
+    async with _form(request) as form:
+        yield _with_files(
+            await submission_of(await _read(request, form, SubmitRequest, _workflow), request), form
+        )
+
+
+async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
+    """The same for a saved workflow: the body may be empty, and a form has no workflow."""
+    if not is_form(request):
+        yield await submission_of(
+            validated(RunRequest, await read_json_or_empty(request)), request, filename=filename
+        )
+        return
+    async with _form(request) as form:
+        if "workflow" in form:
+            raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
+        yield _with_files(
+            await submission_of(
+                await _read(request, form, RunRequest, _params), request, filename=filename
+            ),
+            form,
+        )
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is a form with parts."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    form = await parsed_form(request)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def parsed_form(request: Request) -> FormData:
+    """The form; it is read once, and kept for whoever asks again (see FormRequest)."""
+    return await request.form()
+
+
+async def _read(request: Request, form: FormData, model: type[M], otherwise: Otherwise) -> M:
+    """What the parts `request`, `workflow` and `params` say."""
+    gateway: Gateway = request.state.gateway
+    limit = gateway.settings.max_body_bytes
+    return await gateway.workers.run(lambda: validated(model, _envelope(form, limit, otherwise)))
+
+
+def _with_files(found: Submission, form: FormData) -> Submission:
+    files = {name: _part(name, value) for name, value in _others(form)}
+    if clash := next((name for name in files if name in found.params), None):
+        raise InvalidInput(
+            f"{cut(clash, SHORT)}: it stands in params, and there is a file of that name."
+        )
+    return replace(found, params={**found.params, **files})
+
+
+def _envelope(form: FormData, limit: int, otherwise: Otherwise) -> Any:
+    """The part `request`, or what `otherwise` makes of the form."""
+    if "request" not in form:
+        return otherwise(form, limit)
+    if "workflow" in form or "params" in form:
+        raise InvalidInput('Send either "request", or "workflow" and "params".')
+    return as_envelope(parse_json(_content(form["request"], limit)))
+
+
+def _workflow(form: FormData, limit: int) -> Json:
+    """The envelope that the parts `workflow` and `params` make."""
+    if "workflow" not in form:
+        raise InvalidInput(
+            "The form has no workflow.",
+            hint='Add a part "workflow" (a file), or a part "request" (the JSON of a submit).',
+        )
+    content = _content(form["workflow"], limit)
+    workflow = extract(content) if is_image(content) else parse_json(content)
+    return {"workflow": workflow, **_params(form, limit)}
+
+
+def _params(form: FormData, limit: int) -> Json:
+    if "params" not in form:
+        return {}
+    return {"params": parse_json(_content(form["params"], limit))}
+
+
+def _others(form: FormData) -> list[tuple[str, UploadFile | str]]:
+    return [(name, value) for name, value in form.multi_items() if name not in JSON_PARTS]
+
+
+def _part(name: str, value: UploadFile | str) -> FilePart:
+    if isinstance(value, str):
+        raise InvalidInput(
+            f"{cut(name, SHORT)}: this part is no file.",
+            hint='Values that are no files go into the part "params", as JSON.',
+        )
+    return FilePart(value.filename or "", chunks_of(value))
+
+
+def _content(value: UploadFile | str, limit: int) -> bytes:
+    return _bytes(value) if isinstance(value, str) else file_content(value, limit)
+
+
+def _bytes(text: str) -> bytes:
+    """What a field was before it was read: what is no text in the form's charset, such as UTF-16,
+    was taken for Latin-1."""
+    other = text.startswith(MARKS) or "\0" in text[:4]
+    return text.encode("latin-1" if other else "utf-8", "replace")
+
+
+def with_form(documented: Json) -> Json:
+    """The OpenAPI of a body that may be a form, too."""
+    text = {"type": "string", "contentMediaType": "application/json"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "request": {**text, "description": "The envelope; or the next two."},
+            "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
+            "params": text,
+        },
+        "additionalProperties": {
+            "type": "string",
+            "format": "binary",
+            "description": "A file for the parameter of that key or name.",
+        },
+    }
+    documented["requestBody"]["content"]["multipart/form-data"] = {"schema": schema}
+    return documented
+
+
+FormOrBody = Annotated[Submission, Depends(submission_or_form)]
+FormOrRun = Annotated[Submission, Depends(run_or_form)]

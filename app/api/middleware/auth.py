@@ -1,0 +1,114 @@
+"""ASGI middleware in front of all routes: nothing gets past it that is not allowed to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.middleware import websocket_auth as sockets
+from app.api.middleware.credentials import key_text
+from app.api.middleware.revocation import serve_until_revoked
+from app.api.middleware.scopes import Rules
+from app.api.problems import refusal
+from app.auth.model import AccessKey, Caller
+from app.auth.model import Scope as KeyScope
+from app.auth.origins import check_host, check_origin
+from app.auth.rate_limits import Allowance
+from app.errors import GatewayError
+from app.gateway import Gateway
+from app.limits.worker_threads import working_for
+from app.outbound.addresses import parse_address, site_of
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """From where requests may come. `hosts`: names we are known under; None: any."""
+
+    hosts: Sequence[str] | None
+    origins: Sequence[str]
+
+    def check(self, scope: Scope) -> None:
+        """Raises HostNotAllowed and OriginNotAllowed."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self.hosts is not None:
+            check_host(host, self.hosts)
+        check_origin(
+            scope.get("method", "WEBSOCKET"),
+            host=host,
+            origin=headers.get("origin"),
+            fetch_site=headers.get("sec-fetch-site"),
+            allowed=self.origins,
+        )
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, rules: Rules, places: Places) -> None:
+        self._app = app
+        self._rules = rules
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        access = _gateway(scope).access
+        try:
+            self._places.check(scope)
+            needed = self._rules.needed(scope)
+            key = access.identify(key_text(scope) if access.in_use else None)
+            if scope["type"] == "websocket":
+                send = sockets.answering_protocol(scope, send)
+                if access.in_use and key is None and needed is not KeyScope.OPEN:
+                    key, receive, send = await sockets.introduced(access, scope, receive, send)
+            allowance = await access.count(key)
+            caller = access.caller(key, needed)
+        except sockets.Gone:
+            return
+        except GatewayError as error:
+            await refusal(scope, error)(scope, receive, send)
+            return
+        await self._served(caller, key, scope, receive, _with_rate(send, allowance))
+
+    async def _served(
+        self, caller: Caller, key: AccessKey | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        gateway = _gateway(scope)
+        if caller != gateway.caller:
+            scope["state"]["gateway"] = gateway.seen_by(caller)
+        with working_for(_name_of(key, scope)):
+            if key is None:
+                await self._app(scope, receive, send)
+            else:
+                await serve_until_revoked(self._app, gateway.access, key, scope, receive, send)
+
+
+def _name_of(key: AccessKey | None, scope: Scope) -> str:
+    """Whom the work of a request counts for."""
+    if key:
+        return f"key {key.name}"
+    host, _ = scope.get("client") or ("", 0)
+    address = parse_address(host)
+    return f"address {site_of(address) if address else host}"
+
+
+def _gateway(scope: Scope) -> Gateway:
+    found: Gateway = scope["state"]["gateway"]
+    return found
+
+
+def _with_rate(send: Send, allowance: Allowance | None) -> Send:
+    """Tell how much of its rate the key has left, as the IETF's draft on it has these headers."""
+    if allowance is None:
+        return send
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["RateLimit-Limit"] = str(allowance.limit)
+            headers["RateLimit-Remaining"] = str(allowance.remaining)
+            headers["RateLimit-Reset"] = str(allowance.reset)
+        await send(message)
+
+    return telling

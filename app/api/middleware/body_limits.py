@@ -1,0 +1,67 @@
+"""Limits on requests before anything reads them: their head, their body (multipart is spooled to
+disk). app/api/uvicorn_server.py has those on connections."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import answer, document
+from app.errors import HeadTooLarge, InvalidRequest, PayloadTooLarge
+
+HELD = "held"  # of the request's state: what gives back the room for its body
+MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
+
+
+class RequestLimits:
+    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`. 400 for a NUL in the
+    URL: no name has one, and PostgreSQL fails over it."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if _head_size(scope) > MAX_HEAD:
+            text = f"The URL and the headers are larger than the {MAX_HEAD} bytes that are allowed."
+            await answer(scope, document(HeadTooLarge(text)))(scope, receive, send)
+            return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            text = "The URL holds a NUL character (%00): nothing here has one in its name."
+            await answer(scope, document(InvalidRequest(text)))(scope, receive, send)
+            return
+        text = f"The body is larger than the {self._max_bytes} bytes that are allowed."
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and int(length) > self._max_bytes:
+            await answer(scope, document(PayloadTooLarge(text)))(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise HTTPException(413, text)  # a kind that body parsers let through
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            give_back(scope)
+
+
+def give_back(scope: MutableMapping[str, Any]) -> None:
+    """The room for the body of a request, which is not needed any more."""
+    for free in scope.get("state", {}).pop(HELD, ()):
+        free()
+
+
+def _head_size(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])

@@ -1,0 +1,55 @@
+"""What stands in front of the routes, in its order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
+
+from app.api.middleware.auth import Gate, Places
+from app.api.middleware.body_limits import RequestLimits
+from app.api.middleware.request_log import REQUEST_ID, RequestLog
+from app.api.middleware.scopes import Rules
+from app.api.middleware.security_headers import SecurityHeaders, ShortHeaders
+from app.api.openapi import with_access
+from app.api.v2_errors import V2_REQUEST_ID
+from app.settings import Settings
+
+MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
+METRICS = "GET /metrics"
+# Headers that scripts of other origins may read, besides the usual ones.
+EXPOSED = (
+    *("ETag", "Location", "Retry-After", "Content-Disposition", "Content-Range"),
+    *(REQUEST_ID, V2_REQUEST_ID, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+)
+
+
+def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None:
+    """Put it there, from the inside out. Raises LookupError for a route without a rule."""
+    largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
+    app.add_middleware(RequestLimits, max_bytes=largest)
+    rules = Rules(routes, opened=[METRICS] if settings.open_metrics else [])
+    places = Places(settings.hosts(), settings.cors_origins)
+    app.add_middleware(Gate, rules=rules, places=places)
+    if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(ShortHeaders)
+    app.add_middleware(RequestLog)
+    app.add_middleware(
+        SecurityHeaders,
+        keys_in_use=bool(settings.api_keys.get_secret_value().strip()),
+        open_to_pages="*" in settings.cors_origins,
+    )
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return app.openapi_schema or with_access(plain())
+
+    app.openapi = openapi  # type: ignore[method-assign]

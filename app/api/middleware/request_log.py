@@ -1,0 +1,101 @@
+"""Around every request: its id, its line in the log, its place in the metrics."""
+
+import logging
+import re
+import time
+from random import getrandbits  # ids are no secrets, and the system's randomness takes its time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.v2_errors import V2_REQUEST_ID, is_v2, keep_request_id
+from app.logs import current_request, facts
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+_USABLE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
+# Asked every few seconds by machines: of interest only when something is looked for.
+_QUIET = ("/api/health", "/api/ready", "/metrics")
+
+
+class RequestLog:
+    """ASGI middleware. Neither bodies nor queries nor the values in paths come into the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers, name = Headers(scope=scope), V2_REQUEST_ID if is_v2(scope) else REQUEST_ID
+        request_id = id_of(headers.get(name) or headers.get(REQUEST_ID))
+        keep_request_id(scope, request_id)
+        token = current_request.set(request_id)
+        seen = _Seen(scope)
+
+        async def watched(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                MutableHeaders(scope=message).setdefault(name, request_id)
+            seen.look_at(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            seen.tell()
+            current_request.reset(token)
+
+
+def id_of(given: str | None) -> str:
+    """The caller's id for the request if it is one that can be logged, or a new one."""
+    return given if given and _USABLE.fullmatch(given) else f"{getrandbits(128):032x}"
+
+
+class _Seen:
+    """What is to be told of one request."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._began = time.monotonic()
+        self._status = 499 if scope["type"] == "http" else 403  # unless an answer says otherwise
+        self._is_stream = scope["type"] == "websocket"
+
+    def look_at(self, message: Message) -> None:
+        match message["type"]:
+            case "http.response.start" | "websocket.http.response.start":
+                self._status = message["status"]
+                self._is_stream = self._is_stream or begins_stream(message)
+            case "websocket.accept":
+                self._status = 101
+
+    def tell(self) -> None:
+        seconds = time.monotonic() - self._began
+        method = self._scope.get("method", "WS")
+        route = route_of(self._scope)
+        key = None
+        if gateway := self._scope.get("state", {}).get("gateway"):
+            key = gateway.caller.name  # of the API key, if one came
+            took = None if self._is_stream else seconds
+            gateway.metrics.request(method, route, self._status, took)
+        level = logging.DEBUG if route in _QUIET and self._status < 400 else logging.INFO
+        told: dict[str, Any] = {"status": self._status, "ms": round(seconds * 1000, 1)}
+        if key is not None:
+            told["key"] = key
+        log.log(level, "%s %s", method, route, extra=facts(**told))
+
+
+def begins_stream(message: Message) -> bool:
+    """Whether what follows goes on as long as somebody listens."""
+    if message["type"] == "http.response.start":
+        content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
+        return content_type.startswith("text/event-stream")
+    return bool(message["type"] == "websocket.accept")
+
+
+def route_of(scope: Scope) -> str:
+    """The template, not the path: values in it may be private, and there is no end of them."""
+    route = scope.get("route")
+    return str(getattr(route, "path", None) or "unmatched")

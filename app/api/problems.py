@@ -1,0 +1,220 @@
+"""Errors -> application/problem+json (RFC 9457): the one place that does it."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+from app.api import v2_errors as envelope
+from app.api.comfyui_routes import hint_for
+from app.db.engine.errors import is_data_error, is_full
+from app.errors import (
+    DatabaseUnavailable,
+    GatewayError,
+    InvalidInput,
+    InvalidRequest,
+    PayloadTooLarge,
+    StorageFull,
+)
+from app.limits.quoting import LONGEST, MOST, bounded, cut
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+_HTTP_CODES = {413: PayloadTooLarge.code}
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """The shape of every error."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str | None = None
+    node_errors: dict[str, Any] | None = None
+
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_EVERYWHERE: Json = {
+    "422": {
+        "description": "A field has a value that cannot be used, or the workflow cannot be run.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+    "default": {
+        "description": "Any other error.",
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    },
+}
+
+
+def document(error: GatewayError) -> Json:
+    """The problem of an error of ours."""
+    problem: Json = {
+        "type": f"urn:comfyui-gateway:{error.code}",
+        "title": error.title(),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.hint:
+        problem["hint"] = error.hint
+    return {**problem, **error.extra}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(SQLAlchemyError, _database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def describe(app: FastAPI) -> None:
+    """Tell in OpenAPI what is true of every route: its errors have this shape, and no other."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            for path, operations in generate()["paths"].items():
+                if not path.startswith(envelope.PREFIX):
+                    for operation in operations.values():
+                        operation["responses"] |= _EVERYWHERE
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
+    """The `responses=` of a route that may raise these."""
+    found: dict[int | str, Json] = {}
+    for error in errors:
+        text = f"{error.title()} (`{error.code}`)."
+        known = found.get(error.status)
+        found[error.status] = {
+            "model": Problem,
+            "content": {MEDIA_TYPE: {}},
+            "description": f"{known['description']} {text}" if known else text,
+        }
+    return found
+
+
+def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response to a request: a problem document, or what clients of Comfy API v2 expect. It
+    repeats a little at most of what was sent, whatever the error holds."""
+    problem = bounded(problem)
+    if envelope.is_v2(scope):
+        return envelope.response(scope, problem, headers)
+    return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
+
+
+def refusal(scope: Scope, error: GatewayError) -> JSONResponse:
+    """The response that an error of ours is; also to the handshake of a WebSocket."""
+    headers = {}
+    if seconds := error.extra.get("retry_after"):
+        headers["Retry-After"] = str(seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(scope, document(error), headers)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, GatewayError)
+    return refusal(request.scope, error)
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """Nobody reads this answer; but it is no failure of ours."""
+    return answer(request.scope, document(InvalidRequest("The body ended before it was complete.")))
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SQLAlchemyError)
+    if is_data_error(error):
+        log.warning("a value cannot be stored", exc_info=error)
+        text = "There is a value that cannot be stored, such as a number that is too large."
+        return answer(request.scope, document(InvalidInput(text)))
+    log.error("the database failed", exc_info=error)
+    found: GatewayError = DatabaseUnavailable(
+        "The database does not answer as it should.", hint="Try again; the log has the reason."
+    )
+    if is_full(error):
+        found = StorageFull("There is no room left in the database.", hint="Make room on its disk.")
+    return answer(request.scope, document(found))
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problem = validation_problem([dict(fault) for fault in error.errors()])
+    return answer(request.scope, problem)
+
+
+def validation_problem(faults: list[Json]) -> Json:
+    """The problem of pydantic's errors: the first in words, the first few of them in `errors`."""
+    errors = [{"field": field_of(fault), "message": _message(fault)} for fault in faults[:MOST]]
+    first = errors[0]
+    more = {"omitted": {"errors": len(faults) - MOST}} if len(faults) > MOST else {}
+    place = "" if first["field"] == "body" else f"{first['field']}: "
+    return {
+        "type": "urn:comfyui-gateway:invalid_input",
+        "title": "A field has a value that cannot be used",
+        "status": 422,
+        "detail": f"{cut(place, LONGEST)}{first['message']}",
+        "code": "invalid_input",
+        "errors": errors,
+        **more,
+    }
+
+
+def _message(fault: Json) -> str:
+    if fault.get("type") == "extra_forbidden":
+        return "there is no such field"
+    return str(fault.get("msg", "")).removeprefix("Value error, ")
+
+
+def field_of(fault: Json) -> str:
+    """Where a fault stands: "timeout", "query.limit"."""
+    place = [str(part) for part in fault.get("loc", ())]
+    return ".".join(place[1:] if place[:1] == ["body"] and len(place) > 1 else place) or "body"
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": str(error.detail),
+        "code": _HTTP_CODES.get(error.status_code) or phrase.lower().replace(" ", "_"),
+    }
+    if error.status_code in (404, 405) and (hint := hint_for(request.url.path)):
+        problem["hint"] = hint
+    return answer(request.scope, problem, dict(error.headers) if error.headers else None)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    request_id = envelope.request_id(request.scope)
+    log.error("request %s failed", request_id, exc_info=error)
+    problem = {
+        "type": "urn:comfyui-gateway:internal_error",
+        "title": "Something went wrong in the gateway",
+        "status": 500,
+        "detail": "The gateway failed; its log has the reason.",
+        "code": "internal_error",
+        "request_id": request_id,
+    }
+    return answer(request.scope, problem)

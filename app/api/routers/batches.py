@@ -1,0 +1,53 @@
+"""Batches: the tasks of one submit, looked at and canceled together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.deps import GatewayDep, Id
+from app.api.pages import shown
+from app.api.problems import responses
+from app.api.schemas import BatchOut
+from app.db.task_filters import Selection
+from app.errors import BatchNotFound
+from app.services.batches import MAX_TASKS
+from app.tasks.model import TERMINAL
+from app.tasks.truncation import LIST
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+
+Json = dict[str, Any]
+_ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
+
+
+def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
+    """`tasks`: as they are shown."""
+    counts = Counter(task["status"] for task in tasks)
+    return {
+        "batch_id": batch_id,
+        "total": len(tasks),
+        "finished": counts.keys() <= TERMINAL,
+        "counts": counts,
+        "tasks": tasks,
+    }
+
+
+@router.get("/batch/{batch_id}", responses=_ANSWERS)
+async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
+    """All tasks of a batch, in its order."""
+    await gateway.tasks.counts(batch_id)
+    tasks, _ = await shown(
+        lambda most, start: gateway.tasks.page(Selection(batch_id=batch_id), most, start),
+        lambda task: gateway.tasks.view(task, LIST),
+        MAX_TASKS,
+    )
+    return batch_view(batch_id, tasks[::-1])
+
+
+@router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
+async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> Json:
+    """Cancel all of a batch that is not finished."""
+    await gateway.tasks.cancel_batch(batch_id)
+    return await get_batch(batch_id, gateway)

@@ -1,0 +1,133 @@
+"""Live updates: SSE for one task, a WebSocket for all. What they show, a poll shows, too."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, WebSocket
+from fastapi.responses import StreamingResponse
+from starlette.websockets import WebSocketDisconnect
+
+from app.api.deps import GatewayDep, Id
+from app.api.problems import responses
+from app.api.websocket_session import Session
+from app.errors import TaskNotFound, TooManyConnections
+from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.gateway import Gateway
+from app.tasks.model import TERMINAL
+from app.tasks.view import timestamp
+
+router = APIRouter(tags=["events"])
+
+Json = dict[str, Any]
+LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
+KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
+
+
+@router.get(
+    "/api/task/{task_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **responses(TaskNotFound, TooManyConnections),
+        200: {"content": {"text/event-stream": {}}, "description": "Ends with the task."},
+    },
+)
+async def task_events(
+    task_id: Id,
+    gateway: GatewayDep,
+    last_event_id: Annotated[str | None, Header(description="Go on after this one.")] = None,
+    previews: Annotated[bool, Query(description="With preview images, as base64.")] = True,
+) -> StreamingResponse:
+    """`status`, `progress`, `preview` and `output` of one task, until it is finished."""
+    gateway.admit_stream()
+    born = timestamp((await gateway.tasks.get(task_id)).created_at)
+    resume = _number(last_event_id)
+    return StreamingResponse(
+        _task_stream(gateway, task_id, born, resume, previews),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _number(event_id: str | None) -> int | None:
+    """One of our ids; anything else starts the stream anew: a browser that is refused never comes
+    again."""
+    if not event_id or not event_id.isascii() or not event_id.isdigit() or len(event_id) > 16:
+        return None
+    return min(int(event_id), LARGEST_ID)
+
+
+async def _task_stream(
+    gateway: Gateway, task_id: str, born: str | None, resume: int | None, previews: bool
+) -> AsyncIterator[str]:
+    with gateway.hub.subscribe([task_id], previews=previews) as updates:
+        # What was missed, then the task as it is: whoever comes in has the whole truth.
+        sent = max(gateway.hub.last_id, resume or 0)
+        if resume is not None:
+            for missed in gateway.hub.since(task_id, resume, born):
+                yield _sse(missed.type, missed.json, missed.id)
+        if notice := gateway.hub.notice:
+            yield _sse("notice", notice.json, sent)
+        task = await gateway.tasks.get(task_id)
+        yield _sse("status", json.dumps(gateway.tasks.view(task), ensure_ascii=False), sent)
+        if task.finished:
+            return
+        async for update in _until_closed(updates):
+            if update is None:
+                yield ": keepalive\n\n"
+                continue
+            sent = max(sent, update.id)  # another replica may have been ahead of us
+            yield _sse(update.type, _sse_data(update), sent)
+            if update.type == "status" and update.data["status"] in TERMINAL:
+                return
+
+
+async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
+    """Updates as they come, None in silence; ends when the client has to come again."""
+    while True:
+        try:
+            async with asyncio.timeout(KEEPALIVE):
+                update = await updates.get()
+        except TimeoutError:
+            yield None
+        except (Overrun, Closed):
+            return
+        else:
+            yield update
+
+
+def _sse(event: str, data: str, id: int) -> str:
+    return f"id: {id}\nevent: {event}\ndata: {data}\n\n"
+
+
+def _sse_data(update: Update) -> str:
+    if update.type != "preview":
+        return update.json
+    image = base64.b64encode(update.image).decode()
+    return json.dumps({**update.data, "data_base64": image})
+
+
+@router.websocket("/ws")
+async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
+    """Every task's updates, of those that the key may see. `subscribe` narrows them to some tasks,
+    `unsubscribe` widens again."""
+    gateway.admit_stream()
+    await socket.accept()
+    with gateway.hub.subscribe() as updates:
+        session = Session(socket, gateway, updates)
+        # A route that only sends would not notice that the client is gone, nor that we stop.
+        tasks = [
+            asyncio.create_task(session.send_updates(), name="ws send"),
+            asyncio.create_task(session.receive(), name="ws receive"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+            raise result

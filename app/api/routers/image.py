@@ -1,0 +1,271 @@
+"""Files: results by name, smaller views of them, uploads of inputs."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Query, Request, UploadFile
+from fastapi.responses import Response, StreamingResponse
+
+from app.api.bodies import chunks_of
+from app.api.deps import GatewayDep, Id
+from app.api.file_response import safe_headers, stored_file
+from app.api.multipart import FormRoute
+from app.api.problems import responses
+from app.api.schemas import UploadOut
+from app.errors import (
+    ComfyError,
+    ComfyUnreachable,
+    FileExpired,
+    FileNotFound,
+    InvalidInput,
+    NotInstalled,
+    PayloadTooLarge,
+    ServerNotFound,
+    StorageFull,
+    StorageUnavailable,
+    TaskNotFinished,
+    TaskNotFound,
+)
+from app.files.images.mask_uploads import masked_upload
+from app.files.images.render import MAX_SIDE, View, ViewFormat
+from app.files.images.views import INPUTS, folder_of_upload
+from app.files.kinds import content_type_of
+from app.files.magic import HEAD
+from app.files.stores.store import FileStore
+from app.files.stores.streams import look_into
+from app.files.uploads import Upload
+from app.gateway import Gateway
+from app.servers.server import Server
+from app.workflows.json_text import parse_json
+
+router = APIRouter(prefix="/api", tags=["images"], route_class=FormRoute)
+
+Json = dict[str, Any]
+Subfolder = Annotated[str, Form(description="A folder among the uploads; as ComfyUI has it.")]
+Overwrite = Annotated[bool, Form(description="Take the place of the upload with that name.")]
+InputFolder = Annotated[Literal["input"], Form(description="Uploads are inputs.")]
+Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to fit.")]
+
+
+@router.head("/image/{filename}", include_in_schema=False)
+@router.get(
+    "/image/{filename}",
+    response_class=Response,
+    responses={
+        **responses(
+            FileNotFound,
+            FileExpired,
+            ServerNotFound,
+            InvalidInput,
+            NotInstalled,
+            ComfyUnreachable,
+            ComfyError,
+            StorageFull,
+            StorageUnavailable,
+        ),
+        200: {"content": {"*/*": {}}, "description": "The file; Range and ETag work."},
+        206: {"content": {"*/*": {}}, "description": "The part that Range asked for."},
+        304: {"description": "It is what If-None-Match names."},
+        416: {"description": "Range is outside of the file."},
+    },
+)
+async def get_image(
+    filename: str,
+    request: Request,
+    gateway: GatewayDep,
+    task_id: Annotated[Id | None, Query(description="Of this task.", max_length=100)] = None,
+    subfolder: Annotated[str | None, Query(max_length=500)] = None,
+    type: Annotated[Literal["output", "temp", "input"] | None, Query()] = None,
+    server: Annotated[
+        str | None, Query(description="Straight from this server's folders.", max_length=200)
+    ] = None,
+    width: Side = None,
+    height: Side = None,
+    format: Annotated[
+        ViewFormat | None, Query(description="Another format; of a video, its first frame.")
+    ] = None,
+    quality: Annotated[int, Query(ge=1, le=100)] = 85,
+    metadata: Annotated[
+        Literal["strip"] | None,
+        Query(description="Without workflow, prompt, place and time; the pixels as they are."),
+    ] = None,
+) -> Response:
+    """Any result by name, or an upload with type=input; the newest if several have the name."""
+    wish = _wish(width, height, format, quality, metadata)
+    if server is not None:
+        if wish:
+            raise InvalidInput("A view cannot be made of a file on a server.", field="server")
+        gateway.caller.need_all("server: a server's folder")
+        chosen = gateway.pool.get(server)
+        return await _relayed(request, chosen, filename, subfolder or "", type or "output")
+    files: FileStore = gateway.files
+    if type == "input":
+        upload = await gateway.uploads.get(f"{subfolder}/{filename}" if subfolder else filename)
+        files, key, content_type = gateway.uploads.store, upload.key, upload.content_type
+    else:
+        key, content_type = await gateway.tasks.result_file(
+            filename, task_id=task_id, subfolder=subfolder, type=type
+        )
+    if wish:
+        below = INPUTS if type == "input" else ""
+        key = await gateway.views.of(files, key, wish, content_type=content_type, below=below)
+        files = gateway.files
+        if wish.format:
+            filename = f"{Path(filename).stem}.{wish.format}"
+            content_type = f"image/{wish.format}"
+    return await stored_file(request, files, key, content_type=content_type, filename=filename)
+
+
+def _wish(
+    width: int | None,
+    height: int | None,
+    format: ViewFormat | None,
+    quality: int,
+    metadata: Literal["strip"] | None,
+) -> View | None:
+    """The view that the query asks for; None for the file as it is."""
+    if width or height or format:
+        return View(format or "webp", width, height, quality)
+    return View(None) if metadata else None
+
+
+@router.get(
+    "/task/{task_id}/outputs.zip",
+    response_class=StreamingResponse,
+    responses={
+        **responses(TaskNotFound, TaskNotFinished, FileExpired, StorageUnavailable),
+        200: {"content": {"application/zip": {}}, "description": "The archive."},
+    },
+)
+async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
+    """All outputs of a finished task in one ZIP file, texts too; MISSING.txt names what is not."""
+    content = await gateway.tasks.archive(task_id)
+    headers = safe_headers("application/zip", f"{task_id}.zip")
+    return StreamingResponse(content, headers=headers, media_type="application/zip")
+
+
+@router.post(
+    "/image/upload",
+    status_code=201,
+    responses={**responses(PayloadTooLarge, StorageFull), 201: {"model": UploadOut}},
+)
+async def upload_image(
+    gateway: GatewayDep,
+    image: Annotated[UploadFile, "Any file, not only images."],
+    subfolder: Subfolder = "",
+    overwrite: Overwrite = False,
+    type: InputFolder = "input",
+) -> Json:
+    """Keep an input file. Its name is then a value for LoadImage and the like, on every server."""
+    upload = await gateway.uploads.save(
+        image.filename or "upload", chunks_of(image), subfolder=subfolder, overwrite=overwrite
+    )
+    return await _kept(gateway, upload, overwrite)
+
+
+@router.post(
+    "/image/upload/mask",
+    status_code=201,
+    responses={
+        **responses(FileNotFound, InvalidInput, PayloadTooLarge, StorageFull, StorageUnavailable),
+        201: {"model": UploadOut},
+    },
+)
+async def upload_mask(
+    gateway: GatewayDep,
+    image: Annotated[UploadFile, "The mask: its alpha channel is used."],
+    original: Annotated[
+        str | None, Form(description="Name of the upload to put the mask on.")
+    ] = None,
+    original_ref: Annotated[
+        str | None, Form(description='Or as ComfyUI has it: {"filename": ..., "subfolder": ...}.')
+    ] = None,
+    subfolder: Subfolder = "",
+    overwrite: Overwrite = False,
+    type: InputFolder = "input",
+) -> Json:
+    """A new upload: the original with the mask as its alpha channel."""
+    upload = await masked_upload(
+        gateway.uploads,
+        _original(original, original_ref),
+        chunks_of(image),
+        max_bytes=gateway.settings.max_upload_bytes,
+        decoders=gateway.decoders,
+        subfolder=subfolder,
+        overwrite=overwrite,
+    )
+    return await _kept(gateway, upload, overwrite)
+
+
+def _original(name: str | None, ref: str | None) -> str:
+    """The name of the upload that a mask is for. Raises InvalidInput."""
+    if (name is None) == (ref is None):
+        raise InvalidInput('Send either "original" or "original_ref".', field="original")
+    if ref is None:
+        return name or ""
+    said = parse_json(ref.encode())
+    given = said if isinstance(said, dict) else {}
+    folder, file = given.get("subfolder") or "", given.get("filename")
+    is_upload = (given.get("type") or "input") == "input"
+    if not (is_upload and isinstance(file, str) and isinstance(folder, str)):
+        raise InvalidInput(
+            'original_ref: {"filename": ...} of an upload is wanted, with "subfolder" if it has '
+            "one; results are no uploads.",
+            hint="Upload the picture with POST /api/image/upload first.",
+            field="original_ref",
+        )
+    return f"{folder}/{file}" if folder else file
+
+
+async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
+    """The answer to an upload, once it has an asset's record. What is shown of one that it took
+    the place of goes."""
+    if overwritten:
+        await gateway.files.delete(folder_of_upload(upload.key))
+    await gateway.assets.note(upload, overwritten=overwritten)
+    return _shown(upload)
+
+
+async def _relayed(
+    request: Request, server: Server, filename: str, subfolder: str, folder: str
+) -> Response:
+    """A file as the server has it, streamed through."""
+    view = server.client.view(filename, subfolder=subfolder, type=folder)
+    answer = await view.__aenter__()
+    try:
+        head, whole = await look_into(answer.aiter_bytes(), HEAD)
+    except BaseException:
+        await view.__aexit__(None, None, None)
+        raise
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in whole:
+                yield chunk
+        finally:
+            await view.__aexit__(None, None, None)
+
+    content_type = content_type_of(filename, answer.headers.get("content-type"), head)
+    headers = safe_headers(content_type, filename, head)
+    if request.method == "HEAD":
+        await view.__aexit__(None, None, None)
+        return Response(headers=headers, media_type=content_type)
+    return StreamingResponse(body(), media_type=content_type, headers=headers)
+
+
+def _shown(upload: Upload) -> Json:
+    subfolder, _, name = upload.name.rpartition("/")
+    below = f"&subfolder={quote(subfolder, safe='')}" if subfolder else ""
+    return {
+        "name": name,
+        "filename": name,
+        "subfolder": subfolder,
+        "type": "input",
+        "kind": upload.kind,
+        "content_type": upload.content_type,
+        "size_bytes": upload.size_bytes,
+        "hash": upload.hash,
+        "url": f"/api/image/{quote(name, safe='')}?type=input{below}",
+    }

@@ -1,0 +1,19 @@
+"""The gateway's figures, for Prometheus."""
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from app.api.deps import GatewayDep
+from app.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["system"])
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "The figures as text."}},
+)
+async def metrics(gateway: GatewayDep) -> Response:
+    """Tasks, queue, servers, streams, webhooks and requests in figures."""
+    return Response(await gateway.metrics.page(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,0 +1,199 @@
+"""Saved workflows: keep, change, run, go back to a former version."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Form, Response, UploadFile
+
+from app.api.bodies import JsonBody, documented, file_content, update_request, validated
+from app.api.deps import GatewayDep
+from app.api.etags import IfMatch, IfNoneMatch, etag, is_known, matching
+from app.api.forms import FormOrRun, with_form
+from app.api.multipart import FormRoute
+from app.api.problems import responses
+from app.api.requests import RestoreRequest, RunRequest, UpdateRequest
+from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
+from app.api.routers.workflow import doubts
+from app.api.schemas import VersionList, WorkflowList, WorkflowOut
+from app.errors import (
+    InvalidInput,
+    InvalidJson,
+    InvalidParameter,
+    InvalidWorkflow,
+    PayloadTooLarge,
+    PreconditionFailed,
+    StorageFull,
+    VersionNotFound,
+    WorkflowExists,
+    WorkflowNotFound,
+)
+from app.workflows import openapi
+from app.workflows.saved import editing
+from app.workflows.saved.library import Saved
+
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
+
+Json = dict[str, Any]
+_GONE_WRONG = responses(WorkflowNotFound, InvalidInput, InvalidJson, InvalidWorkflow)
+
+
+@router.post(
+    "/workflow/upload",
+    status_code=201,
+    responses={
+        **responses(InvalidJson, PayloadTooLarge, InvalidInput, WorkflowExists, InvalidWorkflow),
+        **responses(StorageFull),
+        201: {"model": WorkflowOut},
+    },
+)
+async def upload(
+    gateway: GatewayDep,
+    response: Response,
+    file: Annotated[UploadFile, "A workflow (.json), or a picture with one (.png .webp .jpg)."],
+    filename: Annotated[str | None, Form(description="Another name to keep it under.")] = None,
+    overwrite: Annotated[bool, Form()] = False,
+) -> Json:
+    """Keep a workflow, out of a file of its own or out of a picture; answers its parameters."""
+    name, definitions = filename or file.filename or "", gateway.pool.definitions()
+    limit = gateway.settings.max_body_bytes
+
+    def keep() -> Saved:
+        content = file_content(file, limit)
+        return editing.keep(gateway.library, name, content, definitions, overwrite=overwrite)
+
+    saved = await gateway.workers.run(keep)
+    return await _shown(gateway, saved, response)
+
+
+@router.get("/workflows", responses={200: {"model": WorkflowList}})
+async def list_workflows(gateway: GatewayDep) -> Json:
+    """The saved workflows, by name."""
+    return {"workflows": await gateway.workers.run(editing.listing, gateway.library)}
+
+
+@router.post(
+    "/workflow/update",
+    responses={
+        **responses(InvalidJson, WorkflowNotFound, InvalidWorkflow, InvalidParameter),
+        **responses(PayloadTooLarge, StorageFull, PreconditionFailed),
+        200: {"model": WorkflowOut},
+    },
+    openapi_extra=documented(UpdateRequest),
+)
+async def update_workflow(
+    request: Annotated[UpdateRequest, Depends(update_request)],
+    gateway: GatewayDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Json:
+    """Save new parameter values, or a whole new workflow, into a saved file."""
+    saved = await gateway.workers.run(
+        editing.update,
+        gateway.library,
+        request.filename,
+        request.params,
+        request.workflow,
+        gateway.pool.definitions(),
+        matching(if_match),
+    )
+    return await _shown(gateway, saved, response)
+
+
+@router.get(
+    "/workflow/{filename}",
+    response_model=None,
+    responses={
+        **_GONE_WRONG,
+        200: {"model": WorkflowOut},
+        304: {"description": "It is what If-None-Match names."},
+    },
+)
+async def get_workflow(
+    filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
+) -> Json | Response:
+    """A saved workflow, its format and its parameters."""
+    saved = await gateway.workers.run(gateway.library.open, filename)
+    if is_known(saved.version, if_none_match):
+        return Response(status_code=304, headers={"ETag": etag(saved.version)})
+    return await _shown(gateway, saved, response)
+
+
+@router.delete(
+    "/workflow/{filename}",
+    status_code=204,
+    responses=responses(WorkflowNotFound, InvalidInput, PreconditionFailed, StorageFull),
+)
+async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch = None) -> None:
+    """Remove a saved workflow. Its versions stay, so that it can be restored."""
+    await gateway.workers.run(gateway.library.delete, filename, matching(if_match))
+
+
+@router.post(
+    "/workflow/{filename}/run",
+    status_code=202,
+    responses={**_GONE_WRONG, **SUBMIT_RESPONSES},
+    openapi_extra=with_form(documented(RunRequest, required=False)),
+)
+async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
+    """Queue a saved workflow; the answer is that of a submit."""
+    return await submit_and_answer(gateway, body, asked)
+
+
+@router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)
+async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
+    """An OpenAPI document of the route that runs this workflow, with its own parameters."""
+    saved = await gateway.workers.run(gateway.library.open, filename)
+    shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
+    path = f"/api/workflow/{quote(saved.filename, safe='')}/run"
+    return openapi.document(saved.filename, saved.version, path, shown.parameters)
+
+
+@router.get(
+    "/workflow/{filename}/versions",
+    responses={**responses(WorkflowNotFound, InvalidInput), 200: {"model": VersionList}},
+)
+async def list_versions(filename: str, gateway: GatewayDep) -> Json:
+    """What the workflow was before each save, newest first; also of a deleted one."""
+    return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
+
+
+@router.get(
+    "/workflow/{filename}/versions/{version}",
+    responses={**_GONE_WRONG, **responses(VersionNotFound), 200: {"model": WorkflowOut}},
+)
+async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
+    """A former content of the workflow."""
+    saved = await gateway.workers.run(gateway.library.version, filename, version)
+    return await _shown(gateway, saved, response)
+
+
+@router.post(
+    "/workflow/{filename}/restore",
+    responses={
+        **_GONE_WRONG,
+        **responses(VersionNotFound, PayloadTooLarge, StorageFull),
+        200: {"model": WorkflowOut},
+    },
+    openapi_extra=documented(RestoreRequest),
+)
+async def restore_version(
+    filename: str, body: JsonBody, gateway: GatewayDep, response: Response
+) -> Json:
+    """Make a former content the present one; what was present becomes a version."""
+    request = validated(RestoreRequest, body)
+    saved = await gateway.workers.run(gateway.library.restore, filename, request.version)
+    return await _shown(gateway, saved, response)
+
+
+async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
+    response.headers["ETag"] = etag(saved.version)
+    shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
+    return {
+        "filename": saved.filename,
+        "version": saved.version,
+        "format": shown.format,
+        "workflow": shown.graph,
+        "parameters": [asdict(parameter) for parameter in shown.parameters],
+        "warnings": shown.warnings + doubts(gateway),
+    }

@@ -1,0 +1,141 @@
+"""The ComfyUI servers: look, add, drain, resume, change, remove."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from app.api.bodies import JsonBody, documented, validated
+from app.api.deps import GatewayDep
+from app.api.problems import responses
+from app.api.requests import ServerRequest, SlotsRequest
+from app.api.schemas import ServerDetail, ServerList, ServerOut
+from app.errors import (
+    ComfyError,
+    InvalidInput,
+    InvalidJson,
+    PayloadTooLarge,
+    ServerBusy,
+    ServerExists,
+    ServerNotFound,
+)
+from app.gateway import Gateway
+from app.servers import inventory
+from app.servers.server import Server
+from app.tasks.view import timestamp
+
+router = APIRouter(prefix="/api", tags=["servers"])
+
+Json = dict[str, Any]
+_BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
+
+
+def shown(gateway: Gateway, server: Server) -> Json:
+    """A server as health, info and the list of servers show it."""
+    runs = gateway.dispatcher.running_on(server)
+    moves = server.online and not server.stalled
+    return {
+        "id": server.id,
+        "state": server.state,
+        "online": server.online,
+        "connected": server.connected,
+        "accepting": server.accepting,
+        "reason": server.reason,
+        "since": timestamp(server.health.since),
+        "version": server.health.version,
+        "slots": server.slots,
+        "running": len(runs),
+        "queue_length": server.queue_length if server.online else None,
+        "others": max(server.queue_length - len(runs), 0) if server.online else None,
+        "wait_seconds": round(gateway.dispatcher.wait_of(server), 1) if moves else None,
+    }
+
+
+@router.get("/servers", responses={200: {"model": ServerList}})
+async def list_servers(gateway: GatewayDep) -> Json:
+    """All servers, with what each is doing."""
+    return {"servers": [shown(gateway, server) for server in gateway.pool]}
+
+
+@router.get(
+    "/servers/{server_id:path}",
+    responses={**responses(ServerNotFound), 200: {"model": ServerDetail}},
+)
+async def get_server(server_id: str, gateway: GatewayDep) -> Json:
+    """One server: what it is doing, the tasks it holds, what it has."""
+    server = gateway.pool.get(server_id)
+    try:
+        models = await inventory.models([server]) if server.online else {}
+    except ComfyError:
+        models = {}
+    held = [run.task.task_id for run in gateway.dispatcher.running_on(server)]
+    mine = held if gateway.caller.sees_all else await gateway.tasks.known(held)
+    return {
+        **shown(gateway, server),
+        "tasks": [task_id for task_id in held if task_id in mine],
+        "warm": sorted(server.warm),
+        "node_types": len(server.node_types),
+        "models": models,
+        "system_stats": server.health.stats or None,
+    }
+
+
+@router.post(
+    "/servers",
+    status_code=201,
+    responses={**_BODY, **responses(ServerExists), 201: {"model": ServerOut}},
+    openapi_extra=documented(ServerRequest),
+)
+async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
+    """Use another ComfyUI server, from now on and after restarts."""
+    request = validated(ServerRequest, body)
+    server = await gateway.fleet.add(request.address, request.slots)
+    try:  # most often it answers at once: show what it is
+        async with asyncio.timeout(2):
+            await server.seen.wait()
+    except TimeoutError:
+        pass
+    return shown(gateway, server)
+
+
+@router.patch(
+    "/servers/{server_id:path}",
+    responses={**_BODY, **responses(ServerNotFound), 200: {"model": ServerOut}},
+    openapi_extra=documented(SlotsRequest),
+)
+async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> Json:
+    """Set how many prompts the server may hold."""
+    request = validated(SlotsRequest, body)
+    return shown(gateway, await gateway.fleet.set_slots(server_id, request.slots))
+
+
+@router.post(
+    "/servers/{server_id:path}/drain",
+    responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
+)
+async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
+    """No new work: what waits there goes to others, what runs there may end."""
+    return shown(gateway, await gateway.fleet.drain(server_id))
+
+
+@router.post(
+    "/servers/{server_id:path}/resume",
+    responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
+)
+async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
+    """Work again: after a drain, or one that was taken out as stalled or failing."""
+    return shown(gateway, await gateway.fleet.resume(server_id))
+
+
+@router.delete(
+    "/servers/{server_id:path}", status_code=204, responses=responses(ServerNotFound, ServerBusy)
+)
+async def remove_server(
+    server_id: str,
+    gateway: GatewayDep,
+    force: Annotated[
+        bool, Query(description="Also stop what runs there; it runs again elsewhere.")
+    ] = False,
+) -> None:
+    """Use it no longer. What waits there goes back to the queue."""
+    await gateway.fleet.remove(server_id, force=force)

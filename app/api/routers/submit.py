@@ -1,0 +1,188 @@
+"""The answer to a submit: the task or the batch, with its files in it if that is wanted, or the one
+file that the task has made."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from app.api.body_memory import let_go
+from app.api.deps import ServerQuery
+from app.api.file_response import head_of, safe_headers
+from app.api.idempotency import KeyDep
+from app.api.problems import responses
+from app.api.routers.batches import batch_view
+from app.api.schemas import BatchOut, TaskOut
+from app.db.idempotency import Key
+from app.errors import (
+    FileNotFound,
+    GatewayError,
+    InvalidInput,
+    InvalidJson,
+    InvalidParameter,
+    InvalidWorkflow,
+    KeyReused,
+    NoServer,
+    NotRunnable,
+    PayloadTooLarge,
+    QueueFull,
+    ServerNotFound,
+    StorageFull,
+    UrlFailed,
+    UrlNotAllowed,
+    WorkflowNotFound,
+)
+from app.gateway import Gateway
+from app.services.input_files import Check
+from app.services.submission_request import Submission
+from app.tasks.model import Output, Status, Task
+from app.tasks.truncation import LIST, STREAM
+
+Json = dict[str, Any]
+Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
+Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
+
+SUBMIT_RESPONSES: dict[int | str, Json] = {
+    **responses(InvalidJson, PayloadTooLarge, QueueFull, NoServer, StorageFull),
+    **responses(InvalidWorkflow, InvalidParameter, NotRunnable, KeyReused),
+    **responses(InvalidInput, UrlNotAllowed, UrlFailed),
+    **responses(WorkflowNotFound, ServerNotFound),
+    200: {
+        "model": TaskOut | BatchOut,
+        "description": "With `wait`: all is finished. Or the task's only file, if Accept takes it.",
+        "content": {f"{kind}/*": {} for kind in ("image", "video", "audio")},
+    },
+    202: {"model": TaskOut | BatchOut, "description": "Queued; a batch, if one was sent."},
+}
+MEDIA = ("image/", "video/", "audio/")
+OTHERS = ("application/json", "text/html")  # who takes these wants to read, not to show
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a submit is to be queued and answered. `wait`: seconds."""
+
+    key: Key | None
+    wait: float
+    inline: bool
+    server: str | None
+    accept: str
+    done: Callable[[], None]  # with the body of the request
+    check: Check  # raises ClientDisconnect once the client has left
+    here: str | None  # the host that the request was sent to
+
+
+async def _asked(
+    request: Request,
+    key: KeyDep,
+    wait: Wait = 0,
+    inline: Inline = False,
+    server: ServerQuery = None,
+) -> Asked:
+    accept, host = request.headers.get("accept", ""), request.headers.get("host")
+
+    async def check() -> None:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+
+    return Asked(key, wait, inline, server, accept, lambda: let_go(request.scope), check, host)
+
+
+AskedDep = Annotated[Asked, Depends(_asked)]
+
+
+async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
+    """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
+    tasks = await gateway.submitter.submit(
+        submission, server=asked.server, key=asked.key, check=asked.check, here=asked.here
+    )
+    submission.forget()
+    asked.done()
+    if asked.wait:
+        ids = [task.task_id for task in tasks]
+        tasks = await gateway.tasks.wait(ids, min(asked.wait, gateway.settings.max_wait))
+    first = tasks[0]
+    if first.batch_id is None:
+        headers = {"Location": f"/api/task/{first.task_id}"}
+        if (file := await _file(gateway, _wanted_file(first, asked.accept), headers)) is not None:
+            return file
+        view = gateway.tasks.view(first, None)
+        views = [view]
+    else:
+        headers = {"Location": f"/api/batch/{first.batch_id}"}
+        room = STREAM if asked.inline else LIST
+        views = [gateway.tasks.view(task, room) for task in tasks]
+        view = batch_view(first.batch_id, views)
+    if asked.inline:
+        await _add_data(gateway, tasks, views)
+    return JSONResponse(view, 200 if all(task.finished for task in tasks) else 202, headers)
+
+
+def _wanted_file(task: Task, accept: str) -> Output | None:
+    """The task's single file, if the client takes its type and did not ask for JSON."""
+    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if task.status is not Status.SUCCEEDED or any(other in ranges for other in OTHERS):
+        return None
+    files = [output for output in task.outputs if output.key]
+    kept = [output for output in files if output.type == "output"] or files
+    if len(kept) != 1:
+        return None
+    content_type = kept[0].content_type or ""
+    takes = {content_type, f"{content_type.partition('/')[0]}/*"}
+    is_media = content_type.startswith(MEDIA)
+    return kept[0] if is_media and takes & set(ranges) else None
+
+
+async def _file(
+    gateway: Gateway, output: Output | None, headers: dict[str, str]
+) -> Response | None:
+    """The file as the answer; None if it is not to be had, and the task has to do."""
+    if output is None or output.key is None:
+        return None
+    try:
+        info = await gateway.files.stat(output.key)
+        head = await head_of(gateway.files, info)
+    except GatewayError:
+        return None
+    content_type = output.content_type or "application/octet-stream"
+    headers = {
+        **safe_headers(content_type, output.filename or "", head),
+        "Content-Length": str(info.size_bytes),
+        **headers,
+    }
+    body = gateway.files.read(output.key, 0, info.size_bytes)
+    return StreamingResponse(body, 200, headers, media_type=content_type)
+
+
+async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[Json]) -> None:
+    """`data` for each file that is shown, in order, as long as there is room for all of it."""
+    room = gateway.settings.max_inline_bytes
+    for task, task_view in zip(tasks, views, strict=True):
+        for output, view in zip(task.outputs, task_view["outputs"], strict=False):
+            if output.text is not None:
+                continue
+            view["data"] = view["data_error"] = None
+            try:
+                content = await _content(gateway, output, room)
+            except GatewayError as error:
+                view["data_error"] = {"code": error.code, "message": error.detail}
+            else:
+                room -= len(content)
+                view["data"] = base64.b64encode(content).decode()
+
+
+async def _content(gateway: Gateway, output: Output, room: int) -> bytes:
+    """Raises FileNotFound, PayloadTooLarge beyond `room` bytes, and StorageUnavailable."""
+    if not output.key:
+        raise FileNotFound("The file is not here.")
+    size = (await gateway.files.stat(output.key)).size_bytes
+    if size > room:
+        raise PayloadTooLarge(
+            f"{size} bytes would make the answer too large: fetch its url. "
+            "The limit is the setting COMFYUI_MAX_INLINE_BYTES."
+        )
+    return b"".join([piece async for piece in gateway.files.read(output.key, 0, size)])

@@ -1,0 +1,211 @@
+"""The gateway and its servers: health, what they have, memory."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from app.api.bodies import read_json_or_empty, validated
+from app.api.deps import GatewayDep, ServerQuery
+from app.api.problems import responses
+from app.api.requests import FreeRequest
+from app.api.routers.servers import shown
+from app.api.schemas import HealthOut
+from app.auth.model import Scope
+from app.errors import (
+    ComfyError,
+    ComfyMissing,
+    ComfyUnreachable,
+    DatabaseUnavailable,
+    InvalidInput,
+    InvalidJson,
+    NoRoom,
+    NoServer,
+    PayloadTooLarge,
+    ServerNotFound,
+    Stopping,
+    StorageUnavailable,
+)
+from app.gateway import Gateway
+from app.servers import inventory
+from app.servers.server import Server
+from app.settings import VERSION
+
+router = APIRouter(prefix="/api", tags=["system"])
+
+Json = dict[str, Any]
+SECRET = "tasks would wait; with an API key this says why"  # trouble, to those without one
+_ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
+
+
+@router.get("/health", responses={200: {"model": HealthOut}})
+async def health(gateway: GatewayDep) -> Json:
+    """200 while we live. `degraded` when tasks would wait, and why. Servers are named only to those
+    who may see them."""
+    reason = trouble(gateway)
+    told = gateway.caller.scope is not Scope.OPEN
+    return {
+        "status": "degraded" if reason else "ok",
+        "reason": reason,
+        "version": VERSION,
+        "gateway": gateway.id,
+        "servers": [shown(gateway, server) for server in gateway.pool] if told else [],
+        "warnings": gateway.warnings() if told else [],
+    }
+
+
+def trouble(gateway: Gateway) -> str | None:
+    """Why tasks would wait, or what is told of them comes late."""
+    found = _trouble(gateway)
+    return SECRET if found and gateway.caller.scope is Scope.OPEN else found
+
+
+def _trouble(gateway: Gateway) -> str | None:
+    troubles = [] if list(gateway.pool) else ["no ComfyUI server is configured"]
+    troubles += [
+        f"{server.id}: {server.reason or server.state}"
+        for server in gateway.pool
+        if server.state != "online"
+    ]
+    if places := gateway.readiness.places.trouble:
+        troubles.append(places)
+    if notice := gateway.hub.notice:
+        troubles.append(str(notice.data["message"]))
+    return "; ".join(troubles) or None
+
+
+@router.get(
+    "/ready",
+    responses={
+        **responses(NoServer, DatabaseUnavailable, NoRoom, StorageUnavailable, Stopping),
+        200: {"model": HealthOut},
+    },
+)
+async def ready(gateway: GatewayDep) -> Json:
+    """200 when the database and the places of files can be written and a server can take work, 503
+    until then."""
+    await gateway.check_ready()
+    return await health(gateway)
+
+
+@router.get("/system/info")
+async def info(gateway: GatewayDep) -> Json:
+    """Our version, each server's system_stats, and the settings in force for who may manage."""
+    manages = gateway.caller.scope is Scope.MANAGE
+    return {
+        "version": VERSION,
+        "settings": gateway.settings.shown() if manages else None,
+        "servers": [
+            {**shown(gateway, server), "system_stats": server.health.stats or None}
+            for server in gateway.pool
+        ],
+        "subscribers": gateway.hub.subscribers,
+    }
+
+
+@router.get("/nodes", responses=responses(ServerNotFound, NoServer, ComfyMissing))
+async def nodes(
+    gateway: GatewayDep,
+    search: Annotated[
+        str, Query(max_length=200, description="Words in the name or category.")
+    ] = "",
+    class_type: Annotated[
+        str | None, Query(max_length=200, description="One node type, with its inputs.")
+    ] = None,
+    refresh: Annotated[bool, Query(description="Ask the servers again first.")] = False,
+    server: ServerQuery = None,
+) -> Json:
+    """Node types that the servers have."""
+    gateway.pool.choose(server)
+    if refresh:
+        await gateway.pool.refresh(server, at_once=True)
+    node_types = gateway.pool.node_types(server)
+    if class_type is None:
+        found = inventory.search_nodes(node_types, search)
+        return {"nodes": found, "total": len(found)}
+    if class_type not in node_types:
+        raise ComfyMissing(
+            f"No server has a node type {class_type!r}.", hint="Search with ?search=."
+        )
+    return {"nodes": [{"class_type": class_type, **node_types[class_type]}], "total": 1}
+
+
+@router.get("/models", responses=_ASKS)
+async def models(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """Model files by folder, of all servers together."""
+    return {"models": await inventory.models(gateway.pool.choose(server))}
+
+
+@router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
+async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """Model files in one folder."""
+    return {"models": await inventory.models(gateway.pool.choose(server), folder)}
+
+
+@router.get(
+    "/models/{folder}/metadata", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)}
+)
+async def model_metadata(
+    folder: str,
+    filename: Annotated[str, Query(min_length=1, description="Name of a safetensors file.")],
+    gateway: GatewayDep,
+    server: ServerQuery = None,
+) -> Json:
+    """What a model file says of itself, from the first server that has it."""
+    for candidate in gateway.pool.choose(server):
+        try:
+            return {
+                "server": candidate.id,
+                "metadata": await candidate.client.model_metadata(folder, filename),
+            }
+        except ComfyMissing:
+            continue
+    raise ComfyMissing(f"No server has metadata for {filename[:200]!r} in {folder[:80]!r}.")
+
+
+@router.get("/embeddings", responses=_ASKS)
+async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """Names of textual-inversion embeddings, of all servers together."""
+    servers = gateway.pool.choose(server)
+    lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
+    return {"embeddings": inventory.each_once(name for names in lists for name in names)}
+
+
+@router.get("/features", responses=_ASKS)
+async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """What each server says it supports, its extensions, and what we found it to have."""
+    servers = gateway.pool.choose(server)
+    return {"servers": list(await asyncio.gather(*map(_features, servers)))}
+
+
+@router.post(
+    "/system/free",
+    responses={**_ASKS, **responses(InvalidInput, InvalidJson, PayloadTooLarge)},
+    openapi_extra={
+        "requestBody": {
+            "required": False,
+            "content": {"application/json": {"schema": FreeRequest.model_json_schema()}},
+        }
+    },
+)
+async def free(
+    body: Annotated[Any, Depends(read_json_or_empty)],
+    gateway: GatewayDep,
+    server: ServerQuery = None,
+) -> Json:
+    """Unload models and forget cached results, after the prompt that runs now."""
+    request = validated(FreeRequest, body)
+    servers = gateway.pool.choose(server)
+    options = request.model_dump()
+    await asyncio.gather(*(candidate.client.free(**options) for candidate in servers))
+    return {"servers": [candidate.id for candidate in servers], **options}
+
+
+async def _features(server: Server) -> Json:
+    known, extensions = await asyncio.gather(server.client.features(), server.client.extensions())
+    return {
+        "server": server.id,
+        "features": known,
+        "jobs_api": server.client.has_jobs_api,
+        "extensions": extensions,
+    }

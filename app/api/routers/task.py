@@ -1,0 +1,186 @@
+"""Tasks: look, list, cancel, retry, forget; the queue and the history."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from app.api.bodies import read_json, validated
+from app.api.cursors import Before
+from app.api.deps import GatewayDep, Id, ServerQuery
+from app.api.pages import shown
+from app.api.problems import responses
+from app.api.requests import DeleteRequest
+from app.api.schemas import TaskOut, TaskPage
+from app.api.task_filters import Searched, Wanted, WithTotal
+from app.db.task_filters import Selection
+from app.errors import (
+    ApiKeyGone,
+    InvalidInput,
+    InvalidJson,
+    NoServer,
+    PayloadTooLarge,
+    QueueFull,
+    ServerNotFound,
+    TaskNotFinished,
+    TaskNotFound,
+)
+from app.gateway import Gateway
+from app.servers import queues
+from app.tasks.model import TERMINAL, Status
+from app.tasks.truncation import LIST
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+
+Json = dict[str, Any]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
+
+
+@router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
+async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
+    """All of a task."""
+    return gateway.tasks.view(await gateway.tasks.get(task_id), None)
+
+
+@router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
+async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
+    """The graph that the task runs, in API format, parameters set."""
+    return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
+
+
+@router.get("/tasks", responses={200: {"model": TaskPage}})
+async def list_tasks(
+    gateway: GatewayDep,
+    before: Before,
+    wanted: Wanted,
+    limit: Limit = 50,
+    total: WithTotal = False,
+) -> Json:
+    """Tasks, newest first; with all filters that are given."""
+    return await _page(gateway, wanted, limit, before, total)
+
+
+@router.post(
+    "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
+)
+async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
+    """Cancel a task in whatever state it is; a finished one stays as it is."""
+    return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
+
+
+@router.post(
+    "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
+)
+async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
+    """The same by ComfyUI's word. Only ever stops a task of ours."""
+    return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
+
+
+@router.post(
+    "/task/{task_id}/retry",
+    status_code=202,
+    responses={**responses(TaskNotFound, ApiKeyGone, QueueFull), 202: {"model": TaskOut}},
+)
+async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
+    """A new task from the same request."""
+    return gateway.tasks.view(await gateway.tasks.retry(task_id), None)
+
+
+@router.delete(
+    "/task/{task_id}", status_code=204, responses=responses(TaskNotFound, TaskNotFinished)
+)
+async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
+    """Forget a finished task and its files."""
+    await gateway.tasks.delete([task_id])
+
+
+@router.get("/queue", responses=responses(ServerNotFound))
+async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+    """Our tasks that are not finished, in order, and what each server holds, ours or not."""
+    tasks = [gateway.tasks.view(task, LIST) for task in await gateway.tasks.queue()]
+    return {
+        "running": [task for task in tasks if task["status"] != Status.QUEUED],
+        "queued": [task for task in tasks if task["status"] == Status.QUEUED],
+        "servers": await _held(gateway, server),
+    }
+
+
+@router.post("/queue/clear")
+async def clear_queue(gateway: GatewayDep) -> Json:
+    """Cancel what is queued: only tasks of ours, and none that runs."""
+    canceled = await gateway.tasks.cancel_queued()
+    return {
+        "canceled": canceled.task_ids,
+        "canceling": canceled.begun,
+        "count": canceled.count,
+    }
+
+
+@router.get("/history", responses=responses(ServerNotFound, NoServer))
+async def get_history(
+    gateway: GatewayDep,
+    before: Before,
+    searched: Searched,
+    limit: Limit = 50,
+    total: WithTotal = False,
+    include_servers: Annotated[
+        bool, Query(description="Also what the servers' own histories hold that is not ours.")
+    ] = False,
+    server: ServerQuery = None,
+) -> Json:
+    """Finished tasks with their outputs, newest first."""
+    page = await _page(gateway, replace(searched, statuses=TERMINAL), limit, before, total)
+    if include_servers or server:
+        gateway.caller.need_all("include_servers: a server's own history")
+        servers = gateway.pool.choose(server)
+        page["servers"] = await queues.histories(servers, gateway.tasks.known, limit)
+    return page
+
+
+@router.post(
+    "/history/delete",
+    responses=responses(TaskNotFound, TaskNotFinished, InvalidJson, PayloadTooLarge, InvalidInput),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": DeleteRequest.model_json_schema()}},
+        }
+    },
+)
+async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: GatewayDep) -> Json:
+    """Forget finished tasks and their files."""
+    request = validated(DeleteRequest, body)
+    servers = gateway.pool.online() if request.servers else []
+    removed = await gateway.tasks.delete(request.task_ids, also_on=servers)
+    return {"deleted": removed.task_ids, "count": removed.count}
+
+
+async def _held(gateway: Gateway, server: str | None) -> list[Json]:
+    """What servers hold; of that, those who may not see it all see how much it is."""
+    found = await queues.held_by(gateway.pool, server, gateway.tasks.known)
+    if gateway.caller.sees_all:
+        return found
+    for held in found:
+        for state in ("running", "pending"):
+            if state in held:
+                mine = await gateway.tasks.known(held[state])
+                held[state] = [task_id for task_id in held[state] if task_id in mine]
+    return found
+
+
+async def _page(
+    gateway: GatewayDep,
+    wanted: Selection,
+    limit: int,
+    before: int | None,
+    is_counted: bool,
+) -> Json:
+    tasks, following = await shown(
+        lambda most, start: gateway.tasks.page(wanted, most, start),
+        lambda task: gateway.tasks.view(task, LIST),
+        *(limit, before),
+    )
+    page: Json = {"tasks": tasks, "next_cursor": None if following is None else str(following)}
+    if is_counted:
+        page["total"], page["total_is_capped"] = await gateway.tasks.total(wanted)
+    return page

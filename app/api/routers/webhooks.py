@@ -1,0 +1,54 @@
+"""Webhooks: what was sent, what is still to be sent, and sending it again."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from app.api.cursors import Before
+from app.api.deps import GatewayDep, Id
+from app.api.problems import responses
+from app.api.schemas import DeliveryList, DeliveryOut, DeliveryPage
+from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
+from app.webhooks.retries import DeliveryStatus
+
+router = APIRouter(prefix="/api", tags=["webhooks"])
+
+Json = dict[str, Any]
+
+
+@router.get(
+    "/task/{task_id}/deliveries",
+    responses={**responses(TaskNotFound), 200: {"model": DeliveryList}},
+)
+async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
+    """What the task's webhooks were told, with each try; oldest first."""
+    return {"deliveries": await gateway.outbox.of_task(task_id)}
+
+
+@router.get("/deliveries", responses={**responses(InvalidInput), 200: {"model": DeliveryPage}})
+async def list_deliveries(
+    gateway: GatewayDep,
+    before: Before,
+    status: Annotated[
+        list[DeliveryStatus] | None, Query(description="Only these; repeatable.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Deliveries in a page.")] = 50,
+) -> Json:
+    """Deliveries of all tasks, newest first."""
+    found, following = await gateway.outbox.page(status or (), limit, before)
+    return {
+        "deliveries": found,
+        "next_cursor": None if following is None else str(following),
+    }
+
+
+@router.post(
+    "/deliveries/{delivery_id}/replay",
+    status_code=202,
+    responses={**responses(DeliveryNotFound), 202: {"model": DeliveryOut}},
+)
+async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
+    """Send it again, under the same id, with all its tries before it."""
+    delivery = await gateway.outbox.replay(delivery_id)
+    gateway.deliverer.wake()
+    return delivery

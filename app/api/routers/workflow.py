@@ -1,0 +1,81 @@
+"""Workflows that come with the request: run one, see its parameters, convert it."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.api.bodies import SubmissionBody, documented
+from app.api.deps import GatewayDep
+from app.api.forms import FormOrBody, with_form
+from app.api.multipart import FormRoute
+from app.api.problems import responses
+from app.api.requests import SubmitRequest
+from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
+from app.api.schemas import ConvertedOut, ParametersOut
+from app.errors import (
+    InvalidJson,
+    InvalidWorkflow,
+    NoServer,
+    PayloadTooLarge,
+    ServerNotFound,
+    WorkflowNotFound,
+)
+from app.workflows.saved import editing
+
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
+
+Json = dict[str, Any]
+_RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
+
+
+@router.post(
+    "/workflow/submit",
+    status_code=202,
+    responses=SUBMIT_RESPONSES,
+    openapi_extra=with_form(documented(SubmitRequest, _RAW)),
+)
+async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
+    """Queue a workflow. The body is the workflow itself, an envelope around it, or a form."""
+    return await submit_and_answer(gateway, body, asked)
+
+
+@router.post(
+    "/workflow/parameters",
+    responses={
+        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
+        200: {"model": ParametersOut},
+    },
+    openapi_extra=documented(SubmitRequest, _RAW),
+)
+async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
+    """The parameters of a workflow; nothing is kept."""
+    _, workflow = await gateway.submitter.workflow_of(body)
+    shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
+    return {
+        "format": shown.format,
+        "parameters": [asdict(parameter) for parameter in shown.parameters],
+        "warnings": shown.warnings + doubts(gateway),
+    }
+
+
+def doubts(gateway: GatewayDep) -> list[str]:
+    """What to say of parameters while no server has told its node types."""
+    if gateway.pool.node_types():
+        return []
+    return ["No ComfyUI server has answered yet: types are guesses, and choices are not known."]
+
+
+@router.post(
+    "/workflow/convert",
+    responses={
+        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
+        **responses(ServerNotFound, NoServer),
+        200: {"model": ConvertedOut},
+    },
+    openapi_extra=documented(SubmitRequest, _RAW),
+)
+async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
+    """The workflow in API format; nothing is kept, nothing is queued."""
+    converted = await gateway.submitter.convert(body)
+    return {"workflow": converted.prompt, "warnings": converted.warnings}

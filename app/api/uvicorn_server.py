@@ -1,0 +1,194 @@
+"""uvicorn with limits on its clients: how many, how slow, how much before a request begins.
+
+uvicorn has no timeout for a request that never ends and for a reader that never reads.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from app.api.middleware.body_limits import MAX_HEAD
+from app.api.problems import MEDIA_TYPE, document
+from app.errors import GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
+from app.settings import Settings
+
+# Seconds that a connection is kept for a further request: longer than pools of clients and proxies
+# keep theirs (httpx 5, nginx 60, Go 90, Caddy 120), or a request meets a connection that we close.
+KEEP_ALIVE = 130
+GRACE = 8  # seconds for open requests after a SIGTERM
+MAX_MESSAGE = 1 << 18  # bytes that a WebSocket client may send at once
+BODY_PROGRESS = 16 * 1024  # bytes of a body that must come within the timeout
+# What the WebSocket library takes; it fails without an answer beyond that.
+MAX_UPGRADE_HEADERS, MAX_UPGRADE_LINE = 100, 8000
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, with what `Patience` wants to know of it."""
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
+        super().__init__(config, *args, **options)
+        self.access_log = False  # app/api/middleware/request_log.py says more
+        self.limit_concurrency = None  # uvicorn would count requests, and leave WebSockets out
+        self._most = config.limit_concurrency
+        self._head = 0  # bytes of a head that is not complete
+        self._in_head = False
+        self.requests = 0
+        self.received = 0
+        self.resumed = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self._most is None or len(self.connections) <= self._most:
+            return
+        if idle := next(filter(_is_idle, self.connections), None):
+            idle.transport.close()  # a place that nobody uses
+        else:
+            text = f"There are {self._most} connections, which is all that are allowed."
+            self.refuse(TooManyConnections(text, hint="Try again later.", retry_after=5))
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
+        self._head = self._head + len(data) if self._in_head else 0
+        if self._head > MAX_HEAD:
+            self.refuse(HeadTooLarge(f"URL and headers are larger than {MAX_HEAD} bytes."))
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self.requests += 1
+        super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        longest = max(len(name) + len(value) for name, value in self.headers)
+        if len(self.headers) > MAX_UPGRADE_HEADERS or longest > MAX_UPGRADE_LINE:
+            self.refuse(HeadTooLarge("These headers are too many or too large for a WebSocket."))
+            return
+        super().handle_websocket_upgrade()
+
+    def resume_writing(self) -> None:
+        self.resumed += 1
+        super().resume_writing()
+
+    def refuse(self, error: GatewayError) -> None:
+        """An answer outside of the application; then the connection is closed."""
+        body = json.dumps(document(error)).encode()
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close"
+        if seconds := error.extra.get("retry_after"):
+            head += f"\r\nretry-after: {seconds}"
+        self.transport.write(STATUS_LINE[error.status] + head.encode() + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    resumed = 0
+
+    def resume_writing(self) -> None:
+        self.resumed += 1
+        super().resume_writing()
+
+
+Debt = tuple[str, tuple[int, int]]  # what a client owes, and a measure of how far it is
+
+
+class Patience:
+    """Ends connections whose client neither sends what it began nor takes what it is sent."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._known: dict[Any, tuple[Debt, float]] = {}  # with the time since when it is so
+
+    def look(self, connections: Iterable[Any]) -> None:
+        now = time.monotonic()
+        before, self._known = self._known, {}
+        for connection in connections:
+            if debt := _debt(connection):
+                known = before.get(connection)
+                since = now if known is None or _moved(known[0], debt) else known[1]
+                self._known[connection] = (debt, since)
+        for connection, ((owed, _), since) in self._known.items():
+            if now - since > self._seconds:
+                _end(connection, owed)
+
+
+def _is_idle(connection: Any) -> bool:
+    """It waits for a further request: uvicorn's own timeout runs."""
+    waits = getattr(connection, "timeout_keep_alive_task", None) is not None
+    return waits and not connection.transport.is_closing()
+
+
+def _debt(connection: Any) -> Debt | None:
+    if left := connection.transport.get_write_buffer_size():
+        return "reading", (connection.resumed, -left)
+    if not isinstance(connection, Connection):
+        return None
+    cycle = connection.cycle
+    if cycle is None or cycle.response_complete:
+        return None if _is_idle(connection) else ("head", (connection.requests, 0))
+    if cycle.more_body and not connection.flow.read_paused:
+        return "body", (connection.received // BODY_PROGRESS, 0)  # trickling is no progress
+    return None
+
+
+def _moved(before: Debt, now: Debt) -> bool:
+    return before[0] != now[0] or now[1] > before[1]
+
+
+def _end(connection: Any, owed: str) -> None:
+    if owed == "reading" or connection.transport.is_closing():
+        connection.transport.abort()  # a close would wait until all is read
+    elif connection.cycle is not None and connection.cycle.response_started:
+        connection.transport.close()
+    else:
+        connection.refuse(RequestTimeout(f"The {owed} of the request does not come."))
+
+
+class Server(uvicorn.Server):
+    """Ends our streams before uvicorn waits for its connections to close, and lets a load balancer
+    see that we are not ready before it refuses connections."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=GRACE,
+                http=Connection,
+                ws=Socket,
+                ws_max_size=MAX_MESSAGE,
+                # Each connection would compress the same text anew, and keep 300 kB for it.
+                ws_per_message_deflate=False,
+                limit_concurrency=settings.max_connections,
+            )
+        )
+        self._app = app
+        self._drain_seconds = settings.drain_seconds
+        self._patience = Patience(settings.client_timeout)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # every second
+            self._patience.look(self.server_state.connections)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        if gateway := getattr(self._app.state, "gateway", None):
+            gateway.stop()
+            until = time.monotonic() + self._drain_seconds
+            # A second signal sets force_exit; uvicorn has no event for that.
+            while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await super().shutdown(sockets)

@@ -1,0 +1,134 @@
+"""Comfy API v2: assets. Uploads, and results of jobs."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
+
+from app.api.bodies import chunks_of, documented
+from app.api.deps import GatewayDep, Id
+from app.api.file_response import stored_bytes, stored_file
+from app.api.multipart import FormRoute
+from app.api.v2.requests import HashBody, HereDep, SingleUse, failures
+from app.api.v2.schemas import Absent, AssetOut, FilePath, HashRequest, HashText, Seconds, Tags
+from app.api.v2.shapes import asset_view
+from app.errors import (
+    AssetInUse,
+    AssetNotFound,
+    BlobNotFound,
+    HashMismatch,
+    KeyReused,
+    PayloadTooLarge,
+    StorageFull,
+)
+from app.services.assets import Wish
+from app.tasks.asset import encoded
+
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=FormRoute)
+
+Json = dict[str, Any]
+_BYTES: Json = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]+"
+MEDIA_TYPE = rf"^{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|\"[ !#-\[\]-~]*\"))*$"
+
+
+@router.post(
+    "/assets",
+    status_code=201,
+    responses={
+        **failures(HashMismatch, KeyReused, PayloadTooLarge, StorageFull),
+        200: {"model": AssetOut, "description": "Its bytes were here."},
+        201: {"model": AssetOut, "description": "Its bytes are new."},
+    },
+)
+async def post_assets(
+    gateway: GatewayDep,
+    here: HereDep,
+    key: SingleUse,
+    response: Response,
+    file: UploadFile,
+    content_type: Annotated[str, Form(max_length=120, pattern=MEDIA_TYPE)],
+    file_path: Annotated[FilePath, Form()],
+    expected_hash: Annotated[HashText | Absent, Form()] = None,
+    tags: Annotated[Tags | Absent, Form()] = None,
+    expires_in: Annotated[Seconds | Absent, Form()] = None,
+) -> Json:
+    """Keep a file."""
+    wish = Wish(file_path, content_type, tags or (), expires_in)
+    asset, is_new = await gateway.assets.keep(
+        chunks_of(file), wish, expected_hash=expected_hash, key=key
+    )
+    response.status_code = 201 if is_new else 200
+    return asset_view(asset, here, created_new=is_new)
+
+
+@router.post(
+    "/assets/from-hash",
+    status_code=201,
+    openapi_extra=documented(HashRequest),
+    responses={
+        **failures(BlobNotFound, PayloadTooLarge),
+        200: {"model": AssetOut, "description": "There was one like it."},
+        201: {"model": AssetOut, "description": "A new asset over bytes that are here."},
+    },
+)
+async def asset_from_hash(
+    body: HashBody, gateway: GatewayDep, here: HereDep, response: Response
+) -> Json:
+    """An asset over bytes that are here already."""
+    wish = Wish(body.file_path, None, body.tags, body.expires_in)
+    asset, is_new = await gateway.assets.from_hash(body.hash, wish)
+    response.status_code = 201 if is_new else 200
+    return asset_view(asset, here, created_new=False)
+
+
+@router.head(
+    "/assets/by-hash/{hash}",
+    response_class=Response,
+    responses={
+        **failures(),
+        200: {"description": "An asset can be made of it."},
+        404: {"description": "It cannot."},
+    },
+)
+async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
+    """Are the bytes with this hash here?"""
+    return Response(status_code=200 if await gateway.assets.is_known(hash) else 404)
+
+
+@router.get("/assets/{id}", responses={**failures(AssetNotFound), 200: {"model": AssetOut}})
+async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+    """What is known of an asset."""
+    return asset_view(await gateway.assets.get(id), here)
+
+
+@router.delete("/assets/{id}", status_code=204, responses=failures(AssetNotFound, AssetInUse))
+async def delete_asset(id: Id, gateway: GatewayDep) -> None:
+    """Forget an asset; its bytes go with the last asset that has them."""
+    await gateway.assets.delete(id)
+
+
+@router.head("/assets/{id}/content", include_in_schema=False)
+@router.get(
+    "/assets/{id}/content",
+    response_class=Response,
+    responses={
+        **failures(AssetNotFound),
+        200: {**_BYTES, "description": "The file; Range and ETag work."},
+        206: {**_BYTES, "description": "The part that Range asked for."},
+        304: {"description": "It is what If-None-Match names."},
+        416: {"description": "Range is outside of the file."},
+    },
+)
+async def get_asset_content(
+    id: Id,
+    request: Request,
+    gateway: GatewayDep,
+    range: Annotated[str | None, Header(description="A part, such as bytes=0-1048575.")] = None,
+) -> Response:
+    """The bytes of an asset."""
+    asset = await gateway.assets.get(id)
+    about = {"content_type": asset.content_type, "filename": asset.filename}
+    if asset.text is not None:
+        return await stored_bytes(request, encoded(asset.text), **about)
+    files, key = await gateway.assets.content(asset)
+    return await stored_file(request, files, key, **about)

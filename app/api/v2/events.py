@@ -1,0 +1,167 @@
+"""Comfy API v2: a job as server-sent events. No ids, no replay; a poll shows the truth."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from app.api.deps import GatewayDep, Id
+from app.api.v2.requests import HereDep, failures
+from app.api.v2.shapes import (
+    Here,
+    job_view,
+    output_event,
+    preview_event,
+    progress_event,
+    status_event,
+)
+from app.errors import TaskNotFound, TooManyConnections
+from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.gateway import Gateway
+from app.tasks.model import TERMINAL, Task
+from app.tasks.truncation import STREAM, shortened
+from app.tasks.view import output_view, timestamp
+
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
+
+Json = dict[str, Any]
+PACE = 0.5  # seconds between two tellings of progress or previews
+SILENCE = 5.0  # seconds without news after which the job is looked at
+
+
+@router.get(
+    "/jobs/{id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **failures(TaskNotFound, TooManyConnections),
+        200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
+    },
+)
+async def job_events(id: Id, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
+    """`status`, `progress`, `preview` and `output` of one job, until it is finished."""
+    gateway.admit_stream()
+    await gateway.tasks.get(id)
+    return StreamingResponse(
+        _Stream(gateway, id, here).events(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+class _Stream:
+    """What one client is told of one job."""
+
+    def __init__(self, gateway: Gateway, job_id: str, here: Here) -> None:
+        self._gateway = gateway
+        self._id = job_id
+        self._here = here
+        self._task: Task
+        self._told: Json = {}  # the newest status event
+        self._over = False
+
+    async def events(self) -> AsyncIterator[str]:
+        with (
+            suppress(TaskNotFound),  # it was deleted meanwhile
+            self._gateway.hub.subscribe([self._id], previews=True) as updates,
+        ):
+            async for frame in self._snapshot():
+                yield frame
+            if self._over:
+                return
+            if preview := self._gateway.hub.last_preview(
+                self._id, timestamp(self._task.created_at)
+            ):
+                yield _sse("preview", _preview(preview))
+            async for update in paced(updates):
+                if update is not None:
+                    yield self._frame(await self._whole(update))
+                else:
+                    yield ": keepalive\n\n"
+                    async for frame in self._snapshot():
+                        yield frame
+                if self._over:
+                    return
+
+    async def _snapshot(self) -> AsyncIterator[str]:
+        """The job as it is, unless that was told: another process may drive it, unheard."""
+        self._task = await self._gateway.tasks.get(self._id)
+        live = self._gateway.dispatcher.progress_of(self._id)
+        view = shortened(job_view(self._task, live, self._here), STREAM)
+        news = status_event(view)
+        if news != self._told:
+            yield self._status(news)
+            if not self._over:
+                yield _sse("progress", view["progress"])
+
+    async def _whole(self, update: Update) -> Update:
+        """A text result is cut in our own streams; its id here follows from all of it."""
+        if update.type != "output" or "cut" not in update.data:
+            return update
+        task = await self._gateway.tasks.get(self._id)
+        for output in task.outputs:
+            if output_view(self._id, output) == update.data:
+                return replace(update, data=output_view(self._id, output, whole=True))
+        return update
+
+    def _frame(self, update: Update) -> str:
+        match update.type:
+            case "status":
+                news = status_event(update.data)
+                return "" if news == self._told else self._status(news)
+            case "progress":
+                return _sse("progress", progress_event(update.data))
+            case "preview":
+                return _sse("preview", _preview(update))
+            case "notice":  # no event of theirs
+                return f": {update.data['message']}\n\n"
+        here = replace(self._here, now=time.time())
+        output = output_event(self._task, update.data, here)
+        return _sse("output", output) if output else ""
+
+    def _status(self, news: Json) -> str:
+        self._told = news
+        self._over = news["status"] in TERMINAL
+        return _sse("status", news)
+
+
+async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
+    """Updates as they come, progress and previews not faster than PACE; None in silence. Ends when
+    the client has to come again."""
+    held: dict[str, Update] = {}
+    due = 0.0
+    while True:
+        wait = max(due - time.monotonic(), 0) if held else SILENCE
+        try:
+            async with asyncio.timeout(wait):
+                update = await updates.get()
+        except TimeoutError:
+            if not held:
+                yield None
+            for late in held.values():
+                yield late
+            held, due = {}, time.monotonic() + PACE
+            continue
+        except (Overrun, Closed):
+            return
+        if update.type in ("progress", "preview"):
+            held[update.type] = update
+            continue
+        for late in held.values():
+            yield late
+        held = {}
+        yield update
+
+
+def _sse(event: str, data: Json) -> str:
+    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def _preview(update: Update) -> Json:
+    return preview_event(update, base64.b64encode(update.image).decode())

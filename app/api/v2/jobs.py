@@ -1,0 +1,121 @@
+"""Comfy API v2: jobs. A job is a task."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from app.api.bodies import documented
+from app.api.deps import GatewayDep, Id
+from app.api.pages import shown
+from app.api.routers.system import trouble
+from app.api.v2.requests import MAX_FILTERS, Before, HereDep, JobBody, JobKey, Labels, failures
+from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
+from app.api.v2.shapes import item_view, job_view
+from app.errors import (
+    InvalidCursor,
+    InvalidMetadataFilter,
+    InvalidWorkflow,
+    KeyReused,
+    MetadataInvalid,
+    MissingAsset,
+    NoServer,
+    PayloadTooLarge,
+    QueueFull,
+    TaskNotFound,
+)
+from app.settings import VERSION
+from app.tasks.model import Status
+
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
+
+Json = dict[str, Any]
+_FILTER = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "description": "Only jobs with this label: metadata[key]=value, up to three.",
+    "schema": {
+        "type": "object",
+        "maxProperties": MAX_FILTERS,
+        "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
+        "additionalProperties": {"type": "string"},
+    },
+}
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    openapi_extra=documented(JobRequest),
+    responses={
+        **failures(
+            InvalidWorkflow,
+            MissingAsset,
+            KeyReused,
+            MetadataInvalid,
+            PayloadTooLarge,
+            QueueFull,
+            NoServer,
+        ),
+        201: {"model": JobOut},
+    },
+)
+async def post_jobs(job: JobBody, key: JobKey, gateway: GatewayDep, here: HereDep) -> Json:
+    """Queue a workflow."""
+    task = await gateway.jobs.submit(job, key)
+    return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
+
+
+@router.get(
+    "/jobs",
+    openapi_extra={"parameters": [_FILTER]},
+    responses={
+        **failures(InvalidCursor, InvalidMetadataFilter),
+        200: {"model": JobList},
+    },
+)
+async def list_jobs(
+    gateway: GatewayDep,
+    here: HereDep,
+    labels: Labels,
+    before: Before,
+    status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Jobs in a page.")] = 50,
+) -> Json:
+    """Jobs, newest first."""
+    live = gateway.dispatcher.progress_of
+    jobs, following = await shown(
+        lambda most, start: gateway.jobs.page(status or (), labels, most, start),
+        lambda task: item_view(task, live(task.task_id), here),
+        *(limit, before),
+    )
+    page: Json = {"jobs": jobs}
+    return page if following is None else {**page, "next_cursor": str(following)}
+
+
+@router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+    """All of a job."""
+    return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
+
+
+@router.get(
+    "/jobs/{id}/workflow", responses={**failures(TaskNotFound), 200: {"model": JobWorkflow}}
+)
+async def get_job_workflow(id: Id, gateway: GatewayDep) -> Json:
+    """The graph that the job runs, in API format."""
+    return {"workflow": await gateway.tasks.prompt(id), "format": "api"}
+
+
+@router.post("/jobs/{id}/cancel", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+    """Cancel a job in whatever state it is; a finished one stays as it is."""
+    return job_view(await gateway.tasks.cancel(id), gateway.dispatcher.progress_of(id), here)
+
+
+@router.get("/health", responses={200: {"model": HealthV2}})
+async def health(gateway: GatewayDep) -> Json:
+    """200 while we live. `degraded` when jobs would wait, and why."""
+    reason = trouble(gateway)
+    return {"status": "degraded" if reason else "ok", "reason": reason, "version": VERSION}

@@ -1,0 +1,183 @@
+"""What the routes of Comfy API v2 read from a request."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import uuid4
+
+from blake3 import blake3
+from fastapi import Depends, Header, Query, Request
+
+from app.api import v2_errors as envelope
+from app.api.bodies import by_size, read_body, read_json, validated
+from app.api.cursors import PATTERN, position
+from app.api.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
+from app.api.v2.shapes import Here
+from app.db.idempotency import Key
+from app.errors import (
+    GatewayError,
+    InvalidCursor,
+    InvalidInput,
+    InvalidMetadataFilter,
+    InvalidRequest,
+)
+from app.gateway import Gateway
+from app.limits import text_lengths as lengths
+from app.services.submission_request import Submission
+from app.workflows.json_text import parse_json
+from app.workflows.secret_values import check_secrets
+
+Json = dict[str, Any]
+
+MAX_FILTERS = 3
+MAX_PLACE = 300  # characters of the host, and of the path before ours
+MAX_FILTER = 1024  # characters
+RESERVED = {"webhook_url", "inputs"}
+_FILTER = re.compile(r"metadata\[(.*)\]")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+async def place(request: Request) -> Here:
+    """Where clients find us: also below a path, told by the server or by a proxy's
+    X-Forwarded-Prefix, and under the name that the request was sent to. Raises InvalidRequest."""
+    gateway: Gateway = request.state.gateway
+    prefix = request.scope.get("root_path") or ""
+    told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
+    if not prefix and len(told) <= MAX_PLACE and _PREFIX.fullmatch(told):
+        prefix = told
+    if len(request.url.netloc) > MAX_PLACE:  # it would be in each of hundreds of URLs
+        raise InvalidRequest(f"Host: it is longer than {MAX_PLACE} characters.")
+    origin = f"{request.url.scheme}://{request.url.netloc}"
+    return Here(f"{origin}{prefix}", prefix, time.time(), gateway.settings.retention_age)
+
+
+async def submission(request: Request) -> Submission:
+    """A job to queue. Raises MetadataInvalid and InvalidInput."""
+    return await by_size(request, _job, await read_body(request))
+
+
+def _job(content: bytes) -> Submission:
+    body = parse_json(content)
+    reserved = RESERVED & body.keys() if isinstance(body, dict) else None
+    if reserved:
+        raise InvalidInput(
+            f"{min(reserved)}: it is reserved in Comfy API v2 and has no meaning yet.",
+            hint="POST /api/workflow/submit has more to offer.",
+        )
+    job = validated(JobRequest, body)
+    secret = job.extra_data.api_key_comfy_org if job.extra_data else None
+    key = secret.get_secret_value() if secret else ""
+    secrets = {"api_key_comfy_org": key} if key else {}
+    check_secrets(secrets)
+    return Submission(
+        workflow=job.workflow,
+        metadata=checked_metadata(job.metadata),
+        priority=job.priority,
+        secrets=secrets,
+    )
+
+
+async def hash_request(request: Request) -> HashRequest:
+    return validated(HashRequest, await read_json(request))
+
+
+async def single_use(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="A request with a key that was used is refused.",
+            json_schema_extra={
+                "pattern": "^[ -~]*$",
+                "minLength": 1,
+                "maxLength": lengths.IDEMPOTENCY_KEY,
+            },
+        ),
+    ] = None,
+) -> Key | None:
+    """A key that a second request, whatever its body, does not match: v2 refuses where our own
+    routes answer again."""
+    if idempotency_key is None:
+        return None
+    most = lengths.IDEMPOTENCY_KEY
+    printable = idempotency_key.isascii() and idempotency_key.isprintable()
+    if not printable or not 1 <= len(idempotency_key) <= most:
+        raise InvalidInput(f"Idempotency-Key: 1 to {most} printable ASCII characters.")
+    return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
+
+
+JobBody = Annotated[Submission, Depends(submission)]
+SingleUse = Annotated[Key | None, Depends(single_use)]
+
+
+async def job_key(
+    job: JobBody,
+    key: SingleUse,
+    idempotency_replay: Annotated[
+        bool,
+        Header(
+            description="`true` with each try: a key that came with the same job is answered with "
+            "that job. Not in the contract."
+        ),
+    ] = False,
+) -> Key | None:
+    """As `single_use`, unless the client would rather have the job that its key has made."""
+    if key is None or not idempotency_replay:
+        return key
+    said = json.dumps([job.workflow, job.metadata, job.priority], sort_keys=True)
+    return replace(key, digest=f"blake3:{blake3(said.encode()).hexdigest()}")
+
+
+async def labels(request: Request) -> dict[str, str]:
+    """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if not name.startswith("metadata"):
+            continue
+        match = _FILTER.fullmatch(name)
+        if match is None or not LABEL.fullmatch(match[1]) or match[1] in found:
+            raise InvalidMetadataFilter(
+                f"{name[:60]!r} is no filter: write metadata[key]=value, each key once."
+            )
+        if len(value) > MAX_FILTER:
+            raise InvalidMetadataFilter(f"{name}: a value has {MAX_FILTER} characters at most.")
+        found[match[1]] = value
+    if len(found) > MAX_FILTERS:
+        raise InvalidMetadataFilter(f"{len(found)} filters; {MAX_FILTERS} are allowed.")
+    return found
+
+
+async def seq(
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`next_cursor` of the page before.",
+            json_schema_extra={"pattern": PATTERN},
+        ),
+    ] = None,
+) -> int | None:
+    """Raises InvalidCursor, and InvalidInput for a number that no list gave."""
+    return None if cursor is None else position(cursor, InvalidCursor)
+
+
+def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
+    """The `responses=` of a route that may raise these, refuse what it cannot read, and meet a
+    fault of ours or of what is behind us."""
+    found: dict[int | str, Json] = {}
+    every: list[type[GatewayError]] = [*errors, InvalidInput, GatewayError]
+    for error in every:
+        status, code = envelope.meaning(error.status, error.code)
+        known = found.get(status)
+        text = f"`{code}`"
+        if known and text not in known["description"]:
+            text = f"{known['description']} {text}"
+        found[status] = {"model": ErrorEnvelope, "description": text}
+    return found
+
+
+HereDep = Annotated[Here, Depends(place)]
+HashBody = Annotated[HashRequest, Depends(hash_request)]
+JobKey = Annotated[Key | None, Depends(job_key)]
+Labels = Annotated[dict[str, str], Depends(labels)]
+Before = Annotated[int | None, Depends(seq)]

@@ -1,0 +1,214 @@
+"""The JSON of Comfy API v2, as OpenAPI shows it and as requests are checked."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from app.api.requests import Strict, storable
+from app.errors import MetadataInvalid
+from app.limits import text_lengths as lengths
+from app.limits.quoting import quoted
+from app.tasks.model import Status
+
+Json = dict[str, Any]
+
+MAX_LABELS = 16
+MAX_VALUE = 256  # bytes
+MAX_TEXT = 1024  # bytes
+LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+Absent = SkipJsonSchema[None]  # what a form cannot say
+HashText = Annotated[str, Field(max_length=200, description='"blake3:<hex>"')]
+Tags = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
+FilePath = Annotated[
+    str, Field(min_length=1, max_length=lengths.FILE_PATH), AfterValidator(storable)
+]
+Seconds = Annotated[int, Field(ge=60, le=7 * 24 * 3600, description="Seconds until it is removed.")]
+METADATA: Json = {
+    "description": "Labels (a map of strings), or a string. Limits are in bytes.",
+    "anyOf": [
+        {
+            "type": "object",
+            "maxProperties": MAX_LABELS,
+            "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
+            "additionalProperties": {"type": "string", "maxLength": MAX_VALUE},
+        },
+        {"type": "string", "maxLength": MAX_TEXT},
+        {"type": "null"},
+    ],
+}
+GRAPH: Json = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "red"}},
+}
+
+
+class ExtraData(Strict):
+    api_key_comfy_org: SecretStr | None = Field(
+        None, description="For nodes that call paid services; goes to ComfyUI, is kept nowhere."
+    )
+
+
+class JobRequest(Strict):
+    """A job to queue."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"workflow": GRAPH}]})
+
+    workflow: Json = Field(description="The graph in API format; UI format is converted.")
+    extra_data: ExtraData | None = None
+    metadata: Annotated[Any, WithJsonSchema(METADATA)] = None
+    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
+
+
+class HashRequest(Strict):
+    """An asset over bytes that are here."""
+
+    hash: HashText
+    file_path: FilePath | None = None
+    tags: Tags = Field(default_factory=list)
+    expires_in: Seconds | None = None
+
+
+class ProgressOut(BaseModel):
+    value: float = Field(ge=0, le=1)
+    nodes_done: int
+    nodes_total: int
+    current_node: str | None
+    current_node_class: str | None
+    step: int | None
+    steps: int | None
+    message: str | None
+
+
+class JobOutput(BaseModel):
+    """A result; `id` is its asset's."""
+
+    node_id: str
+    name: str
+    type: Literal["image", "video", "audio", "text", "file", "latent"]
+    content_type: str
+    size_bytes: int
+    id: str
+    hash: str | None
+    url: str
+    url_expires_at: str
+    job_id: str | None
+
+
+class JobErrorOut(BaseModel):
+    code: str
+    message: str
+    node_id: str | None
+    class_type: str | None
+    traceback: str | None
+
+
+class JobUrls(BaseModel):
+    self: str
+    events: str
+    cancel: str
+
+
+class JobOut(BaseModel):
+    """A job. Times are ISO 8601 in UTC."""
+
+    id: str
+    status: Status
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    expires_at: str
+    queue_position: int | None
+    progress: ProgressOut | None
+    outputs: list[JobOutput]
+    error: JobErrorOut | None
+    metrics: dict[str, int | None]
+    metadata: Json | str
+    urls: JobUrls
+
+
+class JobItem(JobOut):
+    """A job in a list, with the names that lists have for its times."""
+
+    create_time: str
+    update_time: str
+    deployment_id: str | None
+    cut: dict[str, int] | None = Field(
+        None,
+        description="What is not all here, and how long it is, in characters or entries. Absent if "
+        "all is here. Not in the contract.",
+    )
+
+
+class JobList(BaseModel):
+    jobs: list[JobItem]
+    next_cursor: str | None = Field(None, description="Absent on the last page.")
+
+
+class JobWorkflow(BaseModel):
+    workflow: Json
+    format: Literal["api"]
+
+
+class AssetOut(BaseModel):
+    """An upload or a result."""
+
+    id: str
+    hash: str | None
+    size_bytes: int
+    content_type: str
+    file_path: str | None
+    created_at: str
+    url: str
+    url_expires_at: str
+    expires_at: str | None
+    job_id: str | None
+    created_new: bool | None = Field(None, description="Only where it is made: new bytes?")
+
+
+class HealthV2(BaseModel):
+    status: Literal["ok", "degraded"]
+    reason: str | None
+    version: str
+
+
+class ErrorOut(BaseModel):
+    code: str
+    message: str
+    details: Json | None
+
+
+class ErrorEnvelope(BaseModel):
+    """Every error under /api/v2."""
+
+    error: ErrorOut
+
+
+def checked_metadata(value: Any) -> Json | str:
+    """Labels, or a text. Raises MetadataInvalid."""
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        if len(value.encode("utf-8", "replace")) > MAX_TEXT:
+            raise MetadataInvalid(f"metadata: a text may have {MAX_TEXT} bytes.")
+        return value
+    if not isinstance(value, dict):
+        raise MetadataInvalid("metadata: it must be a map of strings, or a string.")
+    if len(value) > MAX_LABELS:
+        raise MetadataInvalid(f"metadata: {len(value)} labels; {MAX_LABELS} are allowed.")
+    for name, label in value.items():
+        _check_label(name, label)
+    return value
+
+
+def _check_label(name: str, value: Any) -> None:
+    if not LABEL.fullmatch(name):
+        raise MetadataInvalid(
+            f"metadata: {quoted(name)} is no key; 1 to 40 letters, digits, '_', '.', '-' are."
+        )
+    if not isinstance(value, str) or len(value.encode("utf-8", "replace")) > MAX_VALUE:
+        raise MetadataInvalid(f"metadata: {name}: a string of at most {MAX_VALUE} bytes is wanted.")

@@ -1,0 +1,202 @@
+"""Tasks, results and assets as the JSON of Comfy API v2. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.events.subscription import Update
+from app.files.kinds import Kind
+from app.tasks.asset import TEXT_TYPE, Asset, encoded, output_id, text_hash, text_name
+from app.tasks.model import Json, Output, Progress, Task, TaskError
+from app.tasks.truncation import LIST, shortened
+from app.tasks.view import timestamp
+
+# A job's `expires_at` must be a date, also where results are kept for ever.
+FOR_EVER = 100 * 365.25 * 24 * 3600.0  # seconds
+URL_LIFE = 24 * 3600.0  # seconds for which a URL is promised; it works as long as its file is there
+_CODES = {"execution_error": "node_execution_error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What the JSON depends on besides the task: where we are, when, and how long things stay.
+
+    `base` is the URL before /api/v2, `prefix` its path alone. `kept`: seconds that results are
+    kept after their task's end, None for ever.
+    """
+
+    base: str
+    prefix: str
+    now: float
+    kept: float | None
+
+
+def job_view(task: Task, progress: Progress | None, here: Here) -> Json:
+    """All of a job. `progress` is the live one, newer than the task's."""
+    return {
+        "id": task.task_id,
+        "status": task.status.value,
+        "created_at": timestamp(task.created_at),
+        "started_at": timestamp(task.started_at),
+        "completed_at": timestamp(task.finished_at),
+        "expires_at": timestamp(_expires_at(task, here)),
+        "queue_position": task.place.position if task.place else None,
+        "progress": progress_view(progress or task.progress),
+        "outputs": [view for output in task.outputs if (view := output_view(task, output, here))],
+        "error": _error_view(task.error) if task.error else None,
+        "metrics": _metrics(task, here.now),
+        "metadata": task.metadata,
+        "urls": _urls(task.task_id, here),
+    }
+
+
+def item_view(task: Task, progress: Progress | None, here: Here) -> Json:
+    """A job in a list: with its times by the names that lists have for them, and cut as tasks are
+    in ours."""
+    updated = task.finished_at or task.started_at or task.created_at
+    return {
+        **shortened(job_view(task, progress, here), LIST),
+        "create_time": timestamp(task.created_at),
+        "update_time": timestamp(updated),
+        "deployment_id": None,
+    }
+
+
+def progress_view(progress: Progress) -> Json:
+    step, steps = _whole(progress.step), _whole(progress.steps)
+    return {
+        "value": min(max(progress.value, 0.0), 1.0),
+        "nodes_done": progress.nodes_done,
+        "nodes_total": progress.nodes_total,
+        "current_node": progress.current_node,
+        "current_node_class": progress.class_type,
+        "step": step,
+        "steps": steps,
+        "message": _message(progress.class_type, step, steps),
+    }
+
+
+def output_view(task: Task, output: Output, here: Here) -> Json | None:
+    """A result; None if there is neither a file nor a text."""
+    if output.key is None and output.text is None:
+        return None
+    is_text = output.text is not None
+    text = output.text or ""
+    asset_id = output_id(task.task_id, output)
+    return {
+        "node_id": output.node_id,
+        "name": text_name(output.node_id) if is_text else output.filename,
+        "type": _type(output.kind),
+        "content_type": TEXT_TYPE if is_text else output.content_type,
+        "size_bytes": len(encoded(text)) if is_text else output.size_bytes,
+        "id": asset_id,
+        "hash": text_hash(text) if is_text else output.hash,
+        "url": _content_url(asset_id, here),
+        "url_expires_at": _url_expires_at(_expires_at(task, here), here),
+        "job_id": task.task_id,
+    }
+
+
+def asset_view(asset: Asset, here: Here, created_new: bool | None = None) -> Json:
+    """`created_new`: where it is made, whether its bytes are new."""
+    view = {
+        "id": asset.asset_id,
+        "hash": asset.hash,
+        "size_bytes": asset.size_bytes,
+        "content_type": asset.content_type,
+        "file_path": asset.file_path,
+        "created_at": timestamp(asset.created_at),
+        "url": _content_url(asset.asset_id, here),
+        "url_expires_at": _url_expires_at(asset.expires_at, here),
+        "expires_at": timestamp(asset.expires_at),
+        "job_id": asset.job_id,
+    }
+    return view if created_new is None else {**view, "created_new": created_new}
+
+
+def status_event(view: Json) -> Json:
+    """From a task as our own streams show it, or a job."""
+    return {"status": view["status"], "queue_position": view["queue_position"]}
+
+
+def progress_event(view: Json) -> Json:
+    return progress_view(Progress(**view["progress"]))
+
+
+def output_event(task: Task, view: Json, here: Here) -> Json | None:
+    """From a result as our own streams show it."""
+    if view.get("text") is None and not view.get("url"):
+        return None
+    known = {name: view[name] for name in Output.__dataclass_fields__ if name in view}
+    known["error"] = None
+    return output_view(task, Output(**known, key=view.get("url")), here)
+
+
+def preview_event(update: Update, data_base64: str) -> Json:
+    return {
+        "node_id": update.data.get("node_id") or "",
+        "content_type": update.data["content_type"],
+        "data_base64": data_base64,
+    }
+
+
+def _type(kind: str) -> str:
+    """3D models are files to clients that know no other word for them."""
+    return str(Kind.FILE if kind == Kind.MODEL3D else kind)
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _message(class_type: str | None, step: int | None, steps: int | None) -> str | None:
+    if class_type is None or step is None or steps is None:
+        return class_type
+    return f"{class_type} {step}/{steps}"
+
+
+def _error_view(error: TaskError) -> Json:
+    """Where ComfyUI refused a prompt for several nodes, the first of them."""
+    node_id, class_type = error.node_id, error.class_type
+    for refused, node in list((error.node_errors or {}).items())[:1]:
+        node_id, class_type = refused, node.get("class_type")
+    return {
+        "code": _CODES.get(error.code, error.code),
+        "message": error.message,
+        "node_id": node_id,
+        "class_type": class_type,
+        "traceback": "".join(error.traceback) or None,
+    }
+
+
+def _metrics(task: Task, now: float) -> dict[str, int | None]:
+    """Milliseconds; null until they begin."""
+    started, ended = task.started_at, task.finished_at
+    return {
+        "queue_ms": None if started is None else _milliseconds(task.created_at, started),
+        "execution_ms": None if started is None else _milliseconds(started, ended or now),
+    }
+
+
+def _milliseconds(start: float, end: float) -> int:
+    return max(round((end - start) * 1000), 0)
+
+
+def _expires_at(task: Task, here: Here) -> float:
+    if here.kept is None:
+        return task.created_at + FOR_EVER
+    return (task.finished_at or here.now) + here.kept
+
+
+def _url_expires_at(expires_at: float | None, here: Here) -> str | None:
+    soon = here.now + URL_LIFE
+    return timestamp(soon if expires_at is None else min(soon, expires_at))
+
+
+def _content_url(asset_id: str, here: Here) -> str:
+    return f"{here.base}/api/v2/assets/{asset_id}/content"
+
+
+def _urls(task_id: str, here: Here) -> dict[str, Any]:
+    """Relative to the host: whatever stands before us, the client's own way leads back here."""
+    own = f"{here.prefix}/api/v2/jobs/{task_id}"
+    return {"self": own, "events": f"{own}/events", "cancel": f"{own}/cancel"}

@@ -1,0 +1,207 @@
+"""One WebSocket client: what it is sent, and what it may ask for.
+
+Each message counts as a request in the rate of its key. Besides, a connection has a pace of its
+own: who sends faster is read more slowly.
+"""
+
+import asyncio
+import json
+import struct
+import time
+from functools import lru_cache
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from app.db.queries import no_task
+from app.errors import GatewayError, RateLimited
+from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.gateway import Gateway
+from app.limits.quoting import quoted
+from app.limits.worker_threads import Breaths
+from app.workflows.json_text import as_utf8, check_values, parse_json
+from app.workflows.references.ids import as_stored
+
+Json = dict[str, Any]
+MOST_TASKS = 5000  # that one WebSocket may follow by their ids
+MOST_VALUES = 2000  # in one message
+BURST, PER_SECOND = 500, 20  # what a connection may cost; a message is 1, and 1 for ten tasks
+
+
+class Pace:
+    """How fast the messages of one connection are answered."""
+
+    def __init__(self) -> None:
+        self._left, self._then = float(BURST), time.monotonic()
+
+    def delay(self, cost: int) -> float:
+        """Seconds to wait before something that costs so much."""
+        now = time.monotonic()
+        self._left = min(self._left + (now - self._then) * PER_SECOND, BURST) - cost
+        self._then = now
+        return max(-self._left / PER_SECOND, 0.0)
+
+
+class Session:
+    """One connected WebSocket client."""
+
+    def __init__(self, socket: WebSocket, gateway: Gateway, updates: Subscription) -> None:
+        self._socket = socket
+        self._gateway = gateway
+        self._updates = updates
+        self._pace = Pace()
+
+    async def send_updates(self) -> None:
+        try:
+            if notice := self._gateway.hub.notice:
+                await self._socket.send_text(_message(notice))
+            while True:
+                update = await self._updates.get()
+                is_notice = update.type == "notice"  # of no task
+                if not is_notice and not await self._gateway.tasks.sees(update):
+                    continue
+                if update.type == "preview":
+                    await self._socket.send_bytes(_preview_frame(update))
+                else:
+                    await self._socket.send_text(_message(update))
+        except Overrun:
+            await self._socket.close(1013, "too slow: connect again")
+        except Closed:
+            await self._socket.close(1012, "the gateway is stopping: connect again")
+
+    async def receive(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await self._costs(1)
+            try:
+                await self._gateway.access.count_caller(self._gateway.caller)
+            except RateLimited as error:
+                await self._refuse(error)
+                continue
+            text = message.get("text")
+            await self._answer(message.get("bytes") or b"" if text is None else text.encode())
+
+    async def _costs(self, cost: int) -> None:
+        """Nothing is read meanwhile, so that the client cannot send either."""
+        if seconds := self._pace.delay(cost):
+            await asyncio.sleep(seconds)
+
+    async def _answer(self, text: bytes) -> None:
+        try:
+            text = as_utf8(text)
+            check_values(text, MOST_VALUES)
+            message = parse_json(text)
+            kind = message["type"]
+        except (GatewayError, KeyError, TypeError):
+            await self._complain('send JSON such as {"type": "subscribe", "task_ids": [...]}')
+            return
+        match kind:
+            case "ping":
+                await self._socket.send_json({"type": "pong"})
+            case "auth":  # no key was needed, or it came with the handshake
+                await self._socket.send_json({"type": "authenticated"})
+            case "subscribe":
+                await self._subscribe(message)
+            case "unsubscribe":
+                await self._unsubscribe(message)
+            case _:
+                await self._complain(f"unknown type {quoted(kind)}")
+
+    async def _subscribe(self, message: Json) -> None:
+        """To some tasks, or to all without `task_ids`; their present state comes at once."""
+        task_ids = _ids(message)
+        if task_ids is not None and not _is_ids(task_ids):
+            await self._complain("task_ids must be a list of 1 to 1000 ids")
+            return
+        wanted = (self._updates.task_ids or set()) | set(task_ids or ())
+        if len(wanted) > MOST_TASKS:
+            await self._complain(f"these would be more than {MOST_TASKS} tasks: unsubscribe first")
+            return
+        if not self._gateway.hub.has_room(len(wanted) - len(self._updates.task_ids or ())):
+            await self._complain("you follow too many tasks, on all connections together")
+            return
+        if "previews" in message:
+            self._updates.previews = message["previews"] is True
+        await self._costs(len(wanted) // 10)
+        self._updates.task_ids = None if task_ids is None else wanted
+        await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
+        if task_ids:
+            await self._send_states(list(dict.fromkeys(task_ids)))
+
+    async def _unsubscribe(self, message: Json) -> None:
+        """From some of the tasks named; without `task_ids` from all of them: every task comes."""
+        task_ids = _ids(message)
+        if task_ids is None:
+            self._updates.task_ids = None
+        elif not _is_ids(task_ids):
+            await self._complain("task_ids must be a list of 1 to 1000 ids")
+            return
+        elif self._updates.task_ids is not None:
+            self._updates.task_ids -= set(task_ids)
+        await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
+
+    async def _send_states(self, task_ids: list[str]) -> None:
+        found = await self._gateway.tasks.several(task_ids)
+        breaths = Breaths()
+        for task_id in task_ids:
+            await breaths.take()
+            if (task := found.get(task_id)) is None:
+                error = no_task(task_id)
+                said = {"type": "error", "code": error.code, "message": error.detail}
+                await self._socket.send_json({**said, "task_id": task_id})
+                continue
+            view = self._gateway.tasks.view(task)
+            await self._socket.send_json({"type": "task_update", "event": "status", **view})
+
+    async def _refuse(self, error: RateLimited) -> None:
+        said = {"type": "error", "code": error.code, "message": error.detail}
+        await self._socket.send_json({**said, "retry_after": error.extra.get("retry_after")})
+
+    async def _complain(self, message: str) -> None:
+        await self._socket.send_json(
+            {"type": "error", "code": "invalid_message", "message": message}
+        )
+
+    def _listed(self) -> list[str] | None:
+        task_ids = self._updates.task_ids
+        return None if task_ids is None else sorted(task_ids)
+
+
+def _ids(message: Json) -> Any:
+    """Its `task_ids`, whatever that is; ids as they are stored."""
+    found = message.get("task_ids")
+    if not isinstance(found, list):
+        return found
+    return [as_stored(item) if isinstance(item, str) else item for item in found]
+
+
+def _is_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= 1000
+        and all(isinstance(item, str) and len(item) <= 100 and "\0" not in item for item in value)
+    )
+
+
+@lru_cache(maxsize=16)  # for all who hear of it
+def _message(update: Update) -> str:
+    if update.type == "notice":
+        return f'{{"type":"notice",{update.json[1:]}'
+    head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
+    if update.type == "output":
+        return f'{head}"task_id":"{update.task_id}","output":{update.json}}}'
+    return head + update.json[1:]
+
+
+@lru_cache(maxsize=16)
+def _preview_frame(update: Update) -> bytes:
+    """Laid out as ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
+    metadata = {
+        **update.data,
+        "prompt_id": update.task_id,
+        "image_type": update.data["content_type"],
+    }
+    header = json.dumps(metadata).encode()
+    return struct.pack(">II", 4, len(header)) + header + update.image

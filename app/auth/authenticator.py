@@ -1,0 +1,124 @@
+"""Decides who may do what: from a key's text to a caller, while the keys may change."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.auth.key_store import KeyFile, Keys, is_inline, parse
+from app.auth.model import EVERYBODY, STRANGER, AccessKey, Caller, Scope, caller_of
+from app.auth.rate_limits import Allowance, LocalRates, RateLimits
+from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
+
+LOOKED_AT = 0.5  # seconds between two looks whether keys of open streams were revoked
+
+
+class Access:
+    """`setting`: the path of a file of keys, or the keys themselves; empty: no keys are in use.
+
+    `shared`: keys see each other's tasks and files. Raises InvalidInput for keys that are none.
+    """
+
+    def __init__(
+        self, setting: str = "", *, shared: bool = False, rates: RateLimits | None = None
+    ) -> None:
+        self.in_use = bool(setting.strip())
+        self._shared = shared
+        self._rates = rates or LocalRates()
+        self._file: KeyFile | None = None
+        self._fixed = Keys({})
+        self._open: dict[Callable[[], None], str] = {}  # how to end a stream -> its key's hash
+        if self.in_use and is_inline(setting):
+            self._fixed = parse(setting)
+        elif self.in_use:
+            self._file = KeyFile(Path(setting.strip()).expanduser())
+            self._file.load()
+
+    @property
+    def keys(self) -> Keys:
+        """Those in force at this moment."""
+        return self._file.current() if self._file else self._fixed
+
+    def check_owner(self, name: str | None) -> None:
+        """Raises InvalidInput for the name of a key that is not in force any more: what is made in
+        its name would be nobody's, and no limit would hold for it."""
+        if name is not None and self.in_use and self.keys.named(name) is None:
+            raise InvalidInput(
+                f"The task is of the API key {name!r}, which was removed.",
+                hint="Submit its workflow with a key that is in force (GET "
+                "/api/task/{task_id}/workflow has it), or make a key of that name again: "
+                f"python start.py keys add {name} --take-over",
+            )
+
+    @property
+    def trouble(self) -> str | None:
+        return self._file.trouble if self._file else None
+
+    def identify(self, text: str | None) -> AccessKey | None:
+        """The key with this text; None without one. Raises Unauthorized for a wrong one."""
+        if text is None or not self.in_use:
+            return None
+        key = self.keys.find(text)
+        if key is None:
+            raise Unauthorized(
+                "There is no such API key, or it was revoked.",
+                hint="`python start.py keys list` names those in force.",
+            )
+        return key
+
+    def caller(self, key: AccessKey | None, needed: Scope) -> Caller:
+        """Who asks, if it may do what needs such a scope. Raises Unauthorized and Forbidden."""
+        if not self.in_use:
+            return EVERYBODY
+        if key is None:
+            if needed is not Scope.OPEN:
+                raise Unauthorized(
+                    "This needs an API key.",
+                    hint="Send it as Authorization: Bearer KEY, or as X-API-Key: KEY.",
+                )
+            return STRANGER
+        if key.scope < needed:
+            raise Forbidden(
+                f"This needs a key with scope {needed.word}; {key.name!r} has {key.scope.word}."
+            )
+        return caller_of(key, shared=self._shared)
+
+    async def count(self, key: AccessKey | None) -> Allowance | None:
+        """Count a request against the key's rate; None without one. Raises RateLimited."""
+        if key is None or key.rate is None:
+            return None
+        allowance = await self._rates.take(key.name, key.rate)
+        if not allowance.allowed:
+            raise RateLimited(
+                f"Key {key.name!r} may ask {key.rate.requests} times in {key.rate.seconds} s.",
+                hint="Ask less often; a WebSocket or ?wait= tells of a task's end unasked.",
+                retry_after=allowance.retry_after,
+            )
+        return allowance
+
+    async def count_caller(self, caller: Caller) -> None:
+        """The same for something that a caller does within a request. Raises RateLimited."""
+        if caller.name is not None and self.in_use:
+            await self.count(self.keys.named(caller.name))
+
+    def concurrency(self) -> Mapping[str, int]:
+        """How many tasks keys may have on servers at a time, of those that have such a limit."""
+        return {key.name: key.concurrent for key in self.keys if key.concurrent is not None}
+
+    @contextmanager
+    def until_revoked(self, key: AccessKey, end: Callable[[], None]) -> Iterator[None]:
+        """Call `end` if the key is revoked while the context lasts."""
+        self._open[end] = key.hash
+        try:
+            yield
+        finally:
+            self._open.pop(end, None)
+
+    async def run(self) -> None:
+        """End streams of keys that were revoked, for ever."""
+        while True:
+            await asyncio.sleep(LOOKED_AT)
+            known = self.keys.by_hash if self._open else {}
+            for end in [end for end, digest in self._open.items() if digest not in known]:
+                del self._open[end]
+                end()

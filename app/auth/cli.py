@@ -1,0 +1,100 @@
+"""python start.py keys add NAME --scope run | list | revoke NAME"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.auth.key_store import KeyFile, is_inline
+from app.auth.model import SCOPES, AccessKey
+from app.auth.secrets import hash_of, new_key
+from app.errors import InvalidInput
+
+SETTING = "COMFYUI_API_KEYS"
+FILE = "api_keys.json"
+
+
+def main(arguments: Sequence[str], setting: str) -> int:
+    """`setting`: the present value of COMFYUI_API_KEYS. Raises InvalidInput and NotFound."""
+    options = parser().parse_args(arguments)
+    if options.file is None and is_inline(setting) and not getattr(options, "inline", False):
+        raise InvalidInput(
+            f"The keys stand in {SETTING} itself.",
+            hint="Change them there; `keys add NAME --inline` prints an entry for it.",
+        )
+    file = KeyFile(Path(options.file or (FILE if is_inline(setting) else setting) or FILE))
+    if options.command == "add":
+        _add(options, file, setting)
+    elif options.command == "list":
+        _list(file)
+    else:
+        file.revoke(options.name)
+        _say(
+            f"Revoked {options.name!r}. It works no longer, and its open streams end. Its tasks "
+            "and files stay; the name is not given out again without --take-over."
+        )
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="start.py keys", description="API keys of the gateway.")
+    found.add_argument("--file", help=f"file of the keys ({SETTING}, or {FILE})")
+    commands = found.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="make a key, and show it once")
+    add.add_argument("name", help="whose tasks they are that it makes")
+    add.add_argument("--scope", choices=SCOPES, default="run", help="what it allows (run)")
+    add.add_argument("--rate", help="requests, such as 60/minute")
+    add.add_argument("--concurrent", type=int, help="tasks on servers at a time")
+    add.add_argument("--queued", type=int, help="tasks that may wait")
+    add.add_argument("--daily", type=int, help="tasks a day (UTC)")
+    add.add_argument("--inline", action="store_true", help=f"print an entry for {SETTING} instead")
+    add.add_argument(
+        *("--take-over", "--same-owner"),
+        action="store_true",
+        help="the name is a revoked key's, and what belongs to it is to be the new one's",
+    )
+    commands.add_parser("list", help="show the keys; not their texts, which nobody has")
+    commands.add_parser("revoke", help="end a key at once").add_argument("name")
+    return found
+
+
+def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
+    text = new_key()
+    limits = {name: getattr(options, name) for name in ("rate", "concurrent", "queued", "daily")}
+    key = AccessKey.load(
+        {
+            "name": options.name,
+            "hash": hash_of(text),
+            "scope": options.scope,
+            **{name: value for name, value in limits.items() if value is not None},
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+    if options.inline:
+        sys.stdout.write(f"{text}\n")
+        _say(f"The key is shown this once. Its entry:\n{SETTING}='[{json.dumps(key.dump())}]'")
+        return
+    file.add(key, take_over=options.take_over)
+    sys.stdout.write(f"{text}\n")
+    _say(f"The key of {key.name!r} (scope {key.scope.word}) is shown this once: keep it.")
+    if Path(setting or os.devnull).resolve() != file.path.resolve():
+        _say(f"To use keys, set {SETTING}={file.path} and start the gateway again.")
+
+
+def _list(file: KeyFile) -> None:
+    keys = file.load()
+    for key in keys:
+        fields = {name: value for name, value in key.dump().items() if name != "hash"}
+        name = fields.pop("name")
+        words = " ".join(f"{field}={value}" for field, value in fields.items())
+        sys.stdout.write(f"{name}  {words}\n")
+    if keys.former:
+        _say(f"Revoked, and not given out again: {', '.join(sorted(keys.former))}")
+
+
+def _say(text: str) -> None:
+    """Beside what a script wants to read."""
+    sys.stderr.write(f"{text}\n")

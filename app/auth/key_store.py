@@ -1,0 +1,189 @@
+"""Where keys are kept: a JSON file that may change at any time, or the setting itself."""
+
+import glob
+import hmac
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.auth.model import AccessKey, check_names
+from app.auth.secrets import hash_of
+from app.errors import GatewayError, InvalidInput, NotFound
+
+log = logging.getLogger(__name__)
+
+MODE = 0o600  # for the operator's eyes only
+Json = dict[str, Any]
+Stamp = tuple[int, int, int]  # differs whenever the file was replaced or written
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A set of keys, by their hashes. `former`: names of keys that were revoked, with the time.
+    What they made is still there, and belongs to whoever has the name."""
+
+    by_hash: dict[str, AccessKey]
+    former: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keys: Iterable[AccessKey], former: Mapping[str, str] | None = None) -> "Keys":
+        """Raises InvalidInput."""
+        found = list(keys)
+        check_names(found)
+        return cls({key.hash: key for key in found}, dict(former or {}))
+
+    def find(self, text: str) -> AccessKey | None:
+        """The key with this text. All are compared, each in constant time: how long it takes
+        tells nothing of which one was nearest."""
+        wanted, found = hash_of(text), None
+        for key in self.by_hash.values():
+            if hmac.compare_digest(key.hash, wanted):
+                found = key
+        return found
+
+    def named(self, name: str) -> AccessKey | None:
+        return next((key for key in self if key.name == name), None)
+
+    def __iter__(self) -> Iterator[AccessKey]:
+        return iter(self.by_hash.values())
+
+
+def parse(text: str | bytes) -> Keys:
+    """Keys out of JSON: {"keys": [...]}, or the list alone. Raises InvalidInput."""
+    try:
+        # Of bytes it finds the encoding by itself: Notepad puts a mark there, PowerShell UTF-16.
+        value = json.loads(text.encode() if isinstance(text, str) else text)
+    except ValueError as error:
+        raise InvalidInput(f"The keys are not valid JSON: {error}.") from error
+    entries = value.get("keys") if isinstance(value, dict) else value
+    if not isinstance(entries, list):
+        raise InvalidInput('A list of keys is wanted, or {"keys": [...]}.')
+    former = value.get("former") if isinstance(value, dict) else None
+    return Keys.of((AccessKey.load(entry) for entry in entries), _former(former))
+
+
+def _former(entries: Any) -> dict[str, str]:
+    """Raises InvalidInput."""
+    found = {}
+    for entry in [] if entries is None else entries if isinstance(entries, list) else [entries]:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise InvalidInput('former: a list of {"name": ..., "revoked_at": ...} is wanted.')
+        found[entry["name"].casefold()] = str(entry.get("revoked_at") or "")
+    return found
+
+
+def is_inline(setting: str) -> bool:
+    """Whether the setting is the keys themselves, not the path of their file."""
+    return setting.lstrip()[:1] in ("[", "{")
+
+
+class KeyFile:
+    """The keys in a file. A missing file has none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trouble: str | None = None  # why the file as it is now is not in force
+        self._stamp: Stamp | None = None
+        self._keys = Keys({})
+
+    def load(self) -> Keys:
+        """Raises InvalidInput for a file that is none of ours."""
+        stamp = self._stamp_now()
+        self._keys = Keys({}) if stamp is None else parse(self.path.read_bytes())
+        self._stamp = stamp
+        return self._keys
+
+    def current(self) -> Keys:
+        """What is in the file now. Looking costs a stat, so it is done for each request.
+
+        A file that somebody is editing by hand, and that is not JSON for a moment, changes
+        nothing: the keys before it stay in force, and `trouble` says so.
+        """
+        try:
+            if self._stamp_now() != self._stamp:
+                self.load()
+                self.trouble = None
+        except (OSError, GatewayError) as error:
+            trouble = f"{self.path} cannot be read; the keys before it stay in force: {error}"
+            if trouble != self.trouble:
+                log.error("%s", trouble)
+            self.trouble = trouble
+        return self._keys
+
+    def add(self, key: AccessKey, *, take_over: bool = False) -> None:
+        """Raises InvalidInput if the name is taken; or was, unless what belongs to that name is to
+        be taken over."""
+        with self._locked():
+            keys = self.load()
+            former = dict(keys.former)
+            if (revoked_at := former.pop(key.name.casefold(), None)) is not None and not take_over:
+                raise InvalidInput(
+                    f"There was a key named {key.name!r}, revoked {revoked_at or 'before'}: its "
+                    "tasks, uploads, results, webhooks and what it used today would belong to the "
+                    "new one.",
+                    hint="Choose another name, or pass --take-over if it is for the same owner.",
+                )
+            self._write(Keys.of([*keys, key], former))
+
+    def revoke(self, name: str) -> None:
+        """The name is remembered. Raises NotFound."""
+        with self._locked():
+            keys = self.load()
+            if keys.named(name) is None:
+                raise NotFound(f"There is no key named {name!r} in {self.path}.")
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            left = [key for key in keys if key.name != name]
+            self._write(Keys.of(left, {**keys.former, name.casefold(): now}))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time: two commands that both read the old file would lose a change."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE)
+        except FileExistsError as error:
+            raise InvalidInput(
+                f"Somebody else is changing {self.path}.", hint=f"If not, remove {lock}."
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+            lock.unlink(missing_ok=True)
+
+    def _write(self, keys: Keys) -> None:
+        """Whole or not at all, and never readable for others."""
+        entries: Json = {"keys": [key.dump() for key in keys]}
+        if keys.former:
+            times = keys.former.items()
+            entries["former"] = [{"name": name, "revoked_at": time} for name, time in times]
+        text = json.dumps(entries, indent=2)
+        beside = f".{self.path.name}-"
+        for left in self.path.parent.glob(f"{glob.escape(beside)}*.part"):
+            left.unlink(missing_ok=True)  # of a command that was killed: nobody else writes now
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=beside, suffix=".part")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(MODE)
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _stamp_now(self) -> Stamp | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,171 @@
+"""Keys, what they allow, and who asks. Pure."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from app.errors import Forbidden, InvalidInput
+
+Json = dict[str, Any]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # also the name of a folder, on any file system
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RATE = re.compile(r"([1-9]\d{0,6})/(second|minute|hour|day)")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+class Scope(IntEnum):
+    """Each allows what those before it allow."""
+
+    OPEN = 0  # what needs no key
+    READ = 1
+    RUN = 2
+    MANAGE = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+SCOPES = [scope.word for scope in Scope if scope is not Scope.OPEN]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in so many seconds."""
+
+    requests: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        """From "60/minute". Raises InvalidInput."""
+        found = _RATE.fullmatch(text)
+        if found is None:
+            raise InvalidInput(
+                f"rate: {text[:40]!r} is none.", hint="Write N/second, N/minute, N/hour or N/day."
+            )
+        return cls(int(found[1]), _SECONDS[found[2]])
+
+    def __str__(self) -> str:
+        unit = next(word for word, seconds in _SECONDS.items() if seconds == self.seconds)
+        return f"{self.requests}/{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A key as it is kept: `hash` is the SHA-256 of its text, in hex. A limit of None is none.
+
+    `concurrent`: tasks on servers at a time; `queued`: tasks that may wait; `daily`: tasks a day.
+    """
+
+    name: str
+    hash: str = field(repr=False)
+    scope: Scope = Scope.RUN
+    rate: Rate | None = None
+    concurrent: int | None = None
+    queued: int | None = None
+    daily: int | None = None
+    created_at: str = ""
+
+    def dump(self) -> Json:
+        """As JSON, without what is not set."""
+        fields: Json = {
+            "name": self.name,
+            "hash": self.hash,
+            "scope": self.scope.word,
+            "rate": str(self.rate) if self.rate else None,
+            "concurrent": self.concurrent,
+            "queued": self.queued,
+            "daily": self.daily,
+            "created_at": self.created_at or None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def load(cls, fields: Any) -> "AccessKey":
+        """Raises InvalidInput that names the key and what is wrong with it."""
+        if not isinstance(fields, dict):
+            raise InvalidInput("A key must be a JSON object.")
+        name = fields.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidInput(
+                f"name: {str(name)[:60]!r} cannot be one.",
+                hint="1 to 40 lower-case letters, digits, '-' and '_'.",
+            )
+        try:
+            return _checked(name, fields)
+        except InvalidInput as error:
+            error.detail = f"Key {name!r}: {error.detail}"
+            raise
+
+
+def _checked(name: str, fields: Json) -> AccessKey:
+    if unknown := sorted(fields.keys() - set(AccessKey.__dataclass_fields__)):
+        raise InvalidInput(f"{unknown[0]}: there is no such field.")
+    digest = fields.get("hash")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise InvalidInput("hash: the SHA-256 of the key is wanted, as 64 hex digits.")
+    if fields.get("scope", "run") not in SCOPES:
+        raise InvalidInput(f"scope: one of {', '.join(SCOPES)} is wanted.")
+    rate = fields.get("rate")
+    return AccessKey(
+        name=name,
+        hash=digest,
+        scope=Scope[fields.get("scope", "run").upper()],
+        rate=Rate.parse(str(rate)) if rate is not None else None,
+        concurrent=_limit(fields, "concurrent"),
+        queued=_limit(fields, "queued"),
+        daily=_limit(fields, "daily"),
+        created_at=str(fields.get("created_at") or ""),
+    )
+
+
+def _limit(fields: Json, name: str) -> int | None:
+    value = fields.get(name)
+    if value is not None and (type(value) is not int or value < 1):
+        raise InvalidInput(f"{name}: a whole number of at least 1 is wanted.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: what it makes belongs to `name`; it sees what belongs to `sees`, None for all.
+
+    `queued` and `daily` are the limits of its key.
+    """
+
+    scope: Scope
+    name: str | None = None
+    sees: str | None = None
+    queued: int | None = None
+    daily: int | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        return self.sees is None
+
+    def need_all(self, what: str) -> None:
+        """Raises Forbidden if it may see its own things only, and `what` shows everybody's."""
+        if not self.sees_all:
+            raise Forbidden(
+                f"{what} shows what belongs to others, too.", hint="Use a key with scope manage."
+            )
+
+
+EVERYBODY = Caller(Scope.MANAGE)  # while no keys are in use
+STRANGER = Caller(Scope.OPEN, sees="")  # without a key: nothing belongs to ""
+
+
+def caller_of(key: AccessKey, *, shared: bool) -> Caller:
+    sees = None if shared or key.scope is Scope.MANAGE else key.name
+    return Caller(key.scope, key.name, sees, key.queued, key.daily)
+
+
+def check_names(keys: Collection[AccessKey]) -> None:
+    """Raises InvalidInput if two keys have the same name: whose would a task be?"""
+    names = [key.name for key in keys]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidInput(f"There are two keys named {twice[0]!r}.", hint="Revoke one of them.")

@@ -1,0 +1,89 @@
+"""From where browsers may ask: against pages that drive a gateway on the visitor's own machine,
+and against names that are made to point there (DNS rebinding). Pure."""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from app.errors import HostNotAllowed, InvalidInput, OriginNotAllowed
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::\d+)?")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@lru_cache(maxsize=256)  # asked for each request
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
+    if _is_local_name(host):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    found = _HOST.fullmatch(host.strip())
+    return found[1].lower().rstrip(".") if found else ""
+
+
+def check_host(host: str, allowed: Collection[str]) -> None:
+    """Raises HostNotAllowed unless the Host header names this machine, or is in the list.
+
+    A page on evil.example whose name is made to point to 127.0.0.1 has its own name in Host.
+    """
+    name = host_name(host)
+    if not is_loopback(name) and name not in allowed:
+        raise HostNotAllowed(
+            f"The gateway is not known under the name {name[:100]!r}.",
+            hint=f"If it is, set COMFYUI_ALLOWED_HOSTS={name[:100] or 'NAME'}, or use API keys.",
+        )
+
+
+def check_origin(
+    method: str, *, host: str, origin: str | None, fetch_site: str | None, allowed: Collection[str]
+) -> None:
+    """Raises OriginNotAllowed for a request that changes something and comes from a page of
+    another origin. `method` is "WEBSOCKET" for one.
+
+    Programs send no Origin. Browsers always do for these; where one should not, Sec-Fetch-Site
+    tells. The scheme is not compared: behind a proxy that ends TLS we do not know it.
+    """
+    if method in SAFE_METHODS or "*" in allowed:
+        return
+    if origin is None:
+        if fetch_site in (None, "same-origin", "none"):
+            return
+    elif origin in allowed or _place(origin) == host.strip().lower():
+        return
+    named = origin or f"a {fetch_site} page"
+    raise OriginNotAllowed(
+        f"Pages from {named[:200]} may not use this gateway.",
+        hint="If they may, add their origin to COMFYUI_CORS_ORIGINS.",
+    )
+
+
+def checked_origin(text: str) -> str:
+    """An origin as browsers write it: scheme://host[:port], or * for all. Raises InvalidInput."""
+    if text == "*":
+        return text
+    parts = urlsplit(text.rstrip("/").lower())
+    if not parts.scheme or not parts.netloc or parts.path or parts.query or "@" in parts.netloc:
+        raise InvalidInput(
+            f"{text[:200]!r} is no origin.", hint="Write scheme://host[:port], without a path."
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _place(origin: str) -> str:
+    """host[:port] of an origin; a port that goes without saying is left out, as in Host."""
+    parts = urlsplit(origin.lower())
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return parts.netloc.removesuffix(default) if default else parts.netloc
+
+
+def _is_local_name(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost")

@@ -1,0 +1,268 @@
+"""Builds the parts of a gateway and tells each of the others that it needs."""
+
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from app.auth.authenticator import Access
+from app.auth.model import EVERYBODY
+from app.auth.rate_limits import RateLimits
+from app.db.claims import Claims
+from app.db.cleanup import Tidying
+from app.db.engine.database import Database, is_sqlite, parse_url
+from app.db.engine.health import Places, Readiness
+from app.db.engine.notify import Signals
+from app.db.engine.sqlite import file_of
+from app.db.lease import Lease, new_owner
+from app.db.queue import Queue
+from app.db.run_times import Estimates
+from app.db.servers import Registry
+from app.db.tasks import TaskStore
+from app.events.hub import Carrier, Hub
+from app.events.status_log import Transitions
+from app.files.images.views import Views
+from app.files.stores.factory import open_store, open_uploads
+from app.files.stores.leftovers import Leftovers
+from app.files.stores.local import LocalStore
+from app.files.stores.store import FileStore
+from app.files.uploads import Uploads
+from app.gateway import Gateway
+from app.limits.worker_threads import Room, Workers
+from app.metrics import Metrics
+from app.outbound.guard import Guard
+from app.outbound.transport import Remote
+from app.runner.context import Timing, Tools
+from app.runner.paid_node_keys import ApiKeys
+from app.runner.stage_inputs import empty_everywhere
+from app.scheduler.dispatcher import Dispatcher
+from app.scheduler.presenter import Forecaster
+from app.scheduler.retention import Limits, Retention
+from app.scheduler.stream_reconciler import Lookout
+from app.servers.pool import Pool
+from app.services.assets import Assets
+from app.services.duplicate_servers import Twins
+from app.services.input_files import Materials
+from app.services.jobs import Jobs
+from app.services.result_files import Results
+from app.services.servers import Fleet
+from app.services.submissions import Submitter
+from app.services.tasks import Tasks
+from app.settings import Settings
+from app.tasks.webhook import Webhook
+from app.webhooks.deliverer import Deliverer
+from app.webhooks.fair_share import Pace
+from app.webhooks.outbox import Outbox
+from app.workflows.saved.library import Library
+
+# Bodies of the largest size that may be worked on at a time, and those of one caller.
+BODIES, OWN_BODIES = 16, 2
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
+    """A gateway that does nothing yet: `background` is to be run. `redis`: what replicas share."""
+    pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
+    files = open_store(settings.files_url, settings.outputs_dir)
+    uploads, access = _uploads(settings, database), _access(settings, redis)
+    library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
+    api_keys, figures = ApiKeys(), Metrics(database)
+    hub = _hub(redis, figures, api_keys)
+    estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
+    queue = Queue(database, lease, access.concurrency)
+    tools = Tools(
+        lease=lease,
+        queue=queue,
+        claims=Claims(database, lease, settings.priority_ageing),
+        hub=hub,
+        files=files,
+        uploads=uploads,
+        pool=pool,
+        estimates=estimates,
+        timing=_timing(settings),
+        max_attempts=settings.max_attempts,
+        api_keys=api_keys,
+    )
+    dispatcher = Dispatcher(pool, tools)
+    store = TaskStore(
+        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
+    )
+    forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
+    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
+    named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
+    fleet = Fleet(pool, Registry(database), dispatcher, named)
+    signals = Signals(database)
+    for part in (dispatcher, fleet, lookout):
+        part.listen(signals)
+    addresses = Guard(settings.allow_private_urls)
+    remote = Remote(addresses)
+    workers, decoders = Workers(), Workers(threads=2, per_caller=1)
+    assets = Assets(
+        *(database, uploads, files),
+        kept=settings.retention_age,
+        workers=workers,
+        gone=partial(empty_everywhere, pool),
+    )
+    submitter = Submitter(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        pool=pool,
+        library=library,
+        estimates=estimates,
+        queue=queue,
+        forecaster=forecaster,
+        default_timeout=settings.task_timeout,
+        materials=Materials(
+            uploads,
+            remote,
+            results=Results(store, files, uploads, assets),
+            fetch_seconds=settings.fetch_timeout,
+            workers=workers,
+            decoders=decoders,
+        ),
+        everywhere=settings.everywhere(),
+        api_keys=api_keys,
+        workers=workers,
+    )
+    tasks = Tasks(
+        store=store,
+        hub=hub,
+        dispatcher=dispatcher,
+        submitter=submitter,
+        forecaster=forecaster,
+        files=files,
+        check_owner=access.check_owner,
+    )
+    limits = Limits(settings.retention_age, settings.retention_bytes)
+    pace = Pace(schedule=settings.webhook_schedule)
+    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
+    deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
+    hub.on_status(deliverer.changed)
+    figures.watch(pool, hub, dispatcher, deliverer)
+    readiness = Readiness(database, _places(settings, files, uploads))
+    return Gateway(
+        id=_identity(settings),
+        access=access,
+        caller=EVERYBODY,
+        settings=settings,
+        pool=pool,
+        tasks=tasks,
+        submitter=submitter,
+        fleet=fleet,
+        hub=hub,
+        dispatcher=dispatcher,
+        library=library,
+        files=files,
+        uploads=uploads,
+        views=Views(files, decoders),
+        room=Room(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),
+        workers=workers,
+        decoders=decoders,
+        guard=addresses,
+        outbox=outbox,
+        deliverer=deliverer,
+        assets=assets,
+        jobs=Jobs(tasks, submitter, assets),
+        metrics=figures,
+        readiness=readiness,
+        background=(
+            dispatcher.run(),
+            signals.run(),
+            fleet.run(),
+            Twins(pool, fleet).run(),
+            lookout.run(),
+            *((hub.carrier.run(),) if hub.carrier else ()),
+            Retention(database, files, hub, limits, uploads=uploads.store).run(),
+            deliverer.run(),
+            readiness.places.run(),
+            assets.run(),
+            access.run(),
+            api_keys.run(store),
+            Tidying(database).run(),
+            Leftovers([files, uploads.store], settings.workflows_dir).run(),
+        ),
+    )
+
+
+def _uploads(settings: Settings, database: Database) -> Uploads:
+    return Uploads(
+        open_uploads(settings.files_url, settings.uploads_dir),
+        max_bytes=settings.max_upload_bytes,
+        naming=partial(database.locked, "uploads"),
+        shared=settings.shared_tasks,
+    )
+
+
+def _identity(settings: Settings) -> str:
+    """The same for all processes on one database, for ever; it tells nothing of where that is."""
+    url = parse_url(settings.database_url.get_secret_value())
+    file = file_of(url) if url.get_backend_name() == "sqlite" else None
+    place = str(file.resolve()) if file else url.render_as_string(hide_password=True)
+    return sha256(place.encode()).hexdigest()[:12]
+
+
+def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:
+    """Where files are written; the database of SQLite is one."""
+    checks = {
+        "results": files.check_room,
+        "uploads": uploads.store.check_room,
+        "saved workflows": LocalStore(settings.workflows_dir).check_room,
+    }
+    url = parse_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and (file := file_of(url)) is not None:
+        checks["database"] = LocalStore(file.parent).check_room
+    return Places(checks)
+
+
+def _access(settings: Settings, redis: "Redis | None") -> Access:
+    return Access(
+        settings.api_keys.get_secret_value(),
+        shared=settings.shared_tasks,
+        rates=_shared_rates(redis),
+    )
+
+
+def _hub(redis: "Redis | None", figures: Metrics, api_keys: ApiKeys) -> Hub:
+    hub = Hub()
+    hub.carrier = _carrier(redis, hub)
+    hub.on_update(figures.published)
+    hub.on_update(Transitions(figures.task_changed).look_at)
+    hub.on_status(api_keys.look_at)
+    return hub
+
+
+def _shared_rates(redis: "Redis | None") -> RateLimits | None:
+    if redis is None:
+        return None
+    from app.auth.redis_rate_limits import SharedRates  # which needs the optional package
+
+    return SharedRates(redis)
+
+
+def _carrier(redis: "Redis | None", hub: Hub) -> Carrier | None:
+    if redis is None:
+        return None
+    from app.events.redis_bus import RedisCarrier  # which needs the optional package
+
+    return RedisCarrier(redis, hub)
+
+
+def _timing(settings: Settings) -> Timing:
+    return Timing(
+        poll=settings.poll_interval,
+        poll_blind=min(settings.poll_interval, 0.5),
+        server_grace=settings.server_grace,
+        cancel_grace=settings.cancel_grace,
+        stall_timeout=settings.stall_timeout,
+    )
+
+
+def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:
+    """The operator's own webhook may be on a private host without more ado; only it."""
+    webhook = settings.everywhere()
+    if webhook is None:
+        return None
+    return webhook, Remote(Guard([*settings.allow_private_urls, webhook.host_name]))

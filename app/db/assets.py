@@ -1,0 +1,138 @@
+"""SQL of assets: records of uploads, results by their asset ids, what still needs them."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from app.auth.model import Caller
+from app.db.queries import is_active
+from app.db.tables import assets, graphs, outputs, prompts, tasks
+from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
+
+_FIELDS = (
+    *("asset_id", "hash", "size_bytes", "content_type", "file_path", "created_at"),
+    *("expires_at", "upload", "key_name"),
+)
+
+
+def get(connection: Connection, asset_id: str, kept: float | None, caller: Caller) -> Asset | None:
+    """An upload that has not expired, or a result, if the caller may see it. `kept`: seconds that
+    results are."""
+    found = _upload(connection, asset_id) or _result(connection, asset_id, kept)
+    return found if found and _is_seen(found, caller) else None
+
+
+def _upload(connection: Connection, asset_id: str) -> Asset | None:
+    query = select(assets).where(assets.c.asset_id == asset_id, _alive())
+    return next(iter(_uploads(connection, query)), None)
+
+
+def _uploads(connection: Connection, query: Select[Any]) -> list[Asset]:
+    rows = connection.execute(query).mappings()
+    return [Asset(**{name: row[name] for name in _FIELDS}) for row in rows]
+
+
+def _is_seen(asset: Asset, caller: Caller) -> bool:
+    return caller.sees_all or asset.key_name == caller.sees
+
+
+def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
+    """All uploads and results with these bytes that the caller may see."""
+    query = select(assets).where(assets.c.hash == hash, _alive()).order_by(assets.c.created_at)
+    found = _uploads(connection, query)
+    ids = select(outputs.c.asset_id).where(outputs.c.hash == hash, outputs.c.key.is_not(None))
+    results = [_result(connection, str(asset_id), None) for asset_id in connection.scalars(ids)]
+    return [asset for asset in (*found, *results) if asset and _is_seen(asset, caller)]
+
+
+def add(connection: Connection, asset: Asset, tags: Sequence[str] = ()) -> None:
+    row = {name: getattr(asset, name) for name in _FIELDS}
+    connection.execute(insert(assets), {**row, "tags": json.dumps(list(tags))})
+
+
+def extend(connection: Connection, asset_id: str, expires_at: float | None) -> None:
+    change = update(assets).where(assets.c.asset_id == asset_id)
+    connection.execute(change.values(expires_at=expires_at))
+
+
+def remove(connection: Connection, asset: Asset) -> bool:
+    """Remove the record; True if no other one has its file."""
+    connection.execute(delete(assets).where(assets.c.asset_id == asset.asset_id))
+    others = select(assets.c.asset_id).where(
+        assets.c.upload == asset.upload, assets.c.key_name.is_not_distinct_from(asset.key_name)
+    )
+    return connection.scalar(others.limit(1)) is None
+
+
+def is_needed(connection: Connection, asset: Asset) -> bool:
+    """Does a task that has still to end name it, by id or by the name of its file?"""
+    named = [
+        column.contains(text, autoescape=True)
+        for text in (asset.asset_id, json.dumps(asset.upload))
+        for column in (prompts.c.prompt, prompts.c.changes, graphs.c.prompt)
+    ]
+    query = (
+        select(tasks.c.task_id)
+        .join(prompts, prompts.c.task_id == tasks.c.task_id)
+        .outerjoin(graphs, graphs.c.graph_id == prompts.c.graph_id)
+        .where(is_active(), or_(*named))
+        .limit(1)
+    )
+    if asset.key_name is not None:  # others may have files of the same name
+        query = query.where(tasks.c.key_name == asset.key_name)
+    return connection.scalar(query) is not None
+
+
+def of_other_bytes(connection: Connection, upload: str, hash: str) -> list[Asset]:
+    """Uploads of that name, whosever they are, that have another hash."""
+    query = select(assets).where(assets.c.upload == upload, assets.c.hash != hash)
+    return _uploads(connection, query)
+
+
+def expired(connection: Connection) -> list[Asset]:
+    query = select(assets).where(assets.c.expires_at <= time.time()).limit(500)
+    return _uploads(connection, query)
+
+
+def _alive() -> ColumnElement[bool]:
+    return or_(assets.c.expires_at.is_(None), assets.c.expires_at > time.time())
+
+
+def _result(connection: Connection, asset_id: str, kept: float | None) -> Asset | None:
+    there = or_(outputs.c.key.is_not(None), outputs.c.text.is_not(None))
+    query = (
+        select(outputs, tasks.c.finished_at, tasks.c.key_name)
+        .join(tasks, tasks.c.task_id == outputs.c.task_id)
+        .where(and_(outputs.c.asset_id == asset_id, there))
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    text = row["text"]
+    is_text = text is not None
+    return Asset(
+        asset_id=asset_id,
+        hash=text_hash(text) if is_text else row["hash"],
+        size_bytes=len(encoded(text)) if is_text else row["size_bytes"],
+        content_type=TEXT_TYPE if is_text else row["content_type"],
+        file_path=text_name(row["node_id"]) if is_text else row["filename"],
+        created_at=row["created_at"],
+        expires_at=None if kept is None else (row["finished_at"] or time.time()) + kept,
+        job_id=row["task_id"],
+        key=row["key"],
+        text=text,
+        key_name=row["key_name"],
+    )

@@ -1,0 +1,290 @@
+"""What a gateway process drives: the part of the store that is for runners.
+
+Every write is fenced by its owner, so that one who lost its lease changes nothing.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Float,
+    Row,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+
+from app.db import mapping as rows
+from app.db import requirements as routes
+from app.db.engine.columns import ignoring_unstorable
+from app.db.engine.database import Database
+from app.db.engine.notify import Topic, tell
+from app.db.lease import Lease
+from app.db.queries import fetch_one, is_active
+from app.db.tables import outputs, tasks
+from app.db.task_filters import add_error
+from app.tasks.model import (
+    Attempt,
+    CancelReason,
+    Output,
+    Progress,
+    Status,
+    Task,
+    TaskError,
+    sources_of,
+)
+from app.tasks.outcome import Outcome
+from app.workflows.requirements import Needs
+
+Json = dict[str, Any]
+
+_IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
+# What others may have changed of a task of ours, or the change itself decides.
+_BY_OTHERS = (tasks.c.status, tasks.c.cancel_reason, tasks.c.started_at)
+_CHANGE = update(tasks).where(_IS_MINE)
+_START = _CHANGE.values(
+    status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
+    started_at=func.coalesce(tasks.c.started_at, bindparam("began")),
+).returning(*_BY_OTHERS)
+# From the task's row, locked: what is not ours gets none.
+_NEW_OUTPUT = [column for column in outputs.columns if column is not outputs.c.id]
+_ADD_OUTPUT = insert(outputs).from_select(
+    [column.name for column in _NEW_OUTPUT],
+    select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _NEW_OUTPUT))
+    .select_from(tasks)
+    .where(_IS_MINE)
+    .with_for_update(),
+)
+
+
+class LostClaim(Exception):
+    """The task is not (or no longer) this owner's: somebody else drives it now, or it ended."""
+
+
+class Claims:
+    """The tasks that one process (`owner`) drives; `ageing`: as `TaskStore` has it."""
+
+    def __init__(self, database: Database, lease: Lease, ageing: float = 300.0) -> None:
+        self._database = database
+        self.owner = lease.owner
+        self._lease = lease
+        self._ageing = ageing
+
+    async def renew(self) -> None:
+        """The heartbeat: keep everything that we drive."""
+        await self._write(
+            update(tasks)
+            .where(tasks.c.owner == self.owner, is_active())
+            .values(lease_until=self._lease.until())
+        )
+
+    async def save_progress(self, progress: dict[str, Progress]) -> None:
+        def work(connection: Connection) -> None:
+            for task_id, value in progress.items():
+                mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
+                text = rows.dump_progress(value)
+                with ignoring_unstorable(f"the progress of task {task_id}"):
+                    connection.execute(update(tasks).where(mine).values(progress=text))
+
+        await self._database.write(work)
+
+    async def submitted(self, task: Task, *, client_id: str, attempts: Sequence[Attempt]) -> Task:
+        """The prompt is about to be handed over. Written before the POST: after a crash in
+        between, the next owner looks on the server before it sends anything."""
+        return await self._update(
+            task, submitted_at=time.time(), client_id=client_id, attempts=tuple(attempts)
+        )
+
+    async def started(self, task: Task, started_at: float) -> Task:
+        """ComfyUI runs it. A task that is CANCELING stays so."""
+        return await self._update(task, _START, {"began": started_at})
+
+    async def cancel_owned(self, task: Task, reason: CancelReason) -> Task:
+        return await self._update(task, status=Status.CANCELING, cancel_reason=reason)
+
+    async def warn(self, task: Task, warnings: Sequence[str]) -> Task:
+        return await self._update(task, warnings=tuple(warnings))
+
+    async def add_output(self, task_id: str, output: Output) -> None:
+        def work(connection: Connection) -> None:
+            row = {f"new_{name}": value for name, value in rows.output_row(task_id, output).items()}
+            values = {**row, "id": task_id, "me": self.owner}
+            if connection.execute(_ADD_OUTPUT, values).rowcount != 1:
+                raise LostClaim(task_id)
+
+        await self._database.write(work)
+
+    async def settle(self, task: Task, outcome: Outcome, attempts: Sequence[Attempt]) -> Task:
+        """Write how the task ended."""
+        return await self._update(
+            task,
+            changed={"lease_until": None},
+            status=outcome.status,
+            finished_at=time.time(),
+            progress=task.progress,
+            attempts=tuple(attempts),
+            error=outcome.error,
+            owner=None,
+        )
+
+    async def give_up(self, task: Task, error: TaskError) -> Task:
+        """The end where no other one can be written: there is nothing in it but the error, which
+        is to be in our own words."""
+        return await self._update(
+            task,
+            changed={"lease_until": None},
+            status=Status.FAILED,
+            finished_at=time.time(),
+            error=error,
+            owner=None,
+        )
+
+    async def requeue(
+        self,
+        task_id: str,
+        attempts: Sequence[Attempt],
+        *,
+        behind: bool = False,
+        needs: Needs | None = None,
+    ) -> Task:
+        """Back into the queue, for any server, without the results of the run that was lost;
+        `behind`: as if it came only now; `needs`: others than before, of a task that wants no
+        server. A task that is CANCELING ends as CANCELED."""
+        canceling = tasks.c.status == Status.CANCELING
+        ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
+        change = _CHANGE.values(
+            status=case((canceling, Status.CANCELED), else_=Status.QUEUED),
+            finished_at=case((canceling, time.time()), else_=None),
+            started_at=null(),
+            submitted_at=null(),
+            client_id=null(),
+            server=null(),
+            progress=null(),
+            attempts=rows.dump_attempts(attempts),
+            owner=case((ours, self.owner), else_=null()),
+            lease_until=case((ours, self._lease.until()), else_=null()),
+        )
+
+        if behind:
+            # As rows.new_row has it, not from the rank before: that has former waits in it.
+            ageing = literal(self._ageing, Float)
+            change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
+
+        route = None if needs is None else routes.row(needs, None)
+        if route is not None:
+            change = change.values(route=route["route"])
+
+        def work(connection: Connection) -> Task:
+            if route is not None:
+                routes.hold(connection, [route])
+            if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
+                raise LostClaim(task_id)
+            connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
+            tell(connection, Topic.STATUS, task_id)
+            tell(connection, Topic.WORK)
+            return fetch_one(connection, task_id)
+
+        return await self._database.write(work)
+
+    async def hand_back(self, owner: str | None = None) -> None:
+        """Let go of everything of ours (or of a dead owner) at once.
+
+        Where a prompt is on a server the next owner re-attaches. What was not handed over yet
+        is free for any server again, or canceled if that was asked for.
+        """
+        not_there = tasks.c.submitted_at.is_(None)
+        canceled = and_(not_there, tasks.c.status == Status.CANCELING)
+        await self._write(
+            update(tasks)
+            .where(tasks.c.owner == (owner or self.owner), is_active())
+            .values(
+                owner=None,
+                lease_until=None,
+                server=case((not_there, null()), else_=tasks.c.server),
+                client_id=case((not_there, null()), else_=tasks.c.client_id),
+                status=case((canceled, Status.CANCELED), else_=tasks.c.status),
+                finished_at=case((canceled, time.time()), else_=null()),
+            ),
+            topic=Topic.LEFT,
+        )
+
+    async def let_go(self, task_id: str) -> None:
+        """Make one task of ours free to be claimed again."""
+        mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
+        await self._write(
+            update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.LEFT
+        )
+
+    async def driven(self) -> set[str]:
+        """All that is ours, and on a server."""
+        query = select(tasks.c.task_id).where(
+            tasks.c.owner == self.owner, is_active(), tasks.c.server.is_not(None)
+        )
+        return await self._database.read(lambda connection: set(connection.scalars(query)))
+
+    async def canceled(self) -> list[str]:
+        """What we drive, and somebody wants to stop."""
+        query = select(tasks.c.task_id).where(
+            tasks.c.owner == self.owner,
+            is_active(),
+            tasks.c.status == Status.CANCELING,
+            tasks.c.cancel_reason == CancelReason.REQUEST,
+        )
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
+
+    # -- plumbing -------------------------------------------------------------------------------
+
+    async def _write(self, statement: Update, topic: Topic | None = None) -> None:
+        def work(connection: Connection) -> None:
+            if connection.execute(statement).rowcount and topic is not None:
+                tell(connection, topic)
+
+        await self._database.write(work)
+
+    async def _update(
+        self,
+        task: Task,
+        statement: Update | None = None,
+        changed: Json | None = None,
+        **fields: Any,
+    ) -> Task:
+        """One fenced change: of these fields, or what the statement says; `changed` has values
+        for it that are no fields. Answers the task after it. Raises LostClaim if the task is not
+        the owner's."""
+        change = _change_to(fields.get("status")) if statement is None else statement
+        values = {**rows.columns(fields), **(changed or {}), "id": task.task_id, "me": self.owner}
+
+        def work(connection: Connection) -> Row[Any]:
+            row = connection.execute(change, values).first()
+            if row is None:
+                raise LostClaim(task.task_id)
+            if fields.get("error"):
+                add_error(connection, task.task_id, fields["error"])
+            if "status" in fields or statement is not None:
+                tell(connection, Topic.STATUS, task.task_id)
+            return row
+
+        row = await self._database.write(work)
+        fields |= {"status": Status(row.status), "started_at": row.started_at}
+        fields["cancel_reason"] = row.cancel_reason and CancelReason(row.cancel_reason)
+        return replace(task, **fields)
+
+
+@cache
+def _change_to(status: Status | None) -> Update:
+    """A change, and if it is one of the status, from one that may come before. Built once: putting
+    a statement together costs more than running it."""
+    change = _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))
+    return change.returning(*_BY_OTHERS)

@@ -1,0 +1,1 @@
+"""Connections, transactions and types of columns, of SQLite and PostgreSQL."""

@@ -1,0 +1,194 @@
+"""PostgreSQL, which many processes share: it may be restarted under them, and carries signals."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from app.db.engine.errors import InDoubt, Unreachable, code_of, keep_quiet
+from app.db.engine.list_parameters import ROWS
+from app.limits.worker_threads import CallerPlaces
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CHANNEL = "gateway"
+PATIENCE = 10.0  # seconds that a transaction waits for a server that is being restarted
+LARGE_READS = 4  # of one caller at a time; there are 15 connections
+RETRY = 0.2  # seconds between two tries
+PING = 15.0  # seconds between two looks whether the connection for signals lives
+CONNECT_TIMEOUT = 5.0
+STATEMENT_TIMEOUT = 60.0  # of a server that is there, and does not answer
+# SQLSTATEs after which the same transaction may well succeed: connection lost (08...), the server
+# stops or starts, deadlock, no agreement with others.
+_PASSING = ("57P01", "57P02", "57P03", "40P01", "40001")
+
+
+class Postgresql:
+    """`patience`: seconds to wait for a server that does not take connections."""
+
+    def __init__(self, url: URL, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._name = f"gateway-{uuid4().hex[:12]}"
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._places = CallerPlaces(LARGE_READS, free=True)
+        self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
+        # For what takes its time, or for ever.
+        self._slow = self._make_engine(url, poolclass=NullPool)
+
+    def _make_engine(
+        self, url: URL, *, command_timeout: float | None = None, pre_ping: bool = False, **more: Any
+    ) -> "AsyncEngine":
+        # A tenth of all that is imported at a start, and of no use with SQLite.
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        arguments = {
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": command_timeout,
+            "server_settings": {"application_name": self._name},
+        }
+        more["insertmanyvalues_page_size"] = ROWS
+        engine = create_async_engine(
+            url, connect_args=arguments, pool_pre_ping=pre_ping, hide_parameters=True, **more
+        )
+        keep_quiet(engine.sync_engine)
+        return engine
+
+    def remember(self, **facts: Any) -> None:
+        for engine in (self._engine, self._slow):
+            engine.sync_engine.update_execution_options(**facts)
+
+    async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:
+        async def run() -> T:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+
+        give_back = await self._places.take() if large else None
+        try:
+            return await self._patiently(run)
+        finally:
+            if give_back is not None:
+                give_back()
+
+    async def write(
+        self, work: Callable[[Connection], T], *, large: bool = False, slow: bool = False
+    ) -> T:
+        async def run() -> T:
+            async with (self._slow if slow else self._engine).connect() as connection:
+                result = await connection.run_sync(work)
+                with _committing():
+                    await connection.commit()
+                return result
+
+        return await self._patiently(run)
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        async with self._holding(func.pg_try_advisory_lock, name) as got:
+            yield bool(got)
+
+    @asynccontextmanager
+    async def locked(self, name: str) -> AsyncIterator[None]:
+        # Its own lock first: a process waits with one connection only.
+        async with self._locks[name], self._holding(func.pg_advisory_lock, name):
+            yield
+
+    @asynccontextmanager
+    async def _holding(self, lock: Any, name: str) -> AsyncIterator[Any]:
+        """An advisory lock, which goes with its connection, whatever becomes of us."""
+        async with AsyncExitStack() as stack:
+            with _reaching():
+                connection = await stack.enter_async_context(self._slow.connect())
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                wanted = select(lock(func.hashtext(f"{CHANNEL} {name}")))
+                got = await connection.scalar(wanted)
+            yield got
+
+    async def listen(self, hear: Callable[[str], None]) -> None:
+        while True:
+            try:
+                with _reaching():
+                    await self._listen(hear)
+            except SQLAlchemyError as error:
+                log.warning("no signals from other processes for now: %s", error)
+            await asyncio.sleep(1)
+
+    async def _listen(self, hear: Callable[[str], None]) -> None:
+        """Until the connection is lost."""
+        lost = asyncio.Event()
+
+        def take(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
+            sender, _, said = payload.partition(" ")
+            if sender != self._name:
+                hear(said)
+
+        async with self._slow.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(CHANNEL, take)
+            hear("")  # whatever was said before
+            while not lost.is_set():
+                try:
+                    async with asyncio.timeout(PING):
+                        await lost.wait()
+                except TimeoutError:
+                    await driver.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+        await self._slow.dispose()
+
+    async def _patiently(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Do it again where it failed for a reason that passes, unless it may have been done."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with _reaching():
+                    return await run()
+            except SQLAlchemyError as error:
+                if not _passes(error) or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(RETRY)
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    if isinstance(error, Unreachable):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = code_of(error)
+    return error.connection_invalidated or code.startswith("08") or code in _PASSING
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """asyncpg lets through as it is what it meets while it connects."""
+    from asyncpg import InterfaceError, PostgresError  # optional
+
+    try:
+        yield
+    except (OSError, PostgresError, InterfaceError) as error:
+        raise Unreachable(f"The database cannot be reached: {error}.") from error
+
+
+@contextmanager
+def _committing() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if isinstance(error, DBAPIError) and not _passes(error):
+            raise
+        raise InDoubt(f"It is not known whether a transaction was committed: {error}") from error

@@ -1,0 +1,113 @@
+"""Idempotency keys: the same submit sent twice makes one task.
+
+After the IETF draft on the Idempotency-Key header: the same key with the same body is answered
+with what it made the first time; with another body it is an error. Keys are kept for a day.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blake3 import blake3
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from app.db.engine.database import insert_if_new
+from app.db.engine.list_parameters import PART, any_of
+from app.db.queries import TASKS, fetch, fetch_one, whole
+from app.db.tables import idempotency_keys as keys
+from app.db.tables import tasks
+from app.errors import KeyReused
+from app.tasks.model import Task
+
+KEPT = 24 * 3600.0  # seconds
+
+_KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+_IS_OLD = keys.c.created_at <= bindparam("until")
+_FORGET = delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD)
+_OLD = select(keys.c.key).where(_IS_OLD).limit(PART)
+_FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
+_HELD = select(keys.c.key, keys.c.task_id).where(any_of(keys.c.task_id, "task_ids"))
+_DROP = delete(keys).where(keys.c.key == bindparam("name"))
+_MOVE = update(keys).where(keys.c.key == bindparam("name")).values(task_id=bindparam("to"))
+# Locked, on PostgreSQL: whoever deletes it meanwhile waits, and then finds the key at it.
+_LEFT = (
+    select(tasks.c.task_id)
+    .where(tasks.c.batch_id == bindparam("batch"))
+    .order_by(tasks.c.seq)
+    .limit(1)
+    .with_for_update(read=True, key_share=True)
+)
+_OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The header's value, and what stands for the request that came with it. `owner`: the name of
+    the API key, since two clients may choose the same value."""
+
+    name: str
+    digest: str
+    owner: str = ""
+
+    @property
+    def stored(self) -> str:
+        """What stands for it in the table."""
+        if not self.owner:
+            return self.name
+        return f"of:{blake3(f'{self.owner}/{self.name}'.encode()).hexdigest()}"
+
+
+def is_known(connection: Connection, key: Key) -> bool:
+    """Raises KeyReused if it is, with another request."""
+    row = connection.execute(_KNOWN, _values(key)).mappings().first()
+    if row is not None and row["digest"] != key.digest:
+        raise KeyReused(
+            "The Idempotency-Key came with another request before.",
+            hint="Use a new key for a new request; a key is kept for 24 hours.",
+        )
+    return row is not None
+
+
+def take(connection: Connection, key: Key, task_id: str) -> bool:
+    """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
+    connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEPT})
+    row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
+    if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
+        return True
+    return not is_known(connection, key)
+
+
+def forget_old(connection: Connection) -> int:
+    """Delete some of those that are kept no longer; PART if there may be more."""
+    until = time.time() - KEPT
+    names = list(connection.scalars(_OLD, {"until": until}))
+    if names:
+        connection.execute(_FORGET_OLD, {"names": names, "until": until})
+    return len(names)
+
+
+def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
+    """Free the keys of tasks that were just removed. `removed`: their batches, by their ids. The
+    key of a batch stays, at another task of it, until all of the batch is gone."""
+    for row in connection.execute(_HELD, {"task_ids": list(removed)}).all():
+        batch = removed[row.task_id]
+        left = connection.scalar(_LEFT, {"batch": batch}) if batch else None
+        if batch and left is None:  # or was the one that it waited for deleted by somebody else?
+            left = connection.scalar(_LEFT, {"batch": batch})
+        if left is None:
+            connection.execute(_DROP, {"name": row.key})
+        else:
+            connection.execute(_MOVE, {"name": row.key, "to": left})
+
+
+def tasks_of(connection: Connection, key: Key) -> list[Task]:
+    """What a known key has made: one task, or all of a batch."""
+    row = connection.execute(_KNOWN, _values(key)).mappings().one()
+    first = fetch_one(connection, row["task_id"])
+    if first.batch_id is None:
+        return [whole(connection, first)]
+    return fetch(connection, _OF_BATCH, {"batch": first.batch_id}, brief=True)
+
+
+def _values(key: Key) -> dict[str, object]:
+    return {"name": key.stored, "since": time.time() - KEPT}

@@ -1,0 +1,167 @@
+"""Rows of the tables <-> the dataclasses of the model."""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from app.tasks.asset import output_id
+from app.tasks.model import (
+    Attempt,
+    CancelReason,
+    NewTask,
+    Output,
+    Place,
+    Progress,
+    Status,
+    Task,
+    TaskError,
+    fields_of,
+)
+from app.tasks.truncation import BRIEF, brief
+from app.workflows.requirements import SHARED_GRAPH, fingerprint
+
+_PLAIN = (
+    *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
+    *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
+    *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
+)
+Row = RowMapping | Mapping[str, Any]
+_OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def dump_progress(progress: Progress) -> str:
+    return dump(fields_of(progress))
+
+
+def dump_error(error: TaskError | None) -> str | None:
+    return dump(fields_of(error)) if error else None
+
+
+def dump_attempts(attempts: Iterable[Attempt]) -> str:
+    return dump([fields_of(attempt) for attempt in attempts])
+
+
+_DUMPED: dict[str, Callable[[Any], str | None]] = {
+    "progress": dump_progress,
+    "attempts": dump_attempts,
+    "error": dump_error,
+    "warnings": dump,
+}
+
+
+def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a task as the table has them."""
+    return {
+        name: _DUMPED[name](value) if name in _DUMPED else value for name, value in fields.items()
+    }
+
+
+def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
+    """`ageing`: seconds of waiting that are worth a point of priority."""
+    params, cut = (task.params, None) if long_params(task) is None else brief(task.params)
+    return {
+        "task_id": task.task_id,
+        "rank": created_at - task.priority * ageing,
+        "route": route_of(task),
+        "shape": task.shape,
+        "expected": task.expected,
+        "batch_id": task.batch_id,
+        "status": Status.QUEUED,
+        "priority": task.priority,
+        "created_at": created_at,
+        "wanted_server": task.wanted_server,
+        "timeout": task.timeout,
+        "filename": task.filename,
+        "retry_of": task.retry_of,
+        "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
+        "needs_key": task.needs_key,
+        "key_name": task.key_name,
+        "params": dump(params),
+        "cut": dump(cut) if cut else None,
+        "metadata": dump(task.metadata),
+        "attempts": "[]",
+        "warnings": dump(task.warnings),
+    }
+
+
+def route_of(task: NewTask) -> str:
+    return task.route or route_id(needs_text(task), task.wanted_server)
+
+
+def route_id(needs: str, wanted_server: str | None) -> str:
+    return fingerprint(f"{wanted_server or ''} {needs}")
+
+
+def needs_text(task: NewTask) -> str:
+    """What servers must have, as routes say it. An older gateway, which cannot read shared graphs,
+    finds no server that has all of it, and leaves the task to others."""
+    return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
+
+
+def added(row: Mapping[str, Any], place: Place, webhook: str | None) -> Task:
+    """The task whose row was just written: what it does not name is empty."""
+    whole = defaultdict[str, Any](lambda: None, row, webhook=webhook)
+    return task_of(whole, place=place)
+
+
+def long_params(task: NewTask) -> str | None:
+    """As JSON, if they are too long for the task's row."""
+    text = dump(task.params)
+    return text if len(text) > BRIEF else None
+
+
+def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
+    return Task(
+        **{name: row[name] for name in _PLAIN},
+        status=Status(row["status"]),
+        cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
+        params=json.loads(row["params"]),
+        metadata=json.loads(row["metadata"]),
+        progress=Progress(**json.loads(row["progress"])) if row["progress"] else Progress(),
+        error=_error(row["error"]),
+        attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
+        warnings=tuple(json.loads(row["warnings"])),
+        outputs=tuple(numbered(outputs)),
+        place=place,
+        webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
+        cut=json.loads(row["cut"]) if row.get("cut") else {},
+    )
+
+
+def output_row(task_id: str, output: Output) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        **{name: getattr(output, name) for name in _OUTPUT},
+        "asset_id": output_id(task_id, output),
+        "created_at": time.time(),
+    }
+
+
+def output_of(row: Row) -> Output:
+    return Output(**{name: row[name] for name in _OUTPUT}, length=row.get("length"))
+
+
+def numbered(outputs: Iterable[Output]) -> Iterator[Output]:
+    """The results of one task, with what copies they are."""
+    before: Counter[tuple[object, ...]] = Counter()
+    for output in outputs:
+        this = (*output.identity, output.length)
+        copy = before[this]
+        before[this] += 1
+        yield replace(output, copy=copy) if copy else output
+
+
+def _error(text: str | None) -> TaskError | None:
+    if not text:
+        return None
+    fields = json.loads(text)
+    return TaskError(**{**fields, "traceback": tuple(fields["traceback"])})

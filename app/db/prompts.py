@@ -1,0 +1,106 @@
+"""Prompts in the database. A single task has its own. Tasks of a batch, and tasks made again,
+share a graph: each has only what is changed in it. What goes to ComfyUI along with a prompt is
+shared by all that were submitted with the same.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+from sqlalchemy import Connection, delete, insert, select
+
+from app.db import mapping as rows
+from app.db.engine.list_parameters import any_of
+from app.db.shared_texts import SharedTexts
+from app.db.tables import extras, graphs, prompts
+from app.tasks.model import Extra, Graph, NewTask
+from app.workflows.parameters.apply import Change, with_changes
+from app.workflows.requirements import SHARED_GRAPH
+
+Json = dict[str, Any]
+
+
+class Parts(NamedTuple):
+    """A prompt that others may share, the changes in it, and what goes along."""
+
+    prompt: Json
+    changes: tuple[Change, ...]
+    extra: Json | None
+
+
+# A gateway older than shared graphs finds this in their place. It takes no such task from the
+# queue (see rows.needs_text); should it come to one in another way, ComfyUI refuses this by name.
+NOT_FOR_OLD = rows.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
+
+GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)
+EXTRAS = SharedTexts(extras.c.extra_id, extras.c.extra, prompts.c.extra_id)
+
+_PROMPTS = select(prompts).where(any_of(prompts.c.task_id, "task_ids"))
+_FORGET = (
+    delete(prompts)
+    .where(any_of(prompts.c.task_id, "task_ids"))
+    .returning(prompts.c.graph_id, prompts.c.extra_id)
+)
+
+
+def graph_of(prompt: Json, key_name: str | None) -> Graph:
+    """For tasks of one API key: nobody learns from the database what another one has stored."""
+    text = rows.dump(prompt)
+    return Graph(_fingerprint(text, key_name), text)
+
+
+def extra_of(extra: Json, key_name: str | None) -> Extra:
+    """The same of what goes along with prompts."""
+    text = rows.dump(extra)
+    return Extra(_fingerprint(text, key_name), text)
+
+
+def _fingerprint(text: str, key_name: str | None) -> str:
+    return blake3(f"{key_name or ''}\0{text}".encode()).hexdigest()
+
+
+def write(connection: Connection, new: Sequence[NewTask]) -> None:
+    """The prompts of tasks that are about to be added."""
+    GRAPHS.keep(connection, {task.graph.graph_id: task.graph.text for task in new if task.graph})
+    EXTRAS.keep(connection, {task.extra.extra_id: task.extra.text for task in new if task.extra})
+    connection.execute(insert(prompts), [_row(task) for task in new])
+
+
+def _row(task: NewTask) -> Json:
+    graph = task.graph
+    return {
+        "task_id": task.task_id,
+        "prompt": NOT_FOR_OLD if graph else rows.dump(task.prompt),
+        "graph_id": graph and graph.graph_id,
+        "extra_id": task.extra and task.extra.extra_id,
+        "changes": rows.dump(task.changes) if graph else None,
+        "params": rows.long_params(task),
+    }
+
+
+def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, Parts]:
+    """The prompts as they are stored, by task."""
+    found = connection.execute(_PROMPTS, {"task_ids": list(task_ids)}).all()
+    shared = GRAPHS.read(connection, {row.graph_id for row in found if row.graph_id})
+    along = EXTRAS.read(connection, {row.extra_id for row in found if row.extra_id})
+    return {
+        row.task_id: Parts(
+            shared[row.graph_id] if row.graph_id else json.loads(row.prompt),
+            tuple((node, name, value) for node, name, value in json.loads(row.changes or "[]")),
+            along[row.extra_id] if row.extra_id else None,
+        )
+        for row in found
+    }
+
+
+def whole(found: Parts) -> Json:
+    """The prompt to run."""
+    return with_changes(found.prompt, found.changes) if found.changes else found.prompt
+
+
+def forget(connection: Connection, task_ids: Collection[str]) -> None:
+    """The prompts of tasks that were deleted, and what no task has any more."""
+    found = connection.execute(_FORGET, {"task_ids": list(task_ids)}).all()
+    GRAPHS.drop(connection, {row.graph_id for row in found if row.graph_id})
+    EXTRAS.drop(connection, {row.extra_id for row in found if row.extra_id})

@@ -1,0 +1,150 @@
+"""Reading tasks: rows with their outputs and their place in the queue."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
+
+from app.db import mapping as rows
+from app.db.engine.list_parameters import any_of, none_of
+from app.db.tables import outputs, prompts, tasks
+from app.db.webhooks import shown_of
+from app.errors import TaskNotFound
+from app.tasks.model import ACTIVE, Output, Place, Status, Task
+from app.tasks.truncation import RESULT
+
+
+def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
+    """As a literal: SQLite uses a partial index only if it sees its condition in the query."""
+    return table.c.status == literal_column("'queued'")
+
+
+def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
+    words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(ACTIVE)]
+    return table.c.status.in_(words)
+
+
+# The API key of tasks that are found by something else, in the queue or by their ids. For the plain
+# column SQLite would take the index of all tasks of a key, and walk over all of them.
+KEY_NAME = func.coalesce(tasks.c.key_name, "")
+FOUND_KEY_NAME = tasks.c.key_name.concat("")  # what is nobody's is not that of the key ""
+
+# Built once: putting a statement together costs more than running it.
+TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
+_TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
+_OUTPUTS_OF = (
+    select(outputs).where(outputs.c.task_id == bindparam("task_id")).order_by(outputs.c.id)
+)
+_OUTPUTS = select(outputs).where(any_of(outputs.c.task_id, "task_ids")).order_by(outputs.c.id)
+_BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
+    *(column for column in outputs.c if column is not outputs.c.text),
+    func.substr(outputs.c.text, 1, RESULT).label("text"),
+    func.length(outputs.c.text).label("length"),
+)
+# The option of an engine that tells which routes those are: a process judges for itself.
+STUCK = "stuck_routes"
+_IS_AHEAD = or_(
+    tasks.c.rank < bindparam("rank"),
+    and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
+)
+# A task that is on a server already counts with what that server has to do, and one that no server
+# takes now with nothing: it holds nobody up.
+_IS_HERE = and_(tasks.c.server.is_(None), none_of(tasks.c.route, "stuck"))
+_AHEAD = select(
+    func.count(),
+    func.sum(case((_IS_HERE, tasks.c.expected))),
+    func.count(case((and_(_IS_HERE, tasks.c.expected.is_(None)), 1))),
+).where(is_queued(), _IS_AHEAD)
+_FROM_THERE_ON = (
+    select(tasks.c.seq, tasks.c.expected, _IS_HERE.label("is_here"))
+    .where(is_queued(), not_(_IS_AHEAD), tasks.c.rank <= bindparam("last_rank"))
+    .order_by(tasks.c.rank, tasks.c.seq)
+)
+
+
+def fetch_one(connection: Connection, task_id: str) -> Task:
+    """Raises TaskNotFound."""
+    this = {"task_id": task_id}
+    row = connection.execute(_TASK, this).mappings().first()
+    if row is None:
+        raise no_task(task_id)
+    results = map(rows.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
+    return rows.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
+
+
+def whole(connection: Connection, task: Task) -> Task:
+    """The task with all that its row has no room for."""
+    if not task.cut:
+        return task
+    query = select(prompts.c.params).where(prompts.c.task_id == task.task_id)
+    text = connection.scalar(query)
+    return replace(task, params=json.loads(text), cut={}) if text else task
+
+
+def fetch(
+    connection: Connection,
+    query: Select[Any],
+    values: dict[str, Any] | None = None,
+    *,
+    brief: bool = False,
+) -> list[Task]:
+    """The tasks that a query made from `TASKS` answers. `brief`: of texts that are results only
+    what lists show is read."""
+    found = connection.execute(query, values).mappings().all()
+    results: dict[str, list[Output]] = defaultdict(list)
+    if found:
+        ids = {"task_ids": [row["task_id"] for row in found]}
+        for row in connection.execute(_BRIEF_OUTPUTS if brief else _OUTPUTS, ids).mappings():
+            results[row["task_id"]].append(rows.output_of(row))
+    places = places_of(connection, found)
+    return [rows.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
+
+
+def places_of(connection: Connection, found: Sequence[rows.Row]) -> dict[int, Place]:
+    """Where the tasks with these rows stand in the queue, by seq: counted for the first of them,
+    and walked from there to the last."""
+    queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
+    if not queued:
+        return {}
+    first = {"rank": queued[0][0], "seq": queued[0][1]}
+    stuck = {"stuck": connection.engine.get_execution_options().get(STUCK, ())}
+    ahead, seconds, unknown = connection.execute(_AHEAD, {**first, **stuck}).one()
+    place = Place(ahead + 1, float(seconds or 0), unknown)
+    places = {first["seq"]: place}
+    if len(queued) > 1:
+        values = {**first, **stuck, "last_rank": queued[-1][0]}
+        for seq, expected, is_here in connection.execute(_FROM_THERE_ON, values):
+            places[seq] = place
+            place = place.next(expected, is_here=is_here)
+    return places
+
+
+@cache
+def newest_result(*given: str) -> Select[Any]:
+    """The newest stored result with these columns as they are given."""
+    equal = [outputs.c[name] == bindparam(name) for name in given]
+    stored = select(outputs).where(outputs.c.key.is_not(None), *equal)
+    return stored.order_by(outputs.c.id.desc()).limit(1)
+
+
+def no_task(task_id: str) -> TaskNotFound:
+    return TaskNotFound(
+        f"There is no task {task_id[:80]!r}.", hint="GET /api/tasks lists the tasks."
+    )

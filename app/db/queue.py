@@ -1,0 +1,301 @@
+"""The queue: the SQL by which tasks come to those who drive them.
+
+The task table is the queue. A claim is an UPDATE that writes owner and lease. Processes that share
+the table give out tasks one after the other: each sees what the others put on a server, so that
+none gets more than its slots.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from app.db import prompts as graphs
+from app.db import quotas as shares
+from app.db import requirements as routes
+from app.db.engine.database import Database
+from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
+from app.db.engine.notify import Topic, tell
+from app.db.lease import Lease
+from app.db.mapping import task_of
+from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
+from app.db.requirements import Route, Routes
+from app.db.tables import tasks
+from app.tasks.model import Assignment, Task, Waiting
+from app.workflows.requirements import Needs
+
+Json = dict[str, Any]
+
+WINDOW = 32  # tasks at the head of the queue among which the next ones are chosen
+LOCK = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time
+
+# Taken for the transaction; from a process that is frozen in it PostgreSQL takes it away.
+_ONE_AT_A_TIME = select(
+    func.set_config("idle_in_transaction_session_timeout", "5000", True),
+    func.pg_advisory_xact_lock(LOCK),
+)
+_HELD = (
+    select(tasks.c.server, func.count().label("held"))
+    .where(is_active(), tasks.c.server.is_not(None))
+    .group_by(tasks.c.server)
+)
+_NEWEST = (
+    select(tasks.c.server, tasks.c.route)
+    .where(is_active(), tasks.c.server.is_not(None), tasks.c.submitted_at.is_not(None))
+    .order_by(tasks.c.submitted_at)
+)
+
+# Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours.
+_OWNERLESS = or_(
+    tasks.c.owner.is_(None),
+    and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
+)
+# A task in the queue has an owner if it came with an API key, which is in that one's memory only.
+_FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
+_WAITING = (
+    select(
+        *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
+        *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
+    )
+    .where(is_queued(), tasks.c.server.is_(None), _FREE)
+    .where(none_of(tasks.c.route, "excluded"))
+    .where(none_of(KEY_NAME, "full"))
+    .order_by(tasks.c.rank, tasks.c.seq)
+    .limit(WINDOW)
+)
+# A cancel may come between.
+_STILL_THERE = (
+    select(tasks.c.seq)
+    .where(any_of(tasks.c.seq, "seqs"))
+    .where(is_queued(), tasks.c.server.is_(None))
+    .with_for_update(skip_locked=True)
+)
+_GIVE = (
+    update(tasks)
+    .where(tasks.c.seq.in_(_STILL_THERE))
+    .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
+    .returning(tasks.c.seq)  # alone: columns have no table there, so no subquery can mean its own
+)
+_ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
+_REROUTE = (
+    update(tasks)
+    .where(is_queued(), tasks.c.server.is_(None), tasks.c.route == bindparam("old"))
+    .values(route=bindparam("new"))
+)
+_CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
+_PLACES = select(
+    tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None).label("finished")
+).where(any_of(tasks.c.task_id, "task_ids"))
+
+_LEFT_BEHIND = select(tasks.c.seq).where(is_active(), tasks.c.server.is_not(None), _OWNERLESS)
+
+
+def _taking(condition: ColumnElement[bool]) -> Any:
+    # SQLite has one writer and needs no row locks: it ignores the FOR UPDATE.
+    rows_to_take = _LEFT_BEHIND.where(condition).limit(100).with_for_update(skip_locked=True)
+    return (
+        update(tasks)
+        .where(tasks.c.seq.in_(rows_to_take))
+        .values(owner=bindparam("me"), lease_until=bindparam("until"))
+        .returning(tasks.c.seq)
+    )
+
+
+_TAKE_OVER = _taking(any_of(tasks.c.server, "servers"))
+_TAKE_ORPHANS = _taking(none_of(tasks.c.server, "servers"))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that we drive until its lease ends, with the graph to run and what that needs."""
+
+    task: Task
+    prompt: Json = field(repr=False)
+    needs: Needs
+    extra: Json | None = field(default=None, repr=False)  # see app/workflows/extra_data.py
+
+
+Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
+# From how many tasks each server holds to the routes to pass over, and how to choose of the rest;
+# None if there is no room.
+Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
+
+
+class Queue:
+    """Gets tasks for one process. `concurrency`: how many tasks API keys may have on servers at a
+    time, of those that have such a limit."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        concurrency: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._concurrency = concurrency
+        self.routes = Routes()
+
+    async def take_over(self, servers: Collection[str]) -> list[Claim]:
+        """Claim what is on these servers and has no live owner: it is re-attached to."""
+        values = {**self._terms(), "servers": list(servers)}
+        return await self._database.write(lambda c: self._taken(c, _TAKE_OVER, values), large=True)
+
+    async def adopt(self, *, keep_servers: Collection[str]) -> list[Claim]:
+        """Claim tasks on servers that are not in `keep_servers` and that have no live owner."""
+        values = {**self._terms(), "servers": list(keep_servers)}
+        return await self._database.write(
+            lambda c: self._taken(c, _TAKE_ORPHANS, values), large=True
+        )
+
+    async def assign(
+        self, offer: Offer, *, barred: Collection[str] = (), large: bool = False
+    ) -> tuple[list[Claim], bool]:
+        """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
+        Keys that have all that they may have on servers are passed over, and `barred` ones.
+        Answers the claims, and whether there may be more to give. `large`: many routes are passed
+        over."""
+        lease, limits = self._terms(), self._concurrency()
+
+        def work(connection: Connection) -> tuple[list[Claim], bool]:
+            if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
+                connection.execute(_ONE_AT_A_TIME)
+            held = {row.server: row.held for row in connection.execute(_HELD)}
+            offered = offer(held)
+            if offered is None:
+                return [], False
+            excluded, choose = offered
+            room = shares.room_of(connection, limits)
+            values = {"excluded": list(excluded), "full": [*shares.full(room), *barred]}
+            values |= {"me": lease["me"], "now": lease["now"]}
+            found = connection.execute(_WAITING, values).mappings().all()
+            routes = self.routes.read(connection, {row["route"] for row in found})
+            waiting = [_waiting(row, routes[row["route"]], lease["now"]) for row in found]
+            gifts = shares.within(room, choose(waiting), waiting)
+            got = self._give(connection, gifts, lease)
+            more = len(found) == WINDOW or len(got) < len(gifts)
+            return self._claims_of(connection, got), more
+
+        return await self._database.write(work, large=large)
+
+    async def newest(self) -> dict[str, Needs]:
+        """By server, what the last prompt needs that it got, of those that are not finished."""
+
+        def work(connection: Connection) -> dict[str, Needs]:
+            last = {row.server: row.route for row in connection.execute(_NEWEST)}
+            routes = self.routes.read(connection, set(last.values()))
+            return {server: routes[route].needs for server, route in last.items()}
+
+        return await self._database.read(work)
+
+    async def routes_that_wait(self) -> list[str]:
+        """Of tasks in the queue, each once."""
+        return await self._database.read(
+            lambda connection: list(connection.scalars(_ROUTES_THAT_WAIT)), large=True
+        )
+
+    def note_stuck(self, routes: Sequence[str]) -> None:
+        """These no server takes now: see `queries.places_of`."""
+        self._database.remember(**{STUCK: tuple(routes)})
+
+    async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
+        """What these stand for."""
+        return await self._database.read(lambda c: self.routes.read(c, wanted), large=True)
+
+    async def reroute(self, route: str, needs: Needs) -> None:
+        """What waits there has these needs from now on. It wants no server."""
+        row = routes.row(needs, None)
+
+        def work(connection: Connection) -> None:
+            routes.hold(connection, [row])
+            connection.execute(_REROUTE, {"old": route, "new": row["route"]})
+            tell(connection, Topic.WORK)
+
+        await self._database.write(work, large=True)
+
+    async def places_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
+        """Of those that are tasks of ours: the server that has the task, and is it finished."""
+        found: dict[str, tuple[str | None, bool]] = {}
+        for part in parts_of(task_ids(held)):
+            for row in await self._database.read(partial(_places, part)):
+                found[row.task_id] = (row.server, bool(row.finished))
+        return found
+
+    async def owners(self) -> list[str]:
+        query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
+        return await self._database.read(
+            lambda connection: list(connection.scalars(query)), large=True
+        )
+
+    # -- plumbing -------------------------------------------------------------------------------
+
+    def _terms(self) -> dict[str, Any]:
+        return {"me": self._lease.owner, "now": time.time(), "until": self._lease.until()}
+
+    def _give(
+        self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
+    ) -> list[Task]:
+        """Claim them, in the order of the queue; what was canceled meanwhile is left out. What
+        waits has no results yet."""
+        by_server: dict[str, list[int]] = {}
+        for gift in gifts:
+            by_server.setdefault(gift.server, []).append(gift.seq)
+        given: list[int] = []
+        for server, seqs in by_server.items():
+            values = {**lease, "to_server": server, "seqs": seqs}
+            given += connection.scalars(_GIVE, values)
+        found = connection.execute(_CLAIMED, {"seqs": given}).mappings().all() if given else []
+        got = {row["seq"]: task_of(row) for row in found}
+        return [got[gift.seq] for gift in gifts if gift.seq in got]
+
+    def _taken(self, connection: Connection, taking: Any, values: Json) -> list[Claim]:
+        seqs = list(connection.scalars(taking, values))
+        found = fetch(connection, _CLAIMED, {"seqs": seqs}) if seqs else []
+        return self._claims_of(connection, found)
+
+    def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
+        if not found:
+            return []
+        parts = graphs.parts(connection, [task.task_id for task in found])
+        routes = self.routes.read(connection, {task.route for task in found})
+        # Without its prompt it fails, by itself: it must not keep the others from being claimed.
+        return [
+            Claim(
+                task,
+                graphs.whole(parts[task.task_id]) if task.task_id in parts else {},
+                routes[task.route].needs,
+                parts[task.task_id].extra if task.task_id in parts else None,
+            )
+            for task in found
+        ]
+
+
+def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:
+    return connection.execute(_PLACES, {"task_ids": part}).all()
+
+
+def _waiting(row: RowMapping, route: Route, now: float) -> Waiting:
+    return Waiting(
+        seq=row["seq"],
+        route=row["route"],
+        needs=route.needs,
+        wanted_server=route.wanted_server,
+        shape=row["shape"],
+        priority=row["priority"],
+        waited=now - row["created_at"],
+        key_name=row["key_name"],
+    )

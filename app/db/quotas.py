@@ -1,0 +1,121 @@
+"""How much may wait, and what API keys may have of it: tasks that wait, tasks a day, tasks on
+servers at a time."""
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, bindparam, delete, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.auth.model import Caller
+from app.db.engine.list_parameters import PART, any_of
+from app.db.queries import KEY_NAME, is_active, is_queued
+from app.db.tables import key_usage, tasks
+from app.errors import KeyQueueFull, QueueFull, QuotaExceeded
+from app.tasks.model import Assignment, Waiting
+
+DAY = 86400
+
+_QUEUED = select(func.count()).select_from(tasks).where(is_queued())
+_QUEUED_OF = _QUEUED.where(bindparam("name") == KEY_NAME)
+_ON_SERVERS = (
+    select(KEY_NAME, func.count())
+    .where(is_active(), tasks.c.server.is_not(None))
+    .where(any_of(KEY_NAME, "names"))
+    .group_by(text("1"))
+)
+
+
+def check_room(connection: Connection, caller: Caller, most: int, more: int) -> None:
+    """Raises QueueFull if `more` tasks are too many for the queue, which holds `most`, and
+    KeyQueueFull if they are too many for the key."""
+    waiting = connection.scalar(_QUEUED) or 0
+    if waiting + more > most:
+        raise QueueFull(
+            f"{waiting} tasks wait, and {most} may; these are {more} more.",
+            hint="Try again later. The limit is the setting COMFYUI_MAX_QUEUED.",
+        )
+    if caller.queued is None:
+        return
+    waiting = connection.scalar(_QUEUED_OF, {"name": caller.name}) or 0
+    if waiting + more > caller.queued:
+        raise KeyQueueFull(
+            f"{waiting} tasks of key {caller.name!r} wait, and {caller.queued} may; "
+            f"these are {more} more.",
+            hint="Try again when some of them are through.",
+        )
+
+
+def count_today(connection: Connection, caller: Caller, more: int) -> None:
+    """Count what the key makes; in the transaction that makes it. Raises QuotaExceeded.
+
+    In a row of its own: a count of tasks would shrink when tasks are deleted. The row is locked
+    until the transaction ends, so two submits of a key never pass each other, here and in
+    `check_room`.
+    """
+    if caller.queued is None and caller.daily is None:
+        return
+    now = time.time()
+    day = _day(now)
+    is_sqlite = connection.dialect.name == "sqlite"
+    row = (sqlite.insert if is_sqlite else postgresql.insert)(key_usage).values(
+        key_name=caller.name, day=day, tasks=more
+    )
+    counted = row.on_conflict_do_update(
+        index_elements=["key_name", "day"], set_={"tasks": key_usage.c.tasks + more}
+    ).returning(key_usage.c.tasks)
+    made = connection.execute(counted).scalar_one()
+    old = delete(key_usage).where(key_usage.c.key_name == caller.name, key_usage.c.day < day)
+    connection.execute(old)
+    if caller.daily is not None and made > caller.daily:
+        raise QuotaExceeded(
+            f"Key {caller.name!r} has made {made - more} tasks today, and {caller.daily} are "
+            f"allowed; these are {more} more.",
+            hint="A new day begins at midnight UTC.",
+            retry_after=int(DAY - now % DAY) + 1,
+        )
+
+
+def forget_old(connection: Connection) -> int:
+    """Delete some of the counts of former days; PART if there may be more."""
+    former = key_usage.c.day < _day(time.time())
+    names = list(connection.scalars(select(key_usage.c.key_name).where(former).limit(PART)))
+    if names:
+        old = delete(key_usage).where(any_of(key_usage.c.key_name, "names"), former)
+        connection.execute(old, {"names": names})
+    return len(names)
+
+
+def _day(now: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
+def room_of(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:
+    """How many more tasks of these keys may go to servers; where nobody else claims meanwhile."""
+    if not limits:
+        return {}
+    held: dict[str, int] = {}
+    for name, number in connection.execute(_ON_SERVERS, {"names": list(limits)}):
+        held[name] = number
+    return {name: limit - held.get(name, 0) for name, limit in limits.items()}
+
+
+def full(room: Mapping[str, int]) -> list[str]:
+    """The keys that have none left."""
+    return [name for name, left in room.items() if left <= 0]
+
+
+def within(
+    room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[Waiting]
+) -> Collection[Assignment]:
+    """As many of the chosen tasks of each key as it has room for. Pure."""
+    owners = {task.seq: task.key_name for task in waiting}
+    left, kept = dict(room), []
+    for gift in chosen:
+        owner = owners[gift.seq]
+        if owner is not None and owner in left:
+            if left[owner] <= 0:
+                continue
+            left[owner] -= 1
+        kept.append(gift)
+    return kept

@@ -1,0 +1,80 @@
+"""The schema: made where there is none, brought up where it is an older one.
+
+Migrations are numbered, so that the names of their files tell the newest: Alembic, which takes a
+quarter of a second to import, is needed only where there is one to run.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+)
+
+from app.db.tables import metadata, tasks
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent / "migrations"
+HEAD = max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+LOCK = 0x6F1A_0001  # PostgreSQL's advisory lock: one process migrates at a time
+
+_version = Table(  # as Alembic makes it
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+
+def is_current(connection: Connection) -> bool:
+    """Is there nothing to do? A newer schema will do, too: migrations only add."""
+    if not inspect(connection).has_table(_version.name):
+        return False
+    version = connection.scalar(select(_version)) or ""
+    if version > HEAD:
+        log.info("the database is of a newer gateway: %s, ours is %s", version, HEAD)
+    return version >= HEAD
+
+
+def bring_up(connection: Connection) -> None:
+    """Make or migrate all of it, in this transaction. Raises InvalidInput for a schema that is
+    older than the first migration."""
+    if connection.dialect.name == "postgresql":  # on SQLite the transaction is the lock
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+    if is_current(connection):  # another process was faster
+        return
+    if inspect(connection).has_table(tasks.name):
+        migrate(connection)
+    else:
+        metadata.create_all(connection)
+        _version.metadata.create_all(connection)
+        connection.execute(insert(_version).values(version_num=HEAD))
+
+
+def migrate(connection: Connection, to: str = HEAD) -> None:
+    """Run what is missing. A database without a version may have the first schema already."""
+    from alembic import command
+
+    log.info("the database is brought up to version %s", to)
+    command.upgrade(alembic_config(connection), to)
+
+
+def alembic_config(connection: Connection) -> Any:
+    """How Alembic's commands find our migrations, and the database."""
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return config

@@ -1,0 +1,296 @@
+"""The schema. JSON stands in TEXT columns: PostgreSQL's json types refuse NUL characters.
+
+The types of the columns refuse what cannot be stored (engine/columns.py), by the lengths that
+borders know, too (app/limits/text_lengths.py).
+"""
+
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, text
+
+from app.db.engine.columns import BigWhole, Flag, LongWords, Number, Whole, Words, name_columns
+from app.limits import text_lengths as lengths
+from app.tasks.model import ACTIVE
+
+metadata = MetaData()
+
+tasks = Table(
+    "tasks",
+    metadata,
+    # The order of arrival; lists and queue positions page over it.
+    Column("seq", Whole(), primary_key=True, autoincrement=True),
+    Column("task_id", Words(lengths.ID), nullable=False, unique=True),
+    Column("status", Words(lengths.WORD), nullable=False),
+    Column("priority", Whole(), nullable=False),
+    # The order of the queue, lowest first: the time of arrival, less a head start for priority.
+    # So what has waited long enough comes before what is important and new.
+    Column("rank", Number(), nullable=False),
+    Column("route", Words(lengths.FINGERPRINT), nullable=False),  # see `routes`
+    Column("shape", Words(lengths.FINGERPRINT), nullable=False),  # see `run_times`
+    Column("expected", Number()),  # seconds of running, by past runs of the shape
+    Column("created_at", Number(), nullable=False),
+    Column("started_at", Number()),
+    Column("finished_at", Number()),
+    # The claim. `owner` is the gateway process that drives the task until `lease_until`; a row
+    # without a live owner may be claimed. `server` stays when an owner lets go: the prompt is
+    # still there, and the next owner re-attaches with the same client_id.
+    Column("owner", Words(lengths.OWNER)),
+    Column("lease_until", Number()),
+    Column("server", Words(lengths.SERVER)),
+    Column("wanted_server", Words(lengths.SERVER)),
+    Column("client_id", Words(lengths.CLIENT_ID)),
+    Column("submitted_at", Number()),  # set just before the POST that hands over the prompt
+    Column("cancel_reason", Words(lengths.WORD)),
+    Column("timeout", Number()),
+    Column("filename", Words(lengths.SAVED_NAME)),
+    Column("retry_of", Words(lengths.ID)),
+    Column("batch_id", Words(lengths.ID)),
+    Column("needs_key", Flag(), nullable=False),  # see app/runner/paid_node_keys.py
+    Column("key_name", Words(lengths.KEY_NAME)),  # whose it is: of the key that made it
+    Column("params", LongWords(lengths.LONG), nullable=False),
+    Column("cut", LongWords(lengths.LONG)),  # if params are cut there: which, and how long they are
+    Column("metadata", LongWords(lengths.LONG), nullable=False),
+    Column("progress", LongWords(lengths.LONG)),
+    Column("error", LongWords(lengths.LONG)),
+    Column("attempts", LongWords(lengths.LONG), nullable=False),
+    Column("warnings", LongWords(lengths.LONG), nullable=False),
+)
+
+# The graph, large and read once or twice, apart from the rows that lists walk over. A task that
+# shares one (see prompts.py) has only its `changes`: [[node_id, input, value], ...]. `params` are
+# there if they are too long for the task's row, which has them cut.
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("task_id", Words(lengths.ID), primary_key=True),
+    Column("prompt", LongWords(lengths.PROMPT), nullable=False),
+    Column("graph_id", Words(64), index=True),
+    Column("extra_id", Words(64), index=True),
+    Column("changes", LongWords(lengths.LONG)),
+    Column("params", LongWords(lengths.LONG)),
+)
+
+# What tasks of a batch share. It goes with the last of them.
+graphs = Table(
+    "graphs",
+    metadata,
+    Column("graph_id", Words(64), primary_key=True),
+    Column("prompt", LongWords(lengths.PROMPT), nullable=False),
+)
+
+# What goes to ComfyUI along with prompts: see app/workflows/extra_data.py. Shared in the same way.
+extras = Table(
+    "extras",
+    metadata,
+    Column("extra_id", Words(64), primary_key=True),
+    Column("extra", LongWords(lengths.PROMPT), nullable=False),
+)
+
+# What a task can be found by (see task_filters.py), apart from its row for the same reason.
+task_texts = Table(
+    "task_texts",
+    metadata,
+    Column("seq", Whole(), primary_key=True, autoincrement=False),
+    Column("text", LongWords(lengths.LONG), nullable=False),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("id", Whole(), primary_key=True, autoincrement=True),
+    Column("task_id", Words(lengths.ID), nullable=False, index=True),
+    Column("node_id", Words(lengths.NODE_ID), nullable=False),
+    Column("kind", Words(lengths.WORD), nullable=False),
+    Column("filename", Words(lengths.FILENAME)),
+    Column("subfolder", Words(lengths.SUBFOLDER), nullable=False),
+    Column("type", Words(lengths.WORD), nullable=False),
+    Column("content_type", Words(lengths.CONTENT_TYPE)),
+    Column("size_bytes", BigWhole()),
+    Column("hash", Words(lengths.HASH)),
+    Column("key", Words(lengths.STORE_KEY)),
+    Column("text", LongWords(lengths.LONG)),
+    Column("error", LongWords(lengths.LONG)),
+    Column("asset_id", Words(lengths.ID), index=True),
+    Column("created_at", Number()),
+)
+
+# Uploads by the ids that Comfy API v2 gives them; one file may have several.
+assets = Table(
+    "assets",
+    metadata,
+    Column("asset_id", Words(lengths.ID), primary_key=True),
+    Column("hash", Words(lengths.HASH), nullable=False, index=True),
+    # Its name among the uploads.
+    Column("upload", Words(lengths.SAVED_NAME), nullable=False, index=True),
+    Column("key_name", Words(lengths.KEY_NAME)),  # whose it is
+    Column("file_path", Words(lengths.FILE_PATH)),  # as the client calls it
+    Column("content_type", Words(lengths.CONTENT_TYPE), nullable=False),
+    Column("size_bytes", BigWhole(), nullable=False),
+    Column("tags", LongWords(lengths.LONG), nullable=False),
+    Column("created_at", Number(), nullable=False),
+    Column("expires_at", Number(), index=True),
+)
+
+# What servers must have, for all tasks that need the same: so that the queue can be asked for
+# what a server can run, however long it is.
+routes = Table(
+    "routes",
+    metadata,
+    Column("route", Words(lengths.FINGERPRINT), primary_key=True),
+    Column("wanted_server", Words(lengths.SERVER)),
+    Column("needs", LongWords(lengths.LONG), nullable=False),
+)
+
+# How long prompts of a shape ran on a server, and each of their nodes.
+run_times = Table(
+    "run_times",
+    metadata,
+    Column("shape", Words(lengths.FINGERPRINT), primary_key=True),
+    Column("server", Words(lengths.SERVER), primary_key=True),
+    Column("seconds", Number(), nullable=False),
+    Column("nodes", LongWords(lengths.LONG), nullable=False),
+    Column("updated_at", Number(), nullable=False),
+)
+
+# What was answered to a submit with an Idempotency-Key.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Words(lengths.IDEMPOTENCY_KEY), primary_key=True),
+    Column("digest", Words(lengths.HASH), nullable=False),
+    Column("task_id", Words(lengths.ID), nullable=False),  # the first one, of a batch
+    Column("created_at", Number(), nullable=False, index=True),
+)
+
+# How many tasks API keys with a quota have made in a day (UTC).
+key_usage = Table(
+    "key_usage",
+    metadata,
+    Column("key_name", Words(lengths.KEY_NAME), primary_key=True),
+    Column("day", Words(10), primary_key=True),
+    Column("tasks", Whole(), nullable=False),
+)
+
+# Servers that were added, changed or removed while the gateway ran.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Words(lengths.SERVER), primary_key=True),
+    Column("url", Words(lengths.SERVER_URL), nullable=False),
+    Column("slots", Whole()),
+    Column("state", Words(lengths.WORD), nullable=False),
+)
+
+_QUEUED = text("status = 'queued'")
+# In the order in which queries write it: SQLite compares the conditions as they stand.
+_ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
+_FINISHED = text("finished_at IS NOT NULL")
+
+# Partial, so that they stay as small as the queue is, however many tasks are finished.
+Index(
+    "tasks_queued",
+    tasks.c.rank,
+    tasks.c.seq,
+    tasks.c.route,
+    tasks.c.server,
+    tasks.c.expected,
+    tasks.c.key_name,
+    sqlite_where=_QUEUED,
+    postgresql_where=_QUEUED,
+)
+Index(
+    "tasks_on_server",
+    tasks.c.server,
+    tasks.c.owner,
+    sqlite_where=_ACTIVE,
+    postgresql_where=_ACTIVE,
+)
+# Of finished ones only: SQLite would take it for the queue, too, and sort that each time.
+Index(
+    "tasks_finished",
+    tasks.c.status,
+    tasks.c.seq,
+    sqlite_where=_FINISHED,
+    postgresql_where=_FINISHED,
+)
+Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
+Index("tasks_of_workflow", tasks.c.filename, tasks.c.seq)
+Index("tasks_by_time", tasks.c.created_at, tasks.c.seq)
+Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
+Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
+Index("outputs_by_hash", outputs.c.hash)
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Whole(), primary_key=True, autoincrement=True),
+    Column(
+        "task_id",
+        Words(lengths.ID),
+        ForeignKey("tasks.task_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("scope", Words(lengths.WORD), nullable=False),
+    Column("state", Words(8), nullable=False),  # open, closed
+    Column("start_wanted", Flag(), nullable=False),  # and not told yet
+    Column("host", Words(lengths.HOST), nullable=False),
+    Column("events", LongWords(lengths.LONG), nullable=False),
+    Column("shown", LongWords(lengths.LONG), nullable=False),
+    # Of a task's own webhook only.
+    Column("url", LongWords(lengths.LONG)),
+    Column("headers", LongWords(lengths.LONG)),
+    Column("secret", LongWords(lengths.LONG)),
+    Column(
+        "lane", Words(lengths.LANE), nullable=False, server_default=""
+    ),  # app/webhooks/fair_share.py
+    Column("place", Words(lengths.HOST), nullable=False, server_default=""),  # host without port
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Whole(), primary_key=True, autoincrement=True),
+    Column("delivery_id", Words(40), nullable=False, unique=True),  # the header webhook-id
+    Column(
+        "task_id",
+        Words(lengths.ID),
+        ForeignKey("tasks.task_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("webhook", Whole(), nullable=False),
+    Column("event", Words(40), nullable=False),
+    Column("host", Words(lengths.HOST), nullable=False),
+    Column("body", LongWords(lengths.LONG), nullable=False),
+    Column("status", Words(lengths.WORD), nullable=False),  # pending, delivered, dead
+    Column("tries", Whole(), nullable=False),  # since the last replay
+    Column("log", LongWords(lengths.LONG), nullable=False),
+    Column("created_at", Number(), nullable=False),
+    Column("finished_at", Number()),
+    # When it is due. While an owner has it, when its lease ends.
+    Column("next_at", Number()),
+    Column("owner", Words(lengths.OWNER)),
+    Column("lane", Words(lengths.LANE), nullable=False, server_default=""),
+    Column("place", Words(lengths.HOST), nullable=False, server_default=""),
+)
+
+_OPEN = text("state = 'open'")
+_PENDING = text("status = 'pending'")
+Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("deliveries_due", deliveries.c.next_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
+# For app/webhooks/lanes.py. With the state in front, though it is always the same: SQLite would
+# take another index otherwise.
+Index(
+    "webhooks_of_lane",
+    *(webhooks.c.state, webhooks.c.lane, webhooks.c.id),
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
+)
+Index(
+    "deliveries_of_lane",
+    *(deliveries.c.status, deliveries.c.lane, deliveries.c.next_at),
+    *(deliveries.c.place, deliveries.c.host),
+    sqlite_where=_PENDING,
+    postgresql_where=_PENDING,
+)
+Index("deliveries_by_status", deliveries.c.status, deliveries.c.seq)
+
+name_columns(metadata)

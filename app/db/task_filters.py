@@ -1,0 +1,188 @@
+"""Which tasks a list is about: by state, batch, workflow, time, and by what is written in them."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FunctionElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from app.comfyui.cleaning import sound_text
+from app.db import mapping as rows
+from app.db.engine.list_parameters import PART, any_of
+from app.db.tables import task_texts, tasks
+from app.limits import text_lengths as lengths
+from app.tasks.model import TERMINAL, NewTask, Status, TaskError
+
+MOST = 100_000  # tasks that are counted
+_ERROR = 2000  # characters of an error that are looked through
+_DEPTH = 12  # levels of lists and objects
+
+# Written over what an older gateway may have left, which deletes tasks alone: SQLite gives the
+# number of the newest task again.
+_KEEP = {
+    name: new.on_conflict_do_update(
+        index_elements=[task_texts.c.seq], set_={"text": new.excluded.text}
+    )
+    for name, new in (
+        ("sqlite", sqlite.insert(task_texts)),
+        ("postgresql", postgresql.insert(task_texts)),
+    )
+}
+_ADD = (
+    update(task_texts)
+    .where(
+        task_texts.c.seq
+        == select(tasks.c.seq).where(tasks.c.task_id == bindparam("id")).scalar_subquery()
+    )
+    .values(text=task_texts.c.text.concat(bindparam("more")))
+)
+
+
+_LEFT = select(task_texts.c.seq).where(~exists().where(tasks.c.seq == task_texts.c.seq)).limit(PART)
+_FORGET = delete(task_texts).where(any_of(task_texts.c.seq, "seqs"))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`labels` leaves out most of what has not these pairs in its metadata, and nothing that has.
+    `since` and `until`: of the tasks' arrival, in seconds since 1970, both included."""
+
+    statuses: Collection[Status] = ()
+    batch_id: str | None = None
+    labels: Mapping[str, str] | None = None
+    workflow: str | None = None
+    text: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.statuses:
+            found.append(_has_one_of(frozenset(self.statuses)))
+        if self.batch_id is not None:
+            found.append(tasks.c.batch_id == self.batch_id)
+        if self.workflow is not None:
+            found.append(tasks.c.filename == self.workflow)
+        if self.since is not None:
+            found.append(tasks.c.created_at >= self.since)
+        if self.until is not None:
+            found.append(tasks.c.created_at <= self.until)
+        for label in (self.labels or {}).items():
+            pair = rows.dump(dict([label]))[1:-1]
+            found.append(tasks.c.metadata.contains(pair, autoescape=True))
+        if text := folded(self.text or "").strip():
+            found.append(_says(text))
+        return found
+
+
+def counted(conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
+    """How many there are; MOST + 1 if there are more than MOST."""
+    these = select(literal(1)).select_from(tasks).where(*conditions).limit(MOST + 1)
+    return select(func.count()).select_from(these.subquery())
+
+
+def keep(connection: Connection, new: Sequence[tuple[int, NewTask]]) -> None:
+    """What tasks that are just added, with these numbers, can be found by."""
+    texts = [{"seq": seq, "text": text_of(task)} for seq, task in new]
+    connection.execute(_KEEP[connection.dialect.name], texts)
+
+
+def add_error(connection: Connection, task_id: str, error: TaskError) -> None:
+    text = joined([error.code, error.class_type, error.message], _ERROR)
+    connection.execute(_ADD, {"id": task_id, "more": f"\n{text}"})
+
+
+def text_of(task: NewTask) -> str:
+    return found_by(task.filename, task.params, task.metadata)
+
+
+def found_by(filename: str | None, params: Any, metadata: Any) -> str:
+    """The texts, one a line, as `folded` makes them; the beginning, if they are long."""
+    return joined([filename, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)], lengths.SEARCHED)
+
+
+def joined(texts: Iterable[str | None], most: int) -> str:
+    found, left = [], most
+    for text in texts:
+        if text and left > 0:
+            found.append(folded(text[:left])[:left])
+            left -= len(found[-1]) + 1
+    return "\n".join(found)
+
+
+def folded(text: str) -> str:
+    """Without differences of case and width, and without what cannot be stored. By ourselves:
+    SQLite knows the case of ASCII only, and PostgreSQL that of its locale."""
+    text = sound_text(text)
+    if text.isascii():
+        return text.lower()
+    return normalize("NFKC", normalize("NFKC", text).casefold())
+
+
+def _texts(value: Any, levels: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bool) or value is None or levels == 0:
+        return
+    elif isinstance(value, int | float):
+        yield str(value)
+    else:
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item, levels - 1)
+
+
+def forget_left(connection: Connection) -> int:
+    """Remove some texts whose task is gone: an older gateway deletes tasks alone."""
+    seqs = list(connection.scalars(_LEFT))
+    if seqs:
+        connection.execute(_FORGET, {"seqs": seqs})
+    return len(seqs)
+
+
+def _says(text: str) -> ColumnElement[bool]:
+    has = exists().where(task_texts.c.seq == tasks.c.seq, _Holds(task_texts.c.text, literal(text)))
+    if len(text) > lengths.ID or not set(text) <= set("0123456789abcdef-"):
+        return has
+    return or_(func.substr(tasks.c.task_id, 1, len(text)) == text, has)
+
+
+class _Holds(FunctionElement[bool]):
+    """Whether the one text has the other in it, as it stands: LIKE would have signs of its own."""
+
+    inherit_cache = True
+
+
+@compiles(_Holds, "sqlite")
+def _instr(element: _Holds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
+
+
+@compiles(_Holds, "postgresql")
+def _strpos(element: _Holds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(strpos({compiler.process(element.clauses, **options)}) > 0)"
+
+
+def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
+    """All finished ones are found by walking over the rows; of one kind, by their index."""
+    if statuses == TERMINAL:
+        return tasks.c.finished_at.is_not(None)
+    condition = tasks.c.status.in_(sorted(statuses))
+    return condition if statuses - TERMINAL else and_(condition, tasks.c.finished_at.is_not(None))

@@ -1,0 +1,1 @@
+"""The events of tasks, on their way to subscribers."""

@@ -1,0 +1,72 @@
+"""Notices when a task goes from one state to another, out of all that is published of it."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.events.subscription import Update
+from app.logs import facts
+from app.tasks.view import timestamp
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+KEPT = 50_000  # tasks whose state is remembered
+OLD = 60.0  # seconds after its end from which on an end that we have not seen is no news
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    task_id: str
+    before: str | None  # None: it was not seen before, in this process
+    after: str
+    why: str | None  # a code, never a text: texts may tell what is private
+    task: Json
+
+
+class Transitions:
+    """Writes one line into the log for each, and tells whoever wants to know."""
+
+    def __init__(self, tell: Callable[[Transition], None]) -> None:
+        self._tell = tell
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def look_at(self, update: Update) -> None:
+        if update.type != "status":
+            return
+        after, before = update.data["status"], self._known.get(update.task_id)
+        if after == before:
+            return
+        self._known[update.task_id] = after
+        self._known.move_to_end(update.task_id)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        if before is None and after != "expired" and _is_old(update.data):
+            return  # an end before our time that was told once more
+        transition = Transition(update.task_id, before, after, why(update.data), update.data)
+        told = {"task_id": update.task_id, "from": before, "to": after, "why": transition.why}
+        log.info("task %s", after, extra=facts(**told, server=update.data["server"]))
+        self._tell(transition)
+
+
+def seconds_between(earlier: str | None, later: str | None) -> float | None:
+    """Between two times as tasks show them."""
+    if earlier is None or later is None:
+        return None
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def _is_old(task: Json) -> bool:
+    return (seconds_between(task["finished_at"], timestamp(time.time())) or 0) > OLD
+
+
+def why(task: Json) -> str | None:
+    """What brought the task there: the code of its error, or how its last attempt ended."""
+    if task["error"]:
+        return str(task["error"]["code"])
+    attempts = task["attempts"]
+    return attempts[-1]["outcome"] if attempts and task["status"] == "queued" else None

@@ -1,0 +1,153 @@
+"""Updates, and the queue of one who follows them."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from app.limits.worker_threads import caller
+
+Json = dict[str, Any]
+Type = Literal["status", "progress", "preview", "output", "notice"]
+
+QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
+QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
+SMALL = 1000  # bytes that a progress update is taken for
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway. No two
+    are equal."""
+
+    id: int
+    task_id: str
+    type: Type
+    data: Json
+    image: bytes = field(default=b"", repr=False)  # previews only
+    born: str | None = None  # when the task was made: another one may have had its id before
+
+    @cached_property
+    def json(self) -> str:
+        """The data encoded: once for all subscribers."""
+        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
+
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        is_small = self.type in ("progress", "preview")
+        return len(self.image) + (SMALL if is_small else len(self.json))
+
+
+class Overrun(Exception):
+    """The subscriber did not keep up and has missed updates: it must start over."""
+
+
+class Closed(Exception):
+    """The gateway is stopping."""
+
+
+class Subscription:
+    """A bounded queue. Of a task's undelivered progress and previews only the newest is kept."""
+
+    def __init__(
+        self,
+        task_ids: Collection[str] | None,
+        *,
+        previews: bool,
+        limit: int = QUEUE_LIMIT,
+        on_change: "Callable[[Subscription, frozenset[str] | None], None] | None" = None,
+    ) -> None:
+        self._task_ids = None if task_ids is None else frozenset(task_ids)
+        self.previews = previews
+        self.caller = caller()
+        self._limit = limit
+        self._on_change = on_change
+        self._waiting: OrderedDict[object, Update] = OrderedDict()
+        self._bytes = 0
+        self._ready = asyncio.Event()
+        self._end: Exception | None = None
+
+    @property
+    def task_ids(self) -> frozenset[str] | None:
+        """The tasks that are followed; None: all."""
+        return self._task_ids
+
+    @task_ids.setter
+    def task_ids(self, task_ids: Collection[str] | None) -> None:
+        before = self._task_ids
+        self._task_ids = None if task_ids is None else frozenset(task_ids)
+        if self._on_change is not None:
+            self._on_change(self, before)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether half of what may wait does."""
+        return len(self._waiting) > self._limit // 2
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None
+
+    def wants(self, update: Update) -> bool:
+        if update.type == "notice":
+            return True
+        if update.type == "preview" and not self.previews:
+            return False
+        return self._task_ids is None or update.task_id in self._task_ids
+
+    def put(self, update: Update) -> bool:
+        """False if it had to be let go, now or before."""
+        if self._end:
+            return False
+        replaceable = update.type in ("progress", "preview", "notice")
+        key: object = (update.task_id, update.type) if replaceable else object()
+        self._drop(key)
+        self._waiting[key] = update
+        self._bytes += update.size
+        while self._is_full and self._drop_preview():
+            pass
+        if self._is_full:
+            self.end(Overrun())
+        self._ready.set()
+        return self._end is None
+
+    def end(self, reason: Exception) -> None:
+        self._end = self._end or reason
+        if isinstance(self._end, Overrun):
+            self._waiting.clear()  # whoever is that slow may not ask for long
+        self._ready.set()
+
+    async def get(self) -> Update:
+        """The next update. Raises Overrun or Closed when there will be none."""
+        while not self._waiting:
+            if self._end:
+                raise self._end
+            self._ready.clear()
+            await self._ready.wait()
+        return self.take(1)[0]
+
+    def take(self, most: int) -> list[Update]:
+        """What waits, without waiting for more; so many at most."""
+        count = min(most, len(self._waiting))
+        taken = [self._waiting.popitem(last=False)[1] for _ in range(count)]
+        self._bytes -= sum(update.size for update in taken)
+        return taken
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) > self._limit or self._bytes > QUEUE_BYTES
+
+    def _drop_preview(self) -> bool:
+        for key, update in self._waiting.items():
+            if update.type == "preview":
+                self._drop(key)
+                return True
+        return False
+
+    def _drop(self, key: object) -> None:
+        if update := self._waiting.pop(key, None):
+            self._bytes -= update.size

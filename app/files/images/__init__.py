@@ -1,0 +1,1 @@
+"""Pictures that strangers sent: decoded apart, made smaller, masked."""

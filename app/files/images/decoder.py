@@ -1,0 +1,88 @@
+"""A program: makes one picture out of files that strangers sent, within limits.
+
+    python decoder.py JOB SECONDS MEMORY ALLOWED
+
+JOB is JSON, see decoding.py; SECONDS of CPU time and bytes of MEMORY are limits of the process, and
+an image that takes more than ALLOWED bytes is not decoded.
+
+Pillow's readers, and the formats themselves, can be made to take any memory and time: thousands of
+scans, directories whose entries all name the whole file. Here that ends this process only. It
+answers on its standard output with JSON: {} or an error's words.
+"""
+
+import json
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+LARGEST = 1 << 30  # bytes of a file that is written
+LESS_URGENT = 5  # than the gateway, which serves everybody else meanwhile
+# Exit codes: a check says that it is no image, an error is told, it needs more memory.
+BROKEN, FAULT, MORE = 5, 3, 4
+
+
+def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
+    _limit(seconds, memory)
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from app.errors import GatewayError, InvalidInput  # after the limits
+    from app.files.images.safety import UNREADABLE, NeedsMore
+
+    try:
+        _do(job, allowed)
+    except NeedsMore:
+        return MORE
+    except (GatewayError, *UNREADABLE) as error:
+        if _ran_out(error):
+            return MORE
+        if not isinstance(error, GatewayError):
+            if job["work"] == "check":
+                return BROKEN
+            error = InvalidInput(f"{Path(job['paths'][0]).name!r} cannot be read.")
+        about = {"detail": error.detail, "hint": error.hint, "code": error.code}
+        print(json.dumps({**about, "extra": error.extra}))  # noqa: T201 (its answer)
+        return FAULT
+    return 0
+
+
+def _do(job: dict[str, Any], allowed: int) -> None:
+    from app.files.images.masks import apply_mask
+    from app.files.images.render import View, make_view
+    from app.files.images.safety import TakesTooMuch, open_image
+
+    paths = [Path(text) for text in job["paths"]]
+    if job["work"] == "view":
+        make_view(paths[0], paths[1], View(**job["view"]), job["content_type"], allowed)
+    elif job["work"] == "mask":
+        apply_mask(paths[0], paths[1], paths[2], allowed)
+    else:
+        with suppress(TakesTooMuch):
+            open_image(paths[0], allowed).close()
+
+
+def _ran_out(error: BaseException | None) -> bool:
+    """Whether it came of a lack of memory."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _limit(seconds: int, memory: int) -> None:
+    with suppress(OSError):
+        os.nice(LESS_URGENT)
+    for limit, value in (
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, LARGEST),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):  # macOS has not all of them
+            resource.setrlimit(limit, (value, value))
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -1,0 +1,99 @@
+"""Pictures that strangers sent are decoded by a process with limits (decoder.py), never here.
+
+What takes little memory may be decoded beside others; what takes more, one at a time. All of it
+blocks: it runs in threads of `Gateway.decoders`, which has places for two callers.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.errors import GatewayError, InvalidInput, NotInstalled, StorageFull, StorageUnavailable
+from app.files.images import decoder
+from app.files.images.render import View
+from app.files.images.safety import MAX_DECODED
+
+SECONDS = 10  # of CPU time for one process
+PATIENCE = 40.0  # seconds of the clock for one process
+# Bytes that a decoded image may take beside another one, and alone; and what a process may take
+# then: itself, the result, and what encoders need.
+LITTLE, WITH_LITTLE = 40 << 20, 104 << 20
+WITH_MOST = 400 << 20
+_FAULTS = (InvalidInput, NotInstalled, StorageFull, StorageUnavailable)  # that are told
+_one_at_a_time = threading.Lock()  # what takes more than that
+_Level = tuple[int, int, AbstractContextManager[object]]
+_LEVELS: tuple[_Level, ...] = (
+    (LITTLE, WITH_LITTLE, nullcontext()),
+    (MAX_DECODED, WITH_MOST, _one_at_a_time),  # videos begin here: their frames are of any size
+)
+
+
+def make_view(source: Path, target: Path, view: View, content_type: str) -> None:
+    """Write the view of a picture or video to `target`. Raises InvalidInput, NotInstalled,
+    StorageFull and StorageUnavailable."""
+    job = {"work": "view", "view": asdict(view), "content_type": content_type}
+    takes_most = view.format is not None and content_type.startswith("video/")
+    _done(job, source, target, levels=_LEVELS[1:] if takes_most else _LEVELS)
+
+
+def apply_mask(original: Path, mask: Path, target: Path) -> None:
+    """Write the original with the mask's alpha to `target`. Raises InvalidInput, StorageFull and
+    StorageUnavailable."""
+    _done({"work": "mask"}, original, mask, target)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether it is an image, as far as its header tells. Raises InvalidInput for a huge one."""
+    return _done({"work": "check"}, path) == 0
+
+
+def _done(job: dict[str, Any], *paths: Path, levels: Sequence[_Level] = _LEVELS) -> int:
+    """Do it, in little memory if that is enough; the exit code: 0, or BROKEN for a
+    check of what is no image."""
+    text = json.dumps({**job, "paths": [str(path) for path in paths]})
+    for allowed, memory, alone in levels:
+        with alone:
+            code, answer = _run(text, memory, allowed)
+        if code != decoder.MORE:
+            break
+    if code in (0, decoder.BROKEN):
+        return code
+    if code == decoder.FAULT:
+        raise _told(answer)
+    raise InvalidInput(
+        f"{paths[0].name!r} cannot be used: to read it takes more memory or time than is allowed."
+    )
+
+
+def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
+    """The exit code and what the process said."""
+    limits = [str(limit) for limit in (SECONDS, memory, allowed)]
+    command = [sys.executable, "-I", decoder.__file__, job, *limits]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that what it starts ends with it
+    ) as process:
+        try:
+            answer, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            answer = b""
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, answer
+
+
+def _told(answer: bytes) -> GatewayError:
+    said = json.loads(answer)
+    kinds: dict[str, type[GatewayError]] = {kind.code: kind for kind in _FAULTS}
+    return kinds[said["code"]](said["detail"], hint=said["hint"], **said["extra"])

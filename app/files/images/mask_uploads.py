@@ -1,0 +1,65 @@
+"""A mask that comes in, put onto an upload: the outcome is another upload."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.files.images.decoding import apply_mask
+from app.files.images.safety import unwritten
+from app.files.stores import temporary as parts
+from app.files.stores.streams import Counted, pieces_of
+from app.files.uploads import Upload, Uploads
+from app.limits.worker_threads import Workers
+
+PIECE = 1 << 20
+
+
+async def masked_upload(
+    uploads: Uploads,
+    original: str,
+    mask: AsyncIterator[bytes],
+    *,
+    max_bytes: int,
+    decoders: Workers,
+    subfolder: str = "",
+    overwrite: bool = False,
+) -> Upload:
+    """Keep the original with the mask's alpha. Raises FileNotFound, InvalidInput, PayloadTooLarge,
+    StorageFull and StorageUnavailable."""
+    with work_folder() as folder:
+        painted, target = folder / "mask", folder / "masked.png"
+        async with uploads.on_disk(original) as path:
+            await _write(painted, Counted(mask, max_bytes=max_bytes))
+            await decoders.run(apply_mask, path, painted, target)
+        return await uploads.save(
+            f"masked-{Path(original).stem}.png",
+            read_file(target),
+            subfolder=subfolder,
+            overwrite=overwrite,
+        )
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """For files that are made, until they are kept. Raises StorageFull and StorageUnavailable."""
+    try:
+        with parts.work_folder() as folder:
+            yield folder
+    except OSError as error:
+        if error.errno is None:  # of no file
+            raise
+        raise unwritten(error) from error
+
+
+async def read_file(path: Path) -> AsyncIterator[bytes]:
+    """The bytes of a file of ours, piece by piece."""
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
+
+
+async def _write(path: Path, chunks: Counted) -> None:
+    with path.open("wb") as file:
+        async for piece in pieces_of(chunks, PIECE):
+            await asyncio.to_thread(file.write, piece)

@@ -1,0 +1,55 @@
+"""A program: the first frame of a video as a PNG. Needs PyAV.
+
+    python video_frame.py VIDEO PNG DEMUXER MAX_PIXELS
+
+DEMUXER is FFmpeg's: it must not guess, as a playlist would make it read other files. This runs in
+a process of its own, with limits, and so imports nothing of ours.
+"""
+
+import contextlib
+import resource
+import sys
+from importlib.util import find_spec
+
+MEMORY = 2 << 30  # bytes of address space; of data, what decoder.py was given
+SECONDS = 15  # of CPU time
+UNWRITTEN = 4  # exit code: it says by its number why the PNG cannot be written
+
+
+def available() -> bool:
+    """True if PyAV is installed."""
+    return find_spec("av") is not None
+
+
+def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
+    for limit, value in (
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS has not all of them
+            resource.setrlimit(limit, (value, value))
+    import av  # after the limits
+
+    options = {"protocol_whitelist": "file"}
+    with av.open(source, format=demuxer, options=options) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # each thread would hold frames of its own
+        if stream.width * stream.height > max_pixels:
+            return 3
+        frame = next(container.decode(stream))
+        image = frame.to_image()  # type: ignore[no-untyped-call]
+        image = image.rotate(getattr(frame, "rotation", 0), expand=True)
+    try:
+        image.save(target, compress_level=1)
+    except OSError as error:
+        if error.errno is None:  # Pillow's own
+            raise
+        print(error.errno)  # noqa: T201 (its answer)
+        return UNWRITTEN
+    return 0
+
+
+if __name__ == "__main__":
+    source, target, demuxer, max_pixels = sys.argv[1:]
+    sys.exit(main(source, target, demuxer, int(max_pixels)))

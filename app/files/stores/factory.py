@@ -1,0 +1,50 @@
+"""From the URL of a file store to the store."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from app.errors import InvalidInput
+from app.files.stores.local import LocalStore
+from app.files.stores.store import FileStore
+
+BUCKET_SCHEMES = ("s3", "gs", "az")
+_FORMS = "Write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER."
+
+
+def parse_files_url(url: str) -> str:
+    """The URL of a store as it was given, if it can be used. Raises InvalidInput.
+
+    Credentials in a URL are refused: settings are shown, and they belong into the environment.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if not parts.path.startswith("/") or parts.netloc:
+            raise InvalidInput("A file:// URL needs three slashes.", hint=_FORMS)
+    elif parts.scheme not in BUCKET_SCHEMES or not parts.netloc:
+        raise InvalidInput("This is not the URL of a file store.", hint=_FORMS)
+    elif "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidInput(
+            "The URL of a file store holds no credentials or options.",
+            hint="Set them in the environment, such as AWS_ACCESS_KEY_ID.",
+        )
+    elif find_spec("obstore") is None:
+        raise InvalidInput("Buckets need the package obstore.", hint="pip install obstore")
+    return url
+
+
+def open_store(url: str, folder: Path) -> FileStore:
+    """The store of a URL that `parse_files_url` accepts, or `folder` if it is empty."""
+    parts = urlsplit(url)
+    if parts.scheme not in BUCKET_SCHEMES:
+        return LocalStore(Path(unquote(parts.path)) if url else folder)
+    from app.files.stores.bucket import BucketStore  # obstore is optional
+
+    return BucketStore(url)
+
+
+def open_uploads(url: str, folder: Path) -> FileStore:
+    """Where uploads are: beside the results if these are in a bucket, or else in `folder`."""
+    if urlsplit(url).scheme in BUCKET_SCHEMES:
+        return open_store(f"{url.rstrip('/')}/uploads", folder)
+    return LocalStore(folder)

@@ -1,0 +1,1 @@
+"""How much memory, threads and text this process spends on whom."""

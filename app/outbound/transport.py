@@ -1,0 +1,115 @@
+"""httpx over addresses that the guard has let through."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import h11
+import httpx
+
+from app.outbound.guard import Guard
+
+HEADERS = {"User-Agent": "comfyui-gateway", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """Looks a host up, checks every address, and connects to those addresses and no others.
+
+    The name stays in the Host header, in SNI and in the certificate's check. No connection is
+    kept: it would be found again by its address, and one address may have many names.
+    """
+
+    def __init__(self, guard: Guard, context: ssl.SSLContext) -> None:
+        self._guard = guard
+        self._inner = httpx.AsyncHTTPTransport(
+            verify=context, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises UrlNotAllowed, UrlFailed and what httpx raises."""
+        refusal: httpx.ConnectError | httpx.ConnectTimeout | None = None
+        for address in await self._guard.addresses_of(request.url):
+            try:
+                return await self._inner.handle_async_request(_aimed_at(address, request))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                refusal = error  # nothing was sent: the next address may answer
+        assert refusal is not None
+        raise refusal
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _aimed_at(address: str, request: httpx.Request) -> httpx.Request:
+    name = request.url.raw_host.decode("ascii")
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,  # with the Host that httpx wrote for the name
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": name},
+    )
+
+
+class Remote:
+    """Asks foreign servers. By the transport alone, without httpx's client: no proxies or settings
+    from the environment, no cookies, no redirects, and no URLs with secrets in the log."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self._context = ssl.create_default_context()
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float,
+    ) -> AsyncIterator[httpx.Response]:
+        """One request, its answer unread; redirects are answers like others.
+
+        `timeout`: seconds without any progress. Raises UrlNotAllowed, UrlFailed and
+        httpx.HTTPError.
+        """
+        request = httpx.Request(
+            method,
+            url,
+            headers=_headers(headers or {}),
+            content=content,
+            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+        )
+        transport = GuardedTransport(self.guard, self._context)
+        try:
+            response = await transport.handle_async_request(request)
+            response.request = request
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        finally:
+            await transport.aclose()
+
+
+def can_be_sent(url: httpx.URL, headers: Mapping[str, str]) -> bool:
+    """Whether the libraries that send it would, and its receiver would read the same headers."""
+    try:
+        request = httpx.Request("POST", url, headers=_headers(headers), content=b"")
+        ours, theirs = h11.Connection(h11.CLIENT), h11.Connection(h11.SERVER)
+        asked = h11.Request(
+            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        )
+        theirs.receive_data(ours.send(asked) or b"")
+        read = theirs.next_event()
+        sent = {(name.lower().encode(), value.encode()) for name, value in headers.items()}
+    except (h11.ProtocolError, httpx.InvalidURL, ValueError):  # UnicodeEncodeError is one
+        return False
+    return isinstance(read, h11.Request) and sent <= set(read.headers)
+
+
+def _headers(more: Mapping[str, str]) -> httpx.Headers:
+    headers = httpx.Headers(HEADERS)
+    headers.update(more)
+    return headers

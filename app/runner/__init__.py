@@ -1,0 +1,1 @@
+"""One task on one server, from the prompt to its results."""

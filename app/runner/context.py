@@ -1,0 +1,42 @@
+"""What every run needs: its collaborators and its patience."""
+
+from dataclasses import dataclass
+
+from app.db.claims import Claims
+from app.db.lease import Lease
+from app.db.queue import Queue
+from app.db.run_times import Estimates
+from app.events.hub import Hub
+from app.files.stores.store import FileStore
+from app.files.uploads import Uploads
+from app.runner.paid_node_keys import ApiKeys
+from app.servers.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All in seconds."""
+
+    poll: float = 2.0  # between two looks at a task's state while events come
+    poll_blind: float = 0.5  # the same while the socket is down
+    retry: float = 0.5  # between two tries to reach a server that does not answer
+    server_grace: float = 60.0  # how long a server may be away before its task is given up
+    cancel_grace: float = 120.0  # how long a cancel may stay without effect
+    stall_timeout: float = 600.0  # how long a prompt may run without any sign
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every run needs."""
+
+    lease: Lease
+    queue: Queue
+    claims: Claims
+    hub: Hub
+    files: FileStore
+    uploads: Uploads
+    pool: Pool
+    estimates: Estimates
+    timing: Timing
+    max_attempts: int
+    api_keys: ApiKeys

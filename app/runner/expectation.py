@@ -1,0 +1,93 @@
+"""What may be expected of a task that is on a server: as long as the server goes on, when it should
+be done; otherwise why nothing can be told."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from app.db.run_times import Estimates
+from app.runner.eta import Seen, remaining, rounded, wait_of
+from app.servers.server import Server
+from app.tasks.model import Task
+from app.tasks.view import Expected
+
+SeenOn = Callable[[Server], Sequence[Seen]]  # the tasks that this process drives on a server
+
+ANSWERS = 5.0  # seconds in which a server says whether it takes a prompt
+
+
+def expected_on(
+    server: Server | None, seen: Seen, seen_on: SeenOn, estimates: Estimates
+) -> Expected:
+    """`server`: None if it is not among the servers. `seen_on`: asked for a task that waits only;
+    one that runs tells of each step."""
+    task = seen.task
+    if server is None or not server.online:
+        away = _away(task, server)
+        if task.started_at is None:
+            return Expected(waiting_for=f"its server {away}")
+        return Expected(warning=f"Its server {away} Whether the task goes on there is not known.")
+    if server.stalled or (task.started_at is None and (server.draining or server.removed)):
+        state = "stalled" if server.stalled else "draining"
+        why = f"its server {server.id} is {state}: the task is taken off it."
+        return Expected(waiting_for=why if task.started_at is None else None)
+    if task.started_at is not None:
+        return Expected(rounded(remaining(seen, estimates)))
+    others = [one for one in seen_on(server) if one.task.task_id != task.task_id]
+    before = [one for one in others if _turn(one.task) < _turn(task)]
+    unknown = unanswered(server, [seen]) or unknown_on(server, before, len(others) + 1, estimates)
+    if unknown:
+        return Expected(waiting_for=unknown)
+    if not estimates.average:
+        return Expected(rounded(remaining(seen, estimates)))
+    return Expected(rounded(wait_of([*before, seen], 0, estimates)))
+
+
+def unknown_on(
+    server: Server, before: Sequence[Seen], ours: int, estimates: Estimates
+) -> str | None:
+    """Why nobody can tell when the server is through with `before`; None if somebody can. What is
+    not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
+    many of the prompts that it holds are ours."""
+    if silence := unanswered(server, before):
+        return silence
+    if strangers := strangers_on(server, ours):
+        what = "a prompt" if strangers == 1 else f"{strangers} prompts"
+        return f"{server.id} has {what} of others in its queue; how long that takes is not known."
+    if any(one.task.started_at and remaining(one, estimates) is None for one in before):
+        return f"{server.id} runs a task that is the first of its kind; its time is not known yet."
+    return None
+
+
+def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
+    """Since when it says nothing to a prompt that it was sent, if that is for long."""
+    asked = min((seen.asked_at for seen in ours if seen.asked_at is not None), default=None)
+    if asked is None or time.time() - asked < ANSWERS:
+        return None
+    since = datetime.fromtimestamp(asked, UTC).isoformat(timespec="seconds")
+    return f"{server.id} was sent a task, and has not answered since {since[:-6]}Z."
+
+
+def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float:
+    """Seconds until the server is through with all that it holds, as far as can be told."""
+    return wait_of(ours, strangers_on(server, len(ours)), estimates)
+
+
+def strangers_on(server: Server, ours: int) -> int:
+    """How many prompts it holds that no gateway of ours sent, of which this process has so many
+    there; while its socket is down, it does not tell."""
+    ours += max(server.held_beside, 0)
+    return max(server.queue_length - ours, 0) if server.connected else 0
+
+
+def _away(task: Task, server: Server | None) -> str:
+    if server is None:
+        return f"{task.server} is not among the servers any more."
+    reason = server.health.reason or ""
+    return f"{server.id} is offline{': ' if reason else ''}{reason.rstrip('.')}."
+
+
+def _turn(task: Task) -> tuple[bool, float, int]:
+    """In this order a server runs what it was given."""
+    handed_over = task.submitted_at if task.submitted_at is not None else float("inf")
+    return task.started_at is None, handed_over, task.seq

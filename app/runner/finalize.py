@@ -1,0 +1,153 @@
+"""What follows from the end of a run: for the task, for its server, for what is known of both."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.comfyui.cleaning import cut
+from app.db.engine.errors import is_data_error
+from app.db.run_times import RunTime
+from app.errors import ComfyError
+from app.limits import text_lengths as lengths
+from app.runner.context import Tools
+from app.runner.failed_saves import reason_of
+from app.runner.rerouting import after_refusal, why_refused
+from app.servers.fault_attribution import speaks_against_server
+from app.tasks.model import Attempt, Task
+from app.tasks.outcome import (
+    Failed,
+    Lost,
+    Moved,
+    Outcome,
+    Succeeded,
+    bounded,
+    may_try_again,
+    outcome_of,
+    times,
+    unwritable,
+)
+from app.workflows.requirements import Needs
+
+if TYPE_CHECKING:
+    from app.runner.run import Run
+
+log = logging.getLogger(__name__)
+
+# What a server may be blamed for, see app/servers/fault_attribution.py; other failures are the
+# prompt's or ours.
+BLAMED = ("execution_error", "out_of_memory")
+PAUSE = 1.0  # seconds before another try of what a server forgot, for each time
+
+
+async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
+    """Write the end, or put the task back into the queue for another try."""
+    if isinstance(outcome, Lost) and run.server.removed:
+        outcome = replace(outcome, code="server_removed")
+    outcome = bounded(outcome, run.attempts, tools.max_attempts)
+    _close_attempt(run, outcome)
+    on_trial = run.server.breaker.on_trial(run.task.key_name)
+    _judge_server(run, outcome, tools)
+    to = outcome.to if isinstance(outcome, Moved) else None
+    elsewhere = tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
+    if isinstance(outcome, Failed) and (outcome.refused or outcome.not_taken):
+        why = why_refused(run.server, run.task, run.prompt, outcome.reason)
+        to = after_refusal(tools.pool, run.task, run.needs, run.attempts, why)
+        elsewhere = to is not None
+    again = may_try_again(
+        run.task,
+        outcome,
+        run.attempts,
+        tools.max_attempts,
+        elsewhere=elsewhere,
+        doubtful=on_trial and tools.estimates.proven(run.task.shape),
+    )
+    if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
+        again = run.task.task_id in await tools.claims.canceled()
+    if isinstance(outcome, Failed) and outcome.error.code == "out_of_memory":
+        with suppress(ComfyError):  # a server that does not answer has other troubles
+            await run.server.client.free(unload_models=True, free_memory=True)
+    if again:
+        here = to is None and outcome.word in ("forgotten", "not_taken")
+        if here and not run.server.door.is_open:  # the next try may do no better right now
+            await asyncio.sleep(PAUSE * times(outcome.word, run.attempts))
+        return await _requeue(run, tools, to, behind=here)
+    if isinstance(outcome, Succeeded):
+        run.tracker.complete()
+    task = replace(run.task, progress=run.progress, outputs=run.outputs)
+    return await _settle(task, outcome, run.attempts, tools)
+
+
+async def _requeue(run: "Run", tools: Tools, to: Needs | None, *, behind: bool) -> Task:
+    """Back into the queue; `to`: for servers that have not refused it."""
+    task_id, attempts = run.task.task_id, run.attempts
+    task = await tools.claims.requeue(task_id, attempts, behind=behind, needs=to)
+    if to is not None:
+        tools.queue.routes.know(task.route, to, None)
+    return task
+
+
+async def broken_off(run: "Run", error: Exception) -> Outcome:
+    """What the task is after an error of ours or of the server's, wherever its prompt is."""
+    if not is_data_error(error):
+        return outcome_of(error)
+    with suppress(ComfyError):  # it may still run, for nothing
+        await run.server.client.cancel(run.task.task_id)
+    return unwritable(reason_of(error))
+
+
+async def _settle(task: Task, outcome: Outcome, attempts: Sequence[Attempt], tools: Tools) -> Task:
+    """Write the end; or, of one that cannot be stored, that it cannot."""
+    try:
+        return await tools.claims.settle(task, outcome, attempts)
+    except Exception as error:
+        if not is_data_error(error):
+            raise
+        log.exception("the end of task %s cannot be stored", task.task_id)
+        reason = outcome.reason if isinstance(outcome, Failed | Lost) else None
+        known = f"{reason_of(error)} It had {outcome.word}{f': {reason}' if reason else '.'}"
+        return await tools.claims.give_up(task, unwritable(cut(known, lengths.REASON)).error)
+
+
+def _close_attempt(run: "Run", outcome: Outcome) -> None:
+    if run.attempts and run.attempts[-1].ended_at is None:
+        run.attempts[-1] = replace(
+            run.attempts[-1],
+            ended_at=time.time(),
+            outcome=outcome.word,
+            reason=outcome.reason and cut(outcome.reason, lengths.REASON),
+            ran=run.task.started_at is not None,
+        )
+
+
+def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
+    server, shape = run.server, run.task.shape
+    if isinstance(outcome, Succeeded):
+        server.breaker.succeeded()
+        server.refusals.forget_unnamed()
+        _learn(run, tools)
+    elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
+        key, proven = run.task.key_name, tools.estimates.proven(shape)
+        if server.breaker.failed(shape, proven=proven, key=key):
+            whom = "everybody" if server.breaker.is_open else f"key {key}"
+            log.warning("server %s gets no tasks of %s: all failed there", server.id, whom)
+            server.on_change()
+    elif isinstance(outcome, Lost):
+        server.warm = frozenset()
+
+
+def _is_the_servers(run: "Run") -> bool:
+    error = run.history and run.history.error
+    return not error or speaks_against_server(error.exception_type, error.exception_message)
+
+
+def _learn(run: "Run", tools: Tools) -> None:
+    """Unless all came from the cache: that tells nothing of the next run."""
+    entry = run.history
+    if entry is None or entry.seconds is None or len(entry.cached) >= run.progress.nodes_total:
+        return
+    run_time = RunTime(entry.seconds, dict(run.tracker.ran))
+    tools.estimates.learn(run.task.shape, run.server.id, run_time)

@@ -1,0 +1,125 @@
+"""API keys that came with tasks, for nodes that call paid services: in the memory of the process
+that took the submit, until the task ends. They stand in no row, no log and no error."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from app.comfyui.cleaning import CUT
+from app.db.tasks import TaskStore
+from app.errors import GatewayError
+from app.tasks.model import NewTask, Task, TaskError
+from app.tasks.outcome import Outcome, reworded
+from app.workflows.secret_values import Secrets, texts_of
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
+HIDDEN = "***"
+LEAST = 4  # characters of a key that tell something of it
+LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
+KEY_GONE = TaskError(
+    "api_key_gone",
+    "The task came with an API key, which was in the memory of a gateway process only and is gone. "
+    "Submit the workflow again, with its key.",
+)
+
+
+class ApiKeys:
+    """By task_id."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Secrets] = {}  # as they stand in extra_data
+        self._coming: set[str] = set()  # being queued: not to be found is no end of them
+        self._to_look_at: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<{len(self._keys)} keys>"
+
+    @contextmanager
+    def queueing(self, new: Iterable[NewTask]) -> Iterator[None]:
+        """Keep the keys of tasks that are queued within. What was refused is forgotten; after any
+        other error nobody knows whether they are there, so that the next look decides.
+
+        Clients may choose ids: what stands under one already stays until the new task is there."""
+        given = {task.task_id: task.secrets for task in new if task.secrets}
+        coming = {task_id: keys for task_id, keys in given.items() if task_id not in self._keys}
+        self._keys.update(coming)
+        self._coming |= coming.keys()
+        try:
+            yield
+            self._keys.update(given)
+        except GatewayError:
+            self.drop(id_ for id_, keys in coming.items() if self._keys.get(id_) is keys)
+            raise
+        finally:
+            self._coming -= coming.keys()
+
+    def drop(self, task_ids: Iterable[str]) -> None:
+        """Forget them: these tasks have ended, or were not queued."""
+        for task_id in task_ids:
+            self._keys.pop(task_id, None)
+
+    def extra_data(self, task: Task) -> Secrets | None:
+        """The keys, to go with the prompt to ComfyUI; None if the task came with some that are
+        gone."""
+        return self._keys.get(task.task_id, None if task.needs_key else {})
+
+    def without(self, task: Task, outcome: Outcome) -> Outcome:
+        """The end of a run with the key struck out of what ComfyUI said."""
+        return reworded(outcome, lambda text: self.hidden(task, text))
+
+    def hidden(self, task: Task, text: str) -> str:
+        """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
+        if not task.needs_key:
+            return text
+        keys = self._keys.get(task.task_id)
+        if keys is None:
+            return LIKE_A_KEY.sub(HIDDEN, text)
+        for key in sorted(_as_said(keys), key=len, reverse=True):
+            text = _without(key, text)
+        return text
+
+    def look_at(self, task_id: str) -> None:
+        """The task may have ended."""
+        if task_id in self._keys:
+            self._to_look_at.add(task_id)
+            self._wake.set()
+
+    async def run(self, store: TaskStore) -> None:
+        """Drop the keys of tasks that have ended, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._wake.wait()
+                looked_at, self._to_look_at = self._to_look_at, set()
+            except TimeoutError:
+                looked_at = set(self._keys)
+            self._wake.clear()
+            try:
+                await self._look(looked_at - self._coming, store)
+            except Exception:  # a database that is away: looked at again before long
+                log.exception("keys of ended tasks cannot be dropped yet")
+
+    async def _look(self, task_ids: set[str], store: TaskStore) -> None:
+        ends = await store.ends(task_ids)
+        self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
+
+
+def _as_said(keys: Secrets) -> set[str]:
+    """The keys as they are, as JSON and as Python's errors write them."""
+    found = {key for key in texts_of(keys) if len(key) >= LEAST}
+    return found | {form for key in found for form in (json.dumps(key)[1:-1], repr(key)[1:-1])}
+
+
+def _without(key: str, text: str) -> str:
+    """The text without the key, nor the beginning of one where the text was cut."""
+    text = text.replace(key, HIDDEN)
+    if CUT in text:
+        for length in range(len(key) - 1, LEAST - 1, -1):
+            text = text.replace(key[:length] + CUT, HIDDEN + CUT)
+    return text

@@ -1,0 +1,36 @@
+"""Tells subscribers how a run is doing, with what is to be expected of it."""
+
+from app.comfyui.events import Preview
+from app.db.run_times import Estimates
+from app.events.hub import Hub
+from app.runner.eta import Seen, is_waiting
+from app.runner.expectation import SeenOn, expected_on
+from app.servers.server import Server
+from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
+
+
+class Teller:
+    """Of one run on one server. `seen_on`: what this process drives there."""
+
+    def __init__(self, hub: Hub, estimates: Estimates, server: Server, seen_on: SeenOn) -> None:
+        self._hub = hub
+        self._estimates = estimates
+        self._server = server
+        self._seen_on = seen_on
+
+    def status(self, seen: Seen) -> None:
+        view = task_view(seen.task, seen.progress, self._expected(seen))
+        self._hub.publish(seen.task.task_id, "status", view)
+
+    def progress(self, seen: Seen) -> None:
+        view = progress_view(seen.task, seen.progress, self._expected(seen))
+        self._hub.publish(seen.task.task_id, "progress", view)
+
+    def preview(self, task_id: str, node_id: str | None, preview: Preview) -> None:
+        about = {"task_id": task_id, "node_id": node_id, "content_type": preview.content_type}
+        self._hub.publish(task_id, "preview", about, preview.image)
+
+    def _expected(self, seen: Seen) -> Expected:
+        if seen.task.finished or is_waiting(seen.task):
+            return UNKNOWN
+        return expected_on(self._server, seen, self._seen_on, self._estimates)

@@ -1,0 +1,71 @@
+"""Where a prompt goes that one server refuses, or should: a pool is more than one server."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.limits.quoting import cut
+from app.servers.pool import Pool
+from app.servers.refusals import NOTHING, shows
+from app.servers.server import Server
+from app.tasks.model import Attempt, Task
+from app.workflows.checks.separators import as_listed
+from app.workflows.requirements import Needs, Refusal
+
+Json = dict[str, Any]
+
+NOT_TAKEN = ("refused", "not_taken")  # ends of attempts at a server that did not take the prompt
+SAID = 200  # characters of what it said
+
+
+def before_sending(
+    pool: Pool, server: Server, task: Task, prompt: Json, needs: Needs
+) -> Needs | None:
+    """The needs with this server left out, if it should refuse the prompt and another one should
+    not; None if it is to be asked."""
+    if task.wanted_server or len(list(pool)) < 2:
+        return None
+    reason = _why_not(server, task, prompt)
+    if reason is None:
+        return None
+    without = _refused(needs, [*needs.refused, Refusal(server.id, reason)])
+    better = pool.at_hand(without, None)
+    return without if any(_why_not(other, task, prompt) is None for other in better) else None
+
+
+def after_refusal(
+    pool: Pool, task: Task, needs: Needs, attempts: Sequence[Attempt], reason: str
+) -> Needs | None:
+    """The needs with all servers left out that did not take this very prompt, the last one for this
+    reason; None if nobody else is left to be asked."""
+    reasons = {refusal.server: refusal.reason for refusal in needs.refused}
+    reasons |= {attempt.server: reason for attempt in attempts[-1:]}
+    asked = {attempt.server for attempt in attempts if attempt.outcome in NOT_TAKEN}
+    left = _refused(needs, [Refusal(name, reasons.get(name, NOTHING)) for name in asked])
+    hope = pool.at_hand(left, task.wanted_server) or pool.untold(left, task.wanted_server)
+    return left if hope else None
+
+
+def why_refused(server: Server, task: Task, prompt: Json, said: str) -> str:
+    """Why it did not take the prompt, in a few words: what is known of it, else what it `said`."""
+    spelled = as_listed(prompt, server.node_types)
+    known = server.refusals.known(spelled, task.key_name) or NOTHING
+    if known != NOTHING:
+        return known
+    return f"{NOTHING}: {cut(said.removeprefix(f'ComfyUI at {server.id} '), SAID)}"
+
+
+def is_left_alone(pool: Pool, needs: Needs) -> bool:
+    """Whether servers have refused it, and no other is at hand. Of one that has not told yet what
+    it has, since the gateway has just started say, it is not known."""
+    hope = pool.at_hand(needs, None) or pool.untold(needs, None)
+    return bool(needs.refused) and not hope
+
+
+def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
+    return replace(needs, refused=frozenset(refusals))
+
+
+def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
+    spelled = as_listed(prompt, server.node_types)
+    return server.refusals.known(spelled, task.key_name) or shows(spelled, server.node_types)

@@ -1,0 +1,303 @@
+"""Drives one claimed task on one server to its end.
+
+Hand over the prompt (looking first wherever it may be there already), follow its events and
+poll, read the history, fetch the results, write the end. The socket only makes things faster:
+with every event lost, polling still finds the end.
+"""
+
+import asyncio
+import logging
+import time
+from functools import partial
+
+from app.comfyui.events import Event, Executed, Executing, ExecutionError, ExecutionStart, Preview
+from app.comfyui.history import HistoryEntry, State
+from app.comfyui.socket import Connected
+from app.db.claims import LostClaim
+from app.db.engine.errors import cannot_write
+from app.db.queue import Claim
+from app.errors import GatewayError
+from app.runner import messages
+from app.runner.cancellation import Canceling, unless_canceled
+from app.runner.context import Tools
+from app.runner.eta import Seen, seen_in_row
+from app.runner.expectation import SeenOn
+from app.runner.finalize import broken_off, conclude
+from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
+from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, Collector
+from app.runner.progress import Tracker
+from app.runner.publisher import Teller
+from app.runner.remote_prompt import Reach, nodes_of
+from app.runner.run_record import Record
+from app.runner.send_prompt import Sender
+from app.runner.stage_inputs import readable_outcome
+from app.runner.watchdog import Pulse
+from app.servers.event_inbox import Inbox
+from app.servers.server import Server
+from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
+from app.tasks.outcome import Canceled, Lost, Moved, Outcome, Succeeded, interruption, judge
+from app.tasks.warnings import blocked, remarks_on
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """One claimed task on one server."""
+
+    def __init__(self, claim: Claim, server: Server, tools: Tools, seen_on: SeenOn) -> None:
+        """`seen_on`: what is driven there besides."""
+        self.needs = claim.needs
+        self.server = server
+        self.history: HistoryEntry | None = None  # once it is over
+        known = claim.task.progress if claim.task.progress.nodes_total else None
+        took = tools.estimates.known(claim.task.shape, server.id)
+        self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
+        self.prompt = claim.prompt
+        self._tools = tools
+        self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
+        self._timing = at = tools.timing
+        self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
+        self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
+        self._collector = Collector(claim.task, server, tools.files, tools.claims, tools.hub)
+        self._record = Record(
+            claim.task, tools.claims, tools.api_keys, lambda: self.outputs, self._publish_status
+        )
+        self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
+        self._sender = Sender(claim, server, self._record, self._reach, tools, self._asked)
+        self._inbox = Inbox()
+        self._pulse = Pulse(at.stall_timeout)
+        self._saved = self.progress
+        self._was_blocked = False
+
+    @property
+    def task(self) -> Task:
+        return self._record.task
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return self._record.attempts
+
+    @property
+    def progress(self) -> Progress:
+        return self.tracker.progress
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        return tuple(self._collector.outputs)
+
+    def is_news(self) -> bool:
+        """True if the progress is another one than at the last call."""
+        before, self._saved = self._saved, self.progress
+        return before != self._saved
+
+    def ask(self, request: CancelRequest | MoveRequest) -> None:
+        self._inbox.put_nowait(request)
+        if isinstance(request, CancelRequest) and not self._asked.done():
+            self._asked.set_result(request.reason)
+
+    async def drive(self) -> None:
+        """Run to the end, which is written when this returns (unless the claim was lost)."""
+        try:
+            outcome = readable_outcome(await self._until_the_end(), self._record.names)
+            outcome = self._tools.api_keys.without(self.task, outcome)
+            self._record.task = await conclude(self, outcome, self._tools)
+            self._publish_status()
+        except LostClaim:
+            log.warning("task %s is driven by somebody else now", self.task.task_id)
+        finally:
+            await self._collector.abandon()
+
+    async def _until_the_end(self) -> Outcome:
+        with self.server.follow(self.task.task_id, self._inbox):
+            async with self.server.hearing(self.task.sent_as):
+                try:
+                    return await self._hand_over() or await self._watch()
+                except Exception as error:  # whatever it is, the task must come to an end
+                    if isinstance(error, LostClaim) or cannot_write(error):
+                        raise  # the dispatcher sees to it
+                    if not isinstance(error, GatewayError):
+                        log.exception("task %s", self.task.task_id)
+                    return await broken_off(self, error)
+
+    # -- handing over ---------------------------------------------------------------------------
+
+    async def _hand_over(self) -> Outcome | None:
+        """Get the prompt onto the server, unless it is there already."""
+        if await self._reach.has_it_from(self.attempts):
+            await self._sender.note_attempt(self.task.client_id or self.server.client_id)
+            self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
+            return None
+        if self.task.submitted_at is not None:
+            return self._gone()
+        if self.task.status is Status.CANCELING:
+            return Canceled()
+        await messages.until_heard(self.server, self._inbox)
+        return await self._sender.send()
+
+    # -- following ------------------------------------------------------------------------------
+
+    async def _watch(self) -> Outcome:
+        if self.task.status is Status.CANCELING:
+            await self._canceling.begin()
+        while True:
+            message = await self._next_message()
+            outcome = await self._take(message)
+            if outcome is None and calls_for_a_look(message):
+                outcome = await self._look(finished=isinstance(message, Executing))
+            if outcome is not None:
+                return outcome
+
+    async def _next_message(self) -> Message | None:
+        """The next one, or None when it is time to look."""
+        timing = self._timing
+        wait = timing.poll if self.server.connected else timing.poll_blind
+        if (left := self._canceling.time_left(self.task)) is not None:
+            wait = min(wait, max(left, 0))
+        try:
+            async with asyncio.timeout(wait):
+                message: Message = await self._inbox.get()
+                return message
+        except TimeoutError:
+            return None
+
+    async def _take(self, message: Message | None) -> Outcome | None:
+        match message:
+            case None:
+                pass
+            case CancelRequest():
+                await self._begin_cancel(message.reason)
+            case MoveRequest():
+                return await self._move(message)
+            case Connected():
+                self._pulse.beat()  # what it said meanwhile was not heard
+            case _:
+                await self._hear(message)
+        return None
+
+    async def _hear(self, event: Event) -> None:
+        match event:
+            case ExecutionStart() | Executing(node=str()):
+                await self._mark_started()
+            case Executed():
+                self._collector.add(event.node, event.output)
+            case ExecutionError():
+                await self._say_blocked(event)
+            case Preview():
+                await self._take_image(event)
+        self.server.shows_life()
+        if self.tracker.apply(event, self._pulse.beat()):
+            self._teller.progress(self.seen)
+
+    async def _say_blocked(self, event: ExecutionError) -> None:
+        """ComfyUI tells it as an error, and goes on; its history does not have it."""
+        if said := blocked(event):
+            self._was_blocked = True
+            await self._record.quote(said)
+
+    async def _look(self, *, finished: bool) -> Outcome | None:
+        """See how the prompt is doing; its outcome if it is over."""
+        sighting = await self._reach.look(finished=finished)
+        if sighting.entry is not None:
+            self.server.shows_life()
+            self.history = sighting.entry
+            await self._record.started(sighting.entry.started_at)
+            return await self._collect(sighting.entry)
+        if sighting.state is State.UNKNOWN:
+            return self._gone()
+        if sighting.state is State.RUNNING:
+            await self._mark_started()
+            await self._check_pulse()
+        left = self._canceling.time_left(self.task)
+        if left is not None and left <= 0:
+            await self._begin_cancel(CancelReason.TIMEOUT)
+            return None
+        return await self._canceling.press_on()
+
+    async def _check_pulse(self) -> None:
+        """A prompt that runs and says nothing for long: its server may be stuck."""
+        if not self.server.connected:
+            self._pulse.beat()  # it may say what it likes, we do not hear it
+        silence = self._pulse.silence()
+        if silence and not self.server.stalled:
+            said = f"no sign of progress for {silence:.0f} s"
+            self.server.mark_stalled(f"task {self.task.task_id}: {said}")
+            await self._record.warn(
+                f"{self.server.id} may be stuck: {said}. Restart it, or cancel the task and "
+                "retry it elsewhere."
+            )
+
+    async def _take_image(self, preview: Preview) -> None:
+        node_id = preview.node_id or self.progress.current_node
+        class_type = self.prompt.get(node_id or "", {}).get("class_type")
+        if node_id and class_type == SAVE_IMAGE_WEBSOCKET:
+            await self._collector.add_image(node_id, preview.image, preview.content_type)
+            return
+        self._teller.preview(self.task.task_id, node_id, preview)
+
+    async def _mark_started(self) -> None:
+        if self.task.started_at is None:
+            self._pulse.beat()
+            await self._record.started()
+
+    def _gone(self) -> Outcome:
+        if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
+            return Canceled(interruption(self.task))
+        return self._reach.loss()
+
+    # -- leaving before the end -----------------------------------------------------------------
+
+    async def _begin_cancel(self, reason: CancelReason) -> None:
+        if not self._canceling.begun:
+            await self._record.canceling(reason)
+            await self._canceling.begin()
+
+    async def _move(self, request: MoveRequest) -> Outcome | None:
+        """Take the prompt off the server, unless it runs and may go on."""
+        if self.task.status is Status.CANCELING:
+            return None
+        await self._reach.withdraw()
+        state = (await self._reach.look()).state
+        if state is State.UNKNOWN and self.task.started_at is None:
+            return Moved(request.reason)
+        if state is State.RUNNING and request.force:
+            await self._reach.cancel()
+            return Lost("server_removed", request.reason)
+        return None
+
+    # -- ending ---------------------------------------------------------------------------------
+
+    async def _collect(self, entry: HistoryEntry) -> Outcome:
+        frames = () if entry.error else nodes_of(self.prompt, SAVE_IMAGE_WEBSOCKET)
+        lacks_any = partial(self._collector.lacks_any, frames)
+        await messages.hear_out(self.server, self._inbox, self._hear, lacks_any)
+        collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
+        seconds = self._canceling.time_to_collect(self.task)
+        finish = await unless_canceled(collecting, self._inbox, seconds)
+        if finish.reason is not None:
+            await self._record.canceling(finish.reason)
+        if not finish.done:
+            await self._collector.abandon()
+            return Canceled(interruption(self.task))
+        if left_out := len(self._collector.left_out):
+            await self._record.warn(TOO_MANY.format(left_out))
+        missing = self._collector.missing
+        outcome = judge(entry, self.task, missing, self.prompt)
+        if isinstance(outcome, Succeeded):
+            types, was_blocked = self.server.node_types, self._was_blocked
+            said = remarks_on(self.prompt, entry, self.outputs, types, was_blocked=was_blocked)
+            await self._record.warn(*said)
+        return outcome
+
+    # -- telling --------------------------------------------------------------------------------
+
+    @property
+    def seen(self) -> Seen:
+        """The task as it is now."""
+        still = self.tracker.still(time.monotonic())
+        if still is None:
+            seen = seen_in_row(self.task)
+            return seen._replace(progress=self.progress, asked_at=self._sender.asked_at)
+        return Seen(self.task, self.progress, still, blind=not self.server.connected)
+
+    def _publish_status(self) -> None:
+        self._teller.status(self.seen)

@@ -1,0 +1,148 @@
+"""Sends the prompt of one task to its server."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from app.comfyui.answers import TOO_LARGE, may_be_the_prompts
+from app.db.queue import Claim
+from app.errors import ComfyError, ComfyUnreachable, PromptRejected
+from app.runner.cache_marks import marked
+from app.runner.cancellation import AFTER_CANCEL
+from app.runner.context import Tools
+from app.runner.paid_node_keys import KEY_GONE
+from app.runner.remote_prompt import Reach, warnings_of
+from app.runner.rerouting import before_sending
+from app.runner.run_record import Record
+from app.runner.stage_inputs import place_inputs
+from app.servers.server import Server
+from app.tasks.model import CancelReason, TaskError
+from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interruption
+from app.workflows.checks.separators import as_listed
+from app.workflows.extra_data import to_send, with_secrets
+
+SMALL = 50  # nodes of a prompt that is looked over in a moment
+
+
+class Sender:
+    def __init__(
+        self,
+        claim: Claim,
+        server: Server,
+        record: Record,
+        reach: Reach,
+        tools: Tools,
+        canceled: asyncio.Future[CancelReason],
+    ) -> None:
+        """`canceled`: done once somebody wants to cancel the task."""
+        self._claim = claim
+        self._server = server
+        self._record = record
+        self._reach = reach
+        self._tools = tools
+        self._canceled = canceled
+        self.asked_at: float | None = None  # since when the server owes an answer to the prompt
+
+    async def send(self) -> Outcome | None:
+        """None once the server has it; else the task's end. Raises what `Reach.post` does, but
+        for answers that are not ComfyUI's own."""
+        claim, record, pool = self._claim, self._record, self._tools.pool
+        about = (pool, self._server, record.task, claim.prompt, claim.needs)
+        if len(claim.prompt) > SMALL:
+            to = await asyncio.to_thread(before_sending, *about)
+        else:
+            to = before_sending(*about)
+        if to is not None:
+            return Moved(f"{self._server.id} should refuse it.", to)
+        secrets = self._tools.api_keys.extra_data(record.task)
+        if secrets is None:
+            return Failed(KEY_GONE)
+        try:
+            if (reason := await self._sent_or_canceled(secrets)) is not None:
+                return await self._dropped(reason)
+        except PromptRejected:
+            raise
+        except ComfyError as error:
+            if isinstance(error, ComfyUnreachable) and error.answered is None:
+                raise
+            return await self._not_taken(error)
+        return None
+
+    async def _sent_or_canceled(self, secrets: Mapping[Any, Any]) -> CancelReason | None:
+        """None once it is sent; or why that was broken off: somebody wants to cancel the task, and
+        the server does not answer."""
+        sending = asyncio.create_task(self._send(secrets))
+        try:
+            await asyncio.wait((sending, self._canceled), return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                await asyncio.wait([sending], timeout=AFTER_CANCEL)
+            if sending.done():
+                return sending.result()
+            return self._canceled.result()
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def _dropped(self, reason: CancelReason) -> Outcome | None:
+        """The end of a task that is not wanted any more, of which the server has not said that it
+        has it; None if it has, and can be told to stop. What comes to it later is swept away."""
+        await self._record.canceling(reason)
+        if self._record.is_trying:
+            self._server.doubted_at = time.time()
+            if await self._reach.knows_it():
+                return None
+        return Canceled(interruption(self._record.task))
+
+    async def _send(self, secrets: Mapping[Any, Any]) -> None:
+        claim, record, server = self._claim, self._record, self._server
+        spelled = as_listed(claim.prompt, server.node_types)
+        uploads = self._tools.uploads.of(record.task.key_name)
+        prompt, record.names = await place_inputs(spelled, server, uploads)
+        extra = with_secrets(to_send(claim.extra, spelled), secrets)
+        about = (prompt, extra, record.attempts, server.node_types)
+        is_small = len(prompt) <= SMALL
+        prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
+        async with server.turns.next():
+            await self.note_attempt(server.client_id)
+            self.asked_at = time.time()
+            try:
+                node_errors = await self._reach.post(prompt, extra)
+            except PromptRejected as error:
+                said = error.extra.get("node_errors") or {}
+                server.refusals.learn(spelled, said, record.task.key_name, error.class_type)
+                raise
+            finally:
+                self.asked_at = None
+        if server.door.is_failing:
+            server.on_change()
+        server.door.succeeded()
+        if node_errors:
+            await record.quote(*warnings_of(node_errors))
+
+    async def _not_taken(self, error: ComfyError) -> Outcome:
+        """The end of a try at a server that answered as ComfyUI does not: that is its own fault,
+        but for what may be for the prompt's sake. Others are to have no such end there."""
+        server, task, status = self._server, self._record.task, error.answered
+        if not self._record.is_trying:  # it broke off while inputs were placed
+            await self.note_attempt(server.client_id)
+        failure = TaskError(error.code, error.detail)
+        if status == TOO_LARGE:  # this prompt is, others are not
+            return Failed(failure, refused=True)
+        is_the_servers = not may_be_the_prompts(status)
+        if is_the_servers:
+            server.door.shut(error.detail, error.retry_after or 0.0)
+        else:
+            proven = self._tools.estimates.proven(task.shape)
+            server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
+        if server.door.is_open:
+            server.on_change()
+            asyncio.get_running_loop().call_later(server.door.left, server.on_change)
+        if is_the_servers:
+            return Lost("server_lost", error.detail)
+        return Failed(failure, not_taken=True)
+
+    async def note_attempt(self, client_id: str) -> None:
+        if self._claim.needs.files:
+            self._server.warm = self._claim.needs.models
+        await self._record.handed_over(self._server.id, client_id)

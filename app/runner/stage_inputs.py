@@ -1,0 +1,101 @@
+"""Put the uploads that a prompt names on the server that is to run it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+from app.errors import GatewayError, MissingAsset
+from app.files.staged_names import readable
+from app.files.uploads import Upload, Uploads
+from app.servers.server import Server
+from app.tasks.outcome import Outcome, reworded
+from app.workflows.parameters.model import names_file
+from app.workflows.references.assets import references, replaced
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+PATIENCE = 5.0  # seconds for a server to forget an upload
+
+
+async def place_inputs(
+    prompt: Json, server: Server, uploads: Uploads
+) -> tuple[Json, dict[str, str]]:
+    """The prompt with names as they are on the server, and what these stand for. Files go there
+    once, and each is looked for once, however often the prompt names it.
+
+    A name that is no upload of ours is left alone: the server may have such a file itself. Raises
+    MissingAsset if the file of a reference is gone, or is another one.
+    """
+    named, infos = list(_named_files(prompt, server.node_types)), list(references(prompt))
+    wanted = dict.fromkeys([*(value for _, _, value in named), *map(_name_of, infos)])
+    found = {name: await uploads.get(name) for name in wanted if await uploads.exists(name)}
+    for info in infos:
+        upload = found.get(_name_of(info))
+        if upload is None or upload.hash != info.get("hash"):
+            raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
+    there = {name: await _place(name, upload, server, uploads) for name, upload in found.items()}
+    placed = dict(prompt)
+    for node_id, name, value in named:
+        if value in there:
+            node = placed[node_id]
+            placed[node_id] = {**node, "inputs": {**node["inputs"], name: there[value]}}
+    if infos:
+        placed = {
+            node_id: replaced(node, lambda info: there[_name_of(info)])
+            for node_id, node in placed.items()
+        }
+    return placed, {placed_as: name for name, placed_as in there.items()}
+
+
+def _name_of(info: Json) -> str:
+    """The upload that the `info` of a reference is about."""
+    return str(info.get("file_path"))
+
+
+async def empty_everywhere(pool: Iterable[Server], name: str) -> None:
+    """Leave nothing of a placed file on servers but an empty one of that name: ComfyUI removes no
+    inputs. A server that does not answer in time keeps it."""
+    servers = [server for server in pool if server.online]
+    emptying = (_empty(server, name) for server in servers)
+    ends = await asyncio.gather(*emptying, return_exceptions=True)
+    for server, end in zip(servers, ends, strict=True):
+        if isinstance(end, GatewayError | TimeoutError):
+            log.warning("%s keeps the deleted upload %s: %r", server.id, name, end)
+        elif end is not None:
+            raise end
+
+
+async def _empty(server: Server, name: str) -> None:
+    async with asyncio.timeout(PATIENCE), server.placing:
+        if await server.client.input_size(name):
+            await server.client.upload_input(name, BytesIO(), overwrite=True)
+
+
+async def _place(name: str, upload: Upload, server: Server, uploads: Uploads) -> str:
+    """Its name on the server, which is asked for every prompt: it may have been emptied, and
+    whoever keeps the server removes files."""
+    there = await uploads.placed_name(upload.key, upload.hash)
+    async with server.placing:
+        if await server.client.input_size(there) == upload.size_bytes:
+            return there
+        async with uploads.on_disk(name) as path:
+            with path.open("rb") as content:
+                # What is there under this name is half of it, or empty: nobody uses it.
+                return await server.client.upload_input(there, content, overwrite=True)
+
+
+def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str]]:
+    """(node id, input name, value) of the inputs that name an input file."""
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            if isinstance(value, str) and value and names_file(node, name, node_types):
+                yield node_id, name, value
+
+
+def readable_outcome(outcome: Outcome, names: Mapping[str, str]) -> Outcome:
+    """The same with nobody else's uploads in what ComfyUI said, and our own under their names."""
+    return reworded(outcome, lambda text: readable(text, names))

@@ -1,0 +1,1 @@
+"""Which task goes to which server, and what keeps that true."""

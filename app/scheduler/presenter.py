@@ -1,0 +1,104 @@
+"""What a client may expect of a task: when it should be done, and what it waits for."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.db.queue import Queue
+from app.db.requirements import Route
+from app.db.run_times import Estimates
+from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
+from app.runner.expectation import expected_on, unknown_on
+from app.scheduler.dispatcher import Dispatcher
+from app.servers.pool import Pool
+from app.servers.server import Server
+from app.tasks.model import Task
+from app.tasks.truncation import STREAM
+from app.tasks.view import Expected, task_view
+from app.workflows.requirements import Needs
+
+Json = dict[str, Any]
+
+
+class Forecaster:
+    def __init__(
+        self, pool: Pool, queue: Queue, estimates: Estimates, dispatcher: Dispatcher
+    ) -> None:
+        self._pool = pool
+        self._queue = queue
+        self._estimates = estimates
+        self._dispatcher = dispatcher
+
+    def view(self, task: Task, room: int | None = STREAM) -> Json:
+        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
+        bytes, None: whole."""
+        if task.finished:
+            return task_view(task, room=room)
+        seen = self._dispatcher.seen(task.task_id) or seen_in_row(task)
+        return task_view(task, seen.progress, self._expected(task, seen), room)
+
+    def _expected(self, task: Task, seen: Seen) -> Expected:
+        if is_waiting(task):
+            return self._expected_of_waiting(task)
+        server = self._pool.get(task.server or "") if task.server in self._pool else None
+        seen_on = self._dispatcher.seen_on
+        return expected_on(server, seen._replace(task=task), seen_on, self._estimates)
+
+    def _expected_of_waiting(self, task: Task) -> Expected:
+        """Of a task in our queue: `waiting_for` is why it cannot start, beyond others being before
+        it."""
+        servers = [s for s in self._pool if task.wanted_server in (None, s.id)]
+        if not servers:
+            wanted = task.wanted_server or "a ComfyUI server"
+            return Expected(waiting_for=f"{wanted} is not among the servers.")
+        able = self._candidates(task)
+        if not able:
+            lacks = (f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers)
+            return Expected(waiting_for=_sentence(lacks))
+        barred = {s.id for s in able if task.key_name in s.barred}
+        taking = [s for s in able if s.accepting and s.id not in barred]
+        refusals = self._refusals(task)
+        if not taking:
+            states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
+            return Expected(waiting_for=_sentence([*states, *refusals]))
+        unknown = {server.id: self._unknown_on(server) for server in taking}
+        if all(unknown.values()):
+            return Expected(waiting_for=_sentence([*map(str, unknown.values()), *refusals]))
+        waits = [self._dispatcher.wait_of(server) for server in taking if not unknown[server.id]]
+        eta = rounded(eta_of_queued(task, waits, self._estimates))
+        return Expected(eta, _sentence(refusals) if refusals else None)
+
+    def _unknown_on(self, server: Server) -> str | None:
+        seen = self._dispatcher.seen_on(server)
+        return unknown_on(server, seen, len(seen), self._estimates)
+
+    def _candidates(self, task: Task) -> list[Server]:
+        """The servers that could run it, as far as is known."""
+        return self._pool.able(*self._route(task))
+
+    def _refusals(self, task: Task) -> list[str]:
+        """What servers refuse of it, that could run it otherwise."""
+        refused = self._route(task).needs.refused
+        return sorted(f"{r.server} refuses {r.reason}" for r in refused if r.server in self._pool)
+
+    def _route(self, task: Task) -> Route:
+        return self._queue.routes.get(task.route) or Route(Needs(), task.wanted_server)
+
+
+def _state(server: Server, *, barred: bool) -> str:
+    """Why it takes nothing: in a word or two, or as it says itself."""
+    if barred:
+        return "failing"
+    if server.state == "failing" and server.door.reason:
+        return f"failing: {server.door.reason}"
+    return server.state if server.state != "online" else "being looked over"
+
+
+def _sentence(parts: Iterable[str]) -> str:
+    return f"{'; '.join(part.rstrip('.') for part in parts)}."
+
+
+def _lack(server: Server, needs: Needs) -> str:
+    if not server.node_types:
+        return "has not told its node types yet" if server.online else f"is {server.state}"
+    refused = next((r.reason for r in needs.refused if r.server == server.id), None)
+    return f"refuses {refused}" if refused else f"lacks {server.lacks(needs)}"

@@ -1,0 +1,64 @@
+"""Putting right what went apart: tasks whose server is gone, prompts that nobody waits for."""
+
+import logging
+
+from app.db.claims import LostClaim
+from app.db.queue import Claim
+from app.errors import ComfyError
+from app.runner.context import Tools
+from app.runner.failed_saves import Troubles
+from app.servers.pool import Pool
+from app.servers.queues import held_ids
+from app.servers.server import Server
+from app.tasks.outcome import Lost, may_try_again
+from app.tasks.view import task_view
+
+log = logging.getLogger(__name__)
+
+
+async def rescue(pool: Pool, tools: Tools, troubles: Troubles) -> None:
+    """See to tasks without an owner whose server is away for good."""
+    there = [server.id for server in pool if server.online or not server.given_up]
+    for claim in await tools.queue.adopt(keep_servers=there):
+        try:
+            await _rescue(claim, pool, tools)
+            troubles.is_over(claim.task.task_id)
+        except LostClaim:
+            pass
+        except Exception as error:  # of this one; the others are seen to all the same
+            log.exception("task %s cannot be taken off its server", claim.task.task_id)
+            await troubles.after(claim.task, error)
+
+
+async def _rescue(claim: Claim, pool: Pool, tools: Tools) -> None:
+    task, lost = claim.task, Lost("server_lost", f"{claim.task.server} is gone.")
+    elsewhere = pool.has_other(task.server, claim.needs, task.wanted_server)
+    if may_try_again(task, lost, task.attempts, tools.max_attempts, elsewhere=elsewhere):
+        ended = await tools.claims.requeue(task.task_id, task.attempts)
+    else:
+        ended = await tools.claims.settle(task, lost, task.attempts)
+    tools.hub.publish(task.task_id, "status", task_view(ended))
+
+
+async def sweep(server: Server, tools: Tools) -> None:
+    """Cancel prompts of ours that a server still holds though their tasks have ended or went
+    elsewhere while it was away. Until that is done it counts as busy."""
+    try:
+        held = await held_ids(server)
+        for task_id, (place, finished) in (await tools.queue.places_of(held)).items():
+            if finished or place != server.id:
+                log.info("task %s is no longer wanted on %s", task_id, server.id)
+                await server.client.cancel(task_id)
+    except ComfyError as error:
+        log.info("server %s cannot be swept: %s", server.id, error.detail)
+        return
+    server.swept = True
+
+
+async def feel_pulse(server: Server) -> None:
+    """A stalled server that holds nothing more of ours is well again once it runs nothing."""
+    try:
+        if not await held_ids(server):
+            server.shows_life()
+    except ComfyError:
+        return

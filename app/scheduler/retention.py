@@ -1,0 +1,173 @@
+"""Removes results after their time, or when there are too many; the tasks stay, as `expired`."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, update
+
+from app.db import mapping as rows
+from app.db.engine.database import Database
+from app.db.engine.list_parameters import parts_of
+from app.db.engine.notify import Topic, tell
+from app.db.queries import fetch_one
+from app.db.tables import outputs, tasks
+from app.db.webhooks import is_to_be_told
+from app.errors import GatewayError
+from app.events.hub import Hub
+from app.files.images.views import forget_results, size_of_views
+from app.files.stores.store import FileStore
+from app.scheduler.view_cleanup import ViewsFound, swept
+from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
+from app.tasks.view import task_view
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
+PAGE = 500  # tasks that are looked at in one transaction
+VIEWS_INTERVAL = 600.0  # seconds between two looks at the views; in a bucket a look costs money
+
+# Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
+# whose end is still to be told: whoever hears of it wants to fetch them.
+_HOLDERS = (
+    select(tasks.c.task_id, tasks.c.finished_at, func.sum(outputs.c.size_bytes).label("size"))
+    .join(outputs, outputs.c.task_id == tasks.c.task_id)
+    .where(outputs.c.key.is_not(None))
+    .where(tasks.c.status.in_(sorted(TERMINAL - {Status.EXPIRED})))
+    .where(~is_to_be_told(tasks.c.task_id))
+    .group_by(tasks.c.task_id, tasks.c.finished_at)
+    .order_by(tasks.c.finished_at)
+    .limit(PAGE)
+)
+_TOTAL = select(func.coalesce(func.sum(outputs.c.size_bytes), 0)).where(outputs.c.key.is_not(None))
+_EXPIRE = (
+    update(tasks)
+    .where(tasks.c.task_id == bindparam("expired_id"), tasks.c.status.in_(sorted(TERMINAL)))
+    .values(status=Status.EXPIRED, error=bindparam("why"))
+)
+_FORGET = (
+    update(outputs)
+    .where(outputs.c.task_id == bindparam("expired_id"), outputs.c.key.is_not(None))
+    .values(key=null(), error=EXPIRED_OUTPUT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long results are kept (seconds from the task's end), and how many bytes of them with
+    their views."""
+
+    age: float | None = None
+    bytes: int | None = None
+
+
+class Retention:
+    def __init__(
+        self,
+        database: Database,
+        files: FileStore,
+        hub: Hub,
+        limits: Limits,
+        *,
+        uploads: FileStore,
+    ) -> None:
+        self._uploads = uploads
+        self._database = database
+        self._files = files
+        self._hub = hub
+        self._limits = limits
+        self._views = ViewsFound()  # as they were looked at last
+        self._look_at = 0.0
+
+    async def run(self) -> None:
+        """Look again and again, until it is cancelled."""
+        pause = min(INTERVAL, (self._limits.age or INTERVAL) / 2)
+        while True:
+            try:
+                async with self._database.alone("retention") as ours:
+                    while ours and await self.sweep() == PAGE:
+                        pass
+            except GatewayError as error:
+                log.warning("results cannot be removed now: %s", error.detail)
+            except Exception:  # a database that is busy or away; the next look finds the same
+                log.exception("results cannot be removed now")
+            await asyncio.sleep(pause)
+
+    async def sweep(self) -> int:
+        """Let go of what is over the limits, the oldest first; how many tasks expired. Without
+        limits: of views whose file is gone."""
+        await self._look_at_views()
+        if self._limits == Limits():
+            return 0
+        holders, total = await self._database.read(_look, large=True)
+        total = await self._without_old_views(total + self._views.bytes)
+        expired = 0
+        for holder in holders:
+            if not self._is_due(holder, total):
+                break
+            views = await self._views_of(holder["task_id"])
+            # Files first: if we stop in between, the next look finds the task again.
+            await forget_results(self._files, holder["task_id"])
+            expire = partial(_expire, task_id=holder["task_id"])
+            task = await self._database.write(expire)
+            self._hub.publish(task.task_id, "status", task_view(task))
+            self._views.bytes -= views
+            total -= (holder["size"] or 0) + views
+            expired += 1
+        if expired:
+            log.info("removed the results of %d tasks", expired)
+        return expired
+
+    async def _look_at_views(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._views = await swept(self._database, self._files, self._uploads)
+            self._look_at = time.monotonic() + VIEWS_INTERVAL
+
+    async def _without_old_views(self, total: int) -> int:
+        """Bytes that are left once the views of uploads that are due are gone: before any result,
+        as they can be made again."""
+        due, kept = [], []
+        for info in self._views.of_uploads:
+            if self._is_over(info.modified_at, total):
+                total -= info.size_bytes
+                self._views.bytes -= info.size_bytes
+                due.append(info.key)
+            else:
+                kept.append(info)
+        self._views.of_uploads = kept
+        for keys in parts_of(due, PAGE):
+            await self._files.delete_all(keys)
+        return total
+
+    async def _views_of(self, task_id: str) -> int:
+        return await size_of_views(self._files, task_id) if self._limits.bytes is not None else 0
+
+    def _is_due(self, holder: RowMapping, total: int) -> bool:
+        return self._is_over(holder["finished_at"], total)
+
+    def _is_over(self, since: float, total: int) -> bool:
+        if self._limits.age is not None and since < time.time() - self._limits.age:
+            return True
+        return self._limits.bytes is not None and total > self._limits.bytes
+
+
+def _look(connection: Connection) -> tuple[list[RowMapping], int]:
+    return list(connection.execute(_HOLDERS).mappings()), connection.scalar(_TOTAL) or 0
+
+
+def _expire(connection: Connection, task_id: str) -> Task:
+    before = fetch_one(connection, task_id)
+    values = {"expired_id": task_id, "why": rows.dump_error(_reason(before))}
+    connection.execute(_EXPIRE, values)
+    connection.execute(_FORGET, {"expired_id": task_id})
+    tell(connection, Topic.STATUS, task_id)
+    return fetch_one(connection, task_id)
+
+
+def _reason(task: Task) -> TaskError:
+    message = "The results were removed after their time."
+    if task.error:
+        message += f" The task had {task.status}: {task.error.code}: {task.error.message}"
+    return TaskError("expired", message)

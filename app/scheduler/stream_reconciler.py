@@ -1,0 +1,280 @@
+"""Looks at the tasks that somebody follows, for what no update tells.
+
+That is how the place and the ETA of a queued task change; and while updates of other replicas do
+not come (Redis is away, or was never there), all that those replicas do.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from app.db.engine.list_parameters import parts_of
+from app.db.engine.notify import Signals, Topic
+from app.db.tasks import TaskStore
+from app.events.hub import Hub
+from app.events.subscription import Json, Update
+from app.scheduler.dispatcher import Dispatcher
+from app.scheduler.presenter import Forecaster
+from app.tasks.model import Place, Progress, Status, Task
+from app.tasks.view import Expected, progress_view
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 2.0  # seconds between two looks
+INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
+MOST = 2000  # tasks that are looked at each time
+TOLD = 6000  # tasks of which it is remembered how they were found
+NEWEST = 100  # tasks that are looked at for those who follow all
+HEAD = 100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
+DRIFT = 2.0  # seconds that an ETA may be off the clock before it is told again, or a tenth of it
+AT_ONCE = 100  # tasks that are told of before subscribers are waited for
+PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
+STATE = ("status", "waiting_for", "warnings")
+MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
+
+
+class Hope(NamedTuple):
+    """What was told of a task that waits, and when."""
+
+    position: int | None
+    waiting_for: str | None
+    eta: float | None
+    at: float
+    heard: int  # the newest update of it by then
+
+    def is_like(self, other: "Hope") -> bool:
+        """Whether that is what follows from this by the clock."""
+        if (self.position, self.waiting_for) != (other.position, other.waiting_for):
+            return False
+        if self.eta is None or other.eta is None:
+            return self.eta is other.eta
+        due = max(self.eta - (other.at - self.at), 0.0)
+        return abs(due - other.eta) <= max(DRIFT, due / 10)
+
+
+class Lookout:
+    """`alone`: no other process drives tasks of the same database, or Redis tells what they do."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        store: TaskStore,
+        forecaster: Forecaster,
+        dispatcher: Dispatcher,
+        *,
+        alone: bool,
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._forecaster = forecaster
+        self._dispatcher = dispatcher
+        self._alone = alone
+        self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
+        self._told: dict[str, Json] = {}  # task_id -> how we found it last
+        self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
+        self._blind_since: float | None = None
+        self._news: set[str] = set()  # tasks of which the database told something
+        self._wake = asyncio.Event()
+        self._missed: set[str] = set()  # tasks that may have changed unheard
+
+    @property
+    def is_blind(self) -> bool:
+        return self._hub.notice is not None or not self._alone
+
+    def listen(self, signals: Signals) -> None:
+        """Hear from the database that a task has another status, if nothing else tells us."""
+        signals.on(Topic.STATUS, self._hear)
+
+    def _hear(self, task_id: str) -> None:
+        if task_id and self.is_blind and self._hub.subscribers:
+            if len(self._news) < MOST:  # the rest is found by the next look at all
+                self._news.add(task_id)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        due = time.monotonic()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due - time.monotonic(), 0)):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                if time.monotonic() < due:
+                    await self._look_at_news()
+                else:
+                    due = time.monotonic() + (INTERVAL_BLIND if self.is_blind else INTERVAL)
+                    await self._look()
+            except Exception:  # it is only a convenience
+                log.exception("followed tasks cannot be looked at")
+
+    async def _look_at_news(self) -> None:
+        news, self._news = sorted(self._news), set()
+        if not self._hub.watches_all():
+            news = sorted(set(news).intersection(self._hub.watched()))
+        began = self._hub.last_id
+        await self._tell_all(await self._store.several(news[:MOST]), began, news)
+
+    async def _look(self) -> None:
+        watched = self._hub.watched()[:MOST]
+        was_blind, is_blind = self._blind_since is not None, self.is_blind
+        if is_blind and not was_blind:
+            self._blind_since = time.time() - MARGIN
+        if was_blind and not is_blind:
+            self._missed.update(watched)  # once more, for what came just before the end of it
+        began = self._hub.last_id
+        tasks = await self._store.several(self._silent(watched))
+        if self._hub.watches_all() and (was_blind or is_blind):
+            tasks += await self._of_all({task.task_id for task in tasks})
+        await self._tell_all(tasks, began, self._heard)
+        await self._tell_head(set(watched), began)
+        ours = self._dispatcher.driven() if self._hub.watches_all() else watched
+        places = await self._places(ours[:MOST])
+        for task_id in ours[:MOST]:
+            self._tell_of_ours(task_id, places.get(task_id))
+        kept = {*watched, *ours[:MOST], *(task.task_id for task in tasks)}
+        self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
+        self._missed &= set(watched)
+        if not is_blind:
+            self._blind_since = None
+
+    def _silent(self, watched: Iterable[str]) -> list[str]:
+        """The tasks of which nothing was heard since the last look; what we drive is heard."""
+        heard = {task_id: self._hub.newest(task_id) for task_id in watched}
+        changed = [id for id, newest in heard.items() if self._heard.get(id) != newest]
+        for task_id in changed:
+            self._told.pop(task_id, None)
+        self._heard, quiet = heard, set(heard).difference(changed) | self._missed
+        return sorted(id for id in quiet if self._dispatcher.progress_of(id) is None)
+
+    async def _of_all(self, seen: Collection[str]) -> list[Task]:
+        """What those who follow all tasks may have missed."""
+        newest = await self._store.page(limit=NEWEST)
+        found = {task.task_id: task for task in [*await self._store.queue(), *newest]}
+        open_ones = [id for id, view in self._told.items() if view["finished_at"] is None]
+        gone = [id for id in open_ones if id not in found and id not in seen]
+        for task in await self._store.several(gone[:MOST]):
+            found[task.task_id] = task
+        return [task for task_id, task in found.items() if task_id not in seen]
+
+    async def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
+        """What is new of them. `began`: the newest update when they were asked for."""
+        patience = PATIENCE
+        for part in parts_of(tasks, AT_ONCE):
+            for task in part:
+                heard_since = self._hub.newest(task.task_id) > began  # then the row is older
+                if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
+                    self._missed.discard(task.task_id)
+                    self._tell(task, followed=task.task_id in followed)
+            patience = await self._hub.caught_up(patience)
+
+    def _tell(self, task: Task, *, followed: bool) -> None:
+        task_id = task.task_id
+        view = self._forecaster.view(task)
+        known = self._told.get(task_id) or _heard_of(self._hub.since(task_id, 0))
+        if task_id in self._told or len(self._told) < TOLD:
+            self._told[task_id] = view
+        if known is None and not followed and not self._is_new(task):
+            return
+        for output in view["outputs"]:
+            if known is None or output not in known["outputs"]:
+                self._hub.tell(task_id, "output", output)
+        if known is None or _essence(view, task, followed) != _essence(known, task, followed):
+            self._hub.tell(task_id, "status", view)
+        elif (followed or task.started_at is not None) and _is_ahead(view, known):
+            self._tell_progress(task, task.progress, view)
+
+    async def _tell_head(self, told: Collection[str], began: int) -> None:
+        """To those who follow all: the places and ETAs of those that are next, as far as they are
+        not what the clock makes of the last ones. Thousands may wait; whoever knows of those can
+        take the same step with them that the last of these took."""
+        head = await self._store.waiting(limit=HEAD) if self._hub.watches_all() else []
+        before, self._hopes = self._hopes, {}
+        for task in head:
+            if self._hub.newest(task.task_id) > began:  # then the row is older
+                continue
+            view = self._forecaster.view(task)
+            at = time.monotonic()
+            heard = self._hub.newest(task.task_id)
+            hope = Hope(view["queue_position"], view["waiting_for"], view["eta_seconds"], at, heard)
+            known = before.get(task.task_id)
+            if known and known.heard == heard and known.is_like(hope):
+                self._hopes[task.task_id] = known
+                continue
+            if task.task_id not in told:
+                expected = Expected(hope.eta, hope.waiting_for)
+                view = progress_view(task, task.progress, expected)
+                self._hub.tell(task.task_id, "progress", view)
+            self._hopes[task.task_id] = hope
+
+    async def _places(self, task_ids: Iterable[str]) -> dict[str, Place | None]:
+        """Of those that we drive and that wait at their servers: whoever drives a task does not
+        know what is before it."""
+        seen = [(task_id, self._dispatcher.seen(task_id)) for task_id in task_ids]
+        ids = [task_id for task_id, each in seen if each and each.task.status == Status.QUEUED]
+        found = await self._store.several(ids) if ids else []
+        return {task.task_id: task.place for task in found}
+
+    def _tell_of_ours(self, task_id: str, place: Place | None) -> None:
+        """What no event tells of a task that we drive: its server is away, or is back; a node takes
+        its time; its place in the queue."""
+        seen = self._dispatcher.seen(task_id)
+        if seen is None:
+            return
+        if seen.task.status == Status.QUEUED:
+            seen = seen._replace(task=replace(seen.task, place=place))
+        view = self._forecaster.view(seen.task)
+        told = self._told.get(task_id)
+        known = told or _heard_of(self._hub.since(task_id, 0)) or view
+        if told or len(self._told) < TOLD:
+            self._told[task_id] = view
+        if [view[name] for name in STATE] != [known[name] for name in STATE]:
+            self._hub.tell(task_id, "status", view)
+            return
+        names = ("queue_position", *(["eta_seconds"] if told else []))  # nothing came since
+        if any(view[name] != known[name] for name in names):
+            self._tell_progress(seen.task, seen.progress, view)
+
+    def _tell_progress(self, task: Task, progress: Progress, view: Json) -> None:
+        expected = Expected(view["eta_seconds"], view["waiting_for"])
+        self._hub.tell(task.task_id, "progress", progress_view(task, progress, expected))
+
+    def _is_new(self, task: Task) -> bool:
+        """Whether it changed since we are blind; of what changed before all were told."""
+        changed = max(task.created_at, task.started_at or 0, task.finished_at or 0)
+        return self._blind_since is not None and changed >= self._blind_since
+
+
+def _is_ahead(view: Json, known: Json) -> bool:
+    """A row is written now and then: it may be behind what was told already."""
+    value, before = view["progress"]["value"], known["progress"]["value"]
+    is_older = value == before and view["eta_seconds"] != known["eta_seconds"]
+    return bool(value > before or is_older)
+
+
+def _essence(view: Json, task: Task, followed: bool) -> list[Any]:
+    """What is worth telling of at once; of a task that waits, there or here, also its place, to who
+    follows it by its id."""
+    names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
+    if task.started_at is None:
+        names += ["waiting_for", *(["queue_position", "eta_seconds"] if followed else [])]
+    return [view[name] for name in names]
+
+
+def _heard_of(updates: Iterable[Update]) -> Json | None:
+    """The task as its updates show it; None if too few of them are kept."""
+    view: Json | None = None
+    for update in updates:
+        if update.type == "status":
+            view = dict(update.data)
+        elif update.type == "progress" and view:
+            view |= {
+                name: update.data[name] for name in ("progress", "queue_position", "eta_seconds")
+            }
+        elif update.type == "output" and view:
+            view["outputs"] = [*view["outputs"], update.data]
+    return view

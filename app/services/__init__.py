@@ -1,0 +1,1 @@
+"""Use cases: what routers call, one public class a file."""

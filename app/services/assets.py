@@ -1,0 +1,298 @@
+"""Assets over uploads and results: keep, find, refer to, delete."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from app.auth.model import EVERYBODY, Caller
+from app.db import assets as asset_rows
+from app.db import idempotency
+from app.db.engine.database import Database
+from app.db.idempotency import Key
+from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
+from app.files.images.views import folder_of_upload
+from app.files.stores.store import FileStore, once, safe_name
+from app.files.uploads import Upload, Uploads
+from app.limits.worker_threads import Workers
+from app.tasks.asset import Asset, encoded
+from app.workflows.references.assets import reference, references, replaced
+from app.workflows.references.ids import as_stored
+
+log = logging.getLogger(__name__)
+
+MOST_REFERENCES = 1000  # of one workflow
+Gone = Callable[[str], Awaitable[None]]
+INTERVAL = 30.0  # seconds between two looks for what has expired
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How an asset is to be kept: `file_path` as the client calls it; `expires_in` seconds."""
+
+    file_path: str | None = None
+    content_type: str | None = None
+    tags: Sequence[str] = ()
+    expires_in: int | None = None
+
+    @property
+    def expires_at(self) -> float | None:
+        return None if self.expires_in is None else time.time() + self.expires_in
+
+
+class Assets:
+    """`kept`: seconds that results are kept after their task's end; None: for ever. `gone` is told
+    of each upload that is no more, by its name on servers.
+
+    `seen_by` gives those that a caller may see, for whom all others are not there.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        uploads: Uploads,
+        files: FileStore,
+        *,
+        kept: float | None,
+        workers: Workers,
+        gone: Gone | None = None,
+    ) -> None:
+        self._database = database
+        self._uploads = uploads
+        self._files = files
+        self._kept = kept
+        self._workers = workers
+        self._gone = gone
+        self._caller = EVERYBODY
+
+    def seen_by(self, caller: Caller) -> "Assets":
+        found = copy(self)
+        found._caller = caller
+        found._uploads = self._uploads.of(caller.name)
+        return found
+
+    async def get(self, asset_id: str) -> Asset:
+        """Raises AssetNotFound."""
+        found = await self._database.read(
+            lambda connection: asset_rows.get(connection, asset_id, self._kept, self._caller)
+        )
+        if found is None or not await self._is_there(found):
+            raise AssetNotFound(f"There is no asset {asset_id[:80]!r}.")
+        return found
+
+    async def keep(
+        self,
+        chunks: AsyncIterator[bytes],
+        wish: Wish,
+        *,
+        expected_hash: str | None = None,
+        key: Key | None = None,
+    ) -> tuple[Asset, bool]:
+        """An asset of bytes that come in, and whether the bytes are new.
+
+        Raises PayloadTooLarge, StorageFull, HashMismatch, and KeyReused if the key was used.
+        """
+        if key is not None:
+            key = replace(key, owner=self._caller.name or "")
+            await self._database.read(lambda connection: idempotency.is_known(connection, key))
+        name = safe_name(wish.file_path or "upload")
+        async with (
+            self._uploads.arriving(name, chunks, expected_hash=expected_hash) as arrived,
+            self._one_at_a_time(),
+        ):
+            return await self._minted(await self._uploads.settle(arrived), wish, key)
+
+    async def from_hash(self, hash: str, wish: Wish) -> tuple[Asset, bool]:
+        """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
+        async with self._one_at_a_time():
+            found = await self._with_hash(hash)
+            mine = [a for a in found if a.upload and a.key_name == self._caller.name]
+            same = [asset for asset in mine if asset.file_path == wish.file_path]
+            if same:
+                return await self._extended(same[0], wish), False
+            if not found:
+                raise BlobNotFound(f"There are no bytes with the hash {hash[:80]!r}.")
+            upload = await self._upload_of(found[0], wish.file_path or found[0].filename)
+            return (await self._minted(upload, wish))[0], True
+
+    async def is_known(self, hash: str) -> bool:
+        """Can an asset be made of it without its bytes?"""
+        return bool(await self._with_hash(hash))
+
+    async def note(self, upload: Upload, *, overwritten: bool = False) -> None:
+        """Make a record of a file that was uploaded otherwise, unless there is one. Those of a file
+        that it took the place of go: their bytes are here no longer."""
+        if not overwritten:
+            await self._record(upload)
+            return
+        async with self._one_at_a_time():
+            # Another one may have taken its place meanwhile: records are of what is there.
+            present = await self._uploads.get(upload.name)
+            await self._forget_former(present)
+            await self._record(present)
+
+    async def _record(self, upload: Upload) -> None:
+        found = await self._database.read(
+            lambda connection: asset_rows.by_hash(connection, upload.hash, self._caller)
+        )
+        mine = (asset for asset in found if asset.key_name == self._caller.name)
+        if all(asset.upload != upload.name for asset in mine):
+            await self._minted(upload, Wish(upload.name))
+
+    async def delete(self, asset_id: str) -> None:
+        """Remove a record, and its file with the last one. Raises AssetNotFound and AssetInUse."""
+        asset = await self.get(asset_id)
+        if asset.job_id is not None or not await self._removed(asset):
+            raise AssetInUse("The asset is still needed, so it cannot be deleted.")
+
+    async def run(self) -> None:
+        """Remove what has expired, for ever."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                async with self._database.alone("assets that expire") as ours:
+                    expired = (
+                        await self._database.read(asset_rows.expired, large=True) if ours else []
+                    )
+                    for asset in expired:
+                        await self._removed(asset)
+            except Exception:  # a database that is away; the next look finds the same
+                log.exception("expired assets cannot be removed now")
+
+    async def resolved(self, workflow: Any) -> Any:
+        """The workflow with references that say all that a run needs. Raises MissingAsset."""
+        ids = await self._workers.run(
+            lambda: {as_stored(info["id"]): None for info in references(workflow)}
+        )
+        if not ids:
+            return workflow
+        if len(ids) > MOST_REFERENCES:
+            raise MissingAsset(
+                f"The workflow refers to {len(ids)} assets; {MOST_REFERENCES} are allowed."
+            )
+        known = {asset_id: await self._reference(asset_id) for asset_id in ids}
+        return await self._workers.run(
+            replaced, workflow, lambda info: known[as_stored(info["id"])]
+        )
+
+    async def content(self, asset: Asset) -> tuple[FileStore, str]:
+        """Where its bytes are, unless they are a text. Raises FileNotFound."""
+        if asset.upload is not None:
+            upload = await self._uploads.of(asset.key_name).get(asset.upload)
+            return self._uploads.store, upload.key
+        return self._files, asset.key or ""
+
+    def _one_at_a_time(self) -> AbstractAsyncContextManager[object]:
+        """No file is removed while a record is made for it, by whatever process."""
+        return self._database.locked("assets")
+
+    # -- how ------------------------------------------------------------------------------------
+
+    async def _reference(self, asset_id: str) -> Any:
+        try:
+            asset = await self.get(asset_id)
+            # A result, or somebody else's: servers take inputs from the uploads of the task's key.
+            if asset.upload is None or asset.key_name != self._caller.name:
+                upload = await self._upload_of(asset, asset.filename)
+                await self.note(upload)
+                return reference(asset_id, upload.hash, upload.name)
+        except GatewayError as error:
+            raise MissingAsset(
+                f"The workflow refers to the asset {asset_id[:80]!r}, which is not there."
+            ) from error
+        return reference(asset_id, asset.hash or "", asset.upload)
+
+    async def _forget_former(self, upload: Upload) -> None:
+        candidates = await self._database.read(
+            lambda connection: asset_rows.of_other_bytes(connection, upload.name, upload.hash)
+        )
+        for asset in candidates:  # others may have files of the same name
+            if await self._uploads.of(asset.key_name).find(upload.name) == upload.key:
+                await self._database.write(partial(asset_rows.remove, asset=asset))
+
+    async def _with_hash(self, hash: str) -> list[Asset]:
+        found = await self._database.read(
+            lambda connection: asset_rows.by_hash(connection, hash, self._caller)
+        )
+        return [asset for asset in found if await self._is_there(asset)]
+
+    async def _is_there(self, asset: Asset) -> bool:
+        if asset.text is not None:
+            return True
+        if asset.upload is not None:
+            return await self._uploads.of(asset.key_name).exists(asset.upload)
+        return await self._files.exists(asset.key or "")
+
+    async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
+        """Its bytes as an upload of that name."""
+        is_mine = asset.key_name == self._caller.name
+        if is_mine and asset.upload is not None and asset.upload == safe_name(wanted):
+            return await self._uploads.get(asset.upload)
+        if asset.text is not None:
+            return await self._uploads.save(wanted, once(encoded(asset.text)))
+        files, key = await self.content(asset)
+        return await self._uploads.save(wanted, files.read(key))
+
+    async def _minted(
+        self, upload: Upload, wish: Wish, key: Key | None = None
+    ) -> tuple[Asset, bool]:
+        content_type = upload.content_type
+        if content_type == "application/octet-stream" and wish.content_type:
+            content_type = wish.content_type
+        asset = Asset(
+            asset_id=str(uuid4()),
+            hash=upload.hash,
+            size_bytes=upload.size_bytes,
+            content_type=content_type,
+            file_path=wish.file_path,
+            created_at=time.time(),
+            expires_at=wish.expires_at,
+            upload=upload.name,
+            key_name=self._caller.name,
+        )
+
+        def work(connection: Connection) -> bool:
+            if key is not None:
+                idempotency.take(connection, key, asset.asset_id)
+            is_new = not asset_rows.by_hash(connection, upload.hash, self._caller)
+            asset_rows.add(connection, asset, wish.tags)
+            return is_new
+
+        return asset, await self._database.write(work)
+
+    async def _extended(self, asset: Asset, wish: Wish) -> Asset:
+        """Kept as long as is wanted now; never shorter than before."""
+        if asset.expires_at is None:
+            return asset
+        wanted = wish.expires_at
+        expires_at = None if wanted is None else max(wanted, asset.expires_at)
+        await self._database.write(lambda c: asset_rows.extend(c, asset.asset_id, expires_at))
+        return replace(asset, expires_at=expires_at)
+
+    async def _removed(self, asset: Asset) -> bool:
+        """Remove the record unless a task needs it."""
+
+        def work(connection: Connection) -> tuple[bool, bool]:
+            if asset_rows.is_needed(connection, asset):
+                return False, False
+            return True, asset_rows.remove(connection, asset)
+
+        uploads, placed = self._uploads.of(asset.key_name), None
+        async with self._one_at_a_time():
+            removed, was_last = await self._database.write(work)
+            key = await uploads.key_of(asset.upload) if was_last and asset.upload else None
+            if key is not None:
+                placed = await uploads.placed_name(key, asset.hash or "")
+                await uploads.forget(key)
+                await self._files.delete(folder_of_upload(key))
+        if placed is not None and self._gone is not None:
+            await self._gone(placed)
+        return removed

@@ -1,0 +1,77 @@
+"""Finds servers that are one and the same under two addresses: counted twice, it would be given
+twice what it may hold."""
+
+import asyncio
+import logging
+
+from app.comfyui.identity import is_one_process
+from app.errors import GatewayError
+from app.servers.addresses import may_be_one_machine
+from app.servers.pool import Pool
+from app.servers.queues import held_ids
+from app.servers.server import Server
+from app.services.servers import Fleet
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0  # seconds
+
+
+class Twins:
+    def __init__(self, pool: Pool, fleet: Fleet) -> None:
+        self._pool = pool
+        self._fleet = fleet
+        self._near: set[tuple[str, str]] = set()  # pairs that may be one, by their addresses
+
+    async def run(self) -> None:
+        """For ever: of two that turn out to be one, the later is used no longer."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # the next look finds the same
+                log.exception("servers cannot be compared")
+            await asyncio.sleep(INTERVAL)
+
+    async def look(self) -> None:
+        """Compare those that have come online since the last look, and those with prompts."""
+        servers = self._pool.online()
+        absences = [server.absences for server in servers]
+        here = {server.base_url for server in servers}  # others are compared when they are back
+        self._near = {pair for pair in self._near if here.issuperset(pair)}
+        for number, later in enumerate(servers):
+            for earlier in servers[:number]:
+                if await self._are_one(earlier, later):
+                    await self._merge(later, earlier)
+                    break
+        for server, seen in zip(servers, absences, strict=True):
+            server.compared = seen
+
+    async def _are_one(self, one: Server, other: Server) -> bool:
+        if one.twin_of == other.id or other.twin_of == one.id:
+            return True
+        is_new = any(server.compared != server.absences for server in (one, other))
+        urls = one.base_url, other.base_url
+        if is_new:  # to look up names takes time, so that is not done each time
+            self._near.discard(urls)
+            if await may_be_one_machine(*urls):
+                self._near.add(urls)
+        if urls not in self._near:
+            return False
+        if is_new and await is_one_process(*urls):
+            return True
+        hold = one.queue_length > 0 and one.queue_length == other.queue_length
+        return hold and bool(set(await held_ids(one)) & set(await held_ids(other)))
+
+    async def _merge(self, server: Server, kept: Server) -> None:
+        """Its tasks may end, then it goes."""
+        if server.twin_of is None:
+            server.twin_of = kept.id
+            said = f"{server.id} and {kept.id} are one ComfyUI server: only {kept.id} is used."
+            log.warning("%s", said)
+            self._fleet.notes.append(said)
+            await self._fleet.drain(server.id)
+        if not self._fleet.is_busy(server):
+            try:
+                await self._fleet.remove(server.id, force=False)
+            except GatewayError as error:
+                log.info("%s", error.detail)

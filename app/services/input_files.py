@@ -1,0 +1,269 @@
+"""Input files in whatever form they come: each becomes an upload of ours when the task is queued.
+
+So the task needs nothing from outside, and a retry has what the first run had. A value for an
+input that names a file may be: a file name, as ever; {"upload": name}; an http(s) URL; a data: URI;
+{"base64": ..., "filename": ...}; a part of a form; or a result of a task
+(app/workflows/references/results.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from copy import copy
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from app.auth.model import Caller
+from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
+from app.files.images.decoding import is_readable
+from app.files.kinds import Kind, content_type_of, kind_of
+from app.files.magic import HEAD
+from app.files.signatures import Signature, fits, signature_of
+from app.files.stores.store import once
+from app.files.stores.streams import look_into
+from app.files.uploads import Uploads
+from app.limits.quoting import quoted
+from app.limits.worker_threads import Workers
+from app.outbound.fetch import Fetched, fetching
+from app.outbound.transport import Remote
+from app.services.batches import MAX_VALUE_BYTES
+from app.services.inline_data import from_base64, from_data_uri
+from app.services.result_files import Results
+from app.workflows.checks.file_names import FORMS, check_name
+from app.workflows.references.results import is_result, result_ref
+
+Json = dict[str, Any]
+Check = Callable[[], Awaitable[None]]
+
+FETCHES = 8  # URLs that are fetched at a time
+MAX_FILES = 100  # that one submit may bring, as a form
+# Pillow here may not read them.
+_LEFT_TO_COMFYUI = (
+    *("image/heic", "image/heif", "image/avif", "image/jxl", "image/x-exr"),
+    "image/vnd.radiance",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file that came with the request itself."""
+
+    filename: str
+    chunks: AsyncIterator[bytes]
+
+
+async def always() -> None:
+    """A check for those whom nobody leaves."""
+
+
+def is_material(value: Any) -> bool:
+    """Whether a value would be more than a name, if its input names a file."""
+    if isinstance(value, str):
+        return _has_scheme(value) or is_result(value)
+    return isinstance(value, FilePart) or (
+        isinstance(value, dict) and (bool({"upload", "base64"} & value.keys()) or is_result(value))
+    )
+
+
+def may_be_file(value: Any) -> bool:
+    """A material, or so long that it should be one: a file whose form is none of these."""
+    return is_material(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
+
+
+def _has_scheme(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://", "data:"))
+
+
+class Materials:
+    """`workers` and `decoders` run what takes long, the latter what decodes pictures."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        remote: Remote,
+        *,
+        results: Results,
+        fetch_seconds: float,
+        workers: Workers,
+        decoders: Workers,
+    ) -> None:
+        self._workers = workers
+        self._decoders = decoders
+        self._uploads = uploads
+        self._remote = remote
+        self._results = results
+        self._here: str | None = None
+        self._fetch_seconds = fetch_seconds
+        self._fetches = asyncio.Semaphore(FETCHES)
+
+    def seen_by(self, caller: Caller) -> "Materials":
+        """The same for the uploads of a caller, and the results that it may see."""
+        found = copy(self)
+        found._uploads = self._uploads.of(caller.name)
+        found._results = self._results.seen_by(caller)
+        return found
+
+    def at(self, here: str | None) -> "Materials":
+        """The same for a client that knows us under this name (HOST:PORT)."""
+        found = copy(self)
+        found._here = here and here.lower()
+        return found
+
+    async def may_name(self, text: str) -> bool:
+        """Whether the uploads that a text names as servers do are the client's."""
+        return await self._uploads.may_name(text)
+
+    async def settle(
+        self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
+    ) -> tuple[Json, dict[str, list[Any]]]:
+        """The params and the batch with a name of an upload in place of every material.
+
+        `kinds`: what file inputs among them take. `check` is awaited before each file, and raises
+        to leave the rest; equal values are one file. Raises InvalidParameter, UrlNotAllowed,
+        UrlFailed, PayloadTooLarge and StorageFull, each with the parameter's word, and
+        PayloadTooLarge for more than MAX_FILES, before any is looked at.
+        """
+        _check_number(params, batch, kinds)
+        known: dict[tuple[str | None, str], Any] = {}
+
+        async def settled(word: str, value: Any) -> Any:
+            if not is_material(value):
+                if word in kinds and isinstance(value, str):
+                    check_name(word, value)
+                return value
+            same = (kinds.get(word), _identity(value))
+            if same not in known:
+                await check()
+                known[same] = await self._settled(word, value, kinds)
+            return known[same]
+
+        return (
+            {word: await settled(word, value) for word, value in params.items()},
+            {word: [await settled(word, one) for one in values] for word, values in batch.items()},
+        )
+
+    async def _settled(self, word: str, value: Any, kinds: Mapping[str, str]) -> Any:
+        if word in kinds:
+            try:
+                return await self._keep(value, kinds[word])
+            except GatewayError as error:
+                error.detail = f"Parameter {quoted(word)}: {error.detail}"
+                error.extra["parameter"] = word
+                raise
+        if isinstance(value, FilePart):
+            raise InvalidParameter(
+                f"There is no parameter {quoted(word)} that takes a file.",
+                hint="Name the part after a file input: by its key (12.image) or its name.",
+                parameter=word,
+            )
+        return value
+
+    async def _keep(self, value: Any, wanted: str) -> str:
+        if (ref := result_ref(value)) and (found := await self._results.find(ref, self._here)):
+            if found.chunks is None:
+                return await self._known(found.filename, wanted)
+            return await self._save(found.filename, found.chunks, wanted)
+        if ref is not None and not _has_scheme(value):
+            return str(value)  # a name that a server may know, though we do not
+        return await self._brought(value, wanted)
+
+    async def _brought(self, value: Any, wanted: str) -> str:
+        match value:
+            case FilePart():
+                return await self._save(value.filename, value.chunks, wanted)
+            case {"upload": str(name), **rest} if not rest:
+                return await self._known(name, wanted)
+            case {"base64": str(text), **rest} if not rest.keys() - {"filename"}:
+                content = await self._workers.run(from_base64, text)
+                return await self._save_bytes(str(rest.get("filename") or ""), content, wanted)
+            case str() if value[:5].lower() == "data:":
+                content = await self._workers.run(from_data_uri, value)
+                return await self._save_bytes("", content, wanted)
+            case str():
+                async with self._fetches, self._fetching(value) as got:
+                    return await self._save(got.filename, got.chunks, wanted)
+        raise InvalidParameter(f"This is no file. {FORMS}")
+
+    def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
+        return fetching(self._remote, url, seconds=self._fetch_seconds)
+
+    async def _known(self, name: str, wanted: str) -> str:
+        if not await self._uploads.exists(name):
+            raise InvalidParameter(
+                f"There is no upload {quoted(name)}.",
+                hint="POST /api/image/upload keeps a file; use the name in its answer.",
+            )
+        _check(wanted, await self._uploads.head(name))
+        return name
+
+    async def _save_bytes(self, filename: str, content: bytes, wanted: str) -> str:
+        if not filename:  # named by its content, so that the same bytes are the same upload
+            found = signature_of(content[:HEAD])
+            filename = f"{blake3(content).hexdigest()[:16]}{found.suffix if found else ''}"
+        return await self._save(filename, once(content), wanted)
+
+    async def _save(self, filename: str, chunks: AsyncIterator[bytes], wanted: str) -> str:
+        """Keep a stream if its bytes are what the input takes; answers the upload's name."""
+        head, whole = await look_into(chunks, HEAD)
+        signature = _check(wanted, head)
+        name = _named(filename or "input", signature)
+        upload = await self._uploads.save(name, whole)
+        if signature is not None and signature.kind is Kind.IMAGE:
+            async with self._uploads.on_disk(upload.name) as path:
+                await self._decoders.run(_check_image, path, signature.content_type)
+        return upload.name
+
+
+def _identity(value: Any) -> str:
+    """The same for materials that are equal, and for no others."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> None:
+    """Raises PayloadTooLarge for more than MAX_FILES materials. Names of uploads do not count."""
+    given = chain(params.items(), ((word, one) for word in batch for one in batch[word]))
+    files = {_identity(value) for word, value in given if word in kinds and _brings_file(value)}
+    if len(files) > MAX_FILES:
+        raise PayloadTooLarge(
+            f"params and batch bring {len(files)} different files; {MAX_FILES} are allowed.",
+            hint="Upload the files with POST /api/image/upload, and send the names in its answers.",
+        )
+
+
+def _brings_file(value: Any) -> bool:
+    return is_material(value) and not (isinstance(value, dict) and "upload" in value)
+
+
+def _check(wanted: str, head: bytes) -> Signature | None:
+    """What the bytes are. Raises InvalidParameter if the input does not take that."""
+    signature = signature_of(head)
+    if not fits(wanted, signature):
+        is_ = f"{signature.content_type}" if signature else "of no kind that is known"
+        raise InvalidParameter(
+            f"The input takes a file of the kind {wanted}; by its bytes this one is {is_}.",
+            hint="A web page or an error in place of the file is the usual cause."
+            if head.lstrip()[:1] in (b"<", b"{")
+            else None,
+        )
+    return signature
+
+
+def _check_image(path: Path, content_type: str) -> None:
+    """Raises InvalidParameter for a damaged or a huge image. No pixel is decoded."""
+    try:
+        readable = is_readable(path)
+    except InvalidInput as error:
+        raise InvalidParameter(error.detail, hint=error.hint) from error
+    if not readable and content_type not in _LEFT_TO_COMFYUI:
+        raise InvalidParameter("The image is damaged: it cannot be read.")
+
+
+def _named(filename: str, signature: Signature | None) -> str:
+    """The name, with a suffix that fits the bytes: loaders go by it."""
+    if signature is None or kind_of(filename, content_type_of(filename)) is signature.kind:
+        return filename
+    return f"{filename}{signature.suffix}"

@@ -1,0 +1,52 @@
+"""What the routes of Comfy API v2 ask of tasks: a job is a task."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from app.db.idempotency import Key
+from app.db.task_filters import Selection
+from app.services.assets import Assets
+from app.services.submission_request import Submission
+from app.services.submissions import Submitter
+from app.services.tasks import Tasks
+from app.tasks.model import Status, Task
+
+
+class Jobs:
+    def __init__(self, tasks: Tasks, submitter: Submitter, assets: Assets) -> None:
+        self._tasks = tasks
+        self._submitter = submitter
+        self._assets = assets
+
+    async def submit(self, submission: Submission, key: Key | None) -> Task:
+        """Queue a task, with its references to assets looked up.
+
+        Raises MissingAsset, and what Submitter.submit raises.
+        """
+        workflow = await self._assets.resolved(submission.workflow)
+        added = await self._submitter.submit(replace(submission, workflow=workflow), key=key)
+        return added[0]
+
+    async def page(
+        self,
+        statuses: Collection[Status],
+        labels: Mapping[str, str],
+        limit: int,
+        before: int | None,
+    ) -> tuple[list[Task], int | None]:
+        """Tasks that have all the labels, newest first, and where the next page begins."""
+        found: list[Task] = []
+        while True:
+            page, following = await self._tasks.page(
+                Selection(statuses=statuses, labels=labels), limit - len(found), before
+            )
+            found += [task for task in page if has_labels(task, labels)]
+            if following is None or len(found) >= limit:
+                return found, following
+            before = following
+
+
+def has_labels(task: Task, labels: Mapping[str, str]) -> bool:
+    if not isinstance(task.metadata, dict):
+        return not labels
+    return all(task.metadata.get(name) == value for name, value in labels.items())

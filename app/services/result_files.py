@@ -1,0 +1,104 @@
+"""Results, assets and uploads that are here, as files for other tasks: by what a value says."""
+
+from collections.abc import AsyncIterator
+from copy import copy
+from dataclasses import dataclass
+
+from app.auth.model import EVERYBODY, Caller
+from app.db.tasks import TaskStore
+from app.errors import FileNotFound, GatewayError, InvalidParameter
+from app.files.stores.store import FileStore
+from app.files.uploads import Uploads
+from app.limits.quoting import quoted, quoted_list
+from app.services.assets import Assets
+from app.tasks.model import EXPIRED_OUTPUT, Status, Task
+from app.workflows.references.results import ResultRef
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is here: an upload of the caller's by its name, or the bytes of another one."""
+
+    filename: str
+    chunks: AsyncIterator[bytes] | None = None  # None: the upload has them
+
+
+class Results:
+    """`seen_by` gives those of a caller: what it may not see is not there."""
+
+    def __init__(
+        self, store: TaskStore, files: FileStore, uploads: Uploads, assets: Assets
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._uploads = uploads
+        self._assets = assets
+        self._caller = EVERYBODY
+
+    def seen_by(self, caller: Caller) -> "Results":
+        found = copy(self)
+        found._caller = caller
+        found._store = self._store.seen_by(caller)
+        found._uploads = self._uploads.of(caller.name)
+        found._assets = self._assets.seen_by(caller)
+        return found
+
+    async def find(self, ref: ResultRef, here: str | None) -> Found | None:
+        """The file; None for a name, or a URL of another host than ours (`here`), of which nothing
+        is known. Raises InvalidParameter."""
+        elsewhere = ref.host not in (None, here)  # or here, behind a proxy that calls us otherwise
+        if elsewhere and not (ref.task_id or ref.asset_id or ref.type == "input"):
+            return None  # nothing says that it is ours: any site may have /api/image/NAME
+        try:
+            if ref.asset_id is not None:
+                return await self._asset(ref.asset_id)
+            if ref.type == "input":
+                return await self._upload(ref)
+            return await self._result(ref)
+        except InvalidParameter:
+            raise
+        except GatewayError as error:
+            if ref.is_name or elsewhere:
+                return None
+            raise InvalidParameter(error.detail, hint=error.hint) from error
+
+    async def _upload(self, ref: ResultRef) -> Found:
+        name = f"{ref.subfolder}/{ref.filename}" if ref.subfolder else ref.filename
+        return Found((await self._uploads.get(name)).name)
+
+    async def _asset(self, asset_id: str) -> Found:
+        asset = await self._assets.get(asset_id)
+        files, key = await self._assets.content(asset)
+        return Found(asset.filename, files.read(key))
+
+    async def _result(self, ref: ResultRef) -> Found:
+        about = {"task_id": ref.task_id, "subfolder": ref.subfolder, "type": ref.type}
+        found = await self._store.find_output(
+            ref.filename, own=ref.task_id is None, node_id=ref.node_id, **about
+        )
+        if found is None and ref.task_id is not None:
+            raise _missing(ref, await self._store.get(ref.task_id))
+        if found is None or not await self._files.exists(found.key or ""):
+            raise FileNotFound(
+                f"There is no result {quoted(ref.filename)}.",
+                hint='Name the task, too: {"task_id": ..., "filename": ...}.',
+            )
+        return Found(ref.filename, self._files.read(found.key or ""))
+
+
+def _missing(ref: ResultRef, task: Task) -> InvalidParameter:
+    """Why a task has no such result."""
+    named = f"Task {task.task_id} has no result {quoted(ref.filename)}"
+    gone = [one for one in task.outputs if one.filename == ref.filename and one.key is None]
+    if task.status is Status.EXPIRED or any(one.error == EXPIRED_OUTPUT for one in gone):
+        return InvalidParameter(
+            f"{named} any more: it was removed after its time.",
+            hint=f"Run it again: POST /api/task/{task.task_id}/retry.",
+        )
+    if not task.finished:
+        return InvalidParameter(
+            f"{named} yet: it is {task.status}.",
+            hint="Wait for its end: submit with ?wait=SECONDS, or follow its events.",
+        )
+    names = [one.filename for one in task.outputs if one.filename and one.key]
+    return InvalidParameter(f"{named}.", hint=f"It has {quoted_list(names)}." if names else None)

@@ -1,0 +1,309 @@
+"""From a request to queued tasks: durable when this is done, all of a batch or none."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from itertools import chain
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from app.auth.model import Caller
+from app.db.idempotency import Key
+from app.db.mapping import route_of
+from app.db.prompts import extra_of, graph_of
+from app.db.queue import Queue
+from app.db.run_times import GUESS, Estimates
+from app.db.tasks import TaskStore
+from app.errors import InvalidWorkflow, QueueFull
+from app.events.hub import Hub
+from app.limits.worker_threads import Workers
+from app.runner.paid_node_keys import ApiKeys
+from app.scheduler.dispatcher import Dispatcher
+from app.scheduler.presenter import Forecaster
+from app.servers.core_nodes import core_node_types
+from app.servers.pool import Pool
+from app.servers.queues import check_unknown
+from app.services.batches import expand, param_sets
+from app.services.eligible_servers import check_faults, check_fit, check_prompt
+from app.services.input_files import Check, Materials, always, may_be_file
+from app.services.prepare import Prepared, files_wanted, prepare, to_prompt, with_params
+from app.services.submission_request import Submission
+from app.tasks.model import Extra, Graph, NewTask, Task
+from app.tasks.webhook import Webhook
+from app.workflows.checks.foreign_files import Suspect, refusal, suspects_in
+from app.workflows.extra_data import along
+from app.workflows.formats import Format, unwrap
+from app.workflows.parameters.apply import with_changes
+from app.workflows.references.results import named_in
+from app.workflows.requirements import Needs, needs_of, shape_of
+from app.workflows.saved.library import Library
+
+Json = dict[str, Any]
+T = TypeVar("T")
+# One for each task, the graph that they share if there are several, and what goes along with them.
+Made = tuple[list[Prepared], Graph | None, Extra | None]
+
+TOLD = 50  # new tasks that are told of in one go
+LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
+
+
+class Submitter:
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        hub: Hub,
+        dispatcher: Dispatcher,
+        pool: Pool,
+        library: Library,
+        estimates: Estimates,
+        queue: Queue,
+        forecaster: Forecaster,
+        default_timeout: float | None,
+        materials: Materials,
+        api_keys: ApiKeys,
+        workers: Workers,
+        everywhere: Webhook | None = None,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._library = library
+        self._estimates = estimates
+        self._queue = queue
+        self._forecaster = forecaster
+        self._default_timeout = default_timeout
+        self._materials = materials
+        self._everywhere = everywhere
+        self._api_keys = api_keys
+        self._workers = workers
+        self._key_name: str | None = None
+        self._sees_all = True
+
+    def seen_by(self, caller: Caller) -> "Submitter":
+        """One for a caller: its tasks belong to it, their files are its own."""
+        found = copy(self)
+        found._key_name = caller.name
+        found._sees_all = caller.sees_all
+        found._store = self._store.seen_by(caller)
+        found._materials = self._materials.seen_by(caller)
+        return found
+
+    async def submit(
+        self,
+        submission: Submission,
+        *,
+        server: str | None = None,
+        key: Key | None = None,
+        check: Check = always,
+        here: str | None = None,
+    ) -> list[Task]:
+        """Queue a task, or those of a batch. With a key that was used before: what it made then.
+        `check` is awaited before each file that comes with it, and raises to leave the rest.
+        `here`: the name that the client knows us under, which its URLs may have.
+
+        Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused; and for
+        files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
+        """
+        if key is not None and (before := await self._store.answered(key)) is not None:
+            return before
+        if submission.prompt_id is not None:
+            await check_unknown(self._pool, submission.prompt_id)
+        filename, workflow = await self.workflow_of(submission)
+        wanted = self._wanted_server(submission, server)
+        materials = self._materials.at(here)
+        submission = await self._with_uploads(submission, workflow, wanted, materials, check)
+        prepared, graph, extra = await self._prepare(submission, workflow, wanted)
+        await self._refuse_foreign_files(prepared, wanted)
+        batch_id = str(uuid4()) if submission.batch else None
+        return await self.add(
+            [
+                NewTask(
+                    task_id=submission.prompt_id or str(uuid4()),
+                    prompt=one.prompt,
+                    graph=graph,
+                    extra=extra,
+                    changes=one.changes,
+                    needs=one.needs,
+                    shape=one.shape,
+                    params=one.params,
+                    warnings=tuple(one.warnings),
+                    metadata=submission.metadata,
+                    filename=filename,
+                    timeout=submission.timeout or self._default_timeout,
+                    priority=submission.priority,
+                    wanted_server=wanted,
+                    batch_id=batch_id,
+                    webhooks=(submission.webhook,) if submission.webhook else (),
+                    needs_key=bool(submission.secrets),
+                    secrets=submission.secrets,
+                    key_name=self._key_name,
+                )
+                for one in prepared
+            ],
+            key,
+        )
+
+    async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
+        """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
+        routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
+        completed = [self._completed(task, routes) for task in new]
+        try:
+            with self._api_keys.queueing(new):
+                added = await self._store.add(completed, key)
+        except QueueFull as error:
+            error.extra["retry_after"] = self._until_there_is_room()
+            raise
+        if added[0].task_id == completed[0].task_id:  # and not one that the key made before
+            for needs, route in routes.items():
+                self._queue.routes.know(route, needs, completed[0].wanted_server)
+        else:
+            self._api_keys.drop(task.task_id for task in new)
+        for number, task in enumerate(added):
+            if number % TOLD == TOLD - 1:
+                await asyncio.sleep(0)  # lets others in
+            self._hub.publish(task.task_id, "status", self._forecaster.view(task))
+        self._dispatcher.wake()
+        return added
+
+    async def convert(self, submission: Submission, server: str | None = None) -> Prepared:
+        """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
+        but not for node types that no server has: a warning names them."""
+        _, workflow = await self.workflow_of(submission)
+        wanted = self._wanted_server(submission, server)
+
+        def work(node_types: Mapping[str, Json]) -> Prepared:
+            found = to_prompt(workflow, node_types)
+            options = submission.randomize, submission.fill_texts
+            return with_params(found, submission.params, node_types, *options)
+
+        return await self._with_fresh_node_types(wanted, work)
+
+    async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
+        """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
+        if submission.filename is None:
+            return None, submission.workflow
+        return await self._workers.run(self._library.read, submission.filename)
+
+    async def _with_uploads(
+        self,
+        submission: Submission,
+        workflow: Any,
+        wanted: str | None,
+        materials: Materials,
+        check: Check,
+    ) -> Submission:
+        """The same with names of uploads in place of URLs, data, files and results."""
+        params, batch = submission.params, submission.batch or {}
+        in_graph = await self._workers.run(named_in, workflow)
+        values = chain(params.values(), *batch.values())
+        if not in_graph and not any(may_be_file(value) for value in values):
+            return submission
+        if batch:  # before anything is fetched for one that cannot be
+            expand(params, batch, submission.batch_mode)
+        found, kinds = await self._with_fresh_node_types(
+            wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
+        )
+        params, batch = await materials.settle({**found, **params}, batch, kinds, check)
+        return replace(submission, params=params, batch=batch or None)
+
+    async def _prepare(self, submission: Submission, workflow: Any, wanted: str | None) -> Made:
+        servers = [self._pool.get(wanted)] if wanted else list(self._pool)
+        lenient = submission.wait_for_server
+
+        def work(node_types: Mapping[str, Json]) -> Made:
+            sets = param_sets(submission.params, submission.batch, submission.batch_mode)
+            shared, hook = len(sets) > 1, submission.webhook
+            found = prepare(
+                *(workflow, sets, node_types),
+                lenient=lenient,
+                shared=shared,
+                randomize=submission.randomize,
+                fill_texts=submission.fill_texts,
+                each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
+            )
+            # What a UI file says can only be read with its node types.
+            if not lenient or unwrap(workflow)[0] is Format.UI:
+                for one in {one.needs: one for one in found}.values():
+                    check_fit(one, servers, any_file=lenient)
+            check_faults(found, servers)
+            extra = along(
+                *(submission.extra_data, workflow),
+                [(one.prompt, one.changes) for one in found],
+                node_types or core_node_types(),
+                embed=submission.embed_workflow,
+                follows=found[0].from_templates,
+            )
+            for one in found:
+                one.warnings.extend((*submission.warnings, *extra.warnings))
+            return (
+                found,
+                graph_of(found[0].prompt, self._key_name) if shared else None,
+                extra_of(extra.stored, self._key_name) if extra.stored else None,
+            )
+
+        return await self._with_fresh_node_types(wanted, work)
+
+    async def refuse_faulty(self, prompt: Json, wanted: str | None) -> None:
+        """Raises InvalidWorkflow if each server that could run the prompt would refuse it."""
+        servers = [one for one in self._pool if wanted in (None, one.id)]
+        await self._with_fresh_node_types(None, lambda _: check_prompt(prompt, servers))
+
+    async def _refuse_foreign_files(self, prepared: Sequence[Prepared], wanted: str | None) -> None:
+        """Raises InvalidWorkflow for what names files on servers that are not the client's."""
+        known = self._pool.definitions(wanted)
+        prompts = {id(one.prompt): one.prompt for one in prepared}
+        changes = list(chain.from_iterable(one.changes for one in prepared))
+
+        def work() -> list[Suspect]:
+            first, *others = prompts.values()
+            found = suspects_in(first, changes, known)
+            return found + [one for prompt in others for one in suspects_in(prompt, (), known)]
+
+        for suspect in await self._workers.run(work):
+            if suspect.sort in ("elsewhere", "made") and self._sees_all:
+                continue
+            is_placed = suspect.sort == "placed"
+            if not is_placed or not await self._materials.may_name(suspect.text):
+                raise refusal(suspect)
+
+    def _wanted_server(self, submission: Submission, server: str | None) -> str | None:
+        """The id of the server that was asked for. Raises ServerNotFound."""
+        wanted = submission.server or server
+        return self._pool.get(wanted).id if wanted else None
+
+    async def _with_fresh_node_types(
+        self, server: str | None, work: Callable[[Mapping[str, Json]], T]
+    ) -> T:
+        """Do it with the node types as known; if it fails and they have changed, once more.
+
+        In a thread: a file of thousands of nodes takes its time.
+        """
+        try:
+            return await self._workers.run(work, self._pool.node_types(server))
+        except InvalidWorkflow:
+            if not await self._pool.refresh(server):
+                raise
+            return await self._workers.run(work, self._pool.node_types(server))
+
+    def _completed(self, task: NewTask, routes: dict[Needs, str]) -> NewTask:
+        """With all that it takes; `routes`: those of the same submit, by what they need."""
+        shape, needs = task.shape, task.needs
+        if not shape:
+            prompt = with_changes(task.prompt, task.changes)
+            shape, needs = shape_of(prompt), needs_of(prompt)
+        known = self._estimates.known(shape, task.wanted_server)
+        expected = known.seconds if known else None
+        webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
+        new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
+        if needs not in routes:
+            routes[needs] = route_of(new)
+        return replace(new, route=routes[needs])
+
+    def _until_there_is_room(self) -> int:
+        """Seconds until a server should be through with a task."""
+        servers = max(len(self._pool.online()), 1)
+        seconds = (self._estimates.average or GUESS) / servers
+        return min(max(round(seconds), 1), LONGEST_RETRY)

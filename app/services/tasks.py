@@ -1,0 +1,306 @@
+"""What the routers call: ask, wait, cancel, retry, delete."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from copy import copy
+from typing import Any
+from uuid import uuid4
+
+from app.auth.model import EVERYBODY, Caller
+from app.db.engine.list_parameters import parts_of
+from app.db.prompts import extra_of, graph_of
+from app.db.queries import no_task
+from app.db.task_filters import MOST, Selection
+from app.db.tasks import TaskStore
+from app.errors import ApiKeyGone, BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
+from app.events.hub import Hub
+from app.events.subscription import Closed, Overrun, Update
+from app.files.archive import archived
+from app.files.images.views import forget_results
+from app.files.stores.store import FileStore
+from app.limits.lru_cache import Memory
+from app.scheduler.dispatcher import Dispatcher
+from app.scheduler.presenter import Forecaster
+from app.servers import queues
+from app.servers.server import Server
+from app.services.submissions import Submitter
+from app.tasks.model import CancelReason, Many, NewTask, Status, Task
+from app.tasks.truncation import STREAM
+from app.tasks.view import entries_of, timestamp
+from app.workflows.parameters.apply import with_changes
+
+Json = dict[str, Any]
+
+KNOWN_OWNERS = 10_000  # tasks
+CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
+PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
+
+
+class Tasks:
+    """`seen_by` gives those that a caller may see: all others are not there for it."""
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        hub: Hub,
+        dispatcher: Dispatcher,
+        submitter: Submitter,
+        forecaster: Forecaster,
+        files: FileStore,
+        check_owner: Callable[[str | None], None],
+    ) -> None:
+        self._check_owner = check_owner  # refuses a key that is not in force any more
+        self._store = store
+        self._hub = hub
+        self._dispatcher = dispatcher
+        self._submitter = submitter
+        self._forecaster = forecaster
+        self._files = files
+        self._caller = EVERYBODY
+        # Of tasks, by their ids and when they were made; "": nobody's.
+        self._owners: Memory[tuple[str, str | None], str] = Memory(KNOWN_OWNERS)
+
+    def seen_by(self, caller: Caller) -> "Tasks":
+        found = copy(self)
+        found._caller = caller
+        found._store = self._store.seen_by(caller)
+        found._submitter = self._submitter.seen_by(caller)
+        return found
+
+    async def sees(self, update: Update) -> bool:
+        """Whether its task is one of them: for streams, which ask for every update. A task whose id
+        another one has now is nobody's."""
+        if self._caller.sees_all:
+            return True
+        this = (update.task_id, update.born)
+        owner = self._owners.get(this)
+        if owner is None:
+            found, created_at = await self._store.owner_of(update.task_id)
+            owner = found if found and update.born in (None, timestamp(created_at)) else ""
+            self._owners.put(this, owner)
+        return owner == self._caller.sees
+
+    async def get(self, task_id: str) -> Task:
+        """Raises TaskNotFound."""
+        return await self._store.get(task_id)
+
+    async def several(self, task_ids: Sequence[str]) -> dict[str, Task]:
+        """Those of these tasks that there are, by their ids, as lists show them."""
+        return {task.task_id: task for task in await self._store.several(task_ids)}
+
+    async def prompt(self, task_id: str) -> Json:
+        """The graph that the task runs. Raises TaskNotFound."""
+        return await self._store.prompt(task_id)
+
+    async def page(
+        self,
+        selection: Selection,
+        limit: int,
+        before: int | None,
+    ) -> tuple[list[Task], int | None]:
+        """Tasks, newest first, and where the next page begins."""
+        found = await self._store.page(selection, limit=limit + 1, before=before)
+        more = len(found) > limit
+        return found[:limit], found[limit - 1].seq if more else None
+
+    async def total(self, selection: Selection) -> tuple[int, bool]:
+        """How many tasks there are of it, and whether there are more than were counted."""
+        found = await self._store.total(selection)
+        return min(found, MOST), found > MOST
+
+    async def queue(self) -> list[Task]:
+        return await self._store.queue()
+
+    async def known(self, task_ids: Collection[str]) -> set[str]:
+        """Those of the ids that are tasks of ours."""
+        return await self._store.ids_of(task_ids)
+
+    def view(self, task: Task, room: int | None = STREAM) -> Json:
+        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
+        bytes, None: whole."""
+        return self._forecaster.view(task, room)
+
+    async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
+        """The tasks when all are finished, or as they are after so many seconds; at once if the
+        caller follows too many already. One is all there, of several what lists show."""
+        seconds = seconds if self._hub.has_room(len(task_ids)) else 0
+        with self._hub.subscribe(task_ids if seconds else []) as updates:
+            ends = await self._store.ends(task_ids)
+            open_ones = {task_id for task_id, is_over in ends.items() if not is_over}
+            try:
+                async with asyncio.timeout(seconds):
+                    while open_ones:
+                        update = await updates.get()
+                        if update.type == "status" and update.data["finished_at"] is not None:
+                            open_ones.discard(update.task_id)
+            except (TimeoutError, Overrun, Closed):
+                pass
+        return await self._these(task_ids)
+
+    async def _these(self, task_ids: Sequence[str]) -> list[Task]:
+        """Raises TaskNotFound."""
+        if len(task_ids) == 1:
+            return [await self._store.get(task_ids[0])]
+        found = await self.several(task_ids)
+        return [found.get(task_id) or await self._store.get(task_id) for task_id in task_ids]
+
+    async def cancel(self, task_id: str) -> Task:
+        """Cancel in any state; a finished task stays as it is. Raises TaskNotFound."""
+        task = await self._store.request_cancel(task_id)
+        self._tell_of_cancel(task)
+        return task
+
+    async def cancel_queued(self) -> Many:
+        """Cancel all of ours that have not started."""
+        return await self._cancel_all(await self._store.unfinished())
+
+    async def counts(self, batch_id: str) -> dict[Status, int]:
+        """How many tasks of the batch are in which state. Raises BatchNotFound."""
+        counts = await self._store.counts(batch_id)
+        if not counts:
+            raise BatchNotFound(
+                f"There is no batch {batch_id[:80]!r}.",
+                hint='A submit with "batch" answers with its batch_id.',
+            )
+        return counts
+
+    async def cancel_batch(self, batch_id: str) -> Many:
+        """Cancel all of a batch that is not finished. Raises BatchNotFound."""
+        await self.counts(batch_id)
+        return await self._cancel_all(await self._store.unfinished(batch_id))
+
+    async def _cancel_all(self, task_ids: Collection[str]) -> Many:
+        """In batches, between which others come in, and subscribers are told. From the end of the
+        queue: servers that become free meanwhile take from its head."""
+        done, patience = Many(), PATIENCE
+        for part in parts_of(reversed(list(task_ids)), CANCELED_AT_ONCE):
+            tasks = await self._store.request_cancels(part)
+            for task in tasks:
+                self._tell_of_cancel(task)
+            done.add(_having(tasks, Status.CANCELED), _having(tasks, Status.CANCELING))
+            patience = await self._hub.caught_up(patience)
+        return done
+
+    def _tell_of_cancel(self, task: Task) -> None:
+        if not task.finished:
+            self._dispatcher.cancel(task.task_id, CancelReason.REQUEST)
+        self._hub.publish(task.task_id, "status", self.view(task))
+
+    async def retry(self, task_id: str) -> Task:
+        """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull, and
+        ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
+        old = await self._store.get(task_id)
+        self._check_owner(old.key_name)
+        if old.needs_key:
+            raise ApiKeyGone(
+                "The task came with an API key, which is kept for that task only.",
+                hint="Submit the workflow again, with its key.",
+            )
+        webhook = await self._store.webhook(task_id)
+        prompt, changes, extra = await self._store.prompt_parts(task_id)
+        await self._submitter.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
+        new = NewTask(
+            task_id=str(uuid4()),
+            prompt=prompt,
+            graph=graph_of(prompt, old.key_name),
+            changes=changes,
+            extra=extra_of(extra, old.key_name) if extra else None,
+            params=old.params,
+            metadata=old.metadata,
+            filename=old.filename,
+            timeout=old.timeout,
+            priority=old.priority,
+            wanted_server=old.wanted_server,
+            retry_of=task_id,
+            webhooks=(webhook,) if webhook else (),
+            key_name=old.key_name,  # its files are among those of that key
+        )
+        return (await self._submitter.add([new]))[0]
+
+    async def delete(
+        self, task_ids: Collection[str] | None, *, also_on: Collection[Server] = ()
+    ) -> Many:
+        """Forget finished tasks (all, or these) with their files; `also_on`: servers that are to
+        forget them, too.
+
+        Raises TaskNotFound and TaskNotFinished, with nothing deleted, if one of the ids is of no
+        task, or of one that still has to end.
+        """
+        done = Many()
+        if task_ids is not None:
+            await self._check_ended(task_ids)
+        async for part in self._in_parts(task_ids):
+            removed = await self._store.delete(part)
+            await forget_results(self._files, *removed)
+            await queues.forget(also_on, removed)
+            done.add(removed)
+        return done
+
+    async def _check_ended(self, task_ids: Collection[str]) -> None:
+        ends = await self._store.ends(task_ids)
+        for task_id in task_ids:
+            if task_id not in ends:
+                raise no_task(task_id)
+            if not ends[task_id]:
+                raise TaskNotFinished(
+                    f"Task {task_id} is not finished.",
+                    hint=f"Cancel it first: POST /api/task/{task_id}/cancel.",
+                )
+
+    async def _in_parts(self, task_ids: Collection[str] | None) -> AsyncIterator[Sequence[str]]:
+        """These, or all that are finished now. What is deleted of a part is not looked at again,
+        and what cannot be is passed over."""
+        if task_ids is not None:
+            for part in parts_of(dict.fromkeys(task_ids)):
+                yield part
+            return
+        after, until = 0, await self._store.newest()
+        while after < until:
+            part, after = await self._store.finished(after, until)
+            if part:
+                yield part
+
+    async def result_file(
+        self, filename: str, *, task_id: str | None, subfolder: str | None, type: str | None
+    ) -> tuple[str, str]:
+        """The key of a result, and its content type: the newest of that name.
+
+        Raises FileNotFound, and FileExpired if it was a result of the task.
+        """
+        found = await self._store.find_output(
+            filename, task_id=task_id, subfolder=subfolder, type=type
+        )
+        if found is None and task_id is not None:
+            _refuse_expired(await self._store.get(task_id))
+        if found is None:
+            raise FileNotFound(
+                f"There is no result {filename[:200]!r}.",
+                hint="Uploads need type=input; files on a server need server=HOST:PORT.",
+            )
+        return found.key or "", found.content_type or "application/octet-stream"
+
+    async def archive(self, task_id: str) -> AsyncIterator[bytes]:
+        """All outputs of a finished task as a ZIP file, made while it is read.
+
+        Raises TaskNotFound, TaskNotFinished and FileExpired, before the first byte.
+        """
+        task = await self._store.get(task_id)
+        if not task.finished:
+            raise TaskNotFinished(
+                f"Task {task_id} is not finished.", hint="Ask again when it is, or wait for it."
+            )
+        _refuse_expired(task)
+        return archived(self._files, entries_of(task))
+
+
+def _having(tasks: Sequence[Task], status: Status) -> list[str]:
+    return [task.task_id for task in tasks if task.status is status]
+
+
+def _refuse_expired(task: Task) -> None:
+    if task.status is Status.EXPIRED:
+        raise FileExpired(
+            f"The results of task {task.task_id} were removed after their time.",
+            hint=f"Run it again: POST /api/task/{task.task_id}/retry.",
+        )

@@ -1,0 +1,308 @@
+"""The settings: environment variables COMFYUI_*, a .env file, or the command line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.auth.authenticator import Access
+from app.auth.origins import checked_origin, host_name, is_loopback
+from app.db.engine.database import parse_url
+from app.errors import InvalidInput, UrlNotAllowed
+from app.files.stores.factory import parse_files_url
+from app.logs import LogFormat
+from app.outbound.guard import Guard, check_allowed
+from app.redis import RedisUrl
+from app.servers.addresses import base_url
+from app.tasks.webhook import EVERYWHERE, FINALS, Webhook
+from app.webhooks.requests import events_of
+from app.webhooks.retries import SCHEDULE
+from app.webhooks.signing import key_of
+
+VERSION = "0.1.0"
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let pydantic name the setting that an error of ours is about."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise ValueError(f"{error.detail} {error.hint or ''}".strip()) from error
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable COMFYUI_<NAME>; see .env.example."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COMFYUI_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    comfyui_server: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1:8188"], description="ComfyUI servers as HOST:PORT, separated by commas."
+    )
+    slots: int = Field(
+        2, ge=1, le=100, description="Prompts that a server may hold: one runs, one is ready."
+    )
+
+    workflows_dir: Path = Field(Path("workflows"), description="Folder of saved workflows.")
+    uploads_dir: Path = Field(Path("uploads"), description="Folder of uploaded inputs.")
+    outputs_dir: Path = Field(Path("outputs"), description="Folder of results.")
+    files_url: str = Field(
+        "",
+        description="Results and uploads in a bucket instead: s3://BUCKET/PREFIX, gs://..., "
+        "az://...; empty: in the folders.",
+    )
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
+    )
+    redis_url: RedisUrl | None = Field(None, description="Redis, for several gateways; none: one.")
+    drain_seconds: float = Field(
+        0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."
+    )
+
+    task_timeout: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a task may run if it names no timeout; none: no limit.",
+    )
+    max_attempts: int = Field(3, ge=1, description="How often a task may be started.")
+    server_grace: float = Field(
+        60, ge=0, description="Seconds that a server may be away before its tasks are given up."
+    )
+    stall_timeout: float = Field(
+        600,
+        gt=0,
+        description="Seconds without a sign of a running task after which its server is stalled.",
+    )
+    max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; more are refused.")
+    priority_ageing: float = Field(
+        300, gt=0, description="Seconds of waiting that are worth a point of priority."
+    )
+    cancel_grace: float = Field(
+        120, ge=0, description="Seconds until a cancel without effect counts as done."
+    )
+    lease_seconds: float = Field(
+        15, ge=1, description="Seconds until another process takes over a silent one's tasks."
+    )
+    poll_interval: float = Field(
+        2, gt=0, description="Seconds between two looks at a running task, whatever events say."
+    )
+
+    retention_age: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which a finished task's results are removed; none: never.",
+    )
+    retention_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Most bytes of results to keep, the oldest go first; none: no limit.",
+    )
+
+    max_body_bytes: int = Field(
+        8 * 1024 * 1024, ge=1024, description="Largest JSON body that is accepted."
+    )
+    max_upload_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024, description="Largest upload that is accepted."
+    )
+    max_inline_bytes: int = Field(
+        16 * 1024 * 1024, ge=0, description="Most bytes of results in one answer with ?inline=true."
+    )
+    max_connections: int = Field(
+        4000, ge=1, description="Connections at a time; more are refused with 503."
+    )
+    max_streams: int = Field(
+        3000, ge=1, description="WebSockets and event streams at a time; more are refused with 503."
+    )
+    client_timeout: float = Field(
+        30,
+        gt=0,
+        description="Seconds after which a client is let go that does not go on sending its "
+        "request, or reading its answer.",
+    )
+    max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
+    fetch_timeout: float = Field(
+        60, gt=0, description="Seconds that fetching an input by its URL may take."
+    )
+    allow_private_urls: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Hosts and networks that URLs from clients may lead to though they are not "
+        "public; * for all.",
+    )
+
+    webhook_url: SecretStr | None = Field(None, description="Where to tell of every task's end.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs what is sent there: whsec_ and the base64 of 24 to 64 bytes."
+    )
+    webhook_events: Annotated[list[str], NoDecode] = Field(
+        list(FINALS), description="What to tell of there, separated by commas."
+    )
+    webhook_schedule: Annotated[list[float], NoDecode] = Field(
+        list(SCHEDULE), description="Seconds from one try of a webhook to the next."
+    )
+
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        description="File of API keys (python start.py keys add NAME makes it), or the entries "
+        "themselves as JSON; empty: no key is needed.",
+    )
+    shared_tasks: bool = Field(
+        False, description="API keys see each other's tasks and files, and may do all with them."
+    )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Names besides localhost under which it may be asked, without API keys."
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [], description="Origins of other web pages that may use it: scheme://host[:port]."
+    )
+    open_metrics: bool = Field(False, description="Serve /metrics without an API key, too.")
+    docs: bool = Field(True, description="Serve /docs, /redoc and /openapi.json.")
+
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        "plain", description="plain, or json: an object in each line, for collectors of logs."
+    )
+
+    @field_validator(
+        *("comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule"),
+        *("allowed_hosts", "cors_origins"),
+        mode="before",
+    )
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("comfyui_server")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return list(dict.fromkeys(base_url(address) for address in value))
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        with _as_value_error():
+            parse_url(value.get_secret_value())
+        return value
+
+    @field_validator("files_url")
+    @classmethod
+    def _files(cls, value: str) -> str:
+        with _as_value_error():
+            return parse_files_url(value) if value else value
+
+    @field_validator("allow_private_urls")
+    @classmethod
+    def _allowed(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return [check_allowed(entry) for entry in value]
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: SecretStr) -> SecretStr:
+        with _as_value_error():
+            Access(value.get_secret_value())
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        return [host_name(host) for host in value]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return [checked_origin(origin) for origin in value]
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _events(cls, value: list[str]) -> list[str]:
+        with _as_value_error():
+            return list(events_of(value))
+
+    @field_validator("webhook_schedule")
+    @classmethod
+    def _schedule(cls, value: list[float]) -> list[float]:
+        if any(not 0 <= seconds <= 30 * 86400 for seconds in value):
+            raise ValueError("Each must be between 0 and 2592000.")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Guard(["*"]).check(value.get_secret_value())
+            except UrlNotAllowed as error:
+                raise ValueError(error.detail) from error
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        with _as_value_error():
+            if value is not None:
+                key_of(value.get_secret_value())
+        return value
+
+    @field_validator(
+        *("task_timeout", "retention_age", "retention_bytes", "webhook_url", "webhook_secret"),
+        "redis_url",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value in ("", "none", "None") else value
+
+    def everywhere(self) -> Webhook | None:
+        """The webhook that is told of every task."""
+        if self.webhook_url is None:
+            return None
+        secret = self.webhook_secret
+        return Webhook(
+            url=self.webhook_url.get_secret_value(),
+            events=tuple(self.webhook_events),
+            secret=secret.get_secret_value() if secret else None,
+            scope=EVERYWHERE,
+        )
+
+    def shown(self) -> dict[str, object]:
+        """The settings in force, without secrets."""
+        secret = {"database_url", "redis_url", "webhook_url", "api_keys"}
+        return self.model_dump(mode="json", exclude=secret)
+
+    def hosts(self) -> list[str] | None:
+        """The names besides localhost under which it may be asked; None: any.
+
+        With keys no page gains anything by a name that is made to point here: it has none. Where
+        others can reach us we do not know what they call us, unless we are told.
+        """
+        if self.api_keys.get_secret_value():
+            return None
+        return self.allowed_hosts if self.allowed_hosts or is_loopback(self.host) else None
+
+    def warnings(self) -> list[str]:
+        """What an operator should hear of, loudly."""
+        found = []
+        open_to_all = not self.api_keys.get_secret_value()
+        if open_to_all and not is_loopback(self.host):
+            found.append(
+                f"Everybody who can reach {self.host}:{self.port} can use this gateway: no API "
+                "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
+                "COMFYUI_API_KEYS=api_keys.json, and start again."
+            )
+        if open_to_all and "*" in self.cors_origins:
+            found.append(
+                "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "
+                "visits use this gateway. Name the pages that may, or use API keys."
+            )
+        return found

@@ -1,0 +1,182 @@
+"""What lists and streams show of a task: as much of each field as there is room for. Pure.
+
+A view that is cut has a member `cut`: by the path of what was cut, such as "params.6.text", how
+long it is, in characters, or in entries of a list or an object. GET /api/task/{task_id} shows all
+of it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring
+from typing import Any, TypeVar
+
+from app.limits.quoting import cost
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+STREAM = 54_000  # bytes of a view in a message of a stream, which has 64 kB at most
+LIST = 18_000  # and of one in a list
+BRIEF = 4_000  # bytes of parameters that stand in a task's row
+
+TEXT = 500  # characters of a text
+LONGER = {"error": 2000, "warnings": 1000}
+RESULT = 1000  # characters of a text result
+WORD = 100  # characters of a name
+NAMED = 3  # levels of a path
+SHARES = {
+    "params": 0.2,
+    "metadata": 0.15,
+    "error": 0.15,
+    "progress": 0.12,
+    "warnings": 0.08,
+    "attempts": 0.06,
+}
+SHARE = 0.04  # of any other field
+LAST = "outputs"  # has what the others leave
+ATTEMPTS = 10  # the newest
+
+
+def shortened(view: Json, room: int | None, **shares: float) -> Json:
+    """The view with its fields cut to `room` bytes; None: as it is. `shares`: other ones."""
+    if room is None:
+        return view
+    found, marks, left = dict(view), dict(view.get("cut", {})), room
+    for name, value in view.items():
+        if not value or name == LAST or name == "cut" or type(value) not in _LONG:
+            continue
+        share = round(room * (shares.get(name) or SHARES.get(name, SHARE)))
+        if (size := _short(value)) is not None and size <= share:
+            left -= size
+        else:
+            part = _Part(name, share)
+            found[name] = part.cut(value)
+            left -= part.taken
+            marks = {**part.marks, **marks}
+    if view.get(LAST):
+        found[LAST] = _whole_ones(view[LAST], left)
+        if len(found[LAST]) < len(view[LAST]):
+            marks[LAST] = len(view[LAST])
+    return {**found, "cut": marks} if marks else found
+
+
+_LONG = (str, dict, list, tuple)
+MANY = 60  # entries
+
+
+def _short(value: Any) -> int | None:
+    """At most so many bytes, if it is plain at once that nothing in it is too long."""
+    if isinstance(value, str):
+        return len(value) * 6 if len(value) <= WORD else None
+    size = len(json.dumps(value)) if _is_plain(value, 2) else TEXT + 1
+    return size if size <= TEXT else None
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Few entries on few levels, and no long text: so its JSON is soon made."""
+    if isinstance(value, str):
+        return len(value) <= TEXT
+    if not isinstance(value, dict | list | tuple):
+        return True
+    if not levels or len(value) > MANY:
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return all(_is_plain(item, levels - 1) for item in items)
+
+
+def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
+    """The first ones, as many as there is room for: their URLs must stay what they are."""
+    if len(entries) <= MANY and len(json.dumps(entries)) <= room:
+        return entries
+    kept = []
+    for entry in entries:
+        room -= cost(entry)
+        if room < 0:
+            break
+        kept.append(entry)
+    return kept
+
+
+def brief(params: Json) -> tuple[Json, dict[str, int]]:
+    """Parameters for a task's row, and what is cut in them."""
+    part = _Part("params", BRIEF)
+    return part.cut(params), part.marks
+
+
+def beginning(text: str, most: int) -> str:
+    """The text, or its beginning; what was cut already stays as it is."""
+    return text if len(text) <= most + 1 else f"{text[:most]}…"
+
+
+class _Part:
+    """Cuts one field to `room` bytes of JSON."""
+
+    def __init__(self, name: str, room: int) -> None:
+        self.marks: dict[str, int] = {}
+        self._name = name
+        self._longest = LONGER.get(name, TEXT)
+        self._room = self._left = room
+
+    @property
+    def taken(self) -> int:
+        return self._room - self._left
+
+    def cut(self, value: Any) -> Any:
+        if self._name == "attempts" and len(value) > ATTEMPTS:
+            self.marks[self._name] = len(value)
+            value = value[-ATTEMPTS:]
+        return self._of(value, (self._name,))
+
+    def _of(self, value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, Mapping):
+            return {
+                self._word(name, path): self._of(item, (*path, name))
+                for name, item in self._while_room(value.items(), len(value), path)
+            }
+        if isinstance(value, list | tuple):
+            return [
+                self._of(item, (*path, str(place)))
+                for place, item in self._while_room(enumerate(value), len(value), path)
+            ]
+        self._left -= len(str(value)) + 2
+        return value
+
+    def _while_room(
+        self, entries: Iterable[tuple[T, Any]], number: int, path: tuple[str, ...]
+    ) -> Iterator[tuple[T, Any]]:
+        """Entries as long as there is room when it comes to them."""
+        self._left -= 2
+        for entry in entries:
+            if self._left <= 0:
+                self._mark(path[:NAMED], number)
+                return
+            yield entry
+
+    def _text(self, text: str, path: tuple[str, ...]) -> str:
+        found, left = beginning(text, self._longest), max(self._left, 0)
+        if _cost(found) > left:
+            found = beginning(found, left // 6)  # a character has six bytes at most
+        self._left -= _cost(found)
+        if found != text:
+            self._mark(path, len(text))
+        return found
+
+    def _word(self, name: str, path: tuple[str, ...]) -> str:
+        word = beginning(name, WORD)
+        if word != name:
+            self._mark((*path, name), len(name))
+        self._left -= _cost(word)
+        return word
+
+    def _mark(self, path: tuple[str, ...], length: int) -> None:
+        word = beginning(".".join(beginning(name, WORD) for name in path), WORD)
+        if word not in self.marks:
+            self._left -= _cost(word) + 10
+        self.marks[word] = length
+
+
+def _cost(text: str) -> int:
+    """Bytes of JSON, with what stands between values."""
+    return len(encode_basestring(text).encode("utf-8", "replace")) + 2

@@ -1,0 +1,87 @@
+"""What a client should know of a run that went well, beyond its results. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from app.comfyui.events import ExecutionError
+from app.comfyui.history import HistoryEntry
+from app.limits.quoting import SHORT, cut
+from app.workflows.parameters.seeds import Seeds
+
+Json = dict[str, Any]
+
+BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another one has blocked
+_PREFIX = "Execution Blocked: "
+_REPEATED = (
+    "All of it came from ComfyUI's cache, of an equal run before: these are its results once more. "
+)
+REPEATED = _REPEATED + 'For new ones submit it with "randomize": true, or with a seed of -1.'
+REPEATED_SEEDLESS = _REPEATED + "It has no seed: for other ones change a value in it."
+BLOCKED_ALL = "what should have saved some was blocked."
+NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."
+SHOWN = 5  # node types that are named
+
+
+def blocked(event: ExecutionError) -> str | None:
+    """A warning of a node that did not run, though the run goes on; None for an error that ends it.
+    It is told as it happens and stands in no history."""
+    if event.exception_type.rpartition(".")[2] != BLOCKED:
+        return None
+    reason = event.exception_message.removeprefix(_PREFIX) or "no reason is given"
+    node = f"Node {event.node_id}" + (f" ({event.node_type})" if event.node_type else "")
+    return f"{node} did not run, it was blocked: {reason}"
+
+
+def remarks_on(
+    prompt: Json,
+    entry: HistoryEntry,
+    outputs: Collection[Any],
+    node_types: Mapping[str, Json],
+    *,
+    was_blocked: bool = False,
+) -> list[str]:
+    """Warnings of a run without an error. `outputs`: what it yielded, fetched or not;
+    `was_blocked`: some node was, which is told already."""
+    savers = [node_id for node_id, node in prompt.items() if _saves(node, node_types)]
+    # What is behind an output node that is in the cache does not run, whether it is there or not.
+    repeated = bool(entry.cached) and entry.cached.issuperset(savers or prompt)
+    said = [_repeated(prompt, node_types)] if repeated else []
+    if not outputs:
+        told = [node for node in entry.outputs if node in prompt and entry.outputs[node]]
+        why = BLOCKED_ALL if was_blocked else _why(prompt, savers, told, repeated=repeated)
+        said.append(f"The run yielded no results: {why}")
+    elif silent := [node for node in savers if node in entry.cached and node not in entry.outputs]:
+        said.append(f"{_untold(prompt, silent)} A changed value of such a node makes them anew.")
+    return said
+
+
+def _repeated(prompt: Json, node_types: Mapping[str, Json]) -> str:
+    return REPEATED if Seeds(prompt, node_types).to_renew(None) else REPEATED_SEEDLESS
+
+
+def _why(prompt: Json, savers: Sequence[str], told: Sequence[str], *, repeated: bool) -> str:
+    """`told`: the nodes of which ComfyUI told something."""
+    if told:
+        return f"what ComfyUI told of {_classes(prompt, told)} is no file, and no text to keep."
+    if repeated:
+        return _untold(prompt, savers)
+    names = _classes(prompt, savers) if savers else "its nodes"
+    return (
+        f"ComfyUI told none of {names}. Either a node before was blocked, or what was saved is "
+        "on the server only: nodes such as VAESave tell no file names."
+    )
+
+
+def _untold(prompt: Json, savers: Sequence[str]) -> str:
+    names = _classes(prompt, savers) if savers else "its nodes"
+    return f"ComfyUI told none of {names} from its cache; {NONE_OF_NODE}"
+
+
+def _classes(prompt: Json, node_ids: Sequence[str]) -> str:
+    found = list(dict.fromkeys(str(prompt[node_id]["class_type"]) for node_id in node_ids))
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(cut(name, SHORT) for name in found[:SHOWN]) + more
+
+
+def _saves(node: Json, node_types: Mapping[str, Json]) -> bool:
+    return bool(node_types.get(node["class_type"], {}).get("output_node"))

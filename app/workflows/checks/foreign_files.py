@@ -1,0 +1,131 @@
+"""Values of a prompt that may name files on a server which are not the client's. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.errors import InvalidWorkflow
+from app.files.staged_names import folder_named, is_absolute, is_short_for_one, leads_out, tags_in
+from app.workflows.checks.prompt import fault
+from app.workflows.parameters.apply import Change
+from app.workflows.parameters.model import choices_of, definition_of, names_file
+
+Json = dict[str, Any]
+# An upload of somebody's, by its name there, or something else: a result, a file of the machine.
+# Or a name that a node makes, which only the server gets to see.
+Sort = Literal["placed", "short", "elsewhere", "path", "made"]
+# Nodes whose text is one of those that stand in the prompt, and nothing that is put together.
+_LITERAL = {
+    *("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode", "CustomCombo"),
+    *("PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "ComfySwitchNode", "Reroute"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A text in the input of a node that may name another one's file."""
+
+    node_id: str
+    class_type: str
+    input: str
+    text: str
+    sort: Sort
+
+
+def suspects_in(
+    prompt: Json, changes: Iterable[Change], object_info: Mapping[str, Json]
+) -> list[Suspect]:
+    """All of them, in a checked prompt and in what is to be set in it."""
+    found: list[Suspect] = []
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            found += _suspects(node_id, node, name, value, object_info)
+            if _is_link(value, prompt) and names_file(node, name, object_info):
+                found += _made(prompt, node_id, name)
+    for node_id, name, value in changes:
+        found += _suspects(node_id, prompt[node_id], name, value, object_info)
+    return found
+
+
+def _suspects(
+    node_id: str, node: Json, name: str, value: Any, object_info: Mapping[str, Json]
+) -> Iterator[Suspect]:
+    for text in _texts(value):
+        if sort := _sort_of(text, node, name, object_info):
+            yield Suspect(node_id, str(node["class_type"]), name, text, sort)
+
+
+def _is_link(value: Any, prompt: Json) -> bool:
+    return isinstance(value, list) and len(value) == 2 and str(value[0]) in prompt
+
+
+def _made(prompt: Json, node_id: str, name: str) -> Iterator[Suspect]:
+    """The first node on the way to a file input that may put a name together."""
+    stack, seen = [prompt[node_id]["inputs"][name]], set[str]()
+    while stack:
+        source = str(stack.pop()[0])
+        if source in seen:
+            continue
+        seen.add(source)
+        class_type = str(prompt[source]["class_type"])
+        if class_type not in _LITERAL:
+            yield Suspect(node_id, str(prompt[node_id]["class_type"]), name, class_type, "made")
+            return
+        stack += [value for value in prompt[source]["inputs"].values() if _is_link(value, prompt)]
+
+
+def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Sort | None:
+    if tags_in(text):
+        return "placed"
+    elsewhere = folder_named(text) in ("output", "temp")
+    if elsewhere and _is_like_a_file(text):
+        return "elsewhere"
+    if not (elsewhere or leads_out(text) or is_absolute(text) or is_short_for_one(text)):
+        return None
+    if not names_file(node, name, object_info):
+        return None
+    if is_absolute(text) and choices_of(definition_of(node, name, object_info)) is not None:
+        return "path"  # and no text that is meant to be a path
+    return "elsewhere" if elsewhere or leads_out(text) else "short"
+
+
+def _is_like_a_file(text: str) -> bool:
+    """Whether a text that ends in "[output]" is a name, and not a prompt: it has a suffix."""
+    stem = text[: text.rindex("[") - 1]
+    return "\n" not in stem and stem[-6:].rfind(".") >= 0
+
+
+def _texts(value: Any) -> Iterator[str]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def refusal(suspect: Suspect) -> InvalidWorkflow:
+    """The error for one that is not the client's."""
+    if suspect.sort == "path":
+        what = "names a path on a server's disk, which is not there on every server"
+        hint = "POST /api/image/upload keeps a file; use the name in its answer, or send its bytes."
+    elif suspect.sort == "made":
+        what = f"gets its name from {suspect.text}, which may name any file"
+        hint = "Set the name itself, in the workflow or in params."
+    elif suspect.sort == "elsewhere":
+        what = "names a file outside of the inputs, where everybody's are"
+        hint = "Send it as an upload: by its URL in params, or with POST /api/image/upload."
+    else:
+        what = "names a file that is no upload of yours"
+        hint = "POST /api/image/upload keeps a file; use the name in its answer."
+    message = f"Input {suspect.input!r} {what}."
+    found = {
+        "class_type": suspect.class_type,
+        "errors": [fault("foreign_file", message, suspect.input)],
+    }
+    return InvalidWorkflow(
+        f"Node {suspect.node_id!r}: {message}", hint=hint, node_errors={suspect.node_id: found}
+    )

@@ -1,0 +1,288 @@
+"""Refuse prompts that ComfyUI would choke on, before they are queued. Pure.
+
+The structural rules hold without knowing any server. They are stricter than ComfyUI's own
+where it is known to take a prompt and then never run anything again: a link to a node that is
+not there, in an input that the class does not know, kills its worker thread (measured on
+0.3.64 and 0.33.0), as a node without inputs does; a cycle through such an input is recorded as a
+success. Links of nodes that no output needs are another thing: ComfyUI runs such prompts, so they
+are sent as they are, with a warning. So is an output that it leaves out for a link to nowhere, in
+an input that the class knows, beside one that it runs.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from types import MappingProxyType
+from typing import Any, Final
+
+from app.comfyui.cleaning import is_sound
+from app.errors import InvalidWorkflow
+from app.limits import text_lengths as lengths
+from app.limits.quoting import quoted
+
+Json = dict[str, Any]
+Errors = dict[str, list[Json]]
+
+_NONE: Final[Mapping[str, Json]] = MappingProxyType({})
+
+MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
+MAX_NAME = lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
+MAX_IDS = 500_000  # characters of all node ids: each answer about a task repeats them
+MAX_INPUTS = 1000  # of a node; real ones have a few dozen
+MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has
+
+
+def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> list[str]:
+    """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed. Answers
+    warnings of links that lead nowhere or in a cycle, at nodes that no output needs.
+
+    `object_info` tells which nodes are outputs; one of a class that is not in it may be one.
+    """
+    if len(prompt) > MAX_NODES:
+        raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
+    if sum(map(len, prompt)) > MAX_IDS:
+        raise InvalidWorkflow(f"The node ids have more than {MAX_IDS} characters altogether.")
+    needed = needed_by_outputs(prompt, object_info)
+    needed = _needed_by_the_good(prompt, needed, object_info)
+    errors, count = _faults_in(prompt, needed)
+    if not errors:
+        stuck = _in_a_cycle(prompt, needed)
+        message = "The node waits for its own result: the links form a cycle."
+        count = len(stuck)
+        errors = {node_id: [fault("dependency_cycle", message)] for node_id in stuck[:MAX_FAULTS]}
+    if errors:
+        raise _invalid(prompt, errors, count)
+    return _unused_faults(prompt, needed) if len(needed) < len(prompt) else []
+
+
+def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collection[str]:
+    """The nodes that output nodes depend on, by any of their inputs, in the prompt's order; all,
+    if there is no output. What is no node at all counts as an output."""
+    found = _upstream(prompt, _outputs(prompt, object_info))
+    return {node_id: None for node_id in prompt if node_id in found or not found}
+
+
+def _outputs(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
+    return [
+        node_id
+        for node_id, node in prompt.items()
+        if _may_be_output(_class_type(node), object_info)
+    ]
+
+
+def _upstream(prompt: Json, node_ids: Iterable[str]) -> set[str]:
+    """These nodes and all that they depend on."""
+    stack = list(node_ids)
+    found = set(stack)
+    while stack:
+        inputs = _inputs(prompt[stack.pop()])
+        for _, target in links_of(inputs):
+            if target in prompt and target not in found:
+                found.add(target)
+                stack.append(target)
+    return found
+
+
+def _needed_by_the_good(
+    prompt: Json, needed: Collection[str], object_info: Mapping[str, Json]
+) -> Collection[str]:
+    """Those of the needed nodes that outputs need which ComfyUI does not leave out for a link to
+    nowhere; all, if there is no such output."""
+    lost = {node_id for node_id in needed if _is_refused(prompt[node_id], prompt, object_info)}
+    if not lost:
+        return needed
+    feeds: dict[str, list[str]] = {}
+    for node_id in needed:
+        for _, target in links_of(_inputs(prompt[node_id])):
+            feeds.setdefault(target, []).append(node_id)
+    stack, bad = list(lost), set(lost)
+    while stack:
+        for node_id in feeds.get(stack.pop(), ()):
+            if node_id not in bad:
+                bad.add(node_id)
+                stack.append(node_id)
+    good = [node_id for node_id in _outputs(prompt, object_info) if node_id not in bad]
+    found = _upstream(prompt, good)
+    return {node_id: None for node_id in needed if node_id in found or not good}
+
+
+def _is_refused(node: Any, prompt: Json, object_info: Mapping[str, Json]) -> bool:
+    """Whether an input that its class knows is linked to a node that is not there."""
+    class_type = _class_type(node)
+    definition = object_info.get(class_type) if isinstance(class_type, str) else None
+    sections = ((definition or {}).get("input") or {}).values()
+    known = {name for section in sections if isinstance(section, dict) for name in section}
+    links = links_of(_inputs(node))
+    return any(target not in prompt and name in known for name, target in links)
+
+
+def _may_be_output(class_type: Any, object_info: Mapping[str, Json]) -> bool:
+    definition = object_info.get(class_type) if isinstance(class_type, str) else None
+    return definition is None or bool(definition.get("output_node"))
+
+
+def _faults_in(prompt: Json, needed: Collection[str]) -> tuple[Errors, int]:
+    """By node, of the first ones; and how many nodes have faults."""
+    errors: Errors = {}
+    count = 0
+    for node_id, node in prompt.items():
+        most = MAX_FAULTS if count < MAX_FAULTS else 1
+        faults = _node_faults(node_id, node, prompt, linked=node_id in needed)
+        if found := list(islice(faults, most)):
+            count += 1
+            if count <= MAX_FAULTS:
+                errors[node_id] = found
+    return errors, count
+
+
+def _unused_faults(prompt: Json, needed: Collection[str]) -> list[str]:
+    unused = {node_id: None for node_id in prompt if node_id not in needed}
+    lost = (
+        (node_id, error["message"])
+        for node_id in unused
+        for error in _lost_links(prompt[node_id]["inputs"], prompt)
+    )
+    circular = ((node_id, "The links form a cycle.") for node_id in _in_a_cycle(prompt, unused))
+    found = [
+        f"Node {quoted(node_id)}: {message} ComfyUI does not run it: no output that runs needs it."
+        for node_id, message in islice(chain(lost, circular), MAX_FAULTS + 1)
+    ]
+    return found if len(found) <= MAX_FAULTS else [*found[:MAX_FAULTS], "... and more of them."]
+
+
+def check_outputs(prompt: Json, object_info: Mapping[str, Json]) -> None:
+    """Raise InvalidWorkflow for a graph without output, if all its node types are known.
+
+    `object_info` is ComfyUI's: class name -> definition.
+    """
+    definitions = [object_info.get(node["class_type"]) for node in prompt.values()]
+    if all(d is not None and not d.get("output_node") for d in definitions):
+        raise InvalidWorkflow(
+            "The workflow has no output node, so ComfyUI would have nothing to do.",
+            hint="Add a node that keeps a result, such as SaveImage or PreviewImage.",
+        )
+
+
+def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
+    """(input name, node id) for each input that is a link `[node_id, slot]`."""
+    for name, value in inputs.items():
+        if isinstance(value, list) and len(value) == 2:
+            target, slot = value
+            if isinstance(target, str) and isinstance(slot, int | float):
+                yield name, target
+
+
+def _unusable(name: str, what: str) -> Iterator[Json]:
+    """Names stand in what is stored of a task: its progress, results and errors."""
+    if not is_sound(name):
+        yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
+
+
+def _node_faults(node_id: str, node: Any, prompt: Json, *, linked: bool) -> Iterator[Json]:
+    """`linked`: its links count, too."""
+    if len(node_id) > MAX_NAME:
+        yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
+    yield from _unusable(node_id, "node id")
+    if not isinstance(node, dict):
+        yield fault("invalid_node", "A node must be an object with class_type and inputs.")
+        return
+    class_type, inputs = node.get("class_type"), node.get("inputs")
+    if not isinstance(class_type, str) or not class_type:
+        yield fault("missing_class_type", "The node has no class_type (a non-empty string).")
+    elif len(class_type) > MAX_NAME:
+        yield fault("name_too_long", f"A class_type may have {MAX_NAME} characters.")
+    else:
+        yield from _unusable(class_type, "class_type")
+    if not isinstance(inputs, dict):
+        yield fault("missing_inputs", "The node has no inputs (an object; {} if it needs none).")
+        return
+    if len(inputs) > MAX_INPUTS:
+        yield fault("too_many_inputs", f"It has {len(inputs)} inputs; {MAX_INPUTS} are allowed.")
+        return
+    if linked:
+        yield from _lost_links(inputs, prompt)
+    yield from _input_faults(inputs)
+
+
+def _lost_links(inputs: Json, prompt: Json) -> Iterator[Json]:
+    for name, target in links_of(inputs):
+        if target not in prompt:
+            way = f"Input {quoted(name)} is linked to node {quoted(target)}"
+            message = f"{way}, which is not in the workflow."
+            yield fault("link_to_missing_node", message, name)
+
+
+def _input_faults(inputs: Json) -> Iterator[Json]:
+    for name, value in inputs.items():
+        if len(name) > MAX_NAME:
+            message = f"The name of an input may have {MAX_NAME} characters."
+            yield fault("name_too_long", message, name)
+        if not _finite(value):
+            message = f"Input {quoted(name)} holds a number that is not finite."
+            yield fault("not_finite", message, name)
+
+
+def _finite(value: Any) -> bool:
+    """False if a NaN or an infinity stands anywhere in the value (1e999 reads as infinity)."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return False
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return True
+
+
+def _in_a_cycle(prompt: Json, among: Collection[str]) -> list[str]:
+    """Those among the nodes that stand in a cycle or behind one; others are none's concern.
+
+    Kahn's algorithm: take away nodes with no open links until nothing is left, or a cycle is.
+    """
+    needs = {
+        node_id: {target for _, target in links_of(prompt[node_id]["inputs"]) if target in among}
+        for node_id in among
+    }
+    followers: dict[str, list[str]] = {}
+    for node_id, targets in needs.items():
+        for target in targets:
+            followers.setdefault(target, []).append(node_id)
+    ready = [node_id for node_id, targets in needs.items() if not targets]
+    while ready:
+        done = ready.pop()
+        del needs[done]
+        for follower in followers.get(done, ()):
+            needs[follower].discard(done)
+            if not needs[follower]:
+                ready.append(follower)
+    return list(needs)
+
+
+def fault(kind: str, message: str, input_name: str | None = None) -> Json:
+    """One error in the shape that ComfyUI's node_errors have."""
+    extra = {"input_name": input_name} if input_name else {}
+    return {"type": kind, "message": message, "details": input_name or "", "extra_info": extra}
+
+
+def _invalid(prompt: Json, errors: Errors, count: int) -> InvalidWorkflow:
+    """`count`: nodes with faults, those that `errors` leaves out included."""
+    first, faults = next(iter(errors.items()))
+    more = f" ({count - 1} more nodes have faults)" if count > 1 else ""
+    node_errors = {
+        node_id: {"class_type": _class_type(prompt[node_id]), "errors": found}
+        for node_id, found in errors.items()
+    }
+    omitted = {"node_errors": count - len(errors)}
+    text = f"Node {quoted(first)}: {faults[0]['message']}{more}"
+    return InvalidWorkflow(text, node_errors=node_errors, omitted=omitted)
+
+
+def _class_type(node: Any) -> Any:
+    return node.get("class_type") if isinstance(node, dict) else None
+
+
+def _inputs(node: Any) -> Json:
+    inputs = node.get("inputs") if isinstance(node, dict) else None
+    return inputs if isinstance(inputs, dict) else {}

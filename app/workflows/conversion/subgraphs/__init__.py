@@ -1,0 +1,1 @@
+"""Subgraphs and group nodes, turned into plain nodes."""

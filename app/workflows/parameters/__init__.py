@@ -1,0 +1,1 @@
+"""The editable inputs of a prompt: found, named, checked, set. Pure."""

@@ -1,0 +1,148 @@
+"""Texts of a prompt, filled in as ComfyUI's page does it with those that are typed into it. Pure.
+
+`{red|green}` becomes one of the two where an input is declared so; `%date:yyyy-MM-dd%` and
+`%Node.widget%` are for the file names of nodes that save. What is left, such as wildcards
+(`__animal__`), is the server's.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from app.errors import InvalidParameter, InvalidWorkflow
+from app.limits.quoting import quoted, quoted_list
+from app.workflows.conversion.dynamic_prompts import choose_texts
+from app.workflows.conversion.effort import Effort
+from app.workflows.conversion.replacements import SAVING, UNKNOWN, filled
+from app.workflows.parameters.find import Key
+from app.workflows.parameters.model import definition_of, options_of
+from app.workflows.parameters.names import title_of
+
+Json = dict[str, Any]
+
+MAX_EFFORT = 6_000_000  # steps for all tasks of a request
+TOLD = 5  # inputs that a warning names
+_MARKS = ("{", "//", "/*", "\\", "%")
+
+
+class Texts:
+    """Those of one prompt; `own`: that it has itself are to be filled in, too, and not only what is
+    set in it. `in_file`: the texts that stand in the page's file in place of those of the prompt,
+    and the nodes that they name. `given`: whether what is set in it is filled in."""
+
+    def __init__(
+        self,
+        prompt: Json,
+        object_info: Mapping[str, Json],
+        *,
+        own: bool = False,
+        given: bool = True,
+        in_file: Mapping[Key, str] | None = None,
+        named: Mapping[str, str] | None = None,
+        choose: Callable[[Sequence[str]], str] = random.choice,
+    ) -> None:
+        self._prompt = prompt
+        self._object_info = object_info
+        self._choose = choose
+        self._effort = Effort(MAX_EFFORT)
+        self._fills_given = given
+        self._in_file = in_file or {}
+        self._names = named or {}
+        self.own: list[Key] = list(self._in_file)
+        for node_id, node in prompt.items() if own else ():
+            self.own += [
+                (node_id, name) for name, value in node["inputs"].items() if _marked(value)
+            ]
+
+    @cached_property
+    def templates(self) -> set[Key]:
+        """The inputs whose text stays as it is in the page's file: what runs follows from it. That
+        of ComfyUI's page does so with names of files, and has in prompts what was chosen."""
+        return {
+            key
+            for key, text in self._in_file.items()
+            if not self._is_dynamic(key, {}) and self._filled(key, text, {}) == self._at(key, {})
+        }
+
+    def filled(self, key: Key, nodes: Mapping[str, Json], *, given: bool) -> Any:
+        """The value at an input with what it stands for filled in; `nodes`: those that are other
+        ones by now; `given`: that one of them is for this. Raises InvalidParameter."""
+        value = self._at(key, nodes)
+        if given and not self._fills_given:
+            return value
+        try:
+            text = value if given else self._text_in_file(key, value)
+            return self._filled(key, text, nodes) if _marked(text) else value
+        except InvalidWorkflow as error:
+            word = ".".join(key)
+            raise InvalidParameter(
+                f"Parameter {quoted(word)} cannot be filled in: the texts stand for too much.",
+                hint='Send fewer tasks at a time, or "fill_texts": false: texts go as they are.',
+                parameter=word,
+            ) from error
+
+    def is_told(self, key: Key, *, changed: bool) -> bool:
+        """Whether what a text of the prompt itself became is one of the task's values."""
+        return key not in self.templates and (changed or key in self._in_file)
+
+    def _text_in_file(self, key: Key, value: Any) -> Any:
+        is_followed = key in self.templates or self._is_dynamic(key, {})
+        return self._in_file.get(key, value) if is_followed else value
+
+    def _filled(self, key: Key, text: str, nodes: Mapping[str, Json]) -> str:
+        if self._is_dynamic(key, nodes):
+            return choose_texts(text, self._choose, self._effort)
+        if key[1] == "filename_prefix" and self._node(key, nodes)["class_type"] in SAVING:
+            self._effort.read(text)
+            return filled(text, lambda of, which: self._value(of, which, nodes))
+        return text
+
+    def _node(self, key: Key, nodes: Mapping[str, Json]) -> Json:
+        node: Json = nodes.get(key[0]) or self._prompt[key[0]]
+        return node
+
+    def _at(self, key: Key, nodes: Mapping[str, Json]) -> Any:
+        return self._node(key, nodes)["inputs"].get(key[1])
+
+    def _is_dynamic(self, key: Key, nodes: Mapping[str, Json]) -> bool:
+        definition = definition_of(self._node(key, nodes), key[1], self._object_info)
+        return bool(options_of(definition).get("dynamicPrompts"))
+
+    def _value(self, name: str, input_name: str, nodes: Mapping[str, Json]) -> Any:
+        node_id = self._names.get(name) or self._named.get(name)
+        if node_id is None:
+            return UNKNOWN
+        value = (nodes.get(node_id) or self._prompt[node_id])["inputs"].get(input_name, UNKNOWN)
+        if isinstance(value, list | dict):  # a link: what comes over it is not known yet
+            return UNKNOWN
+        if isinstance(value, str):
+            self._effort.read(value)
+        return value
+
+    @cached_property
+    def _named(self) -> dict[str, str]:
+        """Ids of nodes by their class and by their title, the first of each."""
+        nodes = list(reversed(self._prompt.items()))
+        titles = {title: node_id for node_id, node in nodes if (title := title_of(node))}
+        return titles | {node["class_type"]: node_id for node_id, node in nodes}
+
+
+def _marked(value: Any) -> bool:
+    return isinstance(value, str) and any(mark in value for mark in _MARKS)
+
+
+def left_unfilled(prompt: Json) -> list[str]:
+    """A warning of `%date:...%` in a graph that is sent as it is: ComfyUI itself knows none."""
+    found = [
+        f"{node_id}.filename_prefix"
+        for node_id, node in prompt.items()
+        if node["class_type"] in SAVING
+        and "%date:" in str(node["inputs"].get("filename_prefix", ""))
+    ]
+    if not found:
+        return []
+    return [
+        f"%date:...% in {quoted_list(found, TOLD)} is sent as it is: only ComfyUI's page fills it "
+        'in. With "fill_texts": true the gateway does.'
+    ]

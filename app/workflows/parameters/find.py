@@ -1,0 +1,78 @@
+"""Which input of a prompt a client means: by its key, "<node_id>.<input>", or by a name. Pure.
+
+Ids of nodes and names of inputs may hold dots themselves. A key means the node with the longest id
+that fits and has such an input.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.errors import InvalidParameter
+from app.limits.quoting import quoted
+from app.workflows.checks.prompt import MAX_NAME, links_of
+from app.workflows.parameters.model import definition_of
+from app.workflows.parameters.names import names_of
+from app.workflows.parameters.roles import roles_of
+from app.workflows.parameters.suggestions import Guesses
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # node id, input
+
+
+def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[Key]:
+    """Node and input, in each way to read a key as that, the longest node id first."""
+    end = given.rfind(".", 0, MAX_NAME + 1)
+    while end >= 0:
+        if given[:end] in prompt:
+            yield given[:end], given[end + 1 :]
+        end = given.rfind(".", 0, end)
+
+
+class Finder:
+    """Finds inputs by key or by friendly name."""
+
+    def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
+        self._prompt = prompt
+        self._object_info = object_info
+        self._names = {name: key for key, name in names_of(prompt, roles_of(prompt)).items()}
+
+    def locate(
+        self, given: str, guesses: Guesses | None = None, changed: Mapping[str, Json] | None = None
+    ) -> Key:
+        """`changed`: nodes that are other ones by now. Raises InvalidParameter, naming the nearest
+        key or name as far as `guesses` go."""
+        if given in self._names:
+            return self._names[given]
+        could, links = None, None
+        for key in readings(given, self._prompt):
+            node = (changed or {}).get(key[0]) or self._prompt[key[0]]
+            if source := dict(links_of(node["inputs"])).get(key[1]):
+                links = links or source
+            elif key[1] in node["inputs"]:
+                return key
+            elif definition_of(node, key[1], self._object_info):
+                could = could or key
+        if could:
+            return could
+        if links:
+            raise InvalidParameter(
+                f"Parameter {quoted(given)} is fed by node {quoted(links)}; set the value there.",
+                parameter=given,
+            )
+        near = guesses.near(given, self._known(), cutoff=0.4) if guesses else []
+        remedy = f" Did you mean {quoted(near[0])}?" if near else ""
+        raise InvalidParameter(
+            f"There is no parameter {quoted(given)}.{remedy}",
+            hint='Use a name such as "prompt", or "<node_id>.<input>", such as "6.text".',
+            parameter=given,
+        )
+
+    def _known(self) -> Iterator[str]:
+        """All that could be meant: each name with its key, what people change most first."""
+        for name, (node_id, input_name) in self._names.items():
+            yield name
+            yield f"{node_id}.{input_name}"
+
+    def is_name(self, given: str) -> bool:
+        """Whether it is a friendly name, and not a key."""
+        return given in self._names

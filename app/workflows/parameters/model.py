@@ -1,0 +1,238 @@
+"""The editable inputs of a prompt, with types, limits and names. Pure.
+
+A parameter's key is "<node_id>.<input>"; most have a friendly name, too. Types, limits and choices
+come from ComfyUI's `object_info`; without it a type is a guess from the value.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.errors import InvalidWorkflow
+from app.workflows.checks.model_files import as_among
+from app.workflows.checks.prompt import links_of
+from app.workflows.parameters.names import names_of, title_of
+from app.workflows.parameters.roles import roles_of
+
+Json = dict[str, Any]
+WRAPPED = "__value__"  # {"__value__": [...]} is how a list goes to ComfyUI that is no link
+MAX_NESTING = 8  # of dynamic combos in one another
+MAX_LISTED = 5000  # parameters; the largest official workflow has 220
+MAX_CHOICES = 300_000  # of all that are listed together
+Type = Literal["int", "float", "string", "boolean", "choice", "any"]
+
+_TYPES: dict[str, Type] = {
+    "INT": "int",
+    "FLOAT": "float",
+    "STRING": "string",
+    "BOOLEAN": "boolean",
+}
+_CHOICE_BESIDE = re.compile(r"option\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An editable input. Limits are inclusive; `choices` only for type "choice"."""
+
+    key: str
+    node_id: str  # the two parts of the key, either of which may hold dots
+    input: str
+    name: str | None  # a friendly one, unique in the workflow
+    role: str | None  # what it does: prompt, seed, width, ...
+    type: Type
+    value: Any
+    class_type: str
+    title: str | None = None
+    default: Any = None
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    choices: list[Any] | None = None
+    multiselect: bool = False  # a list of choices, which goes to ComfyUI wrapped
+    multiline: bool = False
+    upload: str | None = None  # image, video, ...: names an uploaded file, among the choices or not
+    tooltip: str | None = None
+    known: bool = True  # False: no server told its type, which is a guess from its value
+
+    @property
+    def label(self) -> str:
+        """How to speak of it."""
+        return self.name or self.key
+
+
+def list_parameters(prompt: Json, object_info: Mapping[str, Json]) -> list[Parameter]:
+    """The parameters of a checked prompt: every input that is a value and not a link.
+
+    What people change first comes first, then the rest node by node. Raises InvalidWorkflow if
+    there are too many to be listed: each comes with its choices, its title and more.
+    """
+    roles = roles_of(prompt)
+    names = names_of(prompt, roles)
+    links = {node_id: dict(links_of(node["inputs"])) for node_id, node in prompt.items()}
+    keys = [(node_id, name) for node_id, node in prompt.items() for name in node["inputs"]]
+    rest = [key for key in keys if key not in roles and key[1] not in links[key[0]]]
+    found, choices = [], 0
+    if len(roles) + len(rest) > MAX_LISTED:
+        raise _too_many(f"{len(roles) + len(rest)} parameters; {MAX_LISTED}")
+    for key in (*roles, *rest):
+        parameter = parameter_at(key, prompt[key[0]], object_info, names.get(key), roles.get(key))
+        choices += len(parameter.choices or ())
+        if choices > MAX_CHOICES:
+            raise _too_many(f"more than {MAX_CHOICES} choices; so many")
+        found.append(parameter)
+    return found
+
+
+def _too_many(what: str) -> InvalidWorkflow:
+    return InvalidWorkflow(
+        f"The workflow has {what} can be listed.",
+        hint="It can be run: a submit sets parameters by their keys, as in 6.text.",
+    )
+
+
+def definition_of(node: Json, name: str, object_info: Mapping[str, Json]) -> list[Any] | None:
+    """An input's `[type, options]` in object_info, or None if it is not known there.
+
+    "model.size" is an input that the choice made in the dynamic combo "model" brings with it.
+    """
+    inputs = object_info.get(node["class_type"], {}).get("input", {})
+    definition = _among(inputs, name)
+    if definition is None and 0 < name.count(".") <= MAX_NESTING:
+        combo, _, rest = name.rpartition(".")
+        parent = definition_of(node, combo, object_info)
+        chosen = node["inputs"].get(combo)
+        for option in options_of(parent).get("options") or ():
+            if isinstance(option, dict) and option.get("key") == chosen:
+                return _among(option.get("inputs") or {}, rest)
+    return definition
+
+
+def _among(inputs: Any, name: str) -> list[Any] | None:
+    for section in ("required", "optional"):
+        definition = (inputs.get(section) or {}).get(name) if isinstance(inputs, dict) else None
+        if isinstance(definition, list) and definition:
+            return definition
+    return None
+
+
+def options_of(definition: list[Any] | None) -> Json:
+    has_them = definition and len(definition) > 1 and isinstance(definition[1], dict)
+    return definition[1] if definition and has_them else {}
+
+
+def takes_upload(definition: list[Any] | None) -> str | None:
+    """image, video, ... for an input that names a file in the server's input folder."""
+    options = options_of(definition)
+    kinds = [name for name in options if str(name).endswith("_upload") and options[name]]
+    return str(kinds[0]).removesuffix("_upload") if kinds else None
+
+
+def names_file(node: Json, name: str, object_info: Mapping[str, Json]) -> str | None:
+    """image, video, ... for an input that names an input file, by its definition or its looks."""
+    if kind := takes_upload(definition_of(node, name, object_info)):
+        return kind
+    # Some loaders list the input folder without saying that it takes uploads.
+    is_loader = node["class_type"].startswith("Load") and name in ("image", "audio", "video")
+    return name if is_loader else None
+
+
+def parameter_at(
+    key: tuple[str, str],
+    node: Json,
+    object_info: Mapping[str, Json],
+    name: str | None = None,
+    role: str | None = None,
+) -> Parameter:
+    """The parameter at (node id, input), whether the input is in the node or only could be."""
+    node_id, input_name = key
+    definition = definition_of(node, input_name, object_info)
+    options = options_of(definition)
+    value = node["inputs"].get(input_name)
+    multiselect = _takes_several(definition, value)
+    choices = choices_of(definition)
+    if choices == []:
+        choices = _choices_beside(node)
+    return Parameter(
+        key=f"{node_id}.{input_name}",
+        node_id=node_id,
+        input=input_name,
+        name=name,
+        role=role,
+        type=_type(definition, choices, value),
+        value=_as_chosen(value, choices or (), multiselect),
+        class_type=node["class_type"],
+        title=title_of(node),
+        default=options.get("default"),
+        min=_limit(options, "min"),
+        max=_limit(options, "max"),
+        step=_limit(options, "step"),
+        choices=choices,
+        multiselect=multiselect,
+        multiline=bool(options.get("multiline")),
+        upload=takes_upload(definition),
+        tooltip=options.get("tooltip"),
+        known=definition is not None,
+    )
+
+
+def _limit(options: Json, name: str) -> float | None:
+    """Strangers write it: what is no number limits nothing."""
+    value = options.get(name)
+    return value if isinstance(value, int | float) else None
+
+
+def choices_of(definition: list[Any] | None) -> list[Any] | None:
+    """What a combo allows, or None for an input that is no combo or tells no choices."""
+    if definition is None:
+        return None
+    choices = definition[0] if isinstance(definition[0], list) else None
+    if choices is None and isinstance(options_of(definition).get("options"), list):
+        choices = [
+            option.get("key") if isinstance(option, dict) else option
+            for option in options_of(definition)["options"]
+        ]
+    return choices
+
+
+def _choices_beside(node: Json) -> list[Any]:
+    """Those of a combo that declares none: texts in option1, option2 and so on of the same node
+    (CustomCombo). None if a link may bring more of them."""
+    inputs = node["inputs"]
+    found = [inputs[name] for name in inputs if _CHOICE_BESIDE.fullmatch(name)]
+    return [c for c in found if c] if all(isinstance(c, str) for c in found) else []
+
+
+def _takes_several(definition: list[Any] | None, value: Any) -> bool:
+    if definition is None:
+        return isinstance(value, dict) and isinstance(value.get(WRAPPED), list)
+    options = options_of(definition)
+    is_combo = isinstance(definition[0], list) or definition[0] == "COMBO"
+    return is_combo and bool(options.get("multiselect") or options.get("multi_select"))
+
+
+def _as_chosen(value: Any, choices: Sequence[Any], multiselect: bool) -> Any:
+    """As the choices have it: lists of several as they are, files with the server's separator."""
+    if not multiselect:
+        return as_among(value, choices)
+    chosen = unwrapped(value)
+    return [as_among(one, choices) for one in chosen] if isinstance(chosen, list) else chosen
+
+
+def unwrapped(value: Any) -> Any:
+    """The list in what ComfyUI takes for a list that is no link."""
+    return value[WRAPPED] if isinstance(value, dict) and WRAPPED in value else value
+
+
+def _type(definition: list[Any] | None, choices: list[Any] | None, value: Any) -> Type:
+    if choices is not None:
+        return "choice"
+    return _TYPES.get(str(definition[0]), "any") if definition else _type_of(value)
+
+
+def _type_of(value: Any) -> Type:
+    for kind, name in ((bool, "boolean"), (int, "int"), (float, "float"), (str, "string")):
+        if isinstance(value, kind):
+            # An int in a file may stand for a float: 8 for 8.0. So only "number" can be told.
+            return "float" if name == "int" else name  # type: ignore[return-value]
+    return "any"

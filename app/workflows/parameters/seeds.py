@@ -1,0 +1,219 @@
+"""Seeds of a prompt: where they really stand, and within which limits one may be drawn. Pure.
+
+A seed stands in an input that is called so, or in a primitive, an integer node or a switch whose
+number goes to such an input over any chain of links.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from app.limits.quoting import quoted
+from app.workflows.parameters.model import definition_of, options_of
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # node id, input
+
+MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
+# What inputs are called that pass on a number as it is: of primitives, integer nodes, switches.
+_CARRIES = re.compile(
+    r"(default_)?value\d*|default|int(eger)?|number|float|any(_?\d+)?|input_?\d*"
+    r"|(on|if)_(true|false)|(true|false)_value",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r"-?\d{1,20}")
+_NUMBERS = ("INT", "FLOAT", "NUMBER")
+
+
+Draw = Callable[[int, int], int]  # (smallest, largest), both inclusive
+
+draw: Draw = random.randint
+
+
+def names_seed(name: str) -> bool:
+    """seed, noise_seed, Seed, sampling_mode.seed, ..."""
+    last = name.rpartition(".")[2].lower()
+    return last == "seed" or last.endswith("_seed")
+
+
+class Seeds:
+    """Those of one prompt. Values may change; links and node types are looked at once."""
+
+    def __init__(self, prompt: Mapping[str, Json], object_info: Mapping[str, Json]) -> None:
+        self._prompt = prompt
+        self._object_info = object_info
+        self._feeds: dict[str, list[Key]] = {}  # node -> the inputs that its numbers go to
+        for key in _keys(prompt):
+            source = self._number_from(prompt[key[0]]["inputs"][key[1]])
+            if source is not None:
+                self._feeds.setdefault(source, []).append(key)
+        self._feeding = self._nodes_that_feed_seeds()
+
+    def limits(self, key: Key, node: Json) -> tuple[int, int] | None:
+        """Within which a -1 is drawn at this input of a node as it is now; None if it is no
+        seed, if -1 is among what is allowed there, or if nothing is."""
+        found = self._range(key, node)
+        return found if found and found[0] >= 0 else None
+
+    def common_limits(self, keys: Iterable[Key], nodes: Json) -> tuple[int, int] | None:
+        """Within which one seed may be drawn for all these inputs, as they are now."""
+        found = [one for key in keys if (one := self._range(key, nodes[key[0]])) is not None]
+        low, high = max([0, *(one[0] for one in found)]), min((one[1] for one in found), default=-1)
+        return (low, high) if low <= high else None
+
+    def to_renew(self, marked: Iterable[Iterable[Key]] | None) -> list[list[Key]]:
+        """The inputs that hold a seed, of the marked ones or of all: those of one list hold the
+        same one."""
+        if marked is None:
+            marked = ([key] for key in _keys(self._prompt) if self._is_only_seed(key))
+        found = ([key for key in keys if self._holds_seed(key)] for keys in marked)
+        return [keys for keys in found if keys]
+
+    def _holds_seed(self, key: Key) -> bool:
+        node = self._prompt[key[0]]
+        value = node["inputs"][key[1]]
+        return _is_whole(value) and self._range(key, node) is not None
+
+    def _is_only_seed(self, key: Key) -> bool:
+        """Whether its number goes to seeds alone, and not to a width, say."""
+        if key[0] not in self._feeding or names_seed(key[1]):
+            return True
+        return not any(
+            (definition_of(node, name, self._object_info) or [None])[0] in _NUMBERS
+            and not (names_seed(name) or _CARRIES.fullmatch(name))
+            for node, name in self._fed_by(key[0])
+        )
+
+    def _range(self, key: Key, node: Json) -> tuple[int, int] | None:
+        """What may stand at an input that is a seed, as its node is now."""
+        node_id, name = key
+        carries = node_id in self._feeding and self._carries(node, name)
+        definition = definition_of(node, name, self._object_info)
+        if not names_seed(name) and not carries and not _is_controlled(name, definition):
+            return None
+        if definition is not None and not _may_be_number(definition[0]):
+            return None
+        places = [(node, name), *self._fed_by(node_id)] if carries else [(node, name)]
+        lows, highs = [], []
+        for place, input_name in places:
+            options = options_of(definition_of(place, input_name, self._object_info))
+            everywhere = options.get("everywhere") or options
+            low, high = everywhere.get("min"), everywhere.get("max")
+            if low is None and names_seed(input_name):
+                low = 0
+            lows += [low] if isinstance(low, int | float) else []
+            highs += [high] if isinstance(high, int | float) else []
+        low, high = int(max(lows, default=0)), int(min(highs, default=MAX_SEED))
+        if low <= MAX_SEED:
+            high = min(high, MAX_SEED)
+        return (low, high) if low <= high else None
+
+    def is_open(self, key: Key, node: Json) -> bool:
+        """A -1 is drawn in this input; `node` is its node as it is changed so far."""
+        return self.limits(key, node) is not None
+
+    def open_in(self, nodes: Json) -> list[Key]:
+        """Those of these nodes that hold a -1 to be drawn."""
+        return [
+            key
+            for key in _keys(nodes)
+            if is_random(nodes[key[0]]["inputs"][key[1]]) and self.is_open(key, nodes[key[0]])
+        ]
+
+    def _number_from(self, value: Any) -> str | None:
+        """The node that a link comes from, unless what comes is known to be no number."""
+        if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
+            return None
+        source, output = value
+        if source not in self._prompt or isinstance(output, bool) or not isinstance(output, int):
+            return None
+        told = self._object_info.get(self._prompt[source]["class_type"], {}).get("output")
+        kind = told[output] if isinstance(told, list) and 0 <= output < len(told) else "*"
+        return source if _may_be_number(kind) else None
+
+    def _nodes_that_feed_seeds(self) -> set[str]:
+        sources: dict[str, list[str]] = {}
+        for source, fed in self._feeds.items():
+            for node_id, _ in fed:
+                sources.setdefault(node_id, []).append(source)
+        found: set[str] = set()
+        stack = [s for s, fed in self._feeds.items() if any(names_seed(n) for _, n in fed)]
+        while stack:
+            source = stack.pop()
+            if source not in found:
+                found.add(source)
+                stack += sources.get(source, ())
+        return found
+
+    def _carries(self, node: Json, name: str) -> bool:
+        """Whether the node passes on the number of this input: by its name, or it has no other."""
+        if names_seed(name) or _CARRIES.fullmatch(name):
+            return True
+        values = node["inputs"].values()
+        return sum(_is_number(v) for v in values) == 1 and not any(_is_list(v) for v in values)
+
+    def _fed_by(self, node_id: str) -> Iterator[tuple[Json, str]]:
+        """All inputs that the node's number reaches, each once."""
+        seen, stack = {node_id}, [node_id]
+        while stack:
+            for fed, name in self._feeds.get(stack.pop(), ()):
+                yield self._prompt[fed], name
+                if fed in self._feeds and fed not in seen:
+                    seen.add(fed)
+                    stack.append(fed)
+
+
+def is_random(value: Any) -> bool:
+    """-1, or its text, which ComfyUI takes for the number."""
+    if isinstance(value, str):
+        return value.strip() == "-1"
+    return value == -1 and not isinstance(value, bool)
+
+
+def left_open(nodes: Mapping[str, Json]) -> Iterator[str]:
+    """What to say of each seed among these nodes that is sent as -1."""
+    for node_id, name in _keys(nodes):
+        if names_seed(name) and is_random(nodes[node_id]["inputs"][name]):
+            yield (
+                f"{quoted(f'{node_id}.{name}')} is sent as -1: no seed was drawn for it, as the "
+                "node itself allows -1, or no number is within the limits of all that it goes to. "
+                "The node may draw one, give the same each time, or refuse it."
+            )
+
+
+def _keys(nodes: Mapping[str, Json]) -> Iterator[Key]:
+    for node_id, node in nodes.items():
+        for name in node["inputs"]:
+            yield node_id, name
+
+
+def _may_be_number(kind: Any) -> bool:
+    """Whether numbers may go through a socket of this type in object_info."""
+    if not isinstance(kind, str):
+        return False
+    return (
+        kind == "*" or kind.startswith("COMFY_MATCH") or not {*kind.split(",")}.isdisjoint(_NUMBERS)
+    )
+
+
+def _is_controlled(name: str, definition: list[Any] | None) -> bool:
+    """Whether the page can draw it anew for each run; but many nodes' numbers are what they pass
+    on, whatever it is."""
+    controlled = options_of(definition).get("control_after_generate")
+    return bool(controlled) and (definition or [None])[0] == "INT" and not _CARRIES.fullmatch(name)
+
+
+def _is_whole(value: Any) -> bool:
+    """A number without a fraction, or its text, as form tools send it."""
+    if isinstance(value, str):
+        return _WHOLE.fullmatch(value) is not None
+    return _is_number(value) and value == value // 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)

@@ -1,0 +1,1 @@
+"""Results and assets named in a workflow in place of files. Pure."""

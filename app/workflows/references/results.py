@@ -1,0 +1,134 @@
+"""Results of tasks as values of inputs that name files. Pure.
+
+A value may be `{"task_id": ..., "filename": ...}`, the `url` of a result (or of an asset, or of an
+upload), relative or absolute, or `name [output]` as ComfyUI itself writes it.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from app.errors import InvalidParameter
+from app.files.staged_names import LONGEST, folder_named
+from app.workflows.parameters.model import names_file
+from app.workflows.references.ids import as_stored
+
+Json = dict[str, Any]
+
+_FIELDS = {"task_id", "filename", "subfolder", "type", "node_id"}  # each may be left out but one
+_PATH = re.compile(r"/api/(?:image/([^/]+)|v2/assets/([^/]+)/content)$")
+_VIEW = {"width", "height", "format", "quality", "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRef:
+    """What a value says of a file that is here; what it does not say is None.
+
+    `host`: of an absolute URL, which may be another one's after all. `asset_id` stands for all
+    else. `is_name`: ComfyUI's own spelling, which a server may know though we do not.
+    """
+
+    filename: str = ""
+    task_id: str | None = None
+    subfolder: str | None = None
+    type: str | None = None
+    node_id: str | None = None
+    asset_id: str | None = None
+    host: str | None = None
+    is_name: bool = False
+
+
+def result_ref(value: Any) -> ResultRef | None:
+    """What the value refers to, None if it is none of these. Raises InvalidParameter for one that
+    is, and cannot be used."""
+    if isinstance(value, dict):
+        return _in_object(value)
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return None
+    if "/api/" in value and value.lower().startswith(("/", "http://", "https://")):
+        return _in_url(value)
+    if (folder := folder_named(value)) is None:
+        return None
+    subfolder, _, name = value[: value.rindex("[")].rstrip().replace("\\", "/").rpartition("/")
+    return ResultRef(name, subfolder=subfolder, type=folder, is_name=True)
+
+
+def _in_object(value: Json) -> ResultRef | None:
+    if "filename" not in value or {"base64", "upload"} & value.keys():
+        return None
+    if isinstance(url := value.get("url"), str):  # a result as a task shows it
+        return result_ref(url)
+    if value.keys() - _FIELDS or not all(isinstance(text, str | None) for text in value.values()):
+        raise InvalidParameter(
+            "This is no result: it has other fields, or values that are no texts.",
+            hint='Write {"task_id": ..., "filename": ...}, with "subfolder", "type" or "node_id" '
+            "where a task has several files of that name.",
+        )
+    task_id = value.get("task_id")
+    return ResultRef(**{**value, "task_id": task_id and as_stored(task_id)})
+
+
+def _in_url(value: str) -> ResultRef | None:
+    try:
+        parts = urlsplit(value)
+        query = {name: texts[0] for name, texts in parse_qs(parts.query, max_num_fields=20).items()}
+    except ValueError:
+        return None
+    found = _PATH.search(parts.path)
+    if found is None or "server" in query:
+        return None
+    host = parts.netloc.lower() or None
+    if found[2]:
+        return ResultRef(asset_id=as_stored(unquote(found[2])), host=host)
+    if _VIEW & query.keys():
+        if host is not None:
+            return None  # fetched, as any picture
+        raise InvalidParameter(
+            "A view of a result cannot be an input.",
+            hint="Leave width, height, format and the like out of the URL.",
+        )
+    task_id, subfolder, type_ = (query.get(name) for name in ("task_id", "subfolder", "type"))
+    task_id = task_id and as_stored(task_id)
+    return ResultRef(unquote(found[1]), task_id, subfolder, type_, host=host)
+
+
+def named_in(workflow: Any) -> bool:
+    """Whether a value somewhere in a workflow's JSON may be one of these."""
+    stack = [workflow]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if len(item) <= LONGEST and (item.endswith("]") or "/api/" in item):
+                return True
+        elif isinstance(item, dict):
+            if "filename" in item:
+                return True
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return False
+
+
+def results_in(
+    prompt: Json, set_already: Collection[tuple[str, str]], object_info: Mapping[str, Json]
+) -> Iterator[tuple[str, Any]]:
+    """The key and the value of each file input that names a result and is not set anew."""
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            if (
+                isinstance(value, str | dict)
+                and (node_id, name) not in set_already
+                and names_file(node, name, object_info)
+                and is_result(value)
+            ):
+                yield f"{node_id}.{name}", value
+
+
+def is_result(value: Any) -> bool:
+    """Whether it is one of these, be it one that can be used or not."""
+    try:
+        return result_ref(value) is not None
+    except InvalidParameter:  # said with the parameter's name, when it is looked up
+        return True

@@ -1,0 +1,201 @@
+"""What a server must have to run a prompt, and which prompts cost alike. Pure."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from app.limits.quoting import MOST, SHORT, cut, quoted
+from app.workflows.checks.model_files import is_model_file, with_slashes
+from app.workflows.checks.prompt import links_of
+from app.workflows.parameters.model import choices_of, definition_of, takes_upload
+from app.workflows.parameters.seeds import names_seed
+
+Json = dict[str, Any]
+
+# Among the node types of a task that shares its graph: gateways that cannot read that look for it
+# in vain. The next release but one may do without.
+SHARED_GRAPH = "(a newer gateway: this one cannot read graphs that tasks share)"
+
+
+# Before servers that refuse it, among the same: older gateways leave such a task to newer ones.
+REFUSED = "(a newer gateway: servers refused it) "
+
+
+class Refusal(NamedTuple):
+    """A server that refuses such a prompt while others may take it, and why in a few words."""
+
+    server: str
+    reason: str
+
+
+class ModelFile(NamedTuple):
+    """A model file as a prompt names it: the choice `name` of an input of a node type."""
+
+    class_type: str
+    input: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Node types and model files, each once; and servers that are not to be asked."""
+
+    classes: frozenset[str] = field(default_factory=frozenset)
+    files: frozenset[ModelFile] = field(default_factory=frozenset)
+    refused: frozenset[Refusal] = field(default_factory=frozenset)
+
+    @property
+    def refusers(self) -> frozenset[str]:
+        return frozenset(refusal.server for refusal in self.refused)
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The names of the model files, by which a server has them warm."""
+        return frozenset(with_slashes(file.name) for file in self.files)
+
+    def dump(self, *more: str) -> str:
+        """As JSON, always the same for the same needs. `more`: classes besides."""
+        said = [f"{REFUSED}{json.dumps(refusal)}" for refusal in self.refused]
+        classes = sorted({*self.classes, *said, *more})
+        return json.dumps([classes, sorted(self.files)], separators=(",", ":"))
+
+    @classmethod
+    def load(cls, text: str) -> "Needs":
+        classes, files = json.loads(text)
+        said = {name for name in classes if name.startswith(REFUSED)}
+        return cls(
+            frozenset(classes) - {SHARED_GRAPH} - said,
+            frozenset(ModelFile(*file) for file in files),
+            frozenset(Refusal(*json.loads(name.removeprefix(REFUSED))) for name in said),
+        )
+
+
+def needs_of(prompt: Json) -> Needs:
+    """The needs of a checked prompt. What counts as a model file is told by its name: choices of
+    other kinds (samplers, modes) are ComfyUI's to check."""
+    return Needs(frozenset(node["class_type"] for node in prompt.values()), _files_of(prompt))
+
+
+def _files_of(prompt: Json) -> frozenset[ModelFile]:
+    return frozenset(
+        ModelFile(node["class_type"], name, value)
+        for node in prompt.values()
+        for name, value in node["inputs"].items()
+        if is_model_file(value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What one server does not have of a prompt's needs."""
+
+    classes: tuple[str, ...] = ()
+    files: tuple[ModelFile, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.classes) + len(self.files)
+
+    def weight(self) -> int:
+        """Names that it counts for where it is kept."""
+        return 50 + len(self)
+
+    def __str__(self) -> str:
+        said = [f"node type {quoted(name)}" for name in self.classes[:MOST]]
+        said += [
+            f"file {quoted(file.name)} for {cut(file.class_type, SHORT)}"
+            for file in self.files[:MOST]
+        ]
+        return ", ".join(said)
+
+
+def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
+    """What is missing on a server with these node types (its object_info).
+
+    A file counts as missing only if the input is a list of choices there that does not name it;
+    a text that happens to look like a file name is none.
+    """
+    offered: dict[tuple[str, str], frozenset[str] | None] = {}  # looked up once an input
+    missing = []
+    for file in needs.files:
+        place = (file.class_type, file.input)
+        if place not in offered:
+            names = names_offered(*place, node_types)
+            offered[place] = names if names is None else frozenset(map(with_slashes, names))
+        known = offered[place]
+        if known is not None and with_slashes(file.name) not in known:
+            missing.append(file)
+    return Lack(
+        tuple(sorted(name for name in needs.classes if name not in node_types)),
+        tuple(sorted(missing)),
+    )
+
+
+def names_offered(
+    class_type: str, input_name: str, node_types: Mapping[str, Json]
+) -> list[str] | None:
+    """The names that an input takes; None if it takes any."""
+    node = {"class_type": class_type, "inputs": {}}
+    definition = definition_of(node, input_name, node_types)
+    choices = choices_of(definition)
+    if choices is None or takes_upload(definition):
+        return None
+    return [choice for choice in choices if isinstance(choice, str)]
+
+
+def shape_of(prompt: Json) -> str:
+    """The same for prompts that should take the same time: the graph with its numbers and model
+    files, without seeds and texts. 32 hexadecimal digits."""
+    return _shape([_part(node_id, node) for node_id, node in sorted(prompt.items())])
+
+
+def _shape(parts: Iterable[str]) -> str:
+    return fingerprint(f"[{','.join(parts)}]")
+
+
+def _part(node_id: str, node: Json) -> str:
+    costs = sorted(_costs(node["inputs"]), key=str)
+    return json.dumps([node_id, node["class_type"], costs], separators=(",", ":"))
+
+
+class Variations:
+    """What variations of one prompt need, and their shapes: the nodes in `varied` (ids) may have
+    other inputs, all else is looked at once."""
+
+    def __init__(self, prompt: Json, varied: Collection[str]) -> None:
+        rest = {node_id: node for node_id, node in prompt.items() if node_id not in varied}
+        self._classes = needs_of(prompt).classes
+        self._files = _files_of(rest)
+        self._varied = {node_id: prompt[node_id] for node_id in varied}
+        self._parts = {
+            node_id: "" if node_id in varied else _part(node_id, prompt[node_id])
+            for node_id in sorted(prompt)
+        }
+        self._known: dict[str, tuple[Needs, str]] = {}  # by their varied nodes
+        self._needs: dict[Needs, Needs] = {}  # each once, however many variations have it
+
+    def of(self, nodes: Json) -> tuple[Needs, str]:
+        """Of the prompt with these nodes in place of its own: as `needs_of` and `shape_of` say."""
+        nodes = {**self._varied, **nodes}
+        parts = {node_id: _part(node_id, node) for node_id, node in nodes.items()}
+        key = _shape(parts.values())
+        if key not in self._known:
+            needs = Needs(self._classes, self._files | _files_of(nodes))
+            needs = self._needs.setdefault(needs, needs)
+            self._known[key] = needs, _shape({**self._parts, **parts}.values())
+        return self._known[key]
+
+
+def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
+    links = {name for name, _ in links_of(inputs)}
+    for name, value in inputs.items():
+        is_number = isinstance(value, int | float) and not names_seed(name)
+        if is_model_file(value):
+            yield name, with_slashes(value)
+        elif name in links or is_number:
+            yield name, value
+
+
+def fingerprint(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""The workflow files in workflows/: names, versions, changes."""

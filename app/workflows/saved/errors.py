@@ -1,0 +1,34 @@
+"""What can go wrong with the folder of workflows, as errors of ours. Pure."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import StorageFull, StorageUnavailable
+from app.files.stores.atomic import NotRegular, TooLarge
+from app.workflows.saved.names import SUFFIX
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raises StorageUnavailable for what cannot be read. What is no file, or too large, or a
+    file that is not there, passes on: who looks for it tells that."""
+    try:
+        yield
+    except (NotRegular, TooLarge):
+        raise
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and str(error.filename).lower().endswith(SUFFIX):
+            raise
+        raise StorageUnavailable(
+            f"The folder of workflows, or a file in it, cannot be read: {error.strerror}.",
+            hint="Look at the folder COMFYUI_WORKFLOWS_DIR: it must be there, and may be read.",
+        ) from error
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Raises StorageFull for what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(f"The workflow cannot be stored: {error.strerror}.") from error

@@ -1,0 +1,279 @@
+"""The workflow files in workflows/: this and versions.py are what does I/O in this package."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from app.comfyui.cleaning import is_sound
+from app.errors import (
+    InvalidJson,
+    InvalidRequest,
+    InvalidWorkflow,
+    PreconditionFailed,
+    WorkflowExists,
+    WorkflowFormatUnsupported,
+    WorkflowNotFound,
+)
+from app.files.stores.atomic import NotRegular, TooLarge, read_regular, write_atomically
+from app.limits.lru_cache import Memory
+from app.workflows.formats import Format, unwrap
+from app.workflows.json_text import parse_leniently
+from app.workflows.saved.errors import reading, storing
+from app.workflows.saved.names import SUFFIX, checked_name
+from app.workflows.saved.versions import Version, Versions, named, version_of
+
+try:
+    import fcntl
+except ImportError:  # Windows: there one process uses the folder
+    fcntl = None  # type: ignore[assignment]
+
+State = tuple[int, int, int]  # of a file: when it was changed, its size, its inode
+LARGEST = 8 << 20  # bytes of a file that is read
+MOST_KNOWN = 20_000  # files whose format is remembered
+SET_OUT = 250_000  # characters of a file that is set out in lines
+READ_AT_ONCE = 256 << 20  # bytes of files that one listing reads
+
+Change = Callable[[str, Any], Any]
+Check = Callable[[str], bool]  # of a file's version
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A workflow file. `format` is None if the file cannot be read as a workflow."""
+
+    filename: str
+    format: Format | None
+    size_bytes: int
+    modified_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A workflow file with its JSON; `version` changes whenever the content does."""
+
+    filename: str
+    workflow: Any
+    version: str
+
+
+class Library:
+    """The folder of saved workflows. Files are written atomically, and what a save replaces is
+    kept as a version. A name in another case, or another Unicode form, is the same name."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = LARGEST) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._formats: Memory[str, tuple[State, Format | None]] = Memory(MOST_KNOWN)
+        self._versions = Versions(folder / ".versions", max_bytes=max_bytes)
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def list(self) -> list[Entry]:
+        """By name; names that are no text (UTF-8) are left out. A file is read when it has changed
+        since it was last listed; what is beyond READ_AT_ONCE of those has no format until the next
+        time. Raises StorageUnavailable."""
+        with reading(), os.scandir(self.folder) as entries:
+            names = sorted(one.name for one in entries if _is_listed(one.name))
+        found, left = [], READ_AT_ONCE
+        for name in names:
+            with suppress(OSError):  # deleted this moment, or a link that leads nowhere
+                path = self.folder / name
+                stat = path.stat()
+                if not S_ISREG(stat.st_mode):
+                    continue
+                kind, read = self._format(path, stat, left)
+                left -= read
+                found.append(Entry(name, kind, stat.st_size, stat.st_mtime))
+        return found
+
+    def _format(self, path: Path, stat: os.stat_result, most: int) -> tuple[Format | None, int]:
+        """What a file is, and how many bytes were read for it: no more than `most`."""
+        state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        known = self._formats.get(path.name)
+        if known is not None and known[0] == state:
+            return known[1], 0
+        kind, read = None, 0
+        if stat.st_size <= self._max_bytes:  # a larger one is no workflow, and is not read
+            if stat.st_size > most:
+                return None, 0
+            kind, read = _format_of(path, self._max_bytes), stat.st_size
+        self._formats.put(path.name, (state, kind))
+        return kind, read
+
+    def open(self, filename: str) -> Saved:
+        """Raises WorkflowNotFound, InvalidJson and StorageUnavailable."""
+        path, content = self._existing(filename)
+        return Saved(path.name, _parsed(path.name, content), version_of(content))
+
+    def read(self, filename: str) -> tuple[str, Any]:
+        """The file's name and JSON. Raises as `open` does."""
+        saved = self.open(filename)
+        return saved.filename, saved.workflow
+
+    def save(self, filename: str, workflow: Any, *, overwrite: bool) -> Saved:
+        """Keep a workflow. Raises WorkflowExists and StorageFull."""
+        with self._writing():
+            path = self._path(filename)
+            if not overwrite and self._is_there(path):
+                raise WorkflowExists(
+                    f"There is a workflow {path.name!r} already.",
+                    hint="Choose another name, or pass overwrite=true.",
+                )
+            return self._write(path, _text(workflow, self._max_bytes), workflow)
+
+    def change(self, filename: str, change: Change, matches: Check | None = None) -> Saved:
+        """Save what `change(name, workflow)` makes of a file; nobody else's save comes between.
+
+        Raises WorkflowNotFound, PreconditionFailed if the present version does not match, and
+        whatever `change` raises.
+        """
+        with self._writing():
+            path, content = self._existing(filename)
+            _check(path.name, content, matches)
+            changed = change(path.name, _parsed(path.name, content))
+            return self._write(path, _text(changed, self._max_bytes), changed)
+
+    def delete(self, filename: str, matches: Check | None = None) -> None:
+        """Remove a file; its content stays as a version. Raises as `change` does."""
+        with self._writing():
+            path, content = self._existing(filename)
+            _check(path.name, content, matches)
+            with storing():
+                self._versions.keep(path)
+                path.unlink()
+
+    def versions(self, filename: str) -> Sequence[Version]:
+        """The former contents, newest first; also of a deleted file. Raises WorkflowNotFound."""
+        with reading():
+            found = self._versions.of(checked_name(filename))
+        if not found:
+            self._existing(filename)
+        return found
+
+    def version(self, filename: str, version: str) -> Saved:
+        """A former content. Raises VersionNotFound and InvalidJson."""
+        name, content = self._version(filename, version)
+        return Saved(name, _parsed(name, content), version_of(content))
+
+    def restore(self, filename: str, version: str) -> Saved:
+        """Make a former content the present one. Raises as `version` and `save` do."""
+        with self._writing():
+            name, content = self._version(filename, version)
+            workflow = _parsed(name, content)
+            unwrap(workflow)
+            path = self._path(filename)
+            return self._write(
+                path if self._is_there(path) else self.folder / name, content, workflow
+            )
+
+    def _version(self, filename: str, version: str) -> tuple[str, bytes]:
+        """The file's name as it was, and a former content."""
+        name = checked_name(filename)
+        with reading(), _limited(name, self._versions.most):
+            return self._versions.read(name, version)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One save at a time, also of other processes that share the folder."""
+        with self._lock, ExitStack() as stack:
+            with storing():
+                file = stack.enter_context((self.folder / ".lock").open("a"))
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX)  # let go as the file is closed
+            yield
+
+    def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:
+        with storing():
+            if not path.exists():
+                write_atomically(path, content)
+            elif _content(path, self._versions.most) != content:
+                self._versions.keep(path)
+                write_atomically(path, content)
+        return Saved(path.name, workflow, version_of(content))
+
+    def _path(self, filename: str) -> Path:
+        with reading():
+            return named(self.folder, checked_name(filename))
+
+    def _is_there(self, path: Path) -> bool:
+        with reading():
+            return path.exists()
+
+    def _existing(self, filename: str) -> tuple[Path, bytes]:
+        path = self._path(filename)
+        try:
+            with reading():
+                return path, _content(path, self._max_bytes)
+        except (FileNotFoundError, NotRegular):
+            raise WorkflowNotFound(
+                f"There is no workflow {path.name!r}.", hint="GET /api/workflows lists them."
+            ) from None
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Raises OSError, and InvalidJson for a file of more bytes."""
+    with _limited(path.name, most):
+        return read_regular(path, most)
+
+
+@contextmanager
+def _limited(name: str, most: int) -> Iterator[None]:
+    """Raises InvalidJson for a file that has more bytes than can be read."""
+    try:
+        yield
+    except TooLarge as error:
+        raise InvalidJson(
+            f"The file {name!r} cannot be read: {error.strerror}; a workflow may have {most}.",
+            hint="The limit is the setting COMFYUI_MAX_BODY_BYTES.",
+        ) from error
+
+
+def _is_listed(name: str) -> bool:
+    """Bytes of a name that are no UTF-8 are lone surrogates here: no request can name such a file,
+    and no answer can show it."""
+    return is_sound(name) and name.lower().endswith(SUFFIX)
+
+
+def _format_of(path: Path, most: int) -> Format | None:
+    try:
+        return unwrap(parse_leniently(read_regular(path, most)))[0]
+    except (InvalidRequest, OSError, WorkflowFormatUnsupported):
+        return None
+
+
+def _check(name: str, content: bytes, matches: Check | None) -> None:
+    version = version_of(content)
+    if matches is not None and not matches(version):
+        raise PreconditionFailed(
+            f"The workflow {name!r} has changed since you read it.",
+            hint="Read it again, apply your change to what it is now, and send its new ETag.",
+            version=version,
+        )
+
+
+def _parsed(name: str, content: bytes) -> Any:
+    try:
+        return parse_leniently(content)
+    except InvalidRequest as error:  # or it holds too many values
+        raise InvalidJson(f"The file {name!r} cannot be read. {error.detail}") from error
+
+
+def _text(workflow: Any, most: int) -> bytes:
+    """As it is kept: set out in lines, unless it is large. Raises InvalidWorkflow."""
+    try:
+        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        if len(text) <= SET_OUT:
+            lines = json.dumps(workflow, ensure_ascii=False, indent=2, allow_nan=False)
+            text = lines if len(lines) <= most // 8 else text  # what is nested deeply grows a lot
+    except ValueError as error:
+        raise InvalidWorkflow("The workflow holds a number that is not finite.") from error
+    content = f"{text}\n".encode()
+    if len(content) > most:
+        raise InvalidWorkflow(f"The file would have {len(content)} bytes; {most} are allowed.")
+    return content

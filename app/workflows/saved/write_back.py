@@ -1,0 +1,210 @@
+"""Set parameters in a UI-format file, so that ComfyUI's page still opens it. Pure.
+
+Only widget values change. Where a value stands in the file is found by trying: a place that holds
+the present value is changed, the file is converted, and the change is kept if exactly the wanted
+input has become another one (or all inputs that the one widget feeds). So whatever the conversion
+understands can be set, promoted widgets of subgraphs and group nodes included, and nothing is set
+by mistake. Places on the node itself, and on the subgraph nodes around it, are tried first: most
+often the first one is it. All tries of a request together have a bound.
+"""
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from app.errors import InvalidParameter, InvalidWorkflow
+from app.limits.quoting import quoted
+from app.workflows.conversion import convert
+from app.workflows.conversion.dynamic_prompts import choose_texts
+from app.workflows.conversion.effort import Effort
+from app.workflows.parameters.apply import apply_params
+from app.workflows.parameters.find import Key
+from app.workflows.parameters.model import unwrapped
+
+Json = dict[str, Any]
+Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
+# A list or an object in the file, the index or key in it, the id of the node it is on, its path.
+Place = tuple[Any, Any, str, Path]
+
+MAX_TRIALS = 300  # of a value that stands in very many places, such as 0
+MAX_EFFORT = 3_000_000  # steps of all conversions together; of the largest official file, 120
+
+
+def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[str, Json]) -> Json:
+    """A copy of the file with the parameters set. Raises InvalidParameter and InvalidWorkflow.
+
+    A seed of -1 is saved as a random one: the page has no such value.
+    """
+    trial = _Trial(copy.deepcopy(workflow), object_info)
+    before = trial.prompt
+    wanted, _ = apply_params(before, params, object_info)
+    for node_id, node in wanted.items():
+        for name, value in node["inputs"].items():
+            if value != before[node_id]["inputs"].get(name):
+                trial.set((node_id, name), value)
+    return trial.workflow
+
+
+def find_places(
+    workflow: Json, values: Mapping[Key, Any], object_info: Mapping[str, Json]
+) -> tuple[dict[Key, Path], list[str]]:
+    """Where the file holds these inputs of its prompt, each with another value than the one given,
+    and the keys of those for which no place is found. Raises InvalidWorkflow."""
+    trial = _Trial(copy.deepcopy(workflow), object_info)
+    places: dict[Key, Path] = {}
+    missed: list[str] = []
+    for (node_id, name), value in values.items():
+        node = trial.prompt.get(node_id)
+        if node is not None and node["inputs"].get(name) == value:
+            continue
+        try:
+            if node is None:
+                raise InvalidParameter("The file has no such node.")
+            places[node_id, name] = trial.set((node_id, name), value)
+        except InvalidParameter:
+            missed.append(f"{node_id}.{name}")
+    return places, missed
+
+
+def prompt_of(workflow: Json, object_info: Mapping[str, Json]) -> Json:
+    """The prompt that a file stands for, always the same one. Raises InvalidWorkflow."""
+    return convert(workflow, object_info, choose=_first).prompt
+
+
+def with_values(workflow: Json, values: Iterable[tuple[Path, Any]]) -> Json:
+    """The file with values at places that were found in it; what none of them is in is shared."""
+    for path, value in values:
+        workflow = _with_value(workflow, path, unwrapped(value))
+    return workflow
+
+
+def _with_value(item: Any, path: Sequence[Any], value: Any) -> Any:
+    if not path:
+        return value
+    copied = copy.copy(item)
+    copied[path[0]] = _with_value(item[path[0]], path[1:], value)
+    return copied
+
+
+class _Trial:
+    """A file that is being changed, and the prompt that it stands for now."""
+
+    def __init__(self, workflow: Json, object_info: Mapping[str, Json]) -> None:
+        self.workflow = workflow
+        self._object_info = object_info
+        self._effort = Effort(MAX_EFFORT)
+        self._size = _size(workflow)
+        found = convert(workflow, object_info, choose=_first)
+        self.prompt = found.prompt
+        self._texts = found.texts  # as they stand in the file; what they become may follow
+
+    def set(self, target: Key, value: Any) -> Path:
+        """Set it, and say where. Raises InvalidParameter."""
+        node_id, name = target
+        present = unwrapped(self.prompt[node_id]["inputs"].get(name))
+        present = self._texts.get(target, present)
+        shared: list[tuple[Place, Json]] = []
+        places = sorted(_places(self.workflow, present, self._effort), key=_nearness(node_id))
+        for place in islice(places, MAX_TRIALS):
+            holder, index, _, path = place
+            held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
+            after = self._converted(target)
+            changes = _changes(self.prompt, after, self._texts.keys() - {target})
+            if changes is not None and changes.keys() == {target}:
+                self.prompt = after
+                return path
+            if changes and target in changes and set(map(repr, changes.values())) == {repr(value)}:
+                shared.append((place, after))
+            holder[index] = held
+        if len(shared) != 1:
+            key = f"{node_id}.{name}"
+            raise InvalidParameter(
+                f"Parameter {quoted(key)} cannot be set in this file: no widget holds its value.",
+                hint="Give it with each run, or change it in ComfyUI and save the file there.",
+                parameter=key,
+            )
+        # One widget that feeds several inputs: in the page they change together.
+        (holder, index, _, path), self.prompt = shared[0]
+        holder[index] = unwrapped(value)
+        return path
+
+    def _converted(self, target: Key) -> Json:
+        try:
+            self._effort.spend(self._size)
+            found = convert(self.workflow, self._object_info, choose=_first, effort=self._effort)
+        except InvalidWorkflow as error:
+            word = ".".join(target)
+            raise InvalidParameter(
+                f"Parameter {quoted(word)} cannot be set in this file: it takes too many tries to "
+                "find the widgets.",
+                hint="Set fewer parameters at a time, give them with each run, or save the "
+                "workflow in API format.",
+                parameter=word,
+            ) from error
+        return found.prompt
+
+
+def _first(options: Sequence[str]) -> str:
+    """Of a dynamic prompt's options always the same, so that trials can be compared."""
+    return options[0]
+
+
+def _places(workflow: Json, present: Any, effort: Effort) -> Iterator[Place]:
+    """Where widgets hold this value, in the whole file: nodes, subgraphs, group nodes."""
+    stack: list[tuple[Any, Path]] = [(workflow, ())]
+    while stack:
+        item, path = stack.pop()
+        children = item.items() if isinstance(item, dict) else enumerate(item)
+        for key, child in children:
+            if key == "widgets_values" and isinstance(child, list | dict):
+                for index in _held(child, present, effort):
+                    yield child, index, str(item.get("id")), (*path, key, index)
+            elif isinstance(child, list | dict):
+                stack.append((child, (*path, key)))
+
+
+def _held(values: Any, present: Any, effort: Effort) -> Iterator[Any]:
+    entries = list(values.items()) if isinstance(values, dict) else list(enumerate(values))
+    for key, value in entries:
+        is_other = isinstance(value, str) and isinstance(present, str) and value != present
+        if is_other and _is_dynamic(value):
+            value = choose_texts(value, _first, effort)
+        if value == present and isinstance(value, bool) == isinstance(present, bool):
+            yield key
+
+
+def _is_dynamic(text: str) -> bool:
+    """Whether the page may make another text of it."""
+    return "{" in text or "//" in text or "/*" in text or "\\" in text
+
+
+def _nearness(node_id: str) -> Callable[[Place], int]:
+    """The lower, the likelier: the node itself, then what is around it ("1:10:20" is node 20)."""
+    ranks = {part: place for place, part in enumerate(reversed(node_id.split(":")))}
+    return lambda place: ranks.get(place[2], len(ranks))
+
+
+def _size(value: Any) -> int:
+    """How many values there are."""
+    count, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        count += 1
+        if isinstance(item, dict | list):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return count
+
+
+def _changes(before: Json, after: Json, beside: Collection[Key]) -> dict[Key, Any] | None:
+    """The inputs that differ now, with their new values, without those `beside`; None if there are
+    other nodes now."""
+    if before.keys() != after.keys():
+        return None
+    return {
+        (node_id, name): after[node_id]["inputs"].get(name)
+        for node_id in before
+        for name in before[node_id]["inputs"].keys() | after[node_id]["inputs"].keys()
+        if before[node_id]["inputs"].get(name) != after[node_id]["inputs"].get(name)
+        and (node_id, name) not in beside
+    }
