@@ -26,7 +26,7 @@ BROKEN, FAULT, MORE = 5, 3, 4
 
 def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
     _limit(seconds, memory)
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     from app.errors import GatewayError, InvalidInput  # after the limits
     from app.files.images.safety import UNREADABLE, NeedsMore
 
