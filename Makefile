@@ -1,5 +1,5 @@
 # The README's two commands, and short names for the scripts.
-.PHONY: demo test check setup benchmark
+.PHONY: demo test check setup docs benchmark
 
 demo: setup
 	.venv/bin/python start.py --demo
@@ -15,3 +15,6 @@ setup:
 
 benchmark: setup
 	.venv/bin/python -m benchmarks
+
+docs: setup
+	.venv/bin/python -m scripts.docs

@@ -61,7 +61,9 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
-    redis_url: RedisUrl | None = Field(None, description="Redis, for several gateways; none: one.")
+    redis_url: RedisUrl | None = Field(
+        None, description="Redis, for updates and rate limits of several gateways; none: one."
+    )
     drain_seconds: float = Field(
         0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."
     )

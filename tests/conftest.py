@@ -60,7 +60,7 @@ def is_part(config: pytest.Config) -> bool:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """All tests that prove a row of the README's comparison were run, where all must run."""
+    """All tests that prove a row of the comparison in docs/why.md were run, where all must run."""
     config = session.config
     if is_part(config) or hasattr(config, "workerinput") or not os.environ.get("REQUIRE_SERVICES"):
         return
@@ -70,7 +70,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for outcome in ("passed", "skipped")
     )
     if missing := unproved(passed, skipped):
-        reporter.write_line("Not proved, but claimed by the README's comparison:", red=True)
+        reporter.write_line("Not proved, but claimed by docs/why.md:", red=True)
         for row in missing:
             reporter.write_line(f"  {row}")
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

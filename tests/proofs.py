@@ -1,4 +1,4 @@
-"""Which tests prove what the READMEs' comparison says of us, and that they were run.
+"""Which tests prove what the comparison in docs/why.md says of us, and that they were run.
 
 In a run of all tests with `REQUIRE_SERVICES=1`, as CI has it, each of them must have passed, and
 none may have been skipped: `conftest.py` asks `unproved()` at the end.

@@ -1,4 +1,4 @@
-"""What the READMEs' comparison says of us: `tests/proofs.py` names the tests that prove it."""
+"""The comparison in docs/why.md: `tests/proofs.py` names the tests that prove our column."""
 
 import importlib
 import re
@@ -23,7 +23,7 @@ def rows(name: str, heading: str) -> list[list[str]]:
 
 
 def test_each_row_has_a_proof_that_exists() -> None:
-    table = {row[0]: row[1] for row in rows("README.md", "Compared with others")}
+    table = {row[0]: row[1] for row in rows("docs/why.md", "Compared with others")}
     assert set(table) == {*PROOFS, *NOT_OURS}
     assert {row for row, ours in table.items() if ours == NO} == NOT_OURS
 
@@ -67,10 +67,10 @@ def test_proofs_are_asked_for_where_all_tests_run(given: dict[str, Any], part: b
     assert is_part(config)
 
 
-def test_both_readmes_say_the_same() -> None:
+def test_both_pages_say_the_same() -> None:
     """Cell by cell: what is empty there is empty here."""
-    english = rows("README.md", "Compared with others")
-    chinese = rows("README.zh-CN.md", "与同类项目的比较")
+    english = rows("docs/why.md", "Compared with others")
+    chinese = rows("docs/why.zh-CN.md", "与同类项目的比较")
     words = {"yes": "有", "partly": "部分", "platform": "由平台提供", NO: NO}
     assert len(english) == len(chinese)
     for row, twin in zip(english, chinese, strict=True):

@@ -1,4 +1,4 @@
-"""The documentation tells what the code does: routes, settings, error codes, both READMEs."""
+"""The documentation tells what the code does: routes, settings, error codes."""
 
 import json
 import re
@@ -246,13 +246,3 @@ def test_env_example_has_the_defaults(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("\n".join(lines), encoding="utf-8")
     assert Settings(_env_file=env_file) == Settings(_env_file=None)
-
-
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_readmes_table_has_every_setting_with_its_default(name: str) -> None:
-    rows = re.findall(r"^\| `(COMFYUI_\w+)` \| (.+?) \|", read(name), re.MULTILINE)
-    table = {variable: value.strip("`") for variable, value in rows}
-    expected = {variable: value or None for variable, value in example_settings().items()}
-    assert set(table) == set(expected)
-    for variable, value in expected.items():
-        assert value is None or table[variable] == value, variable

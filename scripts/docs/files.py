@@ -1,0 +1,12 @@
+"""Which files are generated, and by what. tests/contract/test_generated.py compares them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.docs import settings
+
+ROOT = Path(__file__).parents[2]
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "docs/settings.md": settings.page,
+}
