@@ -1,19 +1,23 @@
 # The README's two commands, and short names for the scripts.
-.PHONY: demo test check setup docs benchmark
+.PHONY: demo test check setup setup-dev docs benchmark
 
 demo: setup
 	.venv/bin/python start.py --demo
 
-test: setup
+# What needs no service and no browser; `TESTS=all make test` runs everything.
+test: setup-dev
 	scripts/test
 
-check: setup
+check: setup-dev
 	scripts/check
 
 setup:
 	scripts/setup
 
-benchmark: setup
+setup-dev:
+	scripts/setup dev
+
+benchmark: setup-dev
 	.venv/bin/python -m benchmarks
 
 docs: setup

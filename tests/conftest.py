@@ -20,7 +20,8 @@ from app.settings import Settings
 from app.webhooks.outbox import Outbox
 from fake_comfyui.order import SetOrder
 from fake_comfyui.server import DemoServer
-from tests.databases import database_url
+from tests import services
+from tests.databases import KINDS, database_url
 from tests.proofs import unproved
 from tests.statements import none_too_large
 
@@ -49,6 +50,17 @@ async def wait_until(condition: Callable[[], Awaitable[Any] | Any], seconds: flo
             if answer:
                 return answer
             await asyncio.sleep(0.01)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        services.mark_by_folder(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    services.now_runs(item)
 
 
 def is_part(config: pytest.Config) -> bool:
@@ -171,7 +183,7 @@ async def over(
         yield running
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """Of a new database, once of each kind."""
     async with database_url(request.param, tmp_path) as found:

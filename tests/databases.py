@@ -8,19 +8,21 @@ from uuid import uuid4
 
 import pytest
 
+from tests import services
+
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/test")
+KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.service))
 
 
 @contextlib.asynccontextmanager
 async def postgresql() -> AsyncIterator[str]:
     """The URL of a new database; skips where no server answers."""
+    services.asked_for("PostgreSQL")
+    asyncpg = services.package("asyncpg")
     try:
-        asyncpg = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
         server = await asyncpg.connect(POSTGRESQL)
-    except (OSError, pytest.skip.Exception) as error:
-        if os.environ.get("REQUIRE_SERVICES"):
-            raise
-        pytest.skip(f"PostgreSQL is not at hand: {error}")
+    except OSError as error:
+        services.absent(f"PostgreSQL is not at hand: {error}")
     name = f"gateway_{uuid4().hex}"
     await server.execute(f"CREATE DATABASE {name}")
     try:

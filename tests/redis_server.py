@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tests import services
 from tests.conftest import wait_until
 
 
@@ -63,11 +61,7 @@ class RedisServer:
 @contextlib.asynccontextmanager
 async def running_redis(folder: Path) -> AsyncIterator[RedisServer]:
     """Skips where Redis is not installed."""
-    program = shutil.which("redis-server")
-    if program is None:
-        reason = "redis-server is not installed"
-        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
-    server = RedisServer(program, folder)
+    server = RedisServer(services.program("redis-server"), folder)
     await server.start()
     try:
         yield server

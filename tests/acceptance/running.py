@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from tests import services
 from tests.acceptance.documents import SHORTENED, Block, differences, expected_status
 from tests.acceptance.standins import StandIns
 from tests.conftest import RunningGateway, wait_until
@@ -127,7 +127,7 @@ class Reader:
         await self._program(block, "block.py", "python", "-W", "error", "block.py")
 
     async def _javascript(self, block: Block) -> None:
-        node = shutil.which("node") or "node"
+        node = services.find("node") or "node"
         option = "--experimental-websocket"  # Node 22 has it without; it still takes the option
         if not await self._works(node, option, "-e", "WebSocket"):
             self.missing.add("node 20 or newer")
@@ -136,7 +136,7 @@ class Reader:
         await self._program(block, "block.mjs", *command)
 
     async def _go(self, block: Block) -> None:
-        if shutil.which("go") is None:
+        if services.find("go") is None:
             self.missing.add("go")
             return
         await self._program(block, "main.go", "go", "vet", "main.go")

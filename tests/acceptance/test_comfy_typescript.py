@@ -5,11 +5,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import ROOT, RunningGateway, text_to_image
 from tests.integration.test_files import png
 
@@ -18,12 +16,6 @@ LOADING = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "ts"}},
 }
-
-
-def do_without(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_SERVICES"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 async def run(*command: str, cwd: Path, **environment: str) -> tuple[int | None, str]:
@@ -48,13 +40,13 @@ async def test_the_typescript_client(
     gateway: RunningGateway, demo: DemoServer, tmp_path: Path
 ) -> None:
     demo.knobs.step_seconds = 0.03
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        do_without("npm is not installed")
+    services.program("node")
+    services.program("npm")
     (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
     options = ("--no-audit", "--no-fund", "--fetch-retries=0", "--loglevel=error")
     status, said = await run("npm", "install", *options, PACKAGE, cwd=tmp_path)
     if status != 0:
-        do_without(f"{PACKAGE} cannot be installed: {said[-300:]}")
+        services.absent(f"{PACKAGE} cannot be installed: {said[-300:]}")
     shutil.copy(ROOT / "tests/acceptance/comfy_sdk.mjs", tmp_path / "job.mjs")
     (tmp_path / "graph.json").write_text(json.dumps(LOADING))
     (tmp_path / "sampling.json").write_text(json.dumps(text_to_image(steps=30)))

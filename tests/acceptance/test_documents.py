@@ -16,6 +16,7 @@ from PIL import Image
 
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.acceptance.documents import Block, blocks_of
 from tests.acceptance.running import Reader
 from tests.conftest import ROOT, over
@@ -87,14 +88,8 @@ async def test_its_blocks_run(
             await reader.try_out(block)
     assert not reader.faults, "\n\n".join(reader.faults)
     if reader.missing:
-        without(sorted(reader.missing))
-
-
-def without(tools: list[str]) -> None:
-    reason = f"all blocks ran but those that need {', '.join(tools)}"
-    if os.environ.get("REQUIRE_SERVICES"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+        missing = ", ".join(sorted(reader.missing))
+        services.absent(f"all blocks ran but those that need {missing}")
 
 
 def test_a_block_that_fails_is_found(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import ROOT, RunningGateway, over
 from tests.keyholders import guarded
 
@@ -131,10 +132,7 @@ async def test_without_a_gateway_they_say_so(command: tuple[str, ...], folder: P
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[Page]:
     """A page of Chromium; an error of its scripts fails the test."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "chromium is not installed: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    chromium = services.program("chromium", "apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = await browser.new_page()

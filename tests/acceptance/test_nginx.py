@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.acceptance.documents import blocks_of
 from tests.acceptance.running import free_port
 from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until
@@ -31,10 +30,7 @@ http {{
 
 @contextlib.asynccontextmanager
 async def nginx(settings: str, folder: Path) -> AsyncIterator[None]:
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        reason = "nginx is not installed: apt-get install nginx-light"
-        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    program = services.program("nginx", "apt-get install nginx-light")
     (folder / "nginx.conf").write_text(AROUND.format(folder=folder, settings=settings))
     process = await asyncio.create_subprocess_exec(
         *(program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"),

@@ -1,25 +1,20 @@
 """The Postman collection passes in newman, called as POSTMAN_GUIDE.md says."""
 
 import asyncio
-import os
 import re
 import shutil
 from collections.abc import Callable
 
-import pytest
-
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import ROOT, run_gateway
 
 
 async def test_the_collection(demo: DemoServer, settings_for: Callable[..., Settings]) -> None:
     guide = (ROOT / "POSTMAN_GUIDE.md").read_text(encoding="utf-8")
     command = re.findall(r"^newman run .*$", guide, re.MULTILINE)[0].split()
-    if shutil.which("newman") is None:
-        if os.environ.get("REQUIRE_SERVICES"):
-            pytest.fail("newman is not installed (npm install --global newman)")
-        pytest.skip("newman is not installed (npm install --global newman)")
+    services.program("newman", "npm install --global newman")
     settings = settings_for(demo.address)
     shutil.copytree(ROOT / "workflows", settings.workflows_dir)
     async with run_gateway(settings) as gateway:

@@ -4,7 +4,6 @@ One Chromium serves all tests of a session, so all of them run on the session's 
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import ROOT, RunningGateway, run_gateway
 
 HERE = Path(__file__).parent
@@ -53,12 +53,7 @@ async def gateway(
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "chromium is not installed: apt-get install chromium"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    chromium = services.program("chromium", "apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

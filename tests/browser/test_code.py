@@ -3,13 +3,13 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
+from tests import services
 from tests.browser.helpers import open_file, open_run
 from tests.conftest import RunningGateway, text_to_image
 
@@ -35,15 +35,6 @@ async def execute(*command: str, cwd: Path) -> str:
     return out.decode()
 
 
-def needs(program: str) -> str:
-    path = shutil.which(program)
-    if path is None and os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{program} is not installed")
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    return path
-
-
 async def opened(page: Page, *, is_new: bool) -> None:
     await open_run(page)
     if is_new:
@@ -67,12 +58,12 @@ async def test_each_language_makes_the_task(
 ) -> None:
     await opened(blank, is_new=is_new)
     commands = {
-        "curl": (needs("bash"), "run.sh"),
+        "curl": (services.program("bash"), "run.sh"),
         "Python": (sys.executable, "run.py"),
-        "JavaScript": (needs("node"), "run.mjs"),
+        "JavaScript": (services.program("node"), "run.mjs"),
         "comfy-sdk": (sys.executable, "sdk.py"),
     }
-    needs("curl")
+    services.program("curl")
     for kind, (program, file) in commands.items():
         code = await shown(blank, kind)
         folder = tmp_path / kind

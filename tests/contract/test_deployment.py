@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from app.settings import Settings
+from tests import services
 from tests.conftest import ROOT
 
 Json = dict[str, Any]
@@ -35,18 +36,10 @@ def run(*command: object, **environment: str) -> str:
     return done.stdout
 
 
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        reason = f"{name} is not installed"
-        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
-    return found
-
-
 def chart(*values: str) -> list[Json]:
     """What the chart makes with these values."""
     options = [word for value in values for word in ("--set", value)]
-    text = run(program("helm"), "template", "release", CHART, *options)
+    text = run(services.program("helm"), "template", "release", CHART, *options)
     return [document for document in yaml.safe_load_all(text) if document]
 
 
@@ -163,15 +156,18 @@ def _settings(service: Json) -> Json:
     }
 
 
+@pytest.mark.service
 def test_caddy_takes_its_file() -> None:
-    run(program("caddy"), "validate", "--adapter", "caddyfile", "--config", "deploy/Caddyfile")
+    command = ("validate", "--adapter", "caddyfile", "--config", "deploy/Caddyfile")
+    run(services.program("caddy"), *command)
 
 
 # -- the chart ----------------------------------------------------------------------------------
 
 
+@pytest.mark.service
 def test_helm_lint() -> None:
-    run(program("helm"), "lint", "--strict", CHART)
+    run(services.program("helm"), "lint", "--strict", CHART)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +178,7 @@ def test_helm_lint() -> None:
         ("autoscaling.kind=keda", "workflows.existingClaim=workflows", "ingress.className=nginx"),
     ],
 )
+@pytest.mark.service
 def test_kubernetes_takes_what_the_chart_makes(values: tuple[str, ...]) -> None:
     documents = chart(*values)
     assert len(documents) >= 4
@@ -190,6 +187,7 @@ def test_kubernetes_takes_what_the_chart_makes(values: tuple[str, ...]) -> None:
             kubernetes_validate.validate(document, "1.33", strict=True)
 
 
+@pytest.mark.service
 def test_a_pod_may_drain_before_it_is_killed() -> None:
     documents = chart("settings.COMFYUI_DRAIN_SECONDS=20")
     data = of_kind(documents, "ConfigMap")["data"]
@@ -203,6 +201,7 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
     Settings(_env_file=None, **_settings({"environment": data}))
 
 
+@pytest.mark.service
 def test_autoscaling_asks_for_a_metric_that_exists() -> None:
     (trigger,) = of_kind(chart("autoscaling.kind=keda"), "ScaledObject")["spec"]["triggers"]
     (name,) = re.findall(r"comfyui_gateway_(\w+)", trigger["metadata"]["query"])

@@ -28,6 +28,8 @@ DATABASE = os.environ.get("FUZZ_DATABASE", "sqlite")
 SCOPE = os.environ.get("FUZZ_SCOPE", "")
 
 
+@pytest.mark.slow
+@pytest.mark.service  # with FUZZ_DATABASE=postgresql
 async def test_whatever_is_sent(
     demo: DemoServer,
     settings_for: Callable[..., Settings],

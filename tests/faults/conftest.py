@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import services
 from tests.databases import database_url
 from tests.fleet import DATABASE, Chance
 
@@ -20,7 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = DATABASES or ["sqlite", *(["postgresql"] if "both_databases" in marks else [])]
     if marks & {"only_sqlite", "only_postgresql"}:
         kinds = ["sqlite"] if "only_sqlite" in marks else ["postgresql"]
-    metafunc.parametrize("fleet_database", kinds, indirect=True)
+    params = [
+        pytest.param(kind, marks=pytest.mark.service if kind == "postgresql" else ())
+        for kind in kinds
+    ]
+    metafunc.parametrize("fleet_database", params, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +71,4 @@ def mount(folder: Path, size: int) -> None:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        if os.environ.get("REQUIRE_SERVICES"):
-            pytest.fail(f"a small tmpfs cannot be mounted, which needs root: {reason}")
-        pytest.skip(f"a small tmpfs cannot be mounted, which needs root: {reason}")
+        services.absent(f"a small tmpfs cannot be mounted, which needs root: {reason}")

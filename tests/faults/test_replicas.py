@@ -19,6 +19,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests import services
 from tests.conftest import text_to_image
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins, starts_on
 
@@ -216,11 +217,8 @@ class Postgresql:
 
     def __init__(self, folder: Path) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        if not found or os.geteuid() != 0 or not shutil.which("runuser"):
-            reason = "PostgreSQL's programs are not installed, or this is not root"
-            if os.environ.get("REQUIRE_SERVICES"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+        if not found or os.geteuid() != 0 or not services.find("runuser"):
+            services.absent("PostgreSQL's programs are not installed, or this is not root")
         self._bin, self._data = found[-1], folder
         shutil.chown(folder, "postgres")
         with socket.socket() as probe:
@@ -251,6 +249,7 @@ def own_postgresql() -> Iterator[Postgresql]:
         server.control("stop", "--mode", "immediate")
 
 
+@pytest.mark.service
 async def test_the_database_is_restarted(
     tmp_path: Path, chance: Chance, own_postgresql: Postgresql
 ) -> None:

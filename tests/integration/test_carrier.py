@@ -15,6 +15,8 @@ from app.redis import connect
 from tests.conftest import wait_until
 from tests.redis_server import RedisServer, running_redis
 
+pytestmark = pytest.mark.service
+
 Json = dict[str, Any]
 
 

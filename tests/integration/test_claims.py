@@ -30,6 +30,7 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Succeeded
 from app.tasks.webhook import Webhook
+from tests import services
 
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
 
@@ -294,7 +295,7 @@ async def test_only_finished_tasks_are_deleted(database: Database, store: TaskSt
 
 
 async def test_a_database_that_does_not_answer_is_said_as_such() -> None:
-    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+    services.package("asyncpg")
     with pytest.raises(Unreachable, match="cannot be reached"):
         await open_database("postgresql://postgres@127.0.0.1:9/none", patience=0)
 

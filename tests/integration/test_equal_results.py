@@ -33,7 +33,10 @@ CAPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "told"), [("sqlite", "events"), ("postgresql", "history")])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("sqlite", "events"), pytest.param("postgresql", "history", marks=pytest.mark.service)],
+)
 @pytest.mark.parametrize("case", CAPTIONS)
 async def test_texts(
     case: str, told: str, kind: str, settings_for: MakeSettings, demo: DemoServer, tmp_path: Any

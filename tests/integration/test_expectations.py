@@ -16,7 +16,7 @@ from app.scheduler import stream_reconciler as lookout
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -220,7 +220,7 @@ async def test_behind_a_task_of_unknown_length_no_time_is_told(
         await gateway.until(second, "succeeded")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_what_cannot_start_holds_nobody_up(
     settings_for: MakeSettings,
     demo: DemoServer,

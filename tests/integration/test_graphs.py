@@ -26,14 +26,14 @@ from app.workflows.parameters.apply import Change
 from app.workflows.requirements import Needs, needs_of
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
 SUBMIT = "/api/workflow/submit"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -17,7 +17,7 @@ from app.db.tables import tasks
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over, wait_until
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 
 LEASE = 9.0  # seconds; 15 by default
 BUSY = LEASE * 11 / 15  # seconds in which the loop does nothing else, as eleven are of the default
@@ -51,7 +51,7 @@ class Vulture:
         self.thread.join()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_loop_that_is_busy_costs_no_lease(
     kind: str, demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> None:

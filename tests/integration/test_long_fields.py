@@ -15,7 +15,7 @@ from app.db.tables import outputs, tasks
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 from tests.integration.test_streams import sse
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ LONG = "狐" * 300_000  # characters; 900 kB
 MESSAGE, PAGE = 64_000, 1_000_000  # bytes: of a stream's message, of a list of 50
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

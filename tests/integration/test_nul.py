@@ -9,7 +9,7 @@ import pytest
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, over
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 
 PATHS = (
     *("/api/task/a%00b", "/api/task/a%00b/workflow", "/api/task/a%00b/deliveries"),
@@ -20,7 +20,7 @@ PATHS = (
 )
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_nul_is_no_fault_of_the_database(
     kind: str, demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> None:

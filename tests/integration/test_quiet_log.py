@@ -24,6 +24,7 @@ from app.tasks.model import Graph, NewTask, Output, Task
 from app.tasks.webhook import Webhook
 from app.workflows.requirements import Needs
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import model_free, over, wait_until
 from tests.databases import database_url
 
@@ -130,6 +131,7 @@ _CUT = text(
 )
 
 
+@pytest.mark.service
 async def test_connections_that_are_cut(
     demo: DemoServer,
     settings_for: Callable[..., Settings],
@@ -237,7 +239,7 @@ def test_nothing_that_is_printed_by_chance_tells_it(caplog: pytest.LogCaptureFix
 
 
 def test_what_redis_says_of_a_command_is_left_out() -> None:
-    exceptions = pytest.importorskip("redis.exceptions")
+    exceptions = services.package("redis.exceptions")
     assert MARKER not in told(exceptions.ResponseError(f"of pipeline (XADD {MARKER}) failed"))
     assert "refused" in told(exceptions.ConnectionError("Connection refused."))
 

@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, Waiting
 from app.tasks.outcome import Succeeded
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.databases import database_url
 from tests.integration.test_files import png
@@ -185,6 +186,7 @@ async def test_a_cancel_reaches_who_drives_it(url: str, settings_for: SettingsFo
         assert demo.records.executed[task_id].endings == ["interrupted"]
 
 
+@pytest.mark.service
 async def test_who_goes_hands_over_at_once(postgresql: str, settings_for: SettingsFor) -> None:
     async with DemoServer(step_seconds=0.3) as demo:
         async with over(settings_for, demo, database_url=postgresql, lease_seconds=300) as staying:
@@ -235,6 +237,7 @@ async def test_the_list_of_servers_is_shared(
         await wait_until(lambda: both(None), 10)
 
 
+@pytest.mark.service
 async def test_a_drain_moves_what_the_other_drives(
     postgresql: str, settings_for: SettingsFor
 ) -> None:
@@ -258,6 +261,7 @@ async def test_a_drain_moves_what_the_other_drives(
         await other.until(first, "succeeded")
 
 
+@pytest.mark.service
 async def test_a_removal_stops_what_the_other_drives(
     postgresql: str, settings_for: SettingsFor
 ) -> None:
@@ -282,6 +286,7 @@ async def test_a_removal_stops_what_the_other_drives(
 # -- inputs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.service
 async def test_any_of_them_places_what_was_uploaded_to_another(
     postgresql: str, settings_for: SettingsFor, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -362,6 +367,7 @@ async def submit_with_key(http: httpx.AsyncClient, number: int) -> str:
 # -- the database -------------------------------------------------------------------------------
 
 
+@pytest.mark.service
 async def test_one_at_a_time(postgresql: str) -> None:
     one, other = await open_database(postgresql), await open_database(postgresql)
     async with one.alone("work") as ours, other.alone("work") as theirs, other.alone("else") as it:
@@ -372,6 +378,7 @@ async def test_one_at_a_time(postgresql: str) -> None:
     await other.close()
 
 
+@pytest.mark.service
 async def test_connections_that_are_cut_are_made_again(postgresql: str) -> None:
     """Transactions go on, and signals are heard, after the server has ended all connections."""
     one, other = await open_database(postgresql), await open_database(postgresql)
@@ -382,8 +389,7 @@ async def test_connections_that_are_cut_are_made_again(postgresql: str) -> None:
     await wait_until(lambda: heard == [""])
     await one.write(lambda connection: tell(connection, Topic.CANCEL, "first"))
     await wait_until(lambda: heard == ["", "first"])
-    asyncpg = pytest.importorskip("asyncpg")
-    server = await asyncpg.connect(postgresql)
+    server = await services.package("asyncpg").connect(postgresql)
     await server.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"

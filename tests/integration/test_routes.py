@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.tasks.model import Assignment, NewTask
 from app.workflows.requirements import Needs
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import model_free, over, run_gateway, wait_until
 from tests.databases import postgresql
 from tests.keyholders import write_keys
@@ -158,6 +159,7 @@ async def test_rows_that_no_unfinished_task_has_go(database: Database) -> None:
     assert await count(database) == 2
 
 
+@pytest.mark.service
 async def test_no_row_goes_that_a_task_is_about_to_have() -> None:
     async with postgresql() as url:
         await (await open_database(url)).close()
@@ -187,7 +189,7 @@ async def test_no_row_goes_that_a_task_is_about_to_have() -> None:
 
 
 async def waits_for_a_lock(url: str) -> bool:
-    connection = await pytest.importorskip("asyncpg").connect(url)
+    connection = await services.package("asyncpg").connect(url)
     try:
         found = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(found)

@@ -19,6 +19,7 @@ from app.servers.addresses import base_url
 from app.settings import Settings
 from app.tasks.webhook import without_values
 from fake_comfyui.server import DemoServer
+from tests import services
 from tests.conftest import model_free, wait_until
 from tests.fleet import Gateway
 from tests.receivers import Got, Reply, receiving
@@ -197,7 +198,7 @@ def test_a_start_that_fails_tells_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     if "postgresql" in value:
-        pytest.importorskip("asyncpg")
+        services.package("asyncpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(variable, value.format(secret("awskey")))
     monkeypatch.setattr(sys, "argv", ["start.py", "--port", "0"])
@@ -210,7 +211,7 @@ def test_a_start_that_fails_tells_no_secret(
 
 
 async def test_keys_of_a_bucket_are_not_told(tmp_path: Path, demo: DemoServer) -> None:
-    pytest.importorskip("obstore")
+    services.package("obstore")
     aws = {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_ACCESS_KEY_ID": secret("awskey"),

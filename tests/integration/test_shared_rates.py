@@ -16,6 +16,8 @@ from tests.conftest import over, wait_until
 from tests.keyholders import write_keys
 from tests.redis_server import running_redis
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:

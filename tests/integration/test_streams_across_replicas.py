@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -17,10 +16,13 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
+from tests import services
 from tests.conftest import ROOT, text_to_image, wait_until
 from tests.databases import postgresql
 from tests.fleet import Demo, Gateway, on, stand_ins
 from tests.redis_server import RedisServer, running_redis
+
+pytestmark = pytest.mark.service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -282,10 +284,7 @@ async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
 @contextlib.asynccontextmanager
 async def proxy(replicas: list[Gateway], folder: Path) -> AsyncIterator[str]:
     """Caddy with the file that compose.yaml gives it, in front of these replicas; its URL."""
-    program = shutil.which("caddy")
-    if program is None:
-        reason = "caddy is not installed"
-        pytest.fail(reason) if os.environ.get("REQUIRE_SERVICES") else pytest.skip(reason)
+    program = services.program("caddy")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -17,17 +17,17 @@ import websockets
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.databases import database_url
+from tests.databases import KINDS, database_url
 from tests.keyholders import write_keys
 from tests.redis_server import running_redis
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
 SUBMIT = "/api/workflow/submit"
-KINDS = ("sqlite", "postgresql", "postgresql and redis")
+KINDS_OF_REPLICAS = (*KINDS, pytest.param("postgresql and redis", marks=pytest.mark.service))
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=KINDS_OF_REPLICAS)
 async def replicas(
     request: pytest.FixtureRequest, settings_for: MakeSettings, demo: DemoServer, tmp_path: Path
 ) -> AsyncIterator[tuple[RunningGateway, RunningGateway, dict[str, str]]]:

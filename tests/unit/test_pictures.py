@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from app.errors import InvalidInput, NotInstalled
 from app.files.images.render import View, make_view
+from tests import services
 
 SECRET = b"secret workflow"
 WEBP, PLAIN = View("webp", 64), View(None)
@@ -151,7 +152,7 @@ def test_what_cannot_be_stripped_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 def video(path: Path) -> bytes:
-    av = pytest.importorskip("av")
+    av = services.package("av")
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=8)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
