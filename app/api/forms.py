@@ -158,7 +158,7 @@ def with_form(documented: Json) -> Json:
         "properties": {
             "request": {**text, "description": "The envelope; or the next two."},
             "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
-            "params": text,
+            "params": {**text, "description": "New values, beside `workflow` or by themselves."},
         },
         "additionalProperties": {
             "type": "string",

@@ -92,7 +92,13 @@ def describe(app: FastAPI) -> None:
             for path, operations in generate()["paths"].items():
                 if not path.startswith(envelope.PREFIX):
                     for operation in operations.values():
+                        own = operation["responses"].get("422", {}).get("description", "")
                         operation["responses"] |= _EVERYWHERE
+                        if "`" in own:  # the codes of its own errors
+                            operation["responses"]["422"] = {
+                                **_EVERYWHERE["422"],
+                                "description": own,
+                            }
         return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]

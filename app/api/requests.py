@@ -98,7 +98,9 @@ class WebhookRequest(Strict):
         description="Of task.started, task.succeeded, task.failed, task.canceled; "
         "the last three if there are none.",
     )
-    headers: dict[str, str] | None = Field(None, description="To send along; never shown again.")
+    headers: dict[str, str] | None = Field(
+        None, description="To send along, 20 at most; never shown again."
+    )
     secret: str | None = Field(
         None, description="whsec_<base64>: signs what is sent, as Standard Webhooks says."
     )
@@ -113,13 +115,18 @@ class RunRequest(Strict):
         "A seed of -1 becomes a random one.",
     )
     timeout: float | None = Field(
-        None, gt=0, le=7 * 24 * 3600, description="Seconds of running after which to cancel."
+        None,
+        gt=0,
+        le=7 * 24 * 3600,
+        description="Seconds of running after which to cancel; a week at most.",
     )
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
+    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first; old tasks rise.")
     metadata: Json = Field(
         default_factory=dict, description="Yours; it comes back as it is. Up to 64 KiB."
     )
-    server: str | None = Field(None, description="Only on this server, by its id (HOST:PORT).")
+    server: str | None = Field(
+        None, description="Only on this server, by its id; wins over ?server=."
+    )
     wait_for_server: StrictBool = Field(
         False, description="Queue it even if no server has all that it needs yet."
     )
@@ -136,8 +143,10 @@ class RunRequest(Strict):
     )
     extra_data: Json = Field(
         default_factory=dict,
-        description="Goes to ComfyUI as it is: extra_pnginfo, preview_method. Secrets in it "
-        "(api_key_comfy_org, auth_token_comfy_org) are kept in memory only.",
+        description="Goes to ComfyUI as it is: extra_pnginfo, preview_method, what custom nodes "
+        "ask for. Secrets in it (api_key_comfy_org, auth_token_comfy_org, and texts under what is "
+        "called a key, token, secret, password, cookie, credentials, bearer or authorization) are "
+        "kept in memory only, 8192 characters at most.",
     )
     randomize: StrictBool = Field(
         False,
@@ -214,7 +223,7 @@ class FreeRequest(Strict):
 
 class DeleteRequest(Strict):
     task_ids: list[Annotated[str, AfterValidator(as_stored)]] | None = Field(
-        None, max_length=10_000
+        None, max_length=10_000, description="Finished tasks; either these or `all`."
     )
     all: StrictBool = Field(False, description="Every finished task.")
     servers: StrictBool = Field(

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.docs import settings
+from scripts.docs import reference, settings
 
 ROOT = Path(__file__).parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings.page,
+    "docs/reference.md": reference.page,
 }

@@ -51,37 +51,37 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-# -- API_USAGE.md -------------------------------------------------------------------------------
+# -- docs/reference.md --------------------------------------------------------------------------
 
 
 @pytest.fixture
 def sections() -> dict[str, str]:
-    """The text of API_USAGE.md by route: "GET /api/tasks" -> its section."""
-    parts = re.split(r"^### `([A-Z]+ \S+)`$", read("API_USAGE.md"), flags=re.MULTILINE)
+    """The text of docs/reference.md by route: "GET /api/tasks" -> its section."""
+    routes = read("docs/reference.md").partition("\n## Objects\n")[0]
+    parts = re.split(r"^### `([A-Z]+ \S+)`$", routes, flags=re.MULTILINE)
     titles, texts = parts[1::2], parts[2::2]
     assert len(titles) == len(set(titles))
-    return {
-        title: re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
-        for title, text in zip(titles, texts, strict=True)
-    }
+    return dict(zip(titles, texts, strict=True))
+
+
+def rows(section: str) -> dict[str, str]:
+    """What stands in the first column of its tables, and in the last one."""
+    found = re.findall(r"^\| (?:\*\*)?`([^`]+)`(?:\*\*)? \|.*\| (.*) \|$", section, re.MULTILINE)
+    return {name: meaning.strip() for name, meaning in found}
 
 
 def test_every_route_has_its_section(operations: dict[str, Json], sections: dict[str, str]) -> None:
-    assert set(sections) == {*operations, "WS /ws"}
+    assert set(sections) == set(operations)
 
 
-def test_the_table_of_routes_has_all_of_them(sections: dict[str, str]) -> None:
-    table = read("API_USAGE.md").partition("\n## All routes\n")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| \[`([A-Z]+ \S+)`\]\(#", table, re.MULTILINE) == list(sections)
-
-
-def test_every_section_names_the_routes_parameters(
+def test_every_parameter_is_a_row_with_what_it_means(
     operations: dict[str, Json], sections: dict[str, str]
 ) -> None:
     for route, operation in operations.items():
+        told = {name.lower(): meaning for name, meaning in rows(sections[route]).items()}
         for parameter in operation.get("parameters", ()):
-            if parameter["in"] != "path":
-                assert f"`{parameter['name']}`".lower() in sections[route].lower(), route
+            assert parameter["name"] in told, route
+            assert told[parameter["name"]] or parameter["in"] == "path", (route, parameter["name"])
 
 
 @pytest.mark.parametrize(
@@ -95,27 +95,24 @@ def test_every_section_names_the_routes_parameters(
         ("POST /api/system/free", FreeRequest),
     ],
 )
-def test_every_field_of_a_body_is_named(
+def test_every_field_of_a_body_is_a_row_with_what_it_means(
     route: str, model: type[Any], sections: dict[str, str]
 ) -> None:
-    words = set(re.findall(r"\w+", sections[route]))
-    missing = [name for name in model.model_fields if name not in words]
-    assert not missing
+    told = rows(sections[route].partition("Body (`application/json`")[2].partition("\nBody (`")[0])
+    fields = {name for name in told if "." not in name}
+    assert fields == set(model.model_fields)
+    assert [name for name in told if not told[name]] == []
 
 
-def test_every_field_and_every_event_of_a_webhook_is_named() -> None:
-    from app.tasks.webhook import EVENTS
-
-    text = read("API_USAGE.md").partition("\n## Webhooks\n")[2]
-    assert [name for name in WebhookRequest.model_fields if f'"{name}":' not in text] == []
-    assert [event for event in EVENTS if f"`{event}`" not in text] == []
+def test_every_field_of_a_webhook_is_a_row(sections: dict[str, str]) -> None:
+    told = rows(sections["POST /api/workflow/submit"])
+    assert {f"webhook.{name}" for name in WebhookRequest.model_fields} <= set(told)
 
 
-def test_every_route_has_an_example_and_its_errors(sections: dict[str, str]) -> None:
+def test_every_route_tells_its_scope_and_its_errors(sections: dict[str, str]) -> None:
     for route, text in sections.items():
-        if route != "WS /ws":
-            assert "curl " in text, route
-            assert "Errors: " in text, route
+        assert re.search(r"^Scope: ", text, re.MULTILINE), route
+        assert re.search(r"^- Errors: ", text, re.MULTILINE), route
 
 
 def every_error(base: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
@@ -125,13 +122,39 @@ def every_error(base: type[GatewayError] = GatewayError) -> Iterator[type[Gatewa
 
 
 def test_every_error_code_stands_in_the_table_with_its_status() -> None:
-    table = set(re.findall(r"^\| `(\w+)` \| (\d+) \|", read("API_USAGE.md"), re.MULTILINE))
+    text = read("docs/reference.md").partition("\n## Error codes\n")[2]
+    table = set(re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE))
     codes = {
         (error.code, str(error.status))
         for error in every_error()
         if error.__module__.startswith("app.")
     }
-    assert codes <= table
+    assert codes == table
+
+
+# -- API_USAGE.md -------------------------------------------------------------------------------
+
+
+def test_the_guides_table_has_every_route(operations: dict[str, Json]) -> None:
+    table = read("API_USAGE.md").partition("\n## All routes\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^\| \[`([A-Z]+ \S+)`\]\((\S+)\)", table, re.MULTILINE)
+    assert sorted(route for route, _ in found) == sorted({*operations, "WS /ws"})
+    for route, link in found:
+        where = "#live-updates" if route == "WS /ws" else f"docs/reference.md#{anchor(route)}"
+        assert link == where
+
+
+def anchor(route: str) -> str:
+    return re.sub(r"[^\w\- ]", "", route.lower()).replace(" ", "-")
+
+
+def test_the_guide_names_every_event_of_a_webhook() -> None:
+    from app.tasks.webhook import EVENTS
+
+    for page in ("API_USAGE.md", "docs/webhooks.md"):
+        text = read(page)
+        assert [name for name in WebhookRequest.model_fields if f'"{name}":' not in text] == []
+        assert [event for event in EVENTS if f"`{event}`" not in text] == []
 
 
 def test_every_task_status_and_output_kind_is_explained() -> None:

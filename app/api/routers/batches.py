@@ -36,7 +36,11 @@ def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
 
 @router.get("/batch/{batch_id}", responses=_ANSWERS)
 async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
-    """All tasks of a batch, in its order."""
+    """All tasks of a batch, in its order.
+
+    `finished` is true when all are; `counts` tells how many have which status. Tasks that were
+    deleted are gone from it.
+    """
     await gateway.tasks.counts(batch_id)
     tasks, _ = await shown(
         lambda most, start: gateway.tasks.page(Selection(batch_id=batch_id), most, start),
@@ -48,6 +52,6 @@ async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
 
 @router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
 async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> Json:
-    """Cancel all of a batch that is not finished."""
+    """Cancel all tasks of a batch that are not finished; answers the batch."""
     await gateway.tasks.cancel_batch(batch_id)
     return await get_batch(batch_id, gateway)

@@ -40,7 +40,12 @@ async def task_events(
     last_event_id: Annotated[str | None, Header(description="Go on after this one.")] = None,
     previews: Annotated[bool, Query(description="With preview images, as base64.")] = True,
 ) -> StreamingResponse:
-    """`status`, `progress`, `preview` and `output` of one task, until it is finished."""
+    """`status`, `progress`, `preview` and `output` of one task, until it is finished.
+
+    The stream begins with the task as it is, and ends with it. Ids rise; after `Last-Event-ID` the
+    updates that were missed come first, as far as they are kept: the last 200 of a task, and no
+    previews. After 15 seconds of silence a comment is sent.
+    """
     gateway.admit_stream()
     born = timestamp((await gateway.tasks.get(task_id)).created_at)
     resume = _number(last_event_id)

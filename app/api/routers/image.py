@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Query, Request, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
 from app.api.bodies import chunks_of
@@ -16,6 +16,7 @@ from app.api.problems import responses
 from app.api.schemas import UploadOut
 from app.errors import (
     ComfyError,
+    ComfyMissing,
     ComfyUnreachable,
     FileExpired,
     FileNotFound,
@@ -60,6 +61,7 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
             ServerNotFound,
             InvalidInput,
             NotInstalled,
+            ComfyMissing,
             ComfyUnreachable,
             ComfyError,
             StorageFull,
@@ -75,9 +77,14 @@ async def get_image(
     filename: str,
     request: Request,
     gateway: GatewayDep,
-    task_id: Annotated[Id | None, Query(description="Of this task.", max_length=100)] = None,
-    subfolder: Annotated[str | None, Query(max_length=500)] = None,
-    type: Annotated[Literal["output", "temp", "input"] | None, Query()] = None,
+    task_id: Annotated[
+        Id | None, Query(description="The result of this task.", max_length=100)
+    ] = None,
+    subfolder: Annotated[str | None, Query(max_length=500, description="In this folder.")] = None,
+    type: Annotated[
+        Literal["output", "temp", "input"] | None,
+        Query(description="ComfyUI's folder; input: an upload."),
+    ] = None,
     server: Annotated[
         str | None, Query(description="Straight from this server's folders.", max_length=200)
     ] = None,
@@ -86,13 +93,19 @@ async def get_image(
     format: Annotated[
         ViewFormat | None, Query(description="Another format; of a video, its first frame.")
     ] = None,
-    quality: Annotated[int, Query(ge=1, le=100)] = 85,
+    quality: Annotated[int, Query(ge=1, le=100, description="Of webp, jpeg and avif.")] = 85,
     metadata: Annotated[
         Literal["strip"] | None,
         Query(description="Without workflow, prompt, place and time; the pixels as they are."),
     ] = None,
 ) -> Response:
-    """Any result by name, or an upload with type=input; the newest if several have the name."""
+    """Any result by its name, not only images; the newest if several have the name.
+
+    `width`, `height` and `format` make a smaller view, a `webp` unless `format` says otherwise,
+    which keeps its proportions and is never enlarged. `Range`, `If-Range`, `ETag`, `If-None-Match`
+    and HEAD work, but not with `server`. What is not known to be harmless, such as HTML, SVG, XML
+    and PDF, comes as an attachment.
+    """
     wish = _wish(width, height, format, quality, metadata)
     if server is not None:
         if wish:
@@ -140,7 +153,11 @@ def _wish(
     },
 )
 async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
-    """All outputs of a finished task in one ZIP file, texts too; MISSING.txt names what is not."""
+    """All outputs of a finished task in one ZIP file, which is made while it is read.
+
+    Names are plain and never twice; texts are `node<id>.txt`. `MISSING.txt` lists what is not
+    there.
+    """
     content = await gateway.tasks.archive(task_id)
     headers = safe_headers("application/zip", f"{task_id}.zip")
     return StreamingResponse(content, headers=headers, media_type="application/zip")
@@ -153,12 +170,18 @@ async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
 )
 async def upload_image(
     gateway: GatewayDep,
-    image: Annotated[UploadFile, "Any file, not only images."],
+    image: Annotated[UploadFile, File(description="Any file, not only images.")],
     subfolder: Subfolder = "",
     overwrite: Overwrite = False,
     type: InputFolder = "input",
 ) -> Json:
-    """Keep an input file. Its name is then a value for LoadImage and the like, on every server."""
+    """Keep an input file: an image, a sound, a video. `name` is then a value of inputs, on every
+    server.
+
+    The same name with the same bytes is the same upload. With other bytes it gets another name,
+    such as `result (1).png`, unless it may overwrite: tasks that still wait then run with the new
+    file. A field that is not here, or is there twice, is refused.
+    """
     upload = await gateway.uploads.save(
         image.filename or "upload", chunks_of(image), subfolder=subfolder, overwrite=overwrite
     )
@@ -175,7 +198,7 @@ async def upload_image(
 )
 async def upload_mask(
     gateway: GatewayDep,
-    image: Annotated[UploadFile, "The mask: its alpha channel is used."],
+    image: Annotated[UploadFile, File(description="The mask: its alpha channel is used.")],
     original: Annotated[
         str | None, Form(description="Name of the upload to put the mask on.")
     ] = None,
@@ -186,7 +209,10 @@ async def upload_mask(
     overwrite: Overwrite = False,
     type: InputFolder = "input",
 ) -> Json:
-    """A new upload: the original with the mask as its alpha channel."""
+    """A new upload: the original with the mask as its alpha channel, for LoadImage's MASK.
+
+    The mask has the same size; transparent means masked. The name is such as `masked-result.png`.
+    """
     upload = await masked_upload(
         gateway.uploads,
         _original(original, original_ref),

@@ -15,5 +15,6 @@ router = APIRouter(tags=["system"])
     responses={200: {"content": {"text/plain": {}}, "description": "The figures as text."}},
 )
 async def metrics(gateway: GatewayDep) -> Response:
-    """Tasks, queue, servers, streams, webhooks and requests in figures."""
+    """Tasks, queue, servers, streams, webhooks and requests in figures, in Prometheus's text
+    format."""
     return Response(await gateway.metrics.page(), headers={"Content-Type": CONTENT_TYPE})

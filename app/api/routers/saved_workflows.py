@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
 
 from app.api.bodies import JsonBody, documented, file_content, update_request, validated
 from app.api.deps import GatewayDep
@@ -26,6 +26,7 @@ from app.errors import (
     StorageFull,
     VersionNotFound,
     WorkflowExists,
+    WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
 from app.workflows import openapi
@@ -35,26 +36,35 @@ from app.workflows.saved.library import Saved
 router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
 
 Json = dict[str, Any]
-_GONE_WRONG = responses(WorkflowNotFound, InvalidInput, InvalidJson, InvalidWorkflow)
+_GONE_WRONG = responses(
+    WorkflowNotFound, InvalidInput, InvalidJson, InvalidWorkflow, WorkflowFormatUnsupported
+)
 
 
 @router.post(
     "/workflow/upload",
     status_code=201,
     responses={
-        **responses(InvalidJson, PayloadTooLarge, InvalidInput, WorkflowExists, InvalidWorkflow),
-        **responses(StorageFull),
+        **responses(InvalidJson, PayloadTooLarge, WorkflowExists, StorageFull),
+        **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
         201: {"model": WorkflowOut},
     },
 )
 async def upload(
     gateway: GatewayDep,
     response: Response,
-    file: Annotated[UploadFile, "A workflow (.json), or a picture with one (.png .webp .jpg)."],
+    file: Annotated[
+        UploadFile, File(description="A workflow (.json), or a picture with one (.png .webp .jpg).")
+    ],
     filename: Annotated[str | None, Form(description="Another name to keep it under.")] = None,
-    overwrite: Annotated[bool, Form()] = False,
+    overwrite: Annotated[bool, Form(description="Replace one of that name.")] = False,
 ) -> Json:
-    """Keep a workflow, out of a file of its own or out of a picture; answers its parameters."""
+    """Keep a workflow, out of a file of its own or out of a picture; answers its parameters.
+
+    Out of `fox.png`, a picture that ComfyUI saved, comes `fox.json`; the picture is not kept. A
+    workflow in UI format is kept so; the keys of its parameters are those that it has once it is
+    converted. Names have letters, digits, spaces and `- _ . ( )`, 200 bytes at most.
+    """
     name, definitions = filename or file.filename or "", gateway.pool.definitions()
     limit = gateway.settings.max_body_bytes
 
@@ -75,7 +85,8 @@ async def list_workflows(gateway: GatewayDep) -> Json:
 @router.post(
     "/workflow/update",
     responses={
-        **responses(InvalidJson, WorkflowNotFound, InvalidWorkflow, InvalidParameter),
+        **responses(InvalidJson, WorkflowNotFound),
+        **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported, InvalidParameter),
         **responses(PayloadTooLarge, StorageFull, PreconditionFailed),
         200: {"model": WorkflowOut},
     },
@@ -87,7 +98,11 @@ async def update_workflow(
     response: Response,
     if_match: IfMatch = None,
 ) -> Json:
-    """Save new parameter values, or a whole new workflow, into a saved file."""
+    """Save new parameter values, or a whole new workflow, into a saved file.
+
+    A seed of -1 is saved as it is, so every run gets a new one; in UI format as a random one. After
+    an error the file is unchanged. What it was becomes a version.
+    """
     saved = await gateway.workers.run(
         editing.update,
         gateway.library,
@@ -112,7 +127,7 @@ async def update_workflow(
 async def get_workflow(
     filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> Json | Response:
-    """A saved workflow, its format and its parameters."""
+    """A saved workflow, its format and its parameters; `.json` may be left out. `ETag` names it."""
     saved = await gateway.workers.run(gateway.library.open, filename)
     if is_known(saved.version, if_none_match):
         return Response(status_code=304, headers={"ETag": etag(saved.version)})
@@ -125,7 +140,7 @@ async def get_workflow(
     responses=responses(WorkflowNotFound, InvalidInput, PreconditionFailed, StorageFull),
 )
 async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch = None) -> None:
-    """Remove a saved workflow. Its versions stay, so that it can be restored."""
+    """Remove a saved workflow. Its content stays as a version, so that it can be restored."""
     await gateway.workers.run(gateway.library.delete, filename, matching(if_match))
 
 
@@ -136,13 +151,16 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
     openapi_extra=with_form(documented(RunRequest, required=False)),
 )
 async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
-    """Queue a saved workflow; the answer is that of a submit."""
+    """Queue a saved workflow; the answer is that of a submit. The body may be empty."""
     return await submit_and_answer(gateway, body, asked)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)
 async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
-    """An OpenAPI document of the route that runs this workflow, with its own parameters."""
+    """An OpenAPI document of the route that runs this workflow, with its own parameters.
+
+    By key and by name, with types, limits, choices (up to 200) and present values as defaults.
+    """
     saved = await gateway.workers.run(gateway.library.open, filename)
     shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
     path = f"/api/workflow/{quote(saved.filename, safe='')}/run"
@@ -154,7 +172,7 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     responses={**responses(WorkflowNotFound, InvalidInput), 200: {"model": VersionList}},
 )
 async def list_versions(filename: str, gateway: GatewayDep) -> Json:
-    """What the workflow was before each save, newest first; also of a deleted one."""
+    """What the workflow was before each save, newest first; also of a deleted one. 50 are kept."""
     return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
 
 

@@ -87,7 +87,11 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     openapi_extra=documented(ServerRequest),
 )
 async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
-    """Use another ComfyUI server, from now on and after restarts."""
+    """Use another ComfyUI server, from now on and after restarts.
+
+    Answers after at most 2 seconds: one that does not answer is added, too, and used as soon as it
+    does. Two addresses of one ComfyUI process are one server.
+    """
     request = validated(ServerRequest, body)
     server = await gateway.fleet.add(request.address, request.slots)
     try:  # most often it answers at once: show what it is
@@ -104,7 +108,7 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
     openapi_extra=documented(SlotsRequest),
 )
 async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> Json:
-    """Set how many prompts the server may hold."""
+    """Set how many prompts the server may hold. What it holds already stays there."""
     request = validated(SlotsRequest, body)
     return shown(gateway, await gateway.fleet.set_slots(server_id, request.slots))
 
@@ -114,7 +118,11 @@ async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> 
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
 async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
-    """No new work: what waits there goes to others, what runs there may end."""
+    """No new work: what waits there goes to others, what runs there may end.
+
+    When `running` is 0 the server can be restarted. It stays `draining`, also over restarts of the
+    gateway, until it is resumed.
+    """
     return shown(gateway, await gateway.fleet.drain(server_id))
 
 
@@ -123,7 +131,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
 async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
-    """Work again: after a drain, or one that was taken out as stalled or failing."""
+    """Work again: after a drain, or at once where the server counts as stalled or failing."""
     return shown(gateway, await gateway.fleet.resume(server_id))
 
 
@@ -137,5 +145,9 @@ async def remove_server(
         bool, Query(description="Also stop what runs there; it runs again elsewhere.")
     ] = False,
 ) -> None:
-    """Use it no longer. What waits there goes back to the queue."""
+    """Use it no longer. What waits there goes back to the queue.
+
+    While a task runs there it is refused, unless `force` is given. One that is offline can always
+    be removed.
+    """
     await gateway.fleet.remove(server_id, force=force)

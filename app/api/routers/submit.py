@@ -34,6 +34,7 @@ from app.errors import (
     StorageFull,
     UrlFailed,
     UrlNotAllowed,
+    WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
 from app.gateway import Gateway
@@ -48,8 +49,10 @@ Inline = Annotated[bool, Query(description="Put the results' files into the answ
 
 SUBMIT_RESPONSES: dict[int | str, Json] = {
     **responses(InvalidJson, PayloadTooLarge, QueueFull, NoServer, StorageFull),
-    **responses(InvalidWorkflow, InvalidParameter, NotRunnable, KeyReused),
-    **responses(InvalidInput, UrlNotAllowed, UrlFailed),
+    **responses(
+        *(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported, InvalidParameter),
+        *(NotRunnable, UrlNotAllowed, UrlFailed, KeyReused),
+    ),
     **responses(WorkflowNotFound, ServerNotFound),
     200: {
         "model": TaskOut | BatchOut,

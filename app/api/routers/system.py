@@ -40,8 +40,11 @@ _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 @router.get("/health", responses={200: {"model": HealthOut}})
 async def health(gateway: GatewayDep) -> Json:
-    """200 while we live. `degraded` when tasks would wait, and why. Servers are named only to those
-    who may see them."""
+    """200 while the gateway lives, from memory: no file, database or server is asked.
+
+    `degraded` if a server is offline, a disk is full, or live updates come late; `reason` says why.
+    Servers and warnings are shown only to those who may see them.
+    """
     reason = trouble(gateway)
     told = gateway.caller.scope is not Scope.OPEN
     return {
@@ -82,15 +85,21 @@ def _trouble(gateway: Gateway) -> str | None:
     },
 )
 async def ready(gateway: GatewayDep) -> Json:
-    """200 when the database and the places of files can be written and a server can take work, 503
-    until then."""
+    """200 when a task would be run now, 503 until then; for load balancers.
+
+    The database and the places of files take a write, a server may get work, and the gateway is not
+    about to stop.
+    """
     await gateway.check_ready()
     return await health(gateway)
 
 
 @router.get("/system/info")
 async def info(gateway: GatewayDep) -> Json:
-    """Our version, each server's system_stats, and the settings in force for who may manage."""
+    """The version, each server with its `system_stats`, and the number of `subscribers`.
+
+    `settings` in force, without secrets, are shown to keys with scope manage.
+    """
     manages = gateway.caller.scope is Scope.MANAGE
     return {
         "version": VERSION,
@@ -115,7 +124,12 @@ async def nodes(
     refresh: Annotated[bool, Query(description="Ask the servers again first.")] = False,
     server: ServerQuery = None,
 ) -> Json:
-    """Node types that the servers have."""
+    """Node types of the servers that are online.
+
+    Answers `nodes`, each with `class_type`, `display_name`, `category`, `output_node` and
+    `outputs`, and their `total`; with `class_type` the one, with its inputs as ComfyUI's
+    object_info has them.
+    """
     gateway.pool.choose(server)
     if refresh:
         await gateway.pool.refresh(server, at_once=True)
@@ -132,13 +146,13 @@ async def nodes(
 
 @router.get("/models", responses=_ASKS)
 async def models(gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """Model files by folder, of all servers together."""
+    """Model files by folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server))}
 
 
 @router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
 async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """Model files in one folder."""
+    """Model files in one folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server), folder)}
 
 
@@ -151,7 +165,7 @@ async def model_metadata(
     gateway: GatewayDep,
     server: ServerQuery = None,
 ) -> Json:
-    """What a model file says of itself, from the first server that has it."""
+    """What a safetensors file says of itself (`metadata`), from the first `server` that has it."""
     for candidate in gateway.pool.choose(server):
         try:
             return {
@@ -165,7 +179,7 @@ async def model_metadata(
 
 @router.get("/embeddings", responses=_ASKS)
 async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """Names of textual-inversion embeddings, of all servers together."""
+    """Names of textual-inversion `embeddings`, of all servers together."""
     servers = gateway.pool.choose(server)
     lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
     return {"embeddings": inventory.each_once(name for names in lists for name in names)}
@@ -173,7 +187,11 @@ async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 @router.get("/features", responses=_ASKS)
 async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """What each server says it supports, its extensions, and what we found it to have."""
+    """What each server says it supports.
+
+    Each of `servers` has `server`, `features`, `extensions` (of its page), and `jobs_api`: whether
+    it has ComfyUI's newer /api/jobs.
+    """
     servers = gateway.pool.choose(server)
     return {"servers": list(await asyncio.gather(*map(_features, servers)))}
 
@@ -193,7 +211,10 @@ async def free(
     gateway: GatewayDep,
     server: ServerQuery = None,
 ) -> Json:
-    """Unload models and forget cached results, after the prompt that runs now."""
+    """Unload models and forget cached results, after the prompt that runs now.
+
+    Answers the ids of the `servers` that were asked, and what was asked of them.
+    """
     request = validated(FreeRequest, body)
     servers = gateway.pool.choose(server)
     options = request.model_dump()

@@ -18,6 +18,7 @@ from app.errors import (
     ApiKeyGone,
     InvalidInput,
     InvalidJson,
+    InvalidWorkflow,
     NoServer,
     PayloadTooLarge,
     QueueFull,
@@ -38,13 +39,20 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
 async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
-    """All of a task."""
+    """All of a task: the truth, which streams only show sooner.
+
+    Lists, batches, streams and webhooks show the beginning of long values, and say in `cut` how
+    long they are.
+    """
     return gateway.tasks.view(await gateway.tasks.get(task_id), None)
 
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
 async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
-    """The graph that the task runs, in API format, parameters set."""
+    """The graph that the task runs, in API format, with its parameters set.
+
+    Answers `workflow` and `format`, which is `api`.
+    """
     return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
 
 
@@ -56,7 +64,10 @@ async def list_tasks(
     limit: Limit = 50,
     total: WithTotal = False,
 ) -> Json:
-    """Tasks, newest first; with all filters that are given."""
+    """Tasks that fit all filters which are given, newest first.
+
+    `next_cursor` is null on the last page. Of `total` no more than 100,000 are counted.
+    """
     return await _page(gateway, wanted, limit, before, total)
 
 
@@ -64,7 +75,12 @@ async def list_tasks(
     "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
 async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
-    """Cancel a task in whatever state it is; a finished one stays as it is."""
+    """Cancel a task in whatever state it is; a finished one stays as it is.
+
+    A queued one is `canceled` at once, one that is on a server becomes `canceling` first. Only this
+    task is stopped, never a prompt of somebody else. If the run ended before the cancel got there,
+    the task ends as the run did, and a warning says that the cancel came too late.
+    """
     return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
 
 
@@ -72,17 +88,24 @@ async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
     "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
 async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
-    """The same by ComfyUI's word. Only ever stops a task of ours."""
+    """Cancel the task with this id, by ComfyUI's word for it. Only ever stops a task of the
+    gateway."""
     return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
 
 
 @router.post(
     "/task/{task_id}/retry",
     status_code=202,
-    responses={**responses(TaskNotFound, ApiKeyGone, QueueFull), 202: {"model": TaskOut}},
+    responses={
+        **responses(TaskNotFound, ApiKeyGone, InvalidWorkflow, QueueFull),
+        202: {"model": TaskOut},
+    },
 )
 async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
-    """A new task from the same request."""
+    """A new task from the same request, with the same values, files and webhook.
+
+    Seeds are not drawn again. Its `retry_of` names the old one; it belongs to no batch.
+    """
     return gateway.tasks.view(await gateway.tasks.retry(task_id), None)
 
 
@@ -90,13 +113,19 @@ async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
     "/task/{task_id}", status_code=204, responses=responses(TaskNotFound, TaskNotFinished)
 )
 async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
-    """Forget a finished task and its files."""
+    """Forget a finished task, its files, and what its webhooks were told, or still were to be."""
     await gateway.tasks.delete([task_id])
 
 
 @router.get("/queue", responses=responses(ServerNotFound))
 async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """Our tasks that are not finished, in order, and what each server holds, ours or not."""
+    """Tasks that are not finished, and what each server holds.
+
+    `running` and `queued` hold tasks, the queued ones in the order of the queue; `running` also has
+    those that are `canceling`. Each of `servers` has `server`, `online`, `running` and `pending`
+    (prompt ids), and `others`, how many are not the gateway's; one that does not answer a `reason`.
+    A queued task may be pending on a server already.
+    """
     tasks = [gateway.tasks.view(task, LIST) for task in await gateway.tasks.queue()]
     return {
         "running": [task for task in tasks if task["status"] != Status.QUEUED],
@@ -107,7 +136,11 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 @router.post("/queue/clear")
 async def clear_queue(gateway: GatewayDep) -> Json:
-    """Cancel what is queued: only tasks of ours, and none that runs."""
+    """Cancel all tasks that are queued, of those that the key may see; what runs goes on.
+
+    Answers `canceled` (those that are) and `canceling` (those that are on a server already), 10,000
+    ids of each at most, and the `count` of both.
+    """
     canceled = await gateway.tasks.cancel_queued()
     return {
         "canceled": canceled.task_ids,
@@ -128,7 +161,12 @@ async def get_history(
     ] = False,
     server: ServerQuery = None,
 ) -> Json:
-    """Finished tasks with their outputs, newest first."""
+    """Finished tasks with their outputs, newest first.
+
+    With `include_servers` or `server` there is also `servers`: for each `server` the `prompts` of
+    its own history that are not the gateway's. Only keys that may see everybody's tasks may ask for
+    that (`forbidden`).
+    """
     page = await _page(gateway, replace(searched, statuses=TERMINAL), limit, before, total)
     if include_servers or server:
         gateway.caller.need_all("include_servers: a server's own history")
@@ -148,7 +186,11 @@ async def get_history(
     },
 )
 async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: GatewayDep) -> Json:
-    """Forget finished tasks and their files."""
+    """Forget finished tasks and their files, by their ids or all of them.
+
+    If one of the ids is unknown or not finished, nothing is deleted. With `all`, what was finished
+    when the request came is deleted. Answers `deleted`, 10,000 ids at most, and their `count`.
+    """
     request = validated(DeleteRequest, body)
     servers = gateway.pool.online() if request.servers else []
     removed = await gateway.tasks.delete(request.task_ids, also_on=servers)

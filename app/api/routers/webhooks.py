@@ -21,7 +21,7 @@ Json = dict[str, Any]
     responses={**responses(TaskNotFound), 200: {"model": DeliveryList}},
 )
 async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
-    """What the task's webhooks were told, with each try; oldest first."""
+    """What the task's webhooks were told, and are still to be told, with each try; oldest first."""
     return {"deliveries": await gateway.outbox.of_task(task_id)}
 
 
@@ -34,7 +34,7 @@ async def list_deliveries(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Deliveries in a page.")] = 50,
 ) -> Json:
-    """Deliveries of all tasks, newest first."""
+    """Deliveries of the webhooks of all tasks, newest first."""
     found, following = await gateway.outbox.page(status or (), limit, before)
     return {
         "deliveries": found,
@@ -48,7 +48,11 @@ async def list_deliveries(
     responses={**responses(DeliveryNotFound), 202: {"model": DeliveryOut}},
 )
 async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
-    """Send it again, under the same id, with all its tries before it."""
+    """Send it again now, whatever its status, with the same id and body and all its tries before
+    it.
+
+    One that is just being sent is left alone.
+    """
     delivery = await gateway.outbox.replay(delivery_id)
     gateway.deliverer.wake()
     return delivery

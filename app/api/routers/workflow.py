@@ -14,11 +14,13 @@ from app.api.requests import SubmitRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.api.schemas import ConvertedOut, ParametersOut
 from app.errors import (
+    InvalidInput,
     InvalidJson,
     InvalidWorkflow,
     NoServer,
     PayloadTooLarge,
     ServerNotFound,
+    WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
 from app.workflows.saved import editing
@@ -36,20 +38,28 @@ _RAW = {"type": "object", "description": "A workflow as it is, in API or UI form
     openapi_extra=with_form(documented(SubmitRequest, _RAW)),
 )
 async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
-    """Queue a workflow. The body is the workflow itself, an envelope around it, or a form."""
+    """Queue a workflow. The body is the workflow itself, an envelope around it, or a form.
+
+    202 with the queued task, and 200 if it is finished, which takes `wait`; a task that failed is a
+    200, too. `Location` names the task, or the batch. With `wait` and an `Accept` of `image/*`,
+    `video/*` or `audio/*` the answer is the task's only file of that type. The body may be
+    ComfyUI's own, `{"prompt": ..., "extra_data": ...}`, with any of the fields beside them. A form
+    that cannot be read is a `bad_request`.
+    """
     return await submit_and_answer(gateway, body, asked)
 
 
 @router.post(
     "/workflow/parameters",
     responses={
-        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
+        **responses(InvalidJson, PayloadTooLarge, WorkflowNotFound),
+        **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
         200: {"model": ParametersOut},
     },
     openapi_extra=documented(SubmitRequest, _RAW),
 )
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
-    """The parameters of a workflow; nothing is kept."""
+    """The parameters of a workflow, for `params`. The body is that of a submit; nothing is kept."""
     _, workflow = await gateway.submitter.workflow_of(body)
     shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
     return {
@@ -69,13 +79,16 @@ def doubts(gateway: GatewayDep) -> list[str]:
 @router.post(
     "/workflow/convert",
     responses={
-        **responses(InvalidJson, PayloadTooLarge, InvalidWorkflow, WorkflowNotFound),
-        **responses(ServerNotFound, NoServer),
+        **responses(InvalidJson, PayloadTooLarge, WorkflowNotFound, ServerNotFound, NoServer),
+        **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
         200: {"model": ConvertedOut},
     },
     openapi_extra=documented(SubmitRequest, _RAW),
 )
 async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
-    """The workflow in API format; nothing is kept, nothing is queued."""
+    """The workflow in API format, with `params` set. The body is that of a submit; nothing is kept.
+
+    `warnings` tells what was doubtful. A workflow in API format comes back as it is.
+    """
     converted = await gateway.submitter.convert(body)
     return {"workflow": converted.prompt, "warnings": converted.warnings}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Header, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 
 from app.api.bodies import chunks_of, documented
 from app.api.deps import GatewayDep, Id
@@ -45,14 +45,23 @@ async def post_assets(
     here: HereDep,
     key: SingleUse,
     response: Response,
-    file: UploadFile,
-    content_type: Annotated[str, Form(max_length=120, pattern=MEDIA_TYPE)],
-    file_path: Annotated[FilePath, Form()],
-    expected_hash: Annotated[HashText | Absent, Form()] = None,
-    tags: Annotated[Tags | Absent, Form()] = None,
+    file: Annotated[UploadFile, File(description="The bytes.")],
+    content_type: Annotated[
+        str,
+        Form(
+            max_length=120,
+            pattern=MEDIA_TYPE,
+            description="Such as image/png; what the bytes prove counts more.",
+        ),
+    ],
+    file_path: Annotated[FilePath, Form(description="Its name, such as photo.png.")],
+    expected_hash: Annotated[
+        HashText | Absent, Form(description='"blake3:<hex>"; other bytes are refused.')
+    ] = None,
+    tags: Annotated[Tags | Absent, Form(description="Repeatable.")] = None,
     expires_in: Annotated[Seconds | Absent, Form()] = None,
 ) -> Json:
-    """Keep a file."""
+    """Keep a file: 201 if its bytes are new, 200 if they were here; a new asset either way."""
     wish = Wish(file_path, content_type, tags or (), expires_in)
     asset, is_new = await gateway.assets.keep(
         chunks_of(file), wish, expected_hash=expected_hash, key=key
@@ -91,7 +100,7 @@ async def asset_from_hash(
     },
 )
 async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
-    """Are the bytes with this hash here?"""
+    """200 if the bytes with this hash are here, so that they need not be sent."""
     return Response(status_code=200 if await gateway.assets.is_known(hash) else 404)
 
 

@@ -62,7 +62,11 @@ _FILTER = {
     },
 )
 async def post_jobs(job: JobBody, key: JobKey, gateway: GatewayDep, here: HereDep) -> Json:
-    """Queue a workflow."""
+    """Queue a workflow.
+
+    In place of a file name, anywhere in the graph, may stand `{"__type": "core/ASSET", "info":
+    {"id": "..."}}`. `webhook_url` and `inputs` are reserved.
+    """
     task = await gateway.jobs.submit(job, key)
     return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
 
@@ -83,7 +87,7 @@ async def list_jobs(
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Jobs in a page.")] = 50,
 ) -> Json:
-    """Jobs, newest first."""
+    """Jobs, newest first; long values are cut."""
     live = gateway.dispatcher.progress_of
     jobs, following = await shown(
         lambda most, start: gateway.jobs.page(status or (), labels, most, start),
@@ -96,7 +100,7 @@ async def list_jobs(
 
 @router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
 async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
-    """All of a job."""
+    """The job as it is now, with live progress and the outputs so far."""
     return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
 
 

@@ -59,7 +59,7 @@ class JobRequest(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"workflow": GRAPH}]})
 
     workflow: Json = Field(description="The graph in API format; UI format is converted.")
-    extra_data: ExtraData | None = None
+    extra_data: ExtraData | None = Field(None, description="Goes along with the prompt.")
     metadata: Annotated[Any, WithJsonSchema(METADATA)] = None
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
 
@@ -68,9 +68,9 @@ class HashRequest(Strict):
     """An asset over bytes that are here."""
 
     hash: HashText
-    file_path: FilePath | None = None
-    tags: Tags = Field(default_factory=list)
-    expires_in: Seconds | None = None
+    file_path: FilePath | None = Field(None, description="Its name, such as photo.png.")
+    tags: Tags = Field(default_factory=list, description="Yours.")
+    expires_in: Seconds | None = Field(None, description="Seconds until it is removed.")
 
 
 class ProgressOut(BaseModel):
