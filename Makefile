@@ -20,5 +20,5 @@ setup-dev:
 benchmark: setup-dev
 	.venv/bin/python -m benchmarks
 
-docs: setup
+docs: setup-dev
 	.venv/bin/python -m scripts.docs

@@ -40,9 +40,10 @@ def blocks_of(path: Path, root: Path) -> list[Block]:
     ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     blocks: list[Block] = []
     for match, end in zip(reversed(found), reversed(ends), strict=True):
-        after = re.split(r"^#+ ", text[match.end() : end], maxsplit=1, flags=re.MULTILINE)[0]
+        between = text[match.end() : end]
+        after = re.split(r"^#+ ", between, maxsplit=1, flags=re.MULTILINE)[0]
         language, content = match[2], textwrap.dedent(match[3])
-        follows = blocks[-1] if blocks and not after.strip() else None
+        follows = blocks[-1] if blocks and not between.strip() else None
         answer = follows if language == "bash" and follows and follows.language == "json" else None
         line = text.count("\n", 0, match.start()) + 1
         name = str(path.relative_to(root))
