@@ -178,8 +178,8 @@ FIXED = {
 }
 # Functions that remember without a bound: each has few arguments that there can be.
 FEW_ANSWERS = {
-    *("servers.core_nodes.core_node_types", "tasks.queries.newest_result"),
-    "tasks.claims._change_to",
+    *("servers.core_nodes.core_node_types", "db.queries.newest_result"),
+    "db.claims._change_to",
 }
 
 
