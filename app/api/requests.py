@@ -165,7 +165,8 @@ class RunRequest(Strict):
     embed_workflow: StrictBool = Field(
         True,
         description="Results hold the workflow in the page's format, if there is one, as those of "
-        "ComfyUI's own page do.",
+        "ComfyUI's own page do: the UI file, or extra_data.extra_pnginfo.workflow, with the values "
+        "that ran.",
     )
 
     @model_validator(mode="after")

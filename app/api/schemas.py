@@ -18,12 +18,12 @@ CUT = (
 
 class ProgressOut(BaseModel):
     value: float = Field(description="0 to 1, over all nodes.")
-    nodes_done: int
-    nodes_total: int
-    current_node: str | None
-    class_type: str | None
-    step: float | None
-    steps: float | None
+    nodes_done: int = Field(description="Nodes that are through.")
+    nodes_total: int = Field(description="All that run.")
+    current_node: str | None = Field(description="The node that runs now.")
+    class_type: str | None = Field(description="Its type.")
+    step: float | None = Field(description="How far a sampler is.")
+    steps: float | None = Field(description="Of how many.")
     node_seconds: dict[str, float | None] = Field(
         description="Of the nodes that are through: what they took; null from ComfyUI's cache."
     )
@@ -35,9 +35,11 @@ class OutputError(BaseModel):
 
 
 class OutputOut(BaseModel):
-    node_id: str
-    kind: Literal["image", "video", "audio", "text", "file", "latent", "model3d"]
-    type: str
+    node_id: str = Field(description="The node that made it.")
+    kind: Literal["image", "video", "audio", "text", "file", "latent", "model3d"] = Field(
+        description="By its bytes and name, not by its node."
+    )
+    type: str = Field(description="ComfyUI's folder: output, or temp for previews.")
     copy_: int | None = Field(None, alias="copy", description="How many equal ones are before it.")
     text: str | None = Field(None, description="Of outputs that are text; they have no file.")
     filename: str | None = None
@@ -53,8 +55,8 @@ class OutputOut(BaseModel):
 
 
 class TaskErrorOut(BaseModel):
-    code: str
-    message: str
+    code: str = Field(description="For programs.")
+    message: str = Field(description="For people.")
     node_id: str | None = None
     class_type: str | None = None
     traceback: list[str] | None = None
@@ -64,9 +66,9 @@ class TaskErrorOut(BaseModel):
 class AttemptOut(BaseModel):
     server: str
     started_at: str
-    ended_at: str | None
-    outcome: str | None
-    reason: str | None
+    ended_at: str | None = Field(description="null while it lasts.")
+    outcome: str | None = Field(description="null while it lasts.")
+    reason: str | None = Field(description="Why it ended so.")
     ran: bool = Field(description="False: it only waited there.")
 
 
@@ -92,17 +94,21 @@ class TaskOut(BaseModel):
     )
     waiting_for: str | None = Field(description="Why no server can start it at present.")
     progress: ProgressOut
-    outputs: list[OutputOut]
-    error: TaskErrorOut | None
-    server: str | None
-    params: Json
+    outputs: list[OutputOut] = Field(description="Results, as far as they are here.")
+    error: TaskErrorOut | None = Field(description="Why it did not succeed.")
+    server: str | None = Field(description="Where it runs, or ran.")
+    params: Json = Field(
+        description="The values that were set, by key, with seeds that were drawn."
+    )
     metadata: Json | str
-    attempts: list[AttemptOut]
-    warnings: list[str]
+    attempts: list[AttemptOut] = Field(description="Each try on a server, the first one first.")
+    warnings: list[str] = Field(
+        description="Of what ComfyUI left out, blocked or had in its cache, and of its server."
+    )
     priority: int
-    timeout: float | None
+    timeout: float | None = Field(description="Seconds that it may run.")
     workflow: str | None = Field(description="The saved workflow it came from.")
-    retry_of: str | None
+    retry_of: str | None = Field(description="The task that this one repeats.")
     batch_id: str | None
     webhook: WebhookOut | None = None
     cut: Cut | None = Field(None, description=CUT)
@@ -113,7 +119,7 @@ class BatchOut(BaseModel):
 
     batch_id: str
     total: int
-    finished: bool
+    finished: bool = Field(description="All of its tasks are.")
     counts: dict[str, int] = Field(description="Tasks by status.")
     tasks: list[TaskOut] = Field(description="In the order of the batch.")
 
@@ -134,7 +140,9 @@ class DeliveryOut(BaseModel):
     status: DeliveryStatus
     created_at: str
     finished_at: str | None
-    next_attempt_at: str | None
+    next_attempt_at: str | None = Field(
+        description="When it is tried again; during a try: when that counts as lost."
+    )
     attempts: list[AttemptOfDelivery] = Field(description="The newest 30.")
 
 
@@ -158,20 +166,20 @@ class TaskPage(BaseModel):
 
 
 class ParameterOut(BaseModel):
-    key: str
+    key: str = Field(description='"<node_id>.<input>"')
     node_id: str = Field(description="The first part of the key; it may hold dots.")
     input: str = Field(description="The second one; it may hold dots, too.")
     name: str | None = Field(description="A friendly name, unique in the workflow.")
     role: str | None = Field(description="What it does: prompt, seed, width, ...")
     type: Literal["int", "float", "string", "boolean", "choice", "any"]
-    value: Any
-    class_type: str
-    title: str | None
-    default: Any
+    value: Any = Field(description="What stands in the workflow.")
+    class_type: str = Field(description="The node's type.")
+    title: str | None = Field(description="The node's title.")
+    default: Any = Field(description="Of the node, where a server tells it.")
     min: float | None
     max: float | None
     step: float | None
-    choices: list[Any] | None
+    choices: list[Any] | None = Field(description="Of all servers together.")
     multiselect: bool = Field(description="It takes a list of choices.")
     multiline: bool
     upload: str | None = Field(description="image, video, ...: names an uploaded file.")
@@ -194,9 +202,9 @@ class WorkflowOut(BaseModel):
     filename: str
     version: str = Field(description="Changes with the content; the ETag without its quotes.")
     format: Format
-    workflow: Json
+    workflow: Json = Field(description="As it is kept.")
     parameters: list[ParameterOut]
-    warnings: list[str]
+    warnings: list[str] = Field(description="What was doubtful.")
 
 
 class VersionEntry(BaseModel):
@@ -211,25 +219,27 @@ class VersionList(BaseModel):
 
 class ConvertedOut(BaseModel):
     workflow: Json = Field(description="In API format.")
-    warnings: list[str]
+    warnings: list[str] = Field(description="What was doubtful.")
 
 
 class ParametersOut(BaseModel):
     format: Format
     parameters: list[ParameterOut]
-    warnings: list[str]
+    warnings: list[str] = Field(description="What was doubtful.")
 
 
 class ServerOut(BaseModel):
-    id: str
-    state: Literal["online", "offline", "draining", "stalled", "failing"]
-    online: bool
+    id: str = Field(description="Its address, HOST:PORT.")
+    state: Literal["online", "offline", "draining", "stalled", "failing"] = Field(
+        description="In one word; docs/servers.md explains them."
+    )
+    online: bool = Field(description="It answers.")
     connected: bool = Field(description="Its WebSocket is open.")
     accepting: bool = Field(description="It may get new work.")
     reason: str | None = Field(description="Why it is not as it should be.")
-    since: str
-    version: str | None
-    slots: int
+    since: str = Field(description="When it came online or went offline.")
+    version: str | None = Field(description="ComfyUI's.")
+    slots: int = Field(description="Prompts that it may hold.")
     running: int = Field(description="Tasks of ours that it holds.")
     queue_length: int | None = Field(description="Prompts that it holds, strangers' too.")
     others: int | None = Field(description="Those of strangers.")
@@ -243,14 +253,14 @@ class ServerList(BaseModel):
 class ServerDetail(ServerOut):
     tasks: list[str] = Field(description="Ids of the tasks of ours that it holds.")
     warm: list[str] = Field(description="Model files of the prompt that it got last.")
-    node_types: int
+    node_types: int = Field(description="How many it has.")
     models: dict[str, list[str]] = Field(description="Model files by folder.")
-    system_stats: Json | None
+    system_stats: Json | None = Field(description="What ComfyUI says of its machine.")
 
 
 class HealthOut(BaseModel):
     status: Literal["ok", "degraded"]
-    reason: str | None
+    reason: str | None = Field(description="Why it is degraded.")
     version: str
     gateway: str = Field(description="Which gateway it is: the same for all its replicas.")
     servers: list[ServerOut] = Field(description="Empty without a key, where keys are in use.")
@@ -264,8 +274,8 @@ class UploadOut(BaseModel):
     filename: str
     subfolder: str
     type: Literal["input"]
-    kind: str
+    kind: str = Field(description="By its bytes and name.")
     content_type: str
     size_bytes: int
     hash: str
-    url: str
+    url: str = Field(description="Where the gateway has it.")

@@ -59,7 +59,8 @@ async def _searched(
         Query(
             max_length=LONGEST,
             description="Only with this text in the workflow's name, in params, metadata or the "
-            "error, in upper or lower case, or with an id that begins so.",
+            "error (the first 8,000 characters), in upper or lower case, or with an id that begins "
+            "so.",
         ),
     ] = None,
     since: Annotated[

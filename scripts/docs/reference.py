@@ -209,7 +209,8 @@ def codes() -> Iterator[str]:
     """The section of all error codes."""
     yield (
         "\n## Error codes\n\nThe `code` of a problem, and its `title`. Under `/api/v2` errors have"
-        " [words of their own](comfy-api-v2.md#errors).\n"
+        " [words of their own](comfy-api-v2.md#errors). Two more have no class of their own: 400"
+        " `bad_request` (a form that cannot be read) and 405 `method_not_allowed`.\n"
         "\n| code | status | title |\n|---|---|---|\n"
     )
     rows: dict[tuple[str, int], str] = {}

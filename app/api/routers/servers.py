@@ -147,7 +147,7 @@ async def remove_server(
 ) -> None:
     """Use it no longer. What waits there goes back to the queue.
 
-    While a task runs there it is refused, unless `force` is given. One that is offline can always
-    be removed.
+    While a task runs there it is refused, unless `force` is given; then, too, if the server has not
+    let go of its tasks within 10 seconds: try again. One that is offline can always be removed.
     """
     await gateway.fleet.remove(server_id, force=force)

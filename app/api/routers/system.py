@@ -121,7 +121,9 @@ async def nodes(
     class_type: Annotated[
         str | None, Query(max_length=200, description="One node type, with its inputs.")
     ] = None,
-    refresh: Annotated[bool, Query(description="Ask the servers again first.")] = False,
+    refresh: Annotated[
+        bool, Query(description="Ask the servers again first, after an install.")
+    ] = False,
     server: ServerQuery = None,
 ) -> Json:
     """Node types of the servers that are online.

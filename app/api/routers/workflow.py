@@ -44,7 +44,8 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
     200, too. `Location` names the task, or the batch. With `wait` and an `Accept` of `image/*`,
     `video/*` or `audio/*` the answer is the task's only file of that type. The body may be
     ComfyUI's own, `{"prompt": ..., "extra_data": ...}`, with any of the fields beside them. A form
-    that cannot be read is a `bad_request`.
+    that cannot be read is a `bad_request`. While no server has answered yet a workflow is taken,
+    and waits.
     """
     return await submit_and_answer(gateway, body, asked)
 
