@@ -11,108 +11,104 @@ const status = document.querySelector("[role=status]");
 const bar = document.querySelector("progress");
 const figure = document.querySelector("figure");
 
-form.elements.gateway.value = location.protocol.startsWith("http")
-  ? location.origin
-  : "http://localhost:8000";
+form.elements.gateway.value = location.protocol.startsWith("http") ? location.origin : "http://localhost:8000";
 
 form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const run = form.querySelector("button");
-  run.disabled = true;
-  figure.replaceChildren();
-  try {
-    await makePicture();
-  } catch (error) {
-    status.textContent = error.message;
-  } finally {
-    run.disabled = false;
-    cancel.disabled = true;
-  }
+	event.preventDefault();
+	const run = form.querySelector("button");
+	run.disabled = true;
+	figure.replaceChildren();
+	try {
+		await makePicture();
+	} catch (error) {
+		status.textContent = error.message;
+	} finally {
+		run.disabled = false;
+		cancel.disabled = true;
+	}
 });
 
 async function makePicture() {
-  const { prompt, negative_prompt, seed, steps } = Object.fromEntries(new FormData(form));
-  const params = { prompt, negative_prompt, seed: Number(seed), steps: Number(steps) };
-  const submitted = await call(`/api/workflow/${WORKFLOW}/run`, { method: "POST", json: { params } });
-  const { task_id } = await submitted.json();
-  cancel.disabled = false;
-  cancel.onclick = () => call(`/api/task/${task_id}/cancel`, { method: "POST" });
+	const { prompt, negative_prompt, seed, steps } = Object.fromEntries(new FormData(form));
+	const params = { prompt, negative_prompt, seed: Number(seed), steps: Number(steps) };
+	const submitted = await call(`/api/workflow/${WORKFLOW}/run`, { method: "POST", json: { params } });
+	const { task_id } = await submitted.json();
+	cancel.disabled = false;
+	cancel.onclick = () => call(`/api/task/${task_id}/cancel`, { method: "POST" });
 
-  const task = await follow(task_id);
-  if (task.status !== "succeeded") {
-    throw new Error(task.error ? `${task.status}: ${task.error.message}` : task.status);
-  }
-  status.textContent = `Done. Seed ${task.params.seed ?? seed}`;
-  figure.replaceChildren();
-  for (const output of task.outputs) {
-    if (output.kind === "image") await show(await call(output.url), output.filename);
-  }
+	const task = await follow(task_id);
+	if (task.status !== "succeeded") {
+		throw new Error(task.error ? `${task.status}: ${task.error.message}` : task.status);
+	}
+	status.textContent = `Done. Seed ${task.params.seed ?? seed}`;
+	figure.replaceChildren();
+	for (const output of task.outputs) {
+		if (output.kind === "image") await show(await call(output.url), output.filename);
+	}
 }
 
 /** The task when it is finished. Where the stream breaks off, we connect again. */
 async function follow(taskId) {
-  for (;;) {
-    try {
-      for await (const { event, data } of events(`/api/task/${taskId}/events`)) {
-        if (data.progress) bar.value = data.progress.value;
-        if (event === "status") {
-          status.textContent = data.queue_position
-            ? `Place ${data.queue_position} in the queue`
-            : data.status;
-          if (FINISHED.includes(data.status)) return data;
-        } else if (event === "progress") {
-          status.textContent = data.progress.class_type ?? data.status;
-        } else if (event === "preview") {
-          const bytes = await fetch(`data:${data.content_type};base64,${data.data_base64}`);
-          await show(bytes, "preview");
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // the gateway refused; all else is the network
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-  }
+	for (;;) {
+		try {
+			for await (const { event, data } of events(`/api/task/${taskId}/events`)) {
+				if (data.progress) bar.value = data.progress.value;
+				if (event === "status") {
+					status.textContent = data.queue_position ? `Place ${data.queue_position} in the queue` : data.status;
+					if (FINISHED.includes(data.status)) return data;
+				} else if (event === "progress") {
+					status.textContent = data.progress.class_type ?? data.status;
+				} else if (event === "preview") {
+					const bytes = await fetch(`data:${data.content_type};base64,${data.data_base64}`);
+					await show(bytes, "preview");
+				}
+			}
+		} catch (error) {
+			if (!(error instanceof TypeError)) throw error; // the gateway refused; all else is the network
+		}
+		await new Promise((resolve) => setTimeout(resolve, 1000));
+	}
 }
 
 /** Server-sent events over fetch: EventSource could not send an API key. */
 async function* events(path) {
-  const answer = await call(path);
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop();
-    for (const part of parts) {
-      const fields = Object.fromEntries(
-        part.split("\n").map((line) => [line.split(": ", 1)[0], line.slice(line.indexOf(": ") + 2)]),
-      );
-      if (fields.data) yield { event: fields.event, data: JSON.parse(fields.data) };
-    }
-  }
+	const answer = await call(path);
+	const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+	let text = "";
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) return;
+		const parts = (text + value).split("\n\n");
+		text = parts.pop();
+		for (const part of parts) {
+			const fields = Object.fromEntries(
+				part.split("\n").map((line) => [line.split(": ", 1)[0], line.slice(line.indexOf(": ") + 2)]),
+			);
+			if (fields.data) yield { event: fields.event, data: JSON.parse(fields.data) };
+		}
+	}
 }
 
 async function show(response, alt) {
-  const image = figure.querySelector("img") ?? figure.appendChild(new Image());
-  URL.revokeObjectURL(image.src);
-  image.alt = alt;
-  image.src = URL.createObjectURL(await response.blob());
+	const image = figure.querySelector("img") ?? figure.appendChild(new Image());
+	URL.revokeObjectURL(image.src);
+	image.alt = alt;
+	image.src = URL.createObjectURL(await response.blob());
 }
 
 /** An answer of the gateway. Each of its errors says what is wrong, and often what to do. */
 async function call(path, { json, ...options } = {}) {
-  const headers = {};
-  if (form.elements.key.value) headers.Authorization = `Bearer ${form.elements.key.value}`;
-  if (json) {
-    headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(json);
-  }
-  const address = new URL(path, form.elements.gateway.value);
-  const response = await fetch(address, { headers, ...options });
-  if (!response.ok) {
-    const problem = await response.json();
-    throw new Error([problem.detail, problem.hint].filter(Boolean).join(" "));
-  }
-  return response;
+	const headers = {};
+	if (form.elements.key.value) headers.Authorization = `Bearer ${form.elements.key.value}`;
+	if (json) {
+		headers["Content-Type"] = "application/json";
+		options.body = JSON.stringify(json);
+	}
+	const address = new URL(path, form.elements.gateway.value);
+	const response = await fetch(address, { headers, ...options });
+	if (!response.ok) {
+		const problem = await response.json();
+		throw new Error([problem.detail, problem.hint].filter(Boolean).join(" "));
+	}
+	return response;
 }

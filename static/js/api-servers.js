@@ -5,4 +5,5 @@ export const addServer = (address, slots) => post("/api/servers", json({ address
 export const setSlots = (name, slots) => send("PATCH", `/api/servers/${id(name)}`, json({ slots }));
 export const drain = (name) => post(`/api/servers/${id(name)}/drain`);
 export const resume = (name) => post(`/api/servers/${id(name)}/resume`);
-export const removeServer = (name, force) => send("DELETE", `/api/servers/${id(name)}${query({ force: force || null })}`);
+export const removeServer = (name, force) =>
+	send("DELETE", `/api/servers/${id(name)}${query({ force: force || null })}`);

@@ -5,22 +5,22 @@ const TIMEOUT = 60_000;
 const HEALTH = "/api/health";
 
 export class Problem extends Error {
-  constructor(document) {
-    super(String(document.detail ?? document.title ?? "unknown error"));
-    this.document = document;
-  }
+	constructor(document) {
+		super(String(document.detail ?? document.title ?? "unknown error"));
+		this.document = document;
+	}
 
-  get code() {
-    return this.document.code;
-  }
+	get code() {
+		return this.document.code;
+	}
 }
 
 export const id = encodeURIComponent;
 export const json = (value) => JSON.stringify(value);
 export const query = (fields) => {
-  const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
-  const set = pairs.filter(([, value]) => value != null && value !== "");
-  return set.length ? `?${new URLSearchParams(set)}` : "";
+	const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
+	const set = pairs.filter(([, value]) => value != null && value !== "");
+	return set.length ? `?${new URLSearchParams(set)}` : "";
 };
 
 // System, servers, nodes, models
@@ -48,7 +48,8 @@ export const workflows = () => get("/api/workflows");
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);
 export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
 export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
-export const convertText = (source, params) => exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
+export const convertText = (source, params) =>
+	exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
 export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
 export const submitBody = (source, options) => envelope(source, options);
 
@@ -59,69 +60,79 @@ export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type
 
 // For what an element cannot fetch itself: <img> sends no key.
 export async function blob(url, options = {}) {
-  const response = await exchange(url, options, (answer) => answer.blob());
-  if (response.ok) return response.body;
-  throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
+	const response = await exchange(url, options, (answer) => answer.blob());
+	if (response.ok) return response.body;
+	throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
 }
 
 // A file's text goes out as it is: JSON.parse would round 64-bit seeds.
 function envelope({ filename, text, name }, options = {}) {
-  if (filename) return json({ filename, ...options });
-  const { metadata, ...others } = options;
-  return `{"workflow": ${text}, ${json({ ...others, metadata: { file: name, ...metadata } }).slice(1)}`;
+	if (filename) return json({ filename, ...options });
+	const { metadata, ...others } = options;
+	return `{"workflow": ${text}, ${json({ ...others, metadata: { file: name, ...metadata } }).slice(1)}`;
 }
 
 export const get = (path) => request(path, {});
 export const post = (path, body, headers) => send("POST", path, body, headers);
 export const send = (method, path, body, headers) => request(path, sent(method, body, headers));
-const sent = (method, body, headers) => ({ method, body, headers: { ...(body && { "Content-Type": "application/json" }), ...headers } });
+const sent = (method, body, headers) => ({
+	method,
+	body,
+	headers: { ...(body && { "Content-Type": "application/json" }), ...headers },
+});
 
 export function form(path, fields) {
-  const body = new FormData();
-  for (const [name, value] of Object.entries(fields)) if (value != null && value !== "") body.append(name, value);
-  return request(path, { method: "POST", body });
+	const body = new FormData();
+	for (const [name, value] of Object.entries(fields)) if (value != null && value !== "") body.append(name, value);
+	return request(path, { method: "POST", body });
 }
 
 // The workflow of an answer as text, with its numbers as they stand in the file.
 async function exactly(path, options = {}) {
-  const { ok, body } = await exchange(path, options, (answer) => answer.text());
-  if (!ok) return request(path, options); // throws what is wrong
-  return json(JSON.parse(body, raw).workflow);
+	const { ok, body } = await exchange(path, options, (answer) => answer.text());
+	if (!ok) return request(path, options); // throws what is wrong
+	return json(JSON.parse(body, raw).workflow);
 }
 
 async function request(path, options) {
-  const { status, ok, body } = await exchange(path, options, (answer) => answer.text());
-  let answer = null;
-  try {
-    if (body) answer = JSON.parse(body, exact);
-  } catch {
-    throw new Problem({ title: `The gateway answered HTTP ${status} and no JSON`, status, detail: body.slice(0, 2000) });
-  }
-  if (ok) return answer;
-  throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: body });
+	const { status, ok, body } = await exchange(path, options, (answer) => answer.text());
+	let answer = null;
+	try {
+		if (body) answer = JSON.parse(body, exact);
+	} catch {
+		throw new Problem({
+			title: `The gateway answered HTTP ${status} and no JSON`,
+			status,
+			detail: body.slice(0, 2000),
+		});
+	}
+	if (ok) return answer;
+	throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: body });
 }
 
 // Once the key was refused only what needs none is asked, without it, until there is another.
 async function exchange(path, options, read) {
-  for (;;) {
-    const used = key.value;
-    const answer = (path !== HEALTH && key.refusal) || (await fetched(path, options, read));
-    if (answer.status !== 401 || !(await key.renew(used, answer))) return answer;
-  }
+	for (;;) {
+		const used = key.value;
+		const answer = (path !== HEALTH && key.refusal) || (await fetched(path, options, read));
+		if (answer.status !== 401 || !(await key.renew(used, answer))) return answer;
+	}
 }
 
 async function fetched(path, options, read) {
-  try {
-    const headers = { ...options.headers, ...(!key.isWanted && key.headers) };
-    const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
-    return { status: response.status, ok: response.ok, body: await (response.ok ? read(response) : response.text()) };
-  } catch (error) {
-    throw new Problem({ title: "The gateway does not answer", code: "away", detail: `${path}: ${error.message}` });
-  }
+	try {
+		const headers = { ...options.headers, ...(!key.isWanted && key.headers) };
+		const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
+		return { status: response.status, ok: response.ok, body: await (response.ok ? read(response) : response.text()) };
+	} catch (error) {
+		throw new Problem({ title: "The gateway does not answer", code: "away", detail: `${path}: ${error.message}` });
+	}
 }
 
 // Whole numbers that a JavaScript number cannot hold are kept as their digits: to be shown as text,
 // or to be written as JSON again.
-const isRounded = (value, context) => Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
+const isRounded = (value, context) =>
+	Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
 export const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
-const raw = (name, value, context) => (isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value);
+const raw = (name, value, context) =>
+	isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value;

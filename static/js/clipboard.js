@@ -3,14 +3,14 @@ import { toast } from "./toasts.js";
 import { t } from "./i18n.js";
 
 export async function copy(text, near = document.body) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
-    near.append(area); // within the dialog that is open, or it gets no focus
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-  toast(t("copied"));
+	try {
+		await navigator.clipboard.writeText(text);
+	} catch {
+		const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
+		near.append(area); // within the dialog that is open, or it gets no focus
+		area.select();
+		document.execCommand("copy");
+		area.remove();
+	}
+	toast(t("copied"));
 }

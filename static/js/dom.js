@@ -6,26 +6,26 @@
 import { translate } from "./i18n.js";
 
 export function el(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  const { dataset, attributes, i18n, i18nAttr, ...rest } = props ?? {};
-  for (const [name, value] of Object.entries(rest))
-    node[name] = name.startsWith("on") ? (event) => void value?.call(node, event) : value;
-  Object.assign(node.dataset, dataset);
-  for (const [name, value] of Object.entries(attributes ?? {})) if (value != null) node.setAttribute(name, value);
-  if (i18n) node.dataset.i18n = i18n;
-  if (i18nAttr) node.dataset.i18nAttr = i18nAttr;
-  if (i18n || i18nAttr) translate(node);
-  node.append(...children.flat().filter((child) => child != null && child !== false));
-  return node;
+	const node = document.createElement(tag);
+	const { dataset, attributes, i18n, i18nAttr, ...rest } = props ?? {};
+	for (const [name, value] of Object.entries(rest))
+		node[name] = name.startsWith("on") ? (event) => void value?.call(node, event) : value;
+	Object.assign(node.dataset, dataset);
+	for (const [name, value] of Object.entries(attributes ?? {})) if (value != null) node.setAttribute(name, value);
+	if (i18n) node.dataset.i18n = i18n;
+	if (i18nAttr) node.dataset.i18nAttr = i18nAttr;
+	if (i18n || i18nAttr) translate(node);
+	node.append(...children.flat().filter((child) => child != null && child !== false));
+	return node;
 }
 
 // Icons are symbols of /static/icons.svg: icon("play"). They say nothing to screen readers.
 export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  svg.append(use);
-  return svg;
+	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+	const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+	use.setAttribute("href", `/static/icons.svg#${name}`);
+	svg.setAttribute("class", "icon");
+	svg.setAttribute("aria-hidden", "true");
+	svg.append(use);
+	return svg;
 }

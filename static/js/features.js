@@ -4,18 +4,18 @@ import { key } from "./key.js";
 let asked = null;
 
 export async function has(path, parameter) {
-  asked ??= paths();
-  const route = (await asked)[path];
-  if (!parameter) return Boolean(route);
-  return Boolean(route?.get?.parameters?.some((each) => each.name === parameter));
+	asked ??= paths();
+	const route = (await asked)[path];
+	if (!parameter) return Boolean(route);
+	return Boolean(route?.get?.parameters?.some((each) => each.name === parameter));
 }
 
 async function paths() {
-  try {
-    const answer = await fetch("/openapi.json", { headers: key.headers });
-    return (await answer.json()).paths ?? {};
-  } catch {
-    asked = null; // later, perhaps
-    return {};
-  }
+	try {
+		const answer = await fetch("/openapi.json", { headers: key.headers });
+		return (await answer.json()).paths ?? {};
+	} catch {
+		asked = null; // later, perhaps
+		return {};
+	}
 }

@@ -4,15 +4,15 @@ import { key } from "./key.js";
 
 // In a tab of its own. With a key the browser could not ask for it by itself.
 export async function open(url) {
-  const tab = window.open("", "_blank");
-  tab.opener = null;
-  tab.location = key.value ? URL.createObjectURL(await api.blob(url)) : url;
+	const tab = window.open("", "_blank");
+	tab.opener = null;
+	tab.location = key.value ? URL.createObjectURL(await api.blob(url)) : url;
 }
 
 export async function save(url, name) {
-  let address = url;
-  if (key.value) address = URL.createObjectURL(await api.blob(url));
-  const link = Object.assign(document.createElement("a"), { href: address, download: name });
-  link.click();
-  if (address !== url) setTimeout(() => URL.revokeObjectURL(address), 10_000);
+	let address = url;
+	if (key.value) address = URL.createObjectURL(await api.blob(url));
+	const link = Object.assign(document.createElement("a"), { href: address, download: name });
+	link.click();
+	if (address !== url) setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

@@ -15,21 +15,21 @@ const sections = [...document.querySelectorAll("main > [data-view]")];
 
 // A view is shown once all that it is made of is here; until then the last one stays.
 async function show() {
-  const { view } = route;
-  await Promise.all([styles(view), import(`./views/${view}.js`)]);
-  if (view !== route.view) return;
-  for (const section of sections) section.hidden = section.dataset.view !== view;
+	const { view } = route;
+	await Promise.all([styles(view), import(`./views/${view}.js`)]);
+	if (view !== route.view) return;
+	for (const section of sections) section.hidden = section.dataset.view !== view;
 }
 
 // "/" goes to the search of the view, as on the pages that developers know.
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.target.closest?.("input, textarea, select, dialog")) return;
-  const search = document.querySelector("main > section:not([hidden]) input[type=search]");
-  search?.closest("details")?.setAttribute("open", "");
-  if (!search) return;
-  event.preventDefault();
-  search.focus();
-  search.select();
+	if (event.key !== "/" || event.target.closest?.("input, textarea, select, dialog")) return;
+	const search = document.querySelector("main > section:not([hidden]) input[type=search]");
+	search?.closest("details")?.setAttribute("open", "");
+	if (!search) return;
+	event.preventDefault();
+	search.focus();
+	search.select();
 });
 
 key.ask = async () => (await import("./components/key-dialog.js")).ask();

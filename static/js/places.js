@@ -3,47 +3,49 @@
 const told = new WeakMap(); // task -> when its ETA was
 
 export const stamped = (task, like) => {
-  told.set(task, told.get(like) ?? performance.now());
-  return task;
+	told.set(task, told.get(like) ?? performance.now());
+	return task;
 };
 
 export function etaOf(task) {
-  if (task.eta_seconds == null) return null;
-  return Math.max(0, task.eta_seconds - (performance.now() - (told.get(task) ?? performance.now())) / 1000);
+	if (task.eta_seconds == null) return null;
+	return Math.max(0, task.eta_seconds - (performance.now() - (told.get(task) ?? performance.now())) / 1000);
 }
 
 const placeOf = (task) => (task?.status === "queued" ? task.queue_position : null);
 
 export class Steps {
-  #before = new Map(); // of what changed: task_id -> as it was
+	#before = new Map(); // of what changed: task_id -> as it was
 
-  note(known, task) {
-    if (!this.#before.has(task.task_id)) this.#before.set(task.task_id, known);
-  }
+	note(known, task) {
+		if (!this.#before.has(task.task_id)) this.#before.set(task.task_id, known);
+	}
 
-  // What others become by what has changed since the last time: [[task, place, eta]].
-  take(tasks) {
-    const before = this.#before;
-    if (!before.size) return [];
-    this.#before = new Map();
-    let last = null; // that waits and took a step
-    const left = []; // places of those that wait no more
-    for (const [id, known] of before) {
-      const [from, task] = [placeOf(known), tasks.get(id)];
-      if (from == null) continue;
-      const to = placeOf(task);
-      if (to == null) left.push(from);
-      else if (!last || from > last.from) last = { from, by: from - to, sooner: (etaOf(known) ?? 0) - (etaOf(task) ?? 0) };
-    }
-    if (!last?.by && !left.length) return [];
-    const moved = [];
-    for (const task of tasks.values()) {
-      const place = placeOf(task);
-      if (place == null || before.has(task.task_id)) continue;
-      const isBehind = last && place > last.from;
-      const by = left.filter((each) => each < place && (!isBehind || each > last.from)).length + (isBehind ? last.by : 0);
-      if (by) moved.push([task, Math.max(1, place - by), isBehind ? last.sooner : 0]);
-    }
-    return moved;
-  }
+	// What others become by what has changed since the last time: [[task, place, eta]].
+	take(tasks) {
+		const before = this.#before;
+		if (!before.size) return [];
+		this.#before = new Map();
+		let last = null; // that waits and took a step
+		const left = []; // places of those that wait no more
+		for (const [id, known] of before) {
+			const [from, task] = [placeOf(known), tasks.get(id)];
+			if (from == null) continue;
+			const to = placeOf(task);
+			if (to == null) left.push(from);
+			else if (!last || from > last.from)
+				last = { from, by: from - to, sooner: (etaOf(known) ?? 0) - (etaOf(task) ?? 0) };
+		}
+		if (!last?.by && !left.length) return [];
+		const moved = [];
+		for (const task of tasks.values()) {
+			const place = placeOf(task);
+			if (place == null || before.has(task.task_id)) continue;
+			const isBehind = last && place > last.from;
+			const by =
+				left.filter((each) => each < place && (!isBehind || each > last.from)).length + (isBehind ? last.by : 0);
+			if (by) moved.push([task, Math.max(1, place - by), isBehind ? last.sooner : 0]);
+		}
+		return moved;
+	}
 }

@@ -1,15 +1,15 @@
 // Choices that this browser keeps. One that keeps nothing has them until the reload.
 export function remembered(name) {
-  try {
-    return localStorage.getItem(name) ?? "";
-  } catch {
-    return "";
-  }
+	try {
+		return localStorage.getItem(name) ?? "";
+	} catch {
+		return "";
+	}
 }
 
 export function remember(name, text) {
-  try {
-    if (text) localStorage.setItem(name, text);
-    else localStorage.removeItem(name);
-  } catch {} // it works all the same
+	try {
+		if (text) localStorage.setItem(name, text);
+		else localStorage.removeItem(name);
+	} catch {} // it works all the same
 }

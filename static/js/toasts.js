@@ -7,40 +7,52 @@ const SHOWN = 5000;
 const SHOWN_LONG = 12_000;
 
 class ToastList extends HTMLElement {
-  connectedCallback() {
-    this.setAttribute("role", "status");
-    this.setAttribute("popover", "manual");
-  }
+	connectedCallback() {
+		this.setAttribute("role", "status");
+		this.setAttribute("popover", "manual");
+	}
 
-  add(text, tone, action, about) {
-    const close = el("button", { className: "quiet icon-only", i18nAttr: "aria-label:close", onclick: () => drop() }, icon("close"));
-    const more = action && el("button", { textContent: action.label, onclick: () => (drop(), action.act()) });
-    this.settle(about);
-    const row = el("div", { about, dataset: { tone } }, el("span", { className: "grow", textContent: text }), more, close);
-    const drop = () => this.#drop(row);
-    this.append(row);
-    // In the top layer, and above a dialog that was opened meanwhile.
-    if (this.matches(":popover-open")) this.hidePopover();
-    this.showPopover();
-    setTimeout(drop, tone === "bad" || action ? SHOWN_LONG : SHOWN);
-  }
+	add(text, tone, action, about) {
+		const close = el(
+			"button",
+			{ className: "quiet icon-only", i18nAttr: "aria-label:close", onclick: () => drop() },
+			icon("close"),
+		);
+		const more = action && el("button", { textContent: action.label, onclick: () => (drop(), action.act()) });
+		this.settle(about);
+		const row = el(
+			"div",
+			{ about, dataset: { tone } },
+			el("span", { className: "grow", textContent: text }),
+			more,
+			close,
+		);
+		const drop = () => this.#drop(row);
+		this.append(row);
+		// In the top layer, and above a dialog that was opened meanwhile.
+		if (this.matches(":popover-open")) this.hidePopover();
+		this.showPopover();
+		setTimeout(drop, tone === "bad" || action ? SHOWN_LONG : SHOWN);
+	}
 
-  settle(about) {
-    for (const row of [...this.children]) if (about && row.about === about) this.#drop(row);
-  }
+	settle(about) {
+		for (const row of [...this.children]) if (about && row.about === about) this.#drop(row);
+	}
 
-  #drop(row) {
-    row.remove();
-    if (!this.children.length && this.matches(":popover-open")) this.hidePopover();
-  }
+	#drop(row) {
+		row.remove();
+		if (!this.children.length && this.matches(":popover-open")) this.hidePopover();
+	}
 }
 
 customElements.define("toast-list", ToastList);
 
 export async function toast(what, { tone, action, about } = {}) {
-  const isError = what instanceof Error;
-  if (isError && !what.document) console.error(what);
-  document.querySelector("toast-list").add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action, about);
+	const isError = what instanceof Error;
+	if (isError && !what.document) console.error(what);
+	document
+		.querySelector("toast-list")
+		.add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action, about);
 }
 
 export const settle = (about) => document.querySelector("toast-list").settle(about);

@@ -1,8 +1,6 @@
 // The official TypeScript client of Comfy API v2, unchanged. COMFY_BASE_URL names the gateway.
 import assert from "node:assert/strict";
-import {
-  Comfy, IdempotencyKeyReuse, InvalidWorkflow, JobFailed, MissingAsset, NotFound,
-} from "@comfyorg/sdk";
+import { Comfy, IdempotencyKeyReuse, InvalidWorkflow, JobFailed, MissingAsset, NotFound } from "@comfyorg/sdk";
 
 const client = new Comfy();
 const [graph, photo, sampling] = process.argv.slice(2);
@@ -22,8 +20,8 @@ const live = await client.submit(await load(sampling), { apiKey: "comfyui-key" }
 const seen = [];
 for await (const event of live.events()) seen.push(event);
 assert.deepEqual(
-  new Set(seen.map((event) => event.kind)),
-  new Set(["statusChange", "progress", "preview", "outputReady"]),
+	new Set(seen.map((event) => event.kind)),
+	new Set(["statusChange", "progress", "preview", "outputReady"]),
 );
 assert.equal(seen.at(-1).status, "succeeded");
 assert.equal((await live.result()).outputs.length, 1);

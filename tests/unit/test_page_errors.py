@@ -9,8 +9,8 @@ from app.tasks.model import Status
 from tests.unit.test_page_texts import CHINESE, HALF_WIDTH, STATIC, texts
 
 ROOT = STATIC.parent
-ROW = re.compile(r'^  (\w+): \["([^"]+)", "([^"]+)"(, true)?\],$', re.MULTILINE)
-REASON = re.compile(r'^  (\w+): "([^"]+)",$', re.MULTILINE)
+ROW = re.compile(r'^\t(\w+): \[\s*"([^"]+)",\s+"([^"]+)"(,\s+true)?,?\s*\],$', re.MULTILINE)
+REASON = re.compile(r'^\t(\w+): "([^"]+)",$', re.MULTILINE)
 TASK_CODES = re.compile(r"^\| `(\w+)` \| [^|\d]+ \|$", re.MULTILINE)
 OWN = {"away"}  # the page's own
 LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')

@@ -7,12 +7,16 @@ import { booleanControl, jsonControl, textControl } from "./text.js";
 let uploadControl = textControl;
 
 export function controlOf({ type, upload, role }) {
-  if (upload) return uploadControl;
-  if (role === "seed") return seedControl;
-  return { int: numberControl, float: numberControl, boolean: booleanControl, choice: choiceControl, string: textControl }[type] ?? jsonControl;
+	if (upload) return uploadControl;
+	if (role === "seed") return seedControl;
+	return (
+		{ int: numberControl, float: numberControl, boolean: booleanControl, choice: choiceControl, string: textControl }[
+			type
+		] ?? jsonControl
+	);
 }
 
 // Before fields of these are made.
 export async function prepare(parameters) {
-  if (parameters.some(({ upload }) => upload)) ({ uploadControl } = await import("./upload.js"));
+	if (parameters.some(({ upload }) => upload)) ({ uploadControl } = await import("./upload.js"));
 }

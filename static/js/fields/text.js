@@ -6,58 +6,58 @@ import { text } from "../run/values.js";
 const LONG = 80;
 
 export function textControl(parameter, change) {
-  const isLong = parameter.multiline || text(parameter.value).length > LONG;
-  const input = isLong ? el("textarea", { rows: 3 }) : el("input", { type: "text", autocomplete: "off" });
-  input.oninput = change;
-  return {
-    node: input,
-    input,
-    get value() {
-      return input.value;
-    },
-    set value(value) {
-      input.value = text(value);
-    },
-    fault: "",
-  };
+	const isLong = parameter.multiline || text(parameter.value).length > LONG;
+	const input = isLong ? el("textarea", { rows: 3 }) : el("input", { type: "text", autocomplete: "off" });
+	input.oninput = change;
+	return {
+		node: input,
+		input,
+		get value() {
+			return input.value;
+		},
+		set value(value) {
+			input.value = text(value);
+		},
+		fault: "",
+	};
 }
 
 export function jsonControl(parameter, change) {
-  const input = el("textarea", { rows: 2, spellcheck: false, className: "mono" });
-  input.oninput = change;
-  const read = () => {
-    try {
-      return { value: JSON.parse(input.value) };
-    } catch (error) {
-      return { fault: t("field.needsJson", { why: error.message }) };
-    }
-  };
-  return {
-    node: input,
-    input,
-    get value() {
-      return read().value;
-    },
-    set value(value) {
-      input.value = JSON.stringify(value ?? null);
-    },
-    get fault() {
-      return read().fault ?? "";
-    },
-  };
+	const input = el("textarea", { rows: 2, spellcheck: false, className: "mono" });
+	input.oninput = change;
+	const read = () => {
+		try {
+			return { value: JSON.parse(input.value) };
+		} catch (error) {
+			return { fault: t("field.needsJson", { why: error.message }) };
+		}
+	};
+	return {
+		node: input,
+		input,
+		get value() {
+			return read().value;
+		},
+		set value(value) {
+			input.value = JSON.stringify(value ?? null);
+		},
+		get fault() {
+			return read().fault ?? "";
+		},
+	};
 }
 
 export function booleanControl(parameter, change) {
-  const input = el("input", { type: "checkbox", attributes: { role: "switch" }, onchange: change });
-  return {
-    node: input,
-    input,
-    get value() {
-      return input.checked;
-    },
-    set value(value) {
-      input.checked = value === true;
-    },
-    fault: "",
-  };
+	const input = el("input", { type: "checkbox", attributes: { role: "switch" }, onchange: change });
+	return {
+		node: input,
+		input,
+		get value() {
+			return input.checked;
+		},
+		set value(value) {
+			input.checked = value === true;
+		},
+		fault: "",
+	};
 }

@@ -1,8 +1,25 @@
 // Which parameters come first, how wide they are, and what they are called. Pure.
 const FIRST = {
-  prompt: "full", negative_prompt: "full", image: "full", mask: "full", video: "full", audio: "full",
-  width: "size", height: "size", seed: "full", steps: "half", cfg: "half", guidance: "half", denoise: "half",
-  sampler: "half", scheduler: "half", length: "half", batch_size: "half", model: "full", lora: "full", lora_strength: "half",
+	prompt: "full",
+	negative_prompt: "full",
+	image: "full",
+	mask: "full",
+	video: "full",
+	audio: "full",
+	width: "size",
+	height: "size",
+	seed: "full",
+	steps: "half",
+	cfg: "half",
+	guidance: "half",
+	denoise: "half",
+	sampler: "half",
+	scheduler: "half",
+	length: "half",
+	batch_size: "half",
+	model: "full",
+	lora: "full",
+	lora_strength: "half",
 };
 const ORDER = Object.keys(FIRST);
 
@@ -10,36 +27,44 @@ export const titleOf = ({ title, class_type, node_id }) => title || class_type |
 
 // {first: [{parameter, width, label} or {width, height}], nodes: [[id, title, [{parameter, label}]]]}
 export function arrange(parameters) {
-  const first = parameters.filter(isFirst).sort((a, b) => rank(a) - rank(b));
-  const rest = parameters.filter((parameter) => !first.includes(parameter));
-  const groups = Object.entries(Object.groupBy(rest, ({ node_id }) => node_id));
-  return {
-    first: paired(first).map((item) => (item.pair ? item : { parameter: item, width: FIRST[item.role] ?? "full", label: label(item, first) })),
-    nodes: groups.map(([id, each]) => [id, titleOf(each[0]), each.map((parameter) => ({ parameter, label: { text: parameter.input } }))]),
-  };
+	const first = parameters.filter(isFirst).sort((a, b) => rank(a) - rank(b));
+	const rest = parameters.filter((parameter) => !first.includes(parameter));
+	const groups = Object.entries(Object.groupBy(rest, ({ node_id }) => node_id));
+	return {
+		first: paired(first).map((item) =>
+			item.pair ? item : { parameter: item, width: FIRST[item.role] ?? "full", label: label(item, first) },
+		),
+		nodes: groups.map(([id, each]) => [
+			id,
+			titleOf(each[0]),
+			each.map((parameter) => ({ parameter, label: { text: parameter.input } })),
+		]),
+	};
 }
 
 // What a node gets its name for in ComfyUI (`$name`, `input;Name`) is wanted first, whatever it is.
 const isFirst = (parameter) => parameter.role in FIRST || parameter.multiline || parameter.upload;
-const rank = (parameter) => (ORDER.indexOf(parameter.role) + 1 || ORDER.length + 1) - (parameter.multiline && !parameter.role ? ORDER.length : 0);
+const rank = (parameter) =>
+	(ORDER.indexOf(parameter.role) + 1 || ORDER.length + 1) - (parameter.multiline && !parameter.role ? ORDER.length : 0);
 
 // Width and height of one node are one field; alone they are numbers like others.
 function paired(first) {
-  const made = [];
-  const taken = new Set();
-  for (const parameter of first) {
-    if (taken.has(parameter)) continue;
-    const wanted = { width: "height", height: "width" }[parameter.role];
-    const other = wanted && first.find((each) => each.role === wanted && each.node_id === parameter.node_id && !taken.has(each));
-    if (!other) {
-      made.push(parameter);
-      continue;
-    }
-    taken.add(other).add(parameter);
-    const [width, height] = parameter.role === "width" ? [parameter, other] : [other, parameter];
-    made.push({ pair: true, width, height, labels: { width: label(width, first), height: label(height, first) } });
-  }
-  return made;
+	const made = [];
+	const taken = new Set();
+	for (const parameter of first) {
+		if (taken.has(parameter)) continue;
+		const wanted = { width: "height", height: "width" }[parameter.role];
+		const other =
+			wanted && first.find((each) => each.role === wanted && each.node_id === parameter.node_id && !taken.has(each));
+		if (!other) {
+			made.push(parameter);
+			continue;
+		}
+		taken.add(other).add(parameter);
+		const [width, height] = parameter.role === "width" ? [parameter, other] : [other, parameter];
+		made.push({ pair: true, width, height, labels: { width: label(width, first), height: label(height, first) } });
+	}
+	return made;
 }
 
 // What tells fields of one role apart, and where the title of the node says more than the role does.
@@ -47,9 +72,9 @@ const TITLED = /^(prompt|negative_prompt|image|mask|video|audio)$/;
 const PLAIN = /^(clip text encode.*|load (image|video|audio|mask).*|(positive|negative)?[ _-]*prompt)$/i;
 
 function label(parameter, all) {
-  const { role, title, class_type } = parameter;
-  if (!role) return { text: parameter.name ?? parameter.input, note: titleOf(parameter) };
-  const isShared = all.some((other) => other !== parameter && other.role === role);
-  const isTold = TITLED.test(role) && title && title !== class_type && !PLAIN.test(title);
-  return { i18n: `role.${role}`, note: isTold ? title : isShared ? `${titleOf(parameter)} #${parameter.node_id}` : "" };
+	const { role, title, class_type } = parameter;
+	if (!role) return { text: parameter.name ?? parameter.input, note: titleOf(parameter) };
+	const isShared = all.some((other) => other !== parameter && other.role === role);
+	const isTold = TITLED.test(role) && title && title !== class_type && !PLAIN.test(title);
+	return { i18n: `role.${role}`, note: isTold ? title : isShared ? `${titleOf(parameter)} #${parameter.node_id}` : "" };
 }

@@ -10,22 +10,22 @@ const readable = (text) => JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2
 const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
 const escapedUnlessPair = (letter, at, whole) => (isPair(whole, at) ? letter : escaped(letter));
 const isPair = (whole, at) => {
-  const code = whole.charCodeAt(at);
-  if (code >= 0xd800 && code <= 0xdbff) return /[\udc00-\udfff]/.test(whole[at + 1] ?? "");
-  return code >= 0xdc00 && code <= 0xdfff && /[\ud800-\udbff]/.test(whole[at - 1] ?? "");
+	const code = whole.charCodeAt(at);
+	if (code >= 0xd800 && code <= 0xdbff) return /[\udc00-\udfff]/.test(whole[at + 1] ?? "");
+	return code >= 0xdc00 && code <= 0xdfff && /[\ud800-\udbff]/.test(whole[at - 1] ?? "");
 };
 
 export function curl({ origin, path, body, hasKey }) {
-  const key = hasKey ? ` \\\n  -H "Authorization: Bearer $${KEY}"` : "";
-  return `curl -X POST ${shell(`${origin}${path}?wait=60`)} \\
+	const key = hasKey ? ` \\\n  -H "Authorization: Bearer $${KEY}"` : "";
+	return `curl -X POST ${shell(`${origin}${path}?wait=60`)} \\
   -H 'Content-Type: application/json'${key} \\
   --data-raw ${shell(pretty(body))}
 `;
 }
 
 export function python({ origin, path, body, hasKey }) {
-  const key = hasKey ? `headers={"Authorization": f"Bearer {os.environ['${KEY}']}"}, ` : "";
-  return `${hasKey ? "import os\n" : ""}import time
+	const key = hasKey ? `headers={"Authorization": f"Bearer {os.environ['${KEY}']}"}, ` : "";
+	return `${hasKey ? "import os\n" : ""}import time
 from pathlib import Path
 
 import httpx
@@ -50,8 +50,8 @@ with httpx.Client(base_url=${quoted(origin)}, ${key}timeout=60) as client:
 }
 
 export function javascript({ origin, path, body, hasKey }) {
-  const key = hasKey ? `, Authorization: \`Bearer \${process.env.${KEY}}\`` : "";
-  return `const base = ${readable(origin)};
+	const key = hasKey ? `, Authorization: \`Bearer \${process.env.${KEY}}\`` : "";
+	return `const base = ${readable(origin)};
 const headers = { "Content-Type": "application/json"${key} };
 // As text: a number in JavaScript cannot hold a 64-bit seed.
 const body = ${readable(compact(body))};
@@ -77,7 +77,7 @@ for (let task of started.tasks ?? [started]) {
 
 // The official client takes whole graphs: `graph` is the workflow in API format, with all values set.
 export function comfySdk({ origin, graph, isBatch, hasKey }) {
-  return `# pip install comfy-sdk
+	return `# pip install comfy-sdk
 import os
 
 os.environ["COMFY_BASE_URL"] = ${quoted(origin)}
@@ -99,7 +99,7 @@ const PYTHON = { true: "True", false: "False", null: "None", string: quotedForPy
 const JSON_ITSELF = { true: "true", false: "false", null: "null", string: (text) => text };
 
 function quotedForPython(text) {
-  return readable(JSON.parse(text));
+	return readable(JSON.parse(text));
 }
 
 const pretty = (body) => literal(tokens(body), JSON_ITSELF);
@@ -107,16 +107,16 @@ const compact = (body) => tokens(body).join("");
 const tokens = (body) => body.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
 
 function literal(parts, words) {
-  let depth = 0;
-  let written = "";
-  parts.forEach((part, index) => {
-    const isEmpty = /^[{[]$/.test(part) && /^[}\]]$/.test(parts[index + 1] ?? "");
-    const closesEmpty = /^[}\]]$/.test(part) && /^[{[]$/.test(parts[index - 1] ?? "");
-    if (/^[{[]$/.test(part)) written += isEmpty ? part : `${part}\n${"  ".repeat(++depth)}`;
-    else if (/^[}\]]$/.test(part)) written += closesEmpty ? part : `\n${"  ".repeat(--depth)}${part}`;
-    else if (part === ",") written += `,\n${"  ".repeat(depth)}`;
-    else if (part === ":") written += ": ";
-    else written += part.startsWith('"') ? words.string(part) : (words[part] ?? part);
-  });
-  return written;
+	let depth = 0;
+	let written = "";
+	parts.forEach((part, index) => {
+		const isEmpty = /^[{[]$/.test(part) && /^[}\]]$/.test(parts[index + 1] ?? "");
+		const closesEmpty = /^[}\]]$/.test(part) && /^[{[]$/.test(parts[index - 1] ?? "");
+		if (/^[{[]$/.test(part)) written += isEmpty ? part : `${part}\n${"  ".repeat(++depth)}`;
+		else if (/^[}\]]$/.test(part)) written += closesEmpty ? part : `\n${"  ".repeat(--depth)}${part}`;
+		else if (part === ",") written += `,\n${"  ".repeat(depth)}`;
+		else if (part === ":") written += ": ";
+		else written += part.startsWith('"') ? words.string(part) : (words[part] ?? part);
+	});
+	return written;
 }

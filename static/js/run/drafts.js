@@ -17,102 +17,111 @@ export const isOpened = (id) => id.startsWith("~");
 export const idOf = ({ filename, name, text }) => filename ?? `~${hash(`${name}\n${text}`)}`;
 
 class Drafts extends EventTarget {
-  constructor() {
-    super();
-    addEventListener("storage", ({ key: name }) => (!name || name.startsWith(DRAFT)) && this.#tell()); // another tab
-  }
+	constructor() {
+		super();
+		addEventListener("storage", ({ key: name }) => (!name || name.startsWith(DRAFT)) && this.#tell()); // another tab
+	}
 
-  // Not before the gateway has told which one it is.
-  get #scope() {
-    return `${hash(`${key.value}\n${health.last?.gateway ?? ""}`)}.`;
-  }
+	// Not before the gateway has told which one it is.
+	get #scope() {
+		return `${hash(`${key.value}\n${health.last?.gateway ?? ""}`)}.`;
+	}
 
-  of(id) {
-    return read(TAB, DRAFT + this.#scope + id) ?? read(ALL, DRAFT + this.#scope + id);
-  }
+	of(id) {
+		return read(TAB, DRAFT + this.#scope + id) ?? read(ALL, DRAFT + this.#scope + id);
+	}
 
-  // What another tab did since this one did anything to it.
-  newer(id) {
-    const shared = read(ALL, DRAFT + this.#scope + id);
-    return shared?.at > (read(TAB, DRAFT + this.#scope + id)?.at ?? 0) ? shared : null;
-  }
+	// What another tab did since this one did anything to it.
+	newer(id) {
+		const shared = read(ALL, DRAFT + this.#scope + id);
+		return shared?.at > (read(TAB, DRAFT + this.#scope + id)?.at ?? 0) ? shared : null;
+	}
 
-  // How the tab has it now, and what of it has just changed: values by their keys, the batch.
-  put(draft, changed, isBatch) {
-    const entry = this.#scope + draft.id;
-    const at = Date.now();
-    const shared = read(ALL, DRAFT + entry);
-    const batch = isBatch || !shared ? draft.batch : shared.batch;
-    const values = { ...shared?.values };
-    for (const each of changed) {
-      if (each in draft.values) values[each] = draft.values[each];
-      else delete values[each];
-    }
-    write(TAB, DRAFT + entry, JSON.stringify({ ...draft, at }));
-    if (!Object.keys(values).length && !batch && !isOpened(draft.id)) remove(ALL, DRAFT + entry);
-    else keep(DRAFT, entry, JSON.stringify({ ...draft, values, batch, at }));
-    this.#tell();
-  }
+	// How the tab has it now, and what of it has just changed: values by their keys, the batch.
+	put(draft, changed, isBatch) {
+		const entry = this.#scope + draft.id;
+		const at = Date.now();
+		const shared = read(ALL, DRAFT + entry);
+		const batch = isBatch || !shared ? draft.batch : shared.batch;
+		const values = { ...shared?.values };
+		for (const each of changed) {
+			if (each in draft.values) values[each] = draft.values[each];
+			else delete values[each];
+		}
+		write(TAB, DRAFT + entry, JSON.stringify({ ...draft, at }));
+		if (!Object.keys(values).length && !batch && !isOpened(draft.id)) remove(ALL, DRAFT + entry);
+		else keep(DRAFT, entry, JSON.stringify({ ...draft, values, batch, at }));
+		this.#tell();
+	}
 
-  text(id) {
-    return read(ALL, TEXT + this.#scope + id) ?? read(TAB, TEXT + this.#scope + id);
-  }
+	text(id) {
+		return read(ALL, TEXT + this.#scope + id) ?? read(TAB, TEXT + this.#scope + id);
+	}
 
-  // One that finds no room is kept as long as the tab.
-  putText(id, text) {
-    const entry = this.#scope + id;
-    const said = JSON.stringify(text);
-    if (!keep(TEXT, entry, said)) write(TAB, TEXT + entry, said);
-  }
+	// One that finds no room is kept as long as the tab.
+	putText(id, text) {
+		const entry = this.#scope + id;
+		const said = JSON.stringify(text);
+		if (!keep(TEXT, entry, said)) write(TAB, TEXT + entry, said);
+	}
 
-  discard(id) {
-    for (const storage of [TAB, ALL]) for (const kind of [DRAFT, TEXT]) remove(storage, kind + this.#scope + id);
-    this.#tell();
-  }
+	discard(id) {
+		for (const storage of [TAB, ALL]) for (const kind of [DRAFT, TEXT]) remove(storage, kind + this.#scope + id);
+		this.#tell();
+	}
 
-  // Newest first.
-  list() {
-    return namesOf(DRAFT + this.#scope).map((name) => read(ALL, name)).filter(Boolean).sort((a, b) => b.at - a.at);
-  }
+	// Newest first.
+	list() {
+		return namesOf(DRAFT + this.#scope)
+			.map((name) => read(ALL, name))
+			.filter(Boolean)
+			.sort((a, b) => b.at - a.at);
+	}
 
-  #tell() {
-    this.dispatchEvent(new Event("change"));
-  }
+	#tell() {
+		this.dispatchEvent(new Event("change"));
+	}
 
-  // The id of what was open last.
-  get last() {
-    return read(TAB, OPEN + this.#scope) ?? read(ALL, OPEN + this.#scope);
-  }
+	// The id of what was open last.
+	get last() {
+		return read(TAB, OPEN + this.#scope) ?? read(ALL, OPEN + this.#scope);
+	}
 
-  set last(id) {
-    for (const storage of [TAB, ALL]) write(storage, OPEN + this.#scope, JSON.stringify(id));
-  }
+	set last(id) {
+		for (const storage of [TAB, ALL]) write(storage, OPEN + this.#scope, JSON.stringify(id));
+	}
 }
 
 export const drafts = new Drafts();
 
 // The oldest make room, whoever's they are. False if it cannot be.
 function keep(kind, entry, text) {
-  const others = namesOf(DRAFT).filter((name) => name !== DRAFT + entry).map((name) => [name.slice(DRAFT.length), read(ALL, name)?.at ?? 0]);
-  others.sort(([, a], [, b]) => b - a);
-  const isOver = () => others.length >= MOST || text.length + weightBut(kind + entry) > ROOM;
-  for (;;) {
-    if (!isOver() && write(ALL, kind + entry, text)) return true;
-    const oldest = others.pop();
-    if (!oldest) return false;
-    for (const each of [DRAFT, TEXT]) remove(ALL, each + oldest[0]);
-  }
+	const others = namesOf(DRAFT)
+		.filter((name) => name !== DRAFT + entry)
+		.map((name) => [name.slice(DRAFT.length), read(ALL, name)?.at ?? 0]);
+	others.sort(([, a], [, b]) => b - a);
+	const isOver = () => others.length >= MOST || text.length + weightBut(kind + entry) > ROOM;
+	for (;;) {
+		if (!isOver() && write(ALL, kind + entry, text)) return true;
+		const oldest = others.pop();
+		if (!oldest) return false;
+		for (const each of [DRAFT, TEXT]) remove(ALL, each + oldest[0]);
+	}
 }
 
-const weightBut = (name) => [...namesOf(DRAFT), ...namesOf(TEXT)].reduce((sum, each) => (each === name ? sum : sum + localStorage[each].length), 0);
+const weightBut = (name) =>
+	[...namesOf(DRAFT), ...namesOf(TEXT)].reduce(
+		(sum, each) => (each === name ? sum : sum + localStorage[each].length),
+		0,
+	);
 
 // A browser may keep nothing, or no more: then a reload forgets it.
 const quietly = (act, otherwise) => {
-  try {
-    return act();
-  } catch {
-    return otherwise;
-  }
+	try {
+		return act();
+	} catch {
+		return otherwise;
+	}
 };
 const namesOf = (prefix) => quietly(() => Object.keys(localStorage).filter((name) => name.startsWith(prefix)), []);
 const read = (storage, name) => quietly(() => JSON.parse(window[storage].getItem(name)), null);
@@ -121,11 +130,11 @@ const remove = (storage, name) => quietly(() => window[storage].removeItem(name)
 
 // To tell keys, gateways and texts apart; no secret can be read from it.
 function hash(text) {
-  let [a, b] = [0xdeadbeef, 0x41c6ce57];
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    a = Math.imul(a ^ code, 2654435761);
-    b = Math.imul(b ^ code, 1597334677);
-  }
-  return `${(a >>> 0).toString(36)}-${(b >>> 0).toString(36)}`;
+	let [a, b] = [0xdeadbeef, 0x41c6ce57];
+	for (let at = 0; at < text.length; at += 1) {
+		const code = text.charCodeAt(at);
+		a = Math.imul(a ^ code, 2654435761);
+		b = Math.imul(b ^ code, 1597334677);
+	}
+	return `${(a >>> 0).toString(36)}-${(b >>> 0).toString(36)}`;
 }

@@ -11,21 +11,26 @@ let nodeTypes = null;
 
 // `clicked(nodeId)` is called for a node that is clicked.
 export async function show(host, clicked) {
-  if (!workspace.graph || shown === workspace.graph) return;
-  if (!element) {
-    element = el("workflow-graph");
-    element.addEventListener("node-click", ({ detail }) => clicked(detail.nodeId));
-    host.append(element);
-  }
-  shown = workspace.graph;
-  nodeTypes ??= await api.nodes().then(({ nodes }) => nodes, () => null);
-  element.show({ workflow: workspace.graph, format: workspace.format, nodeTypes: nodeTypes ?? {} });
-  element.task = tasks.sorted().find(isOurs) ?? null;
+	if (!workspace.graph || shown === workspace.graph) return;
+	if (!element) {
+		element = el("workflow-graph");
+		element.addEventListener("node-click", ({ detail }) => clicked(detail.nodeId));
+		host.append(element);
+	}
+	shown = workspace.graph;
+	nodeTypes ??= await api.nodes().then(
+		({ nodes }) => nodes,
+		() => null,
+	);
+	element.show({ workflow: workspace.graph, format: workspace.format, nodeTypes: nodeTypes ?? {} });
+	element.task = tasks.sorted().find(isOurs) ?? null;
 }
 
 export function follow(changed) {
-  const newest = [...changed].map((id) => tasks.get(id)).filter((task) => task && isOurs(task) && task.status !== "queued");
-  if (element && newest.length) element.task = newest.at(-1);
+	const newest = [...changed]
+		.map((id) => tasks.get(id))
+		.filter((task) => task && isOurs(task) && task.status !== "queued");
+	if (element && newest.length) element.task = newest.at(-1);
 }
 
 const isOurs = (task) => task.workflow === workspace.source?.filename;

@@ -7,14 +7,14 @@ import { go, route } from "../router.js";
 const detail = document.querySelector("main task-detail");
 
 function follow() {
-  if (route.view !== "tasks") return;
-  detail.setAttribute("task-id", route.id);
-  detail.hidden = !route.id;
+	if (route.view !== "tasks") return;
+	detail.setAttribute("task-id", route.id);
+	detail.hidden = !route.id;
 }
 
 document.addEventListener("keydown", (event) => {
-  const isOurs = event.key === "Escape" && route.view === "tasks" && route.id && !event.target.value;
-  if (isOurs && !document.querySelector("dialog[open]")) go("tasks");
+	const isOurs = event.key === "Escape" && route.view === "tasks" && route.id && !event.target.value;
+	if (isOurs && !document.querySelector("dialog[open]")) go("tasks");
 });
 route.addEventListener("change", follow);
 follow();
