@@ -1,4 +1,5 @@
-// The gateway's REST API, with api-library.js and api-servers.js every route that the page uses. Every failure is thrown as a Problem.
+// The gateway's REST API, with api-library.js and api-servers.js every route that the page uses.
+// Every failure is thrown as a Problem.
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
@@ -133,6 +134,6 @@ async function fetched(path, options, read) {
 // or to be written as JSON again.
 const isRounded = (value, context) =>
 	Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
-export const exact = (name, value, context) => (isRounded(value, context) ? context.source : value);
-const raw = (name, value, context) =>
+export const exact = (_name, value, context) => (isRounded(value, context) ? context.source : value);
+const raw = (_name, value, context) =>
 	isRounded(value, context) && JSON.rawJSON ? JSON.rawJSON(context.source) : value;

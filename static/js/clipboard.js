@@ -1,6 +1,7 @@
 // Copies a text; where the browser forbids it (no https), by the old way.
-import { toast } from "./toasts.js";
+
 import { t } from "./i18n.js";
+import { toast } from "./toasts.js";
 
 export async function copy(text, near = document.body) {
 	try {

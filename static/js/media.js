@@ -17,7 +17,8 @@ export function view(path, width) {
 
 export async function show(element, url) {
 	element.dataset.url = url;
-	const priority = (element.fetchPriority = "low"); // or a click waits for all pictures in sight
+	const priority = "low"; // or a click waits for all pictures in sight
+	element.fetchPriority = priority;
 	if (!key.value || !url) {
 		element.src = url;
 		return;

@@ -39,7 +39,10 @@ export const route = new Route();
 // `isQuiet`: without an entry in the history, for what nobody would go back to, and at once.
 export function go(view, id, isQuiet = false) {
 	if (location.hash === href(view, id)) return;
-	if (!isQuiet) return void (location.hash = href(view, id));
+	if (!isQuiet) {
+		location.hash = href(view, id);
+		return;
+	}
 	history.replaceState(null, "", href(view, id));
 	route.dispatchEvent(new Event("change"));
 }

@@ -6,7 +6,7 @@
 // A task object is never changed in place: another object means another state.
 import * as api from "./api.js";
 import { events } from "./events.js";
-import { Steps, etaOf, stamped } from "./places.js";
+import { etaOf, Steps, stamped } from "./places.js";
 
 const PAGE = 50;
 const MOST = 1000; // that the API gives at once

@@ -18,7 +18,11 @@ class ToastList extends HTMLElement {
 			{ className: "quiet icon-only", i18nAttr: "aria-label:close", onclick: () => drop() },
 			icon("close"),
 		);
-		const more = action && el("button", { textContent: action.label, onclick: () => (drop(), action.act()) });
+		const acted = () => {
+			drop();
+			action.act();
+		};
+		const more = action && el("button", { textContent: action.label, onclick: acted });
 		this.settle(about);
 		const row = el(
 			"div",

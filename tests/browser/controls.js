@@ -2,7 +2,8 @@
 // opens which dialog. Then `controls.survey()` names every control that can be seen.
 (() => {
 	const NATIVE = `button, a[href], input, select, textarea, summary, video[controls], audio[controls],
-    [contenteditable], [tabindex]:not([tabindex='-1']), [role=button], [role=tab], [role=option], [role=switch], [role=link],
+    [contenteditable], [tabindex]:not([tabindex='-1']), [role=button], [role=tab], [role=option], [role=switch],
+    [role=link],
     [role=menuitem], [role=checkbox], [role=radio], [role=slider], [role=combobox]`;
 	const TYPES = [
 		"click",
@@ -223,10 +224,8 @@
 		const inner = [...document.querySelectorAll("main *, dialog *")].filter(
 			(element) => isSeen(element) && !isMeant(element) && isCut(element),
 		);
-		return inner.map(
-			(element) =>
-				`${element.localName}.${element.className} in ${element.parentElement.className || element.parentElement.localName}`,
-		);
+		const place = ({ className, localName }) => className || localName;
+		return inner.map((element) => `${element.localName}.${element.className} in ${place(element.parentElement)}`);
 	}
 
 	// Words that are broken in the middle, as there is no room for one of them; and a page that scrolls sideways.

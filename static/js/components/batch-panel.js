@@ -1,7 +1,7 @@
 // Many tasks at once: so many seeds, and lists of values of up to two parameters. Each combination runs.
 import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
-import { MOST, countFault, isTooMany, seeds, tasksOf, values } from "../run/batch.js";
+import { countFault, isTooMany, MOST, seeds, tasksOf, values } from "../run/batch.js";
 import { workspace } from "../run/workspace.js";
 import "../strings/dialogs.js";
 

@@ -10,7 +10,10 @@ export async function ask() {
 	const before = key.value;
 	const input = el("input", { type: "password", autocomplete: "off", id: "api-key", value: before });
 	const why = el("p", { attributes: { role: "alert" } });
-	const say = (name) => ((why.textContent = name && t(name)), (why.hidden = !name));
+	const say = (name) => {
+		why.textContent = name && t(name);
+		why.hidden = !name;
+	};
 	const form = el(
 		"form",
 		{ className: "stack" },
@@ -25,14 +28,21 @@ export async function ask() {
 	const use = async () => {
 		const text = input.value.trim();
 		const fault = text && (await faultOf(text));
-		if (fault) return (say(fault), input.select(), false);
+		if (fault) {
+			say(fault);
+			input.select();
+			return false;
+		}
 		key.value = text;
+	};
+	const forget = () => {
+		key.value = "";
 	};
 	const dialog = openDialog({ i18n: "key.title" }, form, {
 		className: "small",
 		isOfView: false,
 		buttons: [
-			...(before ? [{ i18n: "key.forget", className: "quiet", act: () => void (key.value = "") }] : []),
+			...(before ? [{ i18n: "key.forget", className: "quiet", act: forget }] : []),
 			{ i18n: "key.use", className: "primary", value: "used", act: use },
 		],
 	});

@@ -48,7 +48,9 @@ export async function editMask(file) {
 	);
 	dialog.addEventListener("keydown", ({ key }) => {
 		const by = { "[": -6, "]": 6 }[key];
-		if (by) mask.part = (width.value = Number(width.value) + by) / 400;
+		if (!by) return;
+		width.value = Number(width.value) + by;
+		mask.part = width.value / 400;
 	});
 	return (await dialog.closed) === "use" && mask.isUsed ? mask.png() : null;
 }

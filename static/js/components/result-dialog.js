@@ -8,9 +8,9 @@ import { t } from "../i18n.js";
 import { view } from "../media.js";
 import { href } from "../router.js";
 import { bytes, duration, nameOf } from "../run/format.js";
-import { text } from "../run/values.js";
 import { useSettings } from "../run/settings.js";
 import { offer } from "../run/undo.js";
+import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
 import { toast } from "../toasts.js";
 import { identity, mediaView } from "./media-view.js";
@@ -77,6 +77,10 @@ function about(task, output, dialog) {
 		() => save(`${url}${url.includes("?") ? "&" : "?"}metadata=strip`, output.filename),
 		{ hidden: true },
 	);
+	const use = () => {
+		dialog.close();
+		return useSettings(task);
+	};
 	const zip = button("download", "large.zip", () => save(api.zipUrl(task.task_id), `${task.task_id}.zip`), {
 		hidden: true,
 	});
@@ -93,7 +97,7 @@ function about(task, output, dialog) {
 		el(
 			"div",
 			{ className: "actions" },
-			button("reset", "result.use", () => (dialog.close(), useSettings(task)), { className: "primary" }),
+			button("reset", "result.use", use, { className: "primary" }),
 			button("download", "large.download", () => save(url, output.filename)),
 			clean,
 			zip,

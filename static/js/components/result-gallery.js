@@ -1,5 +1,4 @@
 // Results, newest first: of the open workflow, or of all. Two can be compared, each can be opened large.
-import * as api from "../api.js";
 import { i18n, t } from "../i18n.js";
 import { workspace } from "../run/workspace.js";
 import { isFinished, tasks } from "../state.js";

@@ -2,7 +2,7 @@
 import * as api from "../api.js";
 import { el } from "../dom.js";
 import { t } from "../i18n.js";
-import { duration, doing, nameOf, seedsOf, TONES } from "../run/format.js";
+import { doing, duration, nameOf, seedsOf, TONES } from "../run/format.js";
 import { isCut, isFinished, tasks } from "../state.js";
 import { stamp } from "../template.js";
 import { toast } from "../toasts.js";

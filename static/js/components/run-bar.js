@@ -3,9 +3,9 @@ import * as api from "../api.js";
 import { events } from "../events.js";
 import { i18n, t } from "../i18n.js";
 import { etaOf } from "../places.js";
+import { remember, remembered } from "../remember.js";
 import { brief } from "../run/format.js";
 import { workspace } from "../run/workspace.js";
-import { remember, remembered } from "../remember.js";
 import { isFinished, tasks } from "../state.js";
 import { styles } from "../styles.js";
 import { stamp } from "../template.js";
@@ -39,11 +39,15 @@ class RunBar extends HTMLElement {
 		this.addEventListener("batch", () => this.#show());
 		for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
 		workspace.addEventListener("opened", () => this.#opened());
-		workspace.addEventListener("value", () => this.#part("problem").show(null)); // that is no answer to what stands there now
+		// What was refused is no answer to what stands there now.
+		workspace.addEventListener("value", () => this.#part("problem").show(null));
 		workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
 		tasks.addEventListener("change", () => this.#queueSoon());
 		setInterval(() => this.checkVisibility() && this.#queue(), 1000);
-		i18n.addEventListener("language", () => (this.#show(), this.#queue()));
+		i18n.addEventListener("language", () => {
+			this.#show();
+			this.#queue();
+		});
 		events.addEventListener("connection", () => this.#show());
 		this.#show();
 		this.#queue();

@@ -88,9 +88,10 @@ class RunView extends HTMLElement {
 	#show() {
 		const part = this.#part;
 		const { isSaved, source, changed, isDirty } = workspace;
+		const count = workspace.parameters.length;
 		part("name").textContent = part("name").title = workspace.name || t("run.nothing");
 		part("format").textContent = source
-			? `${String(workspace.format).toUpperCase()} · ${t(isSaved ? "run.values" : "run.unsaved", { count: workspace.parameters.length })}`
+			? `${String(workspace.format).toUpperCase()} · ${t(isSaved ? "run.values" : "run.unsaved", { count })}`
 			: "";
 		part("actions").hidden = !source;
 		part("reset").hidden = !isDirty;

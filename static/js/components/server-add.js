@@ -80,7 +80,10 @@ export class ServerAdd {
 	#field(name, props) {
 		const fault = el("p", { className: "bad", id: `add-${name}-fault`, hidden: true, attributes: { role: "alert" } });
 		const hint = el("small", { id: `add-${name}-hint`, i18n: `servers.${name}Hint` });
-		const mended = () => (complain(""), this.#problem.show(null));
+		const mended = () => {
+			complain("");
+			this.#problem.show(null);
+		};
 		const input = el("input", {
 			...props,
 			name,

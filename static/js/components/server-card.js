@@ -120,9 +120,14 @@ export class ServerCard {
 	#build() {
 		const parts = this.#parts;
 		const { id } = this.#server;
-		const button = (name, onclick, className = "") =>
-			(parts[name] = el("button", { type: "button", i18n: `servers.${name}`, className, onclick }));
-		const pair = (key, name) => el("div", { className: "pair" }, el("span", { i18n: key }), (parts[name] = el("div")));
+		const button = (name, onclick, className = "") => {
+			parts[name] = el("button", { type: "button", i18n: `servers.${name}`, className, onclick });
+			return parts[name];
+		};
+		const pair = (key, name) => {
+			parts[name] = el("div");
+			return el("div", { className: "pair" }, el("span", { i18n: key }), parts[name]);
+		};
 		parts.state = el("span", { className: "chip" });
 		parts.facts = el("small");
 		parts.reason = el("p", { className: "reason" });

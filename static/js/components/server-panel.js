@@ -26,7 +26,10 @@ class ServerPanel extends HTMLElement {
 		this.#parts.add = new ServerAdd(() => this.#changed()).element;
 		this.#parts.cards.append(this.#parts.add);
 		this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, this.#parts.cards);
-		i18n.addEventListener("language", () => (this.#detailed.clear(), this.#list()));
+		i18n.addEventListener("language", () => {
+			this.#detailed.clear();
+			this.#list();
+		});
 		new IntersectionObserver(([entry]) => entry.isIntersecting && this.#list()).observe(this);
 		setInterval(() => this.checkVisibility() && !document.hidden && !key.isWanted && this.#list(), LIST_EVERY);
 	}

@@ -68,4 +68,5 @@ function fit(value, { min, max, step }) {
 }
 
 customElements.define("size-field", SizeField);
+
 export { SizeField };

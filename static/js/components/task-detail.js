@@ -7,12 +7,12 @@ import { go } from "../router.js";
 import { isCut, isFinished, tasks } from "../state.js";
 import { act, mayDelete } from "./task-actions.js";
 import { copy, curlOf } from "./task-curl.js";
-import { deliveriesOf, shown as deliveries } from "./task-deliveries.js";
+import { shown as deliveries, deliveriesOf } from "./task-deliveries.js";
 import { taskLog } from "./task-log.js";
 import { outputs } from "./task-outputs.js";
 import * as sections from "./task-sections.js";
 import * as timeline from "./task-timeline.js";
-import { TONES, doing, duration, expected, nameOf, statusWord } from "./task-words.js";
+import { doing, duration, expected, nameOf, statusWord, TONES } from "./task-words.js";
 import "./workflow-graph.js";
 
 const SECTIONS = ["error", "warnings", "outputs", "graph", "params", "attempts", "nodes", "deliveries", "facts", "log"];
@@ -43,7 +43,10 @@ class TaskDetail extends HTMLElement {
 			else if (detail.changed.has(this.id)) this.#update();
 		});
 		taskLog.addEventListener("loaded", ({ detail }) => detail === this.id && this.#updateSoon());
-		i18n.addEventListener("language", () => (this.#anew(), learn().then(() => this.#anew())));
+		i18n.addEventListener("language", () => {
+			this.#anew();
+			learn().then(() => this.#anew());
+		});
 		learn().then((isMore) => isMore && this.#anew());
 		setInterval(() => this.id && !isFinished(tasks.get(this.id) ?? { status: "failed" }) && this.#update(), 1000);
 		if (this.id) this.#open();
@@ -54,7 +57,7 @@ class TaskDetail extends HTMLElement {
 		this.#update();
 	}
 
-	attributeChangedCallback(name, before, now) {
+	attributeChangedCallback(_name, before, now) {
 		if (this.#parts && before !== now) this.#open();
 	}
 
@@ -84,8 +87,12 @@ class TaskDetail extends HTMLElement {
 
 	// Events of the past come all at once: they are shown once.
 	#updateSoon() {
-		if (!this.#isDue) requestAnimationFrame(() => ((this.#isDue = false), this.#update()));
+		if (this.#isDue) return;
 		this.#isDue = true;
+		requestAnimationFrame(() => {
+			this.#isDue = false;
+			this.#update();
+		});
 	}
 
 	async #draw(id) {
@@ -118,7 +125,10 @@ class TaskDetail extends HTMLElement {
 		const { name, status, number, bar, doing: words, cancel, retry, remove, body } = this.#parts;
 		body.hidden = !task;
 		number.textContent = this.id.slice(0, 8);
-		if (!task) return void (name.textContent = t("task.title"));
+		if (!task) {
+			name.textContent = t("task.title");
+			return;
+		}
 		name.textContent = name.title = nameOf(task);
 		status.textContent = statusWord(task.status);
 		status.dataset.tone = TONES[task.status] ?? "";

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { el } from "../dom.js";
 import { i18n, t } from "../i18n.js";
-import { STATUSES, nameOf, statusWord } from "./task-words.js";
+import { nameOf, STATUSES, statusWord } from "./task-words.js";
 
 const PAUSE = 250; // ms
 

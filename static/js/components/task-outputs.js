@@ -20,7 +20,11 @@ function shown(output) {
 	if (output.kind === "image") {
 		const picture = el("img", { alt: name, loading: "lazy", decoding: "async" });
 		show(picture, view(output.url, SMALL));
-		const opened = (event) => key.value && (event.preventDefault(), open(url.href));
+		const opened = (event) => {
+			if (!key.value) return;
+			event.preventDefault();
+			open(url.href);
+		};
 		return el("a", { href: url.href, target: "_blank", rel: "noopener", onclick: opened }, picture);
 	}
 	if (output.kind !== "video" && output.kind !== "audio") return null;

@@ -5,7 +5,7 @@ import { t } from "../i18n.js";
 import { show, view } from "../media.js";
 import { href } from "../router.js";
 import { isFinished, tasks } from "../state.js";
-import { TONES, clock, doing, duration, expected, nameOf, statusWord } from "./task-words.js";
+import { clock, doing, duration, expected, nameOf, statusWord, TONES } from "./task-words.js";
 
 const PICTURES = 3; // that fit into a row
 const SMALL = 96;

@@ -34,11 +34,21 @@ class TaskTable extends HTMLElement {
 		this.#parts = this.#build();
 		this.#rows = new TaskRows(this.#parts.scroller, this.#parts.space, (id) => new TaskRow(id, this));
 		tasks.addEventListener("change", ({ detail }) => this.#changed(detail));
-		tasks.addEventListener("loaded", () => (this.#parts.problem.show(null), this.#count()));
+		tasks.addEventListener("loaded", () => {
+			this.#parts.problem.show(null);
+			this.#count();
+		});
 		tasks.addEventListener("failed", ({ detail }) => this.#parts.problem.show(detail));
 		this.#filter.addEventListener("change", () => this.#refilter());
-		route.addEventListener("change", () => (this.#rows.updateAll(), this.#recountSoon()));
-		i18n.addEventListener("language", () => (this.#rows.updateAll(), this.#list(), this.#learn()));
+		route.addEventListener("change", () => {
+			this.#rows.updateAll();
+			this.#recountSoon();
+		});
+		i18n.addEventListener("language", () => {
+			this.#rows.updateAll();
+			this.#list();
+			this.#learn();
+		});
 		this.addEventListener("keydown", (event) => this.#key(event));
 		setInterval(() => this.offsetParent && this.#rows.tick(), 1000);
 		this.#learn();
@@ -83,14 +93,18 @@ class TaskTable extends HTMLElement {
 			if (this.#states.get(id) !== status) isOther = true;
 			this.#states.set(id, status);
 		}
-		if (isOther) this.#list(), this.#recountSoon();
+		if (isOther) {
+			this.#list();
+			this.#recountSoon();
+		}
 		this.#rows.update(changed);
 	}
 
 	// However much happens, the API is asked once in a while, and only for whom the number is seen.
 	#recountSoon() {
 		this.#recount ||= setTimeout(async () => {
-			if (this.checkVisibility()) await this.#pages.recount(this.#filter.query).catch(() => {}); // away: it is told elsewhere
+			// A gateway that is away is told elsewhere.
+			if (this.checkVisibility()) await this.#pages.recount(this.#filter.query).catch(() => {});
 			this.#recount = 0;
 			this.#count();
 		}, RECOUNT);

@@ -81,7 +81,9 @@ export function showSaveAs() {
 			return false;
 		}
 	}
-	form.oninput = () => void (fault.hidden = true);
+	form.oninput = () => {
+		fault.hidden = true;
+	};
 	form.onsubmit = (event) => {
 		event.preventDefault();
 		dialog.querySelector(".primary").click();

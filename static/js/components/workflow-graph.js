@@ -2,19 +2,19 @@
 // `task` is the task that runs it. "node-click" {nodeId, path}: somebody chose a node; the path is the
 // id that a run has for it ("57:12" inside of subgraph node 57).
 import { el } from "../dom.js";
-import { i18n, t } from "../i18n.js";
 import { Ancestry } from "../graph/ancestry.js";
 import { ApiWorkflow } from "../graph/api-format.js";
+import { sentence } from "../graph/node-badge.js";
 import { NodeTypes } from "../graph/node-types.js";
 import { PaintedLevel } from "../graph/paint-level.js";
-import { sentence } from "../graph/node-badge.js";
+import { TITLE } from "../graph/rows.js";
 import { RunState } from "../graph/run-state.js";
-import { words } from "../strings/graph.js";
 import { svg } from "../graph/svg.js";
 import { UiWorkflow } from "../graph/ui-format.js";
-import { TITLE } from "../graph/rows.js";
 import { Viewport } from "../graph/viewport.js";
 import { neighbour } from "../graph/walk.js";
+import { i18n, t } from "../i18n.js";
+import { words } from "../strings/graph.js";
 import { styles } from "../styles.js";
 
 await styles("graph");
@@ -188,7 +188,7 @@ class WorkflowGraph extends HTMLElement {
 	}
 
 	#showPath() {
-		const steps = this.#path.map((id, at) => [
+		const steps = this.#path.map((_id, at) => [
 			this.#path.slice(0, at + 1),
 			this.#workflow.title(this.#path.slice(0, at + 1)),
 		]);

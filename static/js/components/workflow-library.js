@@ -125,7 +125,10 @@ class WorkflowLibrary extends HTMLElement {
 	#pasted(isDone) {
 		const { value } = this.#part("text");
 		clearTimeout(this.#pause);
-		if ((isDone ? value.trim() : /^\s*\{[^]+\}\s*$/.test(value)) && intake.text(value, t("library.pasted"), isDone)) {
+		if (
+			(isDone ? value.trim() : /^\s*\{[\s\S]+\}\s*$/.test(value)) &&
+			intake.text(value, t("library.pasted"), isDone)
+		) {
 			this.#part("text").value = "";
 			this.#part("pasting").open = false;
 		}
@@ -152,10 +155,10 @@ class WorkflowLibrary extends HTMLElement {
 	}
 }
 
+const dayOf = (time) => new Date(time).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
+
 function row({ filename, format, modified_at }) {
-	const about = format
-		? `${format.toUpperCase()} · ${new Date(modified_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" })}`
-		: t("library.unreadable");
+	const about = format ? `${format.toUpperCase()} · ${dayOf(modified_at)}` : t("library.unreadable");
 	return link(filename, filename, about);
 }
 

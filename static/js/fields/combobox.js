@@ -61,15 +61,13 @@ export class Combobox extends HTMLElement {
 		const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
 		const found = this.#choices.filter((choice) => words.every((word) => choice.toLowerCase().includes(word)));
 		this.#list.replaceChildren(
-			...found
-				.slice(0, SHOWN)
-				.map((choice, index) =>
-					el("li", {
-						id: `${this.#list.id}-${index}`,
-						textContent: choice,
-						attributes: { role: "option", "aria-selected": choice === this.#value },
-					}),
-				),
+			...found.slice(0, SHOWN).map((choice, index) =>
+				el("li", {
+					id: `${this.#list.id}-${index}`,
+					textContent: choice,
+					attributes: { role: "option", "aria-selected": choice === this.#value },
+				}),
+			),
 		);
 		this.#list.hidden = !found.length;
 		this.input.setAttribute("aria-expanded", found.length > 0);

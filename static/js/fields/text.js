@@ -22,7 +22,7 @@ export function textControl(parameter, change) {
 	};
 }
 
-export function jsonControl(parameter, change) {
+export function jsonControl(_parameter, change) {
 	const input = el("textarea", { rows: 2, spellcheck: false, className: "mono" });
 	input.oninput = change;
 	const read = () => {
@@ -47,7 +47,7 @@ export function jsonControl(parameter, change) {
 	};
 }
 
-export function booleanControl(parameter, change) {
+export function booleanControl(_parameter, change) {
 	const input = el("input", { type: "checkbox", attributes: { role: "switch" }, onchange: change });
 	return {
 		node: input,

@@ -83,7 +83,7 @@ export class ApiWorkflow {
 	}
 
 	#measure(node) {
-		for (const slots of [node.inputs, node.outputs]) slots.forEach((slot, at) => (slot.y = slotY(at)));
+		for (const slots of [node.inputs, node.outputs]) for (const [at, slot] of slots.entries()) slot.y = slotY(at);
 		const slots = Math.max(node.inputs.length, node.outputs.length);
 		const wide = node.rows.map((row) => (isLong(row) ? 280 : widthOf(`${row.label}  ${row.value}`, 12) + 52));
 		node.w = Math.min(Math.max(NARROWEST, widthOf(node.title, 14) * 1.1 + 70, ...wide), WIDEST);

@@ -1,8 +1,8 @@
 // One level of a workflow as SVG: groups below, then links, then nodes.
 import { curve, inputAt, outputAt } from "./anchors.js";
 import { NodeBadge } from "./node-badge.js";
-import { colorOf } from "./palette.js";
 import { isButton, paintNode } from "./paint-node.js";
+import { colorOf } from "./palette.js";
 import { TITLE } from "./rows.js";
 import { svg } from "./svg.js";
 import { fit } from "./text.js";

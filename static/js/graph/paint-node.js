@@ -1,6 +1,7 @@
 // A node as SVG: box, title, slots, widgets. What changes while it runs is in node-badge.js.
-import { TITLE } from "./rows.js";
+
 import { colorOf } from "./palette.js";
+import { TITLE } from "./rows.js";
 import { svg } from "./svg.js";
 import { fit, widthOf, wrap } from "./text.js";
 
@@ -25,8 +26,9 @@ export function paintNode(node, words) {
 export const isButton = (node) => node.kind !== "side";
 
 function opened(node, words) {
-	const box = `M0 0V${node.h - CORNER}q0 ${CORNER} ${CORNER} ${CORNER}H${node.w - CORNER}q${CORNER} 0 ${CORNER} -${CORNER}V0`;
-	const head = `M0 0V${CORNER - TITLE}q0 -${CORNER} ${CORNER} -${CORNER}H${node.w - CORNER}q${CORNER} 0 ${CORNER} ${CORNER}V0Z`;
+	const right = `H${node.w - CORNER}q${CORNER} 0 ${CORNER}`;
+	const box = `M0 0V${node.h - CORNER}q0 ${CORNER} ${CORNER} ${CORNER}${right} -${CORNER}V0`;
+	const head = `M0 0V${CORNER - TITLE}q0 -${CORNER} ${CORNER} -${CORNER}${right} ${CORNER}V0Z`;
 	return [
 		frame(node, TITLE),
 		svg("path", { class: "body", d: `${box}Z` }),

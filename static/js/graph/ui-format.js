@@ -1,8 +1,8 @@
 // A workflow as ComfyUI's page saves it, one level at a time: the whole, or the inside of a subgraph.
 import { slotY } from "./anchors.js";
 import { safeColor } from "./palette.js";
-import { SLOT, TITLE, placed, widgetRows } from "./rows.js";
 import { viaPoints } from "./reroutes.js";
+import { placed, SLOT, widgetRows } from "./rows.js";
 import { widthOf } from "./text.js";
 import { list, number, object, pair, shown, text } from "./values.js";
 

@@ -77,6 +77,8 @@ for (let task of started.tasks ?? [started]) {
 
 // The official client takes whole graphs: `graph` is the workflow in API format, with all values set.
 export function comfySdk({ origin, graph, isBatch, hasKey }) {
+	const note = isBatch ? "# One job: Comfy API v2 knows no batches.\n" : "";
+	const key = hasKey ? `api_key=os.environ["${KEY}"]` : "";
 	return `# pip install comfy-sdk
 import os
 
@@ -86,7 +88,7 @@ from comfy_sdk import Comfy
 
 graph = ${literal(tokens(graph), PYTHON)}
 
-${isBatch ? "# One job: Comfy API v2 knows no batches.\n" : ""}with Comfy(${hasKey ? `api_key=os.environ["${KEY}"]` : ""}) as client:
+${note}with Comfy(${key}) as client:
     job = client.run(client.workflows.from_json(graph))
     print(job.id, job.status)
     for output in job.outputs:

@@ -125,7 +125,11 @@ const quietly = (act, otherwise) => {
 };
 const namesOf = (prefix) => quietly(() => Object.keys(localStorage).filter((name) => name.startsWith(prefix)), []);
 const read = (storage, name) => quietly(() => JSON.parse(window[storage].getItem(name)), null);
-const write = (storage, name, text) => quietly(() => (window[storage].setItem(name, text), true), false);
+const write = (storage, name, text) =>
+	quietly(() => {
+		window[storage].setItem(name, text);
+		return true;
+	}, false);
 const remove = (storage, name) => quietly(() => window[storage].removeItem(name));
 
 // To tell keys, gateways and texts apart; no secret can be read from it.

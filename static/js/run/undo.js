@@ -32,7 +32,11 @@ export function discard() {
 	drafts.discard(id);
 	if (route.view !== "run" || route.id === id) workspace.close(); // else another one is on its way
 	if (route.id === id) go("run", "");
-	const act = () => workspace.open(source).then(() => (undo(), go("run", id)));
+	const act = async () => {
+		await workspace.open(source);
+		undo();
+		go("run", id);
+	};
 	toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
 }
 

@@ -1,6 +1,7 @@
 // The workflow that is worked on: its parameters, what is changed of them, and how to run it.
 // Changes are kept until they are saved or discarded, for each workflow.
-// Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the same one), "value" {key, isQuiet}, "failed" Problem.
+// Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the same one),
+// "value" {key, isQuiet}, "failed" Problem.
 import * as api from "../api.js";
 import { prepare } from "../fields/controls.js";
 import { drafts, idOf, isOpened } from "./drafts.js";
