@@ -30,7 +30,7 @@ VIEWS = {
 
 WATCH = """async () => {
   window.measured = { long: [], frames: 0, heard: 0 };
-  const { events } = await import("/static/js/events.js");
+  const { events } = await import("/static/js/api/events.js");
   events.addEventListener("progress", () => measured.heard++);
   new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) measured.long.push(duration);

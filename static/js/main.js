@@ -1,15 +1,15 @@
 // Defines the elements of the page and starts what keeps them fresh. A view's own modules come
 // when it is first looked at: js/views/<view>.js imports what that view is made of.
-import "./components/problem-box.js";
-import "./components/gateway-header.js";
-import "./toasts.js";
-import { events } from "./events.js";
-import { health } from "./health.js";
-import { translate } from "./i18n.js";
-import { key } from "./key.js";
-import { route } from "./router.js";
-import "./state.js"; // listens before the connection is open
-import { styles } from "./styles.js";
+import "./components/page/problem-box.js";
+import "./components/page/gateway-header.js";
+import "./page/toasts.js";
+import { events } from "./api/events.js";
+import { health } from "./api/health.js";
+import { key } from "./api/key.js";
+import { translate } from "./page/i18n.js";
+import { route } from "./page/router.js";
+import "./tasks/state.js"; // listens before the connection is open
+import { styles } from "./page/styles.js";
 
 const sections = [...document.querySelectorAll("main > [data-view]")];
 
@@ -32,7 +32,7 @@ document.addEventListener("keydown", (event) => {
 	search.select();
 });
 
-key.ask = async () => (await import("./components/key-dialog.js")).ask();
+key.ask = async () => (await import("./components/page/key-dialog.js")).ask();
 translate(document.body);
 route.addEventListener("change", show);
 show();

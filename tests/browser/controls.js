@@ -22,7 +22,7 @@
 	const heard = new WeakMap(); // target -> types of its listeners
 	const global = new Set(); // "document keydown main.js"
 	const seen = []; // what the page did
-	const openers = new Set(); // "components/key-dialog.js:17"
+	const openers = new Set(); // "components/page/key-dialog.js:17"
 	Error.stackTraceLimit = 50;
 	const lines = () => [...new Error().stack.matchAll(/\/static\/js\/(.+?\.js):(\d+)/g)];
 

@@ -65,7 +65,7 @@ async def test_a_task_is_told_in_the_same_words_by_every_view(
         said = await page.evaluate(
             """async () => {
               const { brief } = await import("/static/js/run/format.js");
-              const { spoken } = await import("/static/js/components/task-words.js");
+              const { spoken } = await import("/static/js/components/tasks/task-words.js");
               const all = [0.04, 9.96, 59.6, 119.7, 3599.8, 7199.9];
               return [all.map(brief), all.map(spoken)];
             }"""

@@ -10,8 +10,8 @@ from tests.browser.test_form import image_to_image
 from tests.conftest import RunningGateway, text_to_image
 
 MAKE = """async () => {
-  const { openDialog } = await import("/static/js/dialog.js");
-  const { el } = await import("/static/js/dom.js");
+  const { openDialog } = await import("/static/js/page/dialog.js");
+  const { el } = await import("/static/js/page/dom.js");
   const fold = el("details", {}, el("summary", { textContent: "Fold" }), "inside");
   openDialog({ textContent: "All kinds" }, [
     el("label", {}, el("input", { type: "checkbox", onclick: () => false }), "Check"),

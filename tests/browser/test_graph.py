@@ -11,7 +11,7 @@ from tests.conftest import ROOT, text_to_image
 Json = dict[str, Any]
 
 SHOW = """async ({workflow, format}) => {
-  await import("/static/js/components/workflow-graph.js");
+  await import("/static/js/graph/workflow-graph.js");
   const graph = document.createElement("workflow-graph");
   graph.style.cssText = "position: fixed; inset: 0; z-index: 99; height: 100vh";
   document.body.append(graph);

@@ -123,7 +123,7 @@ async def test_what_the_page_opens_by_itself_gives_way_to_a_file(blank: Page) ->
     async with held(page, f"**/api/workflow/{OTHER}", "GET"):
         await page.evaluate(
             """async ([other, text]) => {
-              const { go } = await import("/static/js/router.js");
+              const { go } = await import("/static/js/page/router.js");
               const { workspace } = await import("/static/js/run/workspace.js");
               go("run", other, true);
               window.opening = workspace.open({ text, name: "mine.json" });
@@ -144,7 +144,7 @@ async def test_a_server_that_comes_back_does_not_hold_up_what_is_on_its_way(
         await asked.wait()
         await page.evaluate(
             """async () => {
-              const { health } = await import("/static/js/health.js");
+              const { health } = await import("/static/js/api/health.js");
               const tell = (online) => health.dispatchEvent(
                 new CustomEvent("health", { detail: { ...health.last, servers: [{ online }] } }));
               tell(false);

@@ -238,8 +238,8 @@ async def test_updates_come_together_once_a_frame(blank: Page, gateway: RunningG
     await open_run(blank)
     await run(blank)
     script = """async (task) => {
-      const { tasks } = await import("/static/js/state.js");
-      const { events } = await import("/static/js/events.js");
+      const { tasks } = await import("/static/js/tasks/state.js");
+      const { events } = await import("/static/js/api/events.js");
       await new Promise(requestAnimationFrame);
       let told = 0;
       let shown = 0;

@@ -63,7 +63,7 @@ async def test_who_is_behind_what_is_told_takes_the_same_steps(blank: Page) -> N
     await blank.goto("/")
     places = await blank.evaluate(
         """async () => {
-          const { Steps, stamped } = await import("/static/js/places.js");
+          const { Steps, stamped } = await import("/static/js/tasks/places.js");
           const tasks = new Map();
           const steps = new Steps();
           const put = (id, place, status = "queued") => {

@@ -186,7 +186,7 @@ async def test_rows_stand_in_the_order_of_the_list(blank: Page, gateway: Running
     await expect(focused).to_be_focused()
     orders = await page.evaluate(
         """async (task) => {
-          const { tasks } = await import("/static/js/state.js");
+          const { tasks } = await import("/static/js/tasks/state.js");
           const space = document.querySelector("task-table .space");
           const next = () => new Promise(requestAnimationFrame);
           const put = (name, minute) => {

@@ -122,7 +122,7 @@ async def test_a_thousand_rows_are_few_elements(page: Page, gateway: RunningGate
     task = await gateway.submit(model_free())
     await expect(row(page, task["task_id"])).to_be_visible()
     script = """async (task) => {
-      const { tasks } = await import("/static/js/state.js");
+      const { tasks } = await import("/static/js/tasks/state.js");
       for (let at = 0; at < 1000; at++) {
         const created_at = new Date(1e12 + at * 1000).toISOString();
         tasks.put({ ...task, task_id: `t${at}`, created_at });

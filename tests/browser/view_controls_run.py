@@ -16,7 +16,7 @@ RUNS = "sent('POST /api/workflow/submit')"
 SMALL = "workspace.set('58.width', 64); workspace.set('58.height', 64);"
 DOCUMENT: Table = {
     "document keydown main.js": Use(FOCUS, "press:/"),
-    "document keydown components/run-bar.js": Use(RUNS, "press:Control+Enter", first=SMALL),
+    "document keydown components/run/run-bar.js": Use(RUNS, "press:Control+Enter", first=SMALL),
     "document dragover run/intake.js": Use(DROPPING, hands("dragover", FILE, "over.json")),
     "document dragleave run/intake.js": Use(
         DROPPING,

@@ -1,7 +1,7 @@
 // One of few, or several: a select. One of many: a text in which one searches. All keep a value that no server has.
 // Where no server tells choices: a text.
-import { el } from "../dom.js";
-import { t } from "../i18n.js";
+import { el } from "../page/dom.js";
+import { t } from "../page/i18n.js";
 import { text } from "../run/values.js";
 import { Combobox } from "./combobox.js";
 import { textControl } from "./text.js";

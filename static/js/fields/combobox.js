@@ -1,6 +1,6 @@
 // A text input with a list under it that is searched while one types (WAI-ARIA's combobox).
 // All words must occur; "up", "down", Enter and Escape do what one expects.
-import { el } from "../dom.js";
+import { el } from "../page/dom.js";
 
 const SHOWN = 100;
 let count = 0;

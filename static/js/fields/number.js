@@ -1,6 +1,6 @@
 // A number, with a slider where the whole range fits under one.
-import { el } from "../dom.js";
-import { t } from "../i18n.js";
+import { el } from "../page/dom.js";
+import { t } from "../page/i18n.js";
 import { parsed } from "../run/values.js";
 
 const STEPS = 200; // as many as one can still aim at

@@ -1,6 +1,6 @@
 // A seed: the dice make a new one for each run (-1), the lock keeps the one that was used last.
-import { el, icon } from "../dom.js";
-import { t } from "../i18n.js";
+import { el, icon } from "../page/dom.js";
+import { t } from "../page/i18n.js";
 import { isRandom, parsed } from "../run/values.js";
 
 export function seedControl(parameter, change) {

@@ -1,6 +1,6 @@
 // Texts, long and short, and values of which only JSON is known.
-import { el } from "../dom.js";
-import { t } from "../i18n.js";
+import { el } from "../page/dom.js";
+import { t } from "../page/i18n.js";
 import { text } from "../run/values.js";
 
 const LONG = 80;

@@ -1,13 +1,13 @@
 // An input file: chosen, dropped or pasted, and seen. Pictures can get a mask.
-import * as api from "../api.js";
-import { el, icon } from "../dom.js";
-import { health } from "../health.js";
-import { t } from "../i18n.js";
-import { show } from "../media.js";
+import * as api from "../api/api.js";
+import { health } from "../api/health.js";
+import { el, icon } from "../page/dom.js";
+import { t } from "../page/i18n.js";
+import { show } from "../page/media.js";
+import { styles } from "../page/styles.js";
+import { settle, toast } from "../page/toasts.js";
 import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
-import { styles } from "../styles.js";
-import { settle, toast } from "../toasts.js";
 import "../strings/dialogs.js";
 
 await styles("upload");
@@ -110,7 +110,7 @@ export function uploadControl(parameter, change) {
 	};
 	// The picture that is seen. A mask is put on an upload: what only a server has becomes one first.
 	const paint = async () => {
-		const { editMask } = await import("../components/mask-dialog.js");
+		const { editMask } = await import("../components/run/mask-dialog.js");
 		const [name, place] = [input.value, shownAt];
 		const picture = await api.blob(whole(place));
 		const drawn = await editMask(picture);

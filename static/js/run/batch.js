@@ -1,5 +1,5 @@
 // Lists of values for a batch, from what was typed. Pure but for the texts of faults.
-import { t } from "../i18n.js";
+import { t } from "../page/i18n.js";
 import { exact, isRandom } from "./values.js";
 
 export const MOST = 1000; // tasks of one batch

@@ -2,8 +2,8 @@
 // also without the tab: an entry for each workflow in localStorage, by key and gateway. Values are put
 // in one by one, so that tabs keep each other's; a tab's own are in its sessionStorage and go first.
 // A draft is {id, name, values: {key: value}, batch, at}; the text of an opened file is beside it.
-import { health } from "../health.js";
-import { key } from "../key.js";
+import { health } from "../api/health.js";
+import { key } from "../api/key.js";
 
 const DRAFT = "gateway.draft.";
 const TEXT = "gateway.text.";

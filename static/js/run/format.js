@@ -1,7 +1,7 @@
 // Times, sizes and names as people read them.
-import { t } from "../i18n.js";
-import { etaOf } from "../places.js";
-import { isFinished } from "../state.js";
+import { t } from "../page/i18n.js";
+import { etaOf } from "../tasks/places.js";
+import { isFinished } from "../tasks/state.js";
 
 export function brief(seconds) {
 	if (!Number.isFinite(seconds)) return "";

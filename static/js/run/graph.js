@@ -1,9 +1,9 @@
 // The graph of the open workflow, beside the form, and on it what its newest task does.
-import * as api from "../api.js";
-import { el } from "../dom.js";
-import { tasks } from "../state.js";
+import * as api from "../api/api.js";
+import { el } from "../page/dom.js";
+import { tasks } from "../tasks/state.js";
 import { workspace } from "./workspace.js";
-import "../components/workflow-graph.js";
+import "../graph/workflow-graph.js";
 
 let element = null;
 let shown = null; // the workflow that it shows

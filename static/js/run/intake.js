@@ -1,9 +1,9 @@
 // Workflows that come from outside: files that are dropped anywhere, chosen, or pasted.
 // JSON is opened and kept only when it is saved. From a picture ComfyUI's workflow is read by the
 // gateway, which keeps it at once.
-import { t } from "../i18n.js";
-import { go } from "../router.js";
-import { settle, toast } from "../toasts.js";
+import { t } from "../page/i18n.js";
+import { go } from "../page/router.js";
+import { settle, toast } from "../page/toasts.js";
 import { workspace } from "./workspace.js";
 
 const PICTURES = /\.(png|webp|jpe?g)$/i;

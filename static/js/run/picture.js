@@ -1,7 +1,7 @@
 // A picture that may hold a workflow: the gateway reads it, and keeps it at once.
-import * as library from "../api-library.js";
-import { t } from "../i18n.js";
-import { toast } from "../toasts.js";
+import * as library from "../api/library.js";
+import { t } from "../page/i18n.js";
+import { toast } from "../page/toasts.js";
 import { intake } from "./intake.js";
 import "../strings/dialogs.js";
 

@@ -1,6 +1,6 @@
 // Saving under another name.
-import * as api from "../api.js";
-import * as library from "../api-library.js";
+import * as api from "../api/api.js";
+import * as library from "../api/library.js";
 import { drafts } from "./drafts.js";
 import { intake } from "./intake.js";
 import { workspace } from "./workspace.js";

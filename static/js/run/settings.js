@@ -1,8 +1,8 @@
 // The settings of an older result, back in the form: every value that it ran with.
-import * as api from "../api.js";
+import * as api from "../api/api.js";
 import { isLink } from "../graph/values.js";
-import { t } from "../i18n.js";
-import { go } from "../router.js";
+import { t } from "../page/i18n.js";
+import { go } from "../page/router.js";
 import { offer } from "./undo.js";
 import { workspace } from "./workspace.js";
 

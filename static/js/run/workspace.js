@@ -2,7 +2,7 @@
 // Changes are kept until they are saved or discarded, for each workflow.
 // Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the same one),
 // "value" {key, isQuiet}, "failed" Problem.
-import * as api from "../api.js";
+import * as api from "../api/api.js";
 import { prepare } from "../fields/controls.js";
 import { drafts, idOf, isOpened } from "./drafts.js";
 import { exact, same } from "./values.js";

@@ -1,5 +1,5 @@
 // What dialogs and the batch say, and other texts of the view "run" that are not seen at first.
-import { register } from "../i18n.js";
+import { register } from "../page/i18n.js";
 
 register({
 	en: {

@@ -1,5 +1,5 @@
 // What the drawn workflow says.
-import { i18n, register, t } from "../i18n.js";
+import { i18n, register, t } from "../page/i18n.js";
 
 register({
 	en: {

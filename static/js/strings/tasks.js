@@ -1,5 +1,5 @@
 // What the view of tasks says.
-import { register } from "../i18n.js";
+import { register } from "../page/i18n.js";
 
 register({
 	en: {

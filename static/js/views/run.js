@@ -1,7 +1,7 @@
 // What the view "run" is made of.
-import "../components/parameter-field.js";
-import "../components/workflow-library.js";
-import "../components/run-form.js";
-import "../components/run-bar.js";
-import "../components/result-gallery.js";
-import "../components/run-view.js";
+import "../components/run/parameter-field.js";
+import "../components/run/workflow-library.js";
+import "../components/run/run-form.js";
+import "../components/run/run-bar.js";
+import "../components/results/result-gallery.js";
+import "../components/run/run-view.js";

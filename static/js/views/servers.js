@@ -1,3 +1,3 @@
 // What the view "servers" is made of.
 import "../strings/servers.js";
-import "../components/server-panel.js";
+import "../components/servers/server-panel.js";

@@ -1,0 +1,88 @@
+// The bar on top: where we are, are we connected, is the gateway well, theme and language.
+import { events } from "../../api/events.js";
+import { health } from "../../api/health.js";
+import { key } from "../../api/key.js";
+import { i18n, language, languages, setLanguage, t } from "../../page/i18n.js";
+import { route } from "../../page/router.js";
+import { stamp } from "../../page/template.js";
+import { nextTheme, theme } from "../../page/theme.js";
+
+class GatewayHeader extends HTMLElement {
+	#part = null;
+	#connected = { state: "connecting" };
+	#health = undefined; // undefined: not known yet; null: the gateway is away
+
+	connectedCallback() {
+		this.#part = stamp(this, "gateway-header");
+		events.addEventListener("connection", ({ detail }) => {
+			this.#connected = detail;
+			this.#show();
+		});
+		health.addEventListener("health", ({ detail }) => {
+			this.#health = detail;
+			this.#show();
+		});
+		for (const target of [route, key]) target.addEventListener("change", () => this.#show());
+		i18n.addEventListener("language", () => this.#show());
+		this.#part("theme").onclick = () => {
+			nextTheme();
+			this.#show();
+		};
+		for (const name of ["key", "enter"]) this.#part(name).onclick = () => this.#changeKey();
+		const select = this.#part("language");
+		for (const [name, label] of Object.entries(languages)) select.add(new Option(label, name));
+		select.value = language();
+		select.onchange = () => setLanguage(select.value);
+		this.#show();
+	}
+
+	#show() {
+		const { state, delay } = this.#connected;
+		const { isWanted } = key; // then nothing that is shown says how things are
+		const tone = isWanted ? "bad" : { open: "good", connecting: "wait", waiting: "bad" }[state];
+		const seconds = Math.max(1, Math.round(delay / 1000));
+		this.#part("locked").hidden = !isWanted;
+		document.body.classList.toggle("locked", isWanted);
+		this.#chip("socket", isWanted ? t("socket.key") : t(`socket.${state}`, { seconds }), tone);
+		this.#gateway();
+		for (const link of this.querySelectorAll("nav a")) {
+			if (link.hash.split("/")[1] === route.view) link.setAttribute("aria-current", "page");
+			else link.removeAttribute("aria-current");
+		}
+		const said = t("theme.button", { theme: t(`theme.${theme()}`) });
+		this.#part("theme").title = said;
+		this.#part("theme").setAttribute("aria-label", said);
+		this.#part("theme").dataset.theme = theme();
+		this.#part("key").hidden = !key.value && !key.isWanted;
+	}
+
+	// With another key all is another: the page begins anew, with the drafts that the tab keeps.
+	async #changeKey() {
+		const before = key.value;
+		await key.ask();
+		if (key.value !== before) location.reload();
+	}
+
+	#gateway() {
+		if (this.#health === undefined) return this.#chip("health", t("health.asking"), "wait");
+		if (this.#health === null) return this.#chip("health", t("health.away"), "bad");
+		const { status, reason, version, servers = [], warnings = [] } = this.#health;
+		const able = servers.filter((server) => server.accepting).length;
+		const isWell = status === "ok";
+		this.#chip("health", t("health.servers", { able, all: servers.length }), isWell && !key.isWanted ? "good" : "wait");
+		this.#part("version").textContent = version ?? "";
+		this.#part("reason").textContent = reason ?? "";
+		this.#part("reason").hidden = isWell || !reason;
+		const warned = this.#part("warnings");
+		if (warned.textContent !== warnings.join(" ")) warned.textContent = warnings.join(" ");
+		warned.hidden = !warnings.length;
+	}
+
+	#chip(name, text, tone) {
+		const chip = this.#part(name);
+		if (chip.textContent !== text) chip.textContent = text; // a screen reader says it once
+		chip.dataset.tone = tone;
+	}
+}
+
+customElements.define("gateway-header", GatewayHeader);

@@ -1,0 +1,89 @@
+// A problem document, in full: what is wrong, what to do, which nodes. Also an error of a task.
+import { Problem } from "../../api/api.js";
+import { health } from "../../api/health.js";
+import { el } from "../../page/dom.js";
+import { learn, reasonOf, said } from "../../page/errors.js";
+import { i18n, t } from "../../page/i18n.js";
+import { stamp } from "../../page/template.js";
+
+const PASSING = new Set([
+	"away",
+	"no_server",
+	"comfyui_unreachable",
+	"database_unavailable",
+	"storage_unavailable",
+	"stopping",
+]);
+const KNOWN = ["type", "title", "status", "detail", "message", "code", "hint", "node_errors"];
+
+class ProblemBox extends HTMLElement {
+	#part = null;
+	#shown = [];
+	#again = () => this.hidden || this.show(...this.#shown);
+
+	connectedCallback() {
+		i18n.addEventListener("language", this.#again);
+		health.addEventListener("health", this.#passed);
+	}
+
+	disconnectedCallback() {
+		i18n.removeEventListener("language", this.#again);
+		health.removeEventListener("health", this.#passed);
+	}
+
+	// What could not be done while something was away can be tried again once all is well.
+	#passed = ({ detail }) => {
+		const [error] = this.#shown;
+		if (detail?.status === "ok" && error instanceof Problem && PASSING.has(error.code)) this.show(null);
+	};
+
+	// `whole`: for an error that is shown cut, what fetches all of it.
+	show(error, whole = null) {
+		this.#shown = [error, whole];
+		this.hidden = !error;
+		if (!error) return;
+		learn().then((isMore) => isMore && this.#again());
+		if (!(error instanceof Problem || error.code)) console.error(error);
+		this.#part ??= stamp(this, "problem-box");
+		const problem = error.document ?? error;
+		const { title, hint } = said(problem);
+		this.#write("title", problem.title ? title : reason(problem, title));
+		this.#write("detail", problem.detail ?? problem.message);
+		this.#write("hint", hint);
+		this.#part("nodes").replaceChildren(...lines(problem.node_errors));
+		const more = Object.keys(problem).filter((key) => !KNOWN.includes(key));
+		this.#write("raw", raw(problem));
+		this.#part("copy").onclick = () =>
+			void import("../../page/clipboard.js").then(({ copy }) => copy(raw(problem), this));
+		this.#part("more").hidden = !whole;
+		this.#part("more").onclick = whole;
+		this.querySelector("details").hidden = !more.length && !problem.node_errors;
+	}
+
+	#write(name, text) {
+		const part = this.#part(name);
+		part.textContent = text ?? "";
+		part.hidden = !text;
+	}
+}
+
+function reason({ code: word, class_type, node_id }, title) {
+	const code = title ?? word;
+	const node = [class_type, node_id && t("problem.node", { id: node_id })].filter(Boolean).join(", ");
+	return node ? t("problem.in", { code: code ?? "error", node }) : (code ?? t("problem.page"));
+}
+
+function raw({ traceback, ...rest }) {
+	return [JSON.stringify(rest, null, 2), ...(Array.isArray(traceback) ? traceback : [])].join("\n");
+}
+
+export function lines(nodeErrors) {
+	return Object.entries(nodeErrors ?? {}).flatMap(([id, node]) =>
+		[node?.errors ?? []].flat().map((error) => {
+			const words = [reasonOf(error?.type) ?? error?.message, error?.details].filter(Boolean).join(": ");
+			return el("li", {}, el("code", { textContent: `${id} ${node.class_type ?? ""}` }), ` ${words}`);
+		}),
+	);
+}
+
+customElements.define("problem-box", ProblemBox);

@@ -1,0 +1,69 @@
+// The form of now as code, to be copied.
+import * as api from "../../api/api.js";
+import { has } from "../../api/features.js";
+import { key } from "../../api/key.js";
+import { copy } from "../../page/clipboard.js";
+import { openDialog } from "../../page/dialog.js";
+import { el, icon } from "../../page/dom.js";
+import { comfySdk, curl, javascript, python } from "../../run/code.js";
+import { workspace } from "../../run/workspace.js";
+import "../../strings/dialogs.js";
+
+// A run of what is open, with these options.
+export function showRun(options) {
+	const { source } = workspace;
+	const graph = () => api.convertText(source, workspace.params());
+	return showCode({
+		path: "/api/workflow/submit",
+		body: api.submitBody(source, options),
+		isBatch: Boolean(options.batch),
+		graph,
+	});
+}
+
+// `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
+async function showCode({ graph, ...request }) {
+	const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
+	const kinds = {
+		curl: async () => curl(run),
+		Python: async () => python(run),
+		JavaScript: async () => javascript(run),
+	};
+	if (await has("/api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });
+	const code = el("pre", { className: "code", tabIndex: 0 });
+	const fault = el("problem-box", { hidden: true });
+	const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
+	let chosen = null; // an answer that comes late must not replace the code of another tab
+	const choose = async (name) => {
+		chosen = name;
+		for (const tab of tabs.children) tab.setAttribute("aria-selected", tab.textContent === name);
+		const [text, error] = await kinds[name]().then(
+			(made) => [made, null],
+			(problem) => ["", problem],
+		);
+		if (chosen !== name) return;
+		code.textContent = text;
+		code.setAttribute("aria-label", name);
+		fault.show(error);
+	};
+	for (const name of Object.keys(kinds)) {
+		tabs.append(el("button", { textContent: name, attributes: { role: "tab" }, onclick: () => choose(name) }));
+	}
+	const take = el(
+		"button",
+		{ className: "primary", onclick: () => copy(code.textContent, dialog) },
+		icon("copy"),
+		el("span", { i18n: "copy" }),
+	);
+	const dialog = openDialog(
+		{ i18n: "code.title" },
+		[
+			el("div", { className: "row wrap" }, tabs, el("span", { className: "grow" }), take),
+			fault,
+			code,
+			el("p", { className: "hint", i18n: run.hasKey ? "code.key" : "code.open" }),
+		],
+		{ className: "code-dialog" },
+	);
+	choose("curl");
+}

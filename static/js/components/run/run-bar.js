@@ -1,0 +1,150 @@
+// The run: once or as a batch, how long the queue is, and what was refused.
+import * as api from "../../api/api.js";
+import { events } from "../../api/events.js";
+import { i18n, t } from "../../page/i18n.js";
+import { remember, remembered } from "../../page/remember.js";
+import { styles } from "../../page/styles.js";
+import { stamp } from "../../page/template.js";
+import { toast } from "../../page/toasts.js";
+import { brief } from "../../run/format.js";
+import { workspace } from "../../run/workspace.js";
+import { etaOf } from "../../tasks/places.js";
+import { isFinished, tasks } from "../../tasks/state.js";
+
+const RANDOMIZE = "gateway.randomize";
+const QUEUE_EVERY = 500; // of tasks that change many times a second
+
+// Of one that is away nothing comes any more, and it names none.
+const faultsOf = async ({ code, document }) =>
+	document && code !== "away" ? (await import("../../run/faults.js")).faultsOf(document) : [];
+
+class RunBar extends HTMLElement {
+	#part = null;
+	#isBusy = false;
+	#isDue = false;
+
+	connectedCallback() {
+		this.#part = stamp(this, "run-bar");
+		this.#part("run").onclick = () => this.run();
+		this.#part("batching").addEventListener("toggle", () => this.#batching().catch(toast));
+		this.#part("randomize").checked = Boolean(remembered(RANDOMIZE));
+		this.#part("randomize").onchange = ({ target }) => remember(RANDOMIZE, target.checked ? "1" : "");
+		this.#part("code").onclick = () => this.#code().catch(toast);
+		document.addEventListener("keydown", (event) => {
+			const isOurs = event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.checkVisibility();
+			if (!isOurs || document.querySelector("dialog[open]")) return;
+			event.preventDefault();
+			this.run();
+		});
+		this.addEventListener("batch", () => this.#show());
+		for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
+		workspace.addEventListener("opened", () => this.#opened());
+		// What was refused is no answer to what stands there now.
+		workspace.addEventListener("value", () => this.#part("problem").show(null));
+		workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
+		tasks.addEventListener("change", () => this.#queueSoon());
+		setInterval(() => this.checkVisibility() && this.#queue(), 1000);
+		i18n.addEventListener("language", () => {
+			this.#show();
+			this.#queue();
+		});
+		events.addEventListener("connection", () => this.#show());
+		this.#show();
+		this.#queue();
+	}
+
+	async run() {
+		const form = document.querySelector("run-form");
+		if (this.#isBusy || !workspace.source || !this.#ofBatch("count", 1) || !form.check()) return;
+		this.#isBusy = true;
+		this.#show();
+		this.#part("problem").show(null);
+		form.complain();
+		const { id } = workspace;
+		try {
+			const answer = await api.submit(workspace.source, this.#options());
+			for (const task of answer.tasks ?? [answer]) tasks.put(task, -Infinity);
+			this.dispatchEvent(new CustomEvent("submitted", { detail: answer, bubbles: true }));
+			this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
+		} catch (error) {
+			if (id !== workspace.id) toast(error);
+			const faults = await faultsOf(error);
+			const isMarked = id === workspace.id && form.complain(faults);
+			if (id === workspace.id)
+				this.#part("problem").show(isMarked ? new api.Problem({ title: t("form.marked") }) : error);
+		}
+		this.#isBusy = false;
+		this.#show();
+	}
+
+	// What is sent beside the workflow. A parameter of the batch is in the batch alone.
+	#options() {
+		const params = workspace.params();
+		const batch = this.#ofBatch("batch", null);
+		for (const key of Object.keys(batch ?? {})) delete params[key];
+		return { params, ...(batch && { batch }), ...(this.#part("randomize").checked && { randomize: true }) };
+	}
+
+	#ofBatch(name, none) {
+		return this.#part("batching").open ? (this.#part("batch")[name] ?? none) : none;
+	}
+
+	#opened() {
+		this.#part("problem").show(null);
+		this.#part("batching").open = Boolean(workspace.batch?.isOpen);
+	}
+
+	async #batching() {
+		const isOpen = this.#part("batching").open;
+		if (workspace.batch && workspace.batch.isOpen !== isOpen) workspace.batch = { ...workspace.batch, isOpen };
+		await Promise.all([import("./batch-panel.js"), styles("batch")]);
+		this.#show();
+	}
+
+	async #code() {
+		const { showRun } = await import("./code-dialog.js");
+		if (workspace.source) await showRun(this.#options());
+	}
+
+	#show() {
+		const count = this.#ofBatch("count", 1);
+		const { changed } = workspace;
+		this.#part("run").disabled = this.#isBusy || !workspace.source || !count;
+		this.#part("code").disabled = !workspace.source || !count;
+		this.#part("label").textContent = count > 1 ? t("run.many", { count }) : t("run.run");
+		this.#part("changes").textContent = changed.length ? t("form.changed", { count: changed.length }) : "";
+	}
+
+	#queueSoon() {
+		if (this.#isDue) return;
+		this.#isDue = true;
+		setTimeout(() => {
+			this.#isDue = false;
+			this.#queue();
+		}, QUEUE_EVERY);
+	}
+
+	// How many wait, and when all that is known should be done.
+	#queue() {
+		let waiting = 0;
+		let last = 0; // place in the queue: there may be tasks that the page does not know
+		let running = 0;
+		let eta = 0;
+		for (const task of tasks.values()) {
+			if (isFinished(task)) continue;
+			if (task.status === "queued") waiting += 1;
+			else running += 1;
+			last = Math.max(last, task.queue_position ?? 0);
+			eta = Math.max(eta, etaOf(task) ?? NaN); // NaN stays: nobody knows when all is done
+		}
+		if (tasks.unread) eta = NaN;
+		waiting = Math.max(waiting + tasks.unread, last);
+		const words = [
+			waiting + running ? t("queue.depth", { waiting, running }) : t("queue.empty"),
+			eta >= 1 && t("queue.eta", { time: brief(eta) }),
+		];
+		this.#part("queue").textContent = words.filter(Boolean).join(" · ");
+	}
+}
+
+customElements.define("run-bar", RunBar);

@@ -1,0 +1,122 @@
+// The form: what people change first, then all other parameters by node, folded.
+import { el } from "../../page/dom.js";
+import { t } from "../../page/i18n.js";
+import { arrange } from "../../run/arrange.js";
+import { workspace } from "../../run/workspace.js";
+import { ParameterField } from "./parameter-field.js";
+import { SizeField } from "./size-field.js";
+
+class RunForm extends HTMLElement {
+	#fields = new Map(); // key -> ParameterField
+
+	connectedCallback() {
+		workspace.addEventListener("opened", ({ detail }) => this.#build(detail?.isAgain ? this.#held() : () => {}));
+		workspace.addEventListener("value", ({ detail }) => this.#follow(detail));
+	}
+
+	// Faults that can be seen without asking; the first one gets the focus.
+	check() {
+		const faulty = [...this.#fields.values()].filter((field) => {
+			field.complain(field.fault);
+			return field.fault;
+		});
+		faulty[0]?.focus();
+		return !faulty.length;
+	}
+
+	// Faults that the gateway told of (run/faults.js), beside the fields that they name. True if all found their field.
+	complain(faults = []) {
+		for (const field of this.#fields.values()) field.complain("");
+		const named = faults.filter(({ key }) => this.#fields.has(key));
+		for (const { key, message } of named) this.#fields.get(key).complain(message);
+		this.#fields.get(named[0]?.key)?.focus();
+		return faults.length > 0 && named.length === faults.length;
+	}
+
+	focusNode(nodeId) {
+		const field = [...this.#fields.values()].find(({ parameter }) => parameter.node_id === String(nodeId));
+		field?.focus();
+		return Boolean(field);
+	}
+
+	// What a run has drawn for the seeds, so that a lock can keep it.
+	used(params) {
+		for (const [key, value] of Object.entries(params)) this.#fields.get(key)?.used(value);
+	}
+
+	#build(restore) {
+		this.#fields = new Map();
+		const { first, nodes } = arrange(workspace.parameters);
+		const main = el(
+			"div",
+			{ className: "fields" },
+			first.map((item) => this.#first(item)),
+		);
+		const others = nodes.map(([id, title, items]) =>
+			el(
+				"details",
+				{ className: "node", dataset: { node: id } },
+				el("summary", {}, el("span", { textContent: title }), el("small", { textContent: `#${id}` })),
+				el(
+					"div",
+					{ className: "fields" },
+					items.map(({ parameter, label }) => this.#keep(parameter, new ParameterField(parameter, label), "full")),
+				),
+			),
+		);
+		this.replaceChildren(main, ...(others.length ? [el("h3", { i18n: "form.others" }), ...others] : []));
+		this.#count();
+		restore();
+	}
+
+	// A form that is made anew keeps what is being typed, though it be no value yet, and the place in it.
+	#held() {
+		const kept = [...this.#fields]
+			.filter(([, { input, fault }]) => fault || input === document.activeElement)
+			.map(([key, { input }]) => [key, input.value]);
+		const [now] = [...this.#fields].find(([, { input }]) => input === document.activeElement) ?? [];
+		const [from, to] = now ? [document.activeElement.selectionStart, document.activeElement.selectionEnd] : [];
+		return () => {
+			for (const [key, text] of kept) if (this.#fields.has(key)) this.#fields.get(key).input.value = text;
+			this.#fields.get(now)?.focus();
+			if (from != null) document.activeElement.setSelectionRange?.(from, to);
+		};
+	}
+
+	#first(item) {
+		if (!item.pair) return this.#keep(item.parameter, new ParameterField(item.parameter, said(item.label)), item.width);
+		const field = new SizeField(item.width, item.height, {
+			width: said(item.labels.width),
+			height: said(item.labels.height),
+		});
+		for (const each of field.querySelectorAll("parameter-field")) this.#fields.set(each.parameter.key, each);
+		return field;
+	}
+
+	#keep(parameter, field, width) {
+		field.dataset.width = width;
+		this.#fields.set(parameter.key, field);
+		return field;
+	}
+
+	#follow({ key, isQuiet }) {
+		const field = this.#fields.get(key);
+		if (isQuiet) field?.mark();
+		else {
+			field?.show();
+			field?.complain("");
+		}
+		field?.closest("size-field")?.show();
+		this.#count();
+	}
+
+	#count() {
+		for (const node of this.querySelectorAll("details.node")) {
+			node.classList.toggle("changed", Boolean(node.querySelector("parameter-field.changed")));
+		}
+	}
+}
+
+const said = (label) => (label.i18n ? { ...label, text: t(label.i18n) } : label);
+
+customElements.define("run-form", RunForm);

@@ -1,0 +1,180 @@
+// The saved workflows, searched as one types, each with a picture of its last result.
+import * as api from "../../api/api.js";
+import { events } from "../../api/events.js";
+import { health } from "../../api/health.js";
+import { el, icon } from "../../page/dom.js";
+import { i18n, t } from "../../page/i18n.js";
+import { show, view } from "../../page/media.js";
+import { href } from "../../page/router.js";
+import { stamp } from "../../page/template.js";
+import { toast } from "../../page/toasts.js";
+import { drafts, isOpened } from "../../run/drafts.js";
+import { intake } from "../../run/intake.js";
+import { workspace } from "../../run/workspace.js";
+import { tasks } from "../../tasks/state.js";
+
+const THUMBNAIL = 96;
+const PAUSE = 500; // ms
+
+class WorkflowLibrary extends HTMLElement {
+	#part = null;
+	#entries = [];
+	#pause = 0; // the timer
+	#rows = new Map(); // filename -> its link
+	#thumbs = new Map(); // filename -> {url, at} of the newest picture
+
+	connectedCallback() {
+		this.#part = stamp(this, "workflow-library");
+		const part = this.#part;
+		part("search").oninput = () => this.#filter();
+		part("search").onkeydown = (event) => this.#pressed(event);
+		part("file").onchange = () => {
+			if (part("file").files[0]) intake.file(part("file").files[0]);
+			part("file").value = "";
+		};
+		part("pasting").ontoggle = () => part("text").focus();
+		part("text").oninput = ({ inputType }) => this.#typed(!/^insert(Text|Line)/.test(inputType));
+		part("text").onchange = () => this.#pasted(true);
+		workspace.addEventListener("opened", () => this.#mark());
+		intake.addEventListener("saved", () => this.load());
+		tasks.addEventListener("change", ({ detail }) => this.#results(detail.changed));
+		events.addEventListener("connection", ({ detail }) => detail.state === "open" && this.load());
+		i18n.addEventListener("language", () => this.#build());
+		drafts.addEventListener("change", () => this.#unsaved());
+		health.ready.then(() => this.#unsaved());
+		this.#results([...tasks.values()].map(({ task_id }) => task_id));
+		this.ready = this.load();
+	}
+
+	get first() {
+		return this.#entries.find(({ format }) => format)?.filename;
+	}
+
+	async load() {
+		try {
+			this.#entries = (await api.workflows()).workflows;
+			this.#build();
+		} catch (error) {
+			if (!this.#entries.length) toast(error);
+		}
+	}
+
+	focus() {
+		this.querySelector("details")?.setAttribute("open", "");
+		this.#part("search").select();
+		this.#part("search").focus();
+	}
+
+	#build() {
+		this.#rows = new Map(this.#entries.map((entry) => [entry.filename, row(entry)]));
+		for (const [filename, link] of this.#rows) this.#thumb(link, filename);
+		this.#part("list").replaceChildren(...[...this.#rows.values()].map((link) => el("li", {}, link)));
+		this.#part("empty").hidden = this.#entries.length > 0;
+		this.#unsaved();
+	}
+
+	// What is not saved: workflows that were opened, and changes of saved ones.
+	#unsaved() {
+		const all = drafts.list();
+		const opened = all.filter(({ id }) => isOpened(id));
+		this.#part("drafts").replaceChildren(
+			...opened.map(({ id, name }) => el("li", {}, link(id, name, t("drafts.opened")))),
+		);
+		this.#part("drafts").hidden = !opened.length;
+		const changed = new Set(all.map(({ id }) => id));
+		for (const [filename, each] of this.#rows) each.classList.toggle("changed", changed.has(filename));
+		this.#filter();
+		this.#mark();
+	}
+
+	#filter() {
+		const words = this.#part("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+		for (const each of this.querySelectorAll("li")) {
+			each.hidden = !words.every((word) => each.firstElementChild.title.toLowerCase().includes(word));
+		}
+	}
+
+	#mark() {
+		for (const link of this.querySelectorAll("li a")) {
+			if (link.hash === href("run", workspace.id)) link.setAttribute("aria-current", "true");
+			else link.removeAttribute("aria-current");
+		}
+		this.#part("current").textContent = workspace.name || t("library.title");
+	}
+
+	#pressed(event) {
+		const links = [...this.#rows.values()].filter((link) => !link.parentElement.hidden);
+		if (event.ctrlKey || event.metaKey) return; // of the whole page
+		if (event.key === "Enter" && links[0]) links[0].click();
+		else if (event.key === "ArrowDown") links[0]?.focus();
+		else if (event.key === "Escape" && event.target.value) {
+			event.target.value = "";
+			this.#filter();
+		} else return;
+		event.preventDefault();
+	}
+
+	// Who types by hand is left alone until it is a whole.
+	#typed(isAtOnce) {
+		clearTimeout(this.#pause);
+		if (isAtOnce) this.#pasted(true);
+		else this.#pause = setTimeout(() => this.#pasted(false), PAUSE);
+	}
+
+	// `isDone`: what is no JSON is told.
+	#pasted(isDone) {
+		const { value } = this.#part("text");
+		clearTimeout(this.#pause);
+		if (
+			(isDone ? value.trim() : /^\s*\{[\s\S]+\}\s*$/.test(value)) &&
+			intake.text(value, t("library.pasted"), isDone)
+		) {
+			this.#part("text").value = "";
+			this.#part("pasting").open = false;
+		}
+	}
+
+	#results(changed) {
+		for (const id of changed) {
+			const task = tasks.get(id);
+			const picture = task?.workflow && task.outputs?.findLast(({ kind, url }) => kind === "image" && url);
+			const known = this.#thumbs.get(task?.workflow);
+			if (!picture || known?.url === picture.url || known?.at > task.created_at) continue;
+			this.#thumbs.set(task.workflow, { url: picture.url, at: task.created_at });
+			const link = this.#rows.get(task.workflow);
+			if (link) this.#thumb(link, task.workflow);
+		}
+	}
+
+	#thumb(link, filename) {
+		const known = this.#thumbs.get(filename);
+		if (!known) return;
+		const image = link.querySelector("img") ?? el("img", { alt: "", loading: "lazy" });
+		link.querySelector(".thumb").replaceChildren(image);
+		show(image, view(known.url, THUMBNAIL));
+	}
+}
+
+const dayOf = (time) => new Date(time).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
+
+function row({ filename, format, modified_at }) {
+	const about = format ? `${format.toUpperCase()} · ${dayOf(modified_at)}` : t("library.unreadable");
+	return link(filename, filename, about);
+}
+
+function link(id, name, about) {
+	const again = () => id === workspace.id && workspace.open(workspace.source); // the address is the same
+	return el(
+		"a",
+		{ href: href("run", id), title: name, onclick: again },
+		el("span", { className: "thumb" }, icon(isOpened(id) ? "file" : "image")),
+		el(
+			"span",
+			{ className: "grow" },
+			el("span", { className: "cut name", textContent: name.replace(/\.json$/i, "") }),
+			el("small", { textContent: about }),
+		),
+	);
+}
+
+customElements.define("workflow-library", WorkflowLibrary);

@@ -1,0 +1,27 @@
+// The request that makes the same task again, for a shell.
+import * as api from "../../api/api.js";
+import { key } from "../../api/key.js";
+import { curl } from "../../run/code.js";
+
+// The graph that ran has all values in it, and its numbers to their last digit.
+export async function curlOf(task) {
+	const body = `{"workflow": ${await api.taskWorkflowText(task.task_id)}}`;
+	return curl({ origin: location.origin, path: "/api/workflow/submit", body, hasKey: Boolean(key.value) });
+}
+
+export async function copy(text, button, said) {
+	try {
+		await navigator.clipboard.writeText(text); // only in a secure context
+	} catch {
+		const area = Object.assign(document.createElement("textarea"), { value: text });
+		button.after(area);
+		area.select();
+		document.execCommand("copy");
+		area.remove();
+		button.focus();
+	}
+	const before = button.textContent;
+	if (before === said) return;
+	button.textContent = said;
+	setTimeout(() => (button.textContent = before), 1200);
+}

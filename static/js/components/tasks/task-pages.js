@@ -1,0 +1,59 @@
+// Older tasks, page by page. The API filters itself, each filter with its own cursor and number.
+import * as api from "../../api/api.js";
+import { tasks } from "../../tasks/state.js";
+
+const PAGE = 100;
+
+export class TaskPages {
+	#key = null;
+	#cursor = null;
+	#found = new Set(); // the ids of all that were read for the filter
+	total = null; // how many fit it, {count, isCapped}; null while nobody knows
+
+	hasMore(query) {
+		return query ? this.#key === JSON.stringify(query) && this.#cursor !== null : tasks.cursor !== null;
+	}
+
+	// The first page of another filter.
+	async use(query) {
+		const key = JSON.stringify(query);
+		if (key === this.#key) return;
+		this.#key = key;
+		this.#cursor = this.total = null;
+		this.#found = new Set();
+		await this.#read(query, key, null);
+	}
+
+	async more(query) {
+		if (query) await this.#read(query, JSON.stringify(query), this.#cursor);
+		else await tasks.more();
+	}
+
+	// So many that fit are gone; at once, for nobody waits for the next count.
+	less(number) {
+		if (this.total) this.total = { ...this.total, count: this.total.count - number };
+	}
+
+	// What comes and goes changes how many there are.
+	async recount(query) {
+		const key = this.#key;
+		const { total, total_is_capped } = await api.tasks(1, null, { ...query, total: true });
+		if (this.#key === key) this.total = { count: total, isCapped: total_is_capped };
+	}
+
+	has(id) {
+		return this.#found.has(id);
+	}
+
+	async #read(query, key, cursor) {
+		const asked = performance.now();
+		const page = await api.tasks(query ? PAGE : 1, cursor, { ...query, ...(!cursor && { total: true }) });
+		if (this.#key !== key) return;
+		for (const task of page.tasks) {
+			if (query) this.#found.add(task.task_id);
+			tasks.put(task, asked);
+		}
+		this.#cursor = page.next_cursor;
+		if (page.total !== undefined) this.total = { count: page.total, isCapped: page.total_is_capped };
+	}
+}

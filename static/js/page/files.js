@@ -1,0 +1,18 @@
+// Files of the gateway, in a tab of their own or on the disk.
+import * as api from "../api/api.js";
+import { key } from "../api/key.js";
+
+// In a tab of its own. With a key the browser could not ask for it by itself.
+export async function open(url) {
+	const tab = window.open("", "_blank");
+	tab.opener = null;
+	tab.location = key.value ? URL.createObjectURL(await api.blob(url)) : url;
+}
+
+export async function save(url, name) {
+	let address = url;
+	if (key.value) address = URL.createObjectURL(await api.blob(url));
+	const link = Object.assign(document.createElement("a"), { href: address, download: name });
+	link.click();
+	if (address !== url) setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -1,0 +1,61 @@
+// The page in English or Chinese. t("key", {name}) answers the text of now; elements with
+// data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
+// everything else listens: i18n.addEventListener("language", ...).
+// Modules that are loaded later bring their own tables: register({ en: {...}, zh: {...} }).
+import { remember, remembered } from "./remember.js";
+
+const KEY = "gateway.language";
+const tables = { en: {}, zh: {} };
+
+export const languages = { en: "English", zh: "中文" };
+export const i18n = new EventTarget();
+
+const chosen = remembered(KEY);
+let current =
+	chosen in tables
+		? chosen
+		: ((navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en");
+document.documentElement.lang = current === "zh" ? "zh-CN" : current;
+await load(current);
+
+export const language = () => current;
+
+export function register(more) {
+	for (const [name, table] of Object.entries(more)) Object.assign(tables[name], table);
+}
+
+export function t(key, values = {}) {
+	const text = tables[current][key] ?? key;
+	return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+async function load(name) {
+	const table = (await import(`../strings/${name}.js`)).default;
+	tables[name] = { ...table, ...tables[name] };
+}
+
+export async function setLanguage(name) {
+	if (!(name in tables)) return;
+	await load(name);
+	current = name;
+	remember(KEY, name);
+	document.documentElement.lang = name === "zh" ? "zh-CN" : name;
+	translate(document.documentElement);
+	i18n.dispatchEvent(new Event("language"));
+}
+
+// Writes the texts of an element and of all within it.
+export function translate(root) {
+	for (const node of marked(root, "data-i18n")) node.textContent = t(node.dataset.i18n);
+	for (const node of marked(root, "data-i18n-attr")) {
+		for (const pair of node.dataset.i18nAttr.split(";")) {
+			const [name, key] = pair.split(":");
+			node.setAttribute(name.trim(), t(key.trim()));
+		}
+	}
+}
+
+function marked(root, attribute) {
+	const within = [...root.querySelectorAll(`[${attribute}]`)];
+	return root.hasAttribute?.(attribute) ? [root, ...within] : within;
+}

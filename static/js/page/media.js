@@ -1,0 +1,36 @@
+// Pictures of the gateway in elements: without a key by their address, with one fetched by us,
+// since <img> and <video> send none.
+import * as api from "../api/api.js";
+import { key } from "../api/key.js";
+
+// Only what the gateway itself serves is shown or linked.
+export function ours(path) {
+	const url = typeof path === "string" ? URL.parse(path, location.origin) : null;
+	return url?.origin === location.origin ? url : null;
+}
+
+export function view(path, width) {
+	const url = ours(path);
+	if (url && width) url.searchParams.set("width", width);
+	return url?.href ?? "";
+}
+
+export async function show(element, url) {
+	element.dataset.url = url;
+	const priority = "low"; // or a click waits for all pictures in sight
+	element.fetchPriority = priority;
+	if (!key.value || !url) {
+		element.src = url;
+		return;
+	}
+	try {
+		const blob = await api.blob(url, { priority });
+		if (element.dataset.url !== url) return;
+		const address = URL.createObjectURL(blob);
+		const free = () => URL.revokeObjectURL(address);
+		if (element.tagName === "IMG") element.onload = element.onerror = free;
+		element.src = address;
+	} catch {
+		element.dispatchEvent(new Event("error"));
+	}
+}

@@ -1,0 +1,29 @@
+// What waits and runs beyond the page of tasks that was read: the next ones to run are the oldest.
+import * as api from "../api/api.js";
+
+const MOST = 1000; // that the API gives at once
+const MOST_PAGES = 20; // of one click
+const RUNNING = ["running", "canceling"];
+
+// Puts them into `tasks`, and forgets what has ended meanwhile. Answers how many more there are.
+export async function readUnfinished(tasks) {
+	const asked = performance.now();
+	const ask = (status) => api.tasks(MOST, null, { status, total: true });
+	const { tasks: found, total } = await ask(["queued", ...RUNNING]);
+	const unread = Math.max(0, total - found.length);
+	if (unread) found.push(...(await ask(RUNNING)).tasks);
+	for (const task of found) tasks.put(task, asked);
+	const seen = new Set(found.map(({ task_id }) => task_id));
+	const gone = [...tasks.values()].filter(({ task_id, finished_at }) => !finished_at && !seen.has(task_id));
+	if (!unread) for (const { task_id } of gone) tasks.dropStale(task_id, asked);
+	return unread;
+}
+
+// More of the tasks that belong to what is shown, up to `most`: further pages until one has some.
+export async function readMore(tasks, belongs, most) {
+	const here = () => [...tasks.values()].filter(belongs).length;
+	const before = here();
+	for (let pages = 0; pages < MOST_PAGES && tasks.cursor && here() < most && here() === before; pages += 1) {
+		if (!(await tasks.more())) return; // it is told where it was asked for
+	}
+}
