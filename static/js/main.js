@@ -23,7 +23,8 @@ async function show() {
 
 // "/" goes to the search of the view, as on the pages that developers know.
 document.addEventListener("keydown", (event) => {
-	if (event.key !== "/" || event.target.closest?.("input, textarea, select, dialog")) return;
+	if (event.key !== "/" || /** @type {any} */ (event.target).closest?.("input, textarea, select, dialog")) return;
+	/** @type {HTMLInputElement | null} */
 	const search = document.querySelector("main > section:not([hidden]) input[type=search]");
 	search?.closest("details")?.setAttribute("open", "");
 	if (!search) return;

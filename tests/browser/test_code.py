@@ -84,7 +84,9 @@ async def test_each_language_makes_the_task(
 async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path: Path) -> None:
     page = blank
     await open_run(page)
-    await page.evaluate("import('/static/js/api/key.js').then(({ key }) => { key.value = 'secret' })")
+    await page.evaluate(
+        "import('/static/js/api/key.js').then(({ key }) => { key.value = 'secret' })"
+    )
     await page.locator("run-bar summary").get_by_text("Batch").click()
     await page.get_by_label("Seeds").fill("3")
     await page.get_by_role("button", name="As code").click()

@@ -1,7 +1,7 @@
 """An `on...` handler that answers `false` undoes the click or the key: none of the page's may.
 
-`el` of page/dom.js drops what its handlers answer; those that are set on a node by name are looked at
-here.
+`el` of page/dom.js drops what its handlers answer; those that are set on a node by name are looked
+at here.
 """
 
 import re

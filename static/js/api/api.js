@@ -97,6 +97,7 @@ async function exactly(path, options = {}) {
 
 async function request(path, options) {
 	const { status, ok, body } = await exchange(path, options, (answer) => answer.text());
+	/** @type {any} */
 	let answer = null;
 	try {
 		if (body) answer = JSON.parse(body, exact);

@@ -9,7 +9,8 @@ const PING_EVERY = 15_000;
 const SILENCE = 40_000;
 
 class Events extends EventTarget {
-	#socket = null;
+	/** @type {WebSocket} */
+	#socket;
 	#delay = FIRST_DELAY;
 	#retry = 0;
 	#ping = 0;

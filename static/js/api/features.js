@@ -1,6 +1,7 @@
 // What this gateway can do, by the routes that it tells of: asked once, when somebody wants to know.
 import { key } from "./key.js";
 
+/** @type {Promise<any> | null} */
 let asked = null;
 
 export async function has(path, parameter) {

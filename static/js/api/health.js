@@ -5,7 +5,9 @@ import { key } from "./key.js";
 const EVERY = 5000;
 
 class Health extends EventTarget {
+	/** @type {GatewayHealth | null} */
 	last = null;
+	/** @type {PromiseWithResolvers<void>} */
 	#answered = Promise.withResolvers();
 	#next = 0; // the timer
 	#turn = 0;

@@ -9,6 +9,7 @@ export const canBe = (text) => /^[\x21-\x7e]*$/.test(text);
 
 class Key extends EventTarget {
 	#value = [remembered(NAME)].find(canBe) ?? "";
+	/** @type {Promise<boolean> | null} */
 	#asking = null;
 	#isDeclined = false; // nobody wanted to give another
 	refusal = null; // the answer to the key as it is: nothing is asked with that again
@@ -30,6 +31,7 @@ class Key extends EventTarget {
 		return this.refusal !== null;
 	}
 
+	/** @returns {Record<string, string>} */
 	get headers() {
 		return this.#value ? { Authorization: `Bearer ${this.#value}` } : {};
 	}

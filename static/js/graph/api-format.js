@@ -22,7 +22,7 @@ export class ApiWorkflow {
 			if (node && typeof node === "object" && node.class_type !== undefined) nodes.set(id, this.#node(id, node));
 		}
 		const links = [...nodes.keys()].flatMap((id) => this.#links(id, nodes));
-		for (const [id, node] of nodes) this.#measure(node, id);
+		for (const node of nodes.values()) this.#measure(node);
 		arrange(nodes, links);
 		return { nodes, links, groups: [] };
 	}
@@ -37,6 +37,7 @@ export class ApiWorkflow {
 
 	#node(id, node) {
 		const type = text(node.class_type);
+		/** @type {any} */
 		const made = {
 			id,
 			path: id,

@@ -70,7 +70,8 @@ export class NodeBadge {
 	}
 }
 
-export function sentence({ name, step, steps }, words) {
+/** @param {NodeState} state @param {Record<string, string>} words */
+export function sentence({ name, step, steps = 0 }, words) {
 	const said = words[name] ?? name;
 	return name === "running" && steps > 0 ? `${said} ${step ?? 0}/${steps}` : said;
 }

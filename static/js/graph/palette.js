@@ -25,7 +25,7 @@ export function colorOf(type) {
 	if (KNOWN[name]) return KNOWN[name];
 	if (VALUES.has(name)) return PLAIN;
 	let hash = 0;
-	for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 3600;
+	for (const character of name) hash = (hash * 31 + Number(character.codePointAt(0))) % 3600;
 	return `hsl(${hash / 10} 60% 70%)`;
 }
 

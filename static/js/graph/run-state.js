@@ -7,8 +7,10 @@ const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
 
 export class RunState {
 	#ancestry;
+	/** @type {Task | null} */
 	#task = null;
 	#done = new Set();
+	/** @type {string | null} */
 	#current = null;
 
 	constructor(ancestry) {
@@ -36,12 +38,15 @@ export class RunState {
 		if (task.error?.node_id) this.#before(String(task.error.node_id));
 	}
 
-	// {name, step, steps, message} of the node with that path, or of all inside of it; null without a task.
+	/**
+	 * Of the node with that path, or of all inside of it; null without a task.
+	 * @returns {NodeState | null}
+	 */
 	of(path, isSubgraph = false) {
 		if (!this.#task || path === null) return null;
 		const { error, status } = this.#task;
 		const failed = error?.node_id === undefined || error?.node_id === null ? null : String(error.node_id);
-		if (failed !== null && within(failed, path, isSubgraph)) return { name: "failed", message: error.message };
+		if (failed !== null && within(failed, path, isSubgraph)) return { name: "failed", message: error?.message };
 		if (this.#current !== null && within(this.#current, path, isSubgraph)) {
 			const { step, steps } = object(this.#task.progress);
 			return { name: "running", step: number(step), steps: number(steps) };
@@ -59,9 +64,10 @@ export class RunState {
 
 	// Of a subgraph only its nodes are told, and not how many there are: it is through with the task.
 	#told(path, isSubgraph) {
-		const seconds = object(this.#task.progress?.node_seconds);
+		const { progress, status } = /** @type {Task} */ (this.#task);
+		const seconds = object(progress?.node_seconds);
 		const through = Object.keys(seconds).filter((id) => within(id, path, isSubgraph));
-		if (!through.length || (isSubgraph && !ENDED.has(this.#task.status))) return null;
+		if (!through.length || (isSubgraph && !ENDED.has(status))) return null;
 		return { name: through.every((id) => seconds[id] === null) ? "cached" : "done" };
 	}
 

@@ -1,6 +1,7 @@
 // Text in SVG does not wrap and is not cut by itself. Widths are those of the page's font.
 const ELLIPSIS = "…";
 const LONGEST = 4000; // characters that are looked at: a note may hold a whole README
+/** @type {any} the 2D context, with the page's font as `family` and the last font as `asked` */
 let context = null;
 const widths = new Map();
 

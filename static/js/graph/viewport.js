@@ -106,6 +106,7 @@ export class Viewport {
 		if (this.#moved > CLICK && !this.#surface.hasPointerCapture(event.pointerId))
 			this.#surface.setPointerCapture(event.pointerId);
 		if (!other) return this.pan(dx, dy);
+		/** @type {[number, number]} */
 		const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
 		this.pan(dx / 2, dy / 2);
 		this.zoom(
@@ -114,6 +115,7 @@ export class Viewport {
 		);
 	}
 
+	/** @returns {[number, number]} */
 	#point({ clientX, clientY }) {
 		const { left, top } = this.#surface.getBoundingClientRect();
 		return [clientX - left, clientY - top];

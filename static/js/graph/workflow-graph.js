@@ -22,13 +22,20 @@ await styles("graph");
 class WorkflowGraph extends HTMLElement {
 	#root = svg("svg", { class: "drawing" });
 	#surface = el("div", { className: "surface", attributes: { role: "group" } }, this.#root);
-	#viewport = null;
-	#tools = null;
-	#workflow = null;
+	/** @type {Viewport} */
+	#viewport;
+	/** @type {Record<string, any>} */
+	#tools;
+	/** @type {ApiWorkflow | UiWorkflow} */
+	#workflow;
+	/** @type {string[]} */
 	#path = [];
-	#level = null;
+	/** @type {PaintedLevel} */
+	#level;
 	#run = new RunState(new Ancestry({}, "api"));
+	/** @type {Task | null} */
 	#task = null;
+	/** @type {any} the node that has the focus, as it is painted */
 	#focused = null;
 	#onLanguage = () => this.#workflow && this.#draw();
 

@@ -8,6 +8,11 @@ import { toast } from "./toasts.js";
 
 await styles("dialogs");
 
+/**
+ * @param {Record<string, any>} title properties of the heading
+ * @param {any} body
+ * @param {{ buttons?: DialogButton[], className?: string, head?: Element[], isOfView?: boolean }} [options]
+ */
 export function openDialog(title, body, { buttons = [], className = "", head = [], isOfView = true } = {}) {
 	const dialog = el("dialog", { className });
 	const heading = el("h2", { ...title, id: `dialog-${crypto.randomUUID()}`, className: "cut" });
@@ -52,6 +57,7 @@ export async function confirmed(title, text, action, otherwise = t("cancel")) {
 	return (await dialog.closed) === "yes";
 }
 
+/** @param {HTMLDialogElement} dialog @param {DialogButton} button */
 function button(dialog, { act, value, ...props }) {
 	const made = el("button", props);
 	made.onclick = async () => {

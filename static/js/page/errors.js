@@ -2,6 +2,7 @@
 // go by their codes, from a table that comes with the first error.
 import { language } from "./i18n.js";
 
+/** @type {any} */
 let table = null;
 
 // True if there is more to say than before.

@@ -5,6 +5,7 @@ import { key } from "../api/key.js";
 // In a tab of its own. With a key the browser could not ask for it by itself.
 export async function open(url) {
 	const tab = window.open("", "_blank");
+	if (!tab) return; // the browser forbids it
 	tab.opener = null;
 	tab.location = key.value ? URL.createObjectURL(await api.blob(url)) : url;
 }

@@ -10,7 +10,8 @@ export async function templates(name) {
 
 // Stamps a <template> into an element, in the page's language, and answers a look-up of its parts by data-part.
 export function stamp(element, id) {
-	const copy = document.importNode(document.getElementById(id).content, true); // upgrades what is in it
+	const { content } = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
+	const copy = document.importNode(content, true); // upgrades what is in it
 	translate(copy);
 	const parts = {}; // looked up before other elements stamp theirs into it
 	for (const part of copy.querySelectorAll("[data-part]")) parts[part.dataset.part] = part;

@@ -6,7 +6,7 @@ import { line } from "./errors.js";
 const SHOWN = 5000;
 const SHOWN_LONG = 12_000;
 
-class ToastList extends HTMLElement {
+export class ToastList extends HTMLElement {
 	connectedCallback() {
 		this.setAttribute("role", "status");
 		this.setAttribute("popover", "manual");
@@ -40,7 +40,7 @@ class ToastList extends HTMLElement {
 	}
 
 	settle(about) {
-		for (const row of [...this.children]) if (about && row.about === about) this.#drop(row);
+		for (const row of /** @type {any[]} */ ([...this.children])) if (about && row.about === about) this.#drop(row);
 	}
 
 	#drop(row) {
@@ -51,9 +51,10 @@ class ToastList extends HTMLElement {
 
 customElements.define("toast-list", ToastList);
 
+/** @param {any} what @param {{ tone?: string, action?: ToastAction, about?: string }} [options] */
 export async function toast(what, { tone, action, about } = {}) {
 	const isError = what instanceof Error;
-	if (isError && !what.document) console.error(what);
+	if (isError && !("document" in what)) console.error(what);
 	document
 		.querySelector("toast-list")
 		.add(isError ? await line(what) : what, tone ?? (isError ? "bad" : "good"), action, about);

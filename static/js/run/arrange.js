@@ -29,6 +29,7 @@ export const titleOf = ({ title, class_type, node_id }) => title || class_type |
 export function arrange(parameters) {
 	const first = parameters.filter(isFirst).sort((a, b) => rank(a) - rank(b));
 	const rest = parameters.filter((parameter) => !first.includes(parameter));
+	/** @type {[string, any][]} */
 	const groups = Object.entries(Object.groupBy(rest, ({ node_id }) => node_id));
 	return {
 		first: paired(first).map((item) =>

@@ -8,12 +8,13 @@ import { key } from "../api/key.js";
 const DRAFT = "gateway.draft.";
 const TEXT = "gateway.text.";
 const OPEN = "gateway.open.";
-const TAB = "sessionStorage";
-const ALL = "localStorage";
+const TAB = () => sessionStorage;
+const ALL = () => localStorage;
 const MOST = 50;
 const ROOM = 3_000_000; // characters, of about five million
 
 export const isOpened = (id) => id.startsWith("~");
+/** @param {Source} source */
 export const idOf = ({ filename, name, text }) => filename ?? `~${hash(`${name}\n${text}`)}`;
 
 class Drafts extends EventTarget {
@@ -124,13 +125,13 @@ const quietly = (act, otherwise) => {
 	}
 };
 const namesOf = (prefix) => quietly(() => Object.keys(localStorage).filter((name) => name.startsWith(prefix)), []);
-const read = (storage, name) => quietly(() => JSON.parse(window[storage].getItem(name)), null);
+const read = (storage, name) => quietly(() => JSON.parse(storage().getItem(name) ?? "null"), null);
 const write = (storage, name, text) =>
 	quietly(() => {
-		window[storage].setItem(name, text);
+		storage().setItem(name, text);
 		return true;
 	}, false);
-const remove = (storage, name) => quietly(() => window[storage].removeItem(name));
+const remove = (storage, name) => quietly(() => storage().removeItem(name));
 
 // To tell keys, gateways and texts apart; no secret can be read from it.
 function hash(text) {

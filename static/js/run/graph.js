@@ -5,8 +5,11 @@ import { tasks } from "../tasks/state.js";
 import { workspace } from "./workspace.js";
 import "../graph/workflow-graph.js";
 
+/** @type {any} */
 let element = null;
+/** @type {any} */
 let shown = null; // the workflow that it shows
+/** @type {any} */
 let nodeTypes = null;
 
 // `clicked(nodeId)` is called for a node that is clicked.

@@ -11,7 +11,7 @@ const PICTURES = /\.(png|webp|jpe?g)$/i;
 class Intake extends EventTarget {
 	listen() {
 		document.addEventListener("dragover", (event) => {
-			if (![...event.dataTransfer.types].includes("Files")) return;
+			if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
 			event.preventDefault();
 			document.body.classList.add("dropping");
 		});
@@ -20,15 +20,16 @@ class Intake extends EventTarget {
 		});
 		document.addEventListener("drop", (event) => {
 			document.body.classList.remove("dropping");
-			const [file] = event.dataTransfer.files;
+			const file = event.dataTransfer?.files[0];
 			if (!file) return;
 			event.preventDefault();
 			this.file(file);
 		});
 		document.addEventListener("paste", (event) => {
-			if (event.target.closest?.("input, textarea") || document.querySelector("dialog[open]")) return;
-			const [file] = event.clipboardData.files;
-			const text = event.clipboardData.getData("text/plain");
+			if (/** @type {any} */ (event.target).closest?.("input, textarea") || document.querySelector("dialog[open]"))
+				return;
+			const file = event.clipboardData?.files[0];
+			const text = event.clipboardData?.getData("text/plain") ?? "";
 			if (file) this.file(file);
 			else if (text.trim()) this.text(text, t("library.pasted"));
 		});

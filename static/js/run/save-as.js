@@ -9,7 +9,7 @@ import { workspace } from "./workspace.js";
 export async function saveAs(filename, overwrite) {
 	const { source, id, values } = workspace;
 	const params = workspace.params();
-	const text = source.text ?? (await api.workflowText(source.filename));
+	const text = source?.text ?? (await api.workflowText(source?.filename));
 	const file = new File([text], filename, { type: "application/json" });
 	const kept = await library.uploadWorkflow(file, { filename, overwrite });
 	if (Object.keys(params).length) {

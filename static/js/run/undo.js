@@ -37,7 +37,7 @@ export function discard() {
 		undo();
 		go("run", id);
 	};
-	toast(t("drafts.discarded", { name: source.name }), { action: { label: t("undo"), act } });
+	toast(t("drafts.discarded", { name: source?.name }), { action: { label: t("undo"), act } });
 }
 
 // A former content of the saved workflow that is open. Undone, there is again what was saved, and what was not.

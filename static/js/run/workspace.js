@@ -8,16 +8,23 @@ import { drafts, idOf, isOpened } from "./drafts.js";
 import { exact, same } from "./values.js";
 
 class Workspace extends EventTarget {
+	/** @type {Source | null} */
 	source = null; // {filename} of a saved workflow, or {text, name} of another
+	/** @type {Parameter[]} */
 	parameters = [];
 	warnings = [];
+	/** @type {Format | null} */
 	format = null;
+	/** @type {any} */
 	graph = null; // the workflow itself
+	/** @type {string | null} */
 	version = null; // the ETag of the saved one
 	#values = new Map(); // key -> value, only what differs from the file
 	#turn = 0; // a late answer to an earlier choice is not taken
+	/** @type {Source | null} */
 	#coming = null; // the source that is on its way
-	#batch = null; // what is typed for a batch: {isOpen, count, axes: [{key, text}]}
+	/** @type {BatchForm | null} */
+	#batch = null;
 
 	get name() {
 		return this.source?.filename ?? this.source?.name ?? "";
@@ -242,7 +249,7 @@ class Workspace extends EventTarget {
 		this.#batch = draft?.batch ?? null;
 		drafts.last = this.id;
 		if (this.isSaved) return;
-		drafts.putText(this.id, this.source.text);
+		drafts.putText(this.id, this.source?.text);
 		this.#draft([], false);
 	}
 

@@ -47,6 +47,7 @@ register({
 });
 
 const NAMES = ["muted", "bypassed", "open", "note", "subgraph", "waiting", "running", "done", "cached"];
+/** @type {Record<string, string> | null} */
 let known = null;
 i18n.addEventListener("language", () => (known = null));
 

@@ -26,6 +26,7 @@ export class Steps {
 		const before = this.#before;
 		if (!before.size) return [];
 		this.#before = new Map();
+		/** @type {any} */
 		let last = null; // that waits and took a step
 		const left = []; // places of those that wait no more
 		for (const [id, known] of before) {

@@ -38,6 +38,7 @@ function withKnown(task, known) {
 }
 
 class Tasks extends EventTarget {
+	/** @type {Map<string, Task>} */
 	#tasks = new Map();
 	#heard = new Map(); // task_id -> when an event told of it: newer than any answer asked before
 	#changed = new Set();
@@ -45,6 +46,7 @@ class Tasks extends EventTarget {
 	#previews = new Map();
 	#steps = new Steps();
 	#isDue = false;
+	/** @type {string | null} */
 	cursor = null;
 	unread = 0; // that wait, and are not here
 

@@ -13,7 +13,8 @@ function follow() {
 }
 
 document.addEventListener("keydown", (event) => {
-	const isOurs = event.key === "Escape" && route.view === "tasks" && route.id && !event.target.value;
+	const isOurs =
+		event.key === "Escape" && route.view === "tasks" && route.id && !(/** @type {any} */ (event.target).value);
 	if (isOurs && !document.querySelector("dialog[open]")) go("tasks");
 });
 route.addEventListener("change", follow);

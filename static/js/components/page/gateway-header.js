@@ -8,7 +8,8 @@ import { stamp } from "../../page/template.js";
 import { nextTheme, theme } from "../../page/theme.js";
 
 class GatewayHeader extends HTMLElement {
-	#part = null;
+	/** @type {Parts} */
+	#part;
 	#connected = { state: "connecting" };
 	#health = undefined; // undefined: not known yet; null: the gateway is away
 

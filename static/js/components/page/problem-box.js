@@ -16,8 +16,9 @@ const PASSING = new Set([
 ]);
 const KNOWN = ["type", "title", "status", "detail", "message", "code", "hint", "node_errors"];
 
-class ProblemBox extends HTMLElement {
-	#part = null;
+export class ProblemBox extends HTMLElement {
+	/** @type {Parts} */
+	#part;
 	#shown = [];
 	#again = () => this.hidden || this.show(...this.#shown);
 
@@ -57,7 +58,7 @@ class ProblemBox extends HTMLElement {
 			void import("../../page/clipboard.js").then(({ copy }) => copy(raw(problem), this));
 		this.#part("more").hidden = !whole;
 		this.#part("more").onclick = whole;
-		this.querySelector("details").hidden = !more.length && !problem.node_errors;
+		this.#part("whole").hidden = !more.length && !problem.node_errors;
 	}
 
 	#write(name, text) {

@@ -8,12 +8,15 @@ import { isFinished, tasks } from "../../tasks/state.js";
 
 const PAGE = 48; // tiles; more on demand
 const NEXT = 6; // that wait are shown, the next to run: there are results, too
+/** @type {any} */
 let ResultTile = null; // comes with the first result
 
 class ResultGallery extends HTMLElement {
-	#part = null;
+	/** @type {Parts} */
+	#part;
 	#tiles = new Map();
 	#most = PAGE;
+	/** @type {string | null} */
 	#batch = null; // the id of the last one, until it is finished
 
 	connectedCallback() {

@@ -14,7 +14,8 @@ const SHOWN = 4;
 
 export class ResultTile extends HTMLElement {
 	#part;
-	#task = null;
+	/** @type {Task} */
+	#task;
 	#shown = new Map(); // identity -> element
 	#frame = null; // the newest preview, while an older one is still loading
 
@@ -45,19 +46,20 @@ export class ResultTile extends HTMLElement {
 	}
 
 	update(task, force = false) {
-		const before = force ? null : this.#task;
+		/** @type {Partial<Task>} */
+		const before = force ? {} : (this.#task ?? {});
 		if (task === before) return;
 		this.#task = task;
 		this.#progress(task);
-		if (before?.status !== task.status) this.#status(task);
-		if (before?.error !== task.error)
+		if (before.status !== task.status) this.#status(task);
+		if (before.error !== task.error)
 			this.#part("error").show(
 				task.error,
 				isCut(task) ? () => this.#act(() => tasks.answer(api.task(task.task_id))) : null,
 			);
-		if (before?.warnings !== task.warnings) this.#warnings(task.warnings ?? []);
-		if (before?.outputs !== task.outputs) this.#results(task.outputs ?? []);
-		if (before?.params !== task.params || before?.status !== task.status) this.tick();
+		if (before.warnings !== task.warnings) this.#warnings(task.warnings ?? []);
+		if (before.outputs !== task.outputs) this.#results(task.outputs ?? []);
+		if (before.params !== task.params || before.status !== task.status) this.tick();
 	}
 
 	// What changes with the time alone.

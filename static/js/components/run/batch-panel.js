@@ -55,7 +55,7 @@ class BatchPanel extends HTMLElement {
 			const parameter = workspace.parameter(select.value);
 			try {
 				const list = parameter ? values(parameter, text.value) : [];
-				if (list.length) batch[parameter.key] = list;
+				if (parameter && list.length) batch[parameter.key] = list;
 			} catch (error) {
 				faults.set(text, error.message);
 			}

@@ -22,6 +22,7 @@ export function showRun(options) {
 }
 
 // `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
+/** @param {{ path: string, body: string, isBatch: boolean, graph: () => Promise<string> }} asked */
 async function showCode({ graph, ...request }) {
 	const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
 	const kinds = {

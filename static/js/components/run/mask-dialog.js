@@ -61,6 +61,7 @@ class Brush {
 	isErasing = false;
 	isUsed = false;
 	#context;
+	/** @type {number[] | null} */
 	#last = null;
 
 	constructor(size) {
@@ -91,7 +92,7 @@ class Brush {
 	async png() {
 		const { width, height } = this.canvas;
 		const made = new OffscreenCanvas(width, height);
-		const context = made.getContext("2d");
+		const context = /** @type {OffscreenCanvasRenderingContext2D} */ (made.getContext("2d"));
 		context.fillRect(0, 0, width, height);
 		context.globalCompositeOperation = "destination-out";
 		context.drawImage(this.canvas, 0, 0);

@@ -19,7 +19,8 @@ const faultsOf = async ({ code, document }) =>
 	document && code !== "away" ? (await import("../../run/faults.js")).faultsOf(document) : [];
 
 class RunBar extends HTMLElement {
-	#part = null;
+	/** @type {Parts} */
+	#part;
 	#isBusy = false;
 	#isDue = false;
 

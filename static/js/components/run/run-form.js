@@ -6,7 +6,8 @@ import { workspace } from "../../run/workspace.js";
 import { ParameterField } from "./parameter-field.js";
 import { SizeField } from "./size-field.js";
 
-class RunForm extends HTMLElement {
+export class RunForm extends HTMLElement {
+	/** @type {Map<string, ParameterField>} */
 	#fields = new Map(); // key -> ParameterField
 
 	connectedCallback() {
@@ -28,7 +29,7 @@ class RunForm extends HTMLElement {
 	complain(faults = []) {
 		for (const field of this.#fields.values()) field.complain("");
 		const named = faults.filter(({ key }) => this.#fields.has(key));
-		for (const { key, message } of named) this.#fields.get(key).complain(message);
+		for (const { key, message } of named) this.#fields.get(key)?.complain(message);
 		this.#fields.get(named[0]?.key)?.focus();
 		return faults.length > 0 && named.length === faults.length;
 	}
@@ -74,12 +75,16 @@ class RunForm extends HTMLElement {
 		const kept = [...this.#fields]
 			.filter(([, { input, fault }]) => fault || input === document.activeElement)
 			.map(([key, { input }]) => [key, input.value]);
-		const [now] = [...this.#fields].find(([, { input }]) => input === document.activeElement) ?? [];
-		const [from, to] = now ? [document.activeElement.selectionStart, document.activeElement.selectionEnd] : [];
+		const [now, { input }] = [...this.#fields].find(([, { input }]) => input === document.activeElement) ?? ["", {}];
+		const [from, to] = now ? [input.selectionStart, input.selectionEnd] : [];
 		return () => {
-			for (const [key, text] of kept) if (this.#fields.has(key)) this.#fields.get(key).input.value = text;
-			this.#fields.get(now)?.focus();
-			if (from != null) document.activeElement.setSelectionRange?.(from, to);
+			for (const [key, text] of kept) {
+				const field = this.#fields.get(key);
+				if (field) field.input.value = text;
+			}
+			const field = this.#fields.get(now);
+			field?.focus();
+			if (from != null) field?.input.setSelectionRange?.(from, to);
 		};
 	}
 
@@ -106,7 +111,7 @@ class RunForm extends HTMLElement {
 			field?.show();
 			field?.complain("");
 		}
-		field?.closest("size-field")?.show();
+		/** @type {any} */ (field?.closest("size-field"))?.show();
 		this.#count();
 	}
 

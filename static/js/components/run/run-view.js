@@ -14,7 +14,8 @@ import { tasks } from "../../tasks/state.js";
 const NARROW = matchMedia("(width < 64rem)");
 
 class RunView extends HTMLElement {
-	#part = null;
+	/** @type {Parts} */
+	#part;
 	#isAway = false;
 	#able = null; // servers that take work, when the parameters were read
 

@@ -13,7 +13,7 @@ import { workspace } from "../../run/workspace.js";
 import "../../strings/dialogs.js";
 
 export async function showVersions() {
-	const { filename } = workspace.source;
+	const { id: filename } = workspace;
 	const { versions } = await library.versions(filename);
 	const restore = async (version) => {
 		await restoreTo(filename, version);
@@ -92,7 +92,7 @@ export function showSaveAs() {
 }
 
 export async function saveChanges() {
-	const { filename } = workspace.source;
+	const { id: filename } = workspace;
 	try {
 		await workspace.save((params) => library.update(filename, params, workspace.version));
 		toast(t("saved"));
@@ -104,7 +104,7 @@ export async function saveChanges() {
 }
 
 export async function deleteWorkflow() {
-	const { filename } = workspace.source;
+	const { id: filename } = workspace;
 	if (!(await confirmed(t("delete.title", { name: filename }), t("delete.text"), t("delete")))) return;
 	await library.removeWorkflow(filename);
 	if (workspace.id === filename) workspace.close();

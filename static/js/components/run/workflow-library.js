@@ -16,8 +16,9 @@ import { tasks } from "../../tasks/state.js";
 const THUMBNAIL = 96;
 const PAUSE = 500; // ms
 
-class WorkflowLibrary extends HTMLElement {
-	#part = null;
+export class WorkflowLibrary extends HTMLElement {
+	/** @type {Parts} */
+	#part;
 	#entries = [];
 	#pause = 0; // the timer
 	#rows = new Map(); // filename -> its link
@@ -90,7 +91,7 @@ class WorkflowLibrary extends HTMLElement {
 	#filter() {
 		const words = this.#part("search").value.toLowerCase().split(/\s+/).filter(Boolean);
 		for (const each of this.querySelectorAll("li")) {
-			each.hidden = !words.every((word) => each.firstElementChild.title.toLowerCase().includes(word));
+			each.hidden = !words.every((word) => String(each.querySelector("a")?.title).toLowerCase().includes(word));
 		}
 	}
 

@@ -14,8 +14,10 @@ const TONES = { online: "good", offline: "bad", draining: "wait", stalled: "wait
 
 export class ServerCard {
 	#server;
+	/** @type {ServerDetail | null} */
 	#detail = null;
 	#changed;
+	/** @type {Record<string, any>} */
 	#parts = {};
 	#models = new ServerModels();
 	#slots;
@@ -62,11 +64,13 @@ export class ServerCard {
 
 	async refresh() {
 		try {
-			this.#detail = await api.server(this.id);
-			this.show(this.#detail);
-			this.#parts.memory.replaceChildren(...meters(this.#detail.system_stats));
-			this.#models.show(this.#detail.models, this.#detail.warm);
-			this.#tasks(this.#detail.tasks);
+			/** @type {ServerDetail} */
+			const detail = await api.server(this.id);
+			this.#detail = detail;
+			this.show(detail);
+			this.#parts.memory.replaceChildren(...meters(detail.system_stats));
+			this.#models.show(detail.models, detail.warm);
+			this.#tasks(detail.tasks);
 		} catch (problem) {
 			if (problem.code === "server_not_found") this.#changed();
 		}

@@ -12,7 +12,8 @@ const DETAIL_EVERY = 15_000; // that makes the gateway ask each server for its f
 
 class ServerPanel extends HTMLElement {
 	#cards = new Map();
-	#parts = null;
+	/** @type {Record<string, any>} */
+	#parts;
 	#detailed = new Map(); // id -> when its details were asked for
 	#round = 0;
 

@@ -22,8 +22,10 @@ let nodeTypes = null; // asked for once
 
 class TaskDetail extends HTMLElement {
 	static observedAttributes = ["task-id"];
-	#parts = null;
+	/** @type {Record<string, any>} */
+	#parts;
 	#keys = new Map(); // what each section shows, so that it is made anew only if that is another
+	/** @type {Delivery[] | null} */
 	#deliveries = null;
 	#later = 0; // the timer of the next look at them
 	#prompt = null;

@@ -15,11 +15,12 @@ async function taskEvents(name, told, signal) {
 	const headers = { ...key.headers, "Last-Event-ID": "0" };
 	const response = await fetch(`/api/task/${encodeURIComponent(name)}/events?previews=false`, { headers, signal });
 	if (!response.ok) return;
+	if (!response.body) return;
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
 	let rest = "";
 	for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
 		const whole = (rest + value).split("\n\n");
-		rest = whole.pop();
+		rest = whole.pop() ?? "";
 		for (const block of whole) {
 			const [, number, event, data] = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(block) ?? [];
 			if (!data) continue;

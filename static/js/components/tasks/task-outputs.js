@@ -54,7 +54,7 @@ function caption(output) {
 
 function download(event, { url, filename }) {
 	event.preventDefault();
-	save(ours(url).href, filename);
+	save(ours(url)?.href ?? "", filename);
 }
 
 export function bytes(count) {

@@ -5,9 +5,12 @@ import { tasks } from "../../tasks/state.js";
 const PAGE = 100;
 
 export class TaskPages {
+	/** @type {string | null} */
 	#key = null;
+	/** @type {string | null} */
 	#cursor = null;
 	#found = new Set(); // the ids of all that were read for the filter
+	/** @type {{ count: number, isCapped?: boolean | null } | null} */
 	total = null; // how many fit it, {count, isCapped}; null while nobody knows
 
 	hasMore(query) {

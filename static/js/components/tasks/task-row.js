@@ -15,6 +15,7 @@ export class TaskRow {
 	#id;
 	#table;
 	#parts = {};
+	/** @type {Output[] | null} */
 	#outputs = null; // that are shown
 
 	// `table`: {isSelected(id), select(id, is, isRange), act(name, id), current}
@@ -86,7 +87,7 @@ export class TaskRow {
 		words.title = task.status === "failed" ? (task.error?.message ?? "") : words.textContent;
 	}
 
-	#pictures(outputs = []) {
+	#pictures(/** @type {Output[]} */ outputs = []) {
 		if (this.#outputs === outputs) return;
 		this.#outputs = outputs;
 		const urls = outputs

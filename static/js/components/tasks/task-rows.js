@@ -82,6 +82,7 @@ export class TaskRows {
 		row.element.style.transform = `translateY(${at * this.#height}px)`;
 		row.element.setAttribute("aria-rowindex", at + 2);
 		if (row.element === next) return next.nextElementSibling;
+		/** @type {any} */
 		const focused = row.element.contains(document.activeElement) ? document.activeElement : null;
 		this.#space.insertBefore(row.element, next);
 		focused?.focus({ preventScroll: true });

@@ -17,8 +17,11 @@ const RECOUNT = 2000; // ms
 class TaskTable extends HTMLElement {
 	#filter = new TaskFilter();
 	#pages = new TaskPages();
-	#rows = null;
-	#parts = null;
+	/** @type {TaskRows} */
+	#rows;
+	/** @type {Record<string, any>} */
+	#parts;
+	/** @type {string[]} */
 	#ids = [];
 	#states = new Map(); // what decides if a task is shown
 	#selected = new Set();

@@ -27,7 +27,9 @@ export function clock(moment, isExact = false) {
 	const date = new Date(moment);
 	if (!moment || Number.isNaN(date.getTime())) return "";
 	const isToday = date.toDateString() === new Date().toDateString();
+	/** @type {Intl.DateTimeFormatOptions} */
 	const day = isToday ? {} : { month: "short", day: "numeric" };
+	/** @type {Intl.DateTimeFormatOptions} */
 	const parts = {
 		...day,
 		hour: "2-digit",
