@@ -59,7 +59,7 @@ PROOFS: dict[str, tuple[str, ...]] = {
         "acceptance/test_comfy_sdk.py::test_outputs_of_each_kind",
     ),
     "thumbnails and other formats of results": (
-        "unit/test_pictures.py::test_every_mode_becomes_every_format",
+        "unit/files/images/test_render.py::test_every_mode_becomes_every_format",
     ),
     "results in a bucket": ("integration/test_stores.py::test_what_is_saved_is_read",),
     "Comfy API v2, official SDKs": (

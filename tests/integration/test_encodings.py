@@ -18,7 +18,7 @@ from app.workflows.json_text import parse_json, parse_leniently
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
 from tests.keyholders import guarded
-from tests.unit.test_access import entry
+from tests.unit.auth.test_authenticator import entry
 
 Json = dict[str, Any]
 SUBMIT = "/api/workflow/submit?wait=20"

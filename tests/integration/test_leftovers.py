@@ -21,7 +21,7 @@ from app.files.stores.temporary import OLD, open_part, remove_left, remove_left_
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, model_free, over, run_gateway, wait_until
-from tests.unit.test_access import entry
+from tests.unit.auth.test_authenticator import entry
 
 WRITER = """
 import asyncio, sys

@@ -17,7 +17,7 @@ from app.workflows.requirements import lack_of
 from fake_comfyui.catalogue import BUILT_IN
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over
-from tests.unit.conversion.graphs import flow, node
+from tests.unit.workflows.conversion.graphs import flow, node
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]

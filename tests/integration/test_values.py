@@ -10,7 +10,7 @@ from app.settings import Settings
 from fake_comfyui.catalogue import BUILT_IN
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway
-from tests.unit.conversion.graphs import flow, node
+from tests.unit.workflows.conversion.graphs import flow, node
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]

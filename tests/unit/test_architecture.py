@@ -75,3 +75,19 @@ def test_a_file_of_the_stand_in(path: Path) -> None:
 
 def lines_of(path: Path) -> int:
     return len(path.read_text().splitlines())
+
+
+UNIT = ROOT / "tests" / "unit"
+
+
+def modules_beside(folder: Path) -> list[str]:
+    """What the tests of a folder may be named after: modules and packages of the folder in app/."""
+    return [path.stem for path in folder.iterdir() if path.suffix in ("", ".py")]
+
+
+@pytest.mark.parametrize("test", sorted(UNIT.glob("*/**/test_*.py")), ids=lambda path: path.name)
+def test_a_test_is_where_its_module_leads(test: Path) -> None:
+    """app/a/b.py -> tests/unit/a/test_b.py, or test_b_more.py."""
+    named = test.stem.removeprefix("test_")
+    modules = modules_beside(ROOT / "app" / test.parent.relative_to(UNIT))
+    assert any(f"{named}_".startswith(f"{module}_") for module in modules)

@@ -26,8 +26,8 @@ from app.workflows.references.assets import references
 from app.workflows.requirements import lack_of, needs_of, shape_of
 from app.workflows.saved.editing import describe
 from app.workflows.saved.write_back import set_params
-from tests.unit.conversion.official import OBJECT_INFO
-from tests.unit.test_embedded import chunk
+from tests.unit.workflows.conversion.official import OBJECT_INFO
+from tests.unit.workflows.test_embedded import chunk
 
 Json = dict[str, Any]
 

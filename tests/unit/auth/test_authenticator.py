@@ -1,0 +1,95 @@
+"""Who asks, and whether they may."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.auth.authenticator import Access
+from app.auth.key_store import KeyFile
+from app.auth.model import AccessKey, Scope
+from app.auth.secrets import hash_of
+from app.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+
+Json = dict[str, Any]
+
+
+def entry(name: str = "app", text: str = "secret", **fields: Any) -> Json:
+    return {"name": name, "hash": hash_of(text), **fields}
+
+
+def test_scopes_contain_each_other() -> None:
+    access = Access(
+        json.dumps(
+            [
+                entry(scope.word, scope.word, scope=scope.word)
+                for scope in (Scope.READ, Scope.RUN, Scope.MANAGE)
+            ]
+        )
+    )
+    for has in (Scope.READ, Scope.RUN, Scope.MANAGE):
+        key = access.identify(has.word)
+        for needed in Scope:
+            if needed <= has:
+                assert access.caller(key, needed).scope is has
+            else:
+                with pytest.raises(Forbidden, match=needed.word):
+                    access.caller(key, needed)
+    with pytest.raises(Unauthorized):
+        access.identify("wrong")
+    with pytest.raises(Unauthorized):
+        access.caller(None, Scope.READ)
+    assert access.caller(None, Scope.OPEN).sees == ""
+
+
+def test_without_keys_everybody_may_do_all() -> None:
+    access = Access("")
+    assert access.identify("anything") is None
+    caller = access.caller(None, Scope.MANAGE)
+    assert caller.sees_all
+    assert caller.name is None
+
+
+# -- their file ---------------------------------------------------------------------------------
+def test_the_file_is_for_its_owner_alone_and_changes_count_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "keys.json"
+    access = Access(str(path))  # not there yet: nobody gets in
+    with pytest.raises(Unauthorized):
+        access.identify("secret")
+    file = KeyFile(path)
+    file.add(AccessKey.load(entry()))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "secret" not in path.read_text()
+    assert getattr(access.identify("secret"), "name", None) == "app"
+    file.add(AccessKey.load(entry("other", "two")))
+    with pytest.raises(InvalidInput):
+        file.add(AccessKey.load(entry("other", "three")))
+    file.revoke("app")
+    with pytest.raises(Unauthorized):
+        access.identify("secret")
+    assert access.identify("two") is not None
+    with pytest.raises(NotFound):
+        file.revoke("app")
+    assert sorted(name.name for name in path.parent.iterdir()) == ["keys.json"]
+    path.unlink()
+    with pytest.raises(Unauthorized):
+        access.identify("two")
+
+
+def test_a_broken_file_changes_nothing_while_we_run_and_stops_a_start(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps([entry()]))
+    access = Access(str(path))
+    path.write_text('[{"name"')
+    assert access.identify("secret") is not None
+    assert access.trouble
+    assert str(path) in access.trouble
+    with pytest.raises(InvalidInput):
+        Access(str(path))
+    path.write_text(json.dumps([entry(text="new")]))
+    assert access.identify("new") is not None
+    assert access.trouble is None
+    with pytest.raises(Unauthorized):
+        access.identify("secret")

@@ -1,0 +1,24 @@
+"""The parameters of a prompt: types, limits, order."""
+
+from app.workflows.parameters.model import list_parameters
+from tests.conftest import text_to_image
+from tests.unit.workflows.checks.test_prompt import INFO, SAMPLER
+
+
+def test_what_people_change_first_comes_first() -> None:
+    roles = [parameter.role for parameter in list_parameters(text_to_image(), {})]
+    assert roles[:4] == ["prompt", "negative_prompt", "seed", "width"]
+    assert roles.index("steps") < roles.index("cfg") < roles.index("model")
+
+
+# -- parameters ---------------------------------------------------------------------------------
+def test_parameters_have_types_and_limits() -> None:
+    found = {p.key: p for p in list_parameters(SAMPLER, INFO)}
+    assert "3.model" not in found
+    steps = found["3.steps"]
+    assert (steps.type, steps.min, steps.max, steps.default) == ("int", 1, 10000, 20)
+    assert found["3.sampler_name"].choices == ["euler", "heun", "dpm_2"]
+    assert found["3.scheduler"].choices == ["normal", "karras"]
+    assert found["6.text"].multiline
+    assert found["8.image"].upload
+    assert found["4.name"].type == "string"  # a class nobody knows: told from the value
