@@ -251,7 +251,7 @@
 
 	// Texts that are the key of a text: what it stands for is not loaded, or missing.
 	async function untold() {
-		const { default: known } = await import("/static/js/strings/en.js");
+		const { default: known } = await import("/static/js/strings/en/page.js");
 		const spaces = new Set(
 			Object.keys(known)
 				.map((key) => key.split(".")[0])

@@ -17,7 +17,7 @@ LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')
 
 
 def table() -> dict[str, tuple[str, str, str]]:
-    text = (STATIC / "js/strings/codes.js").read_text()
+    text = (STATIC / "js/strings/zh/codes.js").read_text()
     return {code: rest for code, *rest in ROW.findall(text)}  # type: ignore[misc]
 
 
@@ -75,7 +75,7 @@ def test_every_fault_of_a_node_has_a_chinese_reason() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "app/workflows").rglob("*.py"))
     types = set(re.findall(r'fault\(\s*"(\w+)"', source))
     types |= set(re.findall(r'"type": "(\w+)"', (ROOT / "app/comfyui/node_errors.py").read_text()))
-    reasons = dict(REASON.findall((STATIC / "js/strings/codes.js").read_text()))
+    reasons = dict(REASON.findall((STATIC / "js/strings/zh/codes.js").read_text()))
     assert len(types) > 5
     assert types <= reasons.keys()
 

@@ -15,16 +15,18 @@ USED = re.compile(
 
 
 def texts(language: str) -> dict[str, str]:
-    found = dict(ENTRY.findall((STRINGS / f"{language}.js").read_text()))
-    for path in STRINGS.glob("*.js"):
-        if path.stem in ("en", "zh", "codes"):
-            continue
-        english, chinese = path.read_text().split("zh: {")
-        found |= dict(ENTRY.findall(english if language == "en" else chinese))
+    found: dict[str, str] = {}
+    for path in parts(language):
+        found |= dict(ENTRY.findall(path.read_text()))
     return found
 
 
+def parts(language: str) -> list[Path]:
+    return sorted(path for path in (STRINGS / language).glob("*.js") if path.stem != "codes")
+
+
 def test_both_languages_have_the_same_texts_with_the_same_places() -> None:
+    assert [path.name for path in parts("en")] == [path.name for path in parts("zh")]
     english, chinese = texts("en"), texts("zh")
     assert len(english) > 150
     assert english.keys() == chinese.keys()
@@ -50,10 +52,6 @@ def test_chinese_has_its_own_punctuation() -> None:
 def test_a_text_is_the_same_wherever_it_is_registered() -> None:
     for language in ("en", "zh"):
         said: dict[str, str] = {}
-        for path in sorted(STRINGS.glob("*.js")):
-            parts = path.read_text().split("zh: {")
-            mine = parts[-1 if language == "zh" else 0]
-            if len(parts) == 1 and path.stem != language:
-                continue
-            for key, text in ENTRY.findall(mine):
+        for path in parts(language):
+            for key, text in ENTRY.findall(path.read_text()):
                 assert said.setdefault(key, text) == text, (key, path.name)

@@ -2,13 +2,14 @@
 import * as api from "../api/api.js";
 import { health } from "../api/health.js";
 import { el, icon } from "../page/dom.js";
-import { t } from "../page/i18n.js";
+import { t, texts } from "../page/i18n.js";
 import { show } from "../page/media.js";
 import { styles } from "../page/styles.js";
 import { settle, toast } from "../page/toasts.js";
 import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
-import "../strings/dialogs.js";
+
+await texts("dialogs");
 
 await styles("upload");
 

@@ -4,7 +4,6 @@
 import { el } from "../page/dom.js";
 import { i18n, t } from "../page/i18n.js";
 import { styles } from "../page/styles.js";
-import { words } from "../strings/graph.js";
 import { Ancestry } from "./ancestry.js";
 import { ApiWorkflow } from "./api-format.js";
 import { sentence } from "./node-badge.js";
@@ -16,6 +15,7 @@ import { svg } from "./svg.js";
 import { UiWorkflow } from "./ui-format.js";
 import { Viewport } from "./viewport.js";
 import { neighbour } from "./walk.js";
+import { words } from "./words.js";
 
 await styles("graph");
 

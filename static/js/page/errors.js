@@ -8,7 +8,7 @@ let table = null;
 // True if there is more to say than before.
 export async function learn() {
 	if (language() !== "zh" || table) return false;
-	table = await import("../strings/codes.js").catch(() => null); // away: English, then
+	table = await import("../strings/zh/codes.js").catch(() => null); // away: English, then
 	return Boolean(table);
 }
 

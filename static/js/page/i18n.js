@@ -1,11 +1,12 @@
 // The page in English or Chinese. t("key", {name}) answers the text of now; elements with
 // data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
 // everything else listens: i18n.addEventListener("language", ...).
-// Modules that are loaded later bring their own tables: register({ en: {...}, zh: {...} }).
+// Texts stand in strings/<language>/<part>.js; what is loaded later asks for its own: await texts("tasks").
 import { remember, remembered } from "./remember.js";
 
 const KEY = "gateway.language";
 const tables = { en: {}, zh: {} };
+const parts = new Set(); // whose texts are here, or on their way
 
 export const languages = { en: "English", zh: "中文" };
 export const i18n = new EventTarget();
@@ -16,12 +17,13 @@ let current =
 		? chosen
 		: ((navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in tables) ?? "en");
 document.documentElement.lang = current === "zh" ? "zh-CN" : current;
-await load(current);
+await texts("page");
 
 export const language = () => current;
 
-export function register(more) {
-	for (const [name, table] of Object.entries(more)) Object.assign(tables[name], table);
+export async function texts(part) {
+	parts.add(part);
+	await load(current, part);
 }
 
 export function t(key, values = {}) {
@@ -29,14 +31,13 @@ export function t(key, values = {}) {
 	return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-async function load(name) {
-	const table = (await import(`../strings/${name}.js`)).default;
-	tables[name] = { ...table, ...tables[name] };
+async function load(name, part) {
+	Object.assign(tables[name], (await import(`../strings/${name}/${part}.js`)).default);
 }
 
 export async function setLanguage(name) {
 	if (!(name in tables)) return;
-	await load(name);
+	await Promise.all([...parts].map((part) => load(name, part)));
 	current = name;
 	remember(KEY, name);
 	document.documentElement.lang = name === "zh" ? "zh-CN" : name;

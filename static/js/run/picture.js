@@ -1,9 +1,10 @@
 // A picture that may hold a workflow: the gateway reads it, and keeps it at once.
 import * as library from "../api/library.js";
-import { t } from "../page/i18n.js";
+import { t, texts } from "../page/i18n.js";
 import { toast } from "../page/toasts.js";
 import { intake } from "./intake.js";
-import "../strings/dialogs.js";
+
+await texts("dialogs");
 
 export async function keep(file) {
 	try {

@@ -1,11 +1,12 @@
 // What takes values out of the form tells so, and offers the way back to them; that leads there, too.
 import * as library from "../api/library.js";
-import { t } from "../page/i18n.js";
+import { t, texts } from "../page/i18n.js";
 import { go, route } from "../page/router.js";
 import { toast } from "../page/toasts.js";
 import { drafts } from "./drafts.js";
 import { workspace } from "./workspace.js";
-import "../strings/dialogs.js";
+
+await texts("dialogs");
 
 // `undo`: what workspace.undo() answered before.
 export function offer(text, undo, id = workspace.id) {

@@ -1,5 +1,4 @@
 // What the view "tasks" is made of: the table, and beside it the task that the address names.
-import "../strings/tasks.js";
 import "../components/tasks/task-table.js";
 import "../components/tasks/task-detail.js";
 import { go, route } from "../page/router.js";

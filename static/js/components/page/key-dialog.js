@@ -3,8 +3,9 @@
 import { canBe, key } from "../../api/key.js";
 import { openDialog } from "../../page/dialog.js";
 import { el } from "../../page/dom.js";
-import { t } from "../../page/i18n.js";
-import "../../strings/dialogs.js";
+import { t, texts } from "../../page/i18n.js";
+
+await texts("dialogs");
 
 // Resolves to true when there is a key that the gateway takes. Another one is not used at all.
 export async function ask() {

@@ -3,11 +3,12 @@ import * as api from "../../api/api.js";
 import { isLink } from "../../graph/values.js";
 import { openDialog } from "../../page/dialog.js";
 import { el } from "../../page/dom.js";
-import { t } from "../../page/i18n.js";
+import { t, texts } from "../../page/i18n.js";
 import { toast } from "../../page/toasts.js";
 import { text } from "../../run/values.js";
 import { mediaView } from "./media-view.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 // Two tiles of results, the newer one first; they are not chosen any more then.
 export async function compareTiles(tiles) {

@@ -4,7 +4,7 @@ import { has } from "../../api/features.js";
 import { openDialog } from "../../page/dialog.js";
 import { el, icon } from "../../page/dom.js";
 import { save } from "../../page/files.js";
-import { t } from "../../page/i18n.js";
+import { t, texts } from "../../page/i18n.js";
 import { view } from "../../page/media.js";
 import { href } from "../../page/router.js";
 import { toast } from "../../page/toasts.js";
@@ -14,7 +14,8 @@ import { offer } from "../../run/undo.js";
 import { text } from "../../run/values.js";
 import { workspace } from "../../run/workspace.js";
 import { identity, mediaView } from "./media-view.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 export function openLarge(first, pictures) {
 	let now = first;

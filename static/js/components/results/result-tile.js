@@ -1,13 +1,14 @@
 // A task in the gallery: what runs, what comes out, and what one can do with it.
 import * as api from "../../api/api.js";
 import { el } from "../../page/dom.js";
-import { t } from "../../page/i18n.js";
+import { t, texts } from "../../page/i18n.js";
 import { stamp } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { doing, duration, nameOf, seedsOf, TONES } from "../../run/format.js";
 import { isCut, isFinished, tasks } from "../../tasks/state.js";
 import { identity, mediaView } from "./media-view.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 const THUMBNAIL = 480;
 const SHOWN = 4;

@@ -1,9 +1,10 @@
 // Many tasks at once: so many seeds, and lists of values of up to two parameters. Each combination runs.
 import { el } from "../../page/dom.js";
-import { i18n, t } from "../../page/i18n.js";
+import { i18n, t, texts } from "../../page/i18n.js";
 import { countFault, isTooMany, MOST, seeds, tasksOf, values } from "../../run/batch.js";
 import { workspace } from "../../run/workspace.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 const AXES = 2;
 

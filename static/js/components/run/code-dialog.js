@@ -1,13 +1,16 @@
 // The form of now as code, to be copied.
+
 import * as api from "../../api/api.js";
 import { has } from "../../api/features.js";
 import { key } from "../../api/key.js";
 import { copy } from "../../page/clipboard.js";
 import { openDialog } from "../../page/dialog.js";
 import { el, icon } from "../../page/dom.js";
+import { texts } from "../../page/i18n.js";
 import { comfySdk, curl, javascript, python } from "../../run/code.js";
 import { workspace } from "../../run/workspace.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 // A run of what is open, with these options.
 export function showRun(options) {

@@ -2,8 +2,9 @@
 // as ComfyUI wants masks. Left paints, right or "erase" takes away; [ and ] change the brush.
 import { openDialog } from "../../page/dialog.js";
 import { el } from "../../page/dom.js";
-import { t } from "../../page/i18n.js";
-import "../../strings/dialogs.js";
+import { t, texts } from "../../page/i18n.js";
+
+await texts("dialogs");
 
 const LARGEST = 4096;
 

@@ -3,14 +3,15 @@ import * as library from "../../api/library.js";
 import { confirmed, openDialog } from "../../page/dialog.js";
 import { el, icon } from "../../page/dom.js";
 import { line } from "../../page/errors.js";
-import { language, t } from "../../page/i18n.js";
+import { language, t, texts } from "../../page/i18n.js";
 import { go, route } from "../../page/router.js";
 import { toast } from "../../page/toasts.js";
 import { intake } from "../../run/intake.js";
 import { saveAs } from "../../run/save-as.js";
 import { restore as restoreTo } from "../../run/undo.js";
 import { workspace } from "../../run/workspace.js";
-import "../../strings/dialogs.js";
+
+await texts("dialogs");
 
 export async function showVersions() {
 	const { id: filename } = workspace;

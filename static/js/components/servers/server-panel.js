@@ -3,9 +3,11 @@ import * as api from "../../api/api.js";
 import { health } from "../../api/health.js";
 import { key } from "../../api/key.js";
 import { el } from "../../page/dom.js";
-import { i18n } from "../../page/i18n.js";
+import { i18n, texts } from "../../page/i18n.js";
 import { ServerAdd } from "./server-add.js";
 import { ServerCard } from "./server-card.js";
+
+await texts("servers");
 
 const LIST_EVERY = 2500;
 const DETAIL_EVERY = 15_000; // that makes the gateway ask each server for its files

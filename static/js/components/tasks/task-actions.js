@@ -1,9 +1,10 @@
 // What can be done to tasks, one or many. Answers the Problems of those that did not work.
 import * as api from "../../api/api.js";
-import { t } from "../../page/i18n.js";
+import { t, texts } from "../../page/i18n.js";
 import { toast } from "../../page/toasts.js";
 import { isFinished, tasks } from "../../tasks/state.js";
-import "../../strings/tasks.js"; // the view "run" asks, too
+
+await texts("tasks"); // the view "run" asks, too
 
 const AT_ONCE = 6; // requests under way
 

@@ -1,5 +1,5 @@
-// What the page says, in English. zh.js has the same keys; tests compare them.
-// Of dialogs and other views: dialogs.js, tasks.js, servers.js, graph.js, by register() of i18n.js.
+// What the page says at first, in English; beside it what its parts say, loaded by texts() of page/i18n.js.
+// zh/ has the same files with the same keys: tests compare them.
 export default {
 	"nav.views": "Views",
 	"nav.run": "Run",

@@ -1,0 +1,22 @@
+// What the drawn workflow says.
+export default {
+	"graph.label": "Workflow graph. Arrow keys go from node to node, plus and minus zoom, 0 fits.",
+	"graph.fit": "Fit",
+	"graph.in": "Zoom in",
+	"graph.out": "Zoom out",
+	"graph.path": "Opened subgraphs",
+	"graph.whole": "Workflow",
+	"graph.open": "Open the subgraph",
+	"graph.empty": "Nothing to draw: no nodes.",
+	"graph.failed": "Show the failed node",
+	"graph.comma": ", ",
+	"graph.muted": "muted",
+	"graph.bypassed": "bypassed",
+	"graph.note": "note",
+	"graph.subgraph": "subgraph",
+	"graph.waiting": "waiting",
+	"graph.running": "running",
+	"graph.done": "done",
+	"graph.cached": "cached",
+	"graph.failedState": "failed",
+};

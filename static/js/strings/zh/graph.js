@@ -1,0 +1,22 @@
+// 工作流图的文字。
+export default {
+	"graph.label": "工作流图。方向键切换节点，加号和减号缩放，0 适应窗口。",
+	"graph.fit": "适应",
+	"graph.in": "放大",
+	"graph.out": "缩小",
+	"graph.path": "已打开的子图",
+	"graph.whole": "工作流",
+	"graph.open": "打开子图",
+	"graph.empty": "没有可绘制的节点。",
+	"graph.failed": "显示失败的节点",
+	"graph.comma": "，",
+	"graph.muted": "已静音",
+	"graph.bypassed": "已绕过",
+	"graph.note": "注释",
+	"graph.subgraph": "子图",
+	"graph.waiting": "排队中",
+	"graph.running": "运行中",
+	"graph.done": "已完成",
+	"graph.cached": "已缓存",
+	"graph.failedState": "失败",
+};
