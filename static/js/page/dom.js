@@ -2,21 +2,35 @@
 // el("button", { className: "quiet", i18n: "tasks.cancel", onclick: f, ariaLabel: "..." }, child, "text")
 //   dataset: {..}    merged         i18n: key           the text, kept in the page's language
 //   attributes: {..} as attributes  i18nAttr: "title:key;aria-label:key"    attributes, likewise
+//   part: "name"     looked up by what build() answers
 //   onclick: f       its answer is ignored: `false` undoes clicks
 import { translate } from "./i18n.js";
 
 export function el(tag, props = {}, ...children) {
 	const node = document.createElement(tag);
-	const { dataset, attributes, i18n, i18nAttr, ...rest } = props ?? {};
+	const { dataset, attributes, part, i18n, i18nAttr, ...rest } = props ?? {};
 	for (const [name, value] of Object.entries(rest))
 		node[name] = name.startsWith("on") ? (event) => void value?.call(node, event) : value;
 	Object.assign(node.dataset, dataset);
 	for (const [name, value] of Object.entries(attributes ?? {})) if (value != null) node.setAttribute(name, value);
+	if (part) node.dataset.part = part;
 	if (i18n) node.dataset.i18n = i18n;
 	if (i18nAttr) node.dataset.i18nAttr = i18nAttr;
 	if (i18n || i18nAttr) translate(node);
 	node.append(...children.flat().filter((child) => child != null && child !== false));
 	return node;
+}
+
+// Puts children into an element, and answers a look-up of those that have a `part`; not of what other
+// elements put into themselves once they are there.
+/** @param {Element} element @param {Element[]} children @returns {Parts} */
+export function build(element, children) {
+	const parts = {};
+	const within = new DocumentFragment();
+	within.append(...children);
+	for (const each of within.querySelectorAll("[data-part]")) parts[each.dataset.part ?? ""] = each;
+	element.append(within);
+	return (name) => parts[name];
 }
 
 // Icons are symbols of /static/icons.svg: icon("play"). They say nothing to screen readers.

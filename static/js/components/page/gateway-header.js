@@ -1,10 +1,11 @@
 // The bar on top: where we are, are we connected, is the gateway well, theme and language.
+
 import { events } from "../../api/events.js";
 import { health } from "../../api/health.js";
 import { key } from "../../api/key.js";
+import { build, el, icon } from "../../page/dom.js";
 import { i18n, language, languages, setLanguage, t } from "../../page/i18n.js";
 import { route } from "../../page/router.js";
-import { stamp } from "../../page/template.js";
 import { nextTheme, theme } from "../../page/theme.js";
 
 class GatewayHeader extends HTMLElement {
@@ -14,7 +15,7 @@ class GatewayHeader extends HTMLElement {
 	#health = undefined; // undefined: not known yet; null: the gateway is away
 
 	connectedCallback() {
-		this.#part = stamp(this, "gateway-header");
+		this.#part = build(this, content());
 		events.addEventListener("connection", ({ detail }) => {
 			this.#connected = detail;
 			this.#show();
@@ -85,5 +86,48 @@ class GatewayHeader extends HTMLElement {
 		chip.dataset.tone = tone;
 	}
 }
+
+const content = () => [
+	el(
+		"header",
+		{},
+		el(
+			"a",
+			{ className: "brand", href: "#/run" },
+			el("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }),
+			el("h1", {}, "ComfyUI gateway"),
+		),
+		el(
+			"nav",
+			{ i18nAttr: "aria-label:nav.views" },
+			el("a", { href: "#/run", i18n: "nav.run" }),
+			el("a", { href: "#/tasks", i18n: "nav.tasks" }),
+			el("a", { href: "#/servers", i18n: "nav.servers" }),
+		),
+		el("small", { part: "version" }),
+		el(
+			"span",
+			{ className: "chips", attributes: { "aria-live": "polite" } },
+			el("span", { className: "chip", part: "socket", dataset: { tone: "wait" } }),
+			el("span", { className: "chip", part: "health", dataset: { tone: "wait" } }),
+		),
+		el(
+			"button",
+			{ className: "quiet icon-only", part: "key", i18nAttr: "title:key.change;aria-label:key.change", hidden: true },
+			icon("key"),
+		),
+		el("select", { className: "quiet", part: "language", i18nAttr: "aria-label:nav.language" }),
+		el("button", { className: "quiet icon-only", part: "theme" }, icon("theme")),
+	),
+	el(
+		"p",
+		{ className: "banner", part: "locked", role: "alert", hidden: true },
+		el("span", { i18n: "key.wanted" }),
+		" ",
+		el("button", { part: "enter", i18n: "key.enter" }),
+	),
+	el("p", { className: "banner", part: "reason", role: "status", hidden: true }),
+	el("p", { className: "banner", part: "warnings", role: "alert", hidden: true }),
+];
 
 customElements.define("gateway-header", GatewayHeader);

@@ -1,10 +1,9 @@
 // A problem document, in full: what is wrong, what to do, which nodes. Also an error of a task.
 import { Problem } from "../../api/api.js";
 import { health } from "../../api/health.js";
-import { el } from "../../page/dom.js";
+import { build, el } from "../../page/dom.js";
 import { learn, reasonOf, said } from "../../page/errors.js";
 import { i18n, t } from "../../page/i18n.js";
-import { stamp } from "../../page/template.js";
 
 const PASSING = new Set([
 	"away",
@@ -45,7 +44,7 @@ export class ProblemBox extends HTMLElement {
 		if (!error) return;
 		learn().then((isMore) => isMore && this.#again());
 		if (!(error instanceof Problem || error.code)) console.error(error);
-		this.#part ??= stamp(this, "problem-box");
+		this.#part ??= build(this, content());
 		const problem = error.document ?? error;
 		const { title, hint } = said(problem);
 		this.#write("title", problem.title ? title : reason(problem, title));
@@ -86,5 +85,20 @@ export function lines(nodeErrors) {
 		}),
 	);
 }
+
+const content = () => [
+	el("strong", { part: "title" }),
+	el("p", { part: "detail" }),
+	el("p", { part: "hint" }),
+	el("ul", { part: "nodes" }),
+	el("button", { type: "button", className: "quiet", part: "more", i18n: "problem.more", hidden: true }),
+	el(
+		"details",
+		{ part: "whole" },
+		el("summary", { i18n: "problem.whole" }),
+		el("button", { type: "button", className: "quiet", part: "copy", i18n: "copy" }),
+		el("pre", { part: "raw" }),
+	),
+];
 
 customElements.define("problem-box", ProblemBox);

@@ -1,7 +1,7 @@
 // Results, newest first: of the open workflow, or of all. Two can be compared, each can be opened large.
+import { build, el, icon } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
 import { styles } from "../../page/styles.js";
-import { stamp, templates } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { workspace } from "../../run/workspace.js";
 import { isFinished, tasks } from "../../tasks/state.js";
@@ -20,7 +20,7 @@ class ResultGallery extends HTMLElement {
 	#batch = null; // the id of the last one, until it is finished
 
 	connectedCallback() {
-		this.#part = stamp(this, "result-gallery");
+		this.#part = build(this, content());
 		const part = this.#part;
 		part("more").onclick = () => this.#more();
 		part("scope").onchange = () => this.#build();
@@ -115,7 +115,7 @@ class ResultGallery extends HTMLElement {
 	}
 
 	async #begin() {
-		[{ ResultTile }] = await Promise.all([import("./result-tile.js"), styles("results"), templates("result-tile")]);
+		[{ ResultTile }] = await Promise.all([import("./result-tile.js"), styles("results")]);
 		this.#build();
 	}
 
@@ -167,5 +167,33 @@ class ResultGallery extends HTMLElement {
 }
 
 const placeOf = (task) => task.queue_position ?? Infinity;
+
+const content = () => [
+	el(
+		"div",
+		{ className: "row wrap bar" },
+		el(
+			"select",
+			{ part: "scope", i18nAttr: "aria-label:results.scope" },
+			el("option", { value: "this", i18n: "results.this" }),
+			el("option", { value: "all", i18n: "results.all" }),
+		),
+		el("small", { part: "count" }),
+		el("span", { className: "grow" }),
+		el("button", { part: "compare", disabled: true }, icon("compare"), el("span", { i18n: "results.compare" })),
+	),
+	el(
+		"div",
+		{ className: "row batch panel", part: "batch", hidden: true },
+		el("span", { part: "batch-text" }),
+		el("progress", { className: "grow", max: 1, part: "batch-bar", i18nAttr: "aria-label:result.progress" }),
+		el("button", { part: "cancel" }, icon("stop"), el("span", { i18n: "batch.cancel" })),
+	),
+	el("problem-box", { part: "problem", hidden: true }),
+	el("p", { className: "hint empty", part: "empty", i18n: "results.empty" }),
+	el("div", { className: "tiles", part: "tiles" }),
+	el("button", { className: "more", part: "more", i18n: "results.more", hidden: true }),
+	el("p", { className: "unseen", part: "announce", attributes: { "aria-live": "polite" } }),
+];
 
 customElements.define("result-gallery", ResultGallery);

@@ -1,8 +1,7 @@
 // A task in the gallery: what runs, what comes out, and what one can do with it.
 import * as api from "../../api/api.js";
-import { el } from "../../page/dom.js";
+import { build, el, icon } from "../../page/dom.js";
 import { t, texts } from "../../page/i18n.js";
-import { stamp } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { doing, duration, nameOf, seedsOf, TONES } from "../../run/format.js";
 import { isCut, isFinished, tasks } from "../../tasks/state.js";
@@ -22,7 +21,7 @@ export class ResultTile extends HTMLElement {
 
 	constructor(task) {
 		super();
-		this.#part = stamp(this, "result-tile");
+		this.#part = build(this, content());
 		this.dataset.id = task.task_id;
 		const part = this.#part;
 		part("cancel").onclick = () => this.#act(() => tasks.answer(api.cancel(task.task_id)));
@@ -158,5 +157,53 @@ export class ResultTile extends HTMLElement {
 function write(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
+
+const content = () => [
+	el(
+		"article",
+		{ className: "panel" },
+		el(
+			"div",
+			{ className: "frame" },
+			el("img", { className: "preview", part: "preview", i18nAttr: "alt:result.preview", hidden: true }),
+			el("div", { className: "outputs", part: "outputs" }),
+			el("span", { className: "rest chip", part: "rest", hidden: true }),
+			el("span", { className: "chip status", part: "status" }),
+			el(
+				"label",
+				{ className: "pick", hidden: true },
+				el("input", { type: "checkbox", part: "compare" }),
+				el("span", { i18n: "result.compare" }),
+			),
+		),
+		el(
+			"div",
+			{ className: "about" },
+			el(
+				"div",
+				{ part: "bar" },
+				el("progress", { max: 1, part: "progress", i18nAttr: "aria-label:result.progress" }),
+				el("small", { className: "cut", part: "doing" }),
+			),
+			el("problem-box", { part: "error", hidden: true }),
+			el("p", { className: "notes", part: "notes", hidden: true }),
+			el("strong", { className: "cut", part: "name" }),
+			el("small", { part: "facts" }),
+			el(
+				"div",
+				{ className: "row wrap" },
+				el("button", { className: "quiet", part: "cancel" }, icon("stop"), el("span", { i18n: "cancel" })),
+				el("button", { className: "quiet", part: "use" }, icon("reset"), el("span", { i18n: "result.use" })),
+				el("button", { className: "quiet", part: "retry" }, icon("play"), el("span", { i18n: "result.retry" })),
+				el("span", { className: "grow" }),
+				el(
+					"button",
+					{ className: "quiet icon-only", part: "delete", i18nAttr: "title:result.delete;aria-label:result.delete" },
+					icon("trash"),
+				),
+			),
+		),
+	),
+];
 
 customElements.define("result-tile", ResultTile);

@@ -1,10 +1,11 @@
 // The run: once or as a batch, how long the queue is, and what was refused.
+
 import * as api from "../../api/api.js";
 import { events } from "../../api/events.js";
+import { build, el, icon } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
 import { remember, remembered } from "../../page/remember.js";
 import { styles } from "../../page/styles.js";
-import { stamp } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { brief } from "../../run/format.js";
 import { workspace } from "../../run/workspace.js";
@@ -25,7 +26,7 @@ class RunBar extends HTMLElement {
 	#isDue = false;
 
 	connectedCallback() {
-		this.#part = stamp(this, "run-bar");
+		this.#part = build(this, content());
 		this.#part("run").onclick = () => this.run();
 		this.#part("batching").addEventListener("toggle", () => this.#batching().catch(toast));
 		this.#part("randomize").checked = Boolean(remembered(RANDOMIZE));
@@ -147,5 +148,36 @@ class RunBar extends HTMLElement {
 		this.#part("queue").textContent = words.filter(Boolean).join(" · ");
 	}
 }
+
+const content = () => [
+	el("problem-box", { part: "problem", role: "alert", hidden: true }),
+	el("details", { part: "batching" }, el("summary", { i18n: "run.batch" }), el("batch-panel", { part: "batch" })),
+	el(
+		"div",
+		{ className: "row wrap" },
+		el(
+			"div",
+			{ className: "grow said" },
+			el("small", { part: "queue" }),
+			el("small", { className: "changes", part: "changes", attributes: { "aria-live": "polite" } }),
+		),
+		el("span", { className: "unseen", role: "status", part: "said" }),
+		el(
+			"label",
+			{ i18nAttr: "title:run.randomizeTitle" },
+			el("input", { type: "checkbox", part: "randomize" }),
+			" ",
+			el("span", { i18n: "run.randomize" }),
+		),
+		el("button", { className: "quiet", part: "code" }, icon("code"), el("span", { i18n: "run.code" })),
+		el(
+			"button",
+			{ className: "primary", part: "run", disabled: true },
+			icon("play"),
+			el("span", { part: "label" }),
+			el("kbd", { attributes: { "aria-hidden": "true" } }, "Ctrl ↵"),
+		),
+	),
+];
 
 customElements.define("run-bar", RunBar);

@@ -1,10 +1,9 @@
 // The view in which one works: workflows, the form, results and the graph, and what ties them together.
 
 import { health } from "../../api/health.js";
-import { el } from "../../page/dom.js";
+import { build, el, icon } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
 import { go, route } from "../../page/router.js";
-import { stamp } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { drafts, idOf } from "../../run/drafts.js";
 import { intake } from "../../run/intake.js";
@@ -20,7 +19,7 @@ class RunView extends HTMLElement {
 	#able = null; // servers that take work, when the parameters were read
 
 	connectedCallback() {
-		this.#part = stamp(this, "run-view");
+		this.#part = build(this, content());
 		const part = this.#part;
 		const dialogs = (name) => () => act(import("./workflow-dialogs.js"), name);
 		part("save").onclick = dialogs("saveChanges");
@@ -147,5 +146,109 @@ async function act(coming, name) {
 		toast(error);
 	}
 }
+
+const content = () => [
+	el(
+		"details",
+		{ className: "library", part: "fold" },
+		el("summary", {}, el("span", { part: "summary", i18n: "library.title" })),
+		el("workflow-library"),
+	),
+	work(),
+	outcome(),
+];
+
+const work = () =>
+	el(
+		"div",
+		{ className: "work panel", role: "region", i18nAttr: "aria-label:run.form" },
+		el(
+			"header",
+			{},
+			el("div", { className: "title" }, el("h2", { className: "cut", part: "name" }), el("small", { part: "format" })),
+			el(
+				"div",
+				{ className: "row wrap actions", part: "actions", hidden: true },
+				el("button", { part: "save", className: "accented" }, icon("save"), el("span", { i18n: "run.saveChanges" })),
+				el(
+					"button",
+					{ className: "quiet", part: "reset", i18nAttr: "title:run.reset" },
+					icon("reset"),
+					el("span", { i18n: "run.reset" }),
+				),
+				el("button", {
+					className: "quiet",
+					part: "take",
+					i18n: "drafts.take",
+					i18nAttr: "title:drafts.takeTitle",
+					hidden: true,
+				}),
+				el("span", { className: "grow" }),
+				el(
+					"button",
+					{ className: "quiet", part: "save-as", i18nAttr: "title:run.saveAs" },
+					icon("plus"),
+					el("span", { i18n: "run.saveAs" }),
+				),
+				el(
+					"button",
+					{ className: "quiet", part: "versions", i18nAttr: "title:run.versions" },
+					icon("history"),
+					el("span", { i18n: "run.versions" }),
+				),
+				el(
+					"button",
+					{ className: "quiet icon-only", part: "delete", i18nAttr: "title:delete;aria-label:delete" },
+					icon("trash"),
+				),
+			),
+		),
+		el(
+			"div",
+			{ className: "scroll", part: "scroll" },
+			el("p", { className: "hint hello", part: "hello", i18n: "run.hello" }),
+			el("ul", { className: "warnings", part: "warnings", hidden: true }),
+			el("run-form"),
+		),
+		el("run-bar"),
+	);
+
+const outcome = () =>
+	el(
+		"div",
+		{ className: "outcome" },
+		el(
+			"div",
+			{ className: "tabs", role: "tablist" },
+			el("button", {
+				role: "tab",
+				id: "tab-results",
+				part: "tab-results",
+				i18n: "run.results",
+				attributes: { "aria-selected": "true", "aria-controls": "panel-results" },
+			}),
+			el("button", {
+				role: "tab",
+				id: "tab-graph",
+				part: "tab-graph",
+				i18n: "run.graph",
+				attributes: { "aria-selected": "false", "aria-controls": "panel-graph" },
+			}),
+		),
+		el("result-gallery", {
+			role: "tabpanel",
+			id: "panel-results",
+			part: "results",
+			attributes: { "aria-labelledby": "tab-results" },
+		}),
+		el("div", {
+			className: "graph panel",
+			role: "tabpanel",
+			id: "panel-graph",
+			part: "graph",
+			hidden: true,
+			attributes: { "aria-labelledby": "tab-graph" },
+		}),
+	);
 
 customElements.define("run-view", RunView);

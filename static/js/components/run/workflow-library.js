@@ -2,11 +2,10 @@
 import * as api from "../../api/api.js";
 import { events } from "../../api/events.js";
 import { health } from "../../api/health.js";
-import { el, icon } from "../../page/dom.js";
+import { build, el, icon } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
 import { show, view } from "../../page/media.js";
 import { href } from "../../page/router.js";
-import { stamp } from "../../page/template.js";
 import { toast } from "../../page/toasts.js";
 import { drafts, isOpened } from "../../run/drafts.js";
 import { intake } from "../../run/intake.js";
@@ -25,7 +24,7 @@ export class WorkflowLibrary extends HTMLElement {
 	#thumbs = new Map(); // filename -> {url, at} of the newest picture
 
 	connectedCallback() {
-		this.#part = stamp(this, "workflow-library");
+		this.#part = build(this, content());
 		const part = this.#part;
 		part("search").oninput = () => this.#filter();
 		part("search").onkeydown = (event) => this.#pressed(event);
@@ -177,5 +176,56 @@ function link(id, name, about) {
 		),
 	);
 }
+
+const content = () => [
+	el("h2", { className: "unseen", part: "current" }),
+	el(
+		"div",
+		{ className: "row search" },
+		icon("search"),
+		el("input", {
+			type: "search",
+			part: "search",
+			autocomplete: "off",
+			i18nAttr: "placeholder:library.search;aria-label:library.search",
+		}),
+		el("kbd", { attributes: { "aria-hidden": "true" } }, "/"),
+	),
+	el("p", { className: "hint", part: "empty", i18n: "library.empty", hidden: true }),
+	el("ul", { part: "drafts", i18nAttr: "aria-label:drafts.title", hidden: true }),
+	el("ul", { part: "list" }),
+	el(
+		"div",
+		{ className: "take" },
+		el(
+			"div",
+			{ className: "row" },
+			el(
+				"label",
+				{ className: "button grow" },
+				icon("file"),
+				el("span", { i18n: "library.open" }),
+				el("input", {
+					type: "file",
+					accept: ".json,.png,.webp,.jpg,.jpeg,application/json,image/png,image/webp",
+					part: "file",
+				}),
+			),
+		),
+		el(
+			"details",
+			{ part: "pasting" },
+			el("summary", { part: "paste", i18n: "library.paste" }),
+			el("textarea", {
+				part: "text",
+				rows: 4,
+				spellcheck: false,
+				className: "mono",
+				i18nAttr: "aria-label:library.json",
+			}),
+		),
+		el("p", { className: "hint", i18n: "library.dropHint" }),
+	),
+];
 
 customElements.define("workflow-library", WorkflowLibrary);
