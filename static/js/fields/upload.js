@@ -10,7 +10,6 @@ import { text } from "../run/values.js";
 import { workspace } from "../run/workspace.js";
 
 await texts("dialogs");
-
 await styles("upload");
 
 // The same file, not made smaller.
