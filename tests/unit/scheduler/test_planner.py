@@ -1,6 +1,6 @@
 """Which waiting task goes to which server."""
 
-from app.scheduler.planner import LOADING, PATIENCE, Seat, plan
+from app.scheduler.planner import Seat, plan
 from app.tasks.model import Assignment, Waiting
 from app.workflows.requirements import ModelFile, Needs
 
@@ -51,7 +51,8 @@ def test_a_wanted_server_is_waited_for() -> None:
 
 
 def test_a_warm_server_is_worth_a_wait_as_long_as_loading() -> None:
-    for wait, chosen in ((LOADING - 1, "warm"), (LOADING + 1, "cold")):
+    """Which takes 10 seconds, until more is known."""
+    for wait, chosen in ((9, "warm"), (11, "cold")):
         seats = seat("cold"), seat("warm", wait=wait, warm="m")
         assert planned([task(1, model="m")], *seats) == [(1, chosen)]
 
@@ -63,7 +64,9 @@ def test_models_are_loaded_where_none_are_lost() -> None:
 def test_models_are_not_swapped_in_turns() -> None:
     tasks = [task(1, model="y"), task(2, model="x"), task(3, model="y"), task(4, model="x")]
     assert planned(tasks, seat("a", free=2, warm="x")) == [(2, "a"), (4, "a")]
-    tasks[0] = task(1, model="y", waited=PATIENCE + 1)
+    tasks[0] = task(1, model="y", waited=29)
+    assert planned(tasks, seat("a", warm="x")) == [(2, "a")], "for half a minute"
+    tasks[0] = task(1, model="y", waited=31)
     assert planned(tasks, seat("a", warm="x")) == [(1, "a")], "but not for ever"
 
 

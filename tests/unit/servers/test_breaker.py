@@ -1,6 +1,9 @@
 """When a server is taken out, and tried again."""
 
-from app.servers.breaker import FAILURES, FIRST_PAUSE, Breaker
+from app.servers.breaker import Breaker
+
+FAILURES = 5  # in a row
+FIRST_PAUSE = 30.0  # seconds
 
 
 # -- the breaker --------------------------------------------------------------------------------
