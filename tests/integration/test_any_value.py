@@ -37,6 +37,8 @@ from app.tasks.model import NewTask
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 LONG, HUGE = "x" * 5000, 2**70

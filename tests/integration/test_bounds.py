@@ -49,6 +49,8 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
 from tests.growing import caches, containers, largest_within, size_of
 
+pytestmark = pytest.mark.slow
+
 SMALL = 5  # what bounds are made for the test
 COUNT = 10 * SMALL  # what is sent
 

@@ -17,6 +17,8 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import guarded
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 LETTER = "Q"  # of which all that is sent is made

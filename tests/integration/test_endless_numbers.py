@@ -16,6 +16,8 @@ from app.workflows.checks.numbers import check_numbers
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, text_to_image
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 TEXTS = ("inf", "-inf", " +Infinity ", "nan", "NaN", "1e999", "-1e999", "9" * 400, "9" * 4000)

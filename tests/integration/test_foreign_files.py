@@ -177,6 +177,7 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_no_spelling_loads_an_upload_of_others(
     gate: Guarded, demo: DemoServer, spelling: str

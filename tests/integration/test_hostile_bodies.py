@@ -23,6 +23,8 @@ from tests.fleet import Gateway, on, stand_ins
 from tests.integration.test_access_matrix import picture
 from tests.keyholders import write_keys
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 Body = tuple[str, bytes]  # its type, and its bytes
 

@@ -17,6 +17,8 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
 from tests.keyholders import Guarded, guarded
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 SETTINGS = Callable[..., Settings]
 

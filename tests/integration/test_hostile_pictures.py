@@ -23,6 +23,8 @@ from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.keyholders import guarded
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 2  # of CPU time, at which a process here is ended; two of them may be given one file
 MEMORY = 520 << 20  # bytes that two of them may take together, this process aside
 

@@ -14,6 +14,8 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, wait_until
 from tests.integration.test_streams import sse
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 MESSAGE, PAGE = 64_000, 1_000_000  # bytes: of a stream's message, of a list of 50
 SIZE = 5_000_000

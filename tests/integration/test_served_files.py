@@ -16,6 +16,8 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, run_gateway
 from tests.keyholders import guarded
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'

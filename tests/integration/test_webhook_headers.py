@@ -18,6 +18,8 @@ from app.webhooks.requests import wanted
 from tests.conftest import WAIT, RunningGateway, model_free
 from tests.receivers import Receiver, receiving
 
+pytestmark = pytest.mark.slow
+
 GUARD = Guard(["127.0.0.1"])
 Run = Callable[[Any], Any]
 

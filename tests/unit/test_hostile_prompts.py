@@ -29,6 +29,8 @@ from app.workflows.saved.write_back import set_params
 from tests.unit.workflows.conversion.official import OBJECT_INFO
 from tests.unit.workflows.test_embedded import chunk
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 SECONDS = 4  # of CPU; each takes about one where this was written, and minutes without its bound

@@ -16,6 +16,8 @@ from app.workflows.json_text import check_values
 from tests.unit.workflows.conversion.graphs import Json, border, flow, subgraph
 from tests.unit.workflows.conversion.official import OBJECT_INFO
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 4  # of CPU; each takes one or two where this was written, and minutes without its bound
 MOST = Settings.model_fields["max_body_bytes"].default
 
