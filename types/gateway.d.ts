@@ -1,13 +1,5 @@
 // The JSON of the gateway's answers: by scripts/page_types, from the OpenAPI document.
 
-interface AttemptOfDelivery {
-	at: string;
-	duration_ms: number;
-	status_code: number | null;
-	error: string | null;
-	response: string;
-}
-
 interface Attempt {
 	server: string;
 	started_at: string;
@@ -17,16 +9,20 @@ interface Attempt {
 	ran: boolean;
 }
 
+interface AttemptOfDelivery {
+	at: string;
+	duration_ms: number;
+	status_code: number | null;
+	error: string | null;
+	response: string;
+}
+
 interface Batch {
 	batch_id: string;
 	total: number;
 	finished: boolean;
 	counts: Record<string, number>;
 	tasks: Array<Task>;
-}
-
-interface DeliveryList {
-	deliveries: Array<Delivery>;
 }
 
 interface Delivery {
@@ -41,6 +37,10 @@ interface Delivery {
 	attempts: Array<AttemptOfDelivery>;
 }
 
+interface DeliveryList {
+	deliveries: Array<Delivery>;
+}
+
 type DeliveryStatus = "pending" | "delivered" | "dead";
 
 type Format = "api" | "ui";
@@ -52,11 +52,6 @@ interface GatewayHealth {
 	gateway: string;
 	servers: Array<Server>;
 	warnings: Array<string>;
-}
-
-interface OutputError {
-	code: string;
-	message: string;
 }
 
 interface Output {
@@ -75,6 +70,11 @@ interface Output {
 	data?: string | null;
 	data_error?: OutputError | null;
 	cut?: Record<string, number> | null;
+}
+
+interface OutputError {
+	code: string;
+	message: string;
 }
 
 interface Parameter {
@@ -116,6 +116,33 @@ interface ProblemDocument {
 	[more: string]: any;
 }
 
+interface Progress {
+	value: number;
+	nodes_done: number;
+	nodes_total: number;
+	current_node: string | null;
+	class_type: string | null;
+	step: number | null;
+	steps: number | null;
+	node_seconds: Record<string, number | null>;
+}
+
+interface Server {
+	id: string;
+	state: "online" | "offline" | "draining" | "stalled" | "failing";
+	online: boolean;
+	connected: boolean;
+	accepting: boolean;
+	reason: string | null;
+	since: string;
+	version: string | null;
+	slots: number;
+	running: number;
+	queue_length: number | null;
+	others: number | null;
+	wait_seconds: number | null;
+}
+
 interface ServerDetail {
 	id: string;
 	state: "online" | "offline" | "draining" | "stalled" | "failing";
@@ -141,32 +168,7 @@ interface ServerList {
 	servers: Array<Server>;
 }
 
-interface Server {
-	id: string;
-	state: "online" | "offline" | "draining" | "stalled" | "failing";
-	online: boolean;
-	connected: boolean;
-	accepting: boolean;
-	reason: string | null;
-	since: string;
-	version: string | null;
-	slots: number;
-	running: number;
-	queue_length: number | null;
-	others: number | null;
-	wait_seconds: number | null;
-}
-
 type Status = "queued" | "running" | "succeeded" | "canceling" | "canceled" | "failed" | "expired";
-
-interface TaskError {
-	code: string;
-	message: string;
-	node_id?: string | null;
-	class_type?: string | null;
-	traceback?: Array<string> | null;
-	node_errors?: Record<string, any> | null;
-}
 
 interface Task {
 	task_id: string;
@@ -178,7 +180,7 @@ interface Task {
 	queue_position: number | null;
 	eta_seconds: number | null;
 	waiting_for: string | null;
-	progress: app__api__schemas__Progress;
+	progress: Progress;
 	outputs: Array<Output>;
 	error: TaskError | null;
 	server: string | null;
@@ -193,6 +195,15 @@ interface Task {
 	batch_id: string | null;
 	webhook?: Webhook | null;
 	cut?: Record<string, number> | null;
+}
+
+interface TaskError {
+	code: string;
+	message: string;
+	node_id?: string | null;
+	class_type?: string | null;
+	traceback?: Array<string> | null;
+	node_errors?: Record<string, any> | null;
 }
 
 interface TaskPage {
@@ -229,17 +240,6 @@ interface Webhook {
 	events: Array<string>;
 }
 
-interface WorkflowEntry {
-	filename: string;
-	format: Format | null;
-	size_bytes: number;
-	modified_at: string;
-}
-
-interface WorkflowList {
-	workflows: Array<WorkflowEntry>;
-}
-
 interface Workflow {
 	filename: string;
 	version: string;
@@ -249,13 +249,13 @@ interface Workflow {
 	warnings: Array<string>;
 }
 
-interface app__api__schemas__Progress {
-	value: number;
-	nodes_done: number;
-	nodes_total: number;
-	current_node: string | null;
-	class_type: string | null;
-	step: number | null;
-	steps: number | null;
-	node_seconds: Record<string, number | null>;
+interface WorkflowEntry {
+	filename: string;
+	format: Format | null;
+	size_bytes: number;
+	modified_at: string;
+}
+
+interface WorkflowList {
+	workflows: Array<WorkflowEntry>;
 }

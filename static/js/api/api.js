@@ -25,13 +25,18 @@ export const query = (fields) => {
 };
 
 // System, servers, nodes, models
+/** @type {() => Promise<GatewayHealth>} */
 export const health = () => get(HEALTH);
+/** @type {() => Promise<ServerList>} */
 export const servers = () => get("/api/servers");
+/** @type {(name: string) => Promise<ServerDetail>} */
 export const server = (name) => get(`/api/servers/${id(name)}`);
 export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
 
 // Tasks, batches, the queue, deliveries of webhooks
+/** @type {(limit: number, cursor?: string | null, fields?: Record<string, any>) => Promise<TaskPage>} */
 export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
+/** @type {(name: string) => Promise<Task>} */
 export const task = (name) => get(`/api/task/${id(name)}`);
 export const taskWorkflow = (name) => get(`/api/task/${id(name)}/workflow`);
 export const taskWorkflowText = (name) => exactly(`/api/task/${id(name)}/workflow`);
@@ -40,14 +45,18 @@ export const retry = (name) => post(`/api/task/${id(name)}/retry`);
 export const remove = (name) => send("DELETE", `/api/task/${id(name)}`);
 export const removeAll = (names) => post("/api/history/delete", json(names ? { task_ids: names } : { all: true }));
 export const cancelBatch = (name) => post(`/api/batch/${id(name)}/cancel`);
+/** @type {(name: string) => Promise<DeliveryList>} */
 export const taskDeliveries = (name) => get(`/api/task/${id(name)}/deliveries`);
 export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
 export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 
 // Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
+/** @type {() => Promise<WorkflowList>} */
 export const workflows = () => get("/api/workflows");
+/** @type {(name: string) => Promise<Workflow>} */
 export const workflow = (name) => get(`/api/workflow/${id(name)}`);
 export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
+/** @type {(source: Source) => Promise<ParametersOf>} */
 export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
 export const convertText = (source, params) =>
 	exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
@@ -55,6 +64,7 @@ export const submit = (source, options) => post("/api/workflow/submit", envelope
 export const submitBody = (source, options) => envelope(source, options);
 
 // Files
+/** @type {(image: File) => Promise<Upload>} */
 export const upload = (image) => form("/api/image/upload", { image });
 export const uploadMask = (image, original) => form("/api/image/upload/mask", { image, original });
 export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
@@ -67,6 +77,7 @@ export async function blob(url, options = {}) {
 }
 
 // A file's text goes out as it is: JSON.parse would round 64-bit seeds.
+/** @param {Source} source @param {Record<string, any>} [options] */
 function envelope({ filename, text, name }, options = {}) {
 	if (filename) return json({ filename, ...options });
 	const { metadata, ...others } = options;

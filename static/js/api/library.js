@@ -4,6 +4,7 @@ import { form, get, id, json, post, send } from "./api.js";
 export const update = (filename, params, version) =>
 	post("/api/workflow/update", json({ filename, params }), version ? { "If-Match": `"${version}"` } : {});
 export const removeWorkflow = (filename) => send("DELETE", `/api/workflow/${id(filename)}`);
+/** @type {(filename: string) => Promise<VersionList>} */
 export const versions = (filename) => get(`/api/workflow/${id(filename)}/versions`);
 export const version = (filename, name) => get(`/api/workflow/${id(filename)}/versions/${id(name)}`);
 export const restore = (filename, name) => post(`/api/workflow/${id(filename)}/restore`, json({ version: name }));

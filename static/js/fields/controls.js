@@ -6,6 +6,7 @@ import { booleanControl, jsonControl, textControl } from "./text.js";
 
 let uploadControl = textControl;
 
+/** @param {Parameter} parameter @returns {(parameter: Parameter, change: () => void) => Control} */
 export function controlOf({ type, upload, role }) {
 	if (upload) return uploadControl;
 	if (role === "seed") return seedControl;

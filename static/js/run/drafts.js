@@ -28,6 +28,7 @@ class Drafts extends EventTarget {
 		return `${hash(`${key.value}\n${health.last?.gateway ?? ""}`)}.`;
 	}
 
+	/** @returns {Draft | null} */
 	of(id) {
 		return read(TAB, DRAFT + this.#scope + id) ?? read(ALL, DRAFT + this.#scope + id);
 	}

@@ -17,7 +17,7 @@ class Workspace extends EventTarget {
 	format = null;
 	/** @type {any} */
 	graph = null; // the workflow itself
-	/** @type {string | null} */
+	/** @type {string | null | undefined} */
 	version = null; // the ETag of the saved one
 	#values = new Map(); // key -> value, only what differs from the file
 	#turn = 0; // a late answer to an earlier choice is not taken
@@ -94,6 +94,7 @@ class Workspace extends EventTarget {
 		const turn = ++this.#turn;
 		this.#coming = source;
 		try {
+			/** @type {Partial<Workflow> & ParametersOf} */
 			const answer = source.filename ? await api.workflow(source.filename) : await api.parameters(source);
 			await prepare(answer.parameters);
 			if (turn !== this.#turn) return false;
@@ -233,7 +234,7 @@ class Workspace extends EventTarget {
 
 	// Into the draft of one that is not open, without what was `sent`.
 	#elsewhere(id, values, sent = new Map()) {
-		const draft = drafts.of(id) ?? { id, name: id, batch: null };
+		const draft = drafts.of(id) ?? { id, name: id, values: {}, batch: null };
 		const kept = Object.entries(draft.values ?? {}).filter(([key]) => !sent.has(key));
 		drafts.put({ ...draft, values: { ...Object.fromEntries(kept), ...Object.fromEntries(values) } }, [
 			...sent.keys(),

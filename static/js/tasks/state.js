@@ -14,7 +14,8 @@ const KEPT = 2000; // finished ones beyond that are forgotten, oldest first; the
 const HIDDEN_PAUSE = 1000; // no frames in a tab that is not seen
 const TERMINAL = new Set(["succeeded", "failed", "canceled", "expired"]);
 
-export const isFinished = (task) => TERMINAL.has(task.status);
+/** @param {Partial<Task>} task */
+export const isFinished = (task) => TERMINAL.has(task.status ?? "");
 
 // Lists and streams show long values cut, and say so in `cut`; GET /api/task shows all of them.
 export const isCut = (task) => Boolean(task.cut || task.outputs?.some((output) => output.cut));
@@ -82,6 +83,7 @@ class Tasks extends EventTarget {
 	}
 
 	// `asked`: when the request was made that this answers. An event since then says more.
+	/** @param {Task} task @param {number} [asked] */
 	put(task, asked = Infinity) {
 		const known = this.#tasks.get(task.task_id);
 		if (this.#heard.get(task.task_id) > asked || (known && isFinished(known) && !isFinished(task))) return;
@@ -94,6 +96,7 @@ class Tasks extends EventTarget {
 	}
 
 	// For a request that answers a task: cancel, retry, submit, get.
+	/** @param {Promise<Task>} request */
 	async answer(request) {
 		const asked = performance.now();
 		const task = await request;
@@ -122,6 +125,7 @@ class Tasks extends EventTarget {
 		const page = await this.#fetch(known, null);
 		if (!page) return;
 		const seen = new Set(page.tasks.map((task) => task.task_id));
+		/** @type {any} */
 		const oldest = page.next_cursor ? page.tasks.at(-1)?.created_at : "";
 		for (const [id, task] of [...this.#tasks]) {
 			if (!seen.has(id) && task.created_at > oldest) this.dropStale(id, asked);
@@ -150,6 +154,7 @@ class Tasks extends EventTarget {
 		}
 	}
 
+	/** @param {ProgressUpdate} update */
 	#progress({ task_id, status, progress, queue_position, eta_seconds, waiting_for }) {
 		const known = this.#tasks.get(task_id);
 		if (known) this.put({ ...known, status, progress, queue_position, eta_seconds, waiting_for });

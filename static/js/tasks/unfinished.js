@@ -10,7 +10,7 @@ export async function readUnfinished(tasks) {
 	const asked = performance.now();
 	const ask = (status) => api.tasks(MOST, null, { status, total: true });
 	const { tasks: found, total } = await ask(["queued", ...RUNNING]);
-	const unread = Math.max(0, total - found.length);
+	const unread = Math.max(0, (total ?? 0) - found.length);
 	if (unread) found.push(...(await ask(RUNNING)).tasks);
 	for (const task of found) tasks.put(task, asked);
 	const seen = new Set(found.map(({ task_id }) => task_id));

@@ -25,7 +25,7 @@ export async function showVersions() {
 		dialog.close();
 		intake.text(
 			JSON.stringify(old.workflow),
-			t("versions.of", { name: filename, time: time(old.saved_at ?? entry(version).saved_at) }),
+			t("versions.of", { name: filename, time: time(old.saved_at ?? entry(version)?.saved_at) }),
 		);
 	};
 	const entry = (version) => versions.find((each) => each.version === version);

@@ -36,6 +36,7 @@ export class ServerCard {
 		return this.#server.id;
 	}
 
+	/** @param {Server} server */
 	show(server) {
 		this.#server = server;
 		const { state, facts, reason, queue, wait, drain, resume } = this.#parts;

@@ -41,7 +41,7 @@ export class TaskPages {
 	async recount(query) {
 		const key = this.#key;
 		const { total, total_is_capped } = await api.tasks(1, null, { ...query, total: true });
-		if (this.#key === key) this.total = { count: total, isCapped: total_is_capped };
+		if (this.#key === key) this.total = { count: total ?? 0, isCapped: total_is_capped };
 	}
 
 	has(id) {
@@ -57,6 +57,6 @@ export class TaskPages {
 			tasks.put(task, asked);
 		}
 		this.#cursor = page.next_cursor;
-		if (page.total !== undefined) this.total = { count: page.total, isCapped: page.total_is_capped };
+		if (page.total != null) this.total = { count: page.total, isCapped: page.total_is_capped };
 	}
 }

@@ -164,7 +164,7 @@ class TaskTable extends HTMLElement {
 		all.indeterminate = number > 0 && !all.checked;
 		const states = [...this.#selected]
 			.map((id) => tasks.get(id))
-			.filter(Boolean)
+			.filter((task) => task !== undefined)
 			.map(isFinished);
 		this.#parts.cancel.disabled = !states.includes(false);
 		this.#parts.retry.disabled = this.#parts.delete.disabled = !states.includes(true);

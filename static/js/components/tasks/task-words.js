@@ -41,6 +41,7 @@ export function clock(moment, isExact = false) {
 	return date.toLocaleString(language() === "zh" ? "zh-CN" : "en-GB", parts);
 }
 
+/** @param {Task} task */
 export function doing({ progress, status }) {
 	const { value = 0, class_type, step, steps } = progress ?? {};
 	const percent = `${Math.round((Number(value) || 0) * 100)} %`;
