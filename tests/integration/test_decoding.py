@@ -15,7 +15,7 @@ from app.files.images import decoding, masks, metadata
 from app.files.images import render as pictures
 from app.files.images.render import View
 from tests.conftest import RunningGateway
-from tests.unit.files.images.test_render import video
+from tests.unit.files.images.test_video_frame import video
 
 FORMATS = ("webp", "jpeg", "png", "avif")
 Work = Callable[[Path, Path], None]
