@@ -39,14 +39,14 @@ from app.scheduler.presenter import Forecaster
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import Lookout
 from app.servers.pool import Pool
-from app.services.assets import Assets
+from app.services.assets import AssetService
 from app.services.duplicate_servers import Twins
 from app.services.input_files import Materials
 from app.services.jobs import Jobs
 from app.services.result_files import Results
-from app.services.servers import Fleet
-from app.services.submissions import Submitter
-from app.services.tasks import Tasks
+from app.services.servers import ServerService
+from app.services.submissions import SubmissionService
+from app.services.tasks import TaskService
 from app.settings import Settings
 from app.tasks.webhook import Webhook
 from app.webhooks.deliverer import Deliverer
@@ -92,20 +92,20 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
     lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
-    fleet = Fleet(pool, Registry(database), dispatcher, named)
+    fleet = ServerService(pool, Registry(database), dispatcher, named)
     signals = Signals(database)
     for part in (dispatcher, fleet, lookout):
         part.listen(signals)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
     workers, decoders = Workers(), Workers(threads=2, per_caller=1)
-    assets = Assets(
+    assets = AssetService(
         *(database, uploads, files),
         kept=settings.retention_age,
         workers=workers,
         gone=partial(empty_everywhere, pool),
     )
-    submitter = Submitter(
+    submitter = SubmissionService(
         store=store,
         hub=hub,
         dispatcher=dispatcher,
@@ -127,7 +127,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         api_keys=api_keys,
         workers=workers,
     )
-    tasks = Tasks(
+    tasks = TaskService(
         store=store,
         hub=hub,
         dispatcher=dispatcher,

@@ -18,11 +18,11 @@ from app.metrics import Metrics
 from app.outbound.guard import Guard
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
-from app.services.assets import Assets
+from app.services.assets import AssetService
 from app.services.jobs import Jobs
-from app.services.servers import Fleet
-from app.services.submissions import Submitter
-from app.services.tasks import Tasks
+from app.services.servers import ServerService
+from app.services.submissions import SubmissionService
+from app.services.tasks import TaskService
 from app.settings import Settings
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
@@ -36,9 +36,9 @@ class Gateway:
     caller: Caller  # for whom it is: see seen_by
     settings: Settings
     pool: Pool
-    tasks: Tasks
-    submitter: Submitter
-    fleet: Fleet
+    tasks: TaskService
+    submitter: SubmissionService
+    fleet: ServerService
     hub: Hub
     dispatcher: Dispatcher
     library: Library
@@ -51,7 +51,7 @@ class Gateway:
     guard: Guard
     outbox: Outbox
     deliverer: Deliverer
-    assets: Assets
+    assets: AssetService
     jobs: Jobs
     metrics: Metrics
     readiness: Readiness

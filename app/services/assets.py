@@ -48,7 +48,7 @@ class Wish:
         return None if self.expires_in is None else time.time() + self.expires_in
 
 
-class Assets:
+class AssetService:
     """`kept`: seconds that results are kept after their task's end; None: for ever. `gone` is told
     of each upload that is no more, by its name on servers.
 
@@ -73,7 +73,7 @@ class Assets:
         self._gone = gone
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "Assets":
+    def seen_by(self, caller: Caller) -> "AssetService":
         found = copy(self)
         found._caller = caller
         found._uploads = self._uploads.of(caller.name)

@@ -10,7 +10,7 @@ from app.servers.addresses import may_be_one_machine
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
 from app.servers.server import Server
-from app.services.servers import Fleet
+from app.services.servers import ServerService
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ INTERVAL = 1.0  # seconds
 
 
 class Twins:
-    def __init__(self, pool: Pool, fleet: Fleet) -> None:
+    def __init__(self, pool: Pool, fleet: ServerService) -> None:
         self._pool = pool
         self._fleet = fleet
         self._near: set[tuple[str, str]] = set()  # pairs that may be one, by their addresses

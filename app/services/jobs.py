@@ -5,15 +5,17 @@ from dataclasses import replace
 
 from app.db.idempotency import Key
 from app.db.task_filters import Selection
-from app.services.assets import Assets
+from app.services.assets import AssetService
 from app.services.submission_request import Submission
-from app.services.submissions import Submitter
-from app.services.tasks import Tasks
+from app.services.submissions import SubmissionService
+from app.services.tasks import TaskService
 from app.tasks.model import Status, Task
 
 
 class Jobs:
-    def __init__(self, tasks: Tasks, submitter: Submitter, assets: Assets) -> None:
+    def __init__(
+        self, tasks: TaskService, submitter: SubmissionService, assets: AssetService
+    ) -> None:
         self._tasks = tasks
         self._submitter = submitter
         self._assets = assets

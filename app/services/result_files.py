@@ -10,7 +10,7 @@ from app.errors import FileNotFound, GatewayError, InvalidParameter
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
 from app.limits.quoting import quoted, quoted_list
-from app.services.assets import Assets
+from app.services.assets import AssetService
 from app.tasks.model import EXPIRED_OUTPUT, Status, Task
 from app.workflows.references.results import ResultRef
 
@@ -27,7 +27,7 @@ class Results:
     """`seen_by` gives those of a caller: what it may not see is not there."""
 
     def __init__(
-        self, store: TaskStore, files: FileStore, uploads: Uploads, assets: Assets
+        self, store: TaskStore, files: FileStore, uploads: Uploads, assets: AssetService
     ) -> None:
         self._store = store
         self._files = files

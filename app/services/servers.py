@@ -24,7 +24,7 @@ LOOK = 0.2  # seconds between two looks whether it has
 INTERVAL = 5.0  # seconds between two looks at what other processes changed
 
 
-class Fleet:
+class ServerService:
     def __init__(
         self,
         pool: Pool,

@@ -48,7 +48,7 @@ TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
 
 
-class Submitter:
+class SubmissionService:
     def __init__(
         self,
         *,
@@ -82,7 +82,7 @@ class Submitter:
         self._key_name: str | None = None
         self._sees_all = True
 
-    def seen_by(self, caller: Caller) -> "Submitter":
+    def seen_by(self, caller: Caller) -> "SubmissionService":
         """One for a caller: its tasks belong to it, their files are its own."""
         found = copy(self)
         found._key_name = caller.name

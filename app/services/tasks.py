@@ -23,7 +23,7 @@ from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import Forecaster
 from app.servers import queues
 from app.servers.server import Server
-from app.services.submissions import Submitter
+from app.services.submissions import SubmissionService
 from app.tasks.model import CancelReason, Many, NewTask, Status, Task
 from app.tasks.truncation import STREAM
 from app.tasks.view import entries_of, timestamp
@@ -36,7 +36,7 @@ CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
 PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
 
 
-class Tasks:
+class TaskService:
     """`seen_by` gives those that a caller may see: all others are not there for it."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Tasks:
         store: TaskStore,
         hub: Hub,
         dispatcher: Dispatcher,
-        submitter: Submitter,
+        submitter: SubmissionService,
         forecaster: Forecaster,
         files: FileStore,
         check_owner: Callable[[str | None], None],
@@ -61,7 +61,7 @@ class Tasks:
         # Of tasks, by their ids and when they were made; "": nobody's.
         self._owners: Memory[tuple[str, str | None], str] = Memory(KNOWN_OWNERS)
 
-    def seen_by(self, caller: Caller) -> "Tasks":
+    def seen_by(self, caller: Caller) -> "TaskService":
         found = copy(self)
         found._caller = caller
         found._store = self._store.seen_by(caller)

@@ -34,7 +34,7 @@ FINAL = ("succeeded", "failed", "canceled")
 pytestmark = pytest.mark.only_postgresql
 
 
-class Fleet:
+class ServerService:
     """Replicas, and clients that go to another one when a connection is lost."""
 
     def __init__(self, replicas: list[Gateway], chance: Chance) -> None:
@@ -104,7 +104,7 @@ class Fleet:
 @asynccontextmanager
 async def fleet(
     folder: Path, chance: Chance, demos: list[Demo], count: int, **settings: object
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[ServerService]:
     async with AsyncExitStack() as stack:
         replicas = []
         for number in range(count):
@@ -115,11 +115,11 @@ async def fleet(
             replicas.append(await stack.enter_async_context(replica))
         for replica in replicas:
             await replica.online(len(demos))
-        yield Fleet(replicas, chance)
+        yield ServerService(replicas, chance)
 
 
 async def assert_each_ran_once(
-    tasks: dict[str, Json], demos: list[Demo], chance: Chance, fleet: Fleet
+    tasks: dict[str, Json], demos: list[Demo], chance: Chance, fleet: ServerService
 ) -> None:
     statuses = Counter(task["status"] for task in tasks.values())
     assert set(statuses) == {"succeeded"}, f"{statuses} {chance}"
@@ -167,7 +167,7 @@ async def test_replicas_are_killed_again_and_again(tmp_path: Path, chance: Chanc
 
 
 async def run(
-    replicas: Fleet, count: int, seconds: float, enough: Callable[[], bool] = lambda: True
+    replicas: ServerService, count: int, seconds: float, enough: Callable[[], bool] = lambda: True
 ) -> tuple[dict[str, Json], Counter[str]]:
     """So many tasks by some clients, and more until it is enough, each followed to its end: all
     tasks, and the ends seen."""
