@@ -16,8 +16,8 @@ from app.db.engine.sqlite import file_of
 from app.db.lease import Lease, new_owner
 from app.db.queue import Queue
 from app.db.run_times import Estimates
-from app.db.servers import Registry
-from app.db.tasks import TaskStore
+from app.db.servers import ServerRepository
+from app.db.tasks import TaskRepository
 from app.events.hub import Carrier, Hub
 from app.events.status_log import Transitions
 from app.files.images.views import Views
@@ -85,14 +85,14 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         api_keys=api_keys,
     )
     dispatcher = Dispatcher(pool, tools)
-    store = TaskStore(
+    store = TaskRepository(
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
     forecaster = Forecaster(pool, queue, estimates, dispatcher)
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
     lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
-    fleet = ServerService(pool, Registry(database), dispatcher, named)
+    fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
     signals = Signals(database)
     for part in (dispatcher, fleet, lookout):
         part.listen(signals)

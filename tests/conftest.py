@@ -13,7 +13,7 @@ import pytest
 
 from app.api.uvicorn_server import Server
 from app.db.engine.database import Database, open_database
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.gateway import Gateway
 from app.main import create_app
 from app.settings import Settings
@@ -201,8 +201,8 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database) -> TaskStore:
-    return TaskStore(database)
+def store(database: Database) -> TaskRepository:
+    return TaskRepository(database)
 
 
 @pytest.fixture

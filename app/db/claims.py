@@ -74,7 +74,7 @@ class LostClaim(Exception):
 
 
 class Claims:
-    """The tasks that one process (`owner`) drives; `ageing`: as `TaskStore` has it."""
+    """The tasks that one process (`owner`) drives; `ageing`: as `TaskRepository` has it."""
 
     def __init__(self, database: Database, lease: Lease, ageing: float = 300.0) -> None:
         self._database = database

@@ -23,7 +23,7 @@ class ServerRow:
     state: State
 
 
-class Registry:
+class ServerRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 

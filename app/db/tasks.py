@@ -50,7 +50,7 @@ Json = dict[str, Any]
 ALL = Selection()
 
 
-class TaskStore:
+class TaskRepository:
     """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
     `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
 
@@ -71,7 +71,7 @@ class TaskStore:
         self._ageing = ageing
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "TaskStore":
+    def seen_by(self, caller: Caller) -> "TaskRepository":
         found = copy(self)
         found._caller = caller
         return found

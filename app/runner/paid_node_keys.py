@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from app.comfyui.cleaning import CUT
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import GatewayError
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Outcome, reworded
@@ -90,7 +90,7 @@ class ApiKeys:
             self._to_look_at.add(task_id)
             self._wake.set()
 
-    async def run(self, store: TaskStore) -> None:
+    async def run(self, store: TaskRepository) -> None:
         """Drop the keys of tasks that have ended, for ever."""
         while True:
             try:
@@ -105,7 +105,7 @@ class ApiKeys:
             except Exception:  # a database that is away: looked at again before long
                 log.exception("keys of ended tasks cannot be dropped yet")
 
-    async def _look(self, task_ids: set[str], store: TaskStore) -> None:
+    async def _look(self, task_ids: set[str], store: TaskRepository) -> None:
         ends = await store.ends(task_ids)
         self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
 

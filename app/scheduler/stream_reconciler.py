@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from app.db.engine.list_parameters import parts_of
 from app.db.engine.notify import Signals, Topic
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Json, Update
 from app.scheduler.dispatcher import Dispatcher
@@ -62,7 +62,7 @@ class Lookout:
     def __init__(
         self,
         hub: Hub,
-        store: TaskStore,
+        store: TaskRepository,
         forecaster: Forecaster,
         dispatcher: Dispatcher,
         *,

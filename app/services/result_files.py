@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from app.auth.model import EVERYBODY, Caller
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import FileNotFound, GatewayError, InvalidParameter
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
@@ -27,7 +27,7 @@ class Results:
     """`seen_by` gives those of a caller: what it may not see is not there."""
 
     def __init__(
-        self, store: TaskStore, files: FileStore, uploads: Uploads, assets: AssetService
+        self, store: TaskRepository, files: FileStore, uploads: Uploads, assets: AssetService
     ) -> None:
         self._store = store
         self._files = files

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.db.engine.notify import Signals, Topic
-from app.db.servers import Registry, ServerRow, State
+from app.db.servers import ServerRepository, ServerRow, State
 from app.errors import ServerBusy
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.addresses import base_url
@@ -28,7 +28,7 @@ class ServerService:
     def __init__(
         self,
         pool: Pool,
-        registry: Registry,
+        registry: ServerRepository,
         dispatcher: Dispatcher,
         named: Sequence[str] = (),
     ) -> None:

@@ -14,7 +14,7 @@ from app.db.mapping import route_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
 from app.db.run_times import GUESS, Estimates
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import InvalidWorkflow, QueueFull
 from app.events.hub import Hub
 from app.limits.worker_threads import Workers
@@ -52,7 +52,7 @@ class SubmissionService:
     def __init__(
         self,
         *,
-        store: TaskStore,
+        store: TaskRepository,
         hub: Hub,
         dispatcher: Dispatcher,
         pool: Pool,

@@ -11,7 +11,7 @@ from app.db.engine.list_parameters import parts_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queries import no_task
 from app.db.task_filters import MOST, Selection
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import ApiKeyGone, BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.events.hub import Hub
 from app.events.subscription import Closed, Overrun, Update
@@ -42,7 +42,7 @@ class TaskService:
     def __init__(
         self,
         *,
-        store: TaskStore,
+        store: TaskRepository,
         hub: Hub,
         dispatcher: Dispatcher,
         submitter: SubmissionService,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.logs import current_request
 from app.metrics import Metrics
 from app.settings import Settings
@@ -39,9 +39,9 @@ async def test_whatever_is_sent(
     queued: set[str | None] = set()
     refused: set[str | None] = set()
     failed: set[tuple[str, str]] = set()
-    add, request = TaskStore.add, Metrics.request
+    add, request = TaskRepository.add, Metrics.request
 
-    async def watched_add(self: TaskStore, new: Sequence[NewTask], *more: Any) -> list[Task]:
+    async def watched_add(self: TaskRepository, new: Sequence[NewTask], *more: Any) -> list[Task]:
         tasks = await add(self, new, *more)
         queued.add(current_request.get())
         return tasks
@@ -53,7 +53,7 @@ async def test_whatever_is_sent(
             failed.add((method, route))
         request(self, method, route, status, *more)
 
-    monkeypatch.setattr(TaskStore, "add", watched_add)
+    monkeypatch.setattr(TaskRepository, "add", watched_add)
     monkeypatch.setattr(Metrics, "request", watched_request)
     limits: dict[str, Any] = {"max_queued": 100_000, "max_wait": 0.2}
     options = [f"--include-path-regex={PATHS}"]

@@ -16,7 +16,7 @@ from app.api.middleware import websocket_auth as sockets
 from app.auth.model import Caller, Scope
 from app.auth.secrets import new_key
 from app.db.engine.database import Database
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, KeyQueueFull, QuotaExceeded
 from app.settings import Settings
 from app.tasks.model import NewTask
@@ -365,7 +365,7 @@ async def test_a_key_has_so_many_tasks_on_servers_and_others_pass_it(
 
 async def test_limits_hold_when_many_submit_at_once(database: Database) -> None:
     caller = Caller(Scope.RUN, "app", "app", queued=3, daily=5)
-    store = TaskStore(database).seen_by(caller)
+    store = TaskRepository(database).seen_by(caller)
 
     async def add() -> bool:
         try:

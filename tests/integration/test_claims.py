@@ -15,7 +15,7 @@ from app.db.lease import Lease
 from app.db.queue import Claim, Queue
 from app.db.tables import tasks
 from app.db.task_filters import Selection
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import TaskNotFound
 from app.tasks.model import (
     Assignment,
@@ -60,7 +60,7 @@ class Process:
         return claims[0]  # if there are none, another process was faster: once more
 
 
-async def add(store: TaskStore, **fields: object) -> Task:
+async def add(store: TaskRepository, **fields: object) -> Task:
     new = NewTask(task_id=str(uuid4()), prompt=PROMPT, **fields)  # type: ignore[arg-type]
     return (await store.add([new]))[0]
 
@@ -71,7 +71,7 @@ async def take(queue: Process, server: str = "s") -> Claim:
     return claim
 
 
-async def test_a_task_comes_back_as_it_was(store: TaskStore) -> None:
+async def test_a_task_comes_back_as_it_was(store: TaskRepository) -> None:
     task = await add(
         store, params={"1.text": "\x00"}, metadata={"a": [1, None]}, timeout=1.5, filename="f.json"
     )
@@ -86,7 +86,9 @@ async def test_a_task_comes_back_as_it_was(store: TaskStore) -> None:
         await store.get("nope")
 
 
-async def test_a_claimed_task_has_its_own_webhook(database: Database, store: TaskStore) -> None:
+async def test_a_claimed_task_has_its_own_webhook(
+    database: Database, store: TaskRepository
+) -> None:
     another = Webhook("https://another.example/hook", events=("task.failed",))
     await add(store, webhooks=[another], key_name="another")
     for webhook in (Webhook("https://own.example/hook", events=("task.succeeded",)), None):
@@ -97,7 +99,7 @@ async def test_a_claimed_task_has_its_own_webhook(database: Database, store: Tas
         assert (task.webhook is None) is (webhook is None)
 
 
-async def test_priority_then_age(database: Database, store: TaskStore) -> None:
+async def test_priority_then_age(database: Database, store: TaskRepository) -> None:
     first, second = await add(store), await add(store)
     urgent, last = await add(store, priority=5), await add(store, priority=-1)
     order = [urgent, first, second, last]
@@ -108,14 +110,14 @@ async def test_priority_then_age(database: Database, store: TaskStore) -> None:
     assert await queue.claim("s") is None
 
 
-async def test_a_wish_for_a_server(database: Database, store: TaskStore) -> None:
+async def test_a_wish_for_a_server(database: Database, store: TaskRepository) -> None:
     await add(store, wanted_server="b")
     queue = Process(database)
     assert await queue.claim("a") is None
     assert (await take(queue, "b")).task.server == "b"
 
 
-async def test_two_never_get_the_same(database: Database, store: TaskStore) -> None:
+async def test_two_never_get_the_same(database: Database, store: TaskRepository) -> None:
     for _ in range(20):
         await add(store)
     queues = [Process(database, f"owner {n}") for n in range(4)]
@@ -125,7 +127,7 @@ async def test_two_never_get_the_same(database: Database, store: TaskStore) -> N
 
 
 async def test_what_a_key_made_before_brings_no_new_route(
-    database: Database, store: TaskStore
+    database: Database, store: TaskRepository
 ) -> None:
     first, again, other = [
         NewTask(str(uuid4()), PROMPT, wanted_server=wanted) for wanted in (None, "s", "s")
@@ -139,7 +141,7 @@ async def test_what_a_key_made_before_brings_no_new_route(
     assert found == {first.task_id, other.task_id}
 
 
-async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore) -> None:
+async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskRepository) -> None:
     await add(store)
     dead, alive = Process(database, "dead", lease=0), Process(database, "alive")
     claim = await take(dead)
@@ -158,7 +160,7 @@ async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskStore
     assert (await store.get(task_id)).status is Status.QUEUED
 
 
-async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskStore) -> None:
+async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskRepository) -> None:
     await add(store)
     mine, other = Process(database, "mine", lease=0), Process(database, "other")
     await take(mine)
@@ -167,7 +169,7 @@ async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskStore)
     assert await mine.claim("s") is None, "late or not, our own is not claimed again"
 
 
-async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
+async def test_the_life_of_a_task(database: Database, store: TaskRepository) -> None:
     await add(store)
     queue = Process(database)
     task = (await take(queue)).task
@@ -195,7 +197,9 @@ async def test_the_life_of_a_task(database: Database, store: TaskStore) -> None:
 
 
 @pytest.mark.parametrize("canceling", [False, True])
-async def test_back_into_the_queue(database: Database, store: TaskStore, canceling: bool) -> None:
+async def test_back_into_the_queue(
+    database: Database, store: TaskRepository, canceling: bool
+) -> None:
     await add(store)
     queue = Process(database)
     task = (await take(queue)).task
@@ -209,7 +213,7 @@ async def test_back_into_the_queue(database: Database, store: TaskStore, canceli
 
 
 @pytest.mark.parametrize("priority", [0, 3, -3])
-async def test_behind_what_waits(database: Database, store: TaskStore, priority: int) -> None:
+async def test_behind_what_waits(database: Database, store: TaskRepository, priority: int) -> None:
     first, second = [await add(store, priority=priority) for _ in range(2)]
     await grow_older(database, 1000)  # a wait counts once, however often it comes back
     queue = Process(database)
@@ -231,7 +235,7 @@ async def grow_older(database: Database, seconds: float) -> None:
     await database.write(lambda connection: connection.execute(update(tasks).values(earlier)))
 
 
-async def test_cancel_in_each_state(database: Database, store: TaskStore) -> None:
+async def test_cancel_in_each_state(database: Database, store: TaskRepository) -> None:
     queue = Process(database)
     waiting = await add(store)
     assert (await store.request_cancel(waiting.task_id)).status is Status.CANCELED
@@ -245,7 +249,7 @@ async def test_cancel_in_each_state(database: Database, store: TaskStore) -> Non
     assert (await store.request_cancel(claimed.task_id)).status is Status.SUCCEEDED
 
 
-async def test_handing_back(database: Database, store: TaskStore) -> None:
+async def test_handing_back(database: Database, store: TaskRepository) -> None:
     there, not_yet, unwanted = [await add(store) for _ in range(3)]
     queue, other = Process(database, "going"), Process(database, "staying")
     for _ in range(3):
@@ -260,7 +264,7 @@ async def test_handing_back(database: Database, store: TaskStore) -> None:
     assert (taken.task_id, taken.sent_as) == (there.task_id, "c")
 
 
-async def test_orphans(database: Database, store: TaskStore) -> None:
+async def test_orphans(database: Database, store: TaskRepository) -> None:
     await add(store)
     queue, other = Process(database, "going"), Process(database, "staying")
     task = (await take(queue, "gone")).task
@@ -273,7 +277,7 @@ async def test_orphans(database: Database, store: TaskStore) -> None:
     assert await other.queue.owners() == ["staying"]
 
 
-async def test_pages(database: Database, store: TaskStore) -> None:
+async def test_pages(database: Database, store: TaskRepository) -> None:
     tasks = [await add(store) for _ in range(5)]
     newest = await store.page(limit=2)
     assert [task.task_id for task in newest] == [tasks[4].task_id, tasks[3].task_id]
@@ -285,7 +289,7 @@ async def test_pages(database: Database, store: TaskStore) -> None:
     assert [task.task_id for task in await store.queue()] == [task.task_id for task in tasks[1:]]
 
 
-async def test_only_finished_tasks_are_deleted(database: Database, store: TaskStore) -> None:
+async def test_only_finished_tasks_are_deleted(database: Database, store: TaskRepository) -> None:
     kept, gone = await add(store), await add(store)
     await store.request_cancel(gone.task_id)
     assert await store.delete([kept.task_id, gone.task_id]) == [gone.task_id]
@@ -300,7 +304,9 @@ async def test_a_database_that_does_not_answer_is_said_as_such() -> None:
         await open_database("postgresql://postgres@127.0.0.1:9/none", patience=0)
 
 
-async def test_claims_come_in_the_order_of_the_queue(store: TaskStore, database: Database) -> None:
+async def test_claims_come_in_the_order_of_the_queue(
+    store: TaskRepository, database: Database
+) -> None:
     tasks = [await add(store, priority=priority) for priority in (-5, 0, 5)]
 
     def choose(waiting: Sequence[Waiting]) -> list[Assignment]:

@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from app.api.v2 import events
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, MissingAsset
 from app.runner import paid_node_keys as api_keys
 from app.runner.stage_inputs import place_inputs
@@ -645,20 +645,20 @@ async def test_a_key_is_kept_while_its_task_is_queued(
     secrets_seen: list[Json],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks, ends, add = [], TaskStore.ends, TaskStore.add
+    looks, ends, add = [], TaskRepository.ends, TaskRepository.add
 
-    async def counted(store: TaskStore, task_ids: Iterable[str]) -> dict[str, bool]:
+    async def counted(store: TaskRepository, task_ids: Iterable[str]) -> dict[str, bool]:
         looks.append(1)
         return await ends(store, task_ids)
 
-    async def slow(store: TaskStore, *what: Any) -> list[Task]:
+    async def slow(store: TaskRepository, *what: Any) -> list[Task]:
         before = len(looks)
         await wait_until(lambda: len(looks) > before + 1)
         return await add(store, *what)
 
     monkeypatch.setattr(api_keys, "INTERVAL", 0.02)
-    monkeypatch.setattr(TaskStore, "ends", counted)
-    monkeypatch.setattr(TaskStore, "add", slow)
+    monkeypatch.setattr(TaskRepository, "ends", counted)
+    monkeypatch.setattr(TaskRepository, "add", slow)
     async with run_gateway(settings_for(demo.address)) as gateway:
         v2 = Client(gateway.http)
         extra = {"api_key_comfy_org": KEY}

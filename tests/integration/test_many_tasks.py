@@ -19,7 +19,7 @@ from app.db.engine.list_parameters import PART, any_of, none_of, parts_of, task_
 from app.db.lease import Lease
 from app.db.queue import Queue
 from app.db.tables import outputs, prompts, tasks
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.errors import TaskNotFound
 from app.settings import Settings
 from app.tasks.model import MOST_LISTED, NewTask
@@ -86,7 +86,7 @@ async def test_all_of_the_history_goes(
 
 
 async def test_what_is_not_the_callers_stays(database: Database) -> None:
-    store = TaskStore(database)
+    store = TaskRepository(database)
     mine = store.seen_by(Caller(name="me", scope=Scope.RUN, sees="me"))
     (own,) = await mine.add([NewTask(str(uuid4()), {}, key_name="me")])
     (other,) = await store.add([NewTask(str(uuid4()), {})])
@@ -108,7 +108,7 @@ async def test_what_is_not_the_callers_stays(database: Database) -> None:
 async def test_each_caller_is_answered_its_own(
     database: Database, caller: Caller, seen: set[str | None]
 ) -> None:
-    everybody = TaskStore(database)
+    everybody = TaskRepository(database)
     new = [NewTask(str(uuid4()), {"1": {}}, key_name=name) for name in ("a", "b", None)]
     ids = [task.task_id for task in await everybody.add(new)]
     store = everybody.seen_by(caller)
@@ -180,7 +180,7 @@ async def test_a_long_queue_is_cleared_while_others_are_served(
 
 
 async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Database) -> None:
-    store, queue = TaskStore(database), Queue(database, Lease("me", 60))
+    store, queue = TaskRepository(database), Queue(database, Lease("me", 60))
     (ours,) = await store.add([NewTask(str(uuid4()), {})])
     strangers = [str(number) for number in range(100_000)]
     odd = ["", "\x00" * 36, "\ud800" * 36, "x" * 100_000]
@@ -191,7 +191,7 @@ async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Data
 
 
 async def test_lists_of_any_length_and_kind(database: Database) -> None:
-    added = await TaskStore(database).add([NewTask(str(uuid4()), {}) for _ in range(3)])
+    added = await TaskRepository(database).add([NewTask(str(uuid4()), {}) for _ in range(3)])
     ids = [task.task_id for task in added]
 
     def asked(condition: Any, values: list[Any]) -> list[str]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from app.db.engine.database import Database
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.outbound.guard import Guard
 from app.tasks.model import CancelReason, NewTask, TaskError
 from app.tasks.outcome import Canceled, Failed, Succeeded
@@ -35,12 +35,12 @@ def process(database: Database) -> Process:
     return Process(database)
 
 
-async def add(store: TaskStore, *webhooks: Webhook) -> str:
+async def add(store: TaskRepository, *webhooks: Webhook) -> str:
     new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks)
     return (await store.add([new]))[0].task_id
 
 
-async def done(store: TaskStore, *webhooks: Webhook) -> str:
+async def done(store: TaskRepository, *webhooks: Webhook) -> str:
     """A task that has ended, and nobody was told yet."""
     task_id = await add(store, *webhooks)
     await store.request_cancel(task_id)
@@ -67,7 +67,9 @@ async def settled(outbox: Outbox, count: int) -> list[Json]:
     return found
 
 
-async def test_every_way_to_the_end(store: TaskStore, process: Process, outbox: Outbox) -> None:
+async def test_every_way_to_the_end(
+    store: TaskRepository, process: Process, outbox: Outbox
+) -> None:
     hook = Webhook("http://127.0.0.1:1/", EVENTS)
     ends: dict[str, list[str]] = {}
     for outcome, event in (
@@ -100,7 +102,7 @@ async def test_every_way_to_the_end(store: TaskStore, process: Process, outbox: 
     assert await outbox.of_task(waiting) == []
 
 
-async def test_only_what_was_asked_for(store: TaskStore, outbox: Outbox) -> None:
+async def test_only_what_was_asked_for(store: TaskRepository, outbox: Outbox) -> None:
     task_id = await done(store, Webhook("http://127.0.0.1:1/", ("task.succeeded",)))
     assert await outbox.announce() == 1
     assert await outbox.of_task(task_id) == []
@@ -108,7 +110,7 @@ async def test_only_what_was_asked_for(store: TaskStore, outbox: Outbox) -> None
 
 
 async def test_a_receiver_that_is_down_slow_failing_and_then_well(
-    store: TaskStore, outbox: Outbox
+    store: TaskRepository, outbox: Outbox
 ) -> None:
     async with receiving() as closed:
         port = closed.port
@@ -148,7 +150,7 @@ async def test_a_receiver_that_is_down_slow_failing_and_then_well(
     assert any(attempt["response"] == "not today" for attempt in logs)
 
 
-async def test_a_slow_receiver_holds_up_nobody(store: TaskStore, outbox: Outbox) -> None:
+async def test_a_slow_receiver_holds_up_nobody(store: TaskRepository, outbox: Outbox) -> None:
     async def stuck(_: Got) -> Reply:
         await asyncio.sleep(60)
         return Reply()
@@ -166,7 +168,7 @@ async def test_a_slow_receiver_holds_up_nobody(store: TaskStore, outbox: Outbox)
 
 async def test_several_processes_share_the_work(
     database: Database,
-    store: TaskStore,
+    store: TaskRepository,
 ) -> None:
     async with receiving() as server, contextlib.AsyncExitStack() as stack:
         tasks = [await done(store, Webhook(server.url)) for _ in range(60)]
@@ -180,7 +182,7 @@ async def test_several_processes_share_the_work(
 
 async def test_another_process_takes_over_when_the_lease_ends(
     database: Database,
-    store: TaskStore,
+    store: TaskRepository,
     outbox: Outbox,
 ) -> None:
     async with receiving() as server:
@@ -196,7 +198,7 @@ async def test_another_process_takes_over_when_the_lease_ends(
 
 
 async def test_gone_and_out_of_tries_are_dead_and_can_be_replayed(
-    store: TaskStore, outbox: Outbox
+    store: TaskRepository, outbox: Outbox
 ) -> None:
     server: Receiver
     async with receiving() as server:
@@ -218,7 +220,7 @@ async def test_gone_and_out_of_tries_are_dead_and_can_be_replayed(
     assert sorted(len(delivery["attempts"]) for delivery in again) == [2, 4]
 
 
-async def test_retry_after_is_waited_for(store: TaskStore, outbox: Outbox) -> None:
+async def test_retry_after_is_waited_for(store: TaskRepository, outbox: Outbox) -> None:
     async with receiving(lambda _: Reply(429, headers={"retry-after": "600"})) as server:
         await done(store, Webhook(server.url))
         async with delivering(outbox):
@@ -232,7 +234,7 @@ async def test_retry_after_is_waited_for(store: TaskStore, outbox: Outbox) -> No
         assert len(server.got) == 1
 
 
-async def test_they_go_with_their_task(store: TaskStore, outbox: Outbox) -> None:
+async def test_they_go_with_their_task(store: TaskRepository, outbox: Outbox) -> None:
     task_id = await done(store, Webhook("http://127.0.0.1:1/"))
     await done(store, Webhook("http://127.0.0.1:1/"))
     await outbox.announce()
@@ -242,7 +244,7 @@ async def test_they_go_with_their_task(store: TaskStore, outbox: Outbox) -> None
     assert await store.webhook(task_id) is None
 
 
-async def test_pages(store: TaskStore, outbox: Outbox) -> None:
+async def test_pages(store: TaskRepository, outbox: Outbox) -> None:
     tasks = [await done(store, Webhook("http://127.0.0.1:1/")) for _ in range(5)]
     for task_id in tasks:
         await outbox.announce([task_id])
@@ -253,7 +255,7 @@ async def test_pages(store: TaskStore, outbox: Outbox) -> None:
 
 
 async def test_a_cancel_in_the_middle_is_no_loss(
-    store: TaskStore, process: Process, outbox: Outbox
+    store: TaskRepository, process: Process, outbox: Outbox
 ) -> None:
     """A task that is canceled while it runs is told once, at its end."""
     task_id = await add(store, Webhook("http://127.0.0.1:1/"))

@@ -16,7 +16,7 @@ from app.db.engine.database import Database, open_database
 from app.db.engine.notify import Signals, Topic, tell
 from app.db.lease import Lease
 from app.db.queue import Claim, Queue
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, Waiting
 from app.tasks.outcome import Succeeded
@@ -81,7 +81,7 @@ async def driven_by(one: RunningGateway, other: RunningGateway, workflow: Json) 
 
 async def test_many_claimers_keep_to_the_slots(database: Database) -> None:
     """At no moment has a server more than it may hold, whoever gives it what."""
-    store, servers = TaskStore(database), ["a", "b", "c"]
+    store, servers = TaskRepository(database), ["a", "b", "c"]
     count, claimers = 60, 8
     for _ in range(count):
         await store.add([NewTask(task_id=str(uuid4()), prompt=model_free())])

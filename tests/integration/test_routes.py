@@ -20,7 +20,7 @@ from app.db.queue import Queue
 from app.db.requirements import Route, Routes
 from app.db.tables import routes as rows
 from app.db.tables import tasks
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask
 from app.workflows.requirements import Needs
@@ -46,7 +46,7 @@ def impossible(number: int) -> str:
 
 async def fill(database: Database, count: int) -> None:
     """Queue tasks that no server can run, each of a route of its own."""
-    await TaskStore(database).add([new(impossible(0))])
+    await TaskRepository(database).add([new(impossible(0))])
     await multiply(database, count, needs=True)
 
 
@@ -100,7 +100,7 @@ async def test_what_was_refused_teaches_nothing(
 
 async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Database) -> None:
     await fill(database, 2 * PART)
-    (wanted,) = await TaskStore(database).add([new("Possible")])
+    (wanted,) = await TaskRepository(database).add([new("Possible")])
     queue = Queue(database, Lease("me", 60))
     waiting = await queue.routes_that_wait()
     meaning = await queue.read_routes(waiting)
@@ -133,7 +133,7 @@ async def test_it_remembers_routes_within_a_bound(
 
 
 async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Database) -> None:
-    (lost,) = await TaskStore(database).add([new("A")])
+    (lost,) = await TaskRepository(database).add([new("A")])
     await database.write(lambda connection: connection.execute(rows.delete()))
     queue = Queue(database, Lease("me", 60))
     assert await queue.read_routes([lost.route]) == {lost.route: Route(Needs(), None)}
@@ -145,7 +145,7 @@ async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Dat
 
 async def test_rows_that_no_unfinished_task_has_go(database: Database) -> None:
     await fill(database, 2 * PART + 50)
-    store = TaskStore(database)
+    store = TaskRepository(database)
     kept, gone = await store.add([new("Kept"), new("Gone")])
     await store.request_cancel(gone.task_id)
     others = tasks.c.task_id.not_in([kept.task_id, gone.task_id])

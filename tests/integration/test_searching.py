@@ -7,7 +7,7 @@ from app.auth.model import Caller, Scope
 from app.db.cleanup import Tidying
 from app.db.tables import task_texts
 from app.db.task_filters import Selection
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.tasks.model import NewTask, Status, Task, TaskError
 from app.tasks.outcome import Failed
 from tests.conftest import RunningGateway, model_free
@@ -25,7 +25,7 @@ SAYS = [
 ]
 
 
-async def found(store: TaskStore, **fields: object) -> list[str]:
+async def found(store: TaskRepository, **fields: object) -> list[str]:
     selection = Selection(**fields)  # type: ignore[arg-type]
     page = [task.task_id for task in await store.page(selection)]
     assert await store.total(selection) == len(page)
@@ -34,7 +34,7 @@ async def found(store: TaskStore, **fields: object) -> list[str]:
 
 @pytest.mark.parametrize(("fields", "texts"), SAYS)
 async def test_a_text_is_found_whatever_its_case(
-    store: TaskStore, fields: dict[str, object], texts: list[str]
+    store: TaskRepository, fields: dict[str, object], texts: list[str]
 ) -> None:
     task = await add(store, **fields)
     await add(store, params={"6.text": "1000 sharpXfocus, a Strase"})
@@ -43,7 +43,7 @@ async def test_a_text_is_found_whatever_its_case(
 
 
 async def test_ids_are_found_by_how_they_begin_and_errors_by_what_they_say(
-    store: TaskStore,
+    store: TaskRepository,
 ) -> None:
     process = Process(store._database)
     task = await add(store)
@@ -61,7 +61,7 @@ async def test_ids_are_found_by_how_they_begin_and_errors_by_what_they_say(
     assert other.task_id in await found(store)
 
 
-async def test_pages_and_totals_go_on_under_every_filter(store: TaskStore) -> None:
+async def test_pages_and_totals_go_on_under_every_filter(store: TaskRepository) -> None:
     tasks: list[Task] = []
     for number in range(12):
         workflow = f"{number % 2}.json"
@@ -83,7 +83,7 @@ async def test_pages_and_totals_go_on_under_every_filter(store: TaskStore) -> No
         assert await store.total(selection) == len(wanted)
 
 
-async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskStore) -> None:
+async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskRepository) -> None:
     """It deletes tasks without them, and SQLite gives the number of the newest one again."""
     seq = (await add(store)).seq + 1
     left = insert(task_texts).values(seq=seq, text="of a former one")
@@ -94,7 +94,7 @@ async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskStor
     assert await found(store, text="former") == []
 
 
-async def test_texts_whose_task_is_gone_are_removed(store: TaskStore) -> None:
+async def test_texts_whose_task_is_gone_are_removed(store: TaskRepository) -> None:
     kept = await add(store, params={"t": "fox"})
     left = insert(task_texts)
     rows = [{"seq": kept.seq + 10 + number, "text": "of a former one"} for number in range(1200)]
@@ -105,7 +105,7 @@ async def test_texts_whose_task_is_gone_are_removed(store: TaskStore) -> None:
     assert await found(store, text="fox") == [kept.task_id]
 
 
-async def test_another_keys_tasks_are_not_found(store: TaskStore) -> None:
+async def test_another_keys_tasks_are_not_found(store: TaskRepository) -> None:
     await add(store, key_name="a", params={"t": "secret word"})
     for name, count in (("a", 1), ("b", 0)):
         seen = store.seen_by(Caller(Scope.RUN, name, sees=name))

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from app.db.engine.database import Database
-from app.db.tasks import TaskStore
+from app.db.tasks import TaskRepository
 from app.outbound.addresses import parse_address, site_of
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
@@ -30,7 +30,7 @@ from tests.receivers import Got, Receiver, Reply, receiving
 PACE = Pace(schedule=[0.02] * 50, timeout=30, idle=0.05)
 
 
-async def done(store: TaskStore, key: str | None, *webhooks: Webhook) -> None:
+async def done(store: TaskRepository, key: str | None, *webhooks: Webhook) -> None:
     """A task of the key that has ended, and nobody was told yet."""
     new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks, key_name=key)
     await store.add([new])
@@ -57,7 +57,7 @@ async def stuck() -> AsyncIterator[Receiver]:
 
 
 async def test_a_key_has_a_part_of_the_places_whatever_hosts_it_names(
-    store: TaskStore, outbox: Outbox
+    store: TaskRepository, outbox: Outbox
 ) -> None:
     async with stuck() as slow, receiving() as quick:
         for number in range(60):
@@ -75,7 +75,7 @@ async def test_a_key_has_a_part_of_the_places_whatever_hosts_it_names(
 
 
 async def test_a_host_has_a_part_of_the_places_whatever_ports_it_has(
-    store: TaskStore, outbox: Outbox
+    store: TaskRepository, outbox: Outbox
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(stuck()) for _ in range(12)]
@@ -89,7 +89,7 @@ async def test_a_host_has_a_part_of_the_places_whatever_ports_it_has(
             assert asked <= PACE.per_host
 
 
-async def test_keys_take_turns(store: TaskStore, outbox: Outbox) -> None:
+async def test_keys_take_turns(store: TaskRepository, outbox: Outbox) -> None:
     """One place: after ten of one key comes one of another, not the eleventh."""
     async with receiving() as receiver:
         for _ in range(20):
@@ -103,7 +103,7 @@ async def test_keys_take_turns(store: TaskStore, outbox: Outbox) -> None:
 
 
 async def test_what_the_operator_is_told_waits_for_nobodys_receivers(
-    store: TaskStore, database: Database, outbox: Outbox
+    store: TaskRepository, database: Database, outbox: Outbox
 ) -> None:
     async with stuck() as slow, receiving() as operator:
         told = Webhook(operator.url, scope=EVERYWHERE)
@@ -119,7 +119,7 @@ async def test_what_the_operator_is_told_waits_for_nobodys_receivers(
 
 
 async def test_ends_of_tasks_are_looked_after_for_each_key(
-    store: TaskStore, outbox: Outbox
+    store: TaskRepository, outbox: Outbox
 ) -> None:
     for _ in range(BATCH + 20):
         await done(store, "much", Webhook("http://a.example/"))
@@ -139,7 +139,7 @@ ONE_OF_MANY = text("""
 
 
 async def test_a_hundred_thousand_of_one_key_cost_another_nothing(
-    store: TaskStore, database: Database, outbox: Outbox
+    store: TaskRepository, database: Database, outbox: Outbox
 ) -> None:
     await done(store, "much", Webhook("http://a.example/"))
     await outbox.announce()
@@ -166,7 +166,7 @@ async def test_a_hundred_thousand_of_one_key_cost_another_nothing(
 
 
 async def test_deliveries_of_an_older_gateway_are_made(
-    store: TaskStore, database: Database, outbox: Outbox
+    store: TaskRepository, database: Database, outbox: Outbox
 ) -> None:
     async with receiving() as receiver:
         for _ in range(10):
