@@ -21,13 +21,13 @@ from app.api.routers import (
     events,
     image,
     metrics,
+    saved_workflows,
     servers,
     system,
     task,
     webhooks,
     workflow,
 )
-from app.api.routers import saved_workflows as saved
 from app.container import build
 from app.db.engine.database import open_database
 from app.gateway import Gateway
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # Requests are matched in this order: what is asked most comes first.
 _MODULES = (
-    *(task, image, workflow, system, servers, saved, batches, webhooks, events, metrics),
+    *(task, image, workflow, system, servers, saved_workflows, batches, webhooks, events, metrics),
     *v2.MODULES,
 )
 ROUTERS: list[APIRouter] = [module.router for module in _MODULES]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Table, insert, update
 
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.database import open_database
 from app.db.tables import outputs, tasks
 from app.db.tasks import TaskRepository
@@ -40,11 +40,11 @@ async def add_finished(database_url: str, files: Mapping[str, bytes], outputs_di
         )
 
     def work(connection: Connection) -> None:
-        done = rows.dump_progress(Progress(1.0, 2, 2))
+        done = mapping.dump_progress(Progress(1.0, 2, 2))
         values = {"status": Status.SUCCEEDED, "finished_at": OLD, "progress": done}
         connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(**values))
         if stored:
-            listed = [rows.output_row(task_id, output) for output in stored]
+            listed = [mapping.output_row(task_id, output) for output in stored]
             connection.execute(insert(outputs), listed)
 
     await database.write(work)

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData
 from app.api.bodies import CHUNK, read_body
 from app.api.forms import is_form, parsed_form
 from app.db.idempotency import Key
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 ABOUT_THE_ANSWER = ("wait", "inline")  # parts of the query that change nothing that is queued
 
@@ -20,7 +20,7 @@ async def idempotency_key(
         str | None,
         Header(
             min_length=1,
-            max_length=lengths.IDEMPOTENCY_KEY,
+            max_length=text_lengths.IDEMPOTENCY_KEY,
             description="The same key with the same body makes one task, for 24 hours.",
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.api import v2_errors as envelope
+from app.api import v2_errors
 from app.api.middleware.scopes import NEEDED
 from app.api.problems import MEDIA_TYPE
 from app.auth.model import Scope
@@ -46,6 +46,6 @@ def _describe(operation: Json, name: str) -> None:
 
 
 def _content(name: str) -> Json:
-    is_v2 = name.partition(" ")[2].startswith(envelope.PREFIX)
+    is_v2 = name.partition(" ")[2].startswith(v2_errors.PREFIX)
     model, media_type = ("ErrorEnvelope", "application/json") if is_v2 else ("Problem", MEDIA_TYPE)
     return {media_type: {"schema": {"$ref": f"#/components/schemas/{model}"}}}

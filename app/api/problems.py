@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from app.api import v2_errors as envelope
+from app.api import v2_errors
 from app.api.comfyui_routes import hint_for
 from app.db.engine.errors import is_data_error, is_full
 from app.errors import (
@@ -90,7 +90,7 @@ def describe(app: FastAPI) -> None:
     def openapi() -> Json:
         if app.openapi_schema is None:
             for path, operations in generate()["paths"].items():
-                if not path.startswith(envelope.PREFIX):
+                if not path.startswith(v2_errors.PREFIX):
                     for operation in operations.values():
                         own = operation["responses"].get("422", {}).get("description", "")
                         operation["responses"] |= _EVERYWHERE
@@ -122,8 +122,8 @@ def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -
     """The response to a request: a problem document, or what clients of Comfy API v2 expect. It
     repeats a little at most of what was sent, whatever the error holds."""
     problem = bounded(problem)
-    if envelope.is_v2(scope):
-        return envelope.response(scope, problem, headers)
+    if v2_errors.is_v2(scope):
+        return v2_errors.response(scope, problem, headers)
     return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
 
 
@@ -213,7 +213,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    request_id = envelope.request_id(request.scope)
+    request_id = v2_errors.request_id(request.scope)
     log.error("request %s failed", request_id, exc_info=error)
     problem = {
         "type": "urn:comfyui-gateway:internal_error",

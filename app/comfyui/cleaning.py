@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 REPLACEMENT = "\ufffd"
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -37,7 +37,7 @@ def cut(value: Any, most: int) -> str:
 
 def name_of(value: Any) -> str:
     """An id or a name, as long as one may be."""
-    return cut(value, lengths.NODE_ID)
+    return cut(value, text_lengths.NODE_ID)
 
 
 def id_of(value: Any) -> str | None:
@@ -46,8 +46,8 @@ def id_of(value: Any) -> str | None:
 
 def last_lines(traceback: Any) -> tuple[str, ...]:
     """The last lines of a traceback, where the fault is."""
-    kept = traceback[-lengths.TRACEBACK_LINES :] if isinstance(traceback, list) else ()
-    return tuple(cut(line, lengths.TRACEBACK_LINE) for line in kept)
+    kept = traceback[-text_lengths.TRACEBACK_LINES :] if isinstance(traceback, list) else ()
+    return tuple(cut(line, text_lengths.TRACEBACK_LINE) for line in kept)
 
 
 def number(value: Any) -> float:

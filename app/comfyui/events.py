@@ -12,7 +12,7 @@ from typing import Any
 
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, id_of, last_lines, name_of, number
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 Json = dict[str, Any]
 
@@ -243,8 +243,8 @@ def _execution_error(data: Json) -> ExecutionError:
         prompt_id=name_of(data["prompt_id"]),
         node_id=id_of(data.get("node_id")),
         node_type=id_of(data.get("node_type")),
-        exception_type=cut(data.get("exception_type") or "Exception", lengths.EXCEPTION_TYPE),
-        exception_message=cut(data.get("exception_message") or "", lengths.MESSAGE).strip(),
+        exception_type=cut(data.get("exception_type") or "Exception", text_lengths.EXCEPTION_TYPE),
+        exception_message=cut(data.get("exception_message") or "", text_lengths.MESSAGE).strip(),
         traceback=last_lines(data.get("traceback")),
         timestamp=_time(data),
     )
@@ -284,12 +284,14 @@ def _binary(frame: bytes) -> Event:
         return Preview(_IMAGE_FORMATS[image_format], frame[8:])
     if kind == _TEXT:
         node_id, text = _split(frame)
-        return NodeText(name_of(node_id.decode()), cut(text.decode(errors="replace"), lengths.TEXT))
+        return NodeText(
+            name_of(node_id.decode()), cut(text.decode(errors="replace"), text_lengths.TEXT)
+        )
     if kind == _PREVIEW_WITH_METADATA:
         header, image = _split(frame)
         metadata = wire.loads(header)
         return Preview(
-            cut(metadata.get("image_type") or "image/jpeg", lengths.CONTENT_TYPE),
+            cut(metadata.get("image_type") or "image/jpeg", text_lengths.CONTENT_TYPE),
             image,
             id_of(metadata.get("prompt_id")),
             id_of(metadata.get("node_id")),

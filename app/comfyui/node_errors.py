@@ -6,7 +6,7 @@ from typing import Any
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, fitting, name_of
 from app.errors import PromptRejected
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 Json = dict[str, Any]
 
@@ -43,8 +43,10 @@ def rejection(body: bytes, address: str) -> PromptRejected:
         kind = str(error.get("type") or "")
     except (ValueError, AttributeError):
         said, node_errors, kind, error = body.decode(errors="replace")[:DETAIL], {}, "", {}
-    said = cut(f"ComfyUI at {address} refused the prompt: {said}", lengths.MESSAGE)
-    refusal = PromptRejected(said, node_errors=node_errors, reason=cut(kind, lengths.CLASS_TYPE))
+    said = cut(f"ComfyUI at {address} refused the prompt: {said}", text_lengths.MESSAGE)
+    refusal = PromptRejected(
+        said, node_errors=node_errors, reason=cut(kind, text_lengths.CLASS_TYPE)
+    )
     refusal.class_type = _missing_type(error)
     return refusal
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.comfyui.cleaning import cut, name_of
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 FILES = ("images", "animated", "audio", "video", "gifs", "3d", "latents")  # keys of files alone
 FOLDER_TYPES = ("output", "temp", "input")
@@ -88,7 +88,7 @@ def _texts(
     node_id: str, key: str, items: list[Any], before: Counter[str], *, plain: bool
 ) -> Iterator[TextResult]:
     for text, is_item in _told(key, items, plain=plain or key == "text"):
-        kept = cut(text, lengths.TEXT)
+        kept = cut(text, text_lengths.TEXT)
         yield TextResult(node_id, key, kept, before[kept], is_item)
         before[kept] += 1
 
@@ -181,7 +181,7 @@ def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult | Lo
     for item in filter(_is_file, _in_lists(items)):
         name, subfolder, folder = item["filename"], item.get("subfolder") or "", item.get("type")
         if fault := _fault(name, subfolder):
-            yield LostResult(node_id, key, cut(name, lengths.FILENAME), fault)
+            yield LostResult(node_id, key, cut(name, text_lengths.FILENAME), fault)
         elif name:
             folder = folder if folder in FOLDER_TYPES else "output"
             yield FileResult(node_id, key, name, subfolder, folder)
@@ -192,8 +192,8 @@ def _fault(name: str, subfolder: Any) -> str | None:
     if not isinstance(subfolder, str):
         return "ComfyUI names no folder that it is in."
     for text, what, most in (
-        (name, "name", lengths.FILENAME),
-        (subfolder, "subfolder", lengths.SUBFOLDER),
+        (name, "name", text_lengths.FILENAME),
+        (subfolder, "subfolder", text_lengths.SUBFOLDER),
     ):
         if len(text) > most:
             return f"Its {what} has {len(text)} characters; {most} can be kept."

@@ -26,8 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.db import mapping as rows
-from app.db import requirements as routes
+from app.db import mapping, requirements
 from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import Database
 from app.db.engine.notify import Topic, tell
@@ -94,7 +93,7 @@ class Claims:
         def work(connection: Connection) -> None:
             for task_id, value in progress.items():
                 mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
-                text = rows.dump_progress(value)
+                text = mapping.dump_progress(value)
                 with ignoring_unstorable(f"the progress of task {task_id}"):
                     connection.execute(update(tasks).where(mine).values(progress=text))
 
@@ -119,7 +118,9 @@ class Claims:
 
     async def add_output(self, task_id: str, output: Output) -> None:
         def work(connection: Connection) -> None:
-            row = {f"new_{name}": value for name, value in rows.output_row(task_id, output).items()}
+            row = {
+                f"new_{name}": value for name, value in mapping.output_row(task_id, output).items()
+            }
             values = {**row, "id": task_id, "me": self.owner}
             if connection.execute(_ADD_OUTPUT, values).rowcount != 1:
                 raise LostClaim(task_id)
@@ -172,7 +173,7 @@ class Claims:
             client_id=null(),
             server=null(),
             progress=null(),
-            attempts=rows.dump_attempts(attempts),
+            attempts=mapping.dump_attempts(attempts),
             owner=case((ours, self.owner), else_=null()),
             lease_until=case((ours, self._lease.until()), else_=null()),
         )
@@ -182,13 +183,13 @@ class Claims:
             ageing = literal(self._ageing, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
-        route = None if needs is None else routes.row(needs, None)
+        route = None if needs is None else requirements.row(needs, None)
         if route is not None:
             change = change.values(route=route["route"])
 
         def work(connection: Connection) -> Task:
             if route is not None:
-                routes.hold(connection, [route])
+                requirements.hold(connection, [route])
             if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
@@ -264,7 +265,12 @@ class Claims:
         for it that are no fields. Answers the task after it. Raises LostClaim if the task is not
         the owner's."""
         change = _change_to(fields.get("status")) if statement is None else statement
-        values = {**rows.columns(fields), **(changed or {}), "id": task.task_id, "me": self.owner}
+        values = {
+            **mapping.columns(fields),
+            **(changed or {}),
+            "id": task.task_id,
+            "me": self.owner,
+        }
 
         def work(connection: Connection) -> Row[Any]:
             row = connection.execute(change, values).first()

@@ -6,12 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from app.db import idempotency
-from app.db import prompts as graphs
-from app.db import quotas as shares
-from app.db import requirements as routes
-from app.db import run_times as estimates
-from app.db import task_filters as selection
+from app.db import idempotency, prompts, quotas, requirements, run_times, task_filters
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import PART
 
@@ -22,13 +17,13 @@ INTERVAL = 60.0  # seconds between two looks
 # Each removes some rows in a transaction, and answers how many: PART if there may be more.
 Removal = Callable[[Connection], int]
 REMOVALS: Sequence[Removal] = (
-    routes.forget_unused,
-    graphs.GRAPHS.forget_unused,
-    graphs.EXTRAS.forget_unused,
+    requirements.forget_unused,
+    prompts.GRAPHS.forget_unused,
+    prompts.EXTRAS.forget_unused,
     idempotency.forget_old,
-    shares.forget_old,
-    selection.forget_left,
-    estimates.forget_oldest,
+    quotas.forget_old,
+    task_filters.forget_left,
+    run_times.forget_oldest,
 )
 
 

@@ -6,10 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from app.db import mapping as rows
-from app.db import prompts as graphs
-from app.db import task_filters as selection
-from app.db import webhooks
+from app.db import mapping, prompts, task_filters, webhooks
 from app.db.queries import places_of
 from app.db.tables import tasks
 from app.tasks.model import NewTask, Task
@@ -21,16 +18,16 @@ _ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 
 def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) -> list[Task]:
     """Write them with their prompts and webhooks; `made` are their rows."""
-    graphs.write(connection, new)
+    prompts.write(connection, new)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
-    selection.keep(connection, [(seqs[task.task_id], task) for task in new])
+    task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:
         webhooks.keep(connection, task.task_id, task.webhooks, task.key_name)
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
     places = places_of(connection, placed)
     return [
         replace(
-            rows.added(row, places[row["seq"]], webhooks.shown(task.webhooks)),
+            mapping.added(row, places[row["seq"]], webhooks.shown(task.webhooks)),
             params=task.params,
             cut={},
         )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from blake3 import blake3
 from sqlalchemy import Connection, delete, insert, select
 
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.list_parameters import any_of
 from app.db.shared_texts import SharedTexts
 from app.db.tables import extras, graphs, prompts
@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 
 # A gateway older than shared graphs finds this in their place. It takes no such task from the
 # queue (see rows.needs_text); should it come to one in another way, ComfyUI refuses this by name.
-NOT_FOR_OLD = rows.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
+NOT_FOR_OLD = mapping.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
 
 GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)
 EXTRAS = SharedTexts(extras.c.extra_id, extras.c.extra, prompts.c.extra_id)
@@ -46,13 +46,13 @@ _FORGET = (
 
 def graph_of(prompt: Json, key_name: str | None) -> Graph:
     """For tasks of one API key: nobody learns from the database what another one has stored."""
-    text = rows.dump(prompt)
+    text = mapping.dump(prompt)
     return Graph(_fingerprint(text, key_name), text)
 
 
 def extra_of(extra: Json, key_name: str | None) -> Extra:
     """The same of what goes along with prompts."""
-    text = rows.dump(extra)
+    text = mapping.dump(extra)
     return Extra(_fingerprint(text, key_name), text)
 
 
@@ -71,11 +71,11 @@ def _row(task: NewTask) -> Json:
     graph = task.graph
     return {
         "task_id": task.task_id,
-        "prompt": NOT_FOR_OLD if graph else rows.dump(task.prompt),
+        "prompt": NOT_FOR_OLD if graph else mapping.dump(task.prompt),
         "graph_id": graph and graph.graph_id,
         "extra_id": task.extra and task.extra.extra_id,
-        "changes": rows.dump(task.changes) if graph else None,
-        "params": rows.long_params(task),
+        "changes": mapping.dump(task.changes) if graph else None,
+        "params": mapping.long_params(task),
     }
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.list_parameters import any_of, none_of
 from app.db.tables import outputs, prompts, tasks
 from app.db.webhooks import shown_of
@@ -85,8 +85,8 @@ def fetch_one(connection: Connection, task_id: str) -> Task:
     row = connection.execute(_TASK, this).mappings().first()
     if row is None:
         raise no_task(task_id)
-    results = map(rows.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
-    return rows.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
+    results = map(mapping.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
+    return mapping.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
 
 
 def whole(connection: Connection, task: Task) -> Task:
@@ -112,12 +112,12 @@ def fetch(
     if found:
         ids = {"task_ids": [row["task_id"] for row in found]}
         for row in connection.execute(_BRIEF_OUTPUTS if brief else _OUTPUTS, ids).mappings():
-            results[row["task_id"]].append(rows.output_of(row))
+            results[row["task_id"]].append(mapping.output_of(row))
     places = places_of(connection, found)
-    return [rows.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
+    return [mapping.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
 
 
-def places_of(connection: Connection, found: Sequence[rows.Row]) -> dict[int, Place]:
+def places_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[int, Place]:
     """Where the tasks with these rows stand in the queue, by seq: counted for the first of them,
     and walked from there to the last."""
     queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)

@@ -24,9 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.db import prompts as graphs
-from app.db import quotas as shares
-from app.db import requirements as routes
+from app.db import prompts, quotas, requirements
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
 from app.db.engine.notify import Topic, tell
@@ -179,13 +177,13 @@ class Queue:
             if offered is None:
                 return [], False
             excluded, choose = offered
-            room = shares.room_of(connection, limits)
-            values = {"excluded": list(excluded), "full": [*shares.full(room), *barred]}
+            room = quotas.room_of(connection, limits)
+            values = {"excluded": list(excluded), "full": [*quotas.full(room), *barred]}
             values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
-            routes = self.routes.read(connection, {row["route"] for row in found})
-            waiting = [_waiting(row, routes[row["route"]], lease["now"]) for row in found]
-            gifts = shares.within(room, choose(waiting), waiting)
+            requirements = self.routes.read(connection, {row["route"] for row in found})
+            waiting = [_waiting(row, requirements[row["route"]], lease["now"]) for row in found]
+            gifts = quotas.within(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
             more = len(found) == WINDOW or len(got) < len(gifts)
             return self._claims_of(connection, got), more
@@ -197,8 +195,8 @@ class Queue:
 
         def work(connection: Connection) -> dict[str, Needs]:
             last = {row.server: row.route for row in connection.execute(_NEWEST)}
-            routes = self.routes.read(connection, set(last.values()))
-            return {server: routes[route].needs for server, route in last.items()}
+            requirements = self.routes.read(connection, set(last.values()))
+            return {server: requirements[route].needs for server, route in last.items()}
 
         return await self._database.read(work)
 
@@ -218,10 +216,10 @@ class Queue:
 
     async def reroute(self, route: str, needs: Needs) -> None:
         """What waits there has these needs from now on. It wants no server."""
-        row = routes.row(needs, None)
+        row = requirements.row(needs, None)
 
         def work(connection: Connection) -> None:
-            routes.hold(connection, [row])
+            requirements.hold(connection, [row])
             connection.execute(_REROUTE, {"old": route, "new": row["route"]})
             tell(connection, Topic.WORK)
 
@@ -270,14 +268,14 @@ class Queue:
     def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
         if not found:
             return []
-        parts = graphs.parts(connection, [task.task_id for task in found])
-        routes = self.routes.read(connection, {task.route for task in found})
+        parts = prompts.parts(connection, [task.task_id for task in found])
+        requirements = self.routes.read(connection, {task.route for task in found})
         # Without its prompt it fails, by itself: it must not keep the others from being claimed.
         return [
             Claim(
                 task,
-                graphs.whole(parts[task.task_id]) if task.task_id in parts else {},
-                routes[task.route].needs,
+                prompts.whole(parts[task.task_id]) if task.task_id in parts else {},
+                requirements[task.route].needs,
                 parts[task.task_id].extra if task.task_id in parts else None,
             )
             for task in found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, select
 
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import FEW, Database, insert_if_new
 from app.db.engine.list_parameters import PART
@@ -119,7 +119,7 @@ class Estimates:
                 "shape": shape,
                 "server": server,
                 "seconds": run.seconds,
-                "nodes": rows.dump(run.nodes),
+                "nodes": mapping.dump(run.nodes),
                 "updated_at": now,
             }
             for shape, server in changed

@@ -7,7 +7,7 @@ borders know, too (app/limits/text_lengths.py).
 from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, text
 
 from app.db.engine.columns import BigWhole, Flag, LongWords, Number, Whole, Words, name_columns
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.tasks.model import ACTIVE
 
 metadata = MetaData()
@@ -17,14 +17,14 @@ tasks = Table(
     metadata,
     # The order of arrival; lists and queue positions page over it.
     Column("seq", Whole(), primary_key=True, autoincrement=True),
-    Column("task_id", Words(lengths.ID), nullable=False, unique=True),
-    Column("status", Words(lengths.WORD), nullable=False),
+    Column("task_id", Words(text_lengths.ID), nullable=False, unique=True),
+    Column("status", Words(text_lengths.WORD), nullable=False),
     Column("priority", Whole(), nullable=False),
     # The order of the queue, lowest first: the time of arrival, less a head start for priority.
     # So what has waited long enough comes before what is important and new.
     Column("rank", Number(), nullable=False),
-    Column("route", Words(lengths.FINGERPRINT), nullable=False),  # see `routes`
-    Column("shape", Words(lengths.FINGERPRINT), nullable=False),  # see `run_times`
+    Column("route", Words(text_lengths.FINGERPRINT), nullable=False),  # see `routes`
+    Column("shape", Words(text_lengths.FINGERPRINT), nullable=False),  # see `run_times`
     Column("expected", Number()),  # seconds of running, by past runs of the shape
     Column("created_at", Number(), nullable=False),
     Column("started_at", Number()),
@@ -32,26 +32,28 @@ tasks = Table(
     # The claim. `owner` is the gateway process that drives the task until `lease_until`; a row
     # without a live owner may be claimed. `server` stays when an owner lets go: the prompt is
     # still there, and the next owner re-attaches with the same client_id.
-    Column("owner", Words(lengths.OWNER)),
+    Column("owner", Words(text_lengths.OWNER)),
     Column("lease_until", Number()),
-    Column("server", Words(lengths.SERVER)),
-    Column("wanted_server", Words(lengths.SERVER)),
-    Column("client_id", Words(lengths.CLIENT_ID)),
+    Column("server", Words(text_lengths.SERVER)),
+    Column("wanted_server", Words(text_lengths.SERVER)),
+    Column("client_id", Words(text_lengths.CLIENT_ID)),
     Column("submitted_at", Number()),  # set just before the POST that hands over the prompt
-    Column("cancel_reason", Words(lengths.WORD)),
+    Column("cancel_reason", Words(text_lengths.WORD)),
     Column("timeout", Number()),
-    Column("filename", Words(lengths.SAVED_NAME)),
-    Column("retry_of", Words(lengths.ID)),
-    Column("batch_id", Words(lengths.ID)),
+    Column("filename", Words(text_lengths.SAVED_NAME)),
+    Column("retry_of", Words(text_lengths.ID)),
+    Column("batch_id", Words(text_lengths.ID)),
     Column("needs_key", Flag(), nullable=False),  # see app/runner/paid_node_keys.py
-    Column("key_name", Words(lengths.KEY_NAME)),  # whose it is: of the key that made it
-    Column("params", LongWords(lengths.LONG), nullable=False),
-    Column("cut", LongWords(lengths.LONG)),  # if params are cut there: which, and how long they are
-    Column("metadata", LongWords(lengths.LONG), nullable=False),
-    Column("progress", LongWords(lengths.LONG)),
-    Column("error", LongWords(lengths.LONG)),
-    Column("attempts", LongWords(lengths.LONG), nullable=False),
-    Column("warnings", LongWords(lengths.LONG), nullable=False),
+    Column("key_name", Words(text_lengths.KEY_NAME)),  # whose it is: of the key that made it
+    Column("params", LongWords(text_lengths.LONG), nullable=False),
+    Column(
+        "cut", LongWords(text_lengths.LONG)
+    ),  # if params are cut there: which, and how long they are
+    Column("metadata", LongWords(text_lengths.LONG), nullable=False),
+    Column("progress", LongWords(text_lengths.LONG)),
+    Column("error", LongWords(text_lengths.LONG)),
+    Column("attempts", LongWords(text_lengths.LONG), nullable=False),
+    Column("warnings", LongWords(text_lengths.LONG), nullable=False),
 )
 
 # The graph, large and read once or twice, apart from the rows that lists walk over. A task that
@@ -60,12 +62,12 @@ tasks = Table(
 prompts = Table(
     "prompts",
     metadata,
-    Column("task_id", Words(lengths.ID), primary_key=True),
-    Column("prompt", LongWords(lengths.PROMPT), nullable=False),
+    Column("task_id", Words(text_lengths.ID), primary_key=True),
+    Column("prompt", LongWords(text_lengths.PROMPT), nullable=False),
     Column("graph_id", Words(64), index=True),
     Column("extra_id", Words(64), index=True),
-    Column("changes", LongWords(lengths.LONG)),
-    Column("params", LongWords(lengths.LONG)),
+    Column("changes", LongWords(text_lengths.LONG)),
+    Column("params", LongWords(text_lengths.LONG)),
 )
 
 # What tasks of a batch share. It goes with the last of them.
@@ -73,7 +75,7 @@ graphs = Table(
     "graphs",
     metadata,
     Column("graph_id", Words(64), primary_key=True),
-    Column("prompt", LongWords(lengths.PROMPT), nullable=False),
+    Column("prompt", LongWords(text_lengths.PROMPT), nullable=False),
 )
 
 # What goes to ComfyUI along with prompts: see app/workflows/extra_data.py. Shared in the same way.
@@ -81,7 +83,7 @@ extras = Table(
     "extras",
     metadata,
     Column("extra_id", Words(64), primary_key=True),
-    Column("extra", LongWords(lengths.PROMPT), nullable=False),
+    Column("extra", LongWords(text_lengths.PROMPT), nullable=False),
 )
 
 # What a task can be found by (see task_filters.py), apart from its row for the same reason.
@@ -89,26 +91,26 @@ task_texts = Table(
     "task_texts",
     metadata,
     Column("seq", Whole(), primary_key=True, autoincrement=False),
-    Column("text", LongWords(lengths.LONG), nullable=False),
+    Column("text", LongWords(text_lengths.LONG), nullable=False),
 )
 
 outputs = Table(
     "outputs",
     metadata,
     Column("id", Whole(), primary_key=True, autoincrement=True),
-    Column("task_id", Words(lengths.ID), nullable=False, index=True),
-    Column("node_id", Words(lengths.NODE_ID), nullable=False),
-    Column("kind", Words(lengths.WORD), nullable=False),
-    Column("filename", Words(lengths.FILENAME)),
-    Column("subfolder", Words(lengths.SUBFOLDER), nullable=False),
-    Column("type", Words(lengths.WORD), nullable=False),
-    Column("content_type", Words(lengths.CONTENT_TYPE)),
+    Column("task_id", Words(text_lengths.ID), nullable=False, index=True),
+    Column("node_id", Words(text_lengths.NODE_ID), nullable=False),
+    Column("kind", Words(text_lengths.WORD), nullable=False),
+    Column("filename", Words(text_lengths.FILENAME)),
+    Column("subfolder", Words(text_lengths.SUBFOLDER), nullable=False),
+    Column("type", Words(text_lengths.WORD), nullable=False),
+    Column("content_type", Words(text_lengths.CONTENT_TYPE)),
     Column("size_bytes", BigWhole()),
-    Column("hash", Words(lengths.HASH)),
-    Column("key", Words(lengths.STORE_KEY)),
-    Column("text", LongWords(lengths.LONG)),
-    Column("error", LongWords(lengths.LONG)),
-    Column("asset_id", Words(lengths.ID), index=True),
+    Column("hash", Words(text_lengths.HASH)),
+    Column("key", Words(text_lengths.STORE_KEY)),
+    Column("text", LongWords(text_lengths.LONG)),
+    Column("error", LongWords(text_lengths.LONG)),
+    Column("asset_id", Words(text_lengths.ID), index=True),
     Column("created_at", Number()),
 )
 
@@ -116,15 +118,15 @@ outputs = Table(
 assets = Table(
     "assets",
     metadata,
-    Column("asset_id", Words(lengths.ID), primary_key=True),
-    Column("hash", Words(lengths.HASH), nullable=False, index=True),
+    Column("asset_id", Words(text_lengths.ID), primary_key=True),
+    Column("hash", Words(text_lengths.HASH), nullable=False, index=True),
     # Its name among the uploads.
-    Column("upload", Words(lengths.SAVED_NAME), nullable=False, index=True),
-    Column("key_name", Words(lengths.KEY_NAME)),  # whose it is
-    Column("file_path", Words(lengths.FILE_PATH)),  # as the client calls it
-    Column("content_type", Words(lengths.CONTENT_TYPE), nullable=False),
+    Column("upload", Words(text_lengths.SAVED_NAME), nullable=False, index=True),
+    Column("key_name", Words(text_lengths.KEY_NAME)),  # whose it is
+    Column("file_path", Words(text_lengths.FILE_PATH)),  # as the client calls it
+    Column("content_type", Words(text_lengths.CONTENT_TYPE), nullable=False),
     Column("size_bytes", BigWhole(), nullable=False),
-    Column("tags", LongWords(lengths.LONG), nullable=False),
+    Column("tags", LongWords(text_lengths.LONG), nullable=False),
     Column("created_at", Number(), nullable=False),
     Column("expires_at", Number(), index=True),
 )
@@ -134,19 +136,19 @@ assets = Table(
 routes = Table(
     "routes",
     metadata,
-    Column("route", Words(lengths.FINGERPRINT), primary_key=True),
-    Column("wanted_server", Words(lengths.SERVER)),
-    Column("needs", LongWords(lengths.LONG), nullable=False),
+    Column("route", Words(text_lengths.FINGERPRINT), primary_key=True),
+    Column("wanted_server", Words(text_lengths.SERVER)),
+    Column("needs", LongWords(text_lengths.LONG), nullable=False),
 )
 
 # How long prompts of a shape ran on a server, and each of their nodes.
 run_times = Table(
     "run_times",
     metadata,
-    Column("shape", Words(lengths.FINGERPRINT), primary_key=True),
-    Column("server", Words(lengths.SERVER), primary_key=True),
+    Column("shape", Words(text_lengths.FINGERPRINT), primary_key=True),
+    Column("server", Words(text_lengths.SERVER), primary_key=True),
     Column("seconds", Number(), nullable=False),
-    Column("nodes", LongWords(lengths.LONG), nullable=False),
+    Column("nodes", LongWords(text_lengths.LONG), nullable=False),
     Column("updated_at", Number(), nullable=False),
 )
 
@@ -154,9 +156,9 @@ run_times = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("key", Words(lengths.IDEMPOTENCY_KEY), primary_key=True),
-    Column("digest", Words(lengths.HASH), nullable=False),
-    Column("task_id", Words(lengths.ID), nullable=False),  # the first one, of a batch
+    Column("key", Words(text_lengths.IDEMPOTENCY_KEY), primary_key=True),
+    Column("digest", Words(text_lengths.HASH), nullable=False),
+    Column("task_id", Words(text_lengths.ID), nullable=False),  # the first one, of a batch
     Column("created_at", Number(), nullable=False, index=True),
 )
 
@@ -164,7 +166,7 @@ idempotency_keys = Table(
 key_usage = Table(
     "key_usage",
     metadata,
-    Column("key_name", Words(lengths.KEY_NAME), primary_key=True),
+    Column("key_name", Words(text_lengths.KEY_NAME), primary_key=True),
     Column("day", Words(10), primary_key=True),
     Column("tasks", Whole(), nullable=False),
 )
@@ -173,10 +175,10 @@ key_usage = Table(
 servers = Table(
     "servers",
     metadata,
-    Column("id", Words(lengths.SERVER), primary_key=True),
-    Column("url", Words(lengths.SERVER_URL), nullable=False),
+    Column("id", Words(text_lengths.SERVER), primary_key=True),
+    Column("url", Words(text_lengths.SERVER_URL), nullable=False),
     Column("slots", Whole()),
-    Column("state", Words(lengths.WORD), nullable=False),
+    Column("state", Words(text_lengths.WORD), nullable=False),
 )
 
 _QUEUED = text("status = 'queued'")
@@ -223,25 +225,27 @@ webhooks = Table(
     Column("id", Whole(), primary_key=True, autoincrement=True),
     Column(
         "task_id",
-        Words(lengths.ID),
+        Words(text_lengths.ID),
         ForeignKey("tasks.task_id", ondelete="CASCADE"),
         nullable=False,
         index=True,
     ),
-    Column("scope", Words(lengths.WORD), nullable=False),
+    Column("scope", Words(text_lengths.WORD), nullable=False),
     Column("state", Words(8), nullable=False),  # open, closed
     Column("start_wanted", Flag(), nullable=False),  # and not told yet
-    Column("host", Words(lengths.HOST), nullable=False),
-    Column("events", LongWords(lengths.LONG), nullable=False),
-    Column("shown", LongWords(lengths.LONG), nullable=False),
+    Column("host", Words(text_lengths.HOST), nullable=False),
+    Column("events", LongWords(text_lengths.LONG), nullable=False),
+    Column("shown", LongWords(text_lengths.LONG), nullable=False),
     # Of a task's own webhook only.
-    Column("url", LongWords(lengths.LONG)),
-    Column("headers", LongWords(lengths.LONG)),
-    Column("secret", LongWords(lengths.LONG)),
+    Column("url", LongWords(text_lengths.LONG)),
+    Column("headers", LongWords(text_lengths.LONG)),
+    Column("secret", LongWords(text_lengths.LONG)),
     Column(
-        "lane", Words(lengths.LANE), nullable=False, server_default=""
+        "lane", Words(text_lengths.LANE), nullable=False, server_default=""
     ),  # app/webhooks/fair_share.py
-    Column("place", Words(lengths.HOST), nullable=False, server_default=""),  # host without port
+    Column(
+        "place", Words(text_lengths.HOST), nullable=False, server_default=""
+    ),  # host without port
 )
 
 deliveries = Table(
@@ -251,25 +255,25 @@ deliveries = Table(
     Column("delivery_id", Words(40), nullable=False, unique=True),  # the header webhook-id
     Column(
         "task_id",
-        Words(lengths.ID),
+        Words(text_lengths.ID),
         ForeignKey("tasks.task_id", ondelete="CASCADE"),
         nullable=False,
         index=True,
     ),
     Column("webhook", Whole(), nullable=False),
     Column("event", Words(40), nullable=False),
-    Column("host", Words(lengths.HOST), nullable=False),
-    Column("body", LongWords(lengths.LONG), nullable=False),
-    Column("status", Words(lengths.WORD), nullable=False),  # pending, delivered, dead
+    Column("host", Words(text_lengths.HOST), nullable=False),
+    Column("body", LongWords(text_lengths.LONG), nullable=False),
+    Column("status", Words(text_lengths.WORD), nullable=False),  # pending, delivered, dead
     Column("tries", Whole(), nullable=False),  # since the last replay
-    Column("log", LongWords(lengths.LONG), nullable=False),
+    Column("log", LongWords(text_lengths.LONG), nullable=False),
     Column("created_at", Number(), nullable=False),
     Column("finished_at", Number()),
     # When it is due. While an owner has it, when its lease ends.
     Column("next_at", Number()),
-    Column("owner", Words(lengths.OWNER)),
-    Column("lane", Words(lengths.LANE), nullable=False, server_default=""),
-    Column("place", Words(lengths.HOST), nullable=False, server_default=""),
+    Column("owner", Words(text_lengths.OWNER)),
+    Column("lane", Words(text_lengths.LANE), nullable=False, server_default=""),
+    Column("place", Words(text_lengths.HOST), nullable=False, server_default=""),
 )
 
 _OPEN = text("state = 'open'")

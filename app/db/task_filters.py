@@ -25,10 +25,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.comfyui.cleaning import sound_text
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.list_parameters import PART, any_of
 from app.db.tables import task_texts, tasks
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.tasks.model import TERMINAL, NewTask, Status, TaskError
 
 MOST = 100_000  # tasks that are counted
@@ -86,7 +86,7 @@ class Selection:
         if self.until is not None:
             found.append(tasks.c.created_at <= self.until)
         for label in (self.labels or {}).items():
-            pair = rows.dump(dict([label]))[1:-1]
+            pair = mapping.dump(dict([label]))[1:-1]
             found.append(tasks.c.metadata.contains(pair, autoescape=True))
         if text := folded(self.text or "").strip():
             found.append(_says(text))
@@ -116,7 +116,9 @@ def text_of(task: NewTask) -> str:
 
 def found_by(filename: str | None, params: Any, metadata: Any) -> str:
     """The texts, one a line, as `folded` makes them; the beginning, if they are long."""
-    return joined([filename, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)], lengths.SEARCHED)
+    return joined(
+        [filename, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)], text_lengths.SEARCHED
+    )
 
 
 def joined(texts: Iterable[str | None], most: int) -> str:
@@ -159,7 +161,7 @@ def forget_left(connection: Connection) -> int:
 
 def _says(text: str) -> ColumnElement[bool]:
     has = exists().where(task_texts.c.seq == tasks.c.seq, _Holds(task_texts.c.text, literal(text)))
-    if len(text) > lengths.ID or not set(text) <= set("0123456789abcdef-"):
+    if len(text) > text_lengths.ID or not set(text) <= set("0123456789abcdef-"):
         return has
     return or_(func.substr(tasks.c.task_id, 1, len(text)) == text, has)
 

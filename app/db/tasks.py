@@ -16,13 +16,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from app.auth.model import EVERYBODY, Caller
-from app.db import idempotency, webhooks
-from app.db import mapping as rows
-from app.db import new_tasks as additions
-from app.db import prompts as graphs
-from app.db import quotas as shares
-from app.db import requirements as routes
-from app.db.engine import bulk as many
+from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirements, webhooks
+from app.db.engine import bulk
 from app.db.engine.database import FEW, Database
 from app.db.engine.notify import Topic, tell
 from app.db.idempotency import Key
@@ -92,24 +87,24 @@ class TaskRepository:
         def work(connection: Connection) -> list[Task]:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
                 return idempotency.tasks_of(connection, key)
-            shares.count_today(connection, self._caller, len(new))
-            shares.check_room(connection, self._caller, self._max_queued, len(new))
-            routes.write(connection, new)
+            quotas.count_today(connection, self._caller, len(new))
+            quotas.check_room(connection, self._caller, self._max_queued, len(new))
+            requirements.write(connection, new)
             now = time.time()
             tell(connection, Topic.WORK)
-            return additions.write(connection, new, [self._row(task, now) for task in new])
+            return new_tasks.write(connection, new, [self._row(task, now) for task in new])
 
         try:
             return await self._database.write(work, large=len(new) > FEW)
         except IntegrityError as error:
-            if await self._database.read(lambda c: many.ends(c, true(), [new[0].task_id])):
+            if await self._database.read(lambda c: bulk.ends(c, true(), [new[0].task_id])):
                 raise prompt_id_in_use() from error
             raise
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._lease if task.secrets else None
         return {
-            **rows.new_row(task, now, self._ageing),
+            **mapping.new_row(task, now, self._ageing),
             "owner": lease.owner if lease else None,
             "lease_until": lease.until() if lease else None,
         }
@@ -132,11 +127,11 @@ class TaskRepository:
     async def several(self, task_ids: Collection[str]) -> list[Task]:
         """Those of these tasks that there are, as lists show them."""
         mine, large = self._mine(found=True), len(task_ids) > FEW
-        return await self._database.read(lambda c: many.several(c, mine, task_ids), large=large)
+        return await self._database.read(lambda c: bulk.several(c, mine, task_ids), large=large)
 
     async def prompt(self, task_id: str) -> Json:
         """The graph to run. Raises TaskNotFound."""
-        return graphs.whole(await self.prompt_parts(task_id))
+        return prompts.whole(await self.prompt_parts(task_id))
 
     async def prompt_parts(self, task_id: str) -> Parts:
         """The same as it is stored. Raises TaskNotFound."""
@@ -144,9 +139,9 @@ class TaskRepository:
         mine = self._mine(found=True)
 
         def work(connection: Connection) -> Parts:
-            if not many.ends(connection, mine, [task_id]):
+            if not bulk.ends(connection, mine, [task_id]):
                 raise no_task(task_id)
-            return graphs.parts(connection, [task_id])[task_id]
+            return prompts.parts(connection, [task_id])[task_id]
 
         return await self._database.read(work)
 
@@ -215,7 +210,7 @@ class TaskRepository:
     async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
         """Of those of the ids that are tasks of ours: are they finished?"""
         mine, ids = self._mine(found=True), list(task_ids)
-        return await self._database.read(lambda c: many.ends(c, mine, ids), large=len(ids) > FEW)
+        return await self._database.read(lambda c: bulk.ends(c, mine, ids), large=len(ids) > FEW)
 
     async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""
@@ -228,7 +223,7 @@ class TaskRepository:
         TaskNotFound."""
 
         def work(connection: Connection) -> Task:
-            many.cancel(connection, self._mine(found=True), [task_id], reason)
+            bulk.cancel(connection, self._mine(found=True), [task_id], reason)
             return whole(connection, self._one(connection, task_id))
 
         return await self._database.write(work)
@@ -239,8 +234,8 @@ class TaskRepository:
         mine = self._mine(found=True)
 
         def work(connection: Connection) -> list[Task]:
-            many.cancel(connection, mine, task_ids, CancelReason.REQUEST)
-            return many.several(connection, mine, task_ids)
+            bulk.cancel(connection, mine, task_ids, CancelReason.REQUEST)
+            return bulk.several(connection, mine, task_ids)
 
         return await self._database.write(work, large=True)
 
@@ -252,12 +247,12 @@ class TaskRepository:
         """The ids of some finished tasks whose seq is beyond `after`, up to `until`, and the seq to
         go on from; none when there are no more."""
         mine = self._mine()
-        return await self._database.read(lambda c: many.finished(c, mine, after, until), large=True)
+        return await self._database.read(lambda c: bulk.finished(c, mine, after, until), large=True)
 
     async def delete(self, task_ids: Sequence[str]) -> list[str]:
         """Remove those of the tasks that are finished; answers their ids."""
         mine, large = self._mine(found=True), len(task_ids) > 1
-        return await self._database.write(lambda c: many.delete(c, mine, task_ids), large=large)
+        return await self._database.write(lambda c: bulk.delete(c, mine, task_ids), large=large)
 
     async def find_output(
         self, filename: str, *, own: bool = False, **about: str | None
@@ -275,7 +270,7 @@ class TaskRepository:
         row = await self._database.read(
             lambda connection: connection.execute(query, given).mappings().first()
         )
-        return rows.output_of(row) if row else None
+        return mapping.output_of(row) if row else None
 
     async def owner_of(self, task_id: str) -> tuple[str | None, float | None]:
         """The name of the API key whose it is, None if it is nobody's; and when it was made, None

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from app.db.tables import deliveries, webhooks
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.tasks.webhook import OPERATOR, STARTED, TASK, Webhook
 
 Json = dict[str, Any]
@@ -102,8 +102,8 @@ def _row(task_id: str, webhook: Webhook, key_name: str) -> Json:
         "scope": webhook.scope,
         "state": "open",
         "start_wanted": STARTED in webhook.events,
-        "host": webhook.host[: lengths.HOST],
-        "place": webhook.place[: lengths.HOST],
+        "host": webhook.host[: text_lengths.HOST],
+        "place": webhook.place[: text_lengths.HOST],
         "lane": key_name if ours else f"{OPERATOR}{key_name}",
         "events": json.dumps(webhook.events),
         "shown": _shown(webhook),

@@ -12,7 +12,7 @@ from app.comfyui.cleaning import cut
 from app.db.engine.errors import is_data_error
 from app.db.run_times import RunTime
 from app.errors import ComfyError
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.runner.context import Tools
 from app.runner.failed_saves import reason_of
 from app.runner.rerouting import after_refusal, why_refused
@@ -109,7 +109,7 @@ async def _settle(task: Task, outcome: Outcome, attempts: Sequence[Attempt], too
         log.exception("the end of task %s cannot be stored", task.task_id)
         reason = outcome.reason if isinstance(outcome, Failed | Lost) else None
         known = f"{reason_of(error)} It had {outcome.word}{f': {reason}' if reason else '.'}"
-        return await tools.claims.give_up(task, unwritable(cut(known, lengths.REASON)).error)
+        return await tools.claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
 
 
 def _close_attempt(run: "Run", outcome: Outcome) -> None:
@@ -118,7 +118,7 @@ def _close_attempt(run: "Run", outcome: Outcome) -> None:
             run.attempts[-1],
             ended_at=time.time(),
             outcome=outcome.word,
-            reason=outcome.reason and cut(outcome.reason, lengths.REASON),
+            reason=outcome.reason and cut(outcome.reason, text_lengths.REASON),
             ran=run.task.started_at is not None,
         )
 

@@ -16,7 +16,7 @@ from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
 from app.files.magic import HEAD
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.runner.download_outputs import Fetching, is_nameable
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
@@ -59,7 +59,7 @@ class Collector:
         for output in task.outputs:
             if output.text is not None:
                 self._texts[output.node_id].add(output.text)
-        self._room = lengths.TEXTS - sum(len(output.text or "") for output in task.outputs)
+        self._room = text_lengths.TEXTS - sum(len(output.text or "") for output in task.outputs)
         self.missing = [output for output in task.outputs if output.error]
 
     def add(self, node_id: str, output: Json | None) -> None:
@@ -111,7 +111,7 @@ class Collector:
 
     async def say_missing(self, node_id: str, filename: str | None, reason: str) -> None:
         """Keep a note in place of a result that is not to be had."""
-        reason = cut(reason, lengths.MESSAGE)
+        reason = cut(reason, text_lengths.MESSAGE)
         output = Output(node_id=node_id, kind=Kind.FILE, filename=filename, error=reason)
         self.missing.append(output)
         await self._record(output)
@@ -197,7 +197,7 @@ class Collector:
             error = ComfyError(f"ComfyUI at {self._server_id} sent {what} in place of this file.")
             error.answered = 200
             raise error
-        content_type = content_type_of(result.filename, said, head)[: lengths.CONTENT_TYPE]
+        content_type = content_type_of(result.filename, said, head)[: text_lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
         self._keys.add(stored.key)
         await self._record(

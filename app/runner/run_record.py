@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.comfyui.cleaning import cut
 from app.db.claims import Claims
 from app.files.staged_names import readable
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.runner.paid_node_keys import ApiKeys
 from app.tasks.model import Attempt, CancelReason, Output, Task
 
@@ -63,8 +63,8 @@ class Record:
     async def warn(self, *warnings: str) -> None:
         """Add these, but none twice."""
         before = self.task.warnings
-        new = dict.fromkeys(cut(text, lengths.WARNING) for text in warnings)
-        told = [*before, *(text for text in new if text not in before)][: lengths.WARNINGS]
+        new = dict.fromkeys(cut(text, text_lengths.WARNING) for text in warnings)
+        told = [*before, *(text for text in new if text not in before)][: text_lengths.WARNINGS]
         if len(told) > len(before):
             await self._now(self._claims.warn(self.task, told))
             self._tell()

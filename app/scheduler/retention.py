@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, update
 
-from app.db import mapping as rows
+from app.db import mapping
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import parts_of
 from app.db.engine.notify import Topic, tell
@@ -159,7 +159,7 @@ def _look(connection: Connection) -> tuple[list[RowMapping], int]:
 
 def _expire(connection: Connection, task_id: str) -> Task:
     before = fetch_one(connection, task_id)
-    values = {"expired_id": task_id, "why": rows.dump_error(_reason(before))}
+    values = {"expired_id": task_id, "why": mapping.dump_error(_reason(before))}
     connection.execute(_EXPIRE, values)
     connection.execute(_FORGET, {"expired_id": task_id})
     tell(connection, Topic.STATUS, task_id)

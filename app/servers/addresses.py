@@ -7,7 +7,7 @@ from contextlib import closing
 from urllib.parse import unquote, urlsplit
 
 from app.errors import InvalidInput
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 PORT = 8188  # ComfyUI's own, where none is named
 _SECURE = 443
@@ -43,9 +43,9 @@ def base_url(address: str, *, port: int = PORT) -> str:
         )
     usual = _SECURE if url.startswith("https:") else 80 if path else port
     found = f"{url.partition('://')[0]}://{host}:{named or usual}{path}"
-    if len(found.split("://", 1)[-1]) > lengths.SERVER:
+    if len(found.split("://", 1)[-1]) > text_lengths.SERVER:
         raise InvalidInput(
-            f"address: the address of a server may have {lengths.SERVER} characters.",
+            f"address: the address of a server may have {text_lengths.SERVER} characters.",
             hint="Give the machine a shorter name.",
         )
     return found

@@ -14,8 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from app.auth.model import EVERYBODY, Caller
-from app.db import assets as asset_rows
-from app.db import idempotency
+from app.db import assets, idempotency
 from app.db.engine.database import Database
 from app.db.idempotency import Key
 from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
@@ -82,7 +81,7 @@ class AssetService:
     async def get(self, asset_id: str) -> Asset:
         """Raises AssetNotFound."""
         found = await self._database.read(
-            lambda connection: asset_rows.get(connection, asset_id, self._kept, self._caller)
+            lambda connection: assets.get(connection, asset_id, self._kept, self._caller)
         )
         if found is None or not await self._is_there(found):
             raise AssetNotFound(f"There is no asset {asset_id[:80]!r}.")
@@ -141,7 +140,7 @@ class AssetService:
 
     async def _record(self, upload: Upload) -> None:
         found = await self._database.read(
-            lambda connection: asset_rows.by_hash(connection, upload.hash, self._caller)
+            lambda connection: assets.by_hash(connection, upload.hash, self._caller)
         )
         mine = (asset for asset in found if asset.key_name == self._caller.name)
         if all(asset.upload != upload.name for asset in mine):
@@ -159,9 +158,7 @@ class AssetService:
             await asyncio.sleep(INTERVAL)
             try:
                 async with self._database.alone("assets that expire") as ours:
-                    expired = (
-                        await self._database.read(asset_rows.expired, large=True) if ours else []
-                    )
+                    expired = await self._database.read(assets.expired, large=True) if ours else []
                     for asset in expired:
                         await self._removed(asset)
             except Exception:  # a database that is away; the next look finds the same
@@ -212,15 +209,15 @@ class AssetService:
 
     async def _forget_former(self, upload: Upload) -> None:
         candidates = await self._database.read(
-            lambda connection: asset_rows.of_other_bytes(connection, upload.name, upload.hash)
+            lambda connection: assets.of_other_bytes(connection, upload.name, upload.hash)
         )
         for asset in candidates:  # others may have files of the same name
             if await self._uploads.of(asset.key_name).find(upload.name) == upload.key:
-                await self._database.write(partial(asset_rows.remove, asset=asset))
+                await self._database.write(partial(assets.remove, asset=asset))
 
     async def _with_hash(self, hash: str) -> list[Asset]:
         found = await self._database.read(
-            lambda connection: asset_rows.by_hash(connection, hash, self._caller)
+            lambda connection: assets.by_hash(connection, hash, self._caller)
         )
         return [asset for asset in found if await self._is_there(asset)]
 
@@ -262,8 +259,8 @@ class AssetService:
         def work(connection: Connection) -> bool:
             if key is not None:
                 idempotency.take(connection, key, asset.asset_id)
-            is_new = not asset_rows.by_hash(connection, upload.hash, self._caller)
-            asset_rows.add(connection, asset, wish.tags)
+            is_new = not assets.by_hash(connection, upload.hash, self._caller)
+            assets.add(connection, asset, wish.tags)
             return is_new
 
         return asset, await self._database.write(work)
@@ -274,16 +271,16 @@ class AssetService:
             return asset
         wanted = wish.expires_at
         expires_at = None if wanted is None else max(wanted, asset.expires_at)
-        await self._database.write(lambda c: asset_rows.extend(c, asset.asset_id, expires_at))
+        await self._database.write(lambda c: assets.extend(c, asset.asset_id, expires_at))
         return replace(asset, expires_at=expires_at)
 
     async def _removed(self, asset: Asset) -> bool:
         """Remove the record unless a task needs it."""
 
         def work(connection: Connection) -> tuple[bool, bool]:
-            if asset_rows.is_needed(connection, asset):
+            if assets.is_needed(connection, asset):
                 return False, False
-            return True, asset_rows.remove(connection, asset)
+            return True, assets.remove(connection, asset)
 
         uploads, placed = self._uploads.of(asset.key_name), None
         async with self._one_at_a_time():

@@ -31,7 +31,7 @@ from app.db import schema
 from app.db.engine.columns import LongWords, Unstorable, Words
 from app.db.engine.database import Database, open_database
 from app.db.tables import metadata, outputs, tasks
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.settings import Settings
 from app.tasks.model import NewTask
 from fake_comfyui.server import DemoServer
@@ -165,9 +165,9 @@ async def count(database: Database, query: Select[Any]) -> int:
 
 
 async def test_the_largest_fit_and_come_back(database: Database) -> None:
-    row: Json = {"task_id": str(uuid4()), "node_id": "\U0001f98a" * lengths.NODE_ID}
-    row |= {"kind": "text", "subfolder": "é" * lengths.SUBFOLDER, "type": "output"}
-    row |= {"filename": "\U0001f98a" * lengths.FILENAME, "text": "\U0001f98a" * 100_000}
+    row: Json = {"task_id": str(uuid4()), "node_id": "\U0001f98a" * text_lengths.NODE_ID}
+    row |= {"kind": "text", "subfolder": "é" * text_lengths.SUBFOLDER, "type": "output"}
+    row |= {"filename": "\U0001f98a" * text_lengths.FILENAME, "text": "\U0001f98a" * 100_000}
     row |= {"size_bytes": 2**62}
     await database.write(lambda c: c.execute(insert(outputs).values(row)))
     stored = await database.read(lambda c: c.execute(select(outputs)).mappings().one())
@@ -434,7 +434,7 @@ async def test_a_file_that_cannot_be_named_is_said_to_be_missing(
         said = (await gateway.submit(HARD["nul in a text"]))["outputs"]
         assert said[0]["text"] == "a\ufffdb"
         (long,) = (await gateway.submit(HARD["long text"]))["outputs"]
-        assert len(long["text"]) == lengths.TEXT
+        assert len(long["text"]) == text_lengths.TEXT
         assert long["text"].endswith("[3000000 characters]")
 
 

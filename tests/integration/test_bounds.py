@@ -20,31 +20,26 @@ import websockets
 from PIL import Image
 from sqlalchemy import Connection, func, insert, select
 
-from app.auth import rate_limits as rates
+from app.auth import rate_limits
 from app.auth.model import Rate
 from app.comfyui.events import Preview, Progress
-from app.db import idempotency
-from app.db import requirements as routes
+from app.db import idempotency, requirements
 from app.db import run_times as estimates
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import PART
 from app.db.run_times import Estimates, RunTime
 from app.db.tables import idempotency_keys, key_usage, run_times
-from app.events import hub
-from app.events import status_log as transitions
+from app.events import hub, status_log
 from app.files import uploads
 from app.limits.lru_cache import Memory
 from app.runner.paid_node_keys import ApiKeys
 from app.runner.progress import Tracker
-from app.scheduler import stream_reconciler as lookout
-from app.scheduler import view_cleanup as view_sweep
-from app.servers import event_inbox as inbox
-from app.servers import server
-from app.services import tasks as service
+from app.scheduler import stream_reconciler, view_cleanup
+from app.servers import event_inbox, server
+from app.services import tasks
 from app.settings import Settings
-from app.webhooks import deliverer
-from app.webhooks import fair_share as places
+from app.webhooks import deliverer, fair_share
 from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
 from tests.growing import caches, containers, largest_within, size_of
@@ -199,21 +194,21 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bounds, but small ones."""
     for module, *names in (
         (uploads, "KNOWN"),
-        (view_sweep, "MOST_KNOWN"),
-        (rates, "KEPT"),
-        (service, "KNOWN_OWNERS"),
-        (inbox, "MOST_EVENTS"),
+        (view_cleanup, "MOST_KNOWN"),
+        (rate_limits, "KEPT"),
+        (tasks, "KNOWN_OWNERS"),
+        (event_inbox, "MOST_EVENTS"),
         (hub, "KEPT_TASKS", "KEPT_UPDATES", "KNOWN_BIRTHS"),
-        (lookout, "MOST", "NEWEST", "TOLD", "HEAD"),
-        (transitions, "KEPT"),
+        (stream_reconciler, "MOST", "NEWEST", "TOLD", "HEAD"),
+        (status_log, "KEPT"),
         (deliverer, "BATCH"),
-        (places, "MOST_FAILING"),
+        (fair_share, "MOST_FAILING"),
     ):
         for name in names:
             monkeypatch.setattr(module, name, SMALL)
     monkeypatch.setattr(hub, "MOST_FOLLOWED", 3 * SMALL)
     monkeypatch.setattr(server, "KNOWN_FITS", SMALL * 50)
-    monkeypatch.setattr(routes, "REMEMBERED", SMALL * 250)
+    monkeypatch.setattr(requirements, "REMEMBERED", SMALL * 250)
     monkeypatch.setattr(estimates, "KEPT_NODES", SMALL * 13)
     monkeypatch.setattr(hub, "KEPT_PREVIEWS", SMALL * 2000)
 
@@ -340,18 +335,18 @@ async def follow_all(gateway: RunningGateway, demo: DemoServer) -> None:
 
 
 async def test_a_chatty_server_fills_no_memory() -> None:
-    waiting = inbox.Inbox()
+    waiting = event_inbox.Inbox()
     for step in range(COUNT):
         waiting.offer(Progress("p", "1", step, COUNT))
     assert waiting.qsize() == SMALL
     waiting.put_nowait("what somebody asks always comes in")
     assert waiting.qsize() == SMALL + 1
-    pictures = inbox.Inbox()
+    pictures = event_inbox.Inbox()
     for _ in range(5):
-        pictures.offer(Preview("image/png", b"x" * (inbox.MOST_BYTES // 4)))
+        pictures.offer(Preview("image/png", b"x" * (event_inbox.MOST_BYTES // 4)))
     assert pictures.qsize() == 4
     pictures.get_nowait()
-    pictures.offer(Preview("image/png", b"x" * (inbox.MOST_BYTES // 4)))
+    pictures.offer(Preview("image/png", b"x" * (event_inbox.MOST_BYTES // 4)))
     assert pictures.qsize() == 4
 
 
@@ -364,7 +359,7 @@ def test_nodes_that_are_not_in_the_prompt_are_not_remembered() -> None:
 
 
 async def test_rates_of_very_many_names() -> None:
-    local = rates.LocalRates()
+    local = rate_limits.LocalRates()
     for number in range(COUNT):
         await local.take(f"key {number}", Rate(2, 60))
     assert len(local._buckets) == SMALL

@@ -13,7 +13,7 @@ from blake3 import blake3
 from app.api.v2 import events
 from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, MissingAsset
-from app.runner import paid_node_keys as api_keys
+from app.runner import paid_node_keys
 from app.runner.stage_inputs import place_inputs
 from app.settings import Settings
 from app.tasks.model import NewTask, Task
@@ -656,7 +656,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
         await wait_until(lambda: len(looks) > before + 1)
         return await add(store, *what)
 
-    monkeypatch.setattr(api_keys, "INTERVAL", 0.02)
+    monkeypatch.setattr(paid_node_keys, "INTERVAL", 0.02)
     monkeypatch.setattr(TaskRepository, "ends", counted)
     monkeypatch.setattr(TaskRepository, "add", slow)
     async with run_gateway(settings_for(demo.address)) as gateway:
@@ -672,7 +672,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
 async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(api_keys, "INTERVAL", 0.02)
+    monkeypatch.setattr(paid_node_keys, "INTERVAL", 0.02)
     keys = gateway.gateway.submitter._api_keys
     with (
         pytest.raises(type(error)),

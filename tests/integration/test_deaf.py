@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.comfyui.socket import Connected, listen
-from app.servers import socket_liveness as ear
+from app.servers import socket_liveness
 from app.servers.server import Server
 from app.servers.socket_liveness import Ear
 from app.settings import Settings
@@ -98,7 +98,7 @@ async def test_who_was_made_deaf_notices(settings_for: SettingsFor) -> None:
 
 async def test_an_ear_knows_when_it_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(ear.time, "monotonic", lambda: now)
+    monkeypatch.setattr(socket_liveness.time, "monotonic", lambda: now)
     mine = Ear()
     assert not mine.is_deaf, "nothing happened"
     mine.hears()
@@ -106,7 +106,7 @@ async def test_an_ear_knows_when_it_is_deaf(monkeypatch: pytest.MonkeyPatch) -> 
     assert not mine.is_deaf, "a quiet server has nothing to say"
     mine.queue_changed(now)
     assert not mine.is_deaf, "word of it may still come"
-    now += ear.PATIENCE + 0.1
+    now += socket_liveness.PATIENCE + 0.1
     assert mine.is_deaf
     mine.hears()
     assert not mine.is_deaf

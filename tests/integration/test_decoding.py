@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from app.errors import GatewayError, InvalidInput, StorageFull, StorageUnavailable
-from app.files.images import decoding, masks, metadata
-from app.files.images import render as pictures
+from app.files.images import decoding, masks, metadata, render
 from app.files.images.render import View
 from tests.conftest import RunningGateway
 from tests.unit.files.images.test_video_frame import video
@@ -121,7 +120,7 @@ def test_the_last_bytes_have_no_room(tmp_path: Path, missing: int) -> None:
     """Pillow itself writes what there is room for, and says that all is well."""
     source, target = tmp_path / "source", tmp_path / "target"
     ways: dict[str, tuple[str, Callable[[], object]]] = {
-        form: ("png", lambda form=form: pictures.make_view(source, target, View(form), "image/png"))
+        form: ("png", lambda form=form: render.make_view(source, target, View(form), "image/png"))
         for form in FORMATS
     }
     for form in ("png", "jpeg", "webp"):

@@ -11,8 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.db.run_times import RunTime
-from app.scheduler import dispatcher
-from app.scheduler import stream_reconciler as lookout
+from app.scheduler import dispatcher, stream_reconciler
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
@@ -60,7 +59,7 @@ async def test_a_task_that_is_handed_to_its_server_keeps_its_place(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, by_id: bool
 ) -> None:
     """Until it runs: who drives a task does not know what is before it."""
-    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -87,7 +86,7 @@ async def test_a_task_that_is_handed_to_its_server_keeps_its_place(
 async def test_a_silent_node_and_what_waits_behind_it(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
     async with over(settings_for, demo, slots=2) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -117,7 +116,7 @@ async def test_a_silent_node_and_what_waits_behind_it(
 async def test_a_server_that_goes_away(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
     async with DemoServer(step_seconds=0) as demo, over(settings_for, demo, slots=2) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -175,7 +174,7 @@ async def test_behind_the_prompts_of_others_no_time_is_told(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would stand still: nobody knows how long those take."""
-    monkeypatch.setattr(lookout, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import ComfyUnreachable
-from app.runner import download_outputs as fetching
-from app.runner import outputs as collector
+from app.runner import download_outputs, outputs
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
@@ -94,7 +93,7 @@ async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.comfyui.client.VIEW", 1.0)
-    monkeypatch.setattr(fetching, "HEALTH", 0.3)
+    monkeypatch.setattr(download_outputs, "HEALTH", 0.3)
     demo.knobs.view_hangs = "test"
     task = await gateway.submit(model_free(), wait=0)
     client, asked = gateway.gateway.pool.get(demo.address).client, []
@@ -108,7 +107,7 @@ async def test_a_server_that_is_away_while_results_are_fetched_is_waited_for(
     runs = gateway.gateway.dispatcher._runs
     await wait_until(lambda: task["task_id"] in runs and runs[task["task_id"]].history)
     demo.knobs.hang = True  # not before: else the history is waited for, and no result
-    await wait_until(lambda: len(asked) > len(fetching.PAUSES))
+    await wait_until(lambda: len(asked) > len(download_outputs.PAUSES))
     assert not (await gateway.task(task["task_id"]))["finished_at"]
     demo.knobs.view_hangs, demo.knobs.hang = None, False
     assert (await gateway.until(task["task_id"], "failed", "succeeded"))["status"] == "succeeded"
@@ -222,14 +221,14 @@ async def test_missing_files_are_not_asked_for_one_by_one_for_ever(
     task = await gateway.submit(model_free())
     assert task["error"]["code"] == "output_unavailable"
     assert len(task["outputs"]) == 300
-    assert len(asked) <= fetching.IN_A_ROW + 1
-    assert fetching.NOT_ASKED in task["outputs"][-1]["error"]["message"]
+    assert len(asked) <= download_outputs.IN_A_ROW + 1
+    assert download_outputs.NOT_ASKED in task["outputs"][-1]["error"]["message"]
 
 
 async def test_a_task_has_so_many_results(
     settings_for: Callable[..., Settings], demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector, "MOST_RESULTS", 5)
+    monkeypatch.setattr(outputs, "MOST_RESULTS", 5)
     demo.knobs.say = {"images": [f"text {n}" for n in range(12)]}
     async with over(settings_for, demo) as gateway:
         task = await gateway.submit(model_free())

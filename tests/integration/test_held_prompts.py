@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.runner import expectation as expected
+from app.runner import expectation
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
@@ -48,7 +48,7 @@ async def is_empty(demo: DemoServer) -> bool:
 async def test_what_waits_for_the_answer_says_so(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expected, "ANSWERS", 0.2)
+    monkeypatch.setattr(expectation, "ANSWERS", 0.2)
     began = time.time()
     first, second = await sent(gateway, model_free(1)), await sent(gateway, model_free(2))
     third = (await gateway.submit(model_free(3), wait=0))["task_id"]

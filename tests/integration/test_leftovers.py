@@ -13,7 +13,7 @@ import pytest
 
 from app.auth.key_store import KeyFile
 from app.auth.model import AccessKey
-from app.files.stores import temporary as parts
+from app.files.stores import temporary
 from app.files.stores.atomic import write_atomically
 from app.files.stores.leftovers import Leftovers
 from app.files.stores.local import LocalStore
@@ -98,13 +98,13 @@ def test_where_there_are_no_locks(
     without: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if without == "fcntl":
-        monkeypatch.setattr(parts, "fcntl", None)
+        monkeypatch.setattr(temporary, "fcntl", None)
     else:
 
         def refuse(*_: Any) -> None:
             raise OSError(37, "No locks available")
 
-        monkeypatch.setattr(parts.fcntl, "flock", refuse)
+        monkeypatch.setattr(temporary.fcntl, "flock", refuse)
     with open_part(tmp_path) as file:
         file.write(b"x")
     assert remove_left(tmp_path) == 0
@@ -120,14 +120,14 @@ def test_a_part_that_was_taken_for_one_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its making and its lock somebody looks."""
-    lock, removed = parts._lock, []
+    lock, removed = temporary._lock, []
 
     def late(descriptor: int) -> bool:
         if not removed:
             removed.append(remove_left(tmp_path))
         return lock(descriptor)
 
-    monkeypatch.setattr(parts, "_lock", late)
+    monkeypatch.setattr(temporary, "_lock", late)
     with open_part(tmp_path) as file:
         assert Path(file.name).exists()
     assert removed == [1]

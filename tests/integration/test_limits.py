@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.api import websocket_session as sessions
+from app.api import websocket_session
 from app.events import hub, subscription
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -308,7 +308,7 @@ async def test_a_message_that_is_too_large(gateway: RunningGateway) -> None:
 async def test_following_too_many_tasks(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_TASKS", 1500)
+    monkeypatch.setattr(websocket_session, "MOST_TASKS", 1500)
     async with connect(f"ws://{gateway.address}/ws") as socket:
         for block in range(2):
             ids = [f"{block}-{number}" for number in range(1000)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.scheduler import stream_reconciler as lookout
+from app.scheduler import stream_reconciler
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, over
@@ -60,7 +60,7 @@ async def test_places_and_etas_are_live_for_who_follows_all(
     url: str,
 ) -> None:
     for name in ("INTERVAL", "INTERVAL_BLIND"):
-        monkeypatch.setattr(lookout, name, LOOKS)
+        monkeypatch.setattr(stream_reconciler, name, LOOKS)
     async with over(settings_for, demo, slots=1, database_url=url) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -93,8 +93,8 @@ async def test_what_is_told_is_bounded_however_many_wait(
     settings_for: Callable[..., Settings], demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("INTERVAL", "INTERVAL_BLIND"):
-        monkeypatch.setattr(lookout, name, LOOKS)
-    monkeypatch.setattr(lookout, "HEAD", 10)
+        monkeypatch.setattr(stream_reconciler, name, LOOKS)
+    monkeypatch.setattr(stream_reconciler, "HEAD", 10)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True

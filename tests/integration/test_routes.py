@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db import requirements as routes
+from app.db import requirements
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, open_database
 from app.db.engine.list_parameters import PART
@@ -115,7 +115,7 @@ async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Dat
 async def test_it_remembers_routes_within_a_bound(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "REMEMBERED", 20 * routes.OVERHEAD)
+    monkeypatch.setattr(requirements, "REMEMBERED", 20 * requirements.OVERHEAD)
     await fill(database, 200)
     known = Routes()
     for number in range(200):
@@ -128,7 +128,7 @@ async def test_it_remembers_routes_within_a_bound(
         impossible(number) for number in range(201)
     }
     assert len(known._known) <= 20
-    known.know("large", Needs(frozenset(["x" * 20 * routes.OVERHEAD])), None)
+    known.know("large", Needs(frozenset(["x" * 20 * requirements.OVERHEAD])), None)
     assert known.get("large") is None
 
 
@@ -167,17 +167,19 @@ async def test_no_row_goes_that_a_task_is_about_to_have() -> None:
         task, row = new("A"), {}
 
         def known(connection: Connection) -> None:
-            routes.write(connection, [task])
+            requirements.write(connection, [task])
 
         async with engine.connect() as submit, engine.connect() as tidy:
             for is_new in (True, False):
                 await submit.run_sync(known)
-                assert await tidy.run_sync(routes.forget_unused) == 0, f"{is_new=}: it is held"
+                assert await tidy.run_sync(requirements.forget_unused) == 0, (
+                    f"{is_new=}: it is held"
+                )
                 await tidy.commit()
                 await submit.commit()
                 row = dict((await submit.execute(select(rows))).mappings().one())
                 await submit.commit()
-            assert await tidy.run_sync(routes.forget_unused) == 1
+            assert await tidy.run_sync(requirements.forget_unused) == 1
             # It is going; whoever adds a task waits for that, and writes it anew.
             waiting = asyncio.ensure_future(submit.run_sync(known))
             await wait_until(lambda: waits_for_a_lock(url))

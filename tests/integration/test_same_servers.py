@@ -7,7 +7,7 @@ import pytest
 
 from app.comfyui.identity import is_one_process
 from app.servers.addresses import may_be_one_machine
-from app.services import duplicate_servers as twins
+from app.services import duplicate_servers
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, run_gateway, wait_until
@@ -102,14 +102,14 @@ async def test_names_are_looked_up_only_when_a_server_comes(
         looked_up.extend(urls)
         return await may_be_one_machine(*urls)
 
-    monkeypatch.setattr(twins, "may_be_one_machine", counting)
-    monkeypatch.setattr(twins, "INTERVAL", 1000)
+    monkeypatch.setattr(duplicate_servers, "may_be_one_machine", counting)
+    monkeypatch.setattr(duplicate_servers, "INTERVAL", 1000)
     port = int(also(demo).rpartition(":")[2])
     async with (
         DemoServer(host="127.0.0.2", port=port) as alike,
         over(settings_for, demo, alike) as gateway,
     ):
-        comparing = twins.Twins(gateway.gateway.pool, gateway.gateway.fleet)
+        comparing = duplicate_servers.Twins(gateway.gateway.pool, gateway.gateway.fleet)
         one, other = gateway.gateway.pool
         await wait_until(lambda: one.connected and other.connected)
         one.compared = other.compared = -1

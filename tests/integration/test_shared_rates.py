@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.auth import redis_rate_limits as shared_rates
+from app.auth import redis_rate_limits
 from app.auth.model import Rate
 from app.auth.redis_rate_limits import PAUSE, SharedRates
 from app.redis import connect
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.service
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine Redis, too, may take its time."""
-    monkeypatch.setattr(shared_rates, "PATIENCE", 20.0)
+    monkeypatch.setattr(redis_rate_limits, "PATIENCE", 20.0)
 
 
 @pytest.mark.usefixtures("patient")

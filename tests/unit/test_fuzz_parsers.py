@@ -39,7 +39,7 @@ from app.workflows import openapi
 from app.workflows.checks.node_inputs import Acceptance
 from app.workflows.embedded import extract
 from app.workflows.json_text import parse_json, parse_leniently
-from app.workflows.references import assets as asset_refs
+from app.workflows.references import assets
 from app.workflows.requirements import lack_of, needs_of, shape_of
 from app.workflows.saved.editing import describe
 from app.workflows.saved.names import checked_name, name_for_image
@@ -229,9 +229,9 @@ def test_a_strange_order_of_inputs(order: Any) -> None:
 @fuzzed
 @given(JSON)
 def test_references(value: Any) -> None:
-    for found in asset_refs.references(value):
+    for found in assets.references(value):
         assert found
-    asset_refs.replaced(value, lambda _: "x")
+    assets.replaced(value, lambda _: "x")
 
 
 @fuzzed

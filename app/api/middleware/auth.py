@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.middleware import websocket_auth as sockets
+from app.api.middleware import websocket_auth
 from app.api.middleware.credentials import key_text
 from app.api.middleware.revocation import serve_until_revoked
 from app.api.middleware.scopes import Rules
@@ -59,12 +59,14 @@ class Gate:
             needed = self._rules.needed(scope)
             key = access.identify(key_text(scope) if access.in_use else None)
             if scope["type"] == "websocket":
-                send = sockets.answering_protocol(scope, send)
+                send = websocket_auth.answering_protocol(scope, send)
                 if access.in_use and key is None and needed is not KeyScope.OPEN:
-                    key, receive, send = await sockets.introduced(access, scope, receive, send)
+                    key, receive, send = await websocket_auth.introduced(
+                        access, scope, receive, send
+                    )
             allowance = await access.count(key)
             caller = access.caller(key, needed)
-        except sockets.Gone:
+        except websocket_auth.Gone:
             return
         except GatewayError as error:
             await refusal(scope, error)(scope, receive, send)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from blake3 import blake3
 from fastapi import Depends, Header, Query, Request
 
-from app.api import v2_errors as envelope
+from app.api import v2_errors
 from app.api.bodies import by_size, read_body, read_json, validated
 from app.api.cursors import PATTERN, position
 from app.api.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
@@ -24,7 +24,7 @@ from app.errors import (
     InvalidRequest,
 )
 from app.gateway import Gateway
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.services.submission_request import Submission
 from app.workflows.json_text import parse_json
 from app.workflows.secret_values import check_secrets
@@ -91,7 +91,7 @@ async def single_use(
             json_schema_extra={
                 "pattern": "^[ -~]*$",
                 "minLength": 1,
-                "maxLength": lengths.IDEMPOTENCY_KEY,
+                "maxLength": text_lengths.IDEMPOTENCY_KEY,
             },
         ),
     ] = None,
@@ -100,7 +100,7 @@ async def single_use(
     routes answer again."""
     if idempotency_key is None:
         return None
-    most = lengths.IDEMPOTENCY_KEY
+    most = text_lengths.IDEMPOTENCY_KEY
     printable = idempotency_key.isascii() and idempotency_key.isprintable()
     if not printable or not 1 <= len(idempotency_key) <= most:
         raise InvalidInput(f"Idempotency-Key: 1 to {most} printable ASCII characters.")
@@ -167,7 +167,7 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
     found: dict[int | str, Json] = {}
     every: list[type[GatewayError]] = [*errors, InvalidInput, GatewayError]
     for error in every:
-        status, code = envelope.meaning(error.status, error.code)
+        status, code = v2_errors.meaning(error.status, error.code)
         known = found.get(status)
         text = f"`{code}`"
         if known and text not in known["description"]:

@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app.api.requests import Strict, storable
 from app.errors import MetadataInvalid
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.limits.quoting import quoted
 from app.tasks.model import Status
 
@@ -22,7 +22,7 @@ Absent = SkipJsonSchema[None]  # what a form cannot say
 HashText = Annotated[str, Field(max_length=200, description='"blake3:<hex>"')]
 Tags = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
 FilePath = Annotated[
-    str, Field(min_length=1, max_length=lengths.FILE_PATH), AfterValidator(storable)
+    str, Field(min_length=1, max_length=text_lengths.FILE_PATH), AfterValidator(storable)
 ]
 Seconds = Annotated[int, Field(ge=60, le=7 * 24 * 3600, description="Seconds until it is removed.")]
 METADATA: Json = {

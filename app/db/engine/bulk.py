@@ -18,8 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 
-from app.db import idempotency
-from app.db import prompts as graphs
+from app.db import idempotency, prompts
 from app.db.engine.list_parameters import PART, any_of, parts_of
 from app.db.engine.list_parameters import task_ids as plausible
 from app.db.engine.notify import Topic, tell_all
@@ -110,7 +109,7 @@ def delete(connection: Connection, mine: ColumnElement[bool], task_ids: Sequence
     found = connection.execute(_DELETE.where(mine), {"task_ids": task_ids}).all()
     removed = [row.task_id for row in found]
     connection.execute(_FORGET, {"seqs": [row.seq for row in found]})
-    graphs.forget(connection, removed)
+    prompts.forget(connection, removed)
     connection.execute(_FORGET_OUTPUTS, {"task_ids": removed})
     idempotency.let_go(connection, {row.task_id: row.batch_id for row in found})
     return removed

@@ -16,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.db.engine.columns import Whole, findable
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 
 T = TypeVar("T")
 
@@ -96,4 +96,4 @@ def parts_of(values: Iterable[T], most: int = PART) -> Iterator[Sequence[T]]:
 def task_ids(values: Iterable[str]) -> list[str]:
     """Those that may be ids of tasks of ours, each once: whatever clients and servers send, no
     other text goes into a query."""
-    return [id for id in dict.fromkeys(values) if len(id) == lengths.ID and id.isprintable()]
+    return [id for id in dict.fromkeys(values) if len(id) == text_lengths.ID and id.isprintable()]

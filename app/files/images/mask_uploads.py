@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.files.images.decoding import apply_mask
 from app.files.images.safety import unwritten
-from app.files.stores import temporary as parts
+from app.files.stores import temporary
 from app.files.stores.streams import Counted, pieces_of
 from app.files.uploads import Upload, Uploads
 from app.limits.worker_threads import Workers
@@ -44,7 +44,7 @@ async def masked_upload(
 def work_folder() -> Iterator[Path]:
     """For files that are made, until they are kept. Raises StorageFull and StorageUnavailable."""
     try:
-        with parts.work_folder() as folder:
+        with temporary.work_folder() as folder:
             yield folder
     except OSError as error:
         if error.errno is None:  # of no file

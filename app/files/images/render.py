@@ -12,7 +12,7 @@ from typing import Literal
 from PIL import Image
 
 from app.errors import InvalidInput, NotInstalled
-from app.files.images import video_frame as frames
+from app.files.images import video_frame
 from app.files.images.metadata import without_metadata
 from app.files.images.safety import (
     MAX_DECODED,
@@ -165,7 +165,7 @@ def _in_mode_for(image: Image.Image, format: ViewFormat | None) -> Image.Image:
 
 def _first_frame(source: Path, target: Path) -> None:
     """In a process of its own, whose limits leave room for PyAV."""
-    if not frames.available():
+    if not video_frame.available():
         raise NotInstalled(
             "A view of a video needs the package av.",
             hint="pip install av, where the gateway runs.",
@@ -174,13 +174,13 @@ def _first_frame(source: Path, target: Path) -> None:
         demuxer = _DEMUXERS.get(sniff(file.read(HEAD)) or "")
     if demuxer is None:
         raise InvalidInput(f"No view can be made of {source.name!r}: not a known sort of video.")
-    program = [sys.executable, "-I", frames.__file__]
+    program = [sys.executable, "-I", video_frame.__file__]
     command = [*program, str(source), str(target), demuxer, str(MAX_PIXELS)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=FRAME_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise InvalidInput(f"No view of {source.name!r}: it took too long.") from error
-    if done.returncode == frames.UNWRITTEN:
+    if done.returncode == video_frame.UNWRITTEN:
         raise unwritten(OSError(int(done.stdout), os.strerror(int(done.stdout))))
     if done.returncode:
         raise InvalidInput(f"No view can be made of {source.name!r}: no frame can be read.")

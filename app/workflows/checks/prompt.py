@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from app.comfyui.cleaning import is_sound
 from app.errors import InvalidWorkflow
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.limits.quoting import quoted
 
 Json = dict[str, Any]
@@ -26,7 +26,7 @@ Errors = dict[str, list[Json]]
 _NONE: Final[Mapping[str, Json]] = MappingProxyType({})
 
 MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
-MAX_NAME = lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
+MAX_NAME = text_lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
 MAX_IDS = 500_000  # characters of all node ids: each answer about a task repeats them
 MAX_INPUTS = 1000  # of a node; real ones have a few dozen
 MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has

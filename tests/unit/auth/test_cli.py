@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.auth import cli as commands
+from app.auth import cli
 from app.auth.authenticator import Access
 from app.auth.key_store import KeyFile
 from app.auth.model import Rate, Scope
@@ -16,28 +16,28 @@ def test_the_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands.main(["add", "me", "--scope", "manage", "--rate", "9/minute", "--daily", "7"], "")
+    cli.main(["add", "me", "--scope", "manage", "--rate", "9/minute", "--daily", "7"], "")
     shown = capsys.readouterr()
     text = shown.out.strip()
     assert "COMFYUI_API_KEYS=api_keys.json" in shown.err
     key = Access("api_keys.json").identify(text)
     assert key is not None
     assert (key.name, key.scope, key.rate, key.daily) == ("me", Scope.MANAGE, Rate(9, 60), 7)
-    commands.main(["list"], "api_keys.json")
+    cli.main(["list"], "api_keys.json")
     listed = capsys.readouterr().out
     assert "me  scope=manage rate=9/minute daily=7" in listed
     assert text not in listed
     assert hash_of(text) not in listed
-    commands.main(["revoke", "me"], "api_keys.json")
+    cli.main(["revoke", "me"], "api_keys.json")
     with pytest.raises(Unauthorized):
         Access("api_keys.json").identify(text)
     capsys.readouterr()
-    commands.main(["add", "box", "--inline"], "[]")
+    cli.main(["add", "box", "--inline"], "[]")
     shown = capsys.readouterr()
     setting = shown.err.partition("COMFYUI_API_KEYS='")[2].rstrip("'\n")
     assert Access(setting).identify(shown.out.strip()) is not None
     with pytest.raises(InvalidInput, match="COMFYUI_API_KEYS itself"):
-        commands.main(["revoke", "box"], setting)
+        cli.main(["revoke", "box"], setting)
 
 
 def test_a_name_that_was_revoked_is_taken_over_on_purpose_only(
@@ -46,7 +46,7 @@ def test_a_name_that_was_revoked_is_taken_over_on_purpose_only(
     file = str(tmp_path / "keys.json")
 
     def run(*words: str) -> None:
-        commands.main(["--file", file, *words], file)
+        cli.main(["--file", file, *words], file)
 
     for name in ("alice", "bob"):
         run("add", name)

@@ -13,7 +13,7 @@ from app.db.engine.database import Database
 from app.db.queue import Queue
 from app.db.requirements import Route
 from app.db.run_times import Estimates, RunTime
-from app.runner import eta as forecast
+from app.runner import eta
 from app.runner.eta import Seen, remaining, seen_in_row, wait_of
 from app.runner.expectation import wait_on
 from app.runner.progress import Tracker
@@ -33,7 +33,7 @@ PROMPT = {id: {"class_type": "Any", "inputs": {}} for id in KNOWN.nodes}
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(forecast, "time", type("Clock", (), {"time": lambda: now[0]}))
+    monkeypatch.setattr(eta, "time", type("Clock", (), {"time": lambda: now[0]}))
     return now
 
 
@@ -130,9 +130,9 @@ def test_what_waits_behind_it_runs_down_too(clock: list[float], estimates: Estim
     seen = Seen(running(), Progress(0.2, current_node="2"), still=5.0)
     assert wait_of([seen], 0, estimates) == 3
     unknown = Seen(running(shape="new"), Progress(), still=0.0)
-    assert wait_of([unknown], 0, estimates) == forecast.GUESS
+    assert wait_of([unknown], 0, estimates) == eta.GUESS
     clock[0] = 1004.0
-    assert wait_of([unknown], 0, estimates) == forecast.GUESS - 4
+    assert wait_of([unknown], 0, estimates) == eta.GUESS - 4
 
 
 # -- each state of a server, each place of a task -----------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from app.comfyui.cleaning import cut
 from app.errors import QueueFull
-from app.limits import text_lengths as lengths
+from app.limits import text_lengths
 from app.runner.paid_node_keys import ApiKeys
 from app.tasks.model import NewTask, Task
 from tests.unit.tasks.test_model import TASK
@@ -16,7 +16,7 @@ from tests.unit.tasks.test_model import TASK
 @pytest.mark.parametrize("shown", range(4, 24))
 def test_a_key_is_hidden_where_a_text_was_cut(shown: int) -> None:
     key = "comfyui-0123456789abcdef"
-    said = cut("x" * (lengths.MESSAGE - 22 - shown) + key + "y" * 100, lengths.MESSAGE)
+    said = cut("x" * (text_lengths.MESSAGE - 22 - shown) + key + "y" * 100, text_lengths.MESSAGE)
     keys = ApiKeys()
     with keys.queueing([NewTask("1", {}, needs_key=True, secrets={"api_key_comfy_org": key})]):
         pass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.middleware import auth as gate
+from app.api.middleware import auth
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from app.api.middleware import auth as gate
     ],
 )
 async def test_whoever_has_a_network_is_one_caller(client: object, name: str) -> None:
-    assert gate._name_of(None, {"type": "http", "client": client}) == name
+    assert auth._name_of(None, {"type": "http", "client": client}) == name
