@@ -15,7 +15,7 @@ from app.db.engine.notify import Signals
 from app.db.engine.sqlite import file_of
 from app.db.lease import Lease, new_owner
 from app.db.queue import Queue
-from app.db.run_times import Estimates
+from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository
 from app.events.hub import Carrier, Hub
@@ -69,7 +69,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
     api_keys, figures = ApiKeys(), Metrics(database)
     hub = _hub(redis, figures, api_keys)
-    estimates, lease = Estimates(database), Lease(new_owner(), settings.lease_seconds)
+    estimates, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,

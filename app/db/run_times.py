@@ -21,7 +21,7 @@ A_RUN = 10  # nodes that a run counts for beside its own
 MOST_NODES = 500  # of one run; of a larger one only the whole is learnt
 NEWEST = 0.3  # weight of the newest run in the average
 OVERLAP = 60.0  # seconds by which the clocks of processes may differ
-GUESS = 10.0  # seconds of a run, while nothing is known at all
+DEFAULT_SECONDS = 10.0  # seconds of a run, while nothing is known at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _blend(old: float, new: float) -> float:
     return round(old + (new - old) * NEWEST, 4)
 
 
-class Estimates:
+class RunTimes:
     """In memory, kept in the database by `save`. All times in seconds."""
 
     def __init__(self, database: Database) -> None:
@@ -108,7 +108,7 @@ class Estimates:
     def seconds(self, shape: str, server: str) -> float:
         """The best guess there is."""
         run = self.known(shape, server)
-        return run.seconds if run else self.average or GUESS
+        return run.seconds if run else self.average or DEFAULT_SECONDS
 
     async def save(self) -> None:
         """Write what was learnt since the last time."""

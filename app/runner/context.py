@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.db.claims import Claims
 from app.db.lease import Lease
 from app.db.queue import Queue
-from app.db.run_times import Estimates
+from app.db.run_times import RunTimes
 from app.events.hub import Hub
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
@@ -36,7 +36,7 @@ class Tools:
     files: FileStore
     uploads: Uploads
     pool: Pool
-    estimates: Estimates
+    estimates: RunTimes
     timing: Timing
     max_attempts: int
     api_keys: ApiKeys

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.db.run_times import GUESS, Estimates, RunTime
+from app.db.run_times import DEFAULT_SECONDS, RunTime, RunTimes
 from app.tasks.model import Progress, Status, Task
 
 TELLING = 0.05  # progress from which on it tells something of a run that is the first of its kind
@@ -38,7 +38,7 @@ def seen_in_row(task: Task) -> Seen:
     return Seen(task, progress, max(time.time() - task.started_at - over, 0.0))
 
 
-def remaining(seen: Seen, estimates: Estimates) -> float | None:
+def remaining(seen: Seen, estimates: RunTimes) -> float | None:
     """What is left of a task that is on a server, whether it runs yet or waits there. It becomes
     less as time goes by, until more than the node at work should take has gone."""
     task, value = seen.task, seen.progress.value
@@ -64,20 +64,20 @@ def _left_of_node(progress: Progress, known: RunTime) -> float:
     return seconds * max(1 - progress.step / progress.steps, 0.0)
 
 
-def wait_of(ours: Iterable[Seen], strangers: int, estimates: Estimates) -> float:
+def wait_of(ours: Iterable[Seen], strangers: int, estimates: RunTimes) -> float:
     """When a server that holds these tasks of ours, and some of strangers, is through with all."""
-    average = estimates.average or GUESS
+    average = estimates.average or DEFAULT_SECONDS
     return sum(_left_or_guess(seen, estimates) for seen in ours) + strangers * average
 
 
-def _left_or_guess(seen: Seen, estimates: Estimates) -> float:
+def _left_or_guess(seen: Seen, estimates: RunTimes) -> float:
     left = remaining(seen, estimates)
     if left is not None:
         return left
-    return max(GUESS - (time.time() - (seen.task.started_at or time.time())), 0.0)
+    return max(DEFAULT_SECONDS - (time.time() - (seen.task.started_at or time.time())), 0.0)
 
 
-def eta_of_queued(task: Task, waits: list[float], estimates: Estimates) -> float | None:
+def eta_of_queued(task: Task, waits: list[float], estimates: RunTimes) -> float | None:
     """When a task in our queue will be done. `waits`: of each server that could run it."""
     average = estimates.average
     if task.place is None or average is None or not waits:

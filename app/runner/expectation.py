@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from app.db.run_times import Estimates
+from app.db.run_times import RunTimes
 from app.runner.eta import Seen, remaining, rounded, wait_of
 from app.servers.server import Server
 from app.tasks.model import Task
@@ -17,7 +17,7 @@ ANSWERS = 5.0  # seconds in which a server says whether it takes a prompt
 
 
 def expected_on(
-    server: Server | None, seen: Seen, seen_on: SeenOn, estimates: Estimates
+    server: Server | None, seen: Seen, seen_on: SeenOn, estimates: RunTimes
 ) -> Expected:
     """`server`: None if it is not among the servers. `seen_on`: asked for a task that waits only;
     one that runs tells of each step."""
@@ -44,7 +44,7 @@ def expected_on(
 
 
 def unknown_on(
-    server: Server, before: Sequence[Seen], ours: int, estimates: Estimates
+    server: Server, before: Sequence[Seen], ours: int, estimates: RunTimes
 ) -> str | None:
     """Why nobody can tell when the server is through with `before`; None if somebody can. What is
     not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
@@ -68,7 +68,7 @@ def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
     return f"{server.id} was sent a task, and has not answered since {since[:-6]}Z."
 
 
-def wait_on(server: Server, ours: Sequence[Seen], estimates: Estimates) -> float:
+def wait_on(server: Server, ours: Sequence[Seen], estimates: RunTimes) -> float:
     """Seconds until the server is through with all that it holds, as far as can be told."""
     return wait_of(ours, strangers_on(server, len(ours)), estimates)
 

@@ -1,7 +1,7 @@
 """Tells subscribers how a run is doing, with what is to be expected of it."""
 
 from app.comfyui.events import Preview
-from app.db.run_times import Estimates
+from app.db.run_times import RunTimes
 from app.events.hub import Hub
 from app.runner.eta import Seen, is_waiting
 from app.runner.expectation import SeenOn, expected_on
@@ -12,7 +12,7 @@ from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
 class Teller:
     """Of one run on one server. `seen_on`: what this process drives there."""
 
-    def __init__(self, hub: Hub, estimates: Estimates, server: Server, seen_on: SeenOn) -> None:
+    def __init__(self, hub: Hub, estimates: RunTimes, server: Server, seen_on: SeenOn) -> None:
         self._hub = hub
         self._estimates = estimates
         self._server = server

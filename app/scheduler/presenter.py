@@ -5,7 +5,7 @@ from typing import Any
 
 from app.db.queue import Queue
 from app.db.requirements import Route
-from app.db.run_times import Estimates
+from app.db.run_times import RunTimes
 from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
 from app.runner.expectation import expected_on, unknown_on
 from app.scheduler.dispatcher import Dispatcher
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 class Forecaster:
     def __init__(
-        self, pool: Pool, queue: Queue, estimates: Estimates, dispatcher: Dispatcher
+        self, pool: Pool, queue: Queue, estimates: RunTimes, dispatcher: Dispatcher
     ) -> None:
         self._pool = pool
         self._queue = queue

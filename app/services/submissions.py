@@ -13,7 +13,7 @@ from app.db.idempotency import Key
 from app.db.mapping import route_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
-from app.db.run_times import GUESS, Estimates
+from app.db.run_times import DEFAULT_SECONDS, RunTimes
 from app.db.tasks import TaskRepository
 from app.errors import InvalidWorkflow, QueueFull
 from app.events.hub import Hub
@@ -57,7 +57,7 @@ class SubmissionService:
         dispatcher: Dispatcher,
         pool: Pool,
         library: Library,
-        estimates: Estimates,
+        estimates: RunTimes,
         queue: Queue,
         forecaster: Forecaster,
         default_timeout: float | None,
@@ -305,5 +305,5 @@ class SubmissionService:
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""
         servers = max(len(self._pool.online()), 1)
-        seconds = (self._estimates.average or GUESS) / servers
+        seconds = (self._estimates.average or DEFAULT_SECONDS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)

@@ -28,7 +28,7 @@ from app.db import run_times as estimates
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import PART
-from app.db.run_times import Estimates, RunTime
+from app.db.run_times import RunTime, RunTimes
 from app.db.tables import idempotency_keys, key_usage, run_times
 from app.events import hub, status_log
 from app.files import uploads
@@ -85,8 +85,8 @@ GROWING: dict[str, tuple[int, int]] = {
     "DeliveryPlaces._turns": (2, 0),
     "Dispatcher._drives": (2, 0),
     "Dispatcher._runs": (2, 0),
-    "Estimates._known": (0, 0),
-    "Estimates._unsaved": (COUNT, 2),
+    "RunTimes._known": (0, 0),
+    "RunTimes._unsaved": (COUNT, 2),
     "ServerService._named": (1, 0),
     "ServerService.notes": (20, 0),
     "Health.stats": (10, 20),
@@ -388,7 +388,7 @@ def runs(gateway: RunningGateway) -> list[Any]:
 
 
 async def test_times_of_very_many_shapes_and_of_huge_ones(database: Database) -> None:
-    known = Estimates(database)
+    known = RunTimes(database)
     for number in range(COUNT):
         known.learn(f"shape {number}", "s", RunTime(1.0, {"1": 0.5, "2": 0.5, "3": 0.0}))
     assert known._known.size <= SMALL * 13

@@ -12,7 +12,7 @@ from app.comfyui.events import Progress as Step
 from app.db.engine.database import Database
 from app.db.queue import Queue
 from app.db.requirements import Route
-from app.db.run_times import Estimates, RunTime
+from app.db.run_times import RunTime, RunTimes
 from app.runner import eta
 from app.runner.eta import Seen, remaining, seen_in_row, wait_of
 from app.runner.expectation import wait_on
@@ -38,8 +38,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def estimates() -> Estimates:
-    found = Estimates(cast(Database, None))
+def estimates() -> RunTimes:
+    found = RunTimes(cast(Database, None))
     found.learn("shape", ADDRESS, KNOWN)
     return found
 
@@ -66,7 +66,7 @@ def running(**fields: Any) -> Task:
 
 # -- the clock ----------------------------------------------------------------------------------
 def test_a_silent_node_runs_down_to_what_is_after_it(
-    clock: list[float], estimates: Estimates
+    clock: list[float], estimates: RunTimes
 ) -> None:
     """Node 2 should take 6 of the 10 seconds, and says nothing."""
     tracker = Tracker(PROMPT, took=KNOWN.nodes)
@@ -85,7 +85,7 @@ def test_a_silent_node_runs_down_to_what_is_after_it(
 
 
 def test_steps_set_it_right_and_between_them_it_runs_down(
-    clock: list[float], estimates: Estimates
+    clock: list[float], estimates: RunTimes
 ) -> None:
     tracker = Tracker(PROMPT, took=KNOWN.nodes)
     tracker.apply(Executing("p", "2", None), 0.0)
@@ -97,7 +97,7 @@ def test_steps_set_it_right_and_between_them_it_runs_down(
     assert told == [7, 5, 4]
 
 
-def test_the_first_of_its_kind(clock: list[float], estimates: Estimates) -> None:
+def test_the_first_of_its_kind(clock: list[float], estimates: RunTimes) -> None:
     seen = Seen(running(shape="new"), Progress(0.5), still=0.0)
     clock[0] = 1020.0
     assert remaining(seen, estimates) == 20
@@ -108,7 +108,7 @@ def test_the_first_of_its_kind(clock: list[float], estimates: Estimates) -> None
     assert remaining(seen._replace(progress=Progress(0.01)), estimates) is None
 
 
-def test_another_process_runs_it(clock: list[float], estimates: Estimates) -> None:
+def test_another_process_runs_it(clock: list[float], estimates: RunTimes) -> None:
     """Only its row is known: nodes that are over, and since when it runs."""
     silent = running(progress=Progress(0.2, current_node="2", node_seconds={"1": 2.0, "4": None}))
     clock[0] = 1005.0
@@ -118,7 +118,7 @@ def test_another_process_runs_it(clock: list[float], estimates: Estimates) -> No
     assert remaining(seen_in_row(task()), estimates) == 10, "it waits there"
 
 
-def test_nothing_is_heard(clock: list[float], estimates: Estimates) -> None:
+def test_nothing_is_heard(clock: list[float], estimates: RunTimes) -> None:
     seen = Seen(running(), Progress(0.2), still=1.0, blind=True)
     clock[0] = 1007.0
     assert remaining(seen, estimates) == 3
@@ -126,20 +126,20 @@ def test_nothing_is_heard(clock: list[float], estimates: Estimates) -> None:
     assert remaining(seen, estimates) == 0
 
 
-def test_what_waits_behind_it_runs_down_too(clock: list[float], estimates: Estimates) -> None:
+def test_what_waits_behind_it_runs_down_too(clock: list[float], estimates: RunTimes) -> None:
     seen = Seen(running(), Progress(0.2, current_node="2"), still=5.0)
     assert wait_of([seen], 0, estimates) == 3
     unknown = Seen(running(shape="new"), Progress(), still=0.0)
-    assert wait_of([unknown], 0, estimates) == eta.GUESS
+    assert wait_of([unknown], 0, estimates) == eta.DEFAULT_SECONDS
     clock[0] = 1004.0
-    assert wait_of([unknown], 0, estimates) == eta.GUESS - 4
+    assert wait_of([unknown], 0, estimates) == eta.DEFAULT_SECONDS - 4
 
 
 # -- each state of a server, each place of a task -----------------------------------------------
 class Driving:
     """In place of the dispatcher: what this process drives on the server."""
 
-    def __init__(self, estimates: Estimates, *seen: Seen) -> None:
+    def __init__(self, estimates: RunTimes, *seen: Seen) -> None:
         self._estimates = estimates
         self._seen = seen
 
@@ -192,7 +192,7 @@ def bring_to(state: str, server: Server) -> None:
                 server.breaker.failed("x", proven=True, key=key)
 
 
-def expectations(state: str, estimates: Estimates) -> dict[str, Any]:
+def expectations(state: str, estimates: RunTimes) -> dict[str, Any]:
     """What is told of each task while the server is in that state."""
     pool = Pool([ADDRESS], slots=3)
     server = pool.get(ADDRESS)
@@ -216,7 +216,7 @@ ETAS = {"running": 7.0, "queued there": 17.0, "behind it": 27.0, "waiting": 37.0
 NOTHING = {"eta_seconds": None, "waiting_for": None, "warnings": 0}
 
 
-def told(state: str, estimates: Estimates) -> dict[str, Any]:
+def told(state: str, estimates: RunTimes) -> dict[str, Any]:
     return {
         place: {
             "eta_seconds": view["eta_seconds"],
@@ -270,24 +270,24 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_each_state_of_a_server(state: str, clock: list[float], estimates: Estimates) -> None:
+def test_each_state_of_a_server(state: str, clock: list[float], estimates: RunTimes) -> None:
     clock[0] = 1003.0
     assert told(state, estimates) == EXPECTED[state]
 
 
-def test_canceling_on_a_server_that_is_away(clock: list[float], estimates: Estimates) -> None:
+def test_canceling_on_a_server_that_is_away(clock: list[float], estimates: RunTimes) -> None:
     pool, driving = Pool([ADDRESS], slots=1), cast(Dispatcher, Driving(estimates))
     forecaster = Forecaster(pool, cast(Queue, Routes()), estimates, driving)
     view = forecaster.view(replace(FIRST, status=Status.CANCELING))
     assert (view["eta_seconds"], len(view["warnings"])) == (None, 1)
 
 
-def test_a_warning_is_told_only_while_it_holds(clock: list[float], estimates: Estimates) -> None:
+def test_a_warning_is_told_only_while_it_holds(clock: list[float], estimates: RunTimes) -> None:
     (said,) = expectations("offline", estimates)["running"]["warnings"]
     assert said.startswith(f"Its server {ADDRESS} is offline: It cannot be reached.")
     assert expectations("online", estimates)["running"]["warnings"] == []
 
 
-def test_the_clock_is_the_real_one(estimates: Estimates) -> None:
+def test_the_clock_is_the_real_one(estimates: RunTimes) -> None:
     seen = Seen(replace(running(), started_at=time.time() - 4), Progress(), 0.0, blind=True)
     assert 5 < (remaining(seen, estimates) or 0) <= 6

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from app.db.engine.database import Database
-from app.db.run_times import Estimates, RunTime
+from app.db.run_times import RunTime, RunTimes
 from app.runner.expectation import unknown_on, wait_on
 from app.servers.pool import Pool
 
@@ -14,13 +14,13 @@ KNOWN = RunTime(10.0, {"1": 2.0, "2": 6.0, "3": 2.0})
 
 
 @pytest.fixture
-def estimates() -> Estimates:
-    found = Estimates(cast(Database, None))
+def estimates() -> RunTimes:
+    found = RunTimes(cast(Database, None))
     found.learn("shape", ADDRESS, KNOWN)
     return found
 
 
-def test_strangers_are_counted_only_while_the_server_tells_of_them(estimates: Estimates) -> None:
+def test_strangers_are_counted_only_while_the_server_tells_of_them(estimates: RunTimes) -> None:
     (server,) = Pool([ADDRESS], slots=1)
     server.queue_length, server.connected = 2, True
     assert wait_on(server, [], estimates) == 20
