@@ -35,7 +35,7 @@ from app.runner.context import Timing, Tools
 from app.runner.paid_node_keys import ApiKeys
 from app.runner.stage_inputs import empty_everywhere
 from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import Forecaster
+from app.scheduler.presenter import TaskPresenter
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import Lookout
 from app.servers.pool import Pool
@@ -88,9 +88,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     store = TaskRepository(
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
-    forecaster = Forecaster(pool, queue, estimates, dispatcher)
+    presenter = TaskPresenter(pool, queue, estimates, dispatcher)
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
-    lookout = Lookout(hub, store, forecaster, dispatcher, alone=alone)
+    lookout = Lookout(hub, store, presenter, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
     signals = Signals(database)
@@ -113,7 +113,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         library=library,
         estimates=estimates,
         queue=queue,
-        forecaster=forecaster,
+        presenter=presenter,
         default_timeout=settings.task_timeout,
         materials=Materials(
             uploads,
@@ -132,13 +132,13 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         hub=hub,
         dispatcher=dispatcher,
         submitter=submitter,
-        forecaster=forecaster,
+        presenter=presenter,
         files=files,
         check_owner=access.check_owner,
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     pace = Pace(schedule=settings.webhook_schedule)
-    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=forecaster.view)
+    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=presenter.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)

@@ -19,7 +19,7 @@ from app.workflows.requirements import Needs
 Json = dict[str, Any]
 
 
-class Forecaster:
+class TaskPresenter:
     def __init__(
         self, pool: Pool, queue: Queue, estimates: RunTimes, dispatcher: Dispatcher
     ) -> None:

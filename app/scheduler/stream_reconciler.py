@@ -18,7 +18,7 @@ from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Json, Update
 from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import Forecaster
+from app.scheduler.presenter import TaskPresenter
 from app.tasks.model import Place, Progress, Status, Task
 from app.tasks.view import Expected, progress_view
 
@@ -63,14 +63,14 @@ class Lookout:
         self,
         hub: Hub,
         store: TaskRepository,
-        forecaster: Forecaster,
+        presenter: TaskPresenter,
         dispatcher: Dispatcher,
         *,
         alone: bool,
     ) -> None:
         self._hub = hub
         self._store = store
-        self._forecaster = forecaster
+        self._forecaster = presenter
         self._dispatcher = dispatcher
         self._alone = alone
         self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last

@@ -20,7 +20,7 @@ from app.events.hub import Hub
 from app.limits.worker_threads import Workers
 from app.runner.paid_node_keys import ApiKeys
 from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import Forecaster
+from app.scheduler.presenter import TaskPresenter
 from app.servers.core_nodes import core_node_types
 from app.servers.pool import Pool
 from app.servers.queues import check_unknown
@@ -59,7 +59,7 @@ class SubmissionService:
         library: Library,
         estimates: RunTimes,
         queue: Queue,
-        forecaster: Forecaster,
+        presenter: TaskPresenter,
         default_timeout: float | None,
         materials: Materials,
         api_keys: ApiKeys,
@@ -73,7 +73,7 @@ class SubmissionService:
         self._library = library
         self._estimates = estimates
         self._queue = queue
-        self._forecaster = forecaster
+        self._forecaster = presenter
         self._default_timeout = default_timeout
         self._materials = materials
         self._everywhere = everywhere

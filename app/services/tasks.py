@@ -20,7 +20,7 @@ from app.files.images.views import forget_results
 from app.files.stores.store import FileStore
 from app.limits.lru_cache import Memory
 from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import Forecaster
+from app.scheduler.presenter import TaskPresenter
 from app.servers import queues
 from app.servers.server import Server
 from app.services.submissions import SubmissionService
@@ -46,7 +46,7 @@ class TaskService:
         hub: Hub,
         dispatcher: Dispatcher,
         submitter: SubmissionService,
-        forecaster: Forecaster,
+        presenter: TaskPresenter,
         files: FileStore,
         check_owner: Callable[[str | None], None],
     ) -> None:
@@ -55,7 +55,7 @@ class TaskService:
         self._hub = hub
         self._dispatcher = dispatcher
         self._submitter = submitter
-        self._forecaster = forecaster
+        self._forecaster = presenter
         self._files = files
         self._caller = EVERYBODY
         # Of tasks, by their ids and when they were made; "": nobody's.

@@ -18,7 +18,7 @@ from app.runner.eta import Seen, remaining, seen_in_row, wait_of
 from app.runner.expectation import wait_on
 from app.runner.progress import Tracker
 from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import Forecaster
+from app.scheduler.presenter import TaskPresenter
 from app.servers.pool import Pool
 from app.servers.server import Health, Server
 from app.tasks.model import Place, Progress, Status, Task
@@ -207,9 +207,9 @@ def expectations(state: str, estimates: RunTimes) -> dict[str, Any]:
         Seen(SECOND, Progress(), 0.0),
         Seen(THIRD, Progress(), 0.0),
     )
-    forecaster = Forecaster(pool, cast(Queue, Routes()), estimates, cast(Dispatcher, driving))
+    presenter = TaskPresenter(pool, cast(Queue, Routes()), estimates, cast(Dispatcher, driving))
     places = {"running": FIRST, "queued there": SECOND, "behind it": THIRD, "waiting": WAITING}
-    return {place: forecaster.view(one) for place, one in places.items()}
+    return {place: presenter.view(one) for place, one in places.items()}
 
 
 ETAS = {"running": 7.0, "queued there": 17.0, "behind it": 27.0, "waiting": 37.0}
@@ -277,8 +277,8 @@ def test_each_state_of_a_server(state: str, clock: list[float], estimates: RunTi
 
 def test_canceling_on_a_server_that_is_away(clock: list[float], estimates: RunTimes) -> None:
     pool, driving = Pool([ADDRESS], slots=1), cast(Dispatcher, Driving(estimates))
-    forecaster = Forecaster(pool, cast(Queue, Routes()), estimates, driving)
-    view = forecaster.view(replace(FIRST, status=Status.CANCELING))
+    presenter = TaskPresenter(pool, cast(Queue, Routes()), estimates, driving)
+    view = presenter.view(replace(FIRST, status=Status.CANCELING))
     assert (view["eta_seconds"], len(view["warnings"])) == (None, 1)
 
 
