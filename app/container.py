@@ -69,7 +69,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
     api_keys, figures = ApiKeys(), Metrics(database)
     hub = _hub(redis, figures, api_keys)
-    estimates, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
+    run_times, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     tools = Tools(
         lease=lease,
@@ -79,7 +79,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         files=files,
         uploads=uploads,
         pool=pool,
-        estimates=estimates,
+        run_times=run_times,
         timing=_timing(settings),
         max_attempts=settings.max_attempts,
         api_keys=api_keys,
@@ -88,7 +88,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     store = TaskRepository(
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
-    presenter = TaskPresenter(pool, queue, estimates, dispatcher)
+    presenter = TaskPresenter(pool, queue, run_times, dispatcher)
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
     lookout = Lookout(hub, store, presenter, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
@@ -111,7 +111,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         dispatcher=dispatcher,
         pool=pool,
         library=library,
-        estimates=estimates,
+        run_times=run_times,
         queue=queue,
         presenter=presenter,
         default_timeout=settings.task_timeout,

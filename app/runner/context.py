@@ -36,7 +36,7 @@ class Tools:
     files: FileStore
     uploads: Uploads
     pool: Pool
-    estimates: RunTimes
+    run_times: RunTimes
     timing: Timing
     max_attempts: int
     api_keys: ApiKeys

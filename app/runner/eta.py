@@ -38,13 +38,13 @@ def seen_in_row(task: Task) -> Seen:
     return Seen(task, progress, max(time.time() - task.started_at - over, 0.0))
 
 
-def remaining(seen: Seen, estimates: RunTimes) -> float | None:
+def remaining(seen: Seen, run_times: RunTimes) -> float | None:
     """What is left of a task that is on a server, whether it runs yet or waits there. It becomes
     less as time goes by, until more than the node at work should take has gone."""
     task, value = seen.task, seen.progress.value
-    known = estimates.known(task.shape, task.server)
+    known = run_times.known(task.shape, task.server)
     if task.started_at is None:
-        return known.seconds if known else estimates.average
+        return known.seconds if known else run_times.average
     elapsed = time.time() - task.started_at
     if known is not None:
         left = known.seconds * (1 - value)
@@ -64,22 +64,22 @@ def _left_of_node(progress: Progress, known: RunTime) -> float:
     return seconds * max(1 - progress.step / progress.steps, 0.0)
 
 
-def wait_of(ours: Iterable[Seen], strangers: int, estimates: RunTimes) -> float:
+def wait_of(ours: Iterable[Seen], strangers: int, run_times: RunTimes) -> float:
     """When a server that holds these tasks of ours, and some of strangers, is through with all."""
-    average = estimates.average or DEFAULT_SECONDS
-    return sum(_left_or_guess(seen, estimates) for seen in ours) + strangers * average
+    average = run_times.average or DEFAULT_SECONDS
+    return sum(_left_or_guess(seen, run_times) for seen in ours) + strangers * average
 
 
-def _left_or_guess(seen: Seen, estimates: RunTimes) -> float:
-    left = remaining(seen, estimates)
+def _left_or_guess(seen: Seen, run_times: RunTimes) -> float:
+    left = remaining(seen, run_times)
     if left is not None:
         return left
     return max(DEFAULT_SECONDS - (time.time() - (seen.task.started_at or time.time())), 0.0)
 
 
-def eta_of_queued(task: Task, waits: list[float], estimates: RunTimes) -> float | None:
+def eta_of_queued(task: Task, waits: list[float], run_times: RunTimes) -> float | None:
     """When a task in our queue will be done. `waits`: of each server that could run it."""
-    average = estimates.average
+    average = run_times.average
     if task.place is None or average is None or not waits:
         return None
     ahead = task.place.seconds_ahead + task.place.unknown_ahead * average

@@ -17,7 +17,7 @@ ANSWERS = 5.0  # seconds in which a server says whether it takes a prompt
 
 
 def expected_on(
-    server: Server | None, seen: Seen, seen_on: SeenOn, estimates: RunTimes
+    server: Server | None, seen: Seen, seen_on: SeenOn, run_times: RunTimes
 ) -> Expected:
     """`server`: None if it is not among the servers. `seen_on`: asked for a task that waits only;
     one that runs tells of each step."""
@@ -32,19 +32,19 @@ def expected_on(
         why = f"its server {server.id} is {state}: the task is taken off it."
         return Expected(waiting_for=why if task.started_at is None else None)
     if task.started_at is not None:
-        return Expected(rounded(remaining(seen, estimates)))
+        return Expected(rounded(remaining(seen, run_times)))
     others = [one for one in seen_on(server) if one.task.task_id != task.task_id]
     before = [one for one in others if _turn(one.task) < _turn(task)]
-    unknown = unanswered(server, [seen]) or unknown_on(server, before, len(others) + 1, estimates)
+    unknown = unanswered(server, [seen]) or unknown_on(server, before, len(others) + 1, run_times)
     if unknown:
         return Expected(waiting_for=unknown)
-    if not estimates.average:
-        return Expected(rounded(remaining(seen, estimates)))
-    return Expected(rounded(wait_of([*before, seen], 0, estimates)))
+    if not run_times.average:
+        return Expected(rounded(remaining(seen, run_times)))
+    return Expected(rounded(wait_of([*before, seen], 0, run_times)))
 
 
 def unknown_on(
-    server: Server, before: Sequence[Seen], ours: int, estimates: RunTimes
+    server: Server, before: Sequence[Seen], ours: int, run_times: RunTimes
 ) -> str | None:
     """Why nobody can tell when the server is through with `before`; None if somebody can. What is
     not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
@@ -54,7 +54,7 @@ def unknown_on(
     if strangers := strangers_on(server, ours):
         what = "a prompt" if strangers == 1 else f"{strangers} prompts"
         return f"{server.id} has {what} of others in its queue; how long that takes is not known."
-    if any(one.task.started_at and remaining(one, estimates) is None for one in before):
+    if any(one.task.started_at and remaining(one, run_times) is None for one in before):
         return f"{server.id} runs a task that is the first of its kind; its time is not known yet."
     return None
 
@@ -68,9 +68,9 @@ def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
     return f"{server.id} was sent a task, and has not answered since {since[:-6]}Z."
 
 
-def wait_on(server: Server, ours: Sequence[Seen], estimates: RunTimes) -> float:
+def wait_on(server: Server, ours: Sequence[Seen], run_times: RunTimes) -> float:
     """Seconds until the server is through with all that it holds, as far as can be told."""
-    return wait_of(ours, strangers_on(server, len(ours)), estimates)
+    return wait_of(ours, strangers_on(server, len(ours)), run_times)
 
 
 def strangers_on(server: Server, ours: int) -> int:

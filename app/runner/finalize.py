@@ -63,7 +63,7 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         run.attempts,
         tools.max_attempts,
         elsewhere=elsewhere,
-        doubtful=on_trial and tools.estimates.proven(run.task.shape),
+        doubtful=on_trial and tools.run_times.proven(run.task.shape),
     )
     if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
         again = run.task.task_id in await tools.claims.canceled()
@@ -130,7 +130,7 @@ def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
         server.refusals.forget_unnamed()
         _learn(run, tools)
     elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
-        key, proven = run.task.key_name, tools.estimates.proven(shape)
+        key, proven = run.task.key_name, tools.run_times.proven(shape)
         if server.breaker.failed(shape, proven=proven, key=key):
             whom = "everybody" if server.breaker.is_open else f"key {key}"
             log.warning("server %s gets no tasks of %s: all failed there", server.id, whom)
@@ -150,4 +150,4 @@ def _learn(run: "Run", tools: Tools) -> None:
     if entry is None or entry.seconds is None or len(entry.cached) >= run.progress.nodes_total:
         return
     run_time = RunTime(entry.seconds, dict(run.tracker.ran))
-    tools.estimates.learn(run.task.shape, run.server.id, run_time)
+    tools.run_times.learn(run.task.shape, run.server.id, run_time)

@@ -12,9 +12,9 @@ from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
 class Teller:
     """Of one run on one server. `seen_on`: what this process drives there."""
 
-    def __init__(self, hub: Hub, estimates: RunTimes, server: Server, seen_on: SeenOn) -> None:
+    def __init__(self, hub: Hub, run_times: RunTimes, server: Server, seen_on: SeenOn) -> None:
         self._hub = hub
-        self._estimates = estimates
+        self._run_times = run_times
         self._server = server
         self._seen_on = seen_on
 
@@ -33,4 +33,4 @@ class Teller:
     def _expected(self, seen: Seen) -> Expected:
         if seen.task.finished or is_waiting(seen.task):
             return UNKNOWN
-        return expected_on(self._server, seen, self._seen_on, self._estimates)
+        return expected_on(self._server, seen, self._seen_on, self._run_times)

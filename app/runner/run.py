@@ -50,11 +50,11 @@ class Run:
         self.server = server
         self.history: HistoryEntry | None = None  # once it is over
         known = claim.task.progress if claim.task.progress.nodes_total else None
-        took = tools.estimates.known(claim.task.shape, server.id)
+        took = tools.run_times.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self.prompt = claim.prompt
         self._tools = tools
-        self._teller = Teller(tools.hub, tools.estimates, server, seen_on)
+        self._teller = Teller(tools.hub, tools.run_times, server, seen_on)
         self._timing = at = tools.timing
         self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
         self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)

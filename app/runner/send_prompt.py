@@ -133,7 +133,7 @@ class Sender:
         if is_the_servers:
             server.door.shut(error.detail, error.retry_after or 0.0)
         else:
-            proven = self._tools.estimates.proven(task.shape)
+            proven = self._tools.run_times.proven(task.shape)
             server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
         if server.door.is_open:
             server.on_change()

@@ -55,16 +55,16 @@ class Dispatcher:
         """Work until stopped; then let go of all tasks, so that others can take over at once."""
         self._work = asyncio.current_task()
         await self._free_the_dead()
-        await self._tools.estimates.learn_from_others()
+        await self._tools.run_times.learn_from_others()
         upkeep = [
             (self._tools.lease.seconds / RENEWALS, self._claims.renew),
             (self._tools.lease.seconds / 3, self._rescue),
             (PROGRESS_SAVED, self._save_progress),
             (PROGRESS_SAVED, self._look_for_cancels),
             (IDLE, self._look_after_servers),
-            (IDLE, self._tools.estimates.save),
+            (IDLE, self._tools.run_times.save),
             (REFRESHED, self._refresh),
-            (REFRESHED, self._tools.estimates.learn_from_others),
+            (REFRESHED, self._tools.run_times.learn_from_others),
         ]
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -74,7 +74,7 @@ class Dispatcher:
                 self._group.create_task(self._give_work(), name="dispatch")
         finally:
             await asyncio.shield(self._claims.hand_back())
-            await asyncio.shield(self._tools.estimates.save())
+            await asyncio.shield(self._tools.run_times.save())
 
     def stop(self) -> None:
         if self._work is not None:
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def wait_of(self, server: Server) -> float:
         """Seconds until the server is through with what it holds, as far as can be told."""
-        return wait_on(server, self.seen_on(server), self._tools.estimates)
+        return wait_on(server, self.seen_on(server), self._tools.run_times)
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Dispatcher:
         return any([await self._give_to(seats, barred) for barred, seats in groups.items()])
 
     async def _give_to(self, seats: Sequence[Seat], barred: Collection[str]) -> bool:
-        seconds, waits = self._tools.estimates.seconds, self._waits
+        seconds, waits = self._tools.run_times.seconds, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:

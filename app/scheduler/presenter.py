@@ -21,11 +21,11 @@ Json = dict[str, Any]
 
 class TaskPresenter:
     def __init__(
-        self, pool: Pool, queue: Queue, estimates: RunTimes, dispatcher: Dispatcher
+        self, pool: Pool, queue: Queue, run_times: RunTimes, dispatcher: Dispatcher
     ) -> None:
         self._pool = pool
         self._queue = queue
-        self._estimates = estimates
+        self._run_times = run_times
         self._dispatcher = dispatcher
 
     def view(self, task: Task, room: int | None = STREAM) -> Json:
@@ -41,7 +41,7 @@ class TaskPresenter:
             return self._expected_of_waiting(task)
         server = self._pool.get(task.server or "") if task.server in self._pool else None
         seen_on = self._dispatcher.seen_on
-        return expected_on(server, seen._replace(task=task), seen_on, self._estimates)
+        return expected_on(server, seen._replace(task=task), seen_on, self._run_times)
 
     def _expected_of_waiting(self, task: Task) -> Expected:
         """Of a task in our queue: `waiting_for` is why it cannot start, beyond others being before
@@ -64,12 +64,12 @@ class TaskPresenter:
         if all(unknown.values()):
             return Expected(waiting_for=_sentence([*map(str, unknown.values()), *refusals]))
         waits = [self._dispatcher.wait_of(server) for server in taking if not unknown[server.id]]
-        eta = rounded(eta_of_queued(task, waits, self._estimates))
+        eta = rounded(eta_of_queued(task, waits, self._run_times))
         return Expected(eta, _sentence(refusals) if refusals else None)
 
     def _unknown_on(self, server: Server) -> str | None:
         seen = self._dispatcher.seen_on(server)
-        return unknown_on(server, seen, len(seen), self._estimates)
+        return unknown_on(server, seen, len(seen), self._run_times)
 
     def _candidates(self, task: Task) -> list[Server]:
         """The servers that could run it, as far as is known."""

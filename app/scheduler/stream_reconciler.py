@@ -70,7 +70,7 @@ class Lookout:
     ) -> None:
         self._hub = hub
         self._store = store
-        self._forecaster = presenter
+        self._presenter = presenter
         self._dispatcher = dispatcher
         self._alone = alone
         self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
@@ -174,7 +174,7 @@ class Lookout:
 
     def _tell(self, task: Task, *, followed: bool) -> None:
         task_id = task.task_id
-        view = self._forecaster.view(task)
+        view = self._presenter.view(task)
         known = self._told.get(task_id) or _heard_of(self._hub.since(task_id, 0))
         if task_id in self._told or len(self._told) < TOLD:
             self._told[task_id] = view
@@ -197,7 +197,7 @@ class Lookout:
         for task in head:
             if self._hub.newest(task.task_id) > began:  # then the row is older
                 continue
-            view = self._forecaster.view(task)
+            view = self._presenter.view(task)
             at = time.monotonic()
             heard = self._hub.newest(task.task_id)
             hope = Hope(view["queue_position"], view["waiting_for"], view["eta_seconds"], at, heard)
@@ -227,7 +227,7 @@ class Lookout:
             return
         if seen.task.status == Status.QUEUED:
             seen = seen._replace(task=replace(seen.task, place=place))
-        view = self._forecaster.view(seen.task)
+        view = self._presenter.view(seen.task)
         told = self._told.get(task_id)
         known = told or _heard_of(self._hub.since(task_id, 0)) or view
         if told or len(self._told) < TOLD:

@@ -57,7 +57,7 @@ class SubmissionService:
         dispatcher: Dispatcher,
         pool: Pool,
         library: Library,
-        estimates: RunTimes,
+        run_times: RunTimes,
         queue: Queue,
         presenter: TaskPresenter,
         default_timeout: float | None,
@@ -71,9 +71,9 @@ class SubmissionService:
         self._dispatcher = dispatcher
         self._pool = pool
         self._library = library
-        self._estimates = estimates
+        self._run_times = run_times
         self._queue = queue
-        self._forecaster = presenter
+        self._presenter = presenter
         self._default_timeout = default_timeout
         self._materials = materials
         self._everywhere = everywhere
@@ -164,7 +164,7 @@ class SubmissionService:
         for number, task in enumerate(added):
             if number % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in
-            self._hub.publish(task.task_id, "status", self._forecaster.view(task))
+            self._hub.publish(task.task_id, "status", self._presenter.view(task))
         self._dispatcher.wake()
         return added
 
@@ -294,7 +294,7 @@ class SubmissionService:
         if not shape:
             prompt = with_changes(task.prompt, task.changes)
             shape, needs = shape_of(prompt), needs_of(prompt)
-        known = self._estimates.known(shape, task.wanted_server)
+        known = self._run_times.known(shape, task.wanted_server)
         expected = known.seconds if known else None
         webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
         new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
@@ -305,5 +305,5 @@ class SubmissionService:
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""
         servers = max(len(self._pool.online()), 1)
-        seconds = (self._estimates.average or DEFAULT_SECONDS) / servers
+        seconds = (self._run_times.average or DEFAULT_SECONDS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)

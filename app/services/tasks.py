@@ -55,7 +55,7 @@ class TaskService:
         self._hub = hub
         self._dispatcher = dispatcher
         self._submitter = submitter
-        self._forecaster = presenter
+        self._presenter = presenter
         self._files = files
         self._caller = EVERYBODY
         # Of tasks, by their ids and when they were made; "": nobody's.
@@ -119,7 +119,7 @@ class TaskService:
     def view(self, task: Task, room: int | None = STREAM) -> Json:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
-        return self._forecaster.view(task, room)
+        return self._presenter.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """The tasks when all are finished, or as they are after so many seconds; at once if the

@@ -140,7 +140,7 @@ class Driving:
     """In place of the dispatcher: what this process drives on the server."""
 
     def __init__(self, estimates: RunTimes, *seen: Seen) -> None:
-        self._estimates = estimates
+        self._run_times = estimates
         self._seen = seen
 
     def seen(self, task_id: str) -> Seen | None:
@@ -150,7 +150,7 @@ class Driving:
         return self._seen
 
     def wait_of(self, server: Server) -> float:
-        return wait_on(server, self._seen, self._estimates)
+        return wait_on(server, self._seen, self._run_times)
 
 
 class Routes:
