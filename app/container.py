@@ -37,7 +37,7 @@ from app.runner.stage_inputs import empty_everywhere
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.scheduler.retention import Limits, Retention
-from app.scheduler.stream_reconciler import Lookout
+from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.pool import Pool
 from app.services.assets import AssetService
 from app.services.duplicate_servers import Twins
@@ -90,11 +90,11 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     )
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
     alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
-    lookout = Lookout(hub, store, presenter, dispatcher, alone=alone)
+    reconciler = StreamReconciler(hub, store, presenter, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
     signals = Signals(database)
-    for part in (dispatcher, fleet, lookout):
+    for part in (dispatcher, fleet, reconciler):
         part.listen(signals)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
@@ -173,7 +173,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             signals.run(),
             fleet.run(),
             Twins(pool, fleet).run(),
-            lookout.run(),
+            reconciler.run(),
             *((hub.carrier.run(),) if hub.carrier else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),

@@ -56,7 +56,7 @@ class Hope(NamedTuple):
         return abs(due - other.eta) <= max(DRIFT, due / 10)
 
 
-class Lookout:
+class StreamReconciler:
     """`alone`: no other process drives tasks of the same database, or Redis tells what they do."""
 
     def __init__(
@@ -73,16 +73,16 @@ class Lookout:
         self._presenter = presenter
         self._dispatcher = dispatcher
         self._alone = alone
-        self._heard: dict[str, int] = {}  # task_id -> its newest update when we looked last
-        self._told: dict[str, Json] = {}  # task_id -> how we found it last
+        self._last_event: dict[str, int] = {}  # task_id -> its newest update when we looked last
+        self._last_view: dict[str, Json] = {}  # task_id -> how we found it last
         self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
         self._blind_since: float | None = None
-        self._news: set[str] = set()  # tasks of which the database told something
+        self._changed: set[str] = set()  # tasks of which the database told something
         self._wake = asyncio.Event()
-        self._missed: set[str] = set()  # tasks that may have changed unheard
+        self._maybe_missed: set[str] = set()  # tasks that may have changed unheard
 
     @property
-    def is_blind(self) -> bool:
+    def has_gap(self) -> bool:
         return self._hub.notice is not None or not self._alone
 
     def listen(self, signals: Signals) -> None:
@@ -90,9 +90,9 @@ class Lookout:
         signals.on(Topic.STATUS, self._hear)
 
     def _hear(self, task_id: str) -> None:
-        if task_id and self.is_blind and self._hub.subscribers:
-            if len(self._news) < MOST:  # the rest is found by the next look at all
-                self._news.add(task_id)
+        if task_id and self.has_gap and self._hub.subscribers:
+            if len(self._changed) < MOST:  # the rest is found by the next look at all
+                self._changed.add(task_id)
             self._wake.set()
 
     async def run(self) -> None:
@@ -107,13 +107,13 @@ class Lookout:
                 if time.monotonic() < due:
                     await self._look_at_news()
                 else:
-                    due = time.monotonic() + (INTERVAL_BLIND if self.is_blind else INTERVAL)
+                    due = time.monotonic() + (INTERVAL_BLIND if self.has_gap else INTERVAL)
                     await self._look()
             except Exception:  # it is only a convenience
                 log.exception("followed tasks cannot be looked at")
 
     async def _look_at_news(self) -> None:
-        news, self._news = sorted(self._news), set()
+        news, self._changed = sorted(self._changed), set()
         if not self._hub.watches_all():
             news = sorted(set(news).intersection(self._hub.watched()))
         began = self._hub.last_id
@@ -121,41 +121,43 @@ class Lookout:
 
     async def _look(self) -> None:
         watched = self._hub.watched()[:MOST]
-        was_blind, is_blind = self._blind_since is not None, self.is_blind
-        if is_blind and not was_blind:
+        was_blind, has_gap = self._blind_since is not None, self.has_gap
+        if has_gap and not was_blind:
             self._blind_since = time.time() - MARGIN
-        if was_blind and not is_blind:
-            self._missed.update(watched)  # once more, for what came just before the end of it
+        if was_blind and not has_gap:
+            self._maybe_missed.update(watched)  # once more, for what came just before the end of it
         began = self._hub.last_id
         tasks = await self._store.several(self._silent(watched))
-        if self._hub.watches_all() and (was_blind or is_blind):
+        if self._hub.watches_all() and (was_blind or has_gap):
             tasks += await self._of_all({task.task_id for task in tasks})
-        await self._tell_all(tasks, began, self._heard)
+        await self._tell_all(tasks, began, self._last_event)
         await self._tell_head(set(watched), began)
         ours = self._dispatcher.driven() if self._hub.watches_all() else watched
         places = await self._places(ours[:MOST])
         for task_id in ours[:MOST]:
             self._tell_of_ours(task_id, places.get(task_id))
         kept = {*watched, *ours[:MOST], *(task.task_id for task in tasks)}
-        self._told = {task_id: view for task_id, view in self._told.items() if task_id in kept}
-        self._missed &= set(watched)
-        if not is_blind:
+        self._last_view = {
+            task_id: view for task_id, view in self._last_view.items() if task_id in kept
+        }
+        self._maybe_missed &= set(watched)
+        if not has_gap:
             self._blind_since = None
 
     def _silent(self, watched: Iterable[str]) -> list[str]:
         """The tasks of which nothing was heard since the last look; what we drive is heard."""
         heard = {task_id: self._hub.newest(task_id) for task_id in watched}
-        changed = [id for id, newest in heard.items() if self._heard.get(id) != newest]
+        changed = [id for id, newest in heard.items() if self._last_event.get(id) != newest]
         for task_id in changed:
-            self._told.pop(task_id, None)
-        self._heard, quiet = heard, set(heard).difference(changed) | self._missed
+            self._last_view.pop(task_id, None)
+        self._last_event, quiet = heard, set(heard).difference(changed) | self._maybe_missed
         return sorted(id for id in quiet if self._dispatcher.progress_of(id) is None)
 
     async def _of_all(self, seen: Collection[str]) -> list[Task]:
         """What those who follow all tasks may have missed."""
         newest = await self._store.page(limit=NEWEST)
         found = {task.task_id: task for task in [*await self._store.queue(), *newest]}
-        open_ones = [id for id, view in self._told.items() if view["finished_at"] is None]
+        open_ones = [id for id, view in self._last_view.items() if view["finished_at"] is None]
         gone = [id for id in open_ones if id not in found and id not in seen]
         for task in await self._store.several(gone[:MOST]):
             found[task.task_id] = task
@@ -168,16 +170,16 @@ class Lookout:
             for task in part:
                 heard_since = self._hub.newest(task.task_id) > began  # then the row is older
                 if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
-                    self._missed.discard(task.task_id)
+                    self._maybe_missed.discard(task.task_id)
                     self._tell(task, followed=task.task_id in followed)
             patience = await self._hub.caught_up(patience)
 
     def _tell(self, task: Task, *, followed: bool) -> None:
         task_id = task.task_id
         view = self._presenter.view(task)
-        known = self._told.get(task_id) or _heard_of(self._hub.since(task_id, 0))
-        if task_id in self._told or len(self._told) < TOLD:
-            self._told[task_id] = view
+        known = self._last_view.get(task_id) or _heard_of(self._hub.since(task_id, 0))
+        if task_id in self._last_view or len(self._last_view) < TOLD:
+            self._last_view[task_id] = view
         if known is None and not followed and not self._is_new(task):
             return
         for output in view["outputs"]:
@@ -228,10 +230,10 @@ class Lookout:
         if seen.task.status == Status.QUEUED:
             seen = seen._replace(task=replace(seen.task, place=place))
         view = self._presenter.view(seen.task)
-        told = self._told.get(task_id)
+        told = self._last_view.get(task_id)
         known = told or _heard_of(self._hub.since(task_id, 0)) or view
-        if told or len(self._told) < TOLD:
-            self._told[task_id] = view
+        if told or len(self._last_view) < TOLD:
+            self._last_view[task_id] = view
         if [view[name] for name in STATE] != [known[name] for name in STATE]:
             self._hub.tell(task_id, "status", view)
             return

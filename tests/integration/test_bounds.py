@@ -76,7 +76,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Connection.pipeline": (1000, 0),
     "Connection.scope": (40, 100),
     "Connection.tasks": (SMALL * 3, 0),
-    "Deliverer._news": (SMALL, 0),
+    "Deliverer._changed": (SMALL, 0),
     "DeliveryPlaces._addresses": (32, 0),
     "DeliveryPlaces._failing": (SMALL, 0),
     "DeliveryPlaces._hosts": (32, 0),
@@ -99,11 +99,11 @@ GROWING: dict[str, tuple[int, int]] = {
     "Hub._subscriptions": (SMALL, 0),
     "LocalRates._buckets": (0, 0),
     "Library._formats": (0, 0),
-    "Lookout._heard": (SMALL, 0),
-    "Lookout._hopes": (SMALL, 0),
-    "Lookout._missed": (SMALL, 0),
-    "Lookout._news": (SMALL, 0),
-    "Lookout._told": (SMALL, 60),
+    "StreamReconciler._last_event": (SMALL, 0),
+    "StreamReconciler._hopes": (SMALL, 0),
+    "StreamReconciler._maybe_missed": (SMALL, 0),
+    "StreamReconciler._changed": (SMALL, 0),
+    "StreamReconciler._last_view": (SMALL, 60),
     "Metrics._servers": (1, 0),
     "NodeTypes._fixed": (200, 40),
     "NodeTypes._object_info": (200, 40),
@@ -326,7 +326,9 @@ async def follow_all(gateway: RunningGateway, demo: DemoServer) -> None:
             assert any("too many tasks" in message.get("message", "") for message in said)
         for number in range(COUNT):
             gateway.gateway.hub.publish(f"task {number}", "preview", {}, b"x" * 1000)
-        (looking,) = {id(h): h for name, h, _ in containers() if name == "Lookout._told"}.values()
+        (looking,) = {
+            id(h): h for name, h, _ in containers() if name == "StreamReconciler._last_view"
+        }.values()
         for task in await gateway.gateway.tasks.queue():
             looking._tell(task, followed=True)
             looking._hear(task.task_id)
