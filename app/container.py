@@ -18,7 +18,7 @@ from app.db.queue import Queue
 from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository
-from app.events.hub import Carrier, Hub
+from app.events.hub import EventBus, Hub
 from app.events.status_log import Transitions
 from app.files.images.views import Views
 from app.files.stores.factory import open_store, open_uploads
@@ -89,7 +89,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
-    alone = bool(hub.carrier) or is_sqlite(settings.database_url.get_secret_value())
+    alone = bool(hub.event_bus) or is_sqlite(settings.database_url.get_secret_value())
     reconciler = StreamReconciler(hub, store, presenter, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
@@ -174,7 +174,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             fleet.run(),
             Twins(pool, fleet).run(),
             reconciler.run(),
-            *((hub.carrier.run(),) if hub.carrier else ()),
+            *((hub.event_bus.run(),) if hub.event_bus else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),
             readiness.places.run(),
@@ -227,7 +227,7 @@ def _access(settings: Settings, redis: "Redis | None") -> Access:
 
 def _hub(redis: "Redis | None", figures: Metrics, api_keys: ApiKeys) -> Hub:
     hub = Hub()
-    hub.carrier = _carrier(redis, hub)
+    hub.event_bus = _event_bus(redis, hub)
     hub.on_update(figures.published)
     hub.on_update(Transitions(figures.task_changed).look_at)
     hub.on_status(api_keys.look_at)
@@ -242,12 +242,12 @@ def _shared_rates(redis: "Redis | None") -> RateLimits | None:
     return SharedRates(redis)
 
 
-def _carrier(redis: "Redis | None", hub: Hub) -> Carrier | None:
+def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     if redis is None:
         return None
-    from app.events.redis_bus import RedisCarrier  # which needs the optional package
+    from app.events.redis_bus import RedisEventBus  # which needs the optional package
 
-    return RedisCarrier(redis, hub)
+    return RedisEventBus(redis, hub)
 
 
 def _timing(settings: Settings) -> Timing:

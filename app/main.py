@@ -114,8 +114,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         for job in work:
             job.cancel()
         await asyncio.wait(work)
-        if gateway.hub.carrier is not None:
-            await gateway.hub.carrier.flush()
+        if gateway.hub.event_bus is not None:
+            await gateway.hub.event_bus.flush()
         if redis is not None:
             await redis.aclose()
         await database.close()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.events.hub import Hub
-from app.events.redis_bus import RedisCarrier
+from app.events.redis_bus import RedisEventBus
 from app.events.subscription import Subscription
 from app.redis import connect
 from tests.redis_server import RedisServer, running_redis
@@ -51,8 +51,8 @@ async def over_redis(redis: RedisServer) -> AsyncIterator[tuple[Hub, Hub]]:
     """Two replicas; both in this process, which therefore does the work of both."""
     hubs, running = (Hub(), Hub()), []
     for hub in hubs:
-        hub.carrier = RedisCarrier(connect(redis.url), hub)
-        running.append(asyncio.create_task(hub.carrier.run()))
+        hub.event_bus = RedisEventBus(connect(redis.url), hub)
+        running.append(asyncio.create_task(hub.event_bus.run()))
     while not all(hub.last_id for hub in hubs):
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)

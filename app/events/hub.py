@@ -24,7 +24,7 @@ KEPT_BYTES = 64 << 20  # of all kept updates
 KNOWN_BIRTHS = 50_000  # tasks
 
 
-class Carrier(Protocol):
+class EventBus(Protocol):
     """Brings updates to the hubs of all replicas, ours included."""
 
     def send(self, task_id: str, type: Type, data: Json, image: bytes) -> bool:
@@ -43,7 +43,7 @@ class Carrier(Protocol):
 
 class Hub:
     def __init__(self) -> None:
-        self.carrier: Carrier | None = None  # none: we are alone
+        self.event_bus: EventBus | None = None  # none: we are alone
         self.notice: Update | None = None  # why updates of other replicas do not come, if so
         self._subscriptions: set[Subscription] = set()
         self._everything: set[Subscription] = set()  # those of them to all tasks
@@ -62,7 +62,7 @@ class Hub:
 
     def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
         """Something has happened to a task: tell the subscribers of all replicas."""
-        carried = self.carrier is not None and self.carrier.send(task_id, type, data, image)
+        carried = self.event_bus is not None and self.event_bus.send(task_id, type, data, image)
         update = Update(0 if carried else self._next_id(), task_id, type, data, image)
         if type == "preview" and carried:  # the carrier brings it only to the others
             update = Update(self._last_id + 1, task_id, type, data, image)
@@ -117,7 +117,7 @@ class Hub:
     def _next_id(self) -> int:
         # Microseconds: larger than all ids before a restart, and exact in JavaScript. The carrier
         # has a clock of its own for all replicas; until it gives the next id, we stay below that.
-        if self.carrier is not None and self._last_id:
+        if self.event_bus is not None and self._last_id:
             return self._last_id + 1
         return max(self._last_id + 1, time.time_ns() // 1000)
 

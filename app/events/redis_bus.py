@@ -46,7 +46,7 @@ def entry_of(microseconds: int) -> bytes:
     return b"%d-0" % (microseconds // 1000)
 
 
-class RedisCarrier:
+class RedisEventBus:
     """The carrier of a hub. All processes that share a database name the same Redis, with the same
     number of its databases."""
 

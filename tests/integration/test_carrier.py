@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.events.hub import Hub
-from app.events.redis_bus import RedisCarrier
+from app.events.redis_bus import RedisEventBus
 from app.events.subscription import Subscription, Update
 from app.redis import connect
 from tests.conftest import wait_until
@@ -30,8 +30,8 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
     """A hub that is carried."""
     hub, client = Hub(), connect(redis.url)
-    hub.carrier = RedisCarrier(client, hub)
-    running = asyncio.create_task(hub.carrier.run())
+    hub.event_bus = RedisEventBus(client, hub)
+    running = asyncio.create_task(hub.event_bus.run())
     try:
         if wait:
             await wait_until(lambda: hub.last_id)
@@ -39,7 +39,7 @@ async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub
     finally:
         running.cancel()
         await asyncio.wait([running])
-        await hub.carrier.flush()
+        await hub.event_bus.flush()
         await client.aclose()
 
 
