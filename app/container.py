@@ -19,7 +19,7 @@ from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository
 from app.events.hub import EventBus, Hub
-from app.events.status_log import Transitions
+from app.events.status_log import StatusLog
 from app.files.images.views import Views
 from app.files.stores.factory import open_store, open_uploads
 from app.files.stores.leftovers import Leftovers
@@ -229,7 +229,7 @@ def _hub(redis: "Redis | None", figures: Metrics, api_keys: ApiKeys) -> Hub:
     hub = Hub()
     hub.event_bus = _event_bus(redis, hub)
     hub.on_update(figures.published)
-    hub.on_update(Transitions(figures.task_changed).look_at)
+    hub.on_update(StatusLog(figures.task_changed).look_at)
     hub.on_status(api_keys.look_at)
     return hub
 

@@ -28,7 +28,7 @@ class Transition:
     task: Json
 
 
-class Transitions:
+class StatusLog:
     """Writes one line into the log for each, and tells whoever wants to know."""
 
     def __init__(self, tell: Callable[[Transition], None]) -> None:

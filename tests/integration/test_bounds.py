@@ -141,7 +141,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Tracker.ran": (A_PROMPT, 0),
     "Texts._cuts": (A_PROMPT, 0),
     "Texts._kept": (A_PROMPT, 0),
-    "Transitions._known": (SMALL, 0),
+    "StatusLog._known": (SMALL, 0),
     "Troubles._idle": (2, 0),
     "Troubles._tries": (0, 0),
     "Twins._near": (SMALL, 2),
