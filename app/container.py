@@ -11,7 +11,7 @@ from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, is_sqlite, parse_url
 from app.db.engine.health import Places, Readiness
-from app.db.engine.notify import Signals
+from app.db.engine.notify import Notifications
 from app.db.engine.sqlite import file_of
 from app.db.lease import Lease, new_owner
 from app.db.queue import Queue
@@ -93,9 +93,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     reconciler = StreamReconciler(hub, store, presenter, dispatcher, alone=alone)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
-    signals = Signals(database)
+    notifications = Notifications(database)
     for part in (dispatcher, fleet, reconciler):
-        part.listen(signals)
+        part.listen(notifications)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
     workers, decoders = Workers(), Workers(threads=2, per_caller=1)
@@ -170,7 +170,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         readiness=readiness,
         background=(
             dispatcher.run(),
-            signals.run(),
+            notifications.run(),
             fleet.run(),
             Twins(pool, fleet).run(),
             reconciler.run(),

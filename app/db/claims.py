@@ -29,7 +29,7 @@ from sqlalchemy import (
 from app.db import mapping, requirements
 from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import Database
-from app.db.engine.notify import Topic, tell
+from app.db.engine.notify import Topic, notify
 from app.db.lease import Lease
 from app.db.queries import fetch_one, is_active
 from app.db.tables import outputs, tasks
@@ -193,8 +193,8 @@ class Claims:
             if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
-            tell(connection, Topic.STATUS, task_id)
-            tell(connection, Topic.WORK)
+            notify(connection, Topic.STATUS, task_id)
+            notify(connection, Topic.WORK)
             return fetch_one(connection, task_id)
 
         return await self._database.write(work)
@@ -250,7 +250,7 @@ class Claims:
     async def _write(self, statement: Update, topic: Topic | None = None) -> None:
         def work(connection: Connection) -> None:
             if connection.execute(statement).rowcount and topic is not None:
-                tell(connection, topic)
+                notify(connection, topic)
 
         await self._database.write(work)
 
@@ -279,7 +279,7 @@ class Claims:
             if fields.get("error"):
                 add_error(connection, task.task_id, fields["error"])
             if "status" in fields or statement is not None:
-                tell(connection, Topic.STATUS, task.task_id)
+                notify(connection, Topic.STATUS, task.task_id)
             return row
 
         row = await self._database.write(work)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from app.db import prompts, quotas, requirements
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
-from app.db.engine.notify import Topic, tell
+from app.db.engine.notify import Topic, notify
 from app.db.lease import Lease
 from app.db.mapping import task_of
 from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
@@ -221,7 +221,7 @@ class Queue:
         def work(connection: Connection) -> None:
             requirements.hold(connection, [row])
             connection.execute(_REROUTE, {"old": route, "new": row["route"]})
-            tell(connection, Topic.WORK)
+            notify(connection, Topic.WORK)
 
         await self._database.write(work, large=True)
 

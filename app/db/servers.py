@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from app.db.engine.database import Database
-from app.db.engine.notify import Topic, tell
+from app.db.engine.notify import Topic, notify
 from app.db.queries import is_active
 from app.db.tables import servers, tasks
 
@@ -38,9 +38,9 @@ class ServerRepository:
         def work(connection: Connection) -> None:
             connection.execute(delete(servers).where(servers.c.id == row.id))
             connection.execute(insert(servers).values(asdict(row)))
-            tell(connection, Topic.SERVERS)
+            notify(connection, Topic.SERVERS)
             if resumed:
-                tell(connection, Topic.RESUMED, row.id)
+                notify(connection, Topic.RESUMED, row.id)
 
         await self._database.write(work)
 

@@ -19,7 +19,7 @@ from app.auth.model import EVERYBODY, Caller
 from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirements, webhooks
 from app.db.engine import bulk
 from app.db.engine.database import FEW, Database
-from app.db.engine.notify import Topic, tell
+from app.db.engine.notify import Topic, notify
 from app.db.idempotency import Key
 from app.db.lease import Lease
 from app.db.prompts import Parts
@@ -91,7 +91,7 @@ class TaskRepository:
             quotas.check_room(connection, self._caller, self._max_queued, len(new))
             requirements.write(connection, new)
             now = time.time()
-            tell(connection, Topic.WORK)
+            notify(connection, Topic.WORK)
             return new_tasks.write(connection, new, [self._row(task, now) for task in new])
 
         try:

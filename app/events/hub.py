@@ -1,7 +1,7 @@
 """Fan-out of what happens to tasks to the subscribers of this process. Streams are a convenience:
 a subscriber that is too slow is let go, and finds the truth by asking.
 
-With several replicas a carrier (redis_bus.py) brings what one publishes to the hubs of all.
+With several replicas an event bus (redis_bus.py) brings what one publishes to the hubs of all.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Hub:
         """Something has happened to a task: tell the subscribers of all replicas."""
         carried = self.event_bus is not None and self.event_bus.send(task_id, type, data, image)
         update = Update(0 if carried else self._next_id(), task_id, type, data, image)
-        if type == "preview" and carried:  # the carrier brings it only to the others
+        if type == "preview" and carried:  # the event bus brings it only to the others
             update = Update(self._last_id + 1, task_id, type, data, image)
         if update.id:
             self.deliver(update)
@@ -115,7 +115,7 @@ class Hub:
         self._last_id = max(self._last_id, id)
 
     def _next_id(self) -> int:
-        # Microseconds: larger than all ids before a restart, and exact in JavaScript. The carrier
+        # Microseconds: larger than all ids before a restart, and exact in JavaScript. The event bus
         # has a clock of its own for all replicas; until it gives the next id, we stay below that.
         if self.event_bus is not None and self._last_id:
             return self._last_id + 1

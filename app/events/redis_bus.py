@@ -47,8 +47,8 @@ def entry_of(microseconds: int) -> bytes:
 
 
 class RedisEventBus:
-    """The carrier of a hub. All processes that share a database name the same Redis, with the same
-    number of its databases."""
+    """The event bus of a hub. All processes that share a database name the same Redis, and the
+    same number of its databases."""
 
     def __init__(self, redis: Redis, hub: Hub) -> None:
         self._redis = redis
@@ -73,7 +73,7 @@ class RedisEventBus:
     async def run(self) -> None:
         """Carry updates, for ever."""
         while True:
-            session = asyncio.create_task(self._session(), name="carrier")
+            session = asyncio.create_task(self._session(), name="event bus")
             try:
                 await asyncio.wait([session])
             finally:
@@ -115,9 +115,9 @@ class RedisEventBus:
         if not _goes_on():
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(), name="carrier: read")
-            group.create_task(self._write(), name="carrier: write")
-            group.create_task(self._watch(), name="carrier: previews")
+            group.create_task(self._read(), name="event bus: read")
+            group.create_task(self._write(), name="event bus: write")
+            group.create_task(self._watch(), name="event bus: previews")
 
     def _lose(self, error: BaseException | None) -> None:
         """What did not come back is told here, so that our own subscribers miss nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from app.db.claims import Claims
-from app.db.engine.notify import Signals, Topic
+from app.db.engine.notify import Notifications, Topic
 from app.db.lease import is_dead
 from app.db.queue import Choose, Claim, Queue
 from app.runner.context import Tools
@@ -84,7 +84,7 @@ class Dispatcher:
         """There may be work, or somebody who can do it."""
         self._wake.set()
 
-    def listen(self, signals: Signals) -> None:
+    def listen(self, notifications: Notifications) -> None:
         """Hear of work and of cancels that came to other processes."""
 
         def cancel(task_id: str) -> None:
@@ -94,9 +94,9 @@ class Dispatcher:
             self._left_behind = True
             self.wake()
 
-        signals.on(Topic.WORK, self._work_elsewhere)
-        signals.on(Topic.LEFT, left)
-        signals.on(Topic.CANCEL, cancel)
+        notifications.on(Topic.WORK, self._work_elsewhere)
+        notifications.on(Topic.LEFT, left)
+        notifications.on(Topic.CANCEL, cancel)
 
     def _work_elsewhere(self, _: str) -> None:
         """Whoever tells of it sees to it first. Otherwise all would ask for each task at once."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from app.db.engine.list_parameters import parts_of
-from app.db.engine.notify import Signals, Topic
+from app.db.engine.notify import Notifications, Topic
 from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Json, Update
@@ -85,9 +85,9 @@ class StreamReconciler:
     def has_gap(self) -> bool:
         return self._hub.notice is not None or not self._alone
 
-    def listen(self, signals: Signals) -> None:
+    def listen(self, notifications: Notifications) -> None:
         """Hear from the database that a task has another status, if nothing else tells us."""
-        signals.on(Topic.STATUS, self._hear)
+        notifications.on(Topic.STATUS, self._hear)
 
     def _hear(self, task_id: str) -> None:
         if task_id and self.has_gap and self._hub.subscribers:

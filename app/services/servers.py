@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.db.engine.notify import Signals, Topic
+from app.db.engine.notify import Notifications, Topic
 from app.db.servers import ServerRepository, ServerRow, State
 from app.errors import ServerBusy
 from app.scheduler.dispatcher import Dispatcher
@@ -41,10 +41,10 @@ class ServerService:
         self._changing = asyncio.Lock()  # what we are about to write is newer than what is read
         self._changed = asyncio.Event()
 
-    def listen(self, signals: Signals) -> None:
+    def listen(self, notifications: Notifications) -> None:
         """Hear of what other processes changed."""
-        signals.on(Topic.SERVERS, lambda _: self._changed.set())
-        signals.on(Topic.RESUMED, self._resumed)
+        notifications.on(Topic.SERVERS, lambda _: self._changed.set())
+        notifications.on(Topic.RESUMED, self._resumed)
 
     async def run(self) -> None:
         """Follow what other processes change, for ever."""

@@ -161,7 +161,7 @@ FIXED = {
     *(
         "connections.Server._captured_signals",
         "connections.Server.servers",
-        "Signals._listeners",
+        "Notifications._listeners",
         "Uploads._places",
     ),
     *(

@@ -13,7 +13,7 @@ import pytest
 
 from app.db.claims import Claims
 from app.db.engine.database import Database, open_database
-from app.db.engine.notify import Signals, Topic, tell
+from app.db.engine.notify import Notifications, Topic, notify
 from app.db.lease import Lease
 from app.db.queue import Claim, Queue
 from app.db.tasks import TaskRepository
@@ -383,11 +383,11 @@ async def test_connections_that_are_cut_are_made_again(postgresql: str) -> None:
     """Transactions go on, and signals are heard, after the server has ended all connections."""
     one, other = await open_database(postgresql), await open_database(postgresql)
     heard: list[str] = []
-    signals = Signals(other)
-    signals.on(Topic.CANCEL, heard.append)
-    listening = asyncio.create_task(signals.run())
+    notifications = Notifications(other)
+    notifications.on(Topic.CANCEL, heard.append)
+    listening = asyncio.create_task(notifications.run())
     await wait_until(lambda: heard == [""])
-    await one.write(lambda connection: tell(connection, Topic.CANCEL, "first"))
+    await one.write(lambda connection: notify(connection, Topic.CANCEL, "first"))
     await wait_until(lambda: heard == ["", "first"])
     server = await services.package("asyncpg").connect(postgresql)
     await server.execute(
@@ -395,9 +395,9 @@ async def test_connections_that_are_cut_are_made_again(postgresql: str) -> None:
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await server.close()
-    await one.write(lambda connection: tell(connection, Topic.WORK))
+    await one.write(lambda connection: notify(connection, Topic.WORK))
     await wait_until(lambda: heard == ["", "first", ""])
-    await one.write(lambda connection: tell(connection, Topic.CANCEL, "second"))
+    await one.write(lambda connection: notify(connection, Topic.CANCEL, "second"))
     await wait_until(lambda: heard[-1] == "second")
     listening.cancel()
     await asyncio.wait([listening])

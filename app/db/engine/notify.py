@@ -34,7 +34,7 @@ _SAID = func.current_setting("application_name").concat(
 _NOTIFY = select(func.pg_notify(CHANNEL, _SAID))
 
 
-def tell(connection: Connection, topic: Topic, about: str = "") -> None:
+def notify(connection: Connection, topic: Topic, about: str = "") -> None:
     """Tell the other processes, once and only if the transaction is committed."""
     tell_all(connection, topic, [about])
 
@@ -45,7 +45,7 @@ def tell_all(connection: Connection, topic: Topic, about: Iterable[str]) -> None
         connection.execute(_NOTIFY, {"said": [f" {topic} {one}" for one in about]})
 
 
-class Signals:
+class Notifications:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: dict[str, list[Hear]] = defaultdict(list)
