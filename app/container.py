@@ -31,7 +31,7 @@ from app.limits.worker_threads import Room, Workers
 from app.metrics import Metrics
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
-from app.runner.context import Timing, Tools
+from app.runner.context import RunContext, RunTimeouts
 from app.runner.paid_node_keys import ApiKeys
 from app.runner.stage_inputs import empty_everywhere
 from app.scheduler.dispatcher import Dispatcher
@@ -71,7 +71,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     hub = _hub(redis, figures, api_keys)
     run_times, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
-    tools = Tools(
+    context = RunContext(
         lease=lease,
         queue=queue,
         claims=Claims(database, lease, settings.priority_ageing),
@@ -80,11 +80,11 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         uploads=uploads,
         pool=pool,
         run_times=run_times,
-        timing=_timing(settings),
+        timeouts=_run_timeouts(settings),
         max_attempts=settings.max_attempts,
         api_keys=api_keys,
     )
-    dispatcher = Dispatcher(pool, tools)
+    dispatcher = Dispatcher(pool, context)
     store = TaskRepository(
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
@@ -250,8 +250,8 @@ def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     return RedisEventBus(redis, hub)
 
 
-def _timing(settings: Settings) -> Timing:
-    return Timing(
+def _run_timeouts(settings: Settings) -> RunTimeouts:
+    return RunTimeouts(
         poll=settings.poll_interval,
         poll_blind=min(settings.poll_interval, 0.5),
         server_grace=settings.server_grace,

@@ -14,7 +14,7 @@ from app.servers.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class RunTimeouts:
     """All in seconds."""
 
     poll: float = 2.0  # between two looks at a task's state while events come
@@ -26,7 +26,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class RunContext:
     """What every run needs."""
 
     lease: Lease
@@ -37,6 +37,6 @@ class Tools:
     uploads: Uploads
     pool: Pool
     run_times: RunTimes
-    timing: Timing
+    timeouts: RunTimeouts
     max_attempts: int
     api_keys: ApiKeys

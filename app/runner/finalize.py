@@ -13,7 +13,7 @@ from app.db.engine.errors import is_data_error
 from app.db.run_times import RunTime
 from app.errors import ComfyError
 from app.limits import text_lengths
-from app.runner.context import Tools
+from app.runner.context import RunContext
 from app.runner.failed_saves import reason_of
 from app.runner.rerouting import after_refusal, why_refused
 from app.servers.fault_attribution import speaks_against_server
@@ -43,30 +43,30 @@ BLAMED = ("execution_error", "out_of_memory")
 PAUSE = 1.0  # seconds before another try of what a server forgot, for each time
 
 
-async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
+async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
     """Write the end, or put the task back into the queue for another try."""
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
-    outcome = bounded(outcome, run.attempts, tools.max_attempts)
+    outcome = bounded(outcome, run.attempts, context.max_attempts)
     _close_attempt(run, outcome)
     on_trial = run.server.breaker.on_trial(run.task.key_name)
-    _judge_server(run, outcome, tools)
+    _judge_server(run, outcome, context)
     to = outcome.to if isinstance(outcome, Moved) else None
-    elsewhere = tools.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
+    elsewhere = context.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
     if isinstance(outcome, Failed) and (outcome.refused or outcome.not_taken):
         why = why_refused(run.server, run.task, run.prompt, outcome.reason)
-        to = after_refusal(tools.pool, run.task, run.needs, run.attempts, why)
+        to = after_refusal(context.pool, run.task, run.needs, run.attempts, why)
         elsewhere = to is not None
     again = may_try_again(
         run.task,
         outcome,
         run.attempts,
-        tools.max_attempts,
+        context.max_attempts,
         elsewhere=elsewhere,
-        doubtful=on_trial and tools.run_times.proven(run.task.shape),
+        doubtful=on_trial and context.run_times.proven(run.task.shape),
     )
     if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
-        again = run.task.task_id in await tools.claims.canceled()
+        again = run.task.task_id in await context.claims.canceled()
     if isinstance(outcome, Failed) and outcome.error.code == "out_of_memory":
         with suppress(ComfyError):  # a server that does not answer has other troubles
             await run.server.client.free(unload_models=True, free_memory=True)
@@ -74,19 +74,19 @@ async def conclude(run: "Run", outcome: Outcome, tools: Tools) -> Task:
         here = to is None and outcome.word in ("forgotten", "not_taken")
         if here and not run.server.door.is_open:  # the next try may do no better right now
             await asyncio.sleep(PAUSE * times(outcome.word, run.attempts))
-        return await _requeue(run, tools, to, behind=here)
+        return await _requeue(run, context, to, behind=here)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.progress, outputs=run.outputs)
-    return await _settle(task, outcome, run.attempts, tools)
+    return await _settle(task, outcome, run.attempts, context)
 
 
-async def _requeue(run: "Run", tools: Tools, to: Needs | None, *, behind: bool) -> Task:
+async def _requeue(run: "Run", context: RunContext, to: Needs | None, *, behind: bool) -> Task:
     """Back into the queue; `to`: for servers that have not refused it."""
     task_id, attempts = run.task.task_id, run.attempts
-    task = await tools.claims.requeue(task_id, attempts, behind=behind, needs=to)
+    task = await context.claims.requeue(task_id, attempts, behind=behind, needs=to)
     if to is not None:
-        tools.queue.routes.know(task.route, to, None)
+        context.queue.routes.know(task.route, to, None)
     return task
 
 
@@ -99,17 +99,19 @@ async def broken_off(run: "Run", error: Exception) -> Outcome:
     return unwritable(reason_of(error))
 
 
-async def _settle(task: Task, outcome: Outcome, attempts: Sequence[Attempt], tools: Tools) -> Task:
+async def _settle(
+    task: Task, outcome: Outcome, attempts: Sequence[Attempt], context: RunContext
+) -> Task:
     """Write the end; or, of one that cannot be stored, that it cannot."""
     try:
-        return await tools.claims.settle(task, outcome, attempts)
+        return await context.claims.settle(task, outcome, attempts)
     except Exception as error:
         if not is_data_error(error):
             raise
         log.exception("the end of task %s cannot be stored", task.task_id)
         reason = outcome.reason if isinstance(outcome, Failed | Lost) else None
         known = f"{reason_of(error)} It had {outcome.word}{f': {reason}' if reason else '.'}"
-        return await tools.claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
+        return await context.claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
 
 
 def _close_attempt(run: "Run", outcome: Outcome) -> None:
@@ -123,14 +125,14 @@ def _close_attempt(run: "Run", outcome: Outcome) -> None:
         )
 
 
-def _judge_server(run: "Run", outcome: Outcome, tools: Tools) -> None:
+def _judge_server(run: "Run", outcome: Outcome, context: RunContext) -> None:
     server, shape = run.server, run.task.shape
     if isinstance(outcome, Succeeded):
         server.breaker.succeeded()
         server.refusals.forget_unnamed()
-        _learn(run, tools)
+        _learn(run, context)
     elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
-        key, proven = run.task.key_name, tools.run_times.proven(shape)
+        key, proven = run.task.key_name, context.run_times.proven(shape)
         if server.breaker.failed(shape, proven=proven, key=key):
             whom = "everybody" if server.breaker.is_open else f"key {key}"
             log.warning("server %s gets no tasks of %s: all failed there", server.id, whom)
@@ -144,10 +146,10 @@ def _is_the_servers(run: "Run") -> bool:
     return not error or speaks_against_server(error.exception_type, error.exception_message)
 
 
-def _learn(run: "Run", tools: Tools) -> None:
+def _learn(run: "Run", context: RunContext) -> None:
     """Unless all came from the cache: that tells nothing of the next run."""
     entry = run.history
     if entry is None or entry.seconds is None or len(entry.cached) >= run.progress.nodes_total:
         return
     run_time = RunTime(entry.seconds, dict(run.tracker.ran))
-    tools.run_times.learn(run.task.shape, run.server.id, run_time)
+    context.run_times.learn(run.task.shape, run.server.id, run_time)

@@ -19,7 +19,7 @@ from app.db.queue import Claim
 from app.errors import GatewayError
 from app.runner import messages
 from app.runner.cancellation import Canceling, unless_canceled
-from app.runner.context import Tools
+from app.runner.context import RunContext
 from app.runner.eta import Seen, seen_in_row
 from app.runner.expectation import SeenOn
 from app.runner.finalize import broken_off, conclude
@@ -44,26 +44,26 @@ log = logging.getLogger(__name__)
 class Run:
     """One claimed task on one server."""
 
-    def __init__(self, claim: Claim, server: Server, tools: Tools, seen_on: SeenOn) -> None:
+    def __init__(self, claim: Claim, server: Server, context: RunContext, seen_on: SeenOn) -> None:
         """`seen_on`: what is driven there besides."""
         self.needs = claim.needs
         self.server = server
         self.history: HistoryEntry | None = None  # once it is over
         known = claim.task.progress if claim.task.progress.nodes_total else None
-        took = tools.run_times.known(claim.task.shape, server.id)
+        took = context.run_times.known(claim.task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self.prompt = claim.prompt
-        self._tools = tools
-        self._teller = Teller(tools.hub, tools.run_times, server, seen_on)
-        self._timing = at = tools.timing
+        self._context = context
+        self._teller = Teller(context.hub, context.run_times, server, seen_on)
+        self._run_timeouts = at = context.timeouts
         self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
         self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
-        self._collector = Collector(claim.task, server, tools.files, tools.claims, tools.hub)
+        self._collector = Collector(claim.task, server, context.files, context.claims, context.hub)
         self._record = Record(
-            claim.task, tools.claims, tools.api_keys, lambda: self.outputs, self._publish_status
+            claim.task, context.claims, context.api_keys, lambda: self.outputs, self._publish_status
         )
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
-        self._sender = Sender(claim, server, self._record, self._reach, tools, self._asked)
+        self._sender = Sender(claim, server, self._record, self._reach, context, self._asked)
         self._inbox = Inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
@@ -99,8 +99,8 @@ class Run:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
-            outcome = self._tools.api_keys.without(self.task, outcome)
-            self._record.task = await conclude(self, outcome, self._tools)
+            outcome = self._context.api_keys.without(self.task, outcome)
+            self._record.task = await conclude(self, outcome, self._context)
             self._publish_status()
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
@@ -149,8 +149,8 @@ class Run:
 
     async def _next_message(self) -> Message | None:
         """The next one, or None when it is time to look."""
-        timing = self._timing
-        wait = timing.poll if self.server.connected else timing.poll_blind
+        timeouts = self._run_timeouts
+        wait = timeouts.poll if self.server.connected else timeouts.poll_blind
         if (left := self._canceling.time_left(self.task)) is not None:
             wait = min(wait, max(left, 0))
         try:

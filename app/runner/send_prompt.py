@@ -10,7 +10,7 @@ from app.db.queue import Claim
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.runner.cache_marks import marked
 from app.runner.cancellation import AFTER_CANCEL
-from app.runner.context import Tools
+from app.runner.context import RunContext
 from app.runner.paid_node_keys import KEY_GONE
 from app.runner.remote_prompt import Reach, warnings_of
 from app.runner.rerouting import before_sending
@@ -32,7 +32,7 @@ class Sender:
         server: Server,
         record: Record,
         reach: Reach,
-        tools: Tools,
+        context: RunContext,
         canceled: asyncio.Future[CancelReason],
     ) -> None:
         """`canceled`: done once somebody wants to cancel the task."""
@@ -40,14 +40,14 @@ class Sender:
         self._server = server
         self._record = record
         self._reach = reach
-        self._tools = tools
+        self._context = context
         self._canceled = canceled
         self.asked_at: float | None = None  # since when the server owes an answer to the prompt
 
     async def send(self) -> Outcome | None:
         """None once the server has it; else the task's end. Raises what `Reach.post` does, but
         for answers that are not ComfyUI's own."""
-        claim, record, pool = self._claim, self._record, self._tools.pool
+        claim, record, pool = self._claim, self._record, self._context.pool
         about = (pool, self._server, record.task, claim.prompt, claim.needs)
         if len(claim.prompt) > SMALL:
             to = await asyncio.to_thread(before_sending, *about)
@@ -55,7 +55,7 @@ class Sender:
             to = before_sending(*about)
         if to is not None:
             return Moved(f"{self._server.id} should refuse it.", to)
-        secrets = self._tools.api_keys.extra_data(record.task)
+        secrets = self._context.api_keys.extra_data(record.task)
         if secrets is None:
             return Failed(KEY_GONE)
         try:
@@ -97,7 +97,7 @@ class Sender:
     async def _send(self, secrets: Mapping[Any, Any]) -> None:
         claim, record, server = self._claim, self._record, self._server
         spelled = as_listed(claim.prompt, server.node_types)
-        uploads = self._tools.uploads.of(record.task.key_name)
+        uploads = self._context.uploads.of(record.task.key_name)
         prompt, record.names = await place_inputs(spelled, server, uploads)
         extra = with_secrets(to_send(claim.extra, spelled), secrets)
         about = (prompt, extra, record.attempts, server.node_types)
@@ -133,7 +133,7 @@ class Sender:
         if is_the_servers:
             server.door.shut(error.detail, error.retry_after or 0.0)
         else:
-            proven = self._tools.run_times.proven(task.shape)
+            proven = self._context.run_times.proven(task.shape)
             server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
         if server.door.is_open:
             server.on_change()

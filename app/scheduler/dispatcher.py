@@ -10,7 +10,7 @@ from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
 from app.db.lease import is_dead
 from app.db.queue import Choose, Claim, Queue
-from app.runner.context import Tools
+from app.runner.context import RunContext
 from app.runner.eta import Seen
 from app.runner.expectation import wait_on
 from app.runner.failed_saves import Troubles
@@ -37,34 +37,34 @@ REFRESHED = 30.0  # seconds between two looks whether a server has now what a ta
 
 
 class Dispatcher:
-    def __init__(self, pool: Pool, tools: Tools) -> None:
+    def __init__(self, pool: Pool, context: RunContext) -> None:
         self._pool = pool
-        self._tools = tools
-        self._claims: Claims = tools.claims
-        self._queue: Queue = tools.queue
-        self._waits = Waits(pool, tools.queue)
+        self._context = context
+        self._claims: Claims = context.claims
+        self._queue: Queue = context.queue
+        self._waits = Waits(pool, context.queue)
         self._runs: dict[str, Run] = {}
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
-        self._troubles = Troubles(tools.claims, self._tell)
+        self._troubles = Troubles(context.claims, self._tell)
         self._left_behind = True  # there may be tasks on servers that nobody drives
 
     async def run(self) -> None:
         """Work until stopped; then let go of all tasks, so that others can take over at once."""
         self._work = asyncio.current_task()
         await self._free_the_dead()
-        await self._tools.run_times.learn_from_others()
+        await self._context.run_times.learn_from_others()
         upkeep = [
-            (self._tools.lease.seconds / RENEWALS, self._claims.renew),
-            (self._tools.lease.seconds / 3, self._rescue),
+            (self._context.lease.seconds / RENEWALS, self._claims.renew),
+            (self._context.lease.seconds / 3, self._rescue),
             (PROGRESS_SAVED, self._save_progress),
             (PROGRESS_SAVED, self._look_for_cancels),
             (IDLE, self._look_after_servers),
-            (IDLE, self._tools.run_times.save),
+            (IDLE, self._context.run_times.save),
             (REFRESHED, self._refresh),
-            (REFRESHED, self._tools.run_times.learn_from_others),
+            (REFRESHED, self._context.run_times.learn_from_others),
         ]
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -74,7 +74,7 @@ class Dispatcher:
                 self._group.create_task(self._give_work(), name="dispatch")
         finally:
             await asyncio.shield(self._claims.hand_back())
-            await asyncio.shield(self._tools.run_times.save())
+            await asyncio.shield(self._context.run_times.save())
 
     def stop(self) -> None:
         if self._work is not None:
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def wait_of(self, server: Server) -> float:
         """Seconds until the server is through with what it holds, as far as can be told."""
-        return wait_on(server, self.seen_on(server), self._tools.run_times)
+        return wait_on(server, self.seen_on(server), self._context.run_times)
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Dispatcher:
         return any([await self._give_to(seats, barred) for barred, seats in groups.items()])
 
     async def _give_to(self, seats: Sequence[Seat], barred: Collection[str]) -> bool:
-        seconds, waits = self._tools.run_times.seconds, self._waits
+        seconds, waits = self._context.run_times.seconds, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:
@@ -211,7 +211,7 @@ class Dispatcher:
         if claim.task.server not in self._pool:  # removed while the claim was written
             self._group.create_task(self._troubles.let_go(task_id), name=f"let go {task_id}")
             return
-        run = Run(claim, self._pool.get(claim.task.server or ""), self._tools, self.seen_on)
+        run = Run(claim, self._pool.get(claim.task.server or ""), self._context, self.seen_on)
         self._runs[task_id] = run
         self._drives[run] = self._group.create_task(self._drive(run), name=f"task {task_id}")
 
@@ -231,12 +231,12 @@ class Dispatcher:
             self.wake()
 
     def _tell(self, task: Task) -> None:
-        self._tools.hub.publish(task.task_id, "status", task_view(task))
+        self._context.hub.publish(task.task_id, "status", task_view(task))
 
     # -- upkeep ---------------------------------------------------------------------------------
 
     async def _rescue(self) -> None:
-        await rescue(self._pool, self._tools, self._troubles)
+        await rescue(self._pool, self._context, self._troubles)
         self._left_behind = True  # perhaps, by a process whose lease has lapsed meanwhile
         self.wake()
 
@@ -248,7 +248,7 @@ class Dispatcher:
             if server.stalled and not self.running_on(server):
                 await feel_pulse(server)
             if server.swept and time.time() - server.doubted_at < SWEPT_FOR:
-                await sweep(server, self._tools)
+                await sweep(server, self._context)
         await self._troubles.free_the_idle(self._runs)
         await self._waits.ask_again()
         self._server_changed()
@@ -293,7 +293,7 @@ class Dispatcher:
     async def _sweep(self, server: Server) -> None:
         """A server that is online (again) gets work once it is rid of what should not be there."""
         try:
-            await sweep(server, self._tools)
+            await sweep(server, self._context)
         except Exception:  # tried again before long
             log.exception("server %s cannot be swept", server.id)
         finally:

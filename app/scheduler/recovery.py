@@ -5,7 +5,7 @@ import logging
 from app.db.claims import LostClaim
 from app.db.queue import Claim
 from app.errors import ComfyError
-from app.runner.context import Tools
+from app.runner.context import RunContext
 from app.runner.failed_saves import Troubles
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
@@ -16,12 +16,12 @@ from app.tasks.view import task_view
 log = logging.getLogger(__name__)
 
 
-async def rescue(pool: Pool, tools: Tools, troubles: Troubles) -> None:
+async def rescue(pool: Pool, context: RunContext, troubles: Troubles) -> None:
     """See to tasks without an owner whose server is away for good."""
     there = [server.id for server in pool if server.online or not server.given_up]
-    for claim in await tools.queue.adopt(keep_servers=there):
+    for claim in await context.queue.adopt(keep_servers=there):
         try:
-            await _rescue(claim, pool, tools)
+            await _rescue(claim, pool, context)
             troubles.is_over(claim.task.task_id)
         except LostClaim:
             pass
@@ -30,22 +30,22 @@ async def rescue(pool: Pool, tools: Tools, troubles: Troubles) -> None:
             await troubles.after(claim.task, error)
 
 
-async def _rescue(claim: Claim, pool: Pool, tools: Tools) -> None:
+async def _rescue(claim: Claim, pool: Pool, context: RunContext) -> None:
     task, lost = claim.task, Lost("server_lost", f"{claim.task.server} is gone.")
     elsewhere = pool.has_other(task.server, claim.needs, task.wanted_server)
-    if may_try_again(task, lost, task.attempts, tools.max_attempts, elsewhere=elsewhere):
-        ended = await tools.claims.requeue(task.task_id, task.attempts)
+    if may_try_again(task, lost, task.attempts, context.max_attempts, elsewhere=elsewhere):
+        ended = await context.claims.requeue(task.task_id, task.attempts)
     else:
-        ended = await tools.claims.settle(task, lost, task.attempts)
-    tools.hub.publish(task.task_id, "status", task_view(ended))
+        ended = await context.claims.settle(task, lost, task.attempts)
+    context.hub.publish(task.task_id, "status", task_view(ended))
 
 
-async def sweep(server: Server, tools: Tools) -> None:
+async def sweep(server: Server, context: RunContext) -> None:
     """Cancel prompts of ours that a server still holds though their tasks have ended or went
     elsewhere while it was away. Until that is done it counts as busy."""
     try:
         held = await held_ids(server)
-        for task_id, (place, finished) in (await tools.queue.places_of(held)).items():
+        for task_id, (place, finished) in (await context.queue.places_of(held)).items():
             if finished or place != server.id:
                 log.info("task %s is no longer wanted on %s", task_id, server.id)
                 await server.client.cancel(task_id)

@@ -379,7 +379,9 @@ async def test_keys_of_tasks_that_were_refused_are_forgotten(
             body = {"workflow": model_free(number), "extra_data": {"api_key_comfy_org": "secret"}}
             codes.add((await gateway.http.post("/api/v2/jobs", json=body)).status_code)
         assert 429 in codes
-        (keys,) = {id(run._tools.api_keys): run._tools.api_keys for run in runs(gateway)}.values()
+        (keys,) = {
+            id(run._context.api_keys): run._context.api_keys for run in runs(gateway)
+        }.values()
         assert isinstance(keys, ApiKeys)
         assert len(keys._keys) <= 3, "two on the server, one waits"
         demo.knobs.stall = False
