@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.runner.messages import CancelRequest
-from app.runner.remote_prompt import Reach
+from app.runner.remote_prompt import RemotePrompt
 from app.servers.event_inbox import Inbox
 from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
@@ -22,8 +22,8 @@ class Canceling:
     """Asks the server again and again, until the prompt is seen to be over or `grace` seconds
     have passed."""
 
-    def __init__(self, reach: Reach, server_id: str, *, grace: float) -> None:
-        self._reach = reach
+    def __init__(self, remote_prompt: RemotePrompt, server_id: str, *, grace: float) -> None:
+        self._remote_prompt = remote_prompt
         self._server_id = server_id
         self._grace = grace
         self._until: float | None = None
@@ -47,7 +47,7 @@ class Canceling:
 
     async def begin(self) -> None:
         self._until = time.time() + self._grace
-        await self._reach.cancel()
+        await self._remote_prompt.cancel()
 
     async def press_on(self) -> Canceled | None:
         """After a look that found the prompt unfinished."""
@@ -57,7 +57,7 @@ class Canceling:
             message = f"{self._server_id} was told to stop the prompt, but still runs it."
             return Canceled(TaskError("cancel_unconfirmed", message))
         # It may have moved from waiting to running between the two halves of the cancel.
-        await self._reach.cancel()
+        await self._remote_prompt.cancel()
         return None
 
 

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-class Reach:
+class RemotePrompt:
     """Asks one server about one prompt, patiently: a server that does not answer is asked again
     for `grace` seconds, or until it is given up. Raises ComfyUnreachable after that."""
 
@@ -28,7 +28,7 @@ class Reach:
         self._seen: tuple[State, float] | None = None  # at the last look, and when
         self._absences: int | None = None  # of the server, when it got the prompt from us
 
-    async def patiently(
+    async def retrying(
         self,
         ask: Callable[[], Awaitable[T]],
         transient: type[ComfyError] = ComfyUnreachable,
@@ -50,7 +50,7 @@ class Reach:
         find = self._server.client.find
         asked = time.monotonic()
         # Whatever is wrong with such an answer, it is not what became of the prompt.
-        sighting = await self.patiently(
+        sighting = await self.retrying(
             lambda: find(self._prompt_id, finished=finished), transient=ComfyError
         )
         before, self._seen = self._seen, (sighting.state, asked)
@@ -64,7 +64,7 @@ class Reach:
             return forgotten(self._server.id)
         return Lost("server_restarted", f"{self._server.id} no longer knows the prompt.")
 
-    async def knows_it(self) -> bool:
+    async def exists(self) -> bool:
         return (await self.look()).state is not State.UNKNOWN
 
     async def has_it_from(self, attempts: Sequence[Attempt]) -> bool:
@@ -77,16 +77,16 @@ class Reach:
         return sighting.state is not State.UNKNOWN
 
     async def cancel(self) -> None:
-        await self.patiently(lambda: self._server.client.cancel(self._prompt_id))
+        await self.retrying(lambda: self._server.client.cancel(self._prompt_id))
 
     async def withdraw(self) -> None:
-        await self.patiently(lambda: self._server.client.withdraw(self._prompt_id))
+        await self.retrying(lambda: self._server.client.withdraw(self._prompt_id))
 
     async def forget(self) -> bool:
         """Remove the prompt's past from the history, so that it does not pass for its present.
         False where the server refuses that: its past is all that will be told of it."""
         try:
-            await self.patiently(lambda: self._server.client.delete_history([self._prompt_id]))
+            await self.retrying(lambda: self._server.client.delete_history([self._prompt_id]))
         except ComfyUnreachable:
             raise
         except ComfyError:
@@ -114,18 +114,18 @@ class Reach:
                     return {}
                 raise
 
-        return await self.patiently(post)
+        return await self.retrying(post)
 
     async def _has_it_after(self, error: ComfyError) -> bool:
         """Whether the server took the prompt all the same; if not, it may still come to that: the
         server is swept of such prompts for a while."""
         if isinstance(error, ComfyUnreachable):
-            return await self.knows_it()
+            return await self.exists()
         if not leaves_doubt(error.answered):
             return False
         self._server.doubted_at = time.time()
         try:
-            return await self.knows_it()
+            return await self.exists()
         except ComfyUnreachable:
             raise
         except ComfyError:  # it answers this no better

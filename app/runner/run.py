@@ -27,7 +27,7 @@ from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a
 from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, Collector
 from app.runner.progress import Tracker
 from app.runner.publisher import Teller
-from app.runner.remote_prompt import Reach, nodes_of
+from app.runner.remote_prompt import RemotePrompt, nodes_of
 from app.runner.run_record import Record
 from app.runner.send_prompt import Sender
 from app.runner.stage_inputs import readable_outcome
@@ -56,14 +56,18 @@ class Run:
         self._context = context
         self._teller = Teller(context.hub, context.run_times, server, seen_on)
         self._run_timeouts = at = context.timeouts
-        self._reach = Reach(server, claim.task.task_id, grace=at.server_grace, retry=at.retry)
-        self._canceling = Canceling(self._reach, server.id, grace=at.cancel_grace)
+        self._remote_prompt = RemotePrompt(
+            server, claim.task.task_id, grace=at.server_grace, retry=at.retry
+        )
+        self._canceling = Canceling(self._remote_prompt, server.id, grace=at.cancel_grace)
         self._collector = Collector(claim.task, server, context.files, context.claims, context.hub)
         self._record = Record(
             claim.task, context.claims, context.api_keys, lambda: self.outputs, self._publish_status
         )
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
-        self._sender = Sender(claim, server, self._record, self._reach, context, self._asked)
+        self._sender = Sender(
+            claim, server, self._record, self._remote_prompt, context, self._asked
+        )
         self._inbox = Inbox()
         self._pulse = Pulse(at.stall_timeout)
         self._saved = self.progress
@@ -123,7 +127,7 @@ class Run:
 
     async def _hand_over(self) -> Outcome | None:
         """Get the prompt onto the server, unless it is there already."""
-        if await self._reach.has_it_from(self.attempts):
+        if await self._remote_prompt.has_it_from(self.attempts):
             await self._sender.note_attempt(self.task.client_id or self.server.client_id)
             self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
             return None
@@ -196,7 +200,7 @@ class Run:
 
     async def _look(self, *, finished: bool) -> Outcome | None:
         """See how the prompt is doing; its outcome if it is over."""
-        sighting = await self._reach.look(finished=finished)
+        sighting = await self._remote_prompt.look(finished=finished)
         if sighting.entry is not None:
             self.server.shows_life()
             self.history = sighting.entry
@@ -242,7 +246,7 @@ class Run:
     def _gone(self) -> Outcome:
         if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
             return Canceled(interruption(self.task))
-        return self._reach.loss()
+        return self._remote_prompt.loss()
 
     # -- leaving before the end -----------------------------------------------------------------
 
@@ -255,12 +259,12 @@ class Run:
         """Take the prompt off the server, unless it runs and may go on."""
         if self.task.status is Status.CANCELING:
             return None
-        await self._reach.withdraw()
-        state = (await self._reach.look()).state
+        await self._remote_prompt.withdraw()
+        state = (await self._remote_prompt.look()).state
         if state is State.UNKNOWN and self.task.started_at is None:
             return Moved(request.reason)
         if state is State.RUNNING and request.force:
-            await self._reach.cancel()
+            await self._remote_prompt.cancel()
             return Lost("server_removed", request.reason)
         return None
 
@@ -270,7 +274,9 @@ class Run:
         frames = () if entry.error else nodes_of(self.prompt, SAVE_IMAGE_WEBSOCKET)
         lacks_any = partial(self._collector.lacks_any, frames)
         await messages.hear_out(self.server, self._inbox, self._hear, lacks_any)
-        collecting = self._reach.patiently(lambda: self._collector.finish(entry.outputs, frames))
+        collecting = self._remote_prompt.retrying(
+            lambda: self._collector.finish(entry.outputs, frames)
+        )
         seconds = self._canceling.time_to_collect(self.task)
         finish = await unless_canceled(collecting, self._inbox, seconds)
         if finish.reason is not None:

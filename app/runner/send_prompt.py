@@ -12,7 +12,7 @@ from app.runner.cache_marks import marked
 from app.runner.cancellation import AFTER_CANCEL
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import KEY_GONE
-from app.runner.remote_prompt import Reach, warnings_of
+from app.runner.remote_prompt import RemotePrompt, warnings_of
 from app.runner.rerouting import before_sending
 from app.runner.run_record import Record
 from app.runner.stage_inputs import place_inputs
@@ -31,7 +31,7 @@ class Sender:
         claim: Claim,
         server: Server,
         record: Record,
-        reach: Reach,
+        remote_prompt: RemotePrompt,
         context: RunContext,
         canceled: asyncio.Future[CancelReason],
     ) -> None:
@@ -39,14 +39,14 @@ class Sender:
         self._claim = claim
         self._server = server
         self._record = record
-        self._reach = reach
+        self._remote_prompt = remote_prompt
         self._context = context
         self._canceled = canceled
         self.asked_at: float | None = None  # since when the server owes an answer to the prompt
 
     async def send(self) -> Outcome | None:
-        """None once the server has it; else the task's end. Raises what `Reach.post` does, but
-        for answers that are not ComfyUI's own."""
+        """None once the server has it; else the task's end. Raises what `RemotePrompt.post` does,
+        but for answers that are not ComfyUI's own."""
         claim, record, pool = self._claim, self._record, self._context.pool
         about = (pool, self._server, record.task, claim.prompt, claim.needs)
         if len(claim.prompt) > SMALL:
@@ -90,7 +90,7 @@ class Sender:
         await self._record.canceling(reason)
         if self._record.is_trying:
             self._server.doubted_at = time.time()
-            if await self._reach.knows_it():
+            if await self._remote_prompt.exists():
                 return None
         return Canceled(interruption(self._record.task))
 
@@ -107,7 +107,7 @@ class Sender:
             await self.note_attempt(server.client_id)
             self.asked_at = time.time()
             try:
-                node_errors = await self._reach.post(prompt, extra)
+                node_errors = await self._remote_prompt.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
                 server.refusals.learn(spelled, said, record.task.key_name, error.class_type)
