@@ -49,8 +49,8 @@ def unknown_on(
     """Why nobody can tell when the server is through with `before`; None if somebody can. What is
     not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
     many of the prompts that it holds are ours."""
-    if silence := unanswered(server, before):
-        return silence
+    if stalled_for := unanswered(server, before):
+        return stalled_for
     if strangers := strangers_on(server, ours):
         what = "a prompt" if strangers == 1 else f"{strangers} prompts"
         return f"{server.id} has {what} of others in its queue; how long that takes is not known."

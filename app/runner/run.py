@@ -31,7 +31,7 @@ from app.runner.remote_prompt import RemotePrompt, nodes_of
 from app.runner.run_record import Record
 from app.runner.send_prompt import Sender
 from app.runner.stage_inputs import readable_outcome
-from app.runner.watchdog import Pulse
+from app.runner.watchdog import Watchdog
 from app.servers.event_inbox import Inbox
 from app.servers.server import Server
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
@@ -69,7 +69,7 @@ class Run:
             claim, server, self._record, self._remote_prompt, context, self._asked
         )
         self._inbox = Inbox()
-        self._pulse = Pulse(at.stall_timeout)
+        self._watchdog = Watchdog(at.stall_timeout)
         self._saved = self.progress
         self._was_blocked = False
 
@@ -173,7 +173,7 @@ class Run:
             case MoveRequest():
                 return await self._move(message)
             case Connected():
-                self._pulse.beat()  # what it said meanwhile was not heard
+                self._watchdog.reset()  # what it said meanwhile was not heard
             case _:
                 await self._hear(message)
         return None
@@ -189,7 +189,7 @@ class Run:
             case Preview():
                 await self._take_image(event)
         self.server.shows_life()
-        if self.tracker.apply(event, self._pulse.beat()):
+        if self.tracker.apply(event, self._watchdog.reset()):
             self._teller.progress(self.seen)
 
     async def _say_blocked(self, event: ExecutionError) -> None:
@@ -220,10 +220,10 @@ class Run:
     async def _check_pulse(self) -> None:
         """A prompt that runs and says nothing for long: its server may be stuck."""
         if not self.server.connected:
-            self._pulse.beat()  # it may say what it likes, we do not hear it
-        silence = self._pulse.silence()
-        if silence and not self.server.stalled:
-            said = f"no sign of progress for {silence:.0f} s"
+            self._watchdog.reset()  # it may say what it likes, we do not hear it
+        stalled_for = self._watchdog.stalled_for()
+        if stalled_for and not self.server.stalled:
+            said = f"no sign of progress for {stalled_for:.0f} s"
             self.server.mark_stalled(f"task {self.task.task_id}: {said}")
             await self._record.warn(
                 f"{self.server.id} may be stuck: {said}. Restart it, or cancel the task and "
@@ -240,7 +240,7 @@ class Run:
 
     async def _mark_started(self) -> None:
         if self.task.started_at is None:
-            self._pulse.beat()
+            self._watchdog.reset()
             await self._record.started()
 
     def _gone(self) -> Outcome:

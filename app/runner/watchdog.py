@@ -3,19 +3,19 @@
 import time
 
 
-class Pulse:
+class Watchdog:
     """`limit`: seconds of silence after which a prompt counts as stuck."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._last = time.monotonic()
 
-    def beat(self) -> float:
+    def reset(self) -> float:
         """There was a sign, now; answers when that is, in seconds of a monotonic clock."""
         self._last = time.monotonic()
         return self._last
 
-    def silence(self) -> float | None:
+    def stalled_for(self) -> float | None:
         """Seconds since the last sign, if that is too long ago."""
-        silence = time.monotonic() - self._last
-        return silence if silence > self._limit else None
+        stalled_for = time.monotonic() - self._last
+        return stalled_for if stalled_for > self._limit else None

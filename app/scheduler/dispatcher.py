@@ -17,7 +17,7 @@ from app.runner.failed_saves import Troubles
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
 from app.scheduler.planner import Seat, plan
-from app.scheduler.recovery import feel_pulse, rescue, sweep
+from app.scheduler.recovery import clear_stall_if_idle, rescue, sweep
 from app.scheduler.waiting import Waits
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -246,7 +246,7 @@ class Dispatcher:
                 self._pool.get(server_id).warm = needs.models  # others may have given it something
         for server in self._pool:
             if server.stalled and not self.running_on(server):
-                await feel_pulse(server)
+                await clear_stall_if_idle(server)
             if server.swept and time.time() - server.doubted_at < SWEPT_FOR:
                 await sweep(server, self._context)
         await self._troubles.free_the_idle(self._runs)

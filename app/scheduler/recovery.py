@@ -55,7 +55,7 @@ async def sweep(server: Server, context: RunContext) -> None:
     server.swept = True
 
 
-async def feel_pulse(server: Server) -> None:
+async def clear_stall_if_idle(server: Server) -> None:
     """A stalled server that holds nothing more of ours is well again once it runs nothing."""
     try:
         if not await held_ids(server):
