@@ -103,7 +103,7 @@ class Sender:
         about = (prompt, extra, record.attempts, server.node_types)
         is_small = len(prompt) <= SMALL
         prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
-        async with server.turns.next():
+        async with server.fifo_lock.next():
             await self.note_attempt(server.client_id)
             self.asked_at = time.time()
             try:

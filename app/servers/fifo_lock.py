@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 PATIENCE = 1.0  # seconds: a server that does not answer one must not keep all others waiting
 
 
-class Turns:
+class FifoLock:
     """First come, first served; but nobody waits longer than a moment for those before."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, max_wait: float = PATIENCE) -> None:
         self._lock = asyncio.Lock()
-        self._patience = patience
+        self._max_wait = max_wait
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._max_wait):
                 await self._lock.acquire()
         except TimeoutError:
             yield

@@ -16,7 +16,7 @@ from app.files.staged_names import without_placed
 from app.limits.lru_cache import Memory
 from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.event_inbox import Inbox
-from app.servers.fifo_lock import Turns
+from app.servers.fifo_lock import FifoLock
 from app.servers.health import Health
 from app.servers.refusals import Refusals
 from app.servers.socket_liveness import Ear
@@ -56,7 +56,7 @@ class Server:
         self.breaker = Breaker()
         self.door = Breaker(pauses=DOOR_PAUSES)  # the same of prompts that it does not take
         self.doubted_at = 0.0  # since when it may get prompts of ours that we do not know of
-        self.turns = Turns()  # of those who hand a prompt over
+        self.fifo_lock = FifoLock()  # of those who hand a prompt over
         self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
         self.queue_length = 0  # prompts there, strangers' too, as it last said
         self.held_beside = 0  # tasks there that other processes of ours drive, at the last claim

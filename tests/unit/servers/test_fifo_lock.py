@@ -2,15 +2,15 @@
 
 import asyncio
 
-from app.servers.fifo_lock import Turns
+from app.servers.fifo_lock import FifoLock
 
 
 async def test_who_asks_first_goes_first() -> None:
-    turns, order = Turns(), []
+    fifo_lock, order = FifoLock(), []
     first_may_end = asyncio.Event()
 
     async def go(name: str) -> None:
-        async with turns.next():
+        async with fifo_lock.next():
             if name == "first":
                 await first_may_end.wait()
             order.append(name)
@@ -23,8 +23,8 @@ async def test_who_asks_first_goes_first() -> None:
 
 
 async def test_nobody_waits_for_long_for_one_that_hangs() -> None:
-    turns = Turns(patience=0.01)
-    async with turns.next(), turns.next():
+    fifo_lock = FifoLock(max_wait=0.01)
+    async with fifo_lock.next(), fifo_lock.next():
         pass
-    async with turns.next():  # what was never had is not given back
-        assert turns._lock.locked()
+    async with fifo_lock.next():  # what was never had is not given back
+        assert fifo_lock._lock.locked()
