@@ -34,7 +34,7 @@ MOST_RESULTS = 10_000  # of a task: files, texts and what is said of missing one
 MOST_AT_ONCE = 100  # nodes whose results are fetched while the task runs, or wait for that
 
 
-class Collector:
+class OutputCollector:
     """`add` while the task runs, as nodes end; `finish` with the history, which is the truth."""
 
     def __init__(

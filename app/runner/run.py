@@ -24,7 +24,7 @@ from app.runner.eta import Seen, seen_in_row
 from app.runner.expectation import SeenOn
 from app.runner.finalize import broken_off, conclude
 from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
-from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, Collector
+from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, OutputCollector
 from app.runner.progress import Tracker
 from app.runner.publisher import Teller
 from app.runner.remote_prompt import RemotePrompt, nodes_of
@@ -60,7 +60,9 @@ class Run:
             server, claim.task.task_id, grace=at.server_grace, retry=at.retry
         )
         self._canceling = Canceling(self._remote_prompt, server.id, grace=at.cancel_grace)
-        self._collector = Collector(claim.task, server, context.files, context.claims, context.hub)
+        self._collector = OutputCollector(
+            claim.task, server, context.files, context.claims, context.hub
+        )
         self._record = Record(
             claim.task, context.claims, context.api_keys, lambda: self.outputs, self._publish_status
         )
