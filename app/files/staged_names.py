@@ -46,25 +46,25 @@ def is_short_for_one(text: str) -> bool:
     return len(text) <= LONGEST and _SHORT.search(text) is not None
 
 
-def is_placed(text: Any) -> bool:
+def is_staged(text: Any) -> bool:
     """Whether a choice of a server's is a file that a gateway placed."""
     return isinstance(text, str) and _NAME.search(text) is not None
 
 
-def without_placed(value: Any) -> Any:
+def without_staged(value: Any) -> Any:
     """A value of a server's JSON without the files that gateways placed: they are left out of
     lists, and texts that are one become empty. The same object where there are none."""
     if isinstance(value, str):
-        return "" if is_placed(value) else value
+        return "" if is_staged(value) else value
     if isinstance(value, list):
         kept = [
-            item if isinstance(item, str) else without_placed(item)
+            item if isinstance(item, str) else without_staged(item)
             for item in value
-            if not is_placed(item)
+            if not is_staged(item)
         ]
         return value if _same(kept, value) else kept
     if isinstance(value, dict):
-        found = {name: without_placed(item) for name, item in value.items()}
+        found = {name: without_staged(item) for name, item in value.items()}
         return value if _same(found.values(), value.values()) else found
     return value
 

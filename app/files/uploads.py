@@ -90,7 +90,7 @@ class Uploads:
         found._places = [own, ""] if own else [""]
         return found
 
-    async def placed_name(self, key: str, digest: str) -> str:
+    async def staged_name(self, key: str, digest: str) -> str:
         """The name on servers of an upload with that key and hash: of its content and owner, so
         that it never collides there."""
         return await self._placing.name_of(key, digest)

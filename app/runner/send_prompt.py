@@ -15,7 +15,7 @@ from app.runner.paid_node_keys import KEY_GONE
 from app.runner.remote_prompt import RemotePrompt, warnings_of
 from app.runner.rerouting import before_sending
 from app.runner.run_record import Record
-from app.runner.stage_inputs import place_inputs
+from app.runner.stage_inputs import stage_inputs
 from app.servers.server import Server
 from app.tasks.model import CancelReason, TaskError
 from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interruption
@@ -98,7 +98,7 @@ class Sender:
         claim, record, server = self._claim, self._record, self._server
         spelled = as_listed(claim.prompt, server.node_types)
         uploads = self._context.uploads.of(record.task.key_name)
-        prompt, record.names = await place_inputs(spelled, server, uploads)
+        prompt, record.names = await stage_inputs(spelled, server, uploads)
         extra = with_secrets(to_send(claim.extra, spelled), secrets)
         about = (prompt, extra, record.attempts, server.node_types)
         is_small = len(prompt) <= SMALL

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 PATIENCE = 5.0  # seconds for a server to forget an upload
 
 
-async def place_inputs(
+async def stage_inputs(
     prompt: Json, server: Server, uploads: Uploads
 ) -> tuple[Json, dict[str, str]]:
     """The prompt with names as they are on the server, and what these stand for. Files go there
@@ -38,17 +38,17 @@ async def place_inputs(
         if upload is None or upload.hash != info.get("hash"):
             raise MissingAsset(f"The asset {info['id']!r} that the workflow refers to is gone.")
     there = {name: await _place(name, upload, server, uploads) for name, upload in found.items()}
-    placed = dict(prompt)
+    staged = dict(prompt)
     for node_id, name, value in named:
         if value in there:
-            node = placed[node_id]
-            placed[node_id] = {**node, "inputs": {**node["inputs"], name: there[value]}}
+            node = staged[node_id]
+            staged[node_id] = {**node, "inputs": {**node["inputs"], name: there[value]}}
     if infos:
-        placed = {
+        staged = {
             node_id: replaced(node, lambda info: there[_name_of(info)])
-            for node_id, node in placed.items()
+            for node_id, node in staged.items()
         }
-    return placed, {placed_as: name for name, placed_as in there.items()}
+    return staged, {staged_as: name for name, staged_as in there.items()}
 
 
 def _name_of(info: Json) -> str:
@@ -78,7 +78,7 @@ async def _empty(server: Server, name: str) -> None:
 async def _place(name: str, upload: Upload, server: Server, uploads: Uploads) -> str:
     """Its name on the server, which is asked for every prompt: it may have been emptied, and
     whoever keeps the server removes files."""
-    there = await uploads.placed_name(upload.key, upload.hash)
+    there = await uploads.staged_name(upload.key, upload.hash)
     async with server.placing:
         if await server.client.input_size(there) == upload.size_bytes:
             return there

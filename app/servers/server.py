@@ -12,7 +12,7 @@ from app.comfyui.client import ComfyClient
 from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
-from app.files.staged_names import without_placed
+from app.files.staged_names import without_staged
 from app.limits.lru_cache import Memory
 from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.event_inbox import Inbox
@@ -207,7 +207,7 @@ class Server:
     async def _fetch_node_types(self) -> None:
         self._fetched_at = time.monotonic()
         told = await self.client.object_info()
-        found = await asyncio.to_thread(without_placed, told)  # who placed them knows them
+        found = await asyncio.to_thread(without_staged, told)  # who placed them knows them
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
             self._fits = Memory(KNOWN_FITS, Lack.weight)

@@ -282,14 +282,14 @@ class AssetService:
                 return False, False
             return True, assets.remove(connection, asset)
 
-        uploads, placed = self._uploads.of(asset.key_name), None
+        uploads, staged = self._uploads.of(asset.key_name), None
         async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
             key = await uploads.key_of(asset.upload) if was_last and asset.upload else None
             if key is not None:
-                placed = await uploads.placed_name(key, asset.hash or "")
+                staged = await uploads.staged_name(key, asset.hash or "")
                 await uploads.forget(key)
                 await self._files.delete(folder_of_upload(key))
-        if placed is not None and self._gone is not None:
-            await self._gone(placed)
+        if staged is not None and self._gone is not None:
+            await self._gone(staged)
         return removed

@@ -14,7 +14,7 @@ from app.api.v2 import events
 from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, MissingAsset
 from app.runner import paid_node_keys
-from app.runner.stage_inputs import place_inputs
+from app.runner.stage_inputs import stage_inputs
 from app.settings import Settings
 from app.tasks.model import NewTask, Task
 from fake_comfyui.executor import Engine, Run
@@ -188,10 +188,10 @@ async def test_a_file_is_looked_for_once_however_often_a_prompt_names_it(
 
     for owner, method in ((server.client, "input_size"), (uploads, "exists"), (uploads, "get")):
         note(owner, method)
-    placed, names = await place_inputs(graph, server, uploads)
+    staged, names = await stage_inputs(graph, server, uploads)
     (there,) = names
     assert names == {there: "photo.png"}
-    images = [node["inputs"]["image"] for node in placed.values()]
+    images = [node["inputs"]["image"] for node in staged.values()]
     assert images == [there, there, "example.png"] * 20
     assert demo.records.uploads == [there]
     assert sorted(asked) == [
@@ -203,7 +203,7 @@ async def test_a_file_is_looked_for_once_however_often_a_prompt_names_it(
     info = {**info, "hash": "blake3:another"}
     graph["last"] = {"class_type": "LoadImage", "inputs": {"image": {**asset, "info": info}}}
     with pytest.raises(MissingAsset):  # each of them is checked
-        await place_inputs(graph, server, uploads)
+        await stage_inputs(graph, server, uploads)
 
 
 async def test_the_stream_of_a_job_that_waits(
