@@ -41,7 +41,7 @@ from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.pool import Pool
 from app.services.assets import AssetService
 from app.services.duplicate_servers import Twins
-from app.services.input_files import Materials
+from app.services.input_files import InputFiles
 from app.services.jobs import Jobs
 from app.services.result_files import Results
 from app.services.servers import ServerService
@@ -115,7 +115,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         queue=queue,
         presenter=presenter,
         default_timeout=settings.task_timeout,
-        materials=Materials(
+        input_files=InputFiles(
             uploads,
             remote,
             results=Results(store, files, uploads, assets),

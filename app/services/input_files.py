@@ -60,7 +60,7 @@ async def always() -> None:
     """A check for those whom nobody leaves."""
 
 
-def is_material(value: Any) -> bool:
+def is_file_reference(value: Any) -> bool:
     """Whether a value would be more than a name, if its input names a file."""
     if isinstance(value, str):
         return _has_scheme(value) or is_result(value)
@@ -70,15 +70,15 @@ def is_material(value: Any) -> bool:
 
 
 def may_be_file(value: Any) -> bool:
-    """A material, or so long that it should be one: a file whose form is none of these."""
-    return is_material(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
+    """A file reference, or so long that it should be one: a file whose form is none of these."""
+    return is_file_reference(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
 
 
 def _has_scheme(value: Any) -> bool:
     return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://", "data:"))
 
 
-class Materials:
+class InputFiles:
     """`workers` and `decoders` run what takes long, the latter what decodes pictures."""
 
     def __init__(
@@ -100,14 +100,14 @@ class Materials:
         self._fetch_seconds = fetch_seconds
         self._fetches = asyncio.Semaphore(FETCHES)
 
-    def seen_by(self, caller: Caller) -> "Materials":
+    def seen_by(self, caller: Caller) -> "InputFiles":
         """The same for the uploads of a caller, and the results that it may see."""
         found = copy(self)
         found._uploads = self._uploads.of(caller.name)
         found._results = self._results.seen_by(caller)
         return found
 
-    def at(self, here: str | None) -> "Materials":
+    def at(self, here: str | None) -> "InputFiles":
         """The same for a client that knows us under this name (HOST:PORT)."""
         found = copy(self)
         found._here = here and here.lower()
@@ -117,10 +117,10 @@ class Materials:
         """Whether the uploads that a text names as servers do are the client's."""
         return await self._uploads.may_name(text)
 
-    async def settle(
+    async def resolve(
         self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
     ) -> tuple[Json, dict[str, list[Any]]]:
-        """The params and the batch with a name of an upload in place of every material.
+        """The params and the batch with a name of an upload in place of every file reference.
 
         `kinds`: what file inputs among them take. `check` is awaited before each file, and raises
         to leave the rest; equal values are one file. Raises InvalidParameter, UrlNotAllowed,
@@ -130,8 +130,8 @@ class Materials:
         _check_number(params, batch, kinds)
         known: dict[tuple[str | None, str], Any] = {}
 
-        async def settled(word: str, value: Any) -> Any:
-            if not is_material(value):
+        async def resolved(word: str, value: Any) -> Any:
+            if not is_file_reference(value):
                 if word in kinds and isinstance(value, str):
                     check_name(word, value)
                 return value
@@ -142,8 +142,8 @@ class Materials:
             return known[same]
 
         return (
-            {word: await settled(word, value) for word, value in params.items()},
-            {word: [await settled(word, one) for one in values] for word, values in batch.items()},
+            {word: await resolved(word, value) for word, value in params.items()},
+            {word: [await resolved(word, one) for one in values] for word, values in batch.items()},
         )
 
     async def _settled(self, word: str, value: Any, kinds: Mapping[str, str]) -> Any:
@@ -235,7 +235,7 @@ def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[s
 
 
 def _brings_file(value: Any) -> bool:
-    return is_material(value) and not (isinstance(value, dict) and "upload" in value)
+    return is_file_reference(value) and not (isinstance(value, dict) and "upload" in value)
 
 
 def _check(wanted: str, head: bytes) -> Signature | None:

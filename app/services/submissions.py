@@ -26,7 +26,7 @@ from app.servers.pool import Pool
 from app.servers.queues import check_unknown
 from app.services.batches import expand, param_sets
 from app.services.eligible_servers import check_faults, check_fit, check_prompt
-from app.services.input_files import Check, Materials, always, may_be_file
+from app.services.input_files import Check, InputFiles, always, may_be_file
 from app.services.prepare import Prepared, files_wanted, prepare, to_prompt, with_params
 from app.services.submission_request import Submission
 from app.tasks.model import Extra, Graph, NewTask, Task
@@ -61,7 +61,7 @@ class SubmissionService:
         queue: Queue,
         presenter: TaskPresenter,
         default_timeout: float | None,
-        materials: Materials,
+        input_files: InputFiles,
         api_keys: ApiKeys,
         workers: Workers,
         everywhere: Webhook | None = None,
@@ -75,7 +75,7 @@ class SubmissionService:
         self._queue = queue
         self._presenter = presenter
         self._default_timeout = default_timeout
-        self._materials = materials
+        self._input_files = input_files
         self._everywhere = everywhere
         self._api_keys = api_keys
         self._workers = workers
@@ -88,7 +88,7 @@ class SubmissionService:
         found._key_name = caller.name
         found._sees_all = caller.sees_all
         found._store = self._store.seen_by(caller)
-        found._materials = self._materials.seen_by(caller)
+        found._input_files = self._input_files.seen_by(caller)
         return found
 
     async def submit(
@@ -113,8 +113,8 @@ class SubmissionService:
             await check_unknown(self._pool, submission.prompt_id)
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
-        materials = self._materials.at(here)
-        submission = await self._with_uploads(submission, workflow, wanted, materials, check)
+        input_files = self._input_files.at(here)
+        submission = await self._with_uploads(submission, workflow, wanted, input_files, check)
         prepared, graph, extra = await self._prepare(submission, workflow, wanted)
         await self._refuse_foreign_files(prepared, wanted)
         batch_id = str(uuid4()) if submission.batch else None
@@ -192,7 +192,7 @@ class SubmissionService:
         submission: Submission,
         workflow: Any,
         wanted: str | None,
-        materials: Materials,
+        input_files: InputFiles,
         check: Check,
     ) -> Submission:
         """The same with names of uploads in place of URLs, data, files and results."""
@@ -206,7 +206,7 @@ class SubmissionService:
         found, kinds = await self._with_fresh_node_types(
             wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
         )
-        params, batch = await materials.settle({**found, **params}, batch, kinds, check)
+        params, batch = await input_files.resolve({**found, **params}, batch, kinds, check)
         return replace(submission, params=params, batch=batch or None)
 
     async def _prepare(self, submission: Submission, workflow: Any, wanted: str | None) -> Made:
@@ -266,7 +266,7 @@ class SubmissionService:
             if suspect.sort in ("elsewhere", "made") and self._sees_all:
                 continue
             is_placed = suspect.sort == "placed"
-            if not is_placed or not await self._materials.may_name(suspect.text):
+            if not is_placed or not await self._input_files.may_name(suspect.text):
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:

@@ -128,7 +128,7 @@ async def test_a_name_on_another_host_is_not_ours(
     gateway: RunningGateway, demos: list[DemoServer]
 ) -> None:
     [output] = (await first(gateway, demos))["outputs"]
-    results = gateway.gateway.submitter._materials._results
+    results = gateway.gateway.submitter._input_files._results
     for host, is_ours in (("one.example:80", True), ("two.example", False)):
         ref = result_ref(f"http://{host}/api/image/{output['filename']}?type=output")
         assert ref is not None
