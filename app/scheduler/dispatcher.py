@@ -17,7 +17,7 @@ from app.runner.failed_saves import Troubles
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
 from app.scheduler.planner import Seat, plan
-from app.scheduler.recovery import clear_stall_if_idle, rescue, sweep
+from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
 from app.scheduler.waiting import Waits
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -236,7 +236,7 @@ class Dispatcher:
     # -- upkeep ---------------------------------------------------------------------------------
 
     async def _rescue(self) -> None:
-        await rescue(self._pool, self._context, self._troubles)
+        await recover_orphans(self._pool, self._context, self._troubles)
         self._left_behind = True  # perhaps, by a process whose lease has lapsed meanwhile
         self.wake()
 
@@ -248,7 +248,7 @@ class Dispatcher:
             if server.stalled and not self.running_on(server):
                 await clear_stall_if_idle(server)
             if server.swept and time.time() - server.doubted_at < SWEPT_FOR:
-                await sweep(server, self._context)
+                await cancel_stray_prompts(server, self._context)
         await self._troubles.free_the_idle(self._runs)
         await self._waits.ask_again()
         self._server_changed()
@@ -284,16 +284,18 @@ class Dispatcher:
         for server in self._pool:
             if server.online and not (server.swept or server.sweeping or stops):
                 server.sweeping = True
-                self._group.create_task(self._sweep(server), name=f"sweep {server.id}")
+                self._group.create_task(
+                    self._cancel_stray_prompts(server), name=f"sweep {server.id}"
+                )
             if server.stalled and self.running_on(server):
                 self.move_away(server, f"{server.id} is stalled.")
         self._left_behind = True
         self.wake()
 
-    async def _sweep(self, server: Server) -> None:
+    async def _cancel_stray_prompts(self, server: Server) -> None:
         """A server that is online (again) gets work once it is rid of what should not be there."""
         try:
-            await sweep(server, self._context)
+            await cancel_stray_prompts(server, self._context)
         except Exception:  # tried again before long
             log.exception("server %s cannot be swept", server.id)
         finally:

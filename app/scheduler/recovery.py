@@ -16,7 +16,7 @@ from app.tasks.view import task_view
 log = logging.getLogger(__name__)
 
 
-async def rescue(pool: Pool, context: RunContext, troubles: Troubles) -> None:
+async def recover_orphans(pool: Pool, context: RunContext, troubles: Troubles) -> None:
     """See to tasks without an owner whose server is away for good."""
     there = [server.id for server in pool if server.online or not server.given_up]
     for claim in await context.queue.adopt(keep_servers=there):
@@ -40,7 +40,7 @@ async def _rescue(claim: Claim, pool: Pool, context: RunContext) -> None:
     context.hub.publish(task.task_id, "status", task_view(ended))
 
 
-async def sweep(server: Server, context: RunContext) -> None:
+async def cancel_stray_prompts(server: Server, context: RunContext) -> None:
     """Cancel prompts of ours that a server still holds though their tasks have ended or went
     elsewhere while it was away. Until that is done it counts as busy."""
     try:

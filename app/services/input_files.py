@@ -219,12 +219,12 @@ class InputFiles:
 
 
 def _identity(value: Any) -> str:
-    """The same for materials that are equal, and for no others."""
+    """The same for files that are equal, and for no others."""
     return value if isinstance(value, str) else repr(value)
 
 
 def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> None:
-    """Raises PayloadTooLarge for more than MAX_FILES materials. Names of uploads do not count."""
+    """Raises PayloadTooLarge for more than MAX_FILES files. Names of uploads do not count."""
     given = chain(params.items(), ((word, one) for word in batch for one in batch[word]))
     files = {_identity(value) for word, value in given if word in kinds and _brings_file(value)}
     if len(files) > MAX_FILES:
