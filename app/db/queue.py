@@ -177,13 +177,13 @@ class Queue:
             if offered is None:
                 return [], False
             excluded, choose = offered
-            room = quotas.room_of(connection, limits)
-            values = {"excluded": list(excluded), "full": [*quotas.full(room), *barred]}
+            room = quotas.free_slots(connection, limits)
+            values = {"excluded": list(excluded), "full": [*quotas.exhausted_keys(room), *barred]}
             values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
             requirements = self.routes.read(connection, {row["route"] for row in found})
             waiting = [_waiting(row, requirements[row["route"]], lease["now"]) for row in found]
-            gifts = quotas.within(room, choose(waiting), waiting)
+            gifts = quotas.cap_by_key(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
             more = len(found) == WINDOW or len(got) < len(gifts)
             return self._claims_of(connection, got), more

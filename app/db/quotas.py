@@ -26,7 +26,7 @@ _ON_SERVERS = (
 )
 
 
-def check_room(connection: Connection, caller: Caller, most: int, more: int) -> None:
+def check_queue_limit(connection: Connection, caller: Caller, most: int, more: int) -> None:
     """Raises QueueFull if `more` tasks are too many for the queue, which holds `most`, and
     KeyQueueFull if they are too many for the key."""
     waiting = connection.scalar(_QUEUED) or 0
@@ -46,12 +46,12 @@ def check_room(connection: Connection, caller: Caller, most: int, more: int) -> 
         )
 
 
-def count_today(connection: Connection, caller: Caller, more: int) -> None:
+def count_daily(connection: Connection, caller: Caller, more: int) -> None:
     """Count what the key makes; in the transaction that makes it. Raises QuotaExceeded.
 
     In a row of its own: a count of tasks would shrink when tasks are deleted. The row is locked
     until the transaction ends, so two submits of a key never pass each other, here and in
-    `check_room`.
+    `check_queue_limit`.
     """
     if caller.queued is None and caller.daily is None:
         return
@@ -90,7 +90,7 @@ def _day(now: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(now))
 
 
-def room_of(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:
+def free_slots(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     """How many more tasks of these keys may go to servers; where nobody else claims meanwhile."""
     if not limits:
         return {}
@@ -100,12 +100,12 @@ def room_of(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]
     return {name: limit - held.get(name, 0) for name, limit in limits.items()}
 
 
-def full(room: Mapping[str, int]) -> list[str]:
+def exhausted_keys(room: Mapping[str, int]) -> list[str]:
     """The keys that have none left."""
     return [name for name, left in room.items() if left <= 0]
 
 
-def within(
+def cap_by_key(
     room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[Waiting]
 ) -> Collection[Assignment]:
     """As many of the chosen tasks of each key as it has room for. Pure."""

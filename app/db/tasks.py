@@ -87,8 +87,8 @@ class TaskRepository:
         def work(connection: Connection) -> list[Task]:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
                 return idempotency.tasks_of(connection, key)
-            quotas.count_today(connection, self._caller, len(new))
-            quotas.check_room(connection, self._caller, self._max_queued, len(new))
+            quotas.count_daily(connection, self._caller, len(new))
+            quotas.check_queue_limit(connection, self._caller, self._max_queued, len(new))
             requirements.write(connection, new)
             now = time.time()
             notify(connection, Topic.WORK)
