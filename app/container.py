@@ -32,7 +32,7 @@ from app.metrics import Metrics
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
 from app.runner.context import RunContext, RunTimeouts
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
@@ -67,8 +67,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     files = open_store(settings.files_url, settings.outputs_dir)
     uploads, access = _uploads(settings, database), _access(settings, redis)
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
-    api_keys, figures = ApiKeys(), Metrics(database)
-    hub = _hub(redis, figures, api_keys)
+    paid_node_keys, figures = PaidNodeKeys(), Metrics(database)
+    hub = _hub(redis, figures, paid_node_keys)
     run_times, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     context = RunContext(
@@ -82,7 +82,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         run_times=run_times,
         timeouts=_run_timeouts(settings),
         max_attempts=settings.max_attempts,
-        api_keys=api_keys,
+        paid_node_keys=paid_node_keys,
     )
     dispatcher = Dispatcher(pool, context)
     store = TaskRepository(
@@ -124,7 +124,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             decoders=decoders,
         ),
         everywhere=settings.everywhere(),
-        api_keys=api_keys,
+        paid_node_keys=paid_node_keys,
         workers=workers,
     )
     tasks = TaskService(
@@ -180,7 +180,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             readiness.places.run(),
             assets.run(),
             access.run(),
-            api_keys.run(store),
+            paid_node_keys.run(store),
             Tidying(database).run(),
             Leftovers([files, uploads.store], settings.workflows_dir).run(),
         ),
@@ -225,12 +225,12 @@ def _access(settings: Settings, redis: "Redis | None") -> Access:
     )
 
 
-def _hub(redis: "Redis | None", figures: Metrics, api_keys: ApiKeys) -> Hub:
+def _hub(redis: "Redis | None", figures: Metrics, paid_node_keys: PaidNodeKeys) -> Hub:
     hub = Hub()
     hub.event_bus = _event_bus(redis, hub)
     hub.on_update(figures.published)
     hub.on_update(StatusLog(figures.task_changed).look_at)
-    hub.on_status(api_keys.look_at)
+    hub.on_status(paid_node_keys.look_at)
     return hub
 
 

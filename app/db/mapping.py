@@ -28,7 +28,7 @@ from app.workflows.requirements import SHARED_GRAPH, fingerprint
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
-    *("batch_id", "route", "shape", "expected", "needs_key", "key_name"),
+    *("batch_id", "route", "shape", "expected", "key_name"),
 )
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
@@ -83,7 +83,7 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "filename": task.filename,
         "retry_of": task.retry_of,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
-        "needs_key": task.needs_key,
+        "needs_key": task.needs_paid_node_key,
         "key_name": task.key_name,
         "params": dump(params),
         "cut": dump(cut) if cut else None,
@@ -122,6 +122,7 @@ def long_params(task: NewTask) -> str | None:
 def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
+        needs_paid_node_key=row["needs_key"],
         status=Status(row["status"]),
         cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
         params=json.loads(row["params"]),

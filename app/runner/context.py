@@ -9,7 +9,7 @@ from app.db.run_times import RunTimes
 from app.events.hub import Hub
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.servers.pool import Pool
 
 
@@ -39,4 +39,4 @@ class RunContext:
     run_times: RunTimes
     timeouts: RunTimeouts
     max_attempts: int
-    api_keys: ApiKeys
+    paid_node_keys: PaidNodeKeys

@@ -28,7 +28,7 @@ KEY_GONE = TaskError(
 )
 
 
-class ApiKeys:
+class PaidNodeKeys:
     """By task_id."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class ApiKeys:
     def extra_data(self, task: Task) -> Secrets | None:
         """The keys, to go with the prompt to ComfyUI; None if the task came with some that are
         gone."""
-        return self._keys.get(task.task_id, None if task.needs_key else {})
+        return self._keys.get(task.task_id, None if task.needs_paid_node_key else {})
 
     def without(self, task: Task, outcome: Outcome) -> Outcome:
         """The end of a run with the key struck out of what ComfyUI said."""
@@ -75,7 +75,7 @@ class ApiKeys:
 
     def hidden(self, task: Task, text: str) -> str:
         """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
-        if not task.needs_key:
+        if not task.needs_paid_node_key:
             return text
         keys = self._keys.get(task.task_id)
         if keys is None:

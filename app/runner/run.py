@@ -64,7 +64,11 @@ class Run:
             claim.task, server, context.files, context.claims, context.hub
         )
         self._record = Record(
-            claim.task, context.claims, context.api_keys, lambda: self.outputs, self._publish_status
+            claim.task,
+            context.claims,
+            context.paid_node_keys,
+            lambda: self.outputs,
+            self._publish_status,
         )
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
         self._sender = Sender(
@@ -105,7 +109,7 @@ class Run:
         """Run to the end, which is written when this returns (unless the claim was lost)."""
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
-            outcome = self._context.api_keys.without(self.task, outcome)
+            outcome = self._context.paid_node_keys.without(self.task, outcome)
             self._record.task = await conclude(self, outcome, self._context)
             self._publish_status()
         except LostClaim:

@@ -8,7 +8,7 @@ from app.comfyui.cleaning import cut
 from app.db.claims import Claims
 from app.files.staged_names import readable
 from app.limits import text_lengths
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.tasks.model import Attempt, CancelReason, Output, Task
 
 
@@ -20,7 +20,7 @@ class Record:
         self,
         task: Task,
         claims: Claims,
-        api_keys: ApiKeys,
+        paid_node_keys: PaidNodeKeys,
         outputs: Callable[[], Sequence[Output]],
         tell: Callable[[], None],
     ) -> None:
@@ -28,7 +28,7 @@ class Record:
         self.attempts = list(task.attempts)
         self.names: dict[str, str] = {}  # of uploads, by those that they have on the server
         self._claims = claims
-        self._api_keys = api_keys
+        self._paid_node_keys = paid_node_keys
         self._outputs = outputs
         self._tell = tell
 
@@ -72,7 +72,7 @@ class Record:
     async def quote(self, *said: str) -> None:
         """The same of what ComfyUI said: uploads under their own names, and without secrets."""
         texts = (readable(text, self.names) for text in said)
-        await self.warn(*(self._api_keys.hidden(self.task, text) for text in texts))
+        await self.warn(*(self._paid_node_keys.hidden(self.task, text) for text in texts))
 
     async def _now(self, change: Awaitable[Task]) -> None:
         """The task is as this says once it is written, with the results that it has by then."""

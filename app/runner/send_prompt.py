@@ -55,7 +55,7 @@ class Sender:
             to = before_sending(*about)
         if to is not None:
             return Moved(f"{self._server.id} should refuse it.", to)
-        secrets = self._context.api_keys.extra_data(record.task)
+        secrets = self._context.paid_node_keys.extra_data(record.task)
         if secrets is None:
             return Failed(KEY_GONE)
         try:

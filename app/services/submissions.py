@@ -18,7 +18,7 @@ from app.db.tasks import TaskRepository
 from app.errors import InvalidWorkflow, QueueFull
 from app.events.hub import Hub
 from app.limits.worker_threads import Workers
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.servers.core_nodes import core_node_types
@@ -62,7 +62,7 @@ class SubmissionService:
         presenter: TaskPresenter,
         default_timeout: float | None,
         input_files: InputFiles,
-        api_keys: ApiKeys,
+        paid_node_keys: PaidNodeKeys,
         workers: Workers,
         everywhere: Webhook | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class SubmissionService:
         self._default_timeout = default_timeout
         self._input_files = input_files
         self._everywhere = everywhere
-        self._api_keys = api_keys
+        self._paid_node_keys = paid_node_keys
         self._workers = workers
         self._key_name: str | None = None
         self._sees_all = True
@@ -137,7 +137,7 @@ class SubmissionService:
                     wanted_server=wanted,
                     batch_id=batch_id,
                     webhooks=(submission.webhook,) if submission.webhook else (),
-                    needs_key=bool(submission.secrets),
+                    needs_paid_node_key=bool(submission.secrets),
                     secrets=submission.secrets,
                     key_name=self._key_name,
                 )
@@ -151,7 +151,7 @@ class SubmissionService:
         routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
         completed = [self._completed(task, routes) for task in new]
         try:
-            with self._api_keys.queueing(new):
+            with self._paid_node_keys.queueing(new):
                 added = await self._store.add(completed, key)
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
@@ -160,7 +160,7 @@ class SubmissionService:
             for needs, route in routes.items():
                 self._queue.routes.know(route, needs, completed[0].wanted_server)
         else:
-            self._api_keys.drop(task.task_id for task in new)
+            self._paid_node_keys.drop(task.task_id for task in new)
         for number, task in enumerate(added):
             if number % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in

@@ -192,7 +192,7 @@ class TaskService:
         ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
         old = await self._store.get(task_id)
         self._check_owner(old.key_name)
-        if old.needs_key:
+        if old.needs_paid_node_key:
             raise ApiKeyGone(
                 "The task came with an API key, which is kept for that task only.",
                 hint="Submit the workflow again, with its key.",

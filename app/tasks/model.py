@@ -175,7 +175,7 @@ class NewTask:
     route: str = ""  # if it was made before: see rows.route_of
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
-    needs_key: bool = False  # it came with secrets
+    needs_paid_node_key: bool = False  # it came with secrets
     key_name: str | None = None  # whose it is: of the key that made it; see app/auth
     # What is secret in extra_data, such as keys of paid nodes: never stored, see
     # app/runner/paid_node_keys.py.
@@ -236,7 +236,7 @@ class Task:
     cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
     # The one it was submitted with, as it may be seen.
     webhook: Json | None = field(default=None, repr=False)
-    needs_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
+    needs_paid_node_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
     key_name: str | None = None  # whose it is: of the key that made it; see app/auth
 
     @property

@@ -33,7 +33,7 @@ from app.db.tables import idempotency_keys, key_usage, run_times
 from app.events import hub, status_log
 from app.files import uploads
 from app.limits.lru_cache import Memory
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.progress import Tracker
 from app.scheduler import stream_reconciler, view_cleanup
 from app.servers import event_inbox, server
@@ -56,9 +56,9 @@ Json = dict[str, Any]
 A_PROMPT = 100  # nodes, results and the like of one task
 GROWING: dict[str, tuple[int, int]] = {
     "Access._open": (SMALL, 0),
-    "ApiKeys._coming": (COUNT, 0),
-    "ApiKeys._keys": (COUNT, 0),
-    "ApiKeys._to_look_at": (COUNT, 0),
+    "PaidNodeKeys._coming": (COUNT, 0),
+    "PaidNodeKeys._keys": (COUNT, 0),
+    "PaidNodeKeys._to_look_at": (COUNT, 0),
     "Breaker._owners": (SMALL, 0),
     "Breaker._tried": (SMALL, 0),
     "CallerPlaces._callers": (SMALL * 3, 0),
@@ -382,7 +382,7 @@ async def test_keys_of_tasks_that_were_refused_are_forgotten(
         (keys,) = {
             id(run._context.api_keys): run._context.api_keys for run in runs(gateway)
         }.values()
-        assert isinstance(keys, ApiKeys)
+        assert isinstance(keys, PaidNodeKeys)
         assert len(keys._keys) <= 3, "two on the server, one waits"
         demo.knobs.stall = False
 

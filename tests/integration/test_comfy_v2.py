@@ -595,7 +595,7 @@ async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
                 demo.knobs.fail_node = None
             while updates._waiting:
                 said += (await updates.get()).json
-        keys = gateway.gateway.submitter._api_keys
+        keys = gateway.gateway.submitter._paid_node_keys
         await wait_until(lambda: not keys._keys)
         again = await gateway.http.post(f"/api/task/{job['id']}/retry")
     assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
@@ -664,7 +664,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
         extra = {"api_key_comfy_org": KEY}
         job = await ended(v2, await submitted(v2, model_free(), extra_data=extra))
         assert (job["status"], job["error"]) == ("succeeded", None)
-        await wait_until(lambda: not gateway.gateway.submitter._api_keys._keys)
+        await wait_until(lambda: not gateway.gateway.submitter._paid_node_keys._keys)
     assert secrets_seen == [{"api_key_comfy_org": KEY}]
 
 
@@ -673,10 +673,12 @@ async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(paid_node_keys, "INTERVAL", 0.02)
-    keys = gateway.gateway.submitter._api_keys
+    keys = gateway.gateway.submitter._paid_node_keys
     with (
         pytest.raises(type(error)),
-        keys.queueing([NewTask("1", {}, needs_key=True, secrets={"api_key_comfy_org": KEY})]),
+        keys.queueing(
+            [NewTask("1", {}, needs_paid_node_key=True, secrets={"api_key_comfy_org": KEY})]
+        ),
     ):
         raise error
     keys.look_at("1")  # so that it looks now, and every while from now on

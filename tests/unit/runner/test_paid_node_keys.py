@@ -8,7 +8,7 @@ import pytest
 from app.comfyui.cleaning import cut
 from app.errors import QueueFull
 from app.limits import text_lengths
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.tasks.model import NewTask, Task
 from tests.unit.tasks.test_model import TASK
 
@@ -17,8 +17,10 @@ from tests.unit.tasks.test_model import TASK
 def test_a_key_is_hidden_where_a_text_was_cut(shown: int) -> None:
     key = "comfyui-0123456789abcdef"
     said = cut("x" * (text_lengths.MESSAGE - 22 - shown) + key + "y" * 100, text_lengths.MESSAGE)
-    keys = ApiKeys()
-    with keys.queueing([NewTask("1", {}, needs_key=True, secrets={"api_key_comfy_org": key})]):
+    keys = PaidNodeKeys()
+    with keys.queueing(
+        [NewTask("1", {}, needs_paid_node_key=True, secrets={"api_key_comfy_org": key})]
+    ):
         pass
     task = Task(
         **dict.fromkeys(Task.__dataclass_fields__)  # type: ignore[arg-type]
@@ -28,9 +30,10 @@ def test_a_key_is_hidden_where_a_text_was_cut(shown: int) -> None:
 
 
 def test_keys_of_a_task_stay_when_another_one_wants_its_id() -> None:
-    keys, task = ApiKeys(), replace(TASK, needs_key=True)
+    keys, task = PaidNodeKeys(), replace(TASK, needs_paid_node_key=True)
     first, other = (
-        NewTask("t", {}, needs_key=True, secrets={"api_key_comfy_org": word}) for word in "ab"
+        NewTask("t", {}, needs_paid_node_key=True, secrets={"api_key_comfy_org": word})
+        for word in "ab"
     )
     with keys.queueing([first]):
         with suppress(QueueFull), keys.queueing([other]):

@@ -8,7 +8,7 @@ import pytest
 
 from app.comfyui.events import ExecutionError, ExecutionInterrupted
 from app.comfyui.history import HistoryEntry
-from app.runner.paid_node_keys import ApiKeys
+from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import readable_outcome
 from app.tasks.model import Attempt, CancelReason, NewTask, Output, Status, TaskError, fields_of
 from app.tasks.outcome import (
@@ -42,9 +42,11 @@ MARKED: dict[Any, Any] = {
 def test_every_text_of_an_error_is_reworded(end: type[Failed | Canceled]) -> None:
     texts = {item.name: MARKED[item.type] for item in fields(TaskError)}
     error = TaskError(**{**texts, **dict.fromkeys(NAMES, "name")})
-    task = replace(TASK, needs_key=True)
-    keys = ApiKeys()
-    with keys.queueing([NewTask("t", {}, needs_key=True, secrets={"api_key_comfy_org": MARK})]):
+    task = replace(TASK, needs_paid_node_key=True)
+    keys = PaidNodeKeys()
+    with keys.queueing(
+        [NewTask("t", {}, needs_paid_node_key=True, secrets={"api_key_comfy_org": MARK})]
+    ):
         pass
     for outcome in (
         reworded(end(error), lambda text: text.replace(MARK, "x")),
