@@ -13,7 +13,7 @@ from app.db.engine.database import Database, is_sqlite, parse_url
 from app.db.engine.health import Places, Readiness
 from app.db.engine.notify import Notifications
 from app.db.engine.sqlite import file_of
-from app.db.lease import Lease, new_owner
+from app.db.lease import Lease, new_runner_id
 from app.db.queue import Queue
 from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
@@ -69,7 +69,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
     paid_node_keys, figures = PaidNodeKeys(), Metrics(database)
     hub = _hub(redis, figures, paid_node_keys)
-    run_times, lease = RunTimes(database), Lease(new_owner(), settings.lease_seconds)
+    run_times, lease = RunTimes(database), Lease(new_runner_id(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     context = RunContext(
         lease=lease,
@@ -138,7 +138,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     pace = Pace(schedule=settings.webhook_schedule)
-    outbox = Outbox(database, lease.owner, lease_seconds=pace.held, view=presenter.view)
+    outbox = Outbox(database, lease.runner_id, lease_seconds=pace.held, view=presenter.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)

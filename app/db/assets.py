@@ -24,7 +24,7 @@ from app.tasks.asset import TEXT_TYPE, Asset, encoded, text_hash, text_name
 
 _FIELDS = (
     *("asset_id", "hash", "size_bytes", "content_type", "file_path", "created_at"),
-    *("expires_at", "upload", "key_name"),
+    *("expires_at", "upload"),
 )
 
 
@@ -42,11 +42,11 @@ def _upload(connection: Connection, asset_id: str) -> Asset | None:
 
 def _uploads(connection: Connection, query: Select[Any]) -> list[Asset]:
     rows = connection.execute(query).mappings()
-    return [Asset(**{name: row[name] for name in _FIELDS}) for row in rows]
+    return [Asset(**{name: row[name] for name in _FIELDS}, owner=row["key_name"]) for row in rows]
 
 
 def _is_seen(asset: Asset, caller: Caller) -> bool:
-    return caller.sees_all or asset.key_name == caller.sees
+    return caller.sees_all or asset.owner == caller.sees
 
 
 def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
@@ -59,7 +59,7 @@ def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
 
 
 def add(connection: Connection, asset: Asset, tags: Sequence[str] = ()) -> None:
-    row = {name: getattr(asset, name) for name in _FIELDS}
+    row = {name: getattr(asset, name) for name in _FIELDS} | {"key_name": asset.owner}
     connection.execute(insert(assets), {**row, "tags": json.dumps(list(tags))})
 
 
@@ -72,7 +72,7 @@ def remove(connection: Connection, asset: Asset) -> bool:
     """Remove the record; True if no other one has its file."""
     connection.execute(delete(assets).where(assets.c.asset_id == asset.asset_id))
     others = select(assets.c.asset_id).where(
-        assets.c.upload == asset.upload, assets.c.key_name.is_not_distinct_from(asset.key_name)
+        assets.c.upload == asset.upload, assets.c.key_name.is_not_distinct_from(asset.owner)
     )
     return connection.scalar(others.limit(1)) is None
 
@@ -91,8 +91,8 @@ def is_needed(connection: Connection, asset: Asset) -> bool:
         .where(is_active(), or_(*named))
         .limit(1)
     )
-    if asset.key_name is not None:  # others may have files of the same name
-        query = query.where(tasks.c.key_name == asset.key_name)
+    if asset.owner is not None:  # others may have files of the same name
+        query = query.where(tasks.c.key_name == asset.owner)
     return connection.scalar(query) is not None
 
 
@@ -134,5 +134,5 @@ def _result(connection: Connection, asset_id: str, kept: float | None) -> Asset 
         job_id=row["task_id"],
         key=row["key"],
         text=text,
-        key_name=row["key_name"],
+        owner=row["key_name"],
     )

@@ -73,11 +73,11 @@ class LostClaim(Exception):
 
 
 class Claims:
-    """The tasks that one process (`owner`) drives; `ageing`: as `TaskRepository` has it."""
+    """The tasks that one process (`runner_id`) drives; `ageing`: as `TaskRepository` has it."""
 
     def __init__(self, database: Database, lease: Lease, ageing: float = 300.0) -> None:
         self._database = database
-        self.owner = lease.owner
+        self.runner_id = lease.runner_id
         self._lease = lease
         self._ageing = ageing
 
@@ -85,14 +85,14 @@ class Claims:
         """The heartbeat: keep everything that we drive."""
         await self._write(
             update(tasks)
-            .where(tasks.c.owner == self.owner, is_active())
+            .where(tasks.c.owner == self.runner_id, is_active())
             .values(lease_until=self._lease.until())
         )
 
     async def save_progress(self, progress: dict[str, Progress]) -> None:
         def work(connection: Connection) -> None:
             for task_id, value in progress.items():
-                mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
+                mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.runner_id)
                 text = mapping.dump_progress(value)
                 with ignoring_unstorable(f"the progress of task {task_id}"):
                     connection.execute(update(tasks).where(mine).values(progress=text))
@@ -121,7 +121,7 @@ class Claims:
             row = {
                 f"new_{name}": value for name, value in mapping.output_row(task_id, output).items()
             }
-            values = {**row, "id": task_id, "me": self.owner}
+            values = {**row, "id": task_id, "me": self.runner_id}
             if connection.execute(_ADD_OUTPUT, values).rowcount != 1:
                 raise LostClaim(task_id)
 
@@ -137,7 +137,7 @@ class Claims:
             progress=task.progress,
             attempts=tuple(attempts),
             error=outcome.error,
-            owner=None,
+            runner_id=None,
         )
 
     async def give_up(self, task: Task, error: TaskError) -> Task:
@@ -149,7 +149,7 @@ class Claims:
             status=Status.FAILED,
             finished_at=time.time(),
             error=error,
-            owner=None,
+            runner_id=None,
         )
 
     async def requeue(
@@ -174,7 +174,7 @@ class Claims:
             server=null(),
             progress=null(),
             attempts=mapping.dump_attempts(attempts),
-            owner=case((ours, self.owner), else_=null()),
+            owner=case((ours, self.runner_id), else_=null()),
             lease_until=case((ours, self._lease.until()), else_=null()),
         )
 
@@ -190,7 +190,7 @@ class Claims:
         def work(connection: Connection) -> Task:
             if route is not None:
                 requirements.hold(connection, [route])
-            if connection.execute(change, {"id": task_id, "me": self.owner}).rowcount != 1:
+            if connection.execute(change, {"id": task_id, "me": self.runner_id}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
             notify(connection, Topic.STATUS, task_id)
@@ -199,7 +199,7 @@ class Claims:
 
         return await self._database.write(work)
 
-    async def hand_back(self, owner: str | None = None) -> None:
+    async def hand_back(self, runner_id: str | None = None) -> None:
         """Let go of everything of ours (or of a dead owner) at once.
 
         Where a prompt is on a server the next owner re-attaches. What was not handed over yet
@@ -209,7 +209,7 @@ class Claims:
         canceled = and_(not_there, tasks.c.status == Status.CANCELING)
         await self._write(
             update(tasks)
-            .where(tasks.c.owner == (owner or self.owner), is_active())
+            .where(tasks.c.owner == (runner_id or self.runner_id), is_active())
             .values(
                 owner=None,
                 lease_until=None,
@@ -223,7 +223,7 @@ class Claims:
 
     async def let_go(self, task_id: str) -> None:
         """Make one task of ours free to be claimed again."""
-        mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.owner)
+        mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.runner_id)
         await self._write(
             update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.LEFT
         )
@@ -231,14 +231,14 @@ class Claims:
     async def driven(self) -> set[str]:
         """All that is ours, and on a server."""
         query = select(tasks.c.task_id).where(
-            tasks.c.owner == self.owner, is_active(), tasks.c.server.is_not(None)
+            tasks.c.owner == self.runner_id, is_active(), tasks.c.server.is_not(None)
         )
         return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def canceled(self) -> list[str]:
         """What we drive, and somebody wants to stop."""
         query = select(tasks.c.task_id).where(
-            tasks.c.owner == self.owner,
+            tasks.c.owner == self.runner_id,
             is_active(),
             tasks.c.status == Status.CANCELING,
             tasks.c.cancel_reason == CancelReason.REQUEST,
@@ -269,7 +269,7 @@ class Claims:
             **mapping.columns(fields),
             **(changed or {}),
             "id": task.task_id,
-            "me": self.owner,
+            "me": self.runner_id,
         }
 
         def work(connection: Connection) -> Row[Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 
-def new_owner() -> str:
+def new_runner_id() -> str:
     """A name for this process. Host and pid tell after a crash that it is gone for good."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
 
 
-def is_dead(owner: str) -> bool:
-    """True if `owner` was a process on this host that no longer runs."""
-    host, pid, _ = owner.rsplit(":", 2)
+def is_dead(runner_id: str) -> bool:
+    """True if `runner_id` was a process on this host that no longer runs."""
+    host, pid, _ = runner_id.rsplit(":", 2)
     if host != socket.gethostname():
         return False
     if int(pid) == os.getpid():
@@ -32,7 +32,7 @@ def is_dead(owner: str) -> bool:
 class Lease:
     """Who drives tasks, and for how long without renewing it."""
 
-    owner: str
+    runner_id: str
     seconds: float
 
     def until(self) -> float:

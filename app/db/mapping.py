@@ -27,9 +27,10 @@ from app.workflows.requirements import SHARED_GRAPH, fingerprint
 
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
-    *("wanted_server", "client_id", "owner", "submitted_at", "timeout", "filename", "retry_of"),
-    *("batch_id", "route", "shape", "expected", "key_name"),
+    *("wanted_server", "client_id", "submitted_at", "timeout", "filename", "retry_of"),
+    *("batch_id", "route", "shape", "expected"),
 )
+_COLUMNS = {"runner_id": "owner", "owner": "key_name", "needs_paid_node_key": "needs_key"}
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
@@ -61,7 +62,8 @@ _DUMPED: dict[str, Callable[[Any], str | None]] = {
 def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a task as the table has them."""
     return {
-        name: _DUMPED[name](value) if name in _DUMPED else value for name, value in fields.items()
+        _COLUMNS.get(name, name): _DUMPED[name](value) if name in _DUMPED else value
+        for name, value in fields.items()
     }
 
 
@@ -84,7 +86,7 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
         "retry_of": task.retry_of,
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_paid_node_key,
-        "key_name": task.key_name,
+        "key_name": task.owner,
         "params": dump(params),
         "cut": dump(cut) if cut else None,
         "metadata": dump(task.metadata),
@@ -122,7 +124,7 @@ def long_params(task: NewTask) -> str | None:
 def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
-        needs_paid_node_key=row["needs_key"],
+        **{field: row[column] for field, column in _COLUMNS.items()},
         status=Status(row["status"]),
         cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
         params=json.loads(row["params"]),

@@ -22,7 +22,7 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
     task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:
-        webhooks.keep(connection, task.task_id, task.webhooks, task.key_name)
+        webhooks.keep(connection, task.task_id, task.webhooks, task.owner)
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
     places = places_of(connection, placed)
     return [

@@ -44,20 +44,20 @@ _FORGET = (
 )
 
 
-def graph_of(prompt: Json, key_name: str | None) -> Graph:
+def graph_of(prompt: Json, owner: str | None) -> Graph:
     """For tasks of one API key: nobody learns from the database what another one has stored."""
     text = mapping.dump(prompt)
-    return Graph(_fingerprint(text, key_name), text)
+    return Graph(_fingerprint(text, owner), text)
 
 
-def extra_of(extra: Json, key_name: str | None) -> Extra:
+def extra_of(extra: Json, owner: str | None) -> Extra:
     """The same of what goes along with prompts."""
     text = mapping.dump(extra)
-    return Extra(_fingerprint(text, key_name), text)
+    return Extra(_fingerprint(text, owner), text)
 
 
-def _fingerprint(text: str, key_name: str | None) -> str:
-    return blake3(f"{key_name or ''}\0{text}".encode()).hexdigest()
+def _fingerprint(text: str, owner: str | None) -> str:
+    return blake3(f"{owner or ''}\0{text}".encode()).hexdigest()
 
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:

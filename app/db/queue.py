@@ -233,7 +233,7 @@ class Queue:
                 found[row.task_id] = (row.server, bool(row.finished))
         return found
 
-    async def owners(self) -> list[str]:
+    async def runner_ids(self) -> list[str]:
         query = select(tasks.c.owner).where(is_active(), tasks.c.owner.is_not(None)).distinct()
         return await self._database.read(
             lambda connection: list(connection.scalars(query)), large=True
@@ -242,7 +242,7 @@ class Queue:
     # -- plumbing -------------------------------------------------------------------------------
 
     def _terms(self) -> dict[str, Any]:
-        return {"me": self._lease.owner, "now": time.time(), "until": self._lease.until()}
+        return {"me": self._lease.runner_id, "now": time.time(), "until": self._lease.until()}
 
     def _give(
         self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
@@ -295,5 +295,5 @@ def _waiting(row: RowMapping, route: Route, now: float) -> Waiting:
         shape=row["shape"],
         priority=row["priority"],
         waited=now - row["created_at"],
-        key_name=row["key_name"],
+        owner=row["key_name"],
     )

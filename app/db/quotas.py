@@ -109,7 +109,7 @@ def cap_by_key(
     room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[Waiting]
 ) -> Collection[Assignment]:
     """As many of the chosen tasks of each key as it has room for. Pure."""
-    owners = {task.seq: task.key_name for task in waiting}
+    owners = {task.seq: task.owner for task in waiting}
     left, kept = dict(room), []
     for gift in chosen:
         owner = owners[gift.seq]

@@ -105,7 +105,7 @@ class TaskRepository:
         lease = self._lease if task.secrets else None
         return {
             **mapping.new_row(task, now, self._ageing),
-            "owner": lease.owner if lease else None,
+            "owner": lease.runner_id if lease else None,
             "lease_until": lease.until() if lease else None,
         }
 
@@ -290,7 +290,7 @@ class TaskRepository:
     def _one(self, connection: Connection, task_id: str) -> Task:
         """Raises TaskNotFound."""
         task = fetch_one(connection, task_id)
-        if not self._caller.sees_all and task.key_name != self._caller.sees:
+        if not self._caller.sees_all and task.owner != self._caller.sees:
             raise no_task(task_id)
         return task
 

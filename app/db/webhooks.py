@@ -62,11 +62,11 @@ def shown_of(task_id: ColumnElement[str]) -> ColumnElement[str | None]:
 
 
 def keep(
-    connection: Connection, task_id: str, wanted: Sequence[Webhook], key_name: str | None = None
+    connection: Connection, task_id: str, wanted: Sequence[Webhook], owner: str | None = None
 ) -> None:
     """In the transaction that adds the task, which is this key's."""
     if wanted:
-        made = [_row(task_id, webhook, key_name or "") for webhook in wanted]
+        made = [_row(task_id, webhook, owner or "") for webhook in wanted]
         connection.execute(insert(webhooks), made)
 
 
@@ -95,7 +95,7 @@ def _shown(webhook: Webhook) -> str:
     return json.dumps(webhook.shown())
 
 
-def _row(task_id: str, webhook: Webhook, key_name: str) -> Json:
+def _row(task_id: str, webhook: Webhook, owner: str) -> Json:
     ours = webhook.scope == TASK
     return {
         "task_id": task_id,
@@ -104,7 +104,7 @@ def _row(task_id: str, webhook: Webhook, key_name: str) -> Json:
         "start_wanted": STARTED in webhook.events,
         "host": webhook.host[: text_lengths.HOST],
         "place": webhook.place[: text_lengths.HOST],
-        "lane": key_name if ours else f"{OPERATOR}{key_name}",
+        "lane": owner if ours else f"{OPERATOR}{owner}",
         "events": json.dumps(webhook.events),
         "shown": _shown(webhook),
         "url": webhook.url if ours else None,

@@ -82,10 +82,10 @@ class Uploads:
         self._placing = Placing(store, self._naming)
         self._known: Memory[str, tuple[str, Upload]] = Memory(KNOWN)  # key -> (etag, upload)
 
-    def of(self, key_name: str | None) -> "Uploads":
+    def of(self, owner: str | None) -> "Uploads":
         """Those of an API key: its own, then what is everybody's. New ones become its own."""
         found = copy(self)
-        own = f"{OWN}/{key_name}/" if key_name else ""
+        own = f"{OWN}/{owner}/" if owner else ""
         found._below = "" if self._shared else own
         found._places = [own, ""] if own else [""]
         return found

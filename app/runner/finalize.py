@@ -49,7 +49,7 @@ async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
         outcome = replace(outcome, code="server_removed")
     outcome = bounded(outcome, run.attempts, context.max_attempts)
     _close_attempt(run, outcome)
-    on_trial = run.server.breaker.on_trial(run.task.key_name)
+    on_trial = run.server.breaker.on_trial(run.task.owner)
     _judge_server(run, outcome, context)
     to = outcome.to if isinstance(outcome, Moved) else None
     elsewhere = context.pool.has_other(run.server.id, run.needs, run.task.wanted_server)
@@ -132,7 +132,7 @@ def _judge_server(run: "Run", outcome: Outcome, context: RunContext) -> None:
         server.refusals.forget_unnamed()
         _learn(run, context)
     elif isinstance(outcome, Failed) and outcome.error.code in BLAMED and _is_the_servers(run):
-        key, proven = run.task.key_name, context.run_times.proven(shape)
+        key, proven = run.task.owner, context.run_times.proven(shape)
         if server.breaker.failed(shape, proven=proven, key=key):
             whom = "everybody" if server.breaker.is_open else f"key {key}"
             log.warning("server %s gets no tasks of %s: all failed there", server.id, whom)

@@ -49,7 +49,7 @@ def after_refusal(
 def why_refused(server: Server, task: Task, prompt: Json, said: str) -> str:
     """Why it did not take the prompt, in a few words: what is known of it, else what it `said`."""
     spelled = as_listed(prompt, server.node_types)
-    known = server.refusals.known(spelled, task.key_name) or NOTHING
+    known = server.refusals.known(spelled, task.owner) or NOTHING
     if known != NOTHING:
         return known
     return f"{NOTHING}: {cut(said.removeprefix(f'ComfyUI at {server.id} '), SAID)}"
@@ -68,4 +68,4 @@ def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
 
 def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
     spelled = as_listed(prompt, server.node_types)
-    return server.refusals.known(spelled, task.key_name) or shows(spelled, server.node_types)
+    return server.refusals.known(spelled, task.owner) or shows(spelled, server.node_types)

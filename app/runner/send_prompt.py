@@ -97,7 +97,7 @@ class Sender:
     async def _send(self, secrets: Mapping[Any, Any]) -> None:
         claim, record, server = self._claim, self._record, self._server
         spelled = as_listed(claim.prompt, server.node_types)
-        uploads = self._context.uploads.of(record.task.key_name)
+        uploads = self._context.uploads.of(record.task.owner)
         prompt, record.names = await stage_inputs(spelled, server, uploads)
         extra = with_secrets(to_send(claim.extra, spelled), secrets)
         about = (prompt, extra, record.attempts, server.node_types)
@@ -110,7 +110,7 @@ class Sender:
                 node_errors = await self._remote_prompt.post(prompt, extra)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
-                server.refusals.learn(spelled, said, record.task.key_name, error.class_type)
+                server.refusals.learn(spelled, said, record.task.owner, error.class_type)
                 raise
             finally:
                 self.asked_at = None
@@ -134,7 +134,7 @@ class Sender:
             server.door.shut(error.detail, error.retry_after or 0.0)
         else:
             proven = self._context.run_times.proven(task.shape)
-            server.door.failed(task.shape, proven=proven, key=task.key_name, why=error.detail)
+            server.door.failed(task.shape, proven=proven, key=task.owner, why=error.detail)
         if server.door.is_open:
             server.on_change()
             asyncio.get_running_loop().call_later(server.door.left, server.on_change)

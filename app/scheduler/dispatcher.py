@@ -274,10 +274,10 @@ class Dispatcher:
 
     async def _free_the_dead(self) -> None:
         """Take over from processes of this host that are gone, without waiting for their leases."""
-        for owner in await self._queue.owners():
-            if is_dead(owner):
-                log.info("taking over from %s", owner)
-                await self._claims.hand_back(owner)
+        for runner_id in await self._queue.runner_ids():
+            if is_dead(runner_id):
+                log.info("taking over from %s", runner_id)
+                await self._claims.hand_back(runner_id)
 
     def _server_changed(self) -> None:
         stops = bool(self._work and self._work.cancelling())  # a group that ends takes no more

@@ -54,7 +54,7 @@ class TaskPresenter:
         if not able:
             lacks = (f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers)
             return Expected(waiting_for=_sentence(lacks))
-        barred = {s.id for s in able if task.key_name in s.barred}
+        barred = {s.id for s in able if task.owner in s.barred}
         taking = [s for s in able if s.accepting and s.id not in barred]
         refusals = self._refusals(task)
         if not taking:

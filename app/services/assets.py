@@ -113,7 +113,7 @@ class AssetService:
         """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
         async with self._one_at_a_time():
             found = await self._with_hash(hash)
-            mine = [a for a in found if a.upload and a.key_name == self._caller.name]
+            mine = [a for a in found if a.upload and a.owner == self._caller.name]
             same = [asset for asset in mine if asset.file_path == wish.file_path]
             if same:
                 return await self._extended(same[0], wish), False
@@ -142,7 +142,7 @@ class AssetService:
         found = await self._database.read(
             lambda connection: assets.by_hash(connection, upload.hash, self._caller)
         )
-        mine = (asset for asset in found if asset.key_name == self._caller.name)
+        mine = (asset for asset in found if asset.owner == self._caller.name)
         if all(asset.upload != upload.name for asset in mine):
             await self._minted(upload, Wish(upload.name))
 
@@ -183,7 +183,7 @@ class AssetService:
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
         """Where its bytes are, unless they are a text. Raises FileNotFound."""
         if asset.upload is not None:
-            upload = await self._uploads.of(asset.key_name).get(asset.upload)
+            upload = await self._uploads.of(asset.owner).get(asset.upload)
             return self._uploads.store, upload.key
         return self._files, asset.key or ""
 
@@ -197,7 +197,7 @@ class AssetService:
         try:
             asset = await self.get(asset_id)
             # A result, or somebody else's: servers take inputs from the uploads of the task's key.
-            if asset.upload is None or asset.key_name != self._caller.name:
+            if asset.upload is None or asset.owner != self._caller.name:
                 upload = await self._upload_of(asset, asset.filename)
                 await self.note(upload)
                 return reference(asset_id, upload.hash, upload.name)
@@ -212,7 +212,7 @@ class AssetService:
             lambda connection: assets.of_other_bytes(connection, upload.name, upload.hash)
         )
         for asset in candidates:  # others may have files of the same name
-            if await self._uploads.of(asset.key_name).find(upload.name) == upload.key:
+            if await self._uploads.of(asset.owner).find(upload.name) == upload.key:
                 await self._database.write(partial(assets.remove, asset=asset))
 
     async def _with_hash(self, hash: str) -> list[Asset]:
@@ -225,12 +225,12 @@ class AssetService:
         if asset.text is not None:
             return True
         if asset.upload is not None:
-            return await self._uploads.of(asset.key_name).exists(asset.upload)
+            return await self._uploads.of(asset.owner).exists(asset.upload)
         return await self._files.exists(asset.key or "")
 
     async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
         """Its bytes as an upload of that name."""
-        is_mine = asset.key_name == self._caller.name
+        is_mine = asset.owner == self._caller.name
         if is_mine and asset.upload is not None and asset.upload == safe_name(wanted):
             return await self._uploads.get(asset.upload)
         if asset.text is not None:
@@ -253,7 +253,7 @@ class AssetService:
             created_at=time.time(),
             expires_at=wish.expires_at,
             upload=upload.name,
-            key_name=self._caller.name,
+            owner=self._caller.name,
         )
 
         def work(connection: Connection) -> bool:
@@ -282,7 +282,7 @@ class AssetService:
                 return False, False
             return True, assets.remove(connection, asset)
 
-        uploads, staged = self._uploads.of(asset.key_name), None
+        uploads, staged = self._uploads.of(asset.owner), None
         async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
             key = await uploads.key_of(asset.upload) if was_last and asset.upload else None

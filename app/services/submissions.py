@@ -79,13 +79,13 @@ class SubmissionService:
         self._everywhere = everywhere
         self._paid_node_keys = paid_node_keys
         self._workers = workers
-        self._key_name: str | None = None
+        self._owner: str | None = None
         self._sees_all = True
 
     def seen_by(self, caller: Caller) -> "SubmissionService":
         """One for a caller: its tasks belong to it, their files are its own."""
         found = copy(self)
-        found._key_name = caller.name
+        found._owner = caller.name
         found._sees_all = caller.sees_all
         found._store = self._store.seen_by(caller)
         found._input_files = self._input_files.seen_by(caller)
@@ -139,7 +139,7 @@ class SubmissionService:
                     webhooks=(submission.webhook,) if submission.webhook else (),
                     needs_paid_node_key=bool(submission.secrets),
                     secrets=submission.secrets,
-                    key_name=self._key_name,
+                    owner=self._owner,
                 )
                 for one in prepared
             ],
@@ -240,8 +240,8 @@ class SubmissionService:
                 one.warnings.extend((*submission.warnings, *extra.warnings))
             return (
                 found,
-                graph_of(found[0].prompt, self._key_name) if shared else None,
-                extra_of(extra.stored, self._key_name) if extra.stored else None,
+                graph_of(found[0].prompt, self._owner) if shared else None,
+                extra_of(extra.stored, self._owner) if extra.stored else None,
             )
 
         return await self._with_fresh_node_types(wanted, work)

@@ -191,7 +191,7 @@ class TaskService:
         """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull, and
         ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
         old = await self._store.get(task_id)
-        self._check_owner(old.key_name)
+        self._check_owner(old.owner)
         if old.needs_paid_node_key:
             raise ApiKeyGone(
                 "The task came with an API key, which is kept for that task only.",
@@ -203,9 +203,9 @@ class TaskService:
         new = NewTask(
             task_id=str(uuid4()),
             prompt=prompt,
-            graph=graph_of(prompt, old.key_name),
+            graph=graph_of(prompt, old.owner),
             changes=changes,
-            extra=extra_of(extra, old.key_name) if extra else None,
+            extra=extra_of(extra, old.owner) if extra else None,
             params=old.params,
             metadata=old.metadata,
             filename=old.filename,
@@ -214,7 +214,7 @@ class TaskService:
             wanted_server=old.wanted_server,
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
-            key_name=old.key_name,  # its files are among those of that key
+            owner=old.owner,  # its files are among those of that key
         )
         return (await self._submitter.add([new]))[0]
 

@@ -27,10 +27,10 @@ class Asset:
     created_at: float
     expires_at: float | None = None
     job_id: str | None = None  # the task whose result it is
-    upload: str | None = None  # its name among the uploads of `key_name`
+    upload: str | None = None  # its name among the uploads of `owner`
     key: str | None = None  # in the store of results
     text: str | None = field(default=None, repr=False)  # the content itself
-    key_name: str | None = None  # whose it is: of the API key that made it
+    owner: str | None = None  # whose it is: of the API key that made it
 
     @property
     def filename(self) -> str:

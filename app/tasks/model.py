@@ -176,7 +176,7 @@ class NewTask:
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_paid_node_key: bool = False  # it came with secrets
-    key_name: str | None = None  # whose it is: of the key that made it; see app/auth
+    owner: str | None = None  # whose it is: of the key that made it; see app/auth
     # What is secret in extra_data, such as keys of paid nodes: never stored, see
     # app/runner/paid_node_keys.py.
     secrets: Secrets = field(default_factory=dict, repr=False)
@@ -215,7 +215,7 @@ class Task:
     server: str | None
     wanted_server: str | None
     client_id: str | None
-    owner: str | None
+    runner_id: str | None
     submitted_at: float | None
     cancel_reason: CancelReason | None
     timeout: float | None
@@ -237,7 +237,7 @@ class Task:
     # The one it was submitted with, as it may be seen.
     webhook: Json | None = field(default=None, repr=False)
     needs_paid_node_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
-    key_name: str | None = None  # whose it is: of the key that made it; see app/auth
+    owner: str | None = None  # whose it is: of the key that made it; see app/auth
 
     @property
     def finished(self) -> bool:
@@ -275,7 +275,7 @@ class Waiting:
     shape: str
     priority: int
     waited: float
-    key_name: str | None = None  # whose it is
+    owner: str | None = None  # whose it is
 
 
 class Assignment(NamedTuple):

@@ -62,9 +62,9 @@ class Deliverer:
 
     async def run(self) -> None:
         """Work until cancelled; then let go, so that another process can go on at once."""
-        for owner in await self._outbox.owners():
-            if is_dead(owner):
-                await self._outbox.hand_back(owner)
+        for runner_id in await self._outbox.runner_ids():
+            if is_dead(runner_id):
+                await self._outbox.hand_back(runner_id)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._announce(), name="webhooks: announce")

@@ -62,18 +62,18 @@ _ONE = _JOINED.where(deliveries.c.delivery_id == bindparam("id"))
 
 
 class Outbox:
-    """What one gateway process (`owner`) delivers. `view`: a task as JSON, as polls show it."""
+    """What one gateway process (`runner_id`) delivers. `view`: a task as JSON, as polls show it."""
 
     def __init__(
         self,
         database: Database,
-        owner: str,
+        runner_id: str,
         *,
         lease_seconds: float,
         view: Callable[[Task], Json] = task_view,
     ) -> None:
         self._database = database
-        self._owner = owner
+        self._runner_id = runner_id
         self._lease_seconds = lease_seconds
         self._view = view
         self._caller = EVERYBODY
@@ -130,7 +130,7 @@ class Outbox:
         until it is recorded, or the lease ends. `large`: the look will take long."""
         now = time.time()
         values = {
-            "me": self._owner,
+            "me": self._runner_id,
             "now": now,
             "until": now + self._lease_seconds,
             "of_lane": lane,
@@ -153,7 +153,7 @@ class Outbox:
         statement = (
             update(deliveries)
             .where(deliveries.c.delivery_id == delivery.delivery_id)
-            .where(deliveries.c.owner == self._owner, _IS_PENDING)
+            .where(deliveries.c.owner == self._runner_id, _IS_PENDING)
             .values(
                 status=step.status,
                 tries=delivery.tries + 1,
@@ -165,16 +165,16 @@ class Outbox:
         )
         return await self._database.write(lambda c: c.execute(statement).rowcount == 1)
 
-    async def hand_back(self, owner: str | None = None) -> None:
+    async def hand_back(self, runner_id: str | None = None) -> None:
         """Let go of what we (or a dead owner) were about to deliver: it is due at once."""
         statement = (
             update(deliveries)
-            .where(deliveries.c.owner == (owner or self._owner), _IS_PENDING)
+            .where(deliveries.c.owner == (runner_id or self._runner_id), _IS_PENDING)
             .values(owner=None, next_at=time.time())
         )
         await self._database.write(lambda connection: connection.execute(statement))
 
-    async def owners(self) -> list[str]:
+    async def runner_ids(self) -> list[str]:
         query = select(deliveries.c.owner).where(_IS_PENDING, deliveries.c.owner.is_not(None))
         return await self._database.read(lambda c: list(c.scalars(query.distinct())), large=True)
 
@@ -186,7 +186,7 @@ class Outbox:
 
         def work(connection: Connection) -> list[Json]:
             task = fetch_one(connection, task_id)
-            if not self._caller.sees_all and task.key_name != self._caller.sees:
+            if not self._caller.sees_all and task.owner != self._caller.sees:
                 raise no_task(task_id)
             return _views(connection, query)
 

@@ -507,11 +507,11 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
         demo.knobs.stall = True
         task_id = (await gateway.submit(model_free(5), wait=0))["task_id"]
         await wait_until(lambda: dispatcher._runs.get(task_id))
-        owner, (server,) = dispatcher._claims.owner, list(gateway.gateway.pool)
+        runner_id, (server,) = dispatcher._claims.runner_id, list(gateway.gateway.pool)
         new = str(uuid4())
         database = await open_database(url)
         row = update(tasks).where(tasks.c.task_id == new)
-        row = row.values(status="canceling", owner=owner, lease_until=2e9, server=server.id)
+        row = row.values(status="canceling", owner=runner_id, lease_until=2e9, server=server.id)
         try:
             waiting = NewTask(task_id=new, prompt=model_free(6), wanted_server=server.id)
             server.draining = True  # nobody is to claim it before

@@ -38,9 +38,9 @@ PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98
 class Process:
     """What one gateway process has of the store."""
 
-    def __init__(self, database: Database, owner: str = "me", lease: float = 60) -> None:
-        self.queue = Queue(database, Lease(owner, lease))
-        self.claims = Claims(database, Lease(owner, lease))
+    def __init__(self, database: Database, runner_id: str = "me", lease: float = 60) -> None:
+        self.queue = Queue(database, Lease(runner_id, lease))
+        self.claims = Claims(database, Lease(runner_id, lease))
 
     async def claim(self, server: str = "s") -> Claim | None:
         """The next task for a server: what is there already, or else the first that waits."""
@@ -90,9 +90,9 @@ async def test_a_claimed_task_has_its_own_webhook(
     database: Database, store: TaskRepository
 ) -> None:
     another = Webhook("https://another.example/hook", events=("task.failed",))
-    await add(store, webhooks=[another], key_name="another")
+    await add(store, webhooks=[another], runner_id="another")
     for webhook in (Webhook("https://own.example/hook", events=("task.succeeded",)), None):
-        task = await add(store, webhooks=[webhook] if webhook else [], priority=9, key_name="own")
+        task = await add(store, webhooks=[webhook] if webhook else [], priority=9, runner_id="own")
         claim = await take(Process(database))
         assert claim.task.task_id == task.task_id
         assert claim.task.webhook == task.webhook == (await store.get(task.task_id)).webhook
@@ -185,7 +185,7 @@ async def test_the_life_of_a_task(database: Database, store: TaskRepository) -> 
     ).status is Status.SUCCEEDED
     done = await store.get(task.task_id)
     assert done.status is Status.SUCCEEDED
-    assert done.owner is None
+    assert done.runner_id is None
     assert done.attempts == (Attempt("s", 1.0, 2.0),)
     assert [output.filename for output in done.outputs] == ["a.png"]
     found = await store.find_output("a.png")
@@ -208,7 +208,7 @@ async def test_back_into_the_queue(
         await store.request_cancel(task.task_id)
     lost = await queue.claims.requeue(task.task_id, [])
     assert lost.status is (Status.CANCELED if canceling else Status.QUEUED)
-    assert (lost.server, lost.submitted_at, lost.owner) == (None, None, None)
+    assert (lost.server, lost.submitted_at, lost.runner_id) == (None, None, None)
     assert (lost.client_id, lost.sent_as) == (None, None), "who sent it has nothing to do with it"
 
 
@@ -274,7 +274,7 @@ async def test_orphans(database: Database, store: TaskRepository) -> None:
     assert await other.queue.adopt(keep_servers=["gone"]) == []
     (adopted,) = [claim.task for claim in await other.queue.adopt(keep_servers=["else"])]
     assert (adopted.task_id, adopted.server) == (task.task_id, "gone")
-    assert await other.queue.owners() == ["staying"]
+    assert await other.queue.runner_ids() == ["staying"]
 
 
 async def test_pages(database: Database, store: TaskRepository) -> None:
