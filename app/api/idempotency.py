@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 
 from app.api.bodies import CHUNK, read_body
 from app.api.forms import is_form, parsed_form
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.limits import text_lengths
 
 ABOUT_THE_ANSWER = ("wait", "inline")  # parts of the query that change nothing that is queued
@@ -24,7 +24,7 @@ async def idempotency_key(
             description="The same key with the same body makes one task, for 24 hours.",
         ),
     ] = None,
-) -> Key | None:
+) -> IdempotencyKey | None:
     """What stands for this request, if the client wants it to be done once only."""
     if idempotency_key is None:
         return None
@@ -35,7 +35,7 @@ async def idempotency_key(
         await _add_parts(digest, await parsed_form(request))
     else:
         digest.update(await read_body(request))
-    return Key(idempotency_key, f"blake3:{digest.hexdigest()}")
+    return IdempotencyKey(idempotency_key, f"blake3:{digest.hexdigest()}")
 
 
 async def _add_parts(digest: Any, form: FormData) -> None:
@@ -51,4 +51,4 @@ async def _add_parts(digest: Any, form: FormData) -> None:
         digest.update(repr((name, value.filename, part.hexdigest())).encode())
 
 
-KeyDep = Annotated[Key | None, Depends(idempotency_key)]
+IdempotencyKeyDep = Annotated[IdempotencyKey | None, Depends(idempotency_key)]

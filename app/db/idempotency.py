@@ -41,7 +41,7 @@ _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """The header's value, and what stands for the request that came with it. `owner`: the name of
     the API key, since two clients may choose the same value."""
 
@@ -57,7 +57,7 @@ class Key:
         return f"of:{blake3(f'{self.owner}/{self.name}'.encode()).hexdigest()}"
 
 
-def is_known(connection: Connection, key: Key) -> bool:
+def is_known(connection: Connection, key: IdempotencyKey) -> bool:
     """Raises KeyReused if it is, with another request."""
     row = connection.execute(_KNOWN, _values(key)).mappings().first()
     if row is not None and row["digest"] != key.digest:
@@ -68,7 +68,7 @@ def is_known(connection: Connection, key: Key) -> bool:
     return row is not None
 
 
-def take(connection: Connection, key: Key, task_id: str) -> bool:
+def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
     connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEPT})
     row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
@@ -100,7 +100,7 @@ def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
             connection.execute(_MOVE, {"name": row.key, "to": left})
 
 
-def tasks_of(connection: Connection, key: Key) -> list[Task]:
+def tasks_of(connection: Connection, key: IdempotencyKey) -> list[Task]:
     """What a known key has made: one task, or all of a batch."""
     row = connection.execute(_KNOWN, _values(key)).mappings().one()
     first = fetch_one(connection, row["task_id"])
@@ -109,5 +109,5 @@ def tasks_of(connection: Connection, key: Key) -> list[Task]:
     return fetch(connection, _OF_BATCH, {"batch": first.batch_id}, brief=True)
 
 
-def _values(key: Key) -> dict[str, object]:
+def _values(key: IdempotencyKey) -> dict[str, object]:
     return {"name": key.stored, "since": time.time() - KEPT}

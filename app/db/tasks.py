@@ -20,7 +20,7 @@ from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirement
 from app.db.engine import bulk
 from app.db.engine.database import FEW, Database
 from app.db.engine.notify import Topic, notify
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
 from app.db.prompts import Parts
 from app.db.queries import (
@@ -71,7 +71,7 @@ class TaskRepository:
         found._caller = caller
         return found
 
-    async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
+    async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue these tasks, all or none; with a key that was used already, the tasks of then.
 
         Raises QueueFull, QuotaExceeded, and KeyReused if the key came with another body.
@@ -109,7 +109,7 @@ class TaskRepository:
             "lease_until": lease.until() if lease else None,
         }
 
-    async def answered(self, key: Key | None) -> list[Task] | None:
+    async def answered(self, key: IdempotencyKey | None) -> list[Task] | None:
         """The tasks that the key has made, None if it is new. Raises KeyReused."""
         key = self._own(key)
 
@@ -294,5 +294,5 @@ class TaskRepository:
             raise no_task(task_id)
         return task
 
-    def _own(self, key: Key | None) -> Key | None:
+    def _own(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
         return key and replace(key, owner=self._caller.name or "")

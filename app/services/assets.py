@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from app.auth.model import EVERYBODY, Caller
 from app.db import assets, idempotency
 from app.db.engine.database import Database
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
 from app.files.images.views import folder_of_upload
 from app.files.stores.store import FileStore, once, safe_name
@@ -93,7 +93,7 @@ class AssetService:
         wish: Wish,
         *,
         expected_hash: str | None = None,
-        key: Key | None = None,
+        key: IdempotencyKey | None = None,
     ) -> tuple[Asset, bool]:
         """An asset of bytes that come in, and whether the bytes are new.
 
@@ -239,7 +239,7 @@ class AssetService:
         return await self._uploads.save(wanted, files.read(key))
 
     async def _minted(
-        self, upload: Upload, wish: Wish, key: Key | None = None
+        self, upload: Upload, wish: Wish, key: IdempotencyKey | None = None
     ) -> tuple[Asset, bool]:
         content_type = upload.content_type
         if content_type == "application/octet-stream" and wish.content_type:

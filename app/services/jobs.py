@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.db.task_filters import Selection
 from app.services.assets import AssetService
 from app.services.submission_request import Submission
@@ -20,7 +20,7 @@ class Jobs:
         self._submitter = submitter
         self._assets = assets
 
-    async def submit(self, submission: Submission, key: Key | None) -> Task:
+    async def submit(self, submission: Submission, key: IdempotencyKey | None) -> Task:
         """Queue a task, with its references to assets looked up.
 
         Raises MissingAsset, and what Submitter.submit raises.

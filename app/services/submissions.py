@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.auth.model import Caller
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.db.mapping import route_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
@@ -96,7 +96,7 @@ class SubmissionService:
         submission: Submission,
         *,
         server: str | None = None,
-        key: Key | None = None,
+        key: IdempotencyKey | None = None,
         check: Check = always,
         here: str | None = None,
     ) -> list[Task]:
@@ -146,7 +146,7 @@ class SubmissionService:
             key,
         )
 
-    async def add(self, new: Sequence[NewTask], key: Key | None = None) -> list[Task]:
+    async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
         routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
         completed = [self._completed(task, routes) for task in new]

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from app.db.claims import Claims, LostClaim
 from app.db.engine.database import Database, open_database
 from app.db.engine.postgresql import Unreachable
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
 from app.db.queue import Claim, Queue
 from app.db.tables import tasks
@@ -133,7 +133,7 @@ async def test_what_a_key_made_before_brings_no_new_route(
         NewTask(str(uuid4()), PROMPT, wanted_server=wanted) for wanted in (None, "s", "s")
     ]
     for new in (first, again):
-        (added,) = await store.add([new], Key("once", "the same"))
+        (added,) = await store.add([new], IdempotencyKey("once", "the same"))
         assert added.task_id == first.task_id
     await store.add([other])
     queue = Process(database)

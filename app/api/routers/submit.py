@@ -13,11 +13,11 @@ from starlette.requests import ClientDisconnect
 from app.api.body_memory import let_go
 from app.api.deps import ServerQuery
 from app.api.file_response import head_of, safe_headers
-from app.api.idempotency import KeyDep
+from app.api.idempotency import IdempotencyKeyDep
 from app.api.problems import responses
 from app.api.routers.batches import batch_view
 from app.api.schemas import BatchOut, TaskOut
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.errors import (
     FileNotFound,
     GatewayError,
@@ -69,7 +69,7 @@ OTHERS = ("application/json", "text/html")  # who takes these wants to read, not
 class Asked:
     """How a submit is to be queued and answered. `wait`: seconds."""
 
-    key: Key | None
+    key: IdempotencyKey | None
     wait: float
     inline: bool
     server: str | None
@@ -81,7 +81,7 @@ class Asked:
 
 async def _asked(
     request: Request,
-    key: KeyDep,
+    key: IdempotencyKeyDep,
     wait: Wait = 0,
     inline: Inline = False,
     server: ServerQuery = None,

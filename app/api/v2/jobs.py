@@ -8,7 +8,15 @@ from app.api.bodies import documented
 from app.api.deps import GatewayDep, Id
 from app.api.pages import shown
 from app.api.routers.system import trouble
-from app.api.v2.requests import MAX_FILTERS, Before, HereDep, JobBody, JobKey, Labels, failures
+from app.api.v2.requests import (
+    MAX_FILTERS,
+    Before,
+    HereDep,
+    JobBody,
+    JobIdempotencyKey,
+    Labels,
+    failures,
+)
 from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
 from app.api.v2.shapes import item_view, job_view
 from app.errors import (
@@ -61,7 +69,9 @@ _FILTER = {
         201: {"model": JobOut},
     },
 )
-async def post_jobs(job: JobBody, key: JobKey, gateway: GatewayDep, here: HereDep) -> Json:
+async def post_jobs(
+    job: JobBody, key: JobIdempotencyKey, gateway: GatewayDep, here: HereDep
+) -> Json:
     """Queue a workflow.
 
     In place of a file name, anywhere in the graph, may stand `{"__type": "core/ASSET", "info":

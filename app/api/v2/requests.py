@@ -15,7 +15,7 @@ from app.api.bodies import by_size, read_body, read_json, validated
 from app.api.cursors import PATTERN, position
 from app.api.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
 from app.api.v2.shapes import Here
-from app.db.idempotency import Key
+from app.db.idempotency import IdempotencyKey
 from app.errors import (
     GatewayError,
     InvalidCursor,
@@ -95,7 +95,7 @@ async def single_use(
             },
         ),
     ] = None,
-) -> Key | None:
+) -> IdempotencyKey | None:
     """A key that a second request, whatever its body, does not match: v2 refuses where our own
     routes answer again."""
     if idempotency_key is None:
@@ -104,11 +104,11 @@ async def single_use(
     printable = idempotency_key.isascii() and idempotency_key.isprintable()
     if not printable or not 1 <= len(idempotency_key) <= most:
         raise InvalidInput(f"Idempotency-Key: 1 to {most} printable ASCII characters.")
-    return Key(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
+    return IdempotencyKey(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
 
 
 JobBody = Annotated[Submission, Depends(submission)]
-SingleUse = Annotated[Key | None, Depends(single_use)]
+SingleUse = Annotated[IdempotencyKey | None, Depends(single_use)]
 
 
 async def job_key(
@@ -121,7 +121,7 @@ async def job_key(
             "that job. Not in the contract."
         ),
     ] = False,
-) -> Key | None:
+) -> IdempotencyKey | None:
     """As `single_use`, unless the client would rather have the job that its key has made."""
     if key is None or not idempotency_replay:
         return key
@@ -178,6 +178,6 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 HereDep = Annotated[Here, Depends(place)]
 HashBody = Annotated[HashRequest, Depends(hash_request)]
-JobKey = Annotated[Key | None, Depends(job_key)]
+JobIdempotencyKey = Annotated[IdempotencyKey | None, Depends(job_key)]
 Labels = Annotated[dict[str, str], Depends(labels)]
 Before = Annotated[int | None, Depends(seq)]
