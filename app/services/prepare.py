@@ -15,7 +15,7 @@ from app.workflows.formats import Format, unwrap
 from app.workflows.parameters.apply import Change, Renewed, Setter, changed_nodes, with_changes
 from app.workflows.parameters.dynamic_text import Texts, left_unfilled
 from app.workflows.parameters.file_inputs import file_inputs, located
-from app.workflows.parameters.find import Key
+from app.workflows.parameters.roles import InputKey
 from app.workflows.references.results import results_in
 from app.workflows.requirements import Needs, Variations
 
@@ -39,11 +39,11 @@ class Prepared:
     shape: str = ""
     from_page: bool = False  # converted from UI format, its texts filled in
     drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
-    alike: Sequence[Sequence[Key]] = field(default=(), repr=False)  # inputs set as one
+    alike: Sequence[Sequence[InputKey]] = field(default=(), repr=False)  # inputs set as one
     # Texts of the page's file before they were filled in, and the nodes that they name.
-    texts: Mapping[Key, str] = field(default_factory=dict, repr=False)
+    texts: Mapping[InputKey, str] = field(default_factory=dict, repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
-    from_templates: Collection[Key] = ()  # what follows from texts of the page's file
+    from_templates: Collection[InputKey] = ()  # what follows from texts of the page's file
 
     def setter(
         self,

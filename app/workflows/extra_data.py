@@ -16,7 +16,7 @@ from app.errors import InvalidInput, InvalidWorkflow
 from app.limits.quoting import quoted_list
 from app.workflows.embedded import MAX_TEXT
 from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
-from app.workflows.parameters.find import Key
+from app.workflows.parameters.roles import InputKey
 from app.workflows.saved.write_back import Path, find_places, prompt_of, with_values
 from app.workflows.secret_values import (
     Secrets,
@@ -27,7 +27,7 @@ from app.workflows.secret_values import (
 )
 
 Json = dict[str, Any]
-Values = Mapping[Key, Any]
+Values = Mapping[InputKey, Any]
 
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
 PREVIEWS = ("default", "auto", "latent2rgb", "taesd", "none")
@@ -191,9 +191,9 @@ def _places(
 
 def _other_values(
     sent: Json, prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]]
-) -> dict[Key, Any]:
+) -> dict[InputKey, Any]:
     """The first other value of each input that some prompt has another one for."""
-    found: dict[Key, Any] = {}
+    found: dict[InputKey, Any] = {}
     seen: Json | None = None
     for prompt, changes in prompts:
         if prompt is not seen:
@@ -209,6 +209,6 @@ def _other_values(
     return found
 
 
-def _note(found: dict[Key, Any], before: Json, key: Key, value: Any) -> None:
+def _note(found: dict[InputKey, Any], before: Json, key: InputKey, value: Any) -> None:
     if key[1] in before and before[key[1]] != value:
         found.setdefault(key, value)

@@ -10,8 +10,9 @@ from app.limits.quoting import quoted
 from app.workflows.checks.file_names import check_name
 from app.workflows.checks.prompt import MAX_FAULTS
 from app.workflows.parameters.dynamic_text import Texts
-from app.workflows.parameters.find import Finder, Key
+from app.workflows.parameters.find import Finder
 from app.workflows.parameters.model import names_file, parameter_at, unwrapped
+from app.workflows.parameters.roles import InputKey
 from app.workflows.parameters.seeds import Draw, Seeds, draw, is_random, left_open
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.parameters.values import check_value, from_text
@@ -26,7 +27,7 @@ MAX_PARAMS = 1000  # of one task
 
 _OPTION = re.compile(r"\boption\d+")
 # Inputs whose seeds are drawn anew, in lists of those that get the same one.
-Renewed = Iterable[Iterable[Key]] | Literal["all"]
+Renewed = Iterable[Iterable[InputKey]] | Literal["all"]
 Change = tuple[str, str, Any]  # node id, input, its new value
 
 
@@ -78,7 +79,7 @@ class Setter:
         new_seed: Draw = draw,
         renewed: Renewed = (),
         texts: Texts | None = None,
-        alike: Iterable[Sequence[Key]] = (),
+        alike: Iterable[Sequence[InputKey]] = (),
     ) -> None:
         self._prompt = prompt
         self._object_info = object_info
@@ -86,7 +87,7 @@ class Setter:
         self._new_seed = new_seed
         self._texts = texts
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
-        self._located: dict[str, Key] = {}
+        self._located: dict[str, InputKey] = {}
         self._seeds = Seeds(prompt, object_info)
         self._open = self._seeds.open_in(prompt)  # by the prompt itself
         self._alike = {key: keys for keys in alike for key in keys}
@@ -94,7 +95,7 @@ class Setter:
         self._renewed = self._seeds.to_renew(marked)
         self._renews_nothing = renewed != () and not self._renewed
         self.warnings: list[str] = []  # of the last set of parameters
-        self.from_templates: set[Key] = set()  # what follows from texts of the file; as above
+        self.from_templates: set[InputKey] = set()  # what follows from texts of the file; as above
 
     @cached_property
     def _finder(self) -> Finder:
@@ -126,10 +127,10 @@ class Setter:
             self.warnings.append(NOTHING_TO_RENEW)
         return list(_differences(nodes, self._prompt)), used
 
-    def _set_all(self, params: Mapping[str, Any], nodes: Json, used: Json) -> dict[Key, str]:
+    def _set_all(self, params: Mapping[str, Any], nodes: Json, used: Json) -> dict[InputKey, str]:
         """Set what is given, and say by which words: the client's name for an input, or its key."""
-        words: dict[Key, str] = {}
-        first: dict[Key, str] = {}
+        words: dict[InputKey, str] = {}
+        first: dict[InputKey, str] = {}
         guesses, faults = Guesses(), Faults()
         for given in sorted(params, key=_rank):
             try:
@@ -146,7 +147,7 @@ class Setter:
         faults.check()
         return words
 
-    def _locate(self, given: str, guesses: Guesses, nodes: Json) -> Key:
+    def _locate(self, given: str, guesses: Guesses, nodes: Json) -> InputKey:
         """Raises InvalidParameter."""
         if given in self._located:
             return self._located[given]
@@ -155,14 +156,14 @@ class Setter:
             self._located[given] = key
         return key
 
-    def _node(self, nodes: Json, key: Key) -> Json:
+    def _node(self, nodes: Json, key: InputKey) -> Json:
         """The node that an input is in, as one that may be changed."""
         if key[0] not in nodes:
             nodes[key[0]] = _copied(self._prompt[key[0]])
         node: Json = nodes[key[0]]
         return node
 
-    def _set(self, nodes: Json, key: Key, value: Any, given: str, guesses: Guesses) -> Any:
+    def _set(self, nodes: Json, key: InputKey, value: Any, given: str, guesses: Guesses) -> Any:
         node = self._node(nodes, key)
         if isinstance(value, str) and names_file(node, key[1], self._object_info):
             check_name(given, value)
@@ -175,7 +176,9 @@ class Setter:
         node["inputs"][key[1]] = checked
         return unwrapped(checked) if parameter.multiselect else checked
 
-    def _draw(self, keys: list[Key], nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
+    def _draw(
+        self, keys: list[InputKey], nodes: Json, used: Json, words: Mapping[InputKey, str]
+    ) -> None:
         """One seed for all of these inputs; one for each if none fits them all."""
         held = [self._node(nodes, key)["inputs"] for key in keys]
         limits = self._seeds.common_limits(keys, nodes)
@@ -187,7 +190,7 @@ class Setter:
             for key, inputs in zip(keys, held, strict=True):
                 used[words.get(key, ".".join(key))] = inputs[key[1]] = seed
 
-    def _draw_open(self, nodes: Json, used: Json, words: Mapping[Key, str]) -> bool:
+    def _draw_open(self, nodes: Json, used: Json, words: Mapping[InputKey, str]) -> bool:
         """Whether there were any."""
         left = dict.fromkeys(self._open_seeds(nodes))
         found = bool(left)
@@ -199,7 +202,7 @@ class Setter:
                 del left[key]
         return found
 
-    def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[Key, str]) -> None:
+    def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[InputKey, str]) -> None:
         for key in dict.fromkeys([*words, *texts.own]):
             node = nodes.get(key[0]) or self._prompt[key[0]]
             text = texts.filled(key, nodes, given=key in words)
@@ -210,7 +213,7 @@ class Setter:
                 used[words.get(key, ".".join(key))] = text
         self.from_templates = texts.templates - words.keys()
 
-    def _open_seeds(self, nodes: Json) -> list[Key]:
+    def _open_seeds(self, nodes: Json) -> list[InputKey]:
         """Those to draw, in the order of the prompt."""
         found = [key for key in self._open if key[0] not in nodes] + self._seeds.open_in(nodes)
         return sorted(found, key=lambda key: self._places[key[0]])

@@ -15,9 +15,9 @@ from app.limits.quoting import quoted, quoted_list
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
 from app.workflows.conversion.replacements import SAVING, UNKNOWN, filled
-from app.workflows.parameters.find import Key
 from app.workflows.parameters.model import definition_of, options_of
 from app.workflows.parameters.names import title_of
+from app.workflows.parameters.roles import InputKey
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Texts:
         *,
         own: bool = False,
         given: bool = True,
-        in_file: Mapping[Key, str] | None = None,
+        in_file: Mapping[InputKey, str] | None = None,
         named: Mapping[str, str] | None = None,
         choose: Callable[[Sequence[str]], str] = random.choice,
     ) -> None:
@@ -49,14 +49,14 @@ class Texts:
         self._fills_given = given
         self._in_file = in_file or {}
         self._names = named or {}
-        self.own: list[Key] = list(self._in_file)
+        self.own: list[InputKey] = list(self._in_file)
         for node_id, node in prompt.items() if own else ():
             self.own += [
                 (node_id, name) for name, value in node["inputs"].items() if _marked(value)
             ]
 
     @cached_property
-    def templates(self) -> set[Key]:
+    def templates(self) -> set[InputKey]:
         """The inputs whose text stays as it is in the page's file: what runs follows from it. That
         of ComfyUI's page does so with names of files, and has in prompts what was chosen."""
         return {
@@ -65,7 +65,7 @@ class Texts:
             if not self._is_dynamic(key, {}) and self._filled(key, text, {}) == self._at(key, {})
         }
 
-    def filled(self, key: Key, nodes: Mapping[str, Json], *, given: bool) -> Any:
+    def filled(self, key: InputKey, nodes: Mapping[str, Json], *, given: bool) -> Any:
         """The value at an input with what it stands for filled in; `nodes`: those that are other
         ones by now; `given`: that one of them is for this. Raises InvalidParameter."""
         value = self._at(key, nodes)
@@ -82,15 +82,15 @@ class Texts:
                 parameter=word,
             ) from error
 
-    def is_told(self, key: Key, *, changed: bool) -> bool:
+    def is_told(self, key: InputKey, *, changed: bool) -> bool:
         """Whether what a text of the prompt itself became is one of the task's values."""
         return key not in self.templates and (changed or key in self._in_file)
 
-    def _text_in_file(self, key: Key, value: Any) -> Any:
+    def _text_in_file(self, key: InputKey, value: Any) -> Any:
         is_followed = key in self.templates or self._is_dynamic(key, {})
         return self._in_file.get(key, value) if is_followed else value
 
-    def _filled(self, key: Key, text: str, nodes: Mapping[str, Json]) -> str:
+    def _filled(self, key: InputKey, text: str, nodes: Mapping[str, Json]) -> str:
         if self._is_dynamic(key, nodes):
             return choose_texts(text, self._choose, self._effort)
         if key[1] == "filename_prefix" and self._node(key, nodes)["class_type"] in SAVING:
@@ -98,14 +98,14 @@ class Texts:
             return filled(text, lambda of, which: self._value(of, which, nodes))
         return text
 
-    def _node(self, key: Key, nodes: Mapping[str, Json]) -> Json:
+    def _node(self, key: InputKey, nodes: Mapping[str, Json]) -> Json:
         node: Json = nodes.get(key[0]) or self._prompt[key[0]]
         return node
 
-    def _at(self, key: Key, nodes: Mapping[str, Json]) -> Any:
+    def _at(self, key: InputKey, nodes: Mapping[str, Json]) -> Any:
         return self._node(key, nodes)["inputs"].get(key[1])
 
-    def _is_dynamic(self, key: Key, nodes: Mapping[str, Json]) -> bool:
+    def _is_dynamic(self, key: InputKey, nodes: Mapping[str, Json]) -> bool:
         definition = definition_of(self._node(key, nodes), key[1], self._object_info)
         return bool(options_of(definition).get("dynamicPrompts"))
 

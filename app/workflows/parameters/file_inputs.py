@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.workflows.parameters.find import Finder, Key
+from app.workflows.parameters.find import Finder
 from app.workflows.parameters.model import names_file
+from app.workflows.parameters.roles import InputKey
 
 Json = dict[str, Any]
 
@@ -25,10 +26,12 @@ def file_inputs(
     return found
 
 
-def located(prompt: Json, given: Iterable[str], object_info: Mapping[str, Json]) -> dict[str, Key]:
+def located(
+    prompt: Json, given: Iterable[str], object_info: Mapping[str, Json]
+) -> dict[str, InputKey]:
     """The inputs that these words mean, without those that mean none."""
     finder = Finder(prompt, object_info)
-    found: dict[str, Key] = {}
+    found: dict[str, InputKey] = {}
     for word in given:
         with suppress(InvalidParameter):
             found[word] = finder.locate(word)

@@ -12,14 +12,13 @@ from app.limits.quoting import quoted
 from app.workflows.checks.prompt import MAX_NAME, links_of
 from app.workflows.parameters.model import definition_of
 from app.workflows.parameters.names import names_of
-from app.workflows.parameters.roles import roles_of
+from app.workflows.parameters.roles import InputKey, roles_of
 from app.workflows.parameters.suggestions import Guesses
 
 Json = dict[str, Any]
-Key = tuple[str, str]  # node id, input
 
 
-def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[Key]:
+def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[InputKey]:
     """Node and input, in each way to read a key as that, the longest node id first."""
     end = given.rfind(".", 0, MAX_NAME + 1)
     while end >= 0:
@@ -38,7 +37,7 @@ class Finder:
 
     def locate(
         self, given: str, guesses: Guesses | None = None, changed: Mapping[str, Json] | None = None
-    ) -> Key:
+    ) -> InputKey:
         """`changed`: nodes that are other ones by now. Raises InvalidParameter, naming the nearest
         key or name as far as `guesses` go."""
         if given in self._names:

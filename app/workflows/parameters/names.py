@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from app.workflows.parameters.roles import InputKey
+
 Json = dict[str, Any]
-Key = tuple[str, str]
 
 MAX_TITLE = 500  # characters of a title that are shown; it comes with each input of its node
 MAX_LENGTH = 100  # characters of a title or a mark that go into a name
@@ -20,13 +21,13 @@ _VIEWCOMFY = re.compile(r"\bVC_(?:BASIC|ADV)\w*")
 _CARRIERS = ("default_value", "value", "default", "image", "text")
 
 
-def names_of(prompt: Mapping[str, Json], roles: Mapping[Key, str]) -> dict[Key, str]:
+def names_of(prompt: Mapping[str, Json], roles: Mapping[InputKey, str]) -> dict[InputKey, str]:
     """A name for each literal input that can have one. No name stands twice, nor is it a key."""
-    names: dict[Key, str] = {}
+    names: dict[InputKey, str] = {}
     taken = {f"{node_id}.{name}" for node_id, node in prompt.items() for name in node["inputs"]}
     counts: dict[str, int] = {}  # of the names that were wanted more than once
 
-    def give(key: Key, name: str) -> None:
+    def give(key: InputKey, name: str) -> None:
         if name and key not in names:
             names[key] = _free(name, taken, counts)
             taken.add(names[key])
@@ -61,7 +62,7 @@ def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
     return candidate
 
 
-def _marked(node_id: str, node: Json) -> list[tuple[Key, str]]:
+def _marked(node_id: str, node: Json) -> list[tuple[InputKey, str]]:
     """The literal inputs that a mark on the node names."""
     mark = _mark(node)
     literals = [key for key in _literals({node_id: node}) if key[1] not in ("input_id", "argument")]
@@ -104,7 +105,7 @@ def _title(node: Json) -> str:
     return str(node["class_type"]) if title is None else title
 
 
-def _literals(prompt: Mapping[str, Json]) -> list[Key]:
+def _literals(prompt: Mapping[str, Json]) -> list[InputKey]:
     return [
         (node_id, name)
         for node_id, node in prompt.items()

@@ -11,7 +11,7 @@ from typing import Any
 from app.workflows.checks.prompt import links_of
 
 Json = dict[str, Any]
-Key = tuple[str, str]  # node id, input name
+InputKey = tuple[str, str]  # node id, input name
 
 # What people change first comes first.
 ORDER = (
@@ -91,10 +91,10 @@ SECOND_BEST = ("string", "clip_l", "text_l")  # nodes that work on text; short s
 VALUE_INPUTS = ("value", "default_value", "string", "text", "int", "float", "number")
 
 
-def roles_of(prompt: Mapping[str, Json]) -> dict[Key, str]:
+def roles_of(prompt: Mapping[str, Json]) -> dict[InputKey, str]:
     """The role of each literal input that has one, most important first."""
     graph = _Graph(prompt)
-    found: dict[Key, str] = {}
+    found: dict[InputKey, str] = {}
     for key in graph.literals():
         role = graph.role_of(key)
         if role is not None:
@@ -114,7 +114,7 @@ class _Graph:
     def __init__(self, prompt: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._links = {node_id: dict(links_of(node["inputs"])) for node_id, node in prompt.items()}
-        self._feeds: dict[str, list[Key]] = {}  # node -> the inputs that its outputs go to
+        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its outputs go to
         for node_id, links in self._links.items():
             for name, source in links.items():
                 self._feeds.setdefault(source, []).append((node_id, name))
@@ -124,13 +124,13 @@ class _Graph:
         self._latents = self._upstream(list(self._links), ("latent_image",), ("model",))
         self._downstream = self._roles_downstream()
 
-    def literals(self) -> Iterator[Key]:
+    def literals(self) -> Iterator[InputKey]:
         for node_id, node in self._prompt.items():
             for name in node["inputs"]:
                 if name not in self._links[node_id]:
                     yield node_id, name
 
-    def role_of(self, key: Key) -> str | None:
+    def role_of(self, key: InputKey) -> str | None:
         node_id, name = key
         value = self._prompt[node_id]["inputs"][name]
         if isinstance(value, str) and name in TEXT_INPUTS and (role := self._side(node_id)):
@@ -139,7 +139,7 @@ class _Graph:
             return _fitting(self._downstream.get(node_id), value)
         return _fitting(_role_named(name), value)
 
-    def rank(self, key: Key, role: str) -> int:
+    def rank(self, key: InputKey, role: str) -> int:
         """0 before 1: the size of the latent that is sampled before the size of anything else,
         and the positive side's own text before what happens to be called prompt."""
         node_id, name = key

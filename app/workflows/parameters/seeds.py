@@ -11,9 +11,9 @@ from typing import Any
 
 from app.limits.quoting import quoted
 from app.workflows.parameters.model import definition_of, options_of
+from app.workflows.parameters.roles import InputKey
 
 Json = dict[str, Any]
-Key = tuple[str, str]  # node id, input
 
 MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 # What inputs are called that pass on a number as it is: of primitives, integer nodes, switches.
@@ -43,26 +43,26 @@ class Seeds:
     def __init__(self, prompt: Mapping[str, Json], object_info: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._object_info = object_info
-        self._feeds: dict[str, list[Key]] = {}  # node -> the inputs that its numbers go to
+        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its numbers go to
         for key in _keys(prompt):
             source = self._number_from(prompt[key[0]]["inputs"][key[1]])
             if source is not None:
                 self._feeds.setdefault(source, []).append(key)
         self._feeding = self._nodes_that_feed_seeds()
 
-    def limits(self, key: Key, node: Json) -> tuple[int, int] | None:
+    def limits(self, key: InputKey, node: Json) -> tuple[int, int] | None:
         """Within which a -1 is drawn at this input of a node as it is now; None if it is no
         seed, if -1 is among what is allowed there, or if nothing is."""
         found = self._range(key, node)
         return found if found and found[0] >= 0 else None
 
-    def common_limits(self, keys: Iterable[Key], nodes: Json) -> tuple[int, int] | None:
+    def common_limits(self, keys: Iterable[InputKey], nodes: Json) -> tuple[int, int] | None:
         """Within which one seed may be drawn for all these inputs, as they are now."""
         found = [one for key in keys if (one := self._range(key, nodes[key[0]])) is not None]
         low, high = max([0, *(one[0] for one in found)]), min((one[1] for one in found), default=-1)
         return (low, high) if low <= high else None
 
-    def to_renew(self, marked: Iterable[Iterable[Key]] | None) -> list[list[Key]]:
+    def to_renew(self, marked: Iterable[Iterable[InputKey]] | None) -> list[list[InputKey]]:
         """The inputs that hold a seed, of the marked ones or of all: those of one list hold the
         same one."""
         if marked is None:
@@ -70,12 +70,12 @@ class Seeds:
         found = ([key for key in keys if self._holds_seed(key)] for keys in marked)
         return [keys for keys in found if keys]
 
-    def _holds_seed(self, key: Key) -> bool:
+    def _holds_seed(self, key: InputKey) -> bool:
         node = self._prompt[key[0]]
         value = node["inputs"][key[1]]
         return _is_whole(value) and self._range(key, node) is not None
 
-    def _is_only_seed(self, key: Key) -> bool:
+    def _is_only_seed(self, key: InputKey) -> bool:
         """Whether its number goes to seeds alone, and not to a width, say."""
         if key[0] not in self._feeding or names_seed(key[1]):
             return True
@@ -85,7 +85,7 @@ class Seeds:
             for node, name in self._fed_by(key[0])
         )
 
-    def _range(self, key: Key, node: Json) -> tuple[int, int] | None:
+    def _range(self, key: InputKey, node: Json) -> tuple[int, int] | None:
         """What may stand at an input that is a seed, as its node is now."""
         node_id, name = key
         carries = node_id in self._feeding and self._carries(node, name)
@@ -109,11 +109,11 @@ class Seeds:
             high = min(high, MAX_SEED)
         return (low, high) if low <= high else None
 
-    def is_open(self, key: Key, node: Json) -> bool:
+    def is_open(self, key: InputKey, node: Json) -> bool:
         """A -1 is drawn in this input; `node` is its node as it is changed so far."""
         return self.limits(key, node) is not None
 
-    def open_in(self, nodes: Json) -> list[Key]:
+    def open_in(self, nodes: Json) -> list[InputKey]:
         """Those of these nodes that hold a -1 to be drawn."""
         return [
             key
@@ -182,7 +182,7 @@ def left_open(nodes: Mapping[str, Json]) -> Iterator[str]:
             )
 
 
-def _keys(nodes: Mapping[str, Json]) -> Iterator[Key]:
+def _keys(nodes: Mapping[str, Json]) -> Iterator[InputKey]:
     for node_id, node in nodes.items():
         for name in node["inputs"]:
             yield node_id, name

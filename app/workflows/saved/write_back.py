@@ -19,8 +19,8 @@ from app.workflows.conversion import convert
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
 from app.workflows.parameters.apply import apply_params
-from app.workflows.parameters.find import Key
 from app.workflows.parameters.model import unwrapped
+from app.workflows.parameters.roles import InputKey
 
 Json = dict[str, Any]
 Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
@@ -47,12 +47,12 @@ def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[s
 
 
 def find_places(
-    workflow: Json, values: Mapping[Key, Any], object_info: Mapping[str, Json]
-) -> tuple[dict[Key, Path], list[str]]:
+    workflow: Json, values: Mapping[InputKey, Any], object_info: Mapping[str, Json]
+) -> tuple[dict[InputKey, Path], list[str]]:
     """Where the file holds these inputs of its prompt, each with another value than the one given,
     and the keys of those for which no place is found. Raises InvalidWorkflow."""
     trial = _Trial(copy.deepcopy(workflow), object_info)
-    places: dict[Key, Path] = {}
+    places: dict[InputKey, Path] = {}
     missed: list[str] = []
     for (node_id, name), value in values.items():
         node = trial.prompt.get(node_id)
@@ -99,7 +99,7 @@ class _Trial:
         self.prompt = found.prompt
         self._texts = found.texts  # as they stand in the file; what they become may follow
 
-    def set(self, target: Key, value: Any) -> Path:
+    def set(self, target: InputKey, value: Any) -> Path:
         """Set it, and say where. Raises InvalidParameter."""
         node_id, name = target
         present = unwrapped(self.prompt[node_id]["inputs"].get(name))
@@ -129,7 +129,7 @@ class _Trial:
         holder[index] = unwrapped(value)
         return path
 
-    def _converted(self, target: Key) -> Json:
+    def _converted(self, target: InputKey) -> Json:
         try:
             self._effort.spend(self._size)
             found = convert(self.workflow, self._object_info, choose=_first, effort=self._effort)
@@ -196,7 +196,7 @@ def _size(value: Any) -> int:
     return count
 
 
-def _changes(before: Json, after: Json, beside: Collection[Key]) -> dict[Key, Any] | None:
+def _changes(before: Json, after: Json, beside: Collection[InputKey]) -> dict[InputKey, Any] | None:
     """The inputs that differ now, with their new values, without those `beside`; None if there are
     other nodes now."""
     if before.keys() != after.keys():
