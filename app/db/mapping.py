@@ -15,8 +15,8 @@ from app.tasks.model import (
     CancelReason,
     NewTask,
     Output,
-    Place,
     Progress,
+    QueuePosition,
     Status,
     Task,
     TaskError,
@@ -109,10 +109,10 @@ def needs_text(task: NewTask) -> str:
     return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
 
 
-def added(row: Mapping[str, Any], place: Place, webhook: str | None) -> Task:
+def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | None) -> Task:
     """The task whose row was just written: what it does not name is empty."""
     whole = defaultdict[str, Any](lambda: None, row, webhook=webhook)
-    return task_of(whole, place=place)
+    return task_of(whole, queue_position=queue_position)
 
 
 def long_params(task: NewTask) -> str | None:
@@ -121,7 +121,9 @@ def long_params(task: NewTask) -> str | None:
     return text if len(text) > BRIEF else None
 
 
-def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None) -> Task:
+def task_of(
+    row: Row, outputs: Iterable[Output] = (), queue_position: QueuePosition | None = None
+) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
         **{field: row[column] for field, column in _COLUMNS.items()},
@@ -134,7 +136,7 @@ def task_of(row: Row, outputs: Iterable[Output] = (), place: Place | None = None
         attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
         warnings=tuple(json.loads(row["warnings"])),
         outputs=tuple(numbered(outputs)),
-        place=place,
+        queue_position=queue_position,
         webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
         cut=json.loads(row["cut"]) if row.get("cut") else {},
     )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from app.db import mapping, prompts, task_filters, webhooks
-from app.db.queries import places_of
+from app.db.queries import positions_of
 from app.db.tables import tasks
 from app.tasks.model import NewTask, Task
 
@@ -24,10 +24,10 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     for task in new:
         webhooks.keep(connection, task.task_id, task.webhooks, task.owner)
     placed = [{**row, "seq": seqs[row["task_id"]]} for row in made]
-    places = places_of(connection, placed)
+    positions = positions_of(connection, placed)
     return [
         replace(
-            mapping.added(row, places[row["seq"]], webhooks.shown(task.webhooks)),
+            mapping.added(row, positions[row["seq"]], webhooks.shown(task.webhooks)),
             params=task.params,
             cut={},
         )

@@ -27,7 +27,7 @@ from app.db.engine.list_parameters import any_of, none_of
 from app.db.tables import outputs, prompts, tasks
 from app.db.webhooks import shown_of
 from app.errors import TaskNotFound
-from app.tasks.model import ACTIVE, Output, Place, Status, Task
+from app.tasks.model import ACTIVE, Output, QueuePosition, Status, Task
 from app.tasks.truncation import RESULT
 
 
@@ -86,7 +86,7 @@ def fetch_one(connection: Connection, task_id: str) -> Task:
     if row is None:
         raise no_task(task_id)
     results = map(mapping.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
-    return mapping.task_of(row, results, places_of(connection, [row]).get(row["seq"]))
+    return mapping.task_of(row, results, positions_of(connection, [row]).get(row["seq"]))
 
 
 def whole(connection: Connection, task: Task) -> Task:
@@ -113,11 +113,13 @@ def fetch(
         ids = {"task_ids": [row["task_id"] for row in found]}
         for row in connection.execute(_BRIEF_OUTPUTS if brief else _OUTPUTS, ids).mappings():
             results[row["task_id"]].append(mapping.output_of(row))
-    places = places_of(connection, found)
-    return [mapping.task_of(row, results[row["task_id"]], places.get(row["seq"])) for row in found]
+    positions = positions_of(connection, found)
+    return [
+        mapping.task_of(row, results[row["task_id"]], positions.get(row["seq"])) for row in found
+    ]
 
 
-def places_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[int, Place]:
+def positions_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[int, QueuePosition]:
     """Where the tasks with these rows stand in the queue, by seq: counted for the first of them,
     and walked from there to the last."""
     queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
@@ -126,14 +128,14 @@ def places_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[int,
     first = {"rank": queued[0][0], "seq": queued[0][1]}
     stuck = {"stuck": connection.engine.get_execution_options().get(STUCK, ())}
     ahead, seconds, unknown = connection.execute(_AHEAD, {**first, **stuck}).one()
-    place = Place(ahead + 1, float(seconds or 0), unknown)
-    places = {first["seq"]: place}
+    queue_position = QueuePosition(ahead + 1, float(seconds or 0), unknown)
+    positions = {first["seq"]: queue_position}
     if len(queued) > 1:
         values = {**first, **stuck, "last_rank": queued[-1][0]}
         for seq, expected, is_here in connection.execute(_FROM_THERE_ON, values):
-            places[seq] = place
-            place = place.next(expected, is_here=is_here)
-    return places
+            positions[seq] = queue_position
+            queue_position = queue_position.next(expected, is_here=is_here)
+    return positions
 
 
 @cache

@@ -207,7 +207,7 @@ class Queue:
         )
 
     def note_stuck(self, routes: Sequence[str]) -> None:
-        """These no server takes now: see `queries.places_of`."""
+        """These no server takes now: see `queries.positions_of`."""
         self._database.remember(**{STUCK: tuple(routes)})
 
     async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
@@ -225,7 +225,7 @@ class Queue:
 
         await self._database.write(work, large=True)
 
-    async def places_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
+    async def locations_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
         """Of those that are tasks of ours: the server that has the task, and is it finished."""
         found: dict[str, tuple[str | None, bool]] = {}
         for part in parts_of(task_ids(held)):

@@ -80,9 +80,9 @@ def _left_or_guess(seen: Seen, run_times: RunTimes) -> float:
 def eta_of_queued(task: Task, waits: list[float], run_times: RunTimes) -> float | None:
     """When a task in our queue will be done. `waits`: of each server that could run it."""
     average = run_times.average
-    if task.place is None or average is None or not waits:
+    if task.queue_position is None or average is None or not waits:
         return None
-    ahead = task.place.seconds_ahead + task.place.unknown_ahead * average
+    ahead = task.queue_position.seconds_ahead + task.queue_position.unknown_ahead * average
     own = task.expected if task.expected is not None else average
     return (sum(waits) + ahead) / len(waits) + own
 

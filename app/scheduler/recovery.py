@@ -45,7 +45,7 @@ async def cancel_stray_prompts(server: Server, context: RunContext) -> None:
     elsewhere while it was away. Until that is done it counts as busy."""
     try:
         held = await held_ids(server)
-        for task_id, (place, finished) in (await context.queue.places_of(held)).items():
+        for task_id, (place, finished) in (await context.queue.locations_of(held)).items():
             if finished or place != server.id:
                 log.info("task %s is no longer wanted on %s", task_id, server.id)
                 await server.client.cancel(task_id)

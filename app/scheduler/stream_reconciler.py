@@ -19,7 +19,7 @@ from app.events.hub import Hub
 from app.events.subscription import Json, Update
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
-from app.tasks.model import Place, Progress, Status, Task
+from app.tasks.model import Progress, QueuePosition, Status, Task
 from app.tasks.view import Expected, progress_view
 
 log = logging.getLogger(__name__)
@@ -213,22 +213,22 @@ class StreamReconciler:
                 self._hub.tell(task.task_id, "progress", view)
             self._hopes[task.task_id] = hope
 
-    async def _places(self, task_ids: Iterable[str]) -> dict[str, Place | None]:
+    async def _places(self, task_ids: Iterable[str]) -> dict[str, QueuePosition | None]:
         """Of those that we drive and that wait at their servers: whoever drives a task does not
         know what is before it."""
         seen = [(task_id, self._dispatcher.seen(task_id)) for task_id in task_ids]
         ids = [task_id for task_id, each in seen if each and each.task.status == Status.QUEUED]
         found = await self._store.several(ids) if ids else []
-        return {task.task_id: task.place for task in found}
+        return {task.task_id: task.queue_position for task in found}
 
-    def _tell_of_ours(self, task_id: str, place: Place | None) -> None:
+    def _tell_of_ours(self, task_id: str, queue_position: QueuePosition | None) -> None:
         """What no event tells of a task that we drive: its server is away, or is back; a node takes
         its time; its place in the queue."""
         seen = self._dispatcher.seen(task_id)
         if seen is None:
             return
         if seen.task.status == Status.QUEUED:
-            seen = seen._replace(task=replace(seen.task, place=place))
+            seen = seen._replace(task=replace(seen.task, queue_position=queue_position))
         view = self._presenter.view(seen.task)
         told = self._last_view.get(task_id)
         known = told or _heard_of(self._hub.since(task_id, 0)) or view

@@ -183,7 +183,7 @@ class NewTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a queued task stands: what is before it, in tasks and in seconds of running."""
 
     position: int  # 1 is next
@@ -191,10 +191,10 @@ class Place:
     seconds_ahead: float  # where their time is known
     unknown_ahead: int  # how many of them there are whose time is not
 
-    def next(self, expected: float | None, *, is_here: bool) -> "Place":
+    def next(self, expected: float | None, *, is_here: bool) -> "QueuePosition":
         """That of the task behind the one that stands here and should take so many seconds.
         `is_here`: it is on no server, and some server takes its like."""
-        return Place(
+        return QueuePosition(
             self.position + 1,
             self.seconds_ahead + (expected or 0.0 if is_here else 0.0),
             self.unknown_ahead + (is_here and expected is None),
@@ -232,7 +232,7 @@ class Task:
     attempts: tuple[Attempt, ...] = field(repr=False)
     warnings: tuple[str, ...] = field(repr=False)
     outputs: tuple[Output, ...] = field(default=(), repr=False)
-    place: Place | None = None  # while it is queued
+    queue_position: QueuePosition | None = None  # while it is queued
     cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
     # The one it was submitted with, as it may be seen.
     webhook: Json | None = field(default=None, repr=False)

@@ -53,7 +53,7 @@ def task_view(
         "created_at": timestamp(task.created_at),
         "started_at": timestamp(task.started_at),
         "finished_at": timestamp(task.finished_at),
-        "queue_position": task.place.position if task.place else None,
+        "queue_position": task.queue_position.position if task.queue_position else None,
         "eta_seconds": expected.eta_seconds,
         "waiting_for": expected.waiting_for,
         "progress": fields_of(progress or task.progress),
@@ -82,7 +82,7 @@ def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) 
         "task_id": task.task_id,
         "status": task.status.value,
         "progress": fields_of(progress),
-        "queue_position": task.place.position if task.place else None,
+        "queue_position": task.queue_position.position if task.queue_position else None,
         "eta_seconds": expected.eta_seconds,
         "waiting_for": expected.waiting_for,
     }

@@ -103,7 +103,7 @@ async def test_priority_then_age(database: Database, store: TaskRepository) -> N
     first, second = await add(store), await add(store)
     urgent, last = await add(store, priority=5), await add(store, priority=-1)
     order = [urgent, first, second, last]
-    places = [(await store.get(task.task_id)).place for task in order]
+    places = [(await store.get(task.task_id)).queue_position for task in order]
     assert [place and place.position for place in places] == [1, 2, 3, 4]
     queue = Process(database)
     assert [(await take(queue)).task.task_id for _ in range(4)] == [t.task_id for t in order]

@@ -185,7 +185,7 @@ async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Data
     strangers = [str(number) for number in range(100_000)]
     odd = ["", "\x00" * 36, "\ud800" * 36, "x" * 100_000]
     held = [*strangers, *(str(uuid4()) for _ in range(3 * PART)), *odd, ours.task_id]
-    assert await queue.places_of(held) == {ours.task_id: (None, False)}
+    assert await queue.locations_of(held) == {ours.task_id: (None, False)}
     assert await store.ids_of(held) == {ours.task_id}
     assert [task.task_id for task in await store.several(held)] == [ours.task_id]
 

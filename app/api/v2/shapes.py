@@ -39,7 +39,7 @@ def job_view(task: Task, progress: Progress | None, here: Here) -> Json:
         "started_at": timestamp(task.started_at),
         "completed_at": timestamp(task.finished_at),
         "expires_at": timestamp(_expires_at(task, here)),
-        "queue_position": task.place.position if task.place else None,
+        "queue_position": task.queue_position.position if task.queue_position else None,
         "progress": progress_view(progress or task.progress),
         "outputs": [view for output in task.outputs if (view := output_view(task, output, here))],
         "error": _error_view(task.error) if task.error else None,

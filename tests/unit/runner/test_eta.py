@@ -21,7 +21,7 @@ from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.servers.pool import Pool
 from app.servers.server import Health, Server
-from app.tasks.model import Place, Progress, Status, Task
+from app.tasks.model import Progress, QueuePosition, Status, Task
 from app.workflows.requirements import Needs
 from tests.unit.tasks.test_view_cuts import TASK
 
@@ -162,7 +162,7 @@ FIRST = running(task_id="1", seq=1)
 SECOND = task(task_id="2", seq=2, submitted_at=999.5)
 THIRD = task(task_id="3", seq=3, submitted_at=999.9)
 WAITING = task(
-    task_id="4", server=None, submitted_at=None, place=Place(1, 0.0, 0), runner_id="mine"
+    task_id="4", server=None, submitted_at=None, place=QueuePosition(1, 0.0, 0), runner_id="mine"
 )
 STATES = [
     *("online", "offline"),
@@ -211,7 +211,7 @@ def expectations(state: str, estimates: RunTimes) -> dict[str, Any]:
     )
     presenter = TaskPresenter(pool, cast(Queue, Routes()), estimates, cast(Dispatcher, driving))
     places = {"running": FIRST, "queued there": SECOND, "behind it": THIRD, "waiting": WAITING}
-    return {place: presenter.view(one) for place, one in places.items()}
+    return {queue_position: presenter.view(one) for queue_position, one in places.items()}
 
 
 ETAS = {"running": 7.0, "queued there": 17.0, "behind it": 27.0, "waiting": 37.0}
@@ -220,21 +220,27 @@ NOTHING = {"eta_seconds": None, "waiting_for": None, "warnings": 0}
 
 def told(state: str, estimates: RunTimes) -> dict[str, Any]:
     return {
-        place: {
+        queue_position: {
             "eta_seconds": view["eta_seconds"],
             "waiting_for": view["waiting_for"],
             "warnings": len(view["warnings"]),
         }
-        for place, view in expectations(state, estimates).items()
+        for queue_position, view in expectations(state, estimates).items()
     }
 
 
 def going_on(*places: str) -> dict[str, Any]:
-    return {place: {**NOTHING, "eta_seconds": ETAS[place]} for place in places}
+    return {
+        queue_position: {**NOTHING, "eta_seconds": ETAS[queue_position]}
+        for queue_position in places
+    }
 
 
 def held_up(why: str, *places: str, waiting: str) -> dict[str, Any]:
-    found = {place: {**NOTHING, "waiting_for": f"its server {ADDRESS} {why}"} for place in places}
+    found = {
+        queue_position: {**NOTHING, "waiting_for": f"its server {ADDRESS} {why}"}
+        for queue_position in places
+    }
     return {**found, "waiting": {**NOTHING, "waiting_for": waiting}}
 
 
@@ -263,7 +269,10 @@ EXPECTED = {
         waiting="a ComfyUI server is not among the servers.",
     ),
     "strangers": going_on("running")
-    | {place: NOTHING | {"waiting_for": STRANGERS} for place in (*QUEUED, "waiting")},
+    | {
+        queue_position: NOTHING | {"waiting_for": STRANGERS}
+        for queue_position in (*QUEUED, "waiting")
+    },
     "out by breaker": going_on("running", *QUEUED)
     | held_up("", waiting="127.0.0.1:8188 is failing."),
     "closed to the key": going_on("running", *QUEUED)

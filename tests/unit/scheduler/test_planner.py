@@ -5,7 +5,7 @@ from app.tasks.model import Assignment, Waiting
 from app.workflows.requirements import ModelFile, Needs
 
 
-class Place:
+class QueuePosition:
     """A server that has all but some classes."""
 
     def __init__(self, id: str, *without: str) -> None:
@@ -17,7 +17,7 @@ class Place:
 
 
 def seat(name: str, *without: str, free: int = 1, wait: float = 0, warm: str = "") -> Seat:
-    return Seat(Place(name, *without), free, wait, frozenset(filter(None, [warm])))
+    return Seat(QueuePosition(name, *without), free, wait, frozenset(filter(None, [warm])))
 
 
 def task(seq: int, *, model: str = "", kind: str = "A", priority: int = 0, waited: float = 0,
