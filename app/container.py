@@ -10,7 +10,7 @@ from app.auth.rate_limits import RateLimits
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, is_sqlite, parse_url
-from app.db.engine.health import Places, Readiness
+from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
 from app.db.engine.sqlite import file_of
 from app.db.lease import Lease, new_runner_id
@@ -142,7 +142,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
     figures.watch(pool, hub, dispatcher, deliverer)
-    readiness = Readiness(database, _places(settings, files, uploads))
+    readiness = Readiness(database, _writable_stores(settings, files, uploads))
     return Gateway(
         id=_identity(settings),
         access=access,
@@ -177,7 +177,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             *((hub.event_bus.run(),) if hub.event_bus else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),
-            readiness.places.run(),
+            readiness.stores.run(),
             assets.run(),
             access.run(),
             paid_node_keys.run(store),
@@ -204,7 +204,7 @@ def _identity(settings: Settings) -> str:
     return sha256(place.encode()).hexdigest()[:12]
 
 
-def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:
+def _writable_stores(settings: Settings, files: FileStore, uploads: Uploads) -> WritableStores:
     """Where files are written; the database of SQLite is one."""
     checks = {
         "results": files.check_room,
@@ -214,7 +214,7 @@ def _places(settings: Settings, files: FileStore, uploads: Uploads) -> Places:
     url = parse_url(settings.database_url.get_secret_value())
     if url.get_backend_name() == "sqlite" and (file := file_of(url)) is not None:
         checks["database"] = LocalStore(file.parent).check_room
-    return Places(checks)
+    return WritableStores(checks)
 
 
 def _access(settings: Settings, redis: "Redis | None") -> Access:

@@ -157,7 +157,11 @@ FIXED = {
     *("Connection.app_state", "Socket.app_state", "Socket.default_headers", "Deliverer.results"),
     *("Guard._hosts", "Guard._networks", "Hub._listeners", "Hub._watchers", "Rules._rules"),
     *("NodeTypes.object_info", "NodeTypes._fixed"),  # of the stand-in: by its classes
-    *("readiness.Places._checks", "readiness.Places._found", "readiness.Places._running"),
+    *(
+        "readiness.WritableStores._checks",
+        "readiness.WritableStores._found",
+        "readiness.WritableStores._running",
+    ),
     *(
         "connections.Server._captured_signals",
         "connections.Server.servers",

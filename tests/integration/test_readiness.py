@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import health as readiness
-from app.db.engine.health import Places
+from app.db.engine.health import WritableStores
 from app.errors import NoRoom, StorageUnavailable
 from app.files.stores.local import try_to_write
 from app.settings import Settings
@@ -84,8 +84,8 @@ async def test_a_place_that_cannot_be_written(
 ) -> None:
     monkeypatch.setattr(readiness, "FRESH", 0.0)
     place = Place()
-    places = gateway.gateway.readiness.places
-    monkeypatch.setattr(places, "_checks", {"results": place.check})
+    stores = gateway.gateway.readiness.stores
+    monkeypatch.setattr(stores, "_checks", {"results": place.check})
     assert await code_of(gateway) == "ready"
     place.error = error
     assert await code_of(gateway) == code
@@ -101,21 +101,21 @@ async def test_a_place_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(readiness, "FRESH", 0.0)
     slow, well = Place(), Place()
     slow.goes_on.clear()
-    places = Places({"results": slow.check, "uploads": well.check}, patience=0.05)
+    stores = WritableStores({"results": slow.check, "uploads": well.check}, patience=0.05)
     for _ in range(3):
         with pytest.raises(StorageUnavailable, match="results: It does not answer"):
-            await places.check()
+            await stores.check()
     assert (slow.tried, well.tried) == (1, 3)
     slow.goes_on.set()
-    await places.check()
-    assert places.trouble is None
+    await stores.check()
+    assert stores.trouble is None
 
 
 async def test_however_many_ask_little_is_written() -> None:
     place = Place()
-    places = Places({"results": place.check})
-    await asyncio.gather(*(places.check() for _ in range(100)))
-    await places.check()
+    stores = WritableStores({"results": place.check})
+    await asyncio.gather(*(stores.check() for _ in range(100)))
+    await stores.check()
     assert place.tried == 1
 
 

@@ -22,7 +22,7 @@ from app.outbound.addresses import parse_address, site_of
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class TrustedOrigins:
     """From where requests may come. `hosts`: names we are known under; None: any."""
 
     hosts: Sequence[str] | None
@@ -44,10 +44,10 @@ class Places:
 
 
 class Gate:
-    def __init__(self, app: ASGIApp, rules: Rules, places: Places) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, trusted_origins: TrustedOrigins) -> None:
         self._app = app
         self._rules = rules
-        self._places = places
+        self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -55,7 +55,7 @@ class Gate:
             return
         access = _gateway(scope).access
         try:
-            self._places.check(scope)
+            self._trusted_origins.check(scope)
             needed = self._rules.needed(scope)
             key = access.identify(key_text(scope) if access.in_use else None)
             if scope["type"] == "websocket":

@@ -70,7 +70,7 @@ def _trouble(gateway: Gateway) -> str | None:
         for server in gateway.pool
         if server.state != "online"
     ]
-    if places := gateway.readiness.places.trouble:
+    if places := gateway.readiness.stores.trouble:
         troubles.append(places)
     if notice := gateway.hub.notice:
         troubles.append(str(notice.data["message"]))

@@ -20,7 +20,7 @@ Check = Callable[[], Awaitable[None]]  # raises GatewayError where nothing can b
 _NOTHING = delete(idempotency_keys).where(idempotency_keys.c.created_at < 0)
 
 
-class Places:
+class WritableStores:
     """Where files are written, by names for people. However many ask, each place is tried every few
     seconds, and once at a time: a disk that hangs holds one thread."""
 
@@ -82,13 +82,13 @@ async def _run(check: Check) -> None:
 
 
 class Readiness:
-    """`places`: where files are written."""
+    """`stores`: where files are written."""
 
     def __init__(
-        self, database: Database, places: Places | None = None, patience: float = PATIENCE
+        self, database: Database, stores: WritableStores | None = None, patience: float = PATIENCE
     ) -> None:
         self._database = database
-        self.places = places or Places({})
+        self.stores = stores or WritableStores({})
         self._patience = patience
         self._trying: asyncio.Task[None] | None = None  # one at a time, however many ask
 
@@ -104,7 +104,7 @@ class Readiness:
             raise DatabaseUnavailable("The database does not take writes in time.") from error
         except SQLAlchemyError as error:
             raise DatabaseUnavailable("The database cannot be written.") from error
-        await self.places.check()
+        await self.stores.check()
 
     async def _try(self) -> None:
         await self._database.write(_write)
