@@ -50,7 +50,7 @@ class _Own:
     wanted_by: int = field(default=0)
 
 
-class CallerPlaces:
+class CallerSlots:
     """So many for each caller; the gateway itself has as many as it wants, if `free` says so."""
 
     def __init__(self, each: int, *, free: bool = False) -> None:
@@ -88,12 +88,12 @@ class Workers:
 
     def __init__(self, threads: int = THREADS, per_caller: int = PER_CALLER) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
-        self._places = CallerPlaces(per_caller)
+        self._slots = CallerSlots(per_caller)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Call `work` with the rest in a thread; answers or raises what it does. Its place stays
         taken until it ends, even if nobody waits for it any more."""
-        give_back = await self._places.take()
+        give_back = await self._slots.take()
         running = self._threads.submit(copy_context().run, partial(work, *args, **options))
         loop = asyncio.get_running_loop()
 

@@ -14,7 +14,7 @@ from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
 from app.tasks.view import timestamp
 from app.tasks.webhook import EVERYWHERE, Webhook
-from app.webhooks.fair_share import DeliveryPlaces, Pace
+from app.webhooks.fair_share import DeliverySlots, Pace
 from app.webhooks.model import Delivery, masked
 from app.webhooks.outbox import BATCH, Outbox
 from app.webhooks.retries import DeliveryStatus, is_success, next_step
@@ -45,7 +45,7 @@ class Deliverer:
         self._pace = pace
         self._everywhere = everywhere
         self.results: Counter[str] = Counter()  # of tries, since the start
-        self._places = DeliveryPlaces(pace)
+        self._slots = DeliverySlots(pace)
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._has_work = asyncio.Event()
@@ -107,14 +107,14 @@ class Deliverer:
 
     async def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what is due, as far as there is room; seconds until the next is due."""
-        while not self._places.full:
+        while not self._slots.full:
             due = await self._outbox.lanes()
-            order = self._places.order(due, time.time())
+            order = self._slots.order(due, time.time())
             if not order:
-                return self._places.wait(due, time.time())
+                return self._slots.wait(due, time.time())
             for lane in order:  # one each: whoever has much waits for who has little
-                if not self._places.full and (delivery := await self._claimed(lane)) is not None:
-                    self._places.begin(lane, delivery.place, delivery.host)
+                if not self._slots.full and (delivery := await self._claimed(lane)) is not None:
+                    self._slots.begin(lane, delivery.place, delivery.host)
                     work = self._deliver(lane, delivery)
                     group.create_task(work, name=f"webhook {delivery.delivery_id}")
         return self._pace.idle
@@ -123,9 +123,9 @@ class Deliverer:
         """The lane's next delivery to a host that has room; None if there is none, or another
         process was faster."""
         began = time.monotonic()
-        large = self._places.is_slow(lane)
-        delivery = await self._outbox.claim(lane, self._places.busy, large=large)
-        self._places.looked(lane, time.monotonic() - began, found=delivery is not None)
+        large = self._slots.is_slow(lane)
+        delivery = await self._outbox.claim(lane, self._slots.busy, large=large)
+        self._slots.looked(lane, time.monotonic() - began, found=delivery is not None)
         return delivery
 
     async def _deliver(self, lane: str, delivery: Delivery) -> None:
@@ -134,7 +134,7 @@ class Deliverer:
         except Exception:  # it cannot be written: the lease ends, and it is tried again
             log.exception("webhook %s", delivery.delivery_id)
         finally:
-            self._places.end(lane, delivery.place, delivery.host)
+            self._slots.end(lane, delivery.place, delivery.host)
             self.wake()
 
     async def _try(self, delivery: Delivery) -> None:
@@ -149,7 +149,7 @@ class Deliverer:
             "error": answer.error and masked(answer.error, webhook),
             "response": masked(answer.body, webhook),
         }
-        self._places.note(delivery.host, is_success(answer))
+        self._slots.note(delivery.host, is_success(answer))
         await self._outbox.record(delivery, attempt, step)
         self.results[RESULTS[step.status]] += 1
         if step.status is DeliveryStatus.DEAD:

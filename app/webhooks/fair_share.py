@@ -45,7 +45,7 @@ class Busy:
     addresses: Sequence[str] = ()
 
 
-class DeliveryPlaces:
+class DeliverySlots:
     """The deliveries of one process that are under way."""
 
     def __init__(self, pace: Pace) -> None:

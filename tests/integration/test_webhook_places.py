@@ -20,7 +20,7 @@ from app.outbound.transport import Remote
 from app.tasks.model import NewTask
 from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
-from app.webhooks.fair_share import Busy, DeliveryPlaces, Pace
+from app.webhooks.fair_share import Busy, DeliverySlots, Pace
 from app.webhooks.outbox import BATCH, Outbox
 from tests import deliveries
 from tests.conftest import wait_until
@@ -185,7 +185,7 @@ async def test_deliveries_of_an_older_gateway_are_made(
 
 
 def test_who_is_next() -> None:
-    places = DeliveryPlaces(Pace(per_key=2, parallel=4))
+    places = DeliverySlots(Pace(per_key=2, parallel=4))
     now = time.time()
     due = {"a": now - 9, "b": now - 1, "c": now + 60}
     assert places.order(due, now) == ["a", "b"]
@@ -200,7 +200,7 @@ def test_who_is_next() -> None:
 
 
 def test_what_is_busy() -> None:
-    places = DeliveryPlaces(Pace(per_host=2))
+    places = DeliverySlots(Pace(per_host=2))
     places.begin("a", "h", "h:1")
     assert places.busy == Busy([], [])
     places.note("h:1", success=False)
@@ -217,7 +217,7 @@ def test_what_is_busy() -> None:
 
 
 def test_without_keys_one_lane_has_all_the_places() -> None:
-    places = DeliveryPlaces(Pace(per_key=2, parallel=5))
+    places = DeliverySlots(Pace(per_key=2, parallel=5))
     for lane in ("", "*"):
         for number in range(4):
             places.begin(lane, f"h{number}", f"h{number}")
@@ -226,7 +226,7 @@ def test_without_keys_one_lane_has_all_the_places() -> None:
 
 
 def test_a_look_in_vain_is_not_repeated_at_once() -> None:
-    places = DeliveryPlaces(Pace())
+    places = DeliverySlots(Pace())
     places.looked("a", 0.5, found=False)
     assert places.order({"a": 0.0}, 1.0) == []
     assert places.is_slow("a")
@@ -253,7 +253,7 @@ def test_a_host_by_any_spelling(url: str, place: str) -> None:
 
 
 def test_counters_do_not_grow() -> None:
-    places = DeliveryPlaces(Pace())
+    places = DeliverySlots(Pace())
     for number in range(1000):
         names = (f"k{number}", f"h{number}", f"h{number}:1")
         places.begin(*names)

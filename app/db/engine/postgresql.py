@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.db.engine.errors import InDoubt, Unreachable, code_of, keep_quiet
 from app.db.engine.list_parameters import ROWS
-from app.limits.worker_threads import CallerPlaces
+from app.limits.worker_threads import CallerSlots
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,7 +44,7 @@ class Postgresql:
         self._patience = patience
         self._name = f"gateway-{uuid4().hex[:12]}"
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._places = CallerPlaces(LARGE_READS, free=True)
+        self._slots = CallerSlots(LARGE_READS, free=True)
         self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
         # For what takes its time, or for ever.
         self._slow = self._make_engine(url, poolclass=NullPool)
@@ -76,7 +76,7 @@ class Postgresql:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
 
-        give_back = await self._places.take() if large else None
+        give_back = await self._slots.take() if large else None
         try:
             return await self._patiently(run)
         finally:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.db.engine.errors import code_of, keep_quiet
 from app.db.engine.list_parameters import ROWS
-from app.limits.worker_threads import CallerPlaces
+from app.limits.worker_threads import CallerSlots
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -58,7 +58,7 @@ class Sqlite:
         self._read_apart = _Transactions(url, "BEGIN")
         self._write_apart = _Transactions(url, "BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
-        self._places = CallerPlaces(
+        self._slots = CallerSlots(
             THREADS - 1, free=True
         )  # for reads: a write is waited for by others
         self._writing = asyncio.Lock()
@@ -78,7 +78,7 @@ class Sqlite:
             except OperationalError as error:
                 if not _is_locked(error):
                     raise
-        give_back = await self._places.take()
+        give_back = await self._slots.take()
         return await self._apart(lambda: self._read_apart.run(work), give_back)
 
     async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:

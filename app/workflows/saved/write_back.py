@@ -25,7 +25,7 @@ from app.workflows.parameters.roles import InputKey
 Json = dict[str, Any]
 Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
 # A list or an object in the file, the index or key in it, the id of the node it is on, its path.
-Place = tuple[Any, Any, str, Path]
+Location = tuple[Any, Any, str, Path]
 
 MAX_TRIALS = 300  # of a value that stands in very many places, such as 0
 MAX_EFFORT = 3_000_000  # steps of all conversions together; of the largest official file, 120
@@ -52,7 +52,7 @@ def find_places(
     """Where the file holds these inputs of its prompt, each with another value than the one given,
     and the keys of those for which no place is found. Raises InvalidWorkflow."""
     trial = _Trial(copy.deepcopy(workflow), object_info)
-    places: dict[InputKey, Path] = {}
+    locations: dict[InputKey, Path] = {}
     missed: list[str] = []
     for (node_id, name), value in values.items():
         node = trial.prompt.get(node_id)
@@ -61,10 +61,10 @@ def find_places(
         try:
             if node is None:
                 raise InvalidParameter("The file has no such node.")
-            places[node_id, name] = trial.set((node_id, name), value)
+            locations[node_id, name] = trial.set((node_id, name), value)
         except InvalidParameter:
             missed.append(f"{node_id}.{name}")
-    return places, missed
+    return locations, missed
 
 
 def prompt_of(workflow: Json, object_info: Mapping[str, Json]) -> Json:
@@ -104,10 +104,10 @@ class _Trial:
         node_id, name = target
         present = unwrapped(self.prompt[node_id]["inputs"].get(name))
         present = self._texts.get(target, present)
-        shared: list[tuple[Place, Json]] = []
-        places = sorted(_places(self.workflow, present, self._effort), key=_nearness(node_id))
-        for place in islice(places, MAX_TRIALS):
-            holder, index, _, path = place
+        shared: list[tuple[Location, Json]] = []
+        locations = sorted(_locations(self.workflow, present, self._effort), key=_nearness(node_id))
+        for location in islice(locations, MAX_TRIALS):
+            holder, index, _, path = location
             held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
             after = self._converted(target)
             changes = _changes(self.prompt, after, self._texts.keys() - {target})
@@ -115,7 +115,7 @@ class _Trial:
                 self.prompt = after
                 return path
             if changes and target in changes and set(map(repr, changes.values())) == {repr(value)}:
-                shared.append((place, after))
+                shared.append((location, after))
             holder[index] = held
         if len(shared) != 1:
             key = f"{node_id}.{name}"
@@ -150,7 +150,7 @@ def _first(options: Sequence[str]) -> str:
     return options[0]
 
 
-def _places(workflow: Json, present: Any, effort: Effort) -> Iterator[Place]:
+def _locations(workflow: Json, present: Any, effort: Effort) -> Iterator[Location]:
     """Where widgets hold this value, in the whole file: nodes, subgraphs, group nodes."""
     stack: list[tuple[Any, Path]] = [(workflow, ())]
     while stack:
@@ -179,10 +179,10 @@ def _is_dynamic(text: str) -> bool:
     return "{" in text or "//" in text or "/*" in text or "\\" in text
 
 
-def _nearness(node_id: str) -> Callable[[Place], int]:
+def _nearness(node_id: str) -> Callable[[Location], int]:
     """The lower, the likelier: the node itself, then what is around it ("1:10:20" is node 20)."""
-    ranks = {part: place for place, part in enumerate(reversed(node_id.split(":")))}
-    return lambda place: ranks.get(place[2], len(ranks))
+    ranks = {part: location for location, part in enumerate(reversed(node_id.split(":")))}
+    return lambda location: ranks.get(location[2], len(ranks))
 
 
 def _size(value: Any) -> int:

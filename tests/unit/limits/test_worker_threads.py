@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.limits.worker_threads import CallerPlaces, Room, Workers, working_for
+from app.limits.worker_threads import CallerSlots, Room, Workers, working_for
 from tests.conftest import wait_until
 
 
@@ -103,7 +103,7 @@ async def test_who_waits_for_room_in_vain_leaves_no_trace() -> None:
 
 
 async def test_the_gateway_itself_waits_for_no_place_of_callers() -> None:
-    places = CallerPlaces(1, free=True)
+    places = CallerSlots(1, free=True)
     with working_for("hog"):
         give_back = await places.take()
         late = asyncio.create_task(places.take())
