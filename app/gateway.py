@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.auth.authenticator import Access
-from app.auth.model import Caller, Scope
+from app.auth.model import AccessLevel, Caller
 from app.db.engine.health import Readiness
 from app.errors import NoServer, Stopping, TooManyConnections
 from app.events.hub import Hub
@@ -64,7 +64,7 @@ class Gateway:
             raise Stopping("The gateway is stopping.", hint="Ask another one.")
         await self.readiness.check()
         takes_work = any(server.accepting for server in self.pool)
-        if not takes_work and self.caller.scope is Scope.OPEN:
+        if not takes_work and self.caller.scope is AccessLevel.OPEN:
             raise NoServer("No ComfyUI server takes work.", hint="With an API key this says why.")
         self.pool.choose(None)
         if not takes_work:

@@ -5,7 +5,7 @@ from typing import Any
 from app.api import v2_errors
 from app.api.middleware.scopes import NEEDED
 from app.api.problems import MEDIA_TYPE
-from app.auth.model import Scope
+from app.auth.model import AccessLevel
 
 Json = dict[str, Any]
 
@@ -33,7 +33,7 @@ def with_access(document: Json) -> Json:
 
 def _describe(operation: Json, name: str) -> None:
     scope = next(NEEDED[known] for known in (name, name.replace("}", ":path}")) if known in NEEDED)
-    if scope is not Scope.OPEN:
+    if scope is not AccessLevel.OPEN:
         operation["security"] = _EITHER
         operation["x-scope"] = scope.word
     answers = operation["responses"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.auth.key_store import KeyFile, Keys, is_inline, parse
-from app.auth.model import EVERYBODY, STRANGER, AccessKey, Caller, Scope, caller_of
+from app.auth.model import EVERYBODY, STRANGER, AccessKey, AccessLevel, Caller, caller_of
 from app.auth.rate_limits import Allowance, LocalRates, RateLimits
 from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
 
@@ -66,12 +66,12 @@ class Access:
             )
         return key
 
-    def caller(self, key: AccessKey | None, needed: Scope) -> Caller:
+    def caller(self, key: AccessKey | None, needed: AccessLevel) -> Caller:
         """Who asks, if it may do what needs such a scope. Raises Unauthorized and Forbidden."""
         if not self.in_use:
             return EVERYBODY
         if key is None:
-            if needed is not Scope.OPEN:
+            if needed is not AccessLevel.OPEN:
                 raise Unauthorized(
                     "This needs an API key.",
                     hint="Send it as Authorization: Bearer KEY, or as X-API-Key: KEY.",

@@ -16,7 +16,7 @@ _RATE = re.compile(r"([1-9]\d{0,6})/(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
-class Scope(IntEnum):
+class AccessLevel(IntEnum):
     """Each allows what those before it allow."""
 
     OPEN = 0  # what needs no key
@@ -29,7 +29,7 @@ class Scope(IntEnum):
         return self.name.lower()
 
 
-SCOPES = [scope.word for scope in Scope if scope is not Scope.OPEN]
+SCOPES = [scope.word for scope in AccessLevel if scope is not AccessLevel.OPEN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class AccessKey:
 
     name: str
     hash: str = field(repr=False)
-    scope: Scope = Scope.RUN
+    scope: AccessLevel = AccessLevel.RUN
     rate: Rate | None = None
     concurrent: int | None = None
     queued: int | None = None
@@ -114,7 +114,7 @@ def _checked(name: str, fields: Json) -> AccessKey:
     return AccessKey(
         name=name,
         hash=digest,
-        scope=Scope[fields.get("scope", "run").upper()],
+        scope=AccessLevel[fields.get("scope", "run").upper()],
         rate=Rate.parse(str(rate)) if rate is not None else None,
         concurrent=_limit(fields, "concurrent"),
         queued=_limit(fields, "queued"),
@@ -137,7 +137,7 @@ class Caller:
     `queued` and `daily` are the limits of its key.
     """
 
-    scope: Scope
+    scope: AccessLevel
     name: str | None = None
     sees: str | None = None
     queued: int | None = None
@@ -155,12 +155,12 @@ class Caller:
             )
 
 
-EVERYBODY = Caller(Scope.MANAGE)  # while no keys are in use
-STRANGER = Caller(Scope.OPEN, sees="")  # without a key: nothing belongs to ""
+EVERYBODY = Caller(AccessLevel.MANAGE)  # while no keys are in use
+STRANGER = Caller(AccessLevel.OPEN, sees="")  # without a key: nothing belongs to ""
 
 
 def caller_of(key: AccessKey, *, shared: bool) -> Caller:
-    sees = None if shared or key.scope is Scope.MANAGE else key.name
+    sees = None if shared or key.scope is AccessLevel.MANAGE else key.name
     return Caller(key.scope, key.name, sees, key.queued, key.daily)
 
 

@@ -13,7 +13,7 @@ import websockets
 from PIL import Image
 
 from app.api.middleware import websocket_auth
-from app.auth.model import Caller, Scope
+from app.auth.model import AccessLevel, Caller
 from app.auth.secrets import new_key
 from app.db.engine.database import Database
 from app.db.tasks import TaskRepository
@@ -364,7 +364,7 @@ async def test_a_key_has_so_many_tasks_on_servers_and_others_pass_it(
 
 
 async def test_limits_hold_when_many_submit_at_once(database: Database) -> None:
-    caller = Caller(Scope.RUN, "app", "app", queued=3, daily=5)
+    caller = Caller(AccessLevel.RUN, "app", "app", queued=3, daily=5)
     store = TaskRepository(database).seen_by(caller)
 
     async def add() -> bool:

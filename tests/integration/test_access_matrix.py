@@ -13,7 +13,7 @@ import websockets
 from PIL import Image
 
 from app.api.middleware.scopes import NEEDED, Rules, names
-from app.auth.model import Scope
+from app.auth.model import AccessLevel
 from app.main import create_app, routes_of
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -136,15 +136,19 @@ async def test_without_a_key_only_open_routes_answer(gate: Guarded) -> None:
     for client in (await gate.client(), await gate.client(key=WRONG)):
         wrong = "Authorization" in client.headers
         for name, status in (await asked(gate, client, things)).items():
-            is_open = NEEDED.get(name, Scope.OPEN) is Scope.OPEN
+            is_open = NEEDED.get(name, AccessLevel.OPEN) is AccessLevel.OPEN
             assert (status != 401) is (is_open and not wrong), (name, status)
 
 
-@pytest.mark.parametrize(("holder", "scope"), [("reader", Scope.READ), ("runner", Scope.RUN)])
-async def test_a_key_may_do_what_its_scope_allows(gate: Guarded, holder: str, scope: Scope) -> None:
+@pytest.mark.parametrize(
+    ("holder", "scope"), [("reader", AccessLevel.READ), ("runner", AccessLevel.RUN)]
+)
+async def test_a_key_may_do_what_its_scope_allows(
+    gate: Guarded, holder: str, scope: AccessLevel
+) -> None:
     things = await belongings(await gate.client("runner"))
     for name, status in (await asked(gate, await gate.client(holder), things)).items():
-        refused = NEEDED.get(name, Scope.OPEN) > scope
+        refused = NEEDED.get(name, AccessLevel.OPEN) > scope
         assert (status == 403) is refused, (name, status)
         assert status < 500 or status == 503, (name, status)
 

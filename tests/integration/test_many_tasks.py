@@ -13,7 +13,7 @@ import pytest
 import websockets
 from sqlalchemy import func, select
 
-from app.auth.model import STRANGER, Caller, Scope
+from app.auth.model import STRANGER, AccessLevel, Caller
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import PART, any_of, none_of, parts_of, task_ids
 from app.db.lease import Lease
@@ -87,7 +87,7 @@ async def test_all_of_the_history_goes(
 
 async def test_what_is_not_the_callers_stays(database: Database) -> None:
     store = TaskRepository(database)
-    mine = store.seen_by(Caller(name="me", scope=Scope.RUN, sees="me"))
+    mine = store.seen_by(Caller(name="me", scope=AccessLevel.RUN, sees="me"))
     (own,) = await mine.add([NewTask(str(uuid4()), {}, runner_id="me")])
     (other,) = await store.add([NewTask(str(uuid4()), {})])
     await store.request_cancels([own.task_id, other.task_id])
@@ -100,9 +100,9 @@ async def test_what_is_not_the_callers_stays(database: Database) -> None:
 @pytest.mark.parametrize(
     ("caller", "seen"),
     [
-        (Caller(name="a", scope=Scope.RUN, sees="a"), {"a"}),
+        (Caller(name="a", scope=AccessLevel.RUN, sees="a"), {"a"}),
         (STRANGER, set()),
-        (Caller(name="boss", scope=Scope.MANAGE), {"a", "b", None}),
+        (Caller(name="boss", scope=AccessLevel.MANAGE), {"a", "b", None}),
     ],
 )
 async def test_each_caller_is_answered_its_own(

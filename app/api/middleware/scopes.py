@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Scope as Connection
 
 from app.api.v2_errors import path_of
-from app.auth.model import Scope
+from app.auth.model import AccessLevel
 
 # Open: what tells that we live, and what is the same for everybody who has a copy of us.
 _OPEN = """
@@ -53,12 +53,12 @@ _MANAGE = """
     POST /api/workflow/{filename}/restore
 """
 _TABLES = {
-    Scope.OPEN: _OPEN,
-    Scope.READ: _READ,
-    Scope.RUN: _RUN,
-    Scope.MANAGE: _MANAGE,
+    AccessLevel.OPEN: _OPEN,
+    AccessLevel.READ: _READ,
+    AccessLevel.RUN: _RUN,
+    AccessLevel.MANAGE: _MANAGE,
 }
-NEEDED: dict[str, Scope] = {
+NEEDED: dict[str, AccessLevel] = {
     f"{method} {path}": scope
     for scope, table in _TABLES.items()
     for method, path in re.findall(r"([A-Z]+) (/\S*)", table)
@@ -71,23 +71,23 @@ class Rules:
 
     def __init__(self, routes: Iterable[BaseRoute], opened: Collection[str] = ()) -> None:
         self._rules = [
-            (method, pattern, Scope.OPEN if name in opened else _needed(name))
+            (method, pattern, AccessLevel.OPEN if name in opened else _needed(name))
             for route in routes
             for method, path, pattern in _ways(route)
             for name in [f"{method} {path}"]
         ]
 
-    def needed(self, connection: Connection) -> Scope:
+    def needed(self, connection: Connection) -> AccessLevel:
         """What a request needs. What leads to no route needs nothing: it is a 404 or 405."""
         path = path_of(connection)
         method = connection.get("method", "WS")
         for allowed, pattern, scope in self._rules:
             if allowed == method and pattern.match(path):
                 return scope
-        return Scope.OPEN
+        return AccessLevel.OPEN
 
 
-def _needed(name: str) -> Scope:
+def _needed(name: str) -> AccessLevel:
     known = NEEDED.get("GET" + name.removeprefix("HEAD")) if name.startswith("HEAD") else None
     found = NEEDED.get(name, known)
     if found is None:

@@ -11,7 +11,7 @@ from app.api.problems import responses
 from app.api.requests import FreeRequest
 from app.api.routers.servers import shown
 from app.api.schemas import HealthOut
-from app.auth.model import Scope
+from app.auth.model import AccessLevel
 from app.errors import (
     ComfyError,
     ComfyMissing,
@@ -46,7 +46,7 @@ async def health(gateway: GatewayDep) -> Json:
     Servers and warnings are shown only to those who may see them.
     """
     reason = trouble(gateway)
-    told = gateway.caller.scope is not Scope.OPEN
+    told = gateway.caller.scope is not AccessLevel.OPEN
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,
@@ -60,7 +60,7 @@ async def health(gateway: GatewayDep) -> Json:
 def trouble(gateway: Gateway) -> str | None:
     """Why tasks would wait, or what is told of them comes late."""
     found = _trouble(gateway)
-    return SECRET if found and gateway.caller.scope is Scope.OPEN else found
+    return SECRET if found and gateway.caller.scope is AccessLevel.OPEN else found
 
 
 def _trouble(gateway: Gateway) -> str | None:
@@ -100,7 +100,7 @@ async def info(gateway: GatewayDep) -> Json:
 
     `settings` in force, without secrets, are shown to keys with scope manage.
     """
-    manages = gateway.caller.scope is Scope.MANAGE
+    manages = gateway.caller.scope is AccessLevel.MANAGE
     return {
         "version": VERSION,
         "settings": gateway.settings.shown() if manages else None,

@@ -9,7 +9,7 @@ from app.workflows.conversion.execution_order import in_order
 from app.workflows.conversion.model import UNSET, Document, Drawn, Json, Node, Widget, as_number
 from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.replacements import Replacements
-from app.workflows.conversion.resolution import Origin, Resolver, Scope
+from app.workflows.conversion.resolution import GraphScope, Origin, Resolver
 from app.workflows.conversion.subgraphs.promotion import Promotions
 from app.workflows.conversion.virtual import VIRTUAL
 
@@ -68,13 +68,13 @@ class Assembler:
         """The inputs that one primitive sets."""
         return [keys for keys in self._primitives.values() if len(keys) > 1]
 
-    def _running(self) -> list[tuple[Scope, Node]]:
+    def _running(self) -> list[tuple[GraphScope, Node]]:
         """All nodes, subgraphs unfolded where they stand.
 
         A subgraph that is off at the root is not unfolded; the page looks no deeper than that.
         """
-        root = Scope(self._document.root)
-        found: list[tuple[Scope, Node]] = []
+        root = GraphScope(self._document.root)
+        found: list[tuple[GraphScope, Node]] = []
         stack = [(root, iter(in_order(root.graph)))]
         while stack:
             scope, nodes = stack[-1]
@@ -86,7 +86,7 @@ class Assembler:
             found.append((scope, node))
             if definition is not None and (scope is not root or not node.off):
                 self._document.effort.read(scope.prefix)
-                inner = Scope(definition, f"{scope.prefix}{node.id}:", node, scope)
+                inner = GraphScope(definition, f"{scope.prefix}{node.id}:", node, scope)
                 scope.inside[node.id] = inner
                 stack.append((inner, iter(definition.nodes.values())))
             if len(found) > MAX_NODES:
@@ -98,7 +98,7 @@ class Assembler:
     def _runs(self, node: Node) -> bool:
         return not (node.off or node.type in VIRTUAL or self._document.definition(node) is not None)
 
-    def _inputs(self, scope: Scope, node: Node) -> Json:
+    def _inputs(self, scope: GraphScope, node: Node) -> Json:
         inputs: Json = {}
         drawn: dict[str, Drawn | None] = {}
         node_id = f"{scope.prefix}{node.id}"
@@ -136,7 +136,7 @@ class Assembler:
             if one is not None and name in inputs:
                 self._drawn.setdefault(one, []).append((node_id, name))
 
-    def _sent_value(self, scope: Scope, node: Node, widget: Widget) -> Any:
+    def _sent_value(self, scope: GraphScope, node: Node, widget: Widget) -> Any:
         if widget.type == "INDEX":
             return self._chosen_index(scope, node)
         if not isinstance(widget.value, str):
@@ -145,7 +145,7 @@ class Assembler:
             return choose_texts(widget.value, self._choose, self._document.effort)
         return self._replacements.apply(node, widget)
 
-    def _chosen_index(self, scope: Scope, node: Node) -> int:
+    def _chosen_index(self, scope: GraphScope, node: Node) -> int:
         """A CustomCombo sends the number of its choice among its options."""
         combo = node.widgets[0]
         choice = combo.value

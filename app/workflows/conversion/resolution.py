@@ -35,14 +35,14 @@ LONGEST = 200  # characters of a type that is taken apart
 
 
 @dataclass(slots=True, eq=False)
-class Scope:
+class GraphScope:
     """A graph as it stands in the prompt: the root, or one instance of a subgraph."""
 
     graph: Graph
     prefix: str = ""  # of the ids of its nodes
     host: Node | None = None  # the subgraph node, in the scope `outside`
-    outside: "Scope | None" = None
-    inside: "dict[str, Scope]" = field(default_factory=dict)  # by id of the subgraph node
+    outside: "GraphScope | None" = None
+    inside: "dict[str, GraphScope]" = field(default_factory=dict)  # by id of the subgraph node
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Origin:
 class Step:
     """A place on the way: an input or an output of a node, and the type that is looked for."""
 
-    scope: Scope
+    scope: GraphScope
     node: Node
     slot: int
     type: str | None
@@ -79,7 +79,7 @@ class Resolver:
         self._ends: dict[Any, Origin | None] = {}
         self._wires: dict[str, dict[str, Node]] = {}
 
-    def origin(self, scope: Scope, node: Node, slot: int) -> Origin | None:
+    def origin(self, scope: GraphScope, node: Node, slot: int) -> Origin | None:
         """What an input gets; None if nothing reaches it."""
         step: Step | Origin | None = Step(scope, node, slot, None, is_input=True)
         way: dict[Any, None] = {}
@@ -107,7 +107,7 @@ class Resolver:
             return None
         return Step(step.scope, node, socket.link.origin_slot, step.type or socket.type, False)
 
-    def _from_border(self, scope: Scope, slot: int) -> Step | Origin | None:
+    def _from_border(self, scope: GraphScope, slot: int) -> Step | Origin | None:
         """From a subgraph's own input to the input of the subgraph node outside."""
         host, outside = scope.host, scope.outside
         if host is None or outside is None or not 0 <= slot < len(scope.graph.inputs):
@@ -137,7 +137,7 @@ class Resolver:
 
     def _from_virtual(self, step: Step) -> Step | None:
         """Through a reroute, or from a get node to the set node of the same name."""
-        scope: Scope | None = step.scope
+        scope: GraphScope | None = step.scope
         node: Node | None = step.node
         if step.node.type in GETTERS:
             node = None

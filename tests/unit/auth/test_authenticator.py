@@ -9,7 +9,7 @@ import pytest
 
 from app.auth.authenticator import Access
 from app.auth.key_store import KeyFile
-from app.auth.model import AccessKey, Scope
+from app.auth.model import AccessKey, AccessLevel
 from app.auth.secrets import hash_of
 from app.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 
@@ -25,13 +25,13 @@ def test_scopes_contain_each_other() -> None:
         json.dumps(
             [
                 entry(scope.word, scope.word, scope=scope.word)
-                for scope in (Scope.READ, Scope.RUN, Scope.MANAGE)
+                for scope in (AccessLevel.READ, AccessLevel.RUN, AccessLevel.MANAGE)
             ]
         )
     )
-    for has in (Scope.READ, Scope.RUN, Scope.MANAGE):
+    for has in (AccessLevel.READ, AccessLevel.RUN, AccessLevel.MANAGE):
         key = access.identify(has.word)
-        for needed in Scope:
+        for needed in AccessLevel:
             if needed <= has:
                 assert access.caller(key, needed).scope is has
             else:
@@ -40,14 +40,14 @@ def test_scopes_contain_each_other() -> None:
     with pytest.raises(Unauthorized):
         access.identify("wrong")
     with pytest.raises(Unauthorized):
-        access.caller(None, Scope.READ)
-    assert access.caller(None, Scope.OPEN).sees == ""
+        access.caller(None, AccessLevel.READ)
+    assert access.caller(None, AccessLevel.OPEN).sees == ""
 
 
 def test_without_keys_everybody_may_do_all() -> None:
     access = Access("")
     assert access.identify("anything") is None
-    caller = access.caller(None, Scope.MANAGE)
+    caller = access.caller(None, AccessLevel.MANAGE)
     assert caller.sees_all
     assert caller.name is None
 

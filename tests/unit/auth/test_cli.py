@@ -7,7 +7,7 @@ import pytest
 from app.auth import cli
 from app.auth.authenticator import Access
 from app.auth.key_store import KeyFile
-from app.auth.model import Rate, Scope
+from app.auth.model import AccessLevel, Rate
 from app.auth.secrets import hash_of
 from app.errors import InvalidInput, Unauthorized
 
@@ -22,7 +22,7 @@ def test_the_commands(
     assert "COMFYUI_API_KEYS=api_keys.json" in shown.err
     key = Access("api_keys.json").identify(text)
     assert key is not None
-    assert (key.name, key.scope, key.rate, key.daily) == ("me", Scope.MANAGE, Rate(9, 60), 7)
+    assert (key.name, key.scope, key.rate, key.daily) == ("me", AccessLevel.MANAGE, Rate(9, 60), 7)
     cli.main(["list"], "api_keys.json")
     listed = capsys.readouterr().out
     assert "me  scope=manage rate=9/minute daily=7" in listed

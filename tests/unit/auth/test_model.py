@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.auth.model import AccessKey, Scope, caller_of
+from app.auth.model import AccessKey, AccessLevel, caller_of
 from app.auth.secrets import hash_of
 from app.errors import Forbidden, InvalidInput
 
@@ -18,7 +18,7 @@ def entry(name: str = "app", text: str = "secret", **fields: Any) -> Json:
 def test_a_key_is_the_same_after_writing_and_reading() -> None:
     fields = entry(scope="manage", rate="5/second", concurrent=1, queued=2, daily=3)
     assert AccessKey.load(fields).dump() == fields
-    assert AccessKey.load(entry()).scope is Scope.RUN
+    assert AccessKey.load(entry()).scope is AccessLevel.RUN
 
 
 @pytest.mark.parametrize(
