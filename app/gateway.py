@@ -33,7 +33,7 @@ from app.workflows.saved.library import Library
 class Gateway:
     id: str  # which one it is, of all that may be reached at an address; its replicas are one
     access: Access
-    caller: Caller  # for whom it is: see seen_by
+    caller: Caller  # for whom it is: see for_caller
     settings: Settings
     pool: Pool
     tasks: TaskService
@@ -82,18 +82,18 @@ class Gateway:
         trouble = self.access.trouble
         return [*self.settings.warnings(), *([trouble] if trouble else []), *self.fleet.notes]
 
-    def seen_by(self, caller: Caller) -> "Gateway":
+    def for_caller(self, caller: Caller) -> "Gateway":
         """The gateway as a caller may use it. Routes get no other one: what belongs to others is
         not there for them, whatever they ask, and what they make belongs to the caller."""
-        tasks, assets = self.tasks.seen_by(caller), self.assets.seen_by(caller)
-        submitter = self.submitter.seen_by(caller)
+        tasks, assets = self.tasks.for_caller(caller), self.assets.for_caller(caller)
+        submitter = self.submitter.for_caller(caller)
         return replace(
             self,
             caller=caller,
             tasks=tasks,
             submitter=submitter,
             uploads=self.uploads.of(caller.name),
-            outbox=self.outbox.seen_by(caller),
+            outbox=self.outbox.for_caller(caller),
             assets=assets,
             jobs=Jobs(tasks, submitter, assets),
         )

@@ -58,7 +58,7 @@ class Session:
             while True:
                 update = await self._updates.get()
                 is_notice = update.type == "notice"  # of no task
-                if not is_notice and not await self._gateway.tasks.sees(update):
+                if not is_notice and not await self._gateway.tasks.is_visible(update):
                     continue
                 if update.type == "preview":
                     await self._socket.send_bytes(_preview_frame(update))

@@ -132,36 +132,37 @@ def _limit(fields: Json, name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: what it makes belongs to `name`; it sees what belongs to `sees`, None for all.
+    """Who asks: what it makes belongs to `name`; it sees what belongs to
+    `visible_owner`, None for all.
 
     `queued` and `daily` are the limits of its key.
     """
 
     scope: AccessLevel
     name: str | None = None
-    sees: str | None = None
+    visible_owner: str | None = None
     queued: int | None = None
     daily: int | None = None
 
     @property
-    def sees_all(self) -> bool:
-        return self.sees is None
+    def is_unrestricted(self) -> bool:
+        return self.visible_owner is None
 
     def need_all(self, what: str) -> None:
         """Raises Forbidden if it may see its own things only, and `what` shows everybody's."""
-        if not self.sees_all:
+        if not self.is_unrestricted:
             raise Forbidden(
                 f"{what} shows what belongs to others, too.", hint="Use a key with scope manage."
             )
 
 
 EVERYBODY = Caller(AccessLevel.MANAGE)  # while no keys are in use
-STRANGER = Caller(AccessLevel.OPEN, sees="")  # without a key: nothing belongs to ""
+STRANGER = Caller(AccessLevel.OPEN, visible_owner="")  # without a key: nothing belongs to ""
 
 
 def caller_of(key: AccessKey, *, shared: bool) -> Caller:
-    sees = None if shared or key.scope is AccessLevel.MANAGE else key.name
-    return Caller(key.scope, key.name, sees, key.queued, key.daily)
+    visible_owner = None if shared or key.scope is AccessLevel.MANAGE else key.name
+    return Caller(key.scope, key.name, visible_owner, key.queued, key.daily)
 
 
 def check_names(keys: Collection[AccessKey]) -> None:

@@ -46,7 +46,7 @@ def _uploads(connection: Connection, query: Select[Any]) -> list[Asset]:
 
 
 def _is_seen(asset: Asset, caller: Caller) -> bool:
-    return caller.sees_all or asset.owner == caller.sees
+    return caller.is_unrestricted or asset.owner == caller.visible_owner
 
 
 def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:

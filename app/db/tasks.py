@@ -49,7 +49,7 @@ class TaskRepository:
     """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
     `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
 
-    `seen_by` gives one that knows only what a caller may see: all else is not there for it.
+    `for_caller` gives one that knows only what a caller may see: all else is not there for it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TaskRepository:
         self._ageing = ageing
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "TaskRepository":
+    def for_caller(self, caller: Caller) -> "TaskRepository":
         found = copy(self)
         found._caller = caller
         return found
@@ -265,7 +265,7 @@ class TaskRepository:
         of_task = query.join(tasks, tasks.c.task_id == outputs.c.task_id)
         if own and self._caller.name is not None:
             query = of_task.where(tasks.c.key_name == self._caller.name)
-        elif not self._caller.sees_all:
+        elif not self._caller.is_unrestricted:
             query = of_task.where(self._mine())
         row = await self._database.read(
             lambda connection: connection.execute(query, given).mappings().first()
@@ -282,15 +282,15 @@ class TaskRepository:
     def _mine(self, *, found: bool = False) -> ColumnElement[bool]:
         """What the caller may see, of all tasks, or of those that are `found` by something else:
         by their ids, or in the queue."""
-        if self._caller.sees_all:
+        if self._caller.is_unrestricted:
             return true()
         column: ColumnElement[str] = FOUND_KEY_NAME if found else tasks.c.key_name
-        return column == self._caller.sees
+        return column == self._caller.visible_owner
 
     def _one(self, connection: Connection, task_id: str) -> Task:
         """Raises TaskNotFound."""
         task = fetch_one(connection, task_id)
-        if not self._caller.sees_all and task.owner != self._caller.sees:
+        if not self._caller.is_unrestricted and task.owner != self._caller.visible_owner:
             raise no_task(task_id)
         return task
 

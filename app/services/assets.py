@@ -51,7 +51,7 @@ class AssetService:
     """`kept`: seconds that results are kept after their task's end; None: for ever. `gone` is told
     of each upload that is no more, by its name on servers.
 
-    `seen_by` gives those that a caller may see, for whom all others are not there.
+    `for_caller` gives those that a caller may see, for whom all others are not there.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AssetService:
         self._gone = gone
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "AssetService":
+    def for_caller(self, caller: Caller) -> "AssetService":
         found = copy(self)
         found._caller = caller
         found._uploads = self._uploads.of(caller.name)

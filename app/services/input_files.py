@@ -100,11 +100,11 @@ class InputFiles:
         self._fetch_seconds = fetch_seconds
         self._fetches = asyncio.Semaphore(FETCHES)
 
-    def seen_by(self, caller: Caller) -> "InputFiles":
+    def for_caller(self, caller: Caller) -> "InputFiles":
         """The same for the uploads of a caller, and the results that it may see."""
         found = copy(self)
         found._uploads = self._uploads.of(caller.name)
-        found._results = self._results.seen_by(caller)
+        found._results = self._results.for_caller(caller)
         return found
 
     def at(self, here: str | None) -> "InputFiles":

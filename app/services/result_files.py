@@ -24,7 +24,7 @@ class Found:
 
 
 class Results:
-    """`seen_by` gives those of a caller: what it may not see is not there."""
+    """`for_caller` gives those of a caller: what it may not see is not there."""
 
     def __init__(
         self, store: TaskRepository, files: FileStore, uploads: Uploads, assets: AssetService
@@ -35,12 +35,12 @@ class Results:
         self._assets = assets
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "Results":
+    def for_caller(self, caller: Caller) -> "Results":
         found = copy(self)
         found._caller = caller
-        found._store = self._store.seen_by(caller)
+        found._store = self._store.for_caller(caller)
         found._uploads = self._uploads.of(caller.name)
-        found._assets = self._assets.seen_by(caller)
+        found._assets = self._assets.for_caller(caller)
         return found
 
     async def find(self, ref: ResultRef, here: str | None) -> Found | None:

@@ -82,13 +82,13 @@ class SubmissionService:
         self._owner: str | None = None
         self._sees_all = True
 
-    def seen_by(self, caller: Caller) -> "SubmissionService":
+    def for_caller(self, caller: Caller) -> "SubmissionService":
         """One for a caller: its tasks belong to it, their files are its own."""
         found = copy(self)
         found._owner = caller.name
-        found._sees_all = caller.sees_all
-        found._store = self._store.seen_by(caller)
-        found._input_files = self._input_files.seen_by(caller)
+        found._sees_all = caller.is_unrestricted
+        found._store = self._store.for_caller(caller)
+        found._input_files = self._input_files.for_caller(caller)
         return found
 
     async def submit(

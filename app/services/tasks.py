@@ -37,7 +37,7 @@ PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of man
 
 
 class TaskService:
-    """`seen_by` gives those that a caller may see: all others are not there for it."""
+    """`for_caller` gives those that a caller may see: all others are not there for it."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class TaskService:
         # Of tasks, by their ids and when they were made; "": nobody's.
         self._owners: Memory[tuple[str, str | None], str] = Memory(KNOWN_OWNERS)
 
-    def seen_by(self, caller: Caller) -> "TaskService":
+    def for_caller(self, caller: Caller) -> "TaskService":
         found = copy(self)
         found._caller = caller
-        found._store = self._store.seen_by(caller)
-        found._submitter = self._submitter.seen_by(caller)
+        found._store = self._store.for_caller(caller)
+        found._submitter = self._submitter.for_caller(caller)
         return found
 
-    async def sees(self, update: Update) -> bool:
+    async def is_visible(self, update: Update) -> bool:
         """Whether its task is one of them: for streams, which ask for every update. A task whose id
         another one has now is nobody's."""
-        if self._caller.sees_all:
+        if self._caller.is_unrestricted:
             return True
         this = (update.task_id, update.born)
         owner = self._owners.get(this)
@@ -79,7 +79,7 @@ class TaskService:
             found, created_at = await self._store.owner_of(update.task_id)
             owner = found if found and update.born in (None, timestamp(created_at)) else ""
             self._owners.put(this, owner)
-        return owner == self._caller.sees
+        return owner == self._caller.visible_owner
 
     async def get(self, task_id: str) -> Task:
         """Raises TaskNotFound."""

@@ -78,7 +78,7 @@ class Outbox:
         self._view = view
         self._caller = EVERYBODY
 
-    def seen_by(self, caller: Caller) -> "Outbox":
+    def for_caller(self, caller: Caller) -> "Outbox":
         """Deliveries of the tasks that a caller may see."""
         found = copy(self)
         found._caller = caller
@@ -186,7 +186,7 @@ class Outbox:
 
         def work(connection: Connection) -> list[Json]:
             task = fetch_one(connection, task_id)
-            if not self._caller.sees_all and task.owner != self._caller.sees:
+            if not self._caller.is_unrestricted and task.owner != self._caller.visible_owner:
                 raise no_task(task_id)
             return _views(connection, query)
 
@@ -235,9 +235,9 @@ class Outbox:
 
     def _mine(self) -> ColumnElement[bool]:
         """Of deliveries: what the caller may see."""
-        if self._caller.sees_all:
+        if self._caller.is_unrestricted:
             return true()
-        mine = select(tasks.c.task_id).where(tasks.c.key_name == self._caller.sees)
+        mine = select(tasks.c.task_id).where(tasks.c.key_name == self._caller.visible_owner)
         return deliveries.c.task_id.in_(mine)
 
 

@@ -122,7 +122,7 @@ async def test_nothing_is_sent_before_the_key_and_it_must_come_soon(
 
 async def test_a_websocket_hears_of_its_own_tasks_only(gate: Guarded) -> None:
     alice, bob = await gate.client("alice"), await gate.client("bob")
-    sees: dict[str, set[str]] = {}
+    visible_owner: dict[str, set[str]] = {}
     async with (
         connect(gate, additional_headers={"X-API-Key": gate.texts["alice"]}) as of_alice,
         connect(gate, additional_headers={"X-API-Key": gate.texts["boss"]}) as of_boss,
@@ -134,17 +134,19 @@ async def test_a_websocket_hears_of_its_own_tasks_only(gate: Guarded) -> None:
         mine = (await submit(alice, text_to_image(seed=2)))["task_id"]
         for name, socket in (("alice", of_alice), ("boss", of_boss)):
             await socket.send('{"type": "ping"}')
-            sees[name] = set()
+            visible_owner[name] = set()
             while (message := await socket.recv()) != '{"type":"pong"}':
                 if isinstance(message, bytes):
-                    sees[name].add("preview of " + (theirs if theirs.encode() in message else mine))
+                    visible_owner[name].add(
+                        "preview of " + (theirs if theirs.encode() in message else mine)
+                    )
                 elif json.loads(message)["type"] == "task_update":
-                    sees[name].add(json.loads(message)["task_id"])
+                    visible_owner[name].add(json.loads(message)["task_id"])
         await of_alice.send(json.dumps({"type": "subscribe", "task_ids": [theirs]}))
         await of_alice.recv()
         assert json.loads(await of_alice.recv())["code"] == "task_not_found"
-    assert sees["alice"] - {f"preview of {mine}"} == {mine}
-    assert {mine, theirs} <= sees["boss"]
+    assert visible_owner["alice"] - {f"preview of {mine}"} == {mine}
+    assert {mine, theirs} <= visible_owner["boss"]
 
 
 # -- revocation ---------------------------------------------------------------------------------
@@ -365,7 +367,7 @@ async def test_a_key_has_so_many_tasks_on_servers_and_others_pass_it(
 
 async def test_limits_hold_when_many_submit_at_once(database: Database) -> None:
     caller = Caller(AccessLevel.RUN, "app", "app", queued=3, daily=5)
-    store = TaskRepository(database).seen_by(caller)
+    store = TaskRepository(database).for_caller(caller)
 
     async def add() -> bool:
         try:

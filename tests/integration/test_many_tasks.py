@@ -87,7 +87,7 @@ async def test_all_of_the_history_goes(
 
 async def test_what_is_not_the_callers_stays(database: Database) -> None:
     store = TaskRepository(database)
-    mine = store.seen_by(Caller(name="me", scope=AccessLevel.RUN, sees="me"))
+    mine = store.for_caller(Caller(name="me", scope=AccessLevel.RUN, sees="me"))
     (own,) = await mine.add([NewTask(str(uuid4()), {}, runner_id="me")])
     (other,) = await store.add([NewTask(str(uuid4()), {})])
     await store.request_cancels([own.task_id, other.task_id])
@@ -100,7 +100,7 @@ async def test_what_is_not_the_callers_stays(database: Database) -> None:
 @pytest.mark.parametrize(
     ("caller", "seen"),
     [
-        (Caller(name="a", scope=AccessLevel.RUN, sees="a"), {"a"}),
+        (Caller(name="a", scope=AccessLevel.RUN, visible_owner="a"), {"a"}),
         (STRANGER, set()),
         (Caller(name="boss", scope=AccessLevel.MANAGE), {"a", "b", None}),
     ],
@@ -111,7 +111,7 @@ async def test_each_caller_is_answered_its_own(
     everybody = TaskRepository(database)
     new = [NewTask(str(uuid4()), {"1": {}}, runner_id=name) for name in ("a", "b", None)]
     ids = [task.task_id for task in await everybody.add(new)]
-    store = everybody.seen_by(caller)
+    store = everybody.for_caller(caller)
     told = [await store.several(ids), await store.queue(), await store.page()]
     assert [{task.runner_id for task in found} for found in told] == [seen] * 3
     own = {task.task_id for task in new if task.runner_id in seen}

@@ -77,7 +77,7 @@ class Gate:
     ) -> None:
         gateway = _gateway(scope)
         if caller != gateway.caller:
-            scope["state"]["gateway"] = gateway.seen_by(caller)
+            scope["state"]["gateway"] = gateway.for_caller(caller)
         with working_for(_name_of(key, scope)):
             if key is None:
                 await self._app(scope, receive, send)

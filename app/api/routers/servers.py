@@ -69,7 +69,7 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     except ComfyError:
         models = {}
     held = [run.task.task_id for run in gateway.dispatcher.running_on(server)]
-    mine = held if gateway.caller.sees_all else await gateway.tasks.known(held)
+    mine = held if gateway.caller.is_unrestricted else await gateway.tasks.known(held)
     return {
         **shown(gateway, server),
         "tasks": [task_id for task_id in held if task_id in mine],

@@ -200,7 +200,7 @@ async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: Gate
 async def _held(gateway: Gateway, server: str | None) -> list[Json]:
     """What servers hold; of that, those who may not see it all see how much it is."""
     found = await queues.held_by(gateway.pool, server, gateway.tasks.known)
-    if gateway.caller.sees_all:
+    if gateway.caller.is_unrestricted:
         return found
     for held in found:
         for state in ("running", "pending"):

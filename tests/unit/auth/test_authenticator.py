@@ -48,7 +48,7 @@ def test_without_keys_everybody_may_do_all() -> None:
     access = Access("")
     assert access.identify("anything") is None
     caller = access.caller(None, AccessLevel.MANAGE)
-    assert caller.sees_all
+    assert caller.is_unrestricted
     assert caller.name is None
 
 

@@ -48,7 +48,7 @@ def test_what_is_wrong_with_a_key_is_said(change: Json, said: str) -> None:
 def test_what_a_key_sees() -> None:
     run, manage = (AccessKey.load(entry(scope=scope)) for scope in ("run", "manage"))
     assert caller_of(run, shared=False).sees == "app"
-    assert caller_of(run, shared=True).sees_all
-    assert caller_of(manage, shared=False).sees_all
+    assert caller_of(run, shared=True).is_unrestricted
+    assert caller_of(manage, shared=False).is_unrestricted
     with pytest.raises(Forbidden):
         caller_of(run, shared=False).need_all("this")
