@@ -183,13 +183,13 @@ class Claims:
             ageing = literal(self._ageing, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
-        route = None if needs is None else requirements.row(needs, None)
-        if route is not None:
-            change = change.values(route=route["route"])
+        row = None if needs is None else requirements.row(needs, None)
+        if row is not None:
+            change = change.values(route=row["route"])
 
         def work(connection: Connection) -> Task:
-            if route is not None:
-                requirements.hold(connection, [route])
+            if row is not None:
+                requirements.hold(connection, [row])
             if connection.execute(change, {"id": task_id, "me": self.runner_id}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))

@@ -28,9 +28,15 @@ from app.workflows.requirements import SHARED_GRAPH, fingerprint
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "submitted_at", "timeout", "filename", "retry_of"),
-    *("batch_id", "route", "shape", "expected"),
+    *("batch_id", "shape", "expected"),
 )
-_COLUMNS = {"runner_id": "owner", "owner": "key_name", "needs_paid_node_key": "needs_key"}
+# Fields of a task whose columns have other names.
+_COLUMNS = {
+    "requirements_id": "route",
+    "runner_id": "owner",
+    "owner": "key_name",
+    "needs_paid_node_key": "needs_key",
+}
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
@@ -73,7 +79,7 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
         "rank": created_at - task.priority * ageing,
-        "route": route_of(task),
+        "route": requirements_id_of(task),
         "shape": task.shape,
         "expected": task.expected,
         "batch_id": task.batch_id,
@@ -95,17 +101,17 @@ def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
     }
 
 
-def route_of(task: NewTask) -> str:
-    return task.route or route_id(needs_text(task), task.wanted_server)
+def requirements_id_of(task: NewTask) -> str:
+    return task.requirements_id or requirements_id_for(needs_text(task), task.wanted_server)
 
 
-def route_id(needs: str, wanted_server: str | None) -> str:
+def requirements_id_for(needs: str, wanted_server: str | None) -> str:
     return fingerprint(f"{wanted_server or ''} {needs}")
 
 
 def needs_text(task: NewTask) -> str:
-    """What servers must have, as routes say it. An older gateway, which cannot read shared graphs,
-    finds no server that has all of it, and leaves the task to others."""
+    """What servers must have, as the table `routes` says it. An older gateway, which cannot read
+    shared graphs, finds no server that has all of it, and leaves the task to others."""
     return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
 
 

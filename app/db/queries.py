@@ -58,7 +58,7 @@ _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     func.substr(outputs.c.text, 1, RESULT).label("text"),
     func.length(outputs.c.text).label("length"),
 )
-# The option of an engine that tells which routes those are: a process judges for itself.
+# The option of an engine that tells which requirements those have: a process judges for itself.
 STUCK = "stuck_routes"
 _IS_AHEAD = or_(
     tasks.c.rank < bindparam("rank"),

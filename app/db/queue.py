@@ -31,7 +31,7 @@ from app.db.engine.notify import Topic, notify
 from app.db.lease import Lease
 from app.db.mapping import task_of
 from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
-from app.db.requirements import Route, Routes
+from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import tasks
 from app.tasks.model import Assignment, Task, Waiting
 from app.workflows.requirements import Needs
@@ -128,8 +128,8 @@ class Claim:
 
 
 Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
-# From how many tasks each server holds to the routes to pass over, and how to choose of the rest;
-# None if there is no room.
+# From how many tasks each server holds to the requirements to pass over, and how to choose of the
+# rest; None if there is no room.
 Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
 
 
@@ -146,7 +146,7 @@ class Queue:
         self._database = database
         self._lease = lease
         self._concurrency = concurrency
-        self.routes = Routes()
+        self.requirements = RequirementsCache()
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
         """Claim what is on these servers and has no live owner: it is re-attached to."""
@@ -165,8 +165,8 @@ class Queue:
     ) -> tuple[list[Claim], bool]:
         """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
         Keys that have all that they may have on servers are passed over, and `barred` ones.
-        Answers the claims, and whether there may be more to give. `large`: many routes are passed
-        over."""
+        Answers the claims, and whether there may be more to give. `large`: many requirements are
+        passed over."""
         lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], bool]:
@@ -181,7 +181,7 @@ class Queue:
             values = {"excluded": list(excluded), "full": [*quotas.exhausted_keys(room), *barred]}
             values |= {"me": lease["me"], "now": lease["now"]}
             found = connection.execute(_WAITING, values).mappings().all()
-            requirements = self.routes.read(connection, {row["route"] for row in found})
+            requirements = self.requirements.read(connection, {row["route"] for row in found})
             waiting = [_waiting(row, requirements[row["route"]], lease["now"]) for row in found]
             gifts = quotas.cap_by_key(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
@@ -195,32 +195,32 @@ class Queue:
 
         def work(connection: Connection) -> dict[str, Needs]:
             last = {row.server: row.route for row in connection.execute(_NEWEST)}
-            requirements = self.routes.read(connection, set(last.values()))
-            return {server: requirements[route].needs for server, route in last.items()}
+            requirements = self.requirements.read(connection, set(last.values()))
+            return {server: requirements[wanted].needs for server, wanted in last.items()}
 
         return await self._database.read(work)
 
-    async def routes_that_wait(self) -> list[str]:
+    async def waiting_requirements(self) -> list[str]:
         """Of tasks in the queue, each once."""
         return await self._database.read(
             lambda connection: list(connection.scalars(_ROUTES_THAT_WAIT)), large=True
         )
 
-    def note_stuck(self, routes: Sequence[str]) -> None:
+    def note_stuck(self, requirements_ids: Sequence[str]) -> None:
         """These no server takes now: see `queries.positions_of`."""
-        self._database.remember(**{STUCK: tuple(routes)})
+        self._database.remember(**{STUCK: tuple(requirements_ids)})
 
-    async def read_routes(self, wanted: Collection[str]) -> Mapping[str, Route]:
+    async def read_requirements(self, wanted: Collection[str]) -> Mapping[str, Requirements]:
         """What these stand for."""
-        return await self._database.read(lambda c: self.routes.read(c, wanted), large=True)
+        return await self._database.read(lambda c: self.requirements.read(c, wanted), large=True)
 
-    async def reroute(self, route: str, needs: Needs) -> None:
+    async def reroute(self, requirements_id: str, needs: Needs) -> None:
         """What waits there has these needs from now on. It wants no server."""
         row = requirements.row(needs, None)
 
         def work(connection: Connection) -> None:
             requirements.hold(connection, [row])
-            connection.execute(_REROUTE, {"old": route, "new": row["route"]})
+            connection.execute(_REROUTE, {"old": requirements_id, "new": row["route"]})
             notify(connection, Topic.WORK)
 
         await self._database.write(work, large=True)
@@ -269,13 +269,13 @@ class Queue:
         if not found:
             return []
         parts = prompts.parts(connection, [task.task_id for task in found])
-        requirements = self.routes.read(connection, {task.route for task in found})
+        requirements = self.requirements.read(connection, {task.requirements_id for task in found})
         # Without its prompt it fails, by itself: it must not keep the others from being claimed.
         return [
             Claim(
                 task,
                 prompts.whole(parts[task.task_id]) if task.task_id in parts else {},
-                requirements[task.route].needs,
+                requirements[task.requirements_id].needs,
                 parts[task.task_id].extra if task.task_id in parts else None,
             )
             for task in found
@@ -286,12 +286,12 @@ def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(_PLACES, {"task_ids": part}).all()
 
 
-def _waiting(row: RowMapping, route: Route, now: float) -> Waiting:
+def _waiting(row: RowMapping, requirements: Requirements, now: float) -> Waiting:
     return Waiting(
         seq=row["seq"],
-        route=row["route"],
-        needs=route.needs,
-        wanted_server=route.wanted_server,
+        requirements_id=row["route"],
+        needs=requirements.needs,
+        wanted_server=requirements.wanted_server,
         shape=row["shape"],
         priority=row["priority"],
         waited=now - row["created_at"],

@@ -1,6 +1,6 @@
-"""What routes stand for: rows that tasks share, and what a process remembers of them.
+"""What tasks need of a server: rows that tasks share, and what a process remembers of them.
 
-A row is there as long as an unfinished task has its route. Whoever adds a task holds the row (FOR
+A row is there as long as an unfinished task has its id. Whoever adds a task holds the row (FOR
 KEY SHARE) to the end of its transaction, and whoever removes rows looks for such tasks once more
 after it has locked them: so no task is left without its row, whatever process does what.
 """
@@ -12,15 +12,15 @@ from sqlalchemy import Connection, delete, select
 
 from app.db.engine.database import insert_if_new
 from app.db.engine.list_parameters import PART, any_of, parts_of
-from app.db.mapping import needs_text, route_id, route_of
+from app.db.mapping import needs_text, requirements_id_for, requirements_id_of
 from app.db.queries import is_active
 from app.db.tables import routes, tasks
 from app.limits.lru_cache import Memory
 from app.tasks.model import NewTask
 from app.workflows.requirements import Needs
 
-REMEMBERED = 16 << 20  # characters of routes, about 20,000 of the usual ones
-OVERHEAD = 200  # characters that a route counts for beside its names
+REMEMBERED = 16 << 20  # characters, about 20,000 of the usual ones
+OVERHEAD = 200  # characters that each counts for beside its names
 
 _THESE = select(routes).where(any_of(routes.c.route, "wanted"))
 _HELD = select(routes.c.route).where(any_of(routes.c.route, "wanted"))
@@ -31,57 +31,62 @@ _TAKE_UNUSED = _UNUSED.limit(PART).with_for_update(skip_locked=True)
 _FORGET = delete(routes).where(any_of(routes.c.route, "taken"), routes.c.route.not_in(_IN_USE))
 
 
-class Route(NamedTuple):
+class Requirements(NamedTuple):
     needs: Needs
     wanted_server: str | None
 
 
-def _size(route: Route) -> int:
-    files = sum(len(name) for file in route.needs.files for name in file)
-    return OVERHEAD + sum(map(len, route.needs.classes)) + files
+def _size(requirements: Requirements) -> int:
+    files = sum(len(name) for file in requirements.needs.files for name in file)
+    return OVERHEAD + sum(map(len, requirements.needs.classes)) + files
 
 
-class Routes:
+class RequirementsCache:
     """What was asked for last; the rest is in the database."""
 
     def __init__(self) -> None:
-        self._known: Memory[str, Route] = Memory(REMEMBERED, _size)
+        self._known: Memory[str, Requirements] = Memory(REMEMBERED, _size)
 
-    def get(self, route: str) -> Route | None:
-        return self._known.get(route)
+    def get(self, requirements_id: str) -> Requirements | None:
+        return self._known.get(requirements_id)
 
-    def know(self, route: str, needs: Needs, wanted_server: str | None) -> None:
-        """A route whose row was just written."""
-        self._known.put(route, Route(needs, wanted_server))
+    def know(self, requirements_id: str, needs: Needs, wanted_server: str | None) -> None:
+        """Requirements whose row was just written."""
+        self._known.put(requirements_id, Requirements(needs, wanted_server))
 
-    def read(self, connection: Connection, wanted: Collection[str]) -> Mapping[str, Route]:
+    def read(self, connection: Connection, wanted: Collection[str]) -> Mapping[str, Requirements]:
         """All of these, remembered or not. One without a row (an older version of the gateway, in
         use beside this one, does not hold it) needs nothing: ComfyUI is the judge then."""
         found = {name: self.get(name) for name in wanted}
-        for part in parts_of(name for name, route in found.items() if route is None):
+        for part in parts_of(name for name, requirements in found.items() if requirements is None):
             for row in connection.execute(_THESE, {"wanted": part}).mappings():
-                route = found[row["route"]] = Route(Needs.load(row["needs"]), row["wanted_server"])
-                self._known.put(row["route"], route)
-        return {name: route or Route(Needs(), None) for name, route in found.items()}
+                requirements = found[row["route"]] = Requirements(
+                    Needs.load(row["needs"]), row["wanted_server"]
+                )
+                self._known.put(row["route"], requirements)
+        return {
+            name: requirements or Requirements(Needs(), None)
+            for name, requirements in found.items()
+        }
 
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Write the routes of tasks that are about to be added, as far as they are not there, and
+    """Write the requirements of tasks that are about to be added, as far as they are not there, and
     hold them until the transaction ends."""
     rows: dict[str, Any] = {}
     for task in new:
-        route = route_of(task)
-        if route not in rows:
-            row = {"route": route, "wanted_server": task.wanted_server}
-            rows[route] = {**row, "needs": needs_text(task)}
+        requirements_id = requirements_id_of(task)
+        if requirements_id not in rows:
+            row = {"route": requirements_id, "wanted_server": task.wanted_server}
+            rows[requirements_id] = {**row, "needs": needs_text(task)}
     hold(connection, list(rows.values()))
 
 
 def row(needs: Needs, wanted_server: str | None) -> dict[str, Any]:
-    """Of a route for what a task needs, that may not be as it was submitted."""
+    """Of what a task needs, that may not be as it was submitted."""
     text = needs.dump()
-    route = route_id(text, wanted_server)
-    return {"route": route, "wanted_server": wanted_server, "needs": text}
+    requirements_id = requirements_id_for(text, wanted_server)
+    return {"route": requirements_id, "wanted_server": wanted_server, "needs": text}
 
 
 def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
@@ -89,7 +94,7 @@ def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
     rows = {row["route"]: row for row in wanted}
     for part in parts_of(sorted(rows)):
         while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
-            added = [rows[route] for route in sorted(missing)]
+            added = [rows[requirements_id] for requirements_id in sorted(missing)]
             connection.execute(insert_if_new(connection, routes), added)
 
 

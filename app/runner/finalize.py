@@ -86,7 +86,7 @@ async def _requeue(run: "Run", context: RunContext, to: Needs | None, *, behind:
     task_id, attempts = run.task.task_id, run.attempts
     task = await context.claims.requeue(task_id, attempts, behind=behind, needs=to)
     if to is not None:
-        context.queue.routes.know(task.route, to, None)
+        context.queue.requirements.know(task.requirements_id, to, None)
     return task
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.db.queue import Queue
-from app.db.requirements import Route
+from app.db.requirements import Requirements
 from app.db.run_times import RunTimes
 from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
 from app.runner.expectation import expected_on, unknown_on
@@ -80,8 +80,10 @@ class TaskPresenter:
         refused = self._route(task).needs.refused
         return sorted(f"{r.server} refuses {r.reason}" for r in refused if r.server in self._pool)
 
-    def _route(self, task: Task) -> Route:
-        return self._queue.routes.get(task.route) or Route(Needs(), task.wanted_server)
+    def _route(self, task: Task) -> Requirements:
+        return self._queue.requirements.get(task.requirements_id) or Requirements(
+            Needs(), task.wanted_server
+        )
 
 
 def _state(server: Server, *, barred: bool) -> str:

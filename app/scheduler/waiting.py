@@ -1,8 +1,8 @@
-"""Which routes wait for a server, and which servers could take each.
+"""Which requirements wait for a server, and which servers could take each.
 
 Remembered between claims: so that what no server with room can take is passed over, however many
-routes that is, and a claim asks about nothing but what waits. Routes come in here only when they
-fill the head of the queue, and go when they are looked over and wait no more.
+requirements that is, and a claim asks about nothing but what waits. They come in here only when
+they fill the head of the queue, and go when they are looked over and wait no more.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from app.db.engine.list_parameters import parts_of
 from app.db.queue import WINDOW, Queue
-from app.db.requirements import Route
+from app.db.requirements import Requirements
 from app.runner.rerouting import is_left_alone
 from app.scheduler.planner import Seat
 from app.servers.pool import Pool
@@ -19,14 +19,16 @@ from app.tasks.model import Waiting
 
 Json = dict[str, Any]
 
-MANY = 200  # routes; to pass over more is no matter of a moment
+MANY = 200  # requirements; to pass over more is no matter of a moment
 
 
 class Waits:
     def __init__(self, pool: Pool, queue: Queue) -> None:
         self._pool = pool
         self._queue = queue
-        self._able: dict[str, frozenset[str]] = {}  # route -> ids of the servers that can run it
+        self._able: dict[
+            str, frozenset[str]
+        ] = {}  # requirements_id -> ids of the servers that can run it
         self._judged_by: list[tuple[str, Json]] = []
         self._overdue = False
 
@@ -40,9 +42,11 @@ class Waits:
         return self._overdue or (bool(self._able) and not self._is_judged_by(self._servers()))
 
     def passed_over(self, seats: Iterable[Seat]) -> list[str]:
-        """The routes that nobody takes who sits there, of those that are known to wait."""
+        """The requirements that nobody takes who sits there, of those that are known to wait."""
         ids = {seat.server.id for seat in seats}
-        return [route for route, able in self._able.items() if able.isdisjoint(ids)]
+        return [
+            requirements_id for requirements_id, able in self._able.items() if able.isdisjoint(ids)
+        ]
 
     def notice(self, head: Sequence[Waiting], seats: Collection[Seat]) -> None:
         """What a claim saw of the queue. If that is not all, others wait behind those that nobody
@@ -54,35 +58,43 @@ class Waits:
         """Learn what waits now; True if some of it no server can run, busy or not."""
         self._overdue, servers = False, self._servers()
         known = self._able if self._is_judged_by(servers) else {}
-        waiting = await self._queue.routes_that_wait()
-        able = {route: known[route] for route in waiting if route in known}
+        waiting = await self._queue.waiting_requirements()
+        able = {
+            requirements_id: known[requirements_id]
+            for requirements_id in waiting
+            if requirements_id in known
+        }
         same: dict[frozenset[str], frozenset[str]] = {}
         # In parts, so that others come in between.
-        for part in parts_of(route for route in waiting if route not in known):
-            for name, route in (await self._queue.read_routes(part)).items():
-                found = frozenset(server.id for server in self._pool.able(*route))
+        for part in parts_of(
+            requirements_id for requirements_id in waiting if requirements_id not in known
+        ):
+            for name, requirements in (await self._queue.read_requirements(part)).items():
+                found = frozenset(server.id for server in self._pool.able(*requirements))
                 able[name] = same.setdefault(found, found)
         self._able, self._judged_by = able, servers
         return not all(able.values())
 
     async def ask_again(self) -> None:
-        """Look at all routes that wait. What some servers have refused, and waits for others of
-        which none is left, goes to any again: who refuses it then has the last word. What no
+        """Look at all requirements that wait. What some servers have refused, and waits for others
+        of which none is left, goes to any again: who refuses it then has the last word. What no
         server takes now holds nobody up."""
         stuck: list[str] = []
-        for part in parts_of(await self._queue.routes_that_wait()):
-            for name, route in (await self._queue.read_routes(part)).items():
-                if is_left_alone(self._pool, route.needs):
-                    await self._queue.reroute(name, replace(route.needs, refused=frozenset()))
-                elif len(stuck) < MANY and not self._is_taken_somewhere(name, route):
+        for part in parts_of(await self._queue.waiting_requirements()):
+            for name, requirements in (await self._queue.read_requirements(part)).items():
+                if is_left_alone(self._pool, requirements.needs):
+                    await self._queue.reroute(
+                        name, replace(requirements.needs, refused=frozenset())
+                    )
+                elif len(stuck) < MANY and not self._is_taken_somewhere(name, requirements):
                     stuck.append(name)
         self._queue.note_stuck(stuck)
 
-    def _is_taken_somewhere(self, name: str, route: Route) -> bool:
+    def _is_taken_somewhere(self, name: str, requirements: Requirements) -> bool:
         if name in self._able and self._is_judged_by(self._servers()):
             able = self._able[name]
             return any(server.accepting and server.id in able for server in self._pool)
-        return self._pool.has_other(None, *route)
+        return self._pool.has_other(None, *requirements)
 
     def _servers(self) -> list[tuple[str, Json]]:
         return [(server.id, server.node_types) for server in self._pool]

@@ -121,7 +121,7 @@ class OwnBytes:
 
 def check_needs(needs: Iterable[str]) -> None:
     """Raise PayloadTooLarge if what the tasks of a batch need (as JSON, each once) is too much:
-    each is a route of its own."""
+    each has requirements of its own."""
     total = 0
     for number, text in enumerate(needs, 1):
         total += len(text)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from app.auth.model import Caller
 from app.db.idempotency import IdempotencyKey
-from app.db.mapping import route_of
+from app.db.mapping import requirements_id_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
 from app.db.run_times import DEFAULT_SECONDS, RunTimes
@@ -148,8 +148,10 @@ class SubmissionService:
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
-        routes: dict[Needs, str] = {}  # tasks of one submit differ in nothing else of them
-        completed = [self._completed(task, routes) for task in new]
+        requirements_ids: dict[
+            Needs, str
+        ] = {}  # tasks of one submit differ in nothing else of them
+        completed = [self._completed(task, requirements_ids) for task in new]
         try:
             with self._paid_node_keys.queueing(new):
                 added = await self._store.add(completed, key)
@@ -157,8 +159,8 @@ class SubmissionService:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
-            for needs, route in routes.items():
-                self._queue.routes.know(route, needs, completed[0].wanted_server)
+            for needs, requirements_id in requirements_ids.items():
+                self._queue.requirements.know(requirements_id, needs, completed[0].wanted_server)
         else:
             self._paid_node_keys.drop(task.task_id for task in new)
         for number, task in enumerate(added):
@@ -288,8 +290,8 @@ class SubmissionService:
                 raise
             return await self._workers.run(work, self._pool.node_types(server))
 
-    def _completed(self, task: NewTask, routes: dict[Needs, str]) -> NewTask:
-        """With all that it takes; `routes`: those of the same submit, by what they need."""
+    def _completed(self, task: NewTask, requirements_ids: dict[Needs, str]) -> NewTask:
+        """With all that it takes; `requirements_ids`: of the same submit, by what they need."""
         shape, needs = task.shape, task.needs
         if not shape:
             prompt = with_changes(task.prompt, task.changes)
@@ -298,9 +300,9 @@ class SubmissionService:
         expected = known.seconds if known else None
         webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
         new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
-        if needs not in routes:
-            routes[needs] = route_of(new)
-        return replace(new, route=routes[needs])
+        if needs not in requirements_ids:
+            requirements_ids[needs] = requirements_id_of(new)
+        return replace(new, requirements_id=requirements_ids[needs])
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""

@@ -172,7 +172,7 @@ class NewTask:
     warnings: tuple[str, ...] = ()
     webhooks: tuple["Webhook", ...] = ()
     needs: Needs = field(default_factory=Needs)
-    route: str = ""  # if it was made before: see rows.route_of
+    requirements_id: str = ""  # if it was made before: see app/db/mapping.py
     shape: str = ""  # the same for prompts that should take the same time
     expected: float | None = None  # seconds of running, from past runs of the shape
     needs_paid_node_key: bool = False  # it came with secrets
@@ -222,7 +222,7 @@ class Task:
     filename: str | None
     retry_of: str | None
     batch_id: str | None
-    route: str  # stands for what a server must have to run it, and be
+    requirements_id: str  # stands for what a server must have to run it, and be
     shape: str
     expected: float | None
     params: Json = field(repr=False)
@@ -269,7 +269,7 @@ class Waiting:
     """A task in the queue. `waited` is in seconds."""
 
     seq: int
-    route: str
+    requirements_id: str
     needs: Needs
     wanted_server: str | None
     shape: str

@@ -112,7 +112,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Pool._watches": (1, 0),
     "Room._taken": (SMALL * 3, 0),
     "Room._waiting": (SMALL * 3, 0),
-    "Routes._known": (0, 0),
+    "RequirementsCache._known": (0, 0),
     "Record.names": (A_PROMPT, 0),
     "Refusals._known": (0, 0),
     "Refusals._unnamed": (0, 0),

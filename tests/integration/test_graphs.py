@@ -229,7 +229,7 @@ async def test_a_gateway_before_shared_graphs_leaves_such_tasks_alone(database: 
     store = TaskRepository(database)
     (new, *_) = sharing(model_free(), [], [])
     (task,) = await store.add([new])
-    query = select(routes.c.needs).where(routes.c.route == task.route)
+    query = select(routes.c.needs).where(routes.c.route == task.requirements_id)
     stored = await database.read(lambda connection: str(connection.scalar(query)))
     assert stored == needs_text(new)
     assert len(stored) > len(new.needs.dump())

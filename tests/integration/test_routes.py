@@ -17,7 +17,7 @@ from app.db.engine.database import Database, open_database
 from app.db.engine.list_parameters import PART
 from app.db.lease import Lease
 from app.db.queue import Queue
-from app.db.requirements import Route, Routes
+from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import routes as rows
 from app.db.tables import tasks
 from app.db.tasks import TaskRepository
@@ -90,7 +90,7 @@ async def test_what_was_refused_teaches_nothing(
             answer = await http.post("/api/workflow/submit", json=body, headers=headers)
             assert answer.status_code == 429, answer.text
         dispatcher = gateway.gateway.dispatcher
-        assert len(dispatcher._queue.routes._known) == 0
+        assert len(dispatcher._queue.requirements._known) == 0
         assert dispatcher._waits._able == {}
         ours = await http.post(
             "/api/workflow/submit?wait=15", json=model_free(), headers={"X-API-Key": keys["good"]}
@@ -102,8 +102,8 @@ async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Dat
     await fill(database, 2 * PART)
     (wanted,) = await TaskRepository(database).add([new("Possible")])
     queue = Queue(database, Lease("me", 60))
-    waiting = await queue.routes_that_wait()
-    meaning = await queue.read_routes(waiting)
+    waiting = await queue.waiting_requirements()
+    meaning = await queue.read_requirements(waiting)
     assert len(meaning) == 2 * PART + 2
     passed = [name for name, route in meaning.items() if "Possible" not in route.needs.classes]
     claims, _ = await queue.assign(
@@ -117,11 +117,11 @@ async def test_it_remembers_routes_within_a_bound(
 ) -> None:
     monkeypatch.setattr(requirements, "REMEMBERED", 20 * requirements.OVERHEAD)
     await fill(database, 200)
-    known = Routes()
+    known = RequirementsCache()
     for number in range(200):
         known.know(str(number), Needs(frozenset([impossible(number)])), None)
     assert 0 < len(known._known) <= 20
-    wanted = await Queue(database, Lease("me", 60)).routes_that_wait()
+    wanted = await Queue(database, Lease("me", 60)).waiting_requirements()
     found = await database.read(lambda connection: known.read(connection, wanted))
     assert len(found) == 201
     assert {name for route in found.values() for name in route.needs.classes} == {
@@ -136,7 +136,9 @@ async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Dat
     (lost,) = await TaskRepository(database).add([new("A")])
     await database.write(lambda connection: connection.execute(rows.delete()))
     queue = Queue(database, Lease("me", 60))
-    assert await queue.read_routes([lost.route]) == {lost.route: Route(Needs(), None)}
+    assert await queue.read_requirements([lost.requirements_id]) == {
+        lost.requirements_id: Requirements(Needs(), None)
+    }
     claims, _ = await queue.assign(
         lambda held: ((), lambda head: [Assignment(task.seq, "s") for task in head])
     )

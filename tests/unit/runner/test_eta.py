@@ -11,7 +11,7 @@ from app.comfyui.events import Executed, Executing
 from app.comfyui.events import Progress as Step
 from app.db.engine.database import Database
 from app.db.queue import Queue
-from app.db.requirements import Route
+from app.db.requirements import Requirements
 from app.db.run_times import RunTime, RunTimes
 from app.runner import eta
 from app.runner.eta import Seen, remaining, seen_in_row, wait_of
@@ -153,9 +153,9 @@ class Driving:
         return wait_on(server, self._seen, self._run_times)
 
 
-class Routes:
+class RequirementsCache:
     def __init__(self) -> None:
-        self.routes = {"": Route(Needs(), None)}
+        self.requirements = {"": Requirements(Needs(), None)}
 
 
 FIRST = running(task_id="1", seq=1)
@@ -209,7 +209,9 @@ def expectations(state: str, estimates: RunTimes) -> dict[str, Any]:
         Seen(SECOND, Progress(), 0.0),
         Seen(THIRD, Progress(), 0.0),
     )
-    presenter = TaskPresenter(pool, cast(Queue, Routes()), estimates, cast(Dispatcher, driving))
+    presenter = TaskPresenter(
+        pool, cast(Queue, RequirementsCache()), estimates, cast(Dispatcher, driving)
+    )
     places = {"running": FIRST, "queued there": SECOND, "behind it": THIRD, "waiting": WAITING}
     return {queue_position: presenter.view(one) for queue_position, one in places.items()}
 
@@ -288,7 +290,7 @@ def test_each_state_of_a_server(state: str, clock: list[float], estimates: RunTi
 
 def test_canceling_on_a_server_that_is_away(clock: list[float], estimates: RunTimes) -> None:
     pool, driving = Pool([ADDRESS], slots=1), cast(Dispatcher, Driving(estimates))
-    presenter = TaskPresenter(pool, cast(Queue, Routes()), estimates, driving)
+    presenter = TaskPresenter(pool, cast(Queue, RequirementsCache()), estimates, driving)
     view = presenter.view(replace(FIRST, status=Status.CANCELING))
     assert (view["eta_seconds"], len(view["warnings"])) == (None, 1)
 
