@@ -30,7 +30,7 @@ from app.db.lease import Lease
 from app.db.queries import TASKS, is_queued
 from app.db.queue import Offer, Queue
 from app.db.tables import tasks
-from app.tasks.model import Assignment, Waiting
+from app.tasks.model import Assignment, WaitingTask
 from app.tasks.outcome import Succeeded
 from tests.conftest import model_free
 from tests.databases import postgresql
@@ -130,7 +130,7 @@ def offer_of(most: int) -> Offer:
             for _ in range(SLOTS - held.get(f"server {number}", 0))
         ]
 
-        def choose(waiting: Sequence[Waiting]) -> list[Assignment]:
+        def choose(waiting: Sequence[WaitingTask]) -> list[Assignment]:
             pairs = zip(waiting, free[:most], strict=False)
             return [Assignment(task.seq, server) for task, server in pairs]
 

@@ -33,7 +33,7 @@ from app.db.mapping import task_of
 from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
 from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import tasks
-from app.tasks.model import Assignment, Task, Waiting
+from app.tasks.model import Assignment, Task, WaitingTask
 from app.workflows.requirements import Needs
 
 Json = dict[str, Any]
@@ -127,7 +127,7 @@ class Claim:
     extra: Json | None = field(default=None, repr=False)  # see app/workflows/extra_data.py
 
 
-Choose = Callable[[Sequence[Waiting]], Sequence[Assignment]]
+Choose = Callable[[Sequence[WaitingTask]], Sequence[Assignment]]
 # From how many tasks each server holds to the requirements to pass over, and how to choose of the
 # rest; None if there is no room.
 Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
@@ -286,8 +286,8 @@ def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(_PLACES, {"task_ids": part}).all()
 
 
-def _waiting(row: RowMapping, requirements: Requirements, now: float) -> Waiting:
-    return Waiting(
+def _waiting(row: RowMapping, requirements: Requirements, now: float) -> WaitingTask:
+    return WaitingTask(
         seq=row["seq"],
         requirements_id=row["route"],
         needs=requirements.needs,

@@ -12,7 +12,7 @@ from app.db.engine.list_parameters import PART, any_of
 from app.db.queries import KEY_NAME, is_active, is_queued
 from app.db.tables import key_usage, tasks
 from app.errors import KeyQueueFull, QueueFull, QuotaExceeded
-from app.tasks.model import Assignment, Waiting
+from app.tasks.model import Assignment, WaitingTask
 
 DAY = 86400
 
@@ -106,7 +106,7 @@ def exhausted_keys(room: Mapping[str, int]) -> list[str]:
 
 
 def cap_by_key(
-    room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[Waiting]
+    room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[WaitingTask]
 ) -> Collection[Assignment]:
     """As many of the chosen tasks of each key as it has room for. Pure."""
     owners = {task.seq: task.owner for task in waiting}

@@ -16,12 +16,12 @@ from app.runner.expectation import wait_on
 from app.runner.failed_saves import Troubles
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
-from app.scheduler.planner import Seat, plan
+from app.scheduler.planner import ServerCapacity, plan
 from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
 from app.scheduler.waiting import Waits
 from app.servers.pool import Pool
 from app.servers.server import Server
-from app.tasks.model import Assignment, CancelReason, Progress, Status, Task, Waiting
+from app.tasks.model import Assignment, CancelReason, Progress, Status, Task, WaitingTask
 from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
@@ -171,21 +171,23 @@ class Dispatcher:
 
     async def _give_out(self) -> bool:
         """Give the next tasks to servers with room; False when nothing is left to give."""
-        groups = self._seats()
+        groups = self._capacities()
         if groups and self._waits.overdue:
             await self._waits.look_over()
-        return any([await self._give_to(seats, barred) for barred, seats in groups.items()])
+        return any(
+            [await self._give_to(capacities, barred) for barred, capacities in groups.items()]
+        )
 
-    async def _give_to(self, seats: Sequence[Seat], barred: Collection[str]) -> bool:
+    async def _give_to(self, capacities: Sequence[ServerCapacity], barred: Collection[str]) -> bool:
         seconds, waits = self._context.run_times.seconds, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:
                 server.held_beside = held.get(server.id, 0) - len(self.running_on(server))
-            beside = (seat.beside(held.get(seat.server.id, 0)) for seat in seats)
-            free = [seat for seat in beside if seat.free > 0]
+            beside = (capacity.beside(held.get(capacity.server.id, 0)) for capacity in capacities)
+            free = [capacity for capacity in beside if capacity.free > 0]
 
-            def choose(waiting: Sequence[Waiting]) -> Sequence[Assignment]:
+            def choose(waiting: Sequence[WaitingTask]) -> Sequence[Assignment]:
                 waits.notice(waiting, free)
                 return plan(waiting, free, seconds)
 
@@ -196,15 +198,15 @@ class Dispatcher:
             self._start(claim)
         return more  # what was seen and found no seat is passed over next time
 
-    def _seats(self) -> dict[frozenset[str], list[Seat]]:
+    def _capacities(self) -> dict[frozenset[str], list[ServerCapacity]]:
         """Of servers that may have room, by the keys that they are closed to."""
-        seats: dict[frozenset[str], list[Seat]] = {}
+        capacities: dict[frozenset[str], list[ServerCapacity]] = {}
         for server in self._pool:
             slots = 1 if server.is_probing else server.slots
             if server.accepting and len(self.running_on(server)) < slots:
-                seat = Seat(server, slots, self.wait_of(server), server.warm)
-                seats.setdefault(server.barred, []).append(seat)
-        return seats
+                capacity = ServerCapacity(server, slots, self.wait_of(server), server.warm)
+                capacities.setdefault(server.barred, []).append(capacity)
+        return capacities
 
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.tasks.model import Assignment, Waiting
+from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import Needs
 
 PATIENCE = 30.0  # seconds that a task lets others pass
@@ -28,7 +28,7 @@ class Candidate(Protocol):
 
 
 @dataclass(slots=True)
-class Seat:
+class ServerCapacity:
     """A server with room for `free` tasks, which runs the next one in `wait` seconds."""
 
     server: Candidate
@@ -36,14 +36,14 @@ class Seat:
     wait: float
     warm: frozenset[str]  # names of the model files it has loaded
 
-    def beside(self, held: int) -> "Seat":
+    def beside(self, held: int) -> "ServerCapacity":
         """The same with room for so many less."""
         return replace(self, free=self.free - held)
 
     def takes(self, needs: Needs, wanted_server: str | None) -> bool:
         return wanted_server in (None, self.server.id) and self.server.can_run(needs)
 
-    def is_warm(self, task: Waiting) -> bool:
+    def is_warm(self, task: WaitingTask) -> bool:
         return task.needs.models <= self.warm
 
 
@@ -53,34 +53,44 @@ class Seconds(Protocol):
     def __call__(self, shape: str, server: str) -> float: ...
 
 
-def plan(waiting: Sequence[Waiting], seats: Sequence[Seat], seconds: Seconds) -> list[Assignment]:
+def plan(
+    waiting: Sequence[WaitingTask], capacities: Sequence[ServerCapacity], seconds: Seconds
+) -> list[Assignment]:
     """Give out the free places. Changes the seats accordingly."""
     given: list[Assignment] = []
-    let_pass: list[Waiting] = []
+    let_pass: list[WaitingTask] = []
     for task in waiting:
         overtakes = any(task.priority < other.priority for other in let_pass)
-        must_load = task.waited < PATIENCE and not any(seat.is_warm(task) for seat in seats)
+        must_load = task.waited < PATIENCE and not any(
+            capacity.is_warm(task) for capacity in capacities
+        )
         if overtakes or must_load:
             let_pass.append(task)
         else:
-            given += _seat(task, seats, seconds)
+            given += _seat(task, capacities, seconds)
     for task in let_pass:
-        given += _seat(task, seats, seconds)
+        given += _seat(task, capacities, seconds)
     return given
 
 
-def _seat(task: Waiting, seats: Sequence[Seat], seconds: Seconds) -> list[Assignment]:
-    able = [seat for seat in seats if seat.free > 0 and seat.takes(task.needs, task.wanted_server)]
+def _seat(
+    task: WaitingTask, capacities: Sequence[ServerCapacity], seconds: Seconds
+) -> list[Assignment]:
+    able = [
+        capacity
+        for capacity in capacities
+        if capacity.free > 0 and capacity.takes(task.needs, task.wanted_server)
+    ]
     if not able:
         return []
 
-    def until_done(seat: Seat) -> float:
-        loading = 0.0 if seat.is_warm(task) else LOADING
-        return seat.wait + loading + seconds(task.shape, seat.server.id)
+    def until_done(capacity: ServerCapacity) -> float:
+        loading = 0.0 if capacity.is_warm(task) else LOADING
+        return capacity.wait + loading + seconds(task.shape, capacity.server.id)
 
-    def cost(seat: Seat) -> float:
-        evicts = bool(seat.warm) and not seat.is_warm(task)
-        return until_done(seat) + (EVICTING if evicts else 0.0)
+    def cost(capacity: ServerCapacity) -> float:
+        evicts = bool(capacity.warm) and not capacity.is_warm(task)
+        return until_done(capacity) + (EVICTING if evicts else 0.0)
 
     best = min(able, key=cost)
     best.wait = until_done(best)

@@ -13,9 +13,9 @@ from app.db.engine.list_parameters import parts_of
 from app.db.queue import WINDOW, Queue
 from app.db.requirements import Requirements
 from app.runner.rerouting import is_left_alone
-from app.scheduler.planner import Seat
+from app.scheduler.planner import ServerCapacity
 from app.servers.pool import Pool
-from app.tasks.model import Waiting
+from app.tasks.model import WaitingTask
 
 Json = dict[str, Any]
 
@@ -41,17 +41,17 @@ class Waits:
         """Whether the queue is to be looked over before the next claim."""
         return self._overdue or (bool(self._able) and not self._is_judged_by(self._servers()))
 
-    def passed_over(self, seats: Iterable[Seat]) -> list[str]:
+    def passed_over(self, capacities: Iterable[ServerCapacity]) -> list[str]:
         """The requirements that nobody takes who sits there, of those that are known to wait."""
-        ids = {seat.server.id for seat in seats}
+        ids = {capacity.server.id for capacity in capacities}
         return [
             requirements_id for requirements_id, able in self._able.items() if able.isdisjoint(ids)
         ]
 
-    def notice(self, head: Sequence[Waiting], seats: Collection[Seat]) -> None:
+    def notice(self, head: Sequence[WaitingTask], capacities: Collection[ServerCapacity]) -> None:
         """What a claim saw of the queue. If that is not all, others wait behind those that nobody
         takes."""
-        if len(head) == WINDOW and not all(_is_taken(task, seats) for task in head):
+        if len(head) == WINDOW and not all(_is_taken(task, capacities) for task in head):
             self._overdue = True
 
     async def look_over(self) -> bool:
@@ -108,5 +108,5 @@ class Waits:
         )
 
 
-def _is_taken(task: Waiting, seats: Iterable[Seat]) -> bool:
-    return any(seat.takes(task.needs, task.wanted_server) for seat in seats)
+def _is_taken(task: WaitingTask, capacities: Iterable[ServerCapacity]) -> bool:
+    return any(capacity.takes(task.needs, task.wanted_server) for capacity in capacities)

@@ -265,7 +265,7 @@ class Many:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingTask:
     """A task in the queue. `waited` is in seconds."""
 
     seq: int

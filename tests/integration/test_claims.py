@@ -26,7 +26,7 @@ from app.tasks.model import (
     Progress,
     Status,
     Task,
-    Waiting,
+    WaitingTask,
 )
 from app.tasks.outcome import Succeeded
 from app.tasks.webhook import Webhook
@@ -47,7 +47,7 @@ class Process:
 
         chosen: list[Assignment] = []
 
-        def choose(waiting: Sequence[Waiting]) -> list[Assignment]:
+        def choose(waiting: Sequence[WaitingTask]) -> list[Assignment]:
             fits = [task for task in waiting if task.wanted_server in (None, server)]
             chosen[:] = [Assignment(task.seq, server) for task in fits[:1]]
             return chosen
@@ -309,7 +309,7 @@ async def test_claims_come_in_the_order_of_the_queue(
 ) -> None:
     tasks = [await add(store, priority=priority) for priority in (-5, 0, 5)]
 
-    def choose(waiting: Sequence[Waiting]) -> list[Assignment]:
+    def choose(waiting: Sequence[WaitingTask]) -> list[Assignment]:
         return [Assignment(task.seq, "s") for task in waiting]
 
     claims, _ = await Process(database).queue.assign(lambda held: ((), choose))

@@ -18,7 +18,7 @@ from app.db.lease import Lease
 from app.db.queue import Claim, Queue
 from app.db.tasks import TaskRepository
 from app.settings import Settings
-from app.tasks.model import Assignment, NewTask, Waiting
+from app.tasks.model import Assignment, NewTask, WaitingTask
 from app.tasks.outcome import Succeeded
 from fake_comfyui.server import DemoServer
 from tests import services
@@ -115,7 +115,7 @@ async def test_many_claimers_keep_to_the_slots(database: Database) -> None:
     assert len(done) == count
 
 
-def give(held: Any, servers: list[str]) -> Callable[[Sequence[Waiting]], list[Assignment]]:
+def give(held: Any, servers: list[str]) -> Callable[[Sequence[WaitingTask]], list[Assignment]]:
     """As many to each server as it has room for."""
     free = [server for server in servers for _ in range(SLOTS - held.get(server, 0))]
     return lambda waiting: [

@@ -1,7 +1,7 @@
 """Which waiting task goes to which server."""
 
-from app.scheduler.planner import Seat, plan
-from app.tasks.model import Assignment, Waiting
+from app.scheduler.planner import ServerCapacity, plan
+from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import ModelFile, Needs
 
 
@@ -16,66 +16,72 @@ class QueuePosition:
         return not needs.classes & set(self._without)
 
 
-def seat(name: str, *without: str, free: int = 1, wait: float = 0, warm: str = "") -> Seat:
-    return Seat(QueuePosition(name, *without), free, wait, frozenset(filter(None, [warm])))
+def capacity(
+    name: str, *without: str, free: int = 1, wait: float = 0, warm: str = ""
+) -> ServerCapacity:
+    return ServerCapacity(
+        QueuePosition(name, *without), free, wait, frozenset(filter(None, [warm]))
+    )
 
 
 def task(seq: int, *, model: str = "", kind: str = "A", priority: int = 0, waited: float = 0,
-         wanted: str | None = None) -> Waiting:  # fmt: skip
+         wanted: str | None = None) -> WaitingTask:  # fmt: skip
     files = frozenset([ModelFile("Loader", "name", model)] if model else [])
-    return Waiting(seq, "r", Needs(frozenset([kind]), files), wanted, "s", priority, waited)
+    return WaitingTask(seq, "r", Needs(frozenset([kind]), files), wanted, "s", priority, waited)
 
 
-def planned(tasks: list[Waiting], *seats: Seat, seconds: float = 5) -> list[Assignment]:
-    return plan(tasks, seats, lambda shape, server: seconds)
+def planned(
+    tasks: list[WaitingTask], *capacities: ServerCapacity, seconds: float = 5
+) -> list[Assignment]:
+    return plan(tasks, capacities, lambda shape, server: seconds)
 
 
 # -- the plan -----------------------------------------------------------------------------------
 def test_the_shortest_wait_wins() -> None:
-    assert planned([task(1)], seat("a", wait=9), seat("b", wait=3)) == [(1, "b")]
+    assert planned([task(1)], capacity("a", wait=9), capacity("b", wait=3)) == [(1, "b")]
 
 
 def test_tasks_spread_over_idle_servers_before_they_queue_up() -> None:
-    found = planned([task(n) for n in range(4)], seat("a", free=2), seat("b", free=2))
+    found = planned([task(n) for n in range(4)], capacity("a", free=2), capacity("b", free=2))
     assert [server for _, server in found] == ["a", "b", "a", "b"]
 
 
 def test_only_servers_that_have_all_it_needs() -> None:
-    assert planned([task(1)], seat("a", "A"), seat("b", "A")) == []
-    assert planned([task(1)], seat("a", "A"), seat("b", wait=99)) == [(1, "b")]
+    assert planned([task(1)], capacity("a", "A"), capacity("b", "A")) == []
+    assert planned([task(1)], capacity("a", "A"), capacity("b", wait=99)) == [(1, "b")]
 
 
 def test_a_wanted_server_is_waited_for() -> None:
-    assert planned([task(1, wanted="c")], seat("a"), seat("b")) == []
-    assert planned([task(1, wanted="b")], seat("a"), seat("b", wait=99)) == [(1, "b")]
+    assert planned([task(1, wanted="c")], capacity("a"), capacity("b")) == []
+    assert planned([task(1, wanted="b")], capacity("a"), capacity("b", wait=99)) == [(1, "b")]
 
 
 def test_a_warm_server_is_worth_a_wait_as_long_as_loading() -> None:
     """Which takes 10 seconds, until more is known."""
     for wait, chosen in ((9, "warm"), (11, "cold")):
-        seats = seat("cold"), seat("warm", wait=wait, warm="m")
-        assert planned([task(1, model="m")], *seats) == [(1, chosen)]
+        capacities = capacity("cold"), capacity("warm", wait=wait, warm="m")
+        assert planned([task(1, model="m")], *capacities) == [(1, chosen)]
 
 
 def test_models_are_loaded_where_none_are_lost() -> None:
-    assert planned([task(1, model="m")], seat("a", warm="x"), seat("b")) == [(1, "b")]
+    assert planned([task(1, model="m")], capacity("a", warm="x"), capacity("b")) == [(1, "b")]
 
 
 def test_models_are_not_swapped_in_turns() -> None:
     tasks = [task(1, model="y"), task(2, model="x"), task(3, model="y"), task(4, model="x")]
-    assert planned(tasks, seat("a", free=2, warm="x")) == [(2, "a"), (4, "a")]
+    assert planned(tasks, capacity("a", free=2, warm="x")) == [(2, "a"), (4, "a")]
     tasks[0] = task(1, model="y", waited=29)
-    assert planned(tasks, seat("a", warm="x")) == [(2, "a")], "for half a minute"
+    assert planned(tasks, capacity("a", warm="x")) == [(2, "a")], "for half a minute"
     tasks[0] = task(1, model="y", waited=31)
-    assert planned(tasks, seat("a", warm="x")) == [(1, "a")], "but not for ever"
+    assert planned(tasks, capacity("a", warm="x")) == [(1, "a")], "but not for ever"
 
 
 def test_less_important_tasks_do_not_overtake_for_the_sake_of_models() -> None:
     tasks = [task(1, model="y", priority=5), task(2, model="x")]
-    assert planned(tasks, seat("a", warm="x")) == [(1, "a")]
+    assert planned(tasks, capacity("a", warm="x")) == [(1, "a")]
 
 
 def test_a_free_server_is_used_even_if_it_must_load() -> None:
     tasks = [task(1, model="y"), task(2, model="x")]
-    found = planned(tasks, seat("a", warm="x"), seat("b", warm="z"))
+    found = planned(tasks, capacity("a", warm="x"), capacity("b", warm="z"))
     assert sorted(found) == [(1, "b"), (2, "a")]
