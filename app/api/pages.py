@@ -12,7 +12,7 @@ PART = 50  # tasks
 Read = Callable[[int, int | None], Awaitable[tuple[list[Task], int | None]]]
 
 
-async def shown(
+async def tasks_json(
     read: Read, view: Callable[[Task], Json], limit: int, before: int | None = None
 ) -> tuple[list[Json], int | None]:
     """Views of so many tasks at most, and where the next page begins."""

@@ -27,7 +27,7 @@ def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) 
     positions = positions_of(connection, placed)
     return [
         replace(
-            mapping.added(row, positions[row["seq"]], webhooks.shown(task.webhooks)),
+            mapping.added(row, positions[row["seq"]], webhooks.shown_json(task.webhooks)),
             params=task.params,
             cut={},
         )

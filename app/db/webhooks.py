@@ -70,9 +70,9 @@ def keep(
         connection.execute(insert(webhooks), made)
 
 
-def shown(wanted: Sequence[Webhook]) -> str | None:
+def shown_json(wanted: Sequence[Webhook]) -> str | None:
     """What `shown_of` finds once these are kept."""
-    return next((_shown(webhook) for webhook in wanted if webhook.scope == TASK), None)
+    return next((_shown_json(webhook) for webhook in wanted if webhook.scope == TASK), None)
 
 
 def own(connection: Connection, task_id: str) -> Webhook | None:
@@ -91,7 +91,7 @@ def webhook_of(row: Any) -> Webhook:
     )
 
 
-def _shown(webhook: Webhook) -> str:
+def _shown_json(webhook: Webhook) -> str:
     return json.dumps(webhook.shown())
 
 
@@ -106,7 +106,7 @@ def _row(task_id: str, webhook: Webhook, owner: str) -> Json:
         "place": webhook.place[: text_lengths.HOST],
         "lane": owner if ours else f"{OPERATOR}{owner}",
         "events": json.dumps(webhook.events),
-        "shown": _shown(webhook),
+        "shown": _shown_json(webhook),
         "url": webhook.url if ours else None,
         "headers": json.dumps(webhook.headers) if ours else None,
         "secret": webhook.secret if ours else None,

@@ -196,7 +196,7 @@ class Dispatcher:
         claims, more = await self._queue.assign(offer, barred=barred, large=waits.many)
         for claim in claims:
             self._start(claim)
-        return more  # what was seen and found no seat is passed over next time
+        return more  # what was seen and found no capacity is passed over next time
 
     def _capacities(self) -> dict[frozenset[str], list[ServerCapacity]]:
         """Of servers that may have room, by the keys that they are closed to."""

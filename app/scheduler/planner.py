@@ -56,7 +56,7 @@ class Seconds(Protocol):
 def plan(
     waiting: Sequence[WaitingTask], capacities: Sequence[ServerCapacity], seconds: Seconds
 ) -> list[Assignment]:
-    """Give out the free places. Changes the seats accordingly."""
+    """Give out the free places. Changes the capacities accordingly."""
     given: list[Assignment] = []
     let_pass: list[WaitingTask] = []
     for task in waiting:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.api.deps import GatewayDep, Id
-from app.api.pages import shown
+from app.api.pages import tasks_json
 from app.api.problems import responses
 from app.api.schemas import BatchOut
 from app.db.task_filters import Selection
@@ -42,7 +42,7 @@ async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     deleted are gone from it.
     """
     await gateway.tasks.counts(batch_id)
-    tasks, _ = await shown(
+    tasks, _ = await tasks_json(
         lambda most, start: gateway.tasks.page(Selection(batch_id=batch_id), most, start),
         lambda task: gateway.tasks.view(task, LIST),
         MAX_TASKS,

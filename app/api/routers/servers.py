@@ -30,7 +30,7 @@ Json = dict[str, Any]
 _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 
 
-def shown(gateway: Gateway, server: Server) -> Json:
+def server_json(gateway: Gateway, server: Server) -> Json:
     """A server as health, info and the list of servers show it."""
     runs = gateway.dispatcher.running_on(server)
     moves = server.online and not server.stalled
@@ -54,7 +54,7 @@ def shown(gateway: Gateway, server: Server) -> Json:
 @router.get("/servers", responses={200: {"model": ServerList}})
 async def list_servers(gateway: GatewayDep) -> Json:
     """All servers, with what each is doing."""
-    return {"servers": [shown(gateway, server) for server in gateway.pool]}
+    return {"servers": [server_json(gateway, server) for server in gateway.pool]}
 
 
 @router.get(
@@ -71,7 +71,7 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     held = [run.task.task_id for run in gateway.dispatcher.running_on(server)]
     mine = held if gateway.caller.is_unrestricted else await gateway.tasks.known(held)
     return {
-        **shown(gateway, server),
+        **server_json(gateway, server),
         "tasks": [task_id for task_id in held if task_id in mine],
         "warm": sorted(server.warm),
         "node_types": len(server.node_types),
@@ -99,7 +99,7 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
             await server.seen.wait()
     except TimeoutError:
         pass
-    return shown(gateway, server)
+    return server_json(gateway, server)
 
 
 @router.patch(
@@ -110,7 +110,7 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
 async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> Json:
     """Set how many prompts the server may hold. What it holds already stays there."""
     request = validated(SlotsRequest, body)
-    return shown(gateway, await gateway.fleet.set_slots(server_id, request.slots))
+    return server_json(gateway, await gateway.fleet.set_slots(server_id, request.slots))
 
 
 @router.post(
@@ -123,7 +123,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
     When `running` is 0 the server can be restarted. It stays `draining`, also over restarts of the
     gateway, until it is resumed.
     """
-    return shown(gateway, await gateway.fleet.drain(server_id))
+    return server_json(gateway, await gateway.fleet.drain(server_id))
 
 
 @router.post(
@@ -132,7 +132,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
 )
 async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
     """Work again: after a drain, or at once where the server counts as stalled or failing."""
-    return shown(gateway, await gateway.fleet.resume(server_id))
+    return server_json(gateway, await gateway.fleet.resume(server_id))
 
 
 @router.delete(

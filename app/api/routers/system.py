@@ -9,7 +9,7 @@ from app.api.bodies import read_json_or_empty, validated
 from app.api.deps import GatewayDep, ServerQuery
 from app.api.problems import responses
 from app.api.requests import FreeRequest
-from app.api.routers.servers import shown
+from app.api.routers.servers import server_json
 from app.api.schemas import HealthOut
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -52,7 +52,7 @@ async def health(gateway: GatewayDep) -> Json:
         "reason": reason,
         "version": VERSION,
         "gateway": gateway.id,
-        "servers": [shown(gateway, server) for server in gateway.pool] if told else [],
+        "servers": [server_json(gateway, server) for server in gateway.pool] if told else [],
         "warnings": gateway.warnings() if told else [],
     }
 
@@ -105,7 +105,7 @@ async def info(gateway: GatewayDep) -> Json:
         "version": VERSION,
         "settings": gateway.settings.shown() if manages else None,
         "servers": [
-            {**shown(gateway, server), "system_stats": server.health.stats or None}
+            {**server_json(gateway, server), "system_stats": server.health.stats or None}
             for server in gateway.pool
         ],
         "subscribers": gateway.hub.subscribers,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from app.api.bodies import read_json, validated
 from app.api.cursors import Before
 from app.api.deps import GatewayDep, Id, ServerQuery
-from app.api.pages import shown
+from app.api.pages import tasks_json
 from app.api.problems import responses
 from app.api.requests import DeleteRequest
 from app.api.schemas import TaskOut, TaskPage
@@ -217,7 +217,7 @@ async def _page(
     before: int | None,
     is_counted: bool,
 ) -> Json:
-    tasks, following = await shown(
+    tasks, following = await tasks_json(
         lambda most, start: gateway.tasks.page(wanted, most, start),
         lambda task: gateway.tasks.view(task, LIST),
         *(limit, before),

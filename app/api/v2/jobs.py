@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from app.api.bodies import documented
 from app.api.deps import GatewayDep, Id
-from app.api.pages import shown
+from app.api.pages import tasks_json
 from app.api.routers.system import trouble
 from app.api.v2.requests import (
     MAX_FILTERS,
@@ -99,7 +99,7 @@ async def list_jobs(
 ) -> Json:
     """Jobs, newest first; long values are cut."""
     live = gateway.dispatcher.progress_of
-    jobs, following = await shown(
+    jobs, following = await tasks_json(
         lambda most, start: gateway.jobs.page(status or (), labels, most, start),
         lambda task: item_view(task, live(task.task_id), here),
         *(limit, before),
