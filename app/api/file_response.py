@@ -10,10 +10,10 @@ from fastapi.responses import Response, StreamingResponse
 
 from app.api.etags import etag, is_known
 from app.files.kinds import is_inline
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileInfo, FileStore, once
 
-SMALL = 256 << 10  # bytes that are sent in one go: a stream costs more than it saves
+MAX_ONE_PIECE_BYTES = 256 << 10  # bytes that are sent in one go: a stream costs more than it saves
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -25,19 +25,19 @@ async def stored_file(
     request: Request, files: FileStore, key: str, *, content_type: str, filename: str
 ) -> Response:
     """The file, the part that Range asks for, or 304 or 416. Raises FileNotFound."""
-    info, content = await files.look(key, SMALL)
+    info, content = await files.look(key, MAX_ONE_PIECE_BYTES)
 
     def read(start: int, end: int) -> AsyncIterator[bytes]:
         return files.read(key, start, end) if content is None else once(content[start:end])
 
-    head = content[:HEAD] if content is not None else await head_of(files, info)
+    head = content[:SNIFFED_BYTES] if content is not None else await head_of(files, info)
     headers = safe_headers(content_type, filename, head)
     return await _served(request, info, read, headers, content_type)
 
 
 async def head_of(files: FileStore, info: FileInfo) -> bytes:
     """The first bytes, which tell what it is."""
-    pieces = files.read(info.key, 0, min(HEAD, info.size_bytes))
+    pieces = files.read(info.key, 0, min(SNIFFED_BYTES, info.size_bytes))
     return b"".join([piece async for piece in pieces])
 
 
@@ -46,7 +46,7 @@ async def stored_bytes(
 ) -> Response:
     """The same for bytes that are at hand."""
     info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
-    headers = safe_headers(content_type, filename, content[:HEAD])
+    headers = safe_headers(content_type, filename, content[:SNIFFED_BYTES])
     return await _served(
         request, info, lambda start, end: once(content[start:end]), headers, content_type
     )
@@ -75,7 +75,7 @@ async def _served(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content_type)
-    if end - start <= SMALL:
+    if end - start <= MAX_ONE_PIECE_BYTES:
         content = b"".join([piece async for piece in read(start, end)])
         return Response(content, status, headers, media_type=content_type)
     return StreamingResponse(read(start, end), status, headers, media_type=content_type)

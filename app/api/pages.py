@@ -6,7 +6,7 @@ from typing import Any
 from app.tasks.model import Task
 
 Json = dict[str, Any]
-PART = 50  # tasks
+PAGE_PART_TASKS = 50  # tasks
 
 # From how many there may be, and where to go on, to tasks and where the next ones begin.
 Read = Callable[[int, int | None], Awaitable[tuple[list[Task], int | None]]]
@@ -18,7 +18,7 @@ async def tasks_json(
     """Views of so many tasks at most, and where the next page begins."""
     views: list[Json] = []
     while True:
-        tasks, before = await read(min(PART, limit - len(views)), before)
+        tasks, before = await read(min(PAGE_PART_TASKS, limit - len(views)), before)
         views += map(view, tasks)
         if before is None or len(views) >= limit:
             return views, before

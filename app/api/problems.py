@@ -24,7 +24,7 @@ from app.errors import (
     PayloadTooLarge,
     StorageFull,
 )
-from app.limits.quoting import LONGEST, MOST, bounded, cut
+from app.limits.quoting import LONGEST, MAX_ENTRIES, bounded, cut
 
 log = logging.getLogger(__name__)
 
@@ -170,9 +170,11 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
 
 def validation_problem(faults: list[Json]) -> Json:
     """The problem of pydantic's errors: the first in words, the first few of them in `errors`."""
-    errors = [{"field": field_of(fault), "message": _message(fault)} for fault in faults[:MOST]]
+    errors = [
+        {"field": field_of(fault), "message": _message(fault)} for fault in faults[:MAX_ENTRIES]
+    ]
     first = errors[0]
-    more = {"omitted": {"errors": len(faults) - MOST}} if len(faults) > MOST else {}
+    more = {"omitted": {"errors": len(faults) - MAX_ENTRIES}} if len(faults) > MAX_ENTRIES else {}
     place = "" if first["field"] == "body" else f"{first['field']}: "
     return {
         "type": "urn:comfyui-gateway:invalid_input",

@@ -10,7 +10,9 @@ from app.auth.model import EVERYBODY, STRANGER, AccessKey, AccessLevel, Caller, 
 from app.auth.rate_limits import Allowance, LocalRates, RateLimits
 from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
 
-LOOKED_AT = 0.5  # seconds between two looks whether keys of open streams were revoked
+REVOCATION_CHECK_INTERVAL = (
+    0.5  # seconds between two looks whether keys of open streams were revoked
+)
 
 
 class Access:
@@ -117,7 +119,7 @@ class Access:
     async def run(self) -> None:
         """End streams of keys that were revoked, for ever."""
         while True:
-            await asyncio.sleep(LOOKED_AT)
+            await asyncio.sleep(REVOCATION_CHECK_INTERVAL)
             known = self.keys.by_hash if self._open else {}
             for end in [end for end, digest in self._open.items() if digest not in known]:
                 del self._open[end]

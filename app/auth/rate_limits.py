@@ -8,7 +8,7 @@ from typing import Protocol
 from app.auth.model import Rate
 from app.limits.lru_cache import Memory
 
-KEPT = 10_000  # buckets, one a key
+MAX_BUCKETS = 10_000  # buckets, one a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class LocalRates:
 
     def __init__(self) -> None:
         # By name: tokens, as of when. Whoever asks that seldom has a full one anyway.
-        self._buckets: Memory[str, tuple[float, float]] = Memory(KEPT)
+        self._buckets: Memory[str, tuple[float, float]] = Memory(MAX_BUCKETS)
 
     async def take(self, name: str, rate: Rate) -> Allowance:
         now = time.monotonic()

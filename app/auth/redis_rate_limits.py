@@ -12,8 +12,8 @@ from app.auth.rate_limits import Allowance, LocalRates, take
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 0.25  # seconds that a request waits for Redis
-PAUSE = 2.0  # seconds without asking it, once it did not answer
+REDIS_TIMEOUT = 0.25  # seconds that a request waits for Redis
+REDIS_RETRY_INTERVAL = 2.0  # seconds without asking it, once it did not answer
 
 # As `take` does it; answers what was in the bucket before.
 _SCRIPT = """
@@ -43,11 +43,11 @@ class SharedRates:
     async def take(self, name: str, rate: Rate) -> Allowance:
         if time.monotonic() >= self._away_until:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(REDIS_TIMEOUT):
                     return await self._take(name, rate)
             except (RedisError, OSError) as error:  # a timeout is an OSError, too
                 log.warning("rates are counted by each process for itself: %r", error)
-                self._away_until = time.monotonic() + PAUSE
+                self._away_until = time.monotonic() + REDIS_RETRY_INTERVAL
         return await self._local.take(name, rate)
 
     async def _take(self, name: str, rate: Rate) -> Allowance:

@@ -11,7 +11,7 @@ from app.limits import text_lengths
 
 REPLACEMENT = "\ufffd"
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
-CUT = "… ["  # how the mark begins that says how much there was
+CUT_MARK = "… ["  # how the mark begins that says how much there was
 LARGEST = 1e15  # of a number that counts something
 
 
@@ -31,7 +31,7 @@ def cut(value: Any, most: int) -> str:
     text = sound_text(value if isinstance(value, str) else str(value))
     if len(text) <= most:
         return text
-    mark = f"{CUT}{len(text)} characters]"
+    mark = f"{CUT_MARK}{len(text)} characters]"
     return text[: max(most - len(mark), 0)] + mark[:most]
 
 

@@ -25,7 +25,9 @@ SLOW = httpx.Timeout(120, connect=5)
 VIEW = httpx.Timeout(10, connect=5)
 # Idle connections are let go before servers do (5 s is common): else a request meets one that is
 # just being closed, and a healthy server looks as if it were gone.
-KEPT = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3)
+CONNECTION_LIMITS = httpx.Limits(
+    max_connections=100, max_keepalive_connections=20, keepalive_expiry=3
+)
 
 
 @contextmanager
@@ -68,7 +70,11 @@ class ComfyClient:
         except httpx.InvalidURL as error:
             raise InvalidInput(f"{base_url!r} is not an address: {error}.") from error
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=TIMEOUT, limits=KEPT, trust_env=False, transport=transport
+            base_url=url,
+            timeout=TIMEOUT,
+            limits=CONNECTION_LIMITS,
+            trust_env=False,
+            transport=transport,
         )
 
     async def aclose(self) -> None:

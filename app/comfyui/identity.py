@@ -13,7 +13,7 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-PATIENCE = 3.0  # seconds
+IDENTITY_TIMEOUT = 3.0  # seconds
 LARGEST = 1 << 20  # bytes of a message
 _ASKED = json.dumps({"type": "feature_flags", "data": {}})
 
@@ -22,7 +22,7 @@ async def is_one_process(one: str, other: str) -> bool | None:
     """`one` and `other` are http(s) URLs; None if nothing was heard."""
     path = f"/ws?clientId={uuid4().hex}"
     with suppress(OSError, WebSocketException, TimeoutError, EOFError, ValueError):
-        async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
+        async with asyncio.timeout(IDENTITY_TIMEOUT), AsyncExitStack() as stack:
             first, second = [
                 await stack.enter_async_context(
                     connect(

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FEATURES = {"supports_preview_metadata": True}
 
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-LARGE = 16 * 1024  # characters of a message of progress: about a hundred nodes
+LARGE_PROGRESS_CHARACTERS = 16 * 1024  # characters of a message of progress: about a hundred nodes
 SHARE = 0.05  # of the time that may go into reading larger ones
 
 
@@ -93,7 +93,11 @@ class States:
 
 
 def _is_large_state(frame: str | bytes) -> bool:
-    return isinstance(frame, str) and len(frame) > LARGE and '"progress_state"' in frame[:64]
+    return (
+        isinstance(frame, str)
+        and len(frame) > LARGE_PROGRESS_CHARACTERS
+        and '"progress_state"' in frame[:64]
+    )
 
 
 async def _frames(connection: ClientConnection) -> AsyncGenerator[Event | Connected]:

@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 
 from app.db import idempotency, prompts, quotas, requirements, run_times, task_filters
 from app.db.engine.database import Database
-from app.db.engine.list_parameters import PART
+from app.db.engine.list_parameters import MAX_LIST_ROWS
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 60.0  # seconds between two looks
+CLEANUP_INTERVAL = 60.0  # seconds between two looks
 
-# Each removes some rows in a transaction, and answers how many: PART if there may be more.
+# Each removes some rows in a transaction, and answers how many: MAX_LIST_ROWS if there may be more.
 Removal = Callable[[Connection], int]
 REMOVALS: Sequence[Removal] = (
     requirements.forget_unused,
@@ -34,7 +34,7 @@ class Tidying:
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(CLEANUP_INTERVAL)
             try:
                 async with self._database.alone("tidying") as ours:
                     if ours:
@@ -44,5 +44,5 @@ class Tidying:
 
     async def tidy(self) -> None:
         for removal in REMOVALS:
-            while await self._database.write(removal, large=True) == PART:
+            while await self._database.write(removal, large=True) == MAX_LIST_ROWS:
                 pass

@@ -12,19 +12,19 @@ from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from app.db.engine.database import insert_if_new
-from app.db.engine.list_parameters import PART, any_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 from app.db.queries import TASKS, fetch, fetch_one, whole
 from app.db.tables import idempotency_keys as keys
 from app.db.tables import tasks
 from app.errors import KeyReused
 from app.tasks.model import Task
 
-KEPT = 24 * 3600.0  # seconds
+KEY_LIFETIME_SECONDS = 24 * 3600.0  # seconds
 
 _KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
 _IS_OLD = keys.c.created_at <= bindparam("until")
 _FORGET = delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD)
-_OLD = select(keys.c.key).where(_IS_OLD).limit(PART)
+_OLD = select(keys.c.key).where(_IS_OLD).limit(MAX_LIST_ROWS)
 _FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
 _HELD = select(keys.c.key, keys.c.task_id).where(any_of(keys.c.task_id, "task_ids"))
 _DROP = delete(keys).where(keys.c.key == bindparam("name"))
@@ -70,7 +70,7 @@ def is_known(connection: Connection, key: IdempotencyKey) -> bool:
 
 def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
     """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
-    connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEPT})
+    connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEY_LIFETIME_SECONDS})
     row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
         return True
@@ -78,8 +78,8 @@ def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
 
 
 def forget_old(connection: Connection) -> int:
-    """Delete some of those that are kept no longer; PART if there may be more."""
-    until = time.time() - KEPT
+    """Delete some of those that are kept no longer; MAX_LIST_ROWS if there may be more."""
+    until = time.time() - KEY_LIFETIME_SECONDS
     names = list(connection.scalars(_OLD, {"until": until}))
     if names:
         connection.execute(_FORGET_OLD, {"names": names, "until": until})
@@ -110,4 +110,4 @@ def tasks_of(connection: Connection, key: IdempotencyKey) -> list[Task]:
 
 
 def _values(key: IdempotencyKey) -> dict[str, object]:
-    return {"name": key.stored, "since": time.time() - KEPT}
+    return {"name": key.stored, "since": time.time() - KEY_LIFETIME_SECONDS}

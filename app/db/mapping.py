@@ -22,7 +22,7 @@ from app.tasks.model import (
     TaskError,
     fields_of,
 )
-from app.tasks.truncation import BRIEF, brief
+from app.tasks.truncation import MAX_ROW_PARAMS_BYTES, brief
 from app.workflows.requirements import SHARED_GRAPH, fingerprint
 
 _PLAIN = (
@@ -124,7 +124,7 @@ def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | 
 def long_params(task: NewTask) -> str | None:
     """As JSON, if they are too long for the task's row."""
     text = dump(task.params)
-    return text if len(text) > BRIEF else None
+    return text if len(text) > MAX_ROW_PARAMS_BYTES else None
 
 
 def task_of(

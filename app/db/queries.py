@@ -28,7 +28,7 @@ from app.db.tables import outputs, prompts, tasks
 from app.db.webhooks import shown_of
 from app.errors import TaskNotFound
 from app.tasks.model import ACTIVE, Output, QueuePosition, Status, Task
-from app.tasks.truncation import RESULT
+from app.tasks.truncation import MAX_TEXT_CHARACTERS
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
@@ -55,7 +55,7 @@ _OUTPUTS_OF = (
 _OUTPUTS = select(outputs).where(any_of(outputs.c.task_id, "task_ids")).order_by(outputs.c.id)
 _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     *(column for column in outputs.c if column is not outputs.c.text),
-    func.substr(outputs.c.text, 1, RESULT).label("text"),
+    func.substr(outputs.c.text, 1, MAX_TEXT_CHARACTERS).label("text"),
     func.length(outputs.c.text).label("length"),
 )
 # The option of an engine that tells which requirements those have: a process judges for itself.

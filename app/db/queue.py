@@ -38,13 +38,13 @@ from app.workflows.requirements import Needs
 
 Json = dict[str, Any]
 
-WINDOW = 32  # tasks at the head of the queue among which the next ones are chosen
-LOCK = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time
+MAX_CANDIDATES = 32  # tasks at the head of the queue among which the next ones are chosen
+CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time
 
 # Taken for the transaction; from a process that is frozen in it PostgreSQL takes it away.
 _ONE_AT_A_TIME = select(
     func.set_config("idle_in_transaction_session_timeout", "5000", True),
-    func.pg_advisory_xact_lock(LOCK),
+    func.pg_advisory_xact_lock(CLAIM_LOCK_ID),
 )
 _HELD = (
     select(tasks.c.server, func.count().label("held"))
@@ -73,7 +73,7 @@ _WAITING = (
     .where(none_of(tasks.c.route, "excluded"))
     .where(none_of(KEY_NAME, "full"))
     .order_by(tasks.c.rank, tasks.c.seq)
-    .limit(WINDOW)
+    .limit(MAX_CANDIDATES)
 )
 # A cancel may come between.
 _STILL_THERE = (
@@ -185,7 +185,7 @@ class Queue:
             waiting = [_waiting(row, requirements[row["route"]], lease["now"]) for row in found]
             gifts = quotas.cap_by_key(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
-            more = len(found) == WINDOW or len(got) < len(gifts)
+            more = len(found) == MAX_CANDIDATES or len(got) < len(gifts)
             return self._claims_of(connection, got), more
 
         return await self._database.write(work, large=large)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.auth.model import Caller
-from app.db.engine.list_parameters import PART, any_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 from app.db.queries import KEY_NAME, is_active, is_queued
 from app.db.tables import key_usage, tasks
 from app.errors import KeyQueueFull, QueueFull, QuotaExceeded
@@ -77,9 +77,11 @@ def count_daily(connection: Connection, caller: Caller, more: int) -> None:
 
 
 def forget_old(connection: Connection) -> int:
-    """Delete some of the counts of former days; PART if there may be more."""
+    """Delete some of the counts of former days; MAX_LIST_ROWS if there may be more."""
     former = key_usage.c.day < _day(time.time())
-    names = list(connection.scalars(select(key_usage.c.key_name).where(former).limit(PART)))
+    names = list(
+        connection.scalars(select(key_usage.c.key_name).where(former).limit(MAX_LIST_ROWS))
+    )
     if names:
         old = delete(key_usage).where(any_of(key_usage.c.key_name, "names"), former)
         connection.execute(old, {"names": names})

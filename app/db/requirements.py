@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select
 
 from app.db.engine.database import insert_if_new
-from app.db.engine.list_parameters import PART, any_of, parts_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
 from app.db.mapping import needs_text, requirements_id_for, requirements_id_of
 from app.db.queries import is_active
 from app.db.tables import routes, tasks
@@ -19,15 +19,15 @@ from app.limits.lru_cache import Memory
 from app.tasks.model import NewTask
 from app.workflows.requirements import Needs
 
-REMEMBERED = 16 << 20  # characters, about 20,000 of the usual ones
-OVERHEAD = 200  # characters that each counts for beside its names
+MAX_CACHE_CHARACTERS = 16 << 20  # characters, about 20,000 of the usual ones
+OVERHEAD_CHARACTERS = 200  # characters that each counts for beside its names
 
 _THESE = select(routes).where(any_of(routes.c.route, "wanted"))
 _HELD = select(routes.c.route).where(any_of(routes.c.route, "wanted"))
 _HOLD = _HELD.order_by(routes.c.route).with_for_update(read=True, key_share=True)
 _IN_USE = select(tasks.c.route).where(is_active())
 _UNUSED = select(routes.c.route).where(routes.c.route.not_in(_IN_USE))
-_TAKE_UNUSED = _UNUSED.limit(PART).with_for_update(skip_locked=True)
+_TAKE_UNUSED = _UNUSED.limit(MAX_LIST_ROWS).with_for_update(skip_locked=True)
 _FORGET = delete(routes).where(any_of(routes.c.route, "taken"), routes.c.route.not_in(_IN_USE))
 
 
@@ -38,14 +38,14 @@ class Requirements(NamedTuple):
 
 def _size(requirements: Requirements) -> int:
     files = sum(len(name) for file in requirements.needs.files for name in file)
-    return OVERHEAD + sum(map(len, requirements.needs.classes)) + files
+    return OVERHEAD_CHARACTERS + sum(map(len, requirements.needs.classes)) + files
 
 
 class RequirementsCache:
     """What was asked for last; the rest is in the database."""
 
     def __init__(self) -> None:
-        self._known: Memory[str, Requirements] = Memory(REMEMBERED, _size)
+        self._known: Memory[str, Requirements] = Memory(MAX_CACHE_CHARACTERS, _size)
 
     def get(self, requirements_id: str) -> Requirements | None:
         return self._known.get(requirements_id)
@@ -99,7 +99,7 @@ def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
 
 
 def forget_unused(connection: Connection) -> int:
-    """Delete some of the rows that no unfinished task has; PART if there may be more."""
+    """Delete some of the rows that no unfinished task has; MAX_LIST_ROWS if there may be more."""
     taken = list(connection.scalars(_TAKE_UNUSED))
     if taken:
         connection.execute(_FORGET, {"taken": taken})

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, select
 
 from app.db import mapping
 from app.db.engine.columns import ignoring_unstorable
-from app.db.engine.database import FEW, Database, insert_if_new
-from app.db.engine.list_parameters import PART
+from app.db.engine.database import FEW_ROWS, Database, insert_if_new
+from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.db.tables import run_times
 from app.limits.lru_cache import Memory
 
@@ -136,20 +136,20 @@ class RunTimes:
                 with ignoring_unstorable(f"how long shape {row['shape']} takes"):
                     connection.execute(keep, row)
 
-        await self._database.write(work, large=len(found) > FEW)
+        await self._database.write(work, large=len(found) > FEW_ROWS)
 
     def _note_average(self, seconds: float) -> None:
         self.average = seconds if self.average is None else _blend(self.average, seconds)
 
 
 def forget_oldest(connection: Connection) -> int:
-    """Delete some of the rows beyond the newest KEPT_ROWS; PART if there may be more."""
+    """Delete some of the rows beyond the newest KEPT_ROWS; MAX_LIST_ROWS if there may be more."""
     times = run_times.c.updated_at
     newest_of_old = select(times).order_by(times.desc()).offset(KEPT_ROWS).limit(1)
     at = connection.scalar(newest_of_old)
     if at is None:
         return 0
-    old = select(run_times.c.shape, run_times.c.server).where(times <= at).limit(PART)
+    old = select(run_times.c.shape, run_times.c.server).where(times <= at).limit(MAX_LIST_ROWS)
     found = [{"of_shape": row.shape, "on_server": row.server} for row in connection.execute(old)]
     connection.execute(_FORGET, found)
     return len(found)

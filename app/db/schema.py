@@ -26,8 +26,8 @@ from app.db.tables import metadata, tasks
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
-HEAD = max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
-LOCK = 0x6F1A_0001  # PostgreSQL's advisory lock: one process migrates at a time
+NEWEST_REVISION = max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+MIGRATION_LOCK_ID = 0x6F1A_0001  # PostgreSQL's advisory lock: one process migrates at a time
 
 _version = Table(  # as Alembic makes it
     "alembic_version",
@@ -42,16 +42,16 @@ def is_current(connection: Connection) -> bool:
     if not inspect(connection).has_table(_version.name):
         return False
     version = connection.scalar(select(_version)) or ""
-    if version > HEAD:
-        log.info("the database is of a newer gateway: %s, ours is %s", version, HEAD)
-    return version >= HEAD
+    if version > NEWEST_REVISION:
+        log.info("the database is of a newer gateway: %s, ours is %s", version, NEWEST_REVISION)
+    return version >= NEWEST_REVISION
 
 
 def bring_up(connection: Connection) -> None:
     """Make or migrate all of it, in this transaction. Raises InvalidInput for a schema that is
     older than the first migration."""
     if connection.dialect.name == "postgresql":  # on SQLite the transaction is the lock
-        connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK_ID)))
     if is_current(connection):  # another process was faster
         return
     if inspect(connection).has_table(tasks.name):
@@ -59,10 +59,10 @@ def bring_up(connection: Connection) -> None:
     else:
         metadata.create_all(connection)
         _version.metadata.create_all(connection)
-        connection.execute(insert(_version).values(version_num=HEAD))
+        connection.execute(insert(_version).values(version_num=NEWEST_REVISION))
 
 
-def migrate(connection: Connection, to: str = HEAD) -> None:
+def migrate(connection: Connection, to: str = NEWEST_REVISION) -> None:
     """Run what is missing. A database without a version may have the first schema already."""
     from alembic import command
 

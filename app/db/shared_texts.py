@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Insert, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.engine.list_parameters import PART, any_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 
 
 class SharedTexts:
@@ -26,7 +26,9 @@ class SharedTexts:
         self._lock = select(id_).where(these).order_by(id_).with_for_update()
         # Two statements: what others have added before we had the lock is seen by the second one.
         self._drop = delete(self._table).where(these, ~is_shared)
-        self._unused = select(id_).where(~is_shared).limit(PART).with_for_update(skip_locked=True)
+        self._unused = (
+            select(id_).where(~is_shared).limit(MAX_LIST_ROWS).with_for_update(skip_locked=True)
+        )
 
     def keep(self, connection: Connection, texts: Mapping[str, str]) -> None:
         """They are there then, and nobody deletes them before the end of the transaction."""
@@ -56,8 +58,8 @@ class SharedTexts:
             connection.execute(self._drop, these)
 
     def forget_unused(self, connection: Connection) -> int:
-        """Delete some that no prompt has: an older gateway deletes tasks without them. PART if
-        there may be more."""
+        """Delete some that no prompt has: an older gateway deletes tasks without them.
+        MAX_LIST_ROWS if there may be more."""
         found = list(connection.scalars(self._unused))
         self.drop(connection, found)
         return len(found)

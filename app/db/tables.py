@@ -45,15 +45,15 @@ tasks = Table(
     Column("batch_id", Words(text_lengths.ID)),
     Column("needs_key", Flag(), nullable=False),  # see app/runner/paid_node_keys.py
     Column("key_name", Words(text_lengths.KEY_NAME)),  # whose it is: of the key that made it
-    Column("params", LongWords(text_lengths.LONG), nullable=False),
+    Column("params", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column(
-        "cut", LongWords(text_lengths.LONG)
+        "cut", LongWords(text_lengths.LONG_TEXT)
     ),  # if params are cut there: which, and how long they are
-    Column("metadata", LongWords(text_lengths.LONG), nullable=False),
-    Column("progress", LongWords(text_lengths.LONG)),
-    Column("error", LongWords(text_lengths.LONG)),
-    Column("attempts", LongWords(text_lengths.LONG), nullable=False),
-    Column("warnings", LongWords(text_lengths.LONG), nullable=False),
+    Column("metadata", LongWords(text_lengths.LONG_TEXT), nullable=False),
+    Column("progress", LongWords(text_lengths.LONG_TEXT)),
+    Column("error", LongWords(text_lengths.LONG_TEXT)),
+    Column("attempts", LongWords(text_lengths.LONG_TEXT), nullable=False),
+    Column("warnings", LongWords(text_lengths.LONG_TEXT), nullable=False),
 )
 
 # The graph, large and read once or twice, apart from the rows that lists walk over. A task that
@@ -66,8 +66,8 @@ prompts = Table(
     Column("prompt", LongWords(text_lengths.PROMPT), nullable=False),
     Column("graph_id", Words(64), index=True),
     Column("extra_id", Words(64), index=True),
-    Column("changes", LongWords(text_lengths.LONG)),
-    Column("params", LongWords(text_lengths.LONG)),
+    Column("changes", LongWords(text_lengths.LONG_TEXT)),
+    Column("params", LongWords(text_lengths.LONG_TEXT)),
 )
 
 # What tasks of a batch share. It goes with the last of them.
@@ -91,7 +91,7 @@ task_texts = Table(
     "task_texts",
     metadata,
     Column("seq", Whole(), primary_key=True, autoincrement=False),
-    Column("text", LongWords(text_lengths.LONG), nullable=False),
+    Column("text", LongWords(text_lengths.LONG_TEXT), nullable=False),
 )
 
 outputs = Table(
@@ -108,8 +108,8 @@ outputs = Table(
     Column("size_bytes", BigWhole()),
     Column("hash", Words(text_lengths.HASH)),
     Column("key", Words(text_lengths.STORE_KEY)),
-    Column("text", LongWords(text_lengths.LONG)),
-    Column("error", LongWords(text_lengths.LONG)),
+    Column("text", LongWords(text_lengths.LONG_TEXT)),
+    Column("error", LongWords(text_lengths.LONG_TEXT)),
     Column("asset_id", Words(text_lengths.ID), index=True),
     Column("created_at", Number()),
 )
@@ -126,7 +126,7 @@ assets = Table(
     Column("file_path", Words(text_lengths.FILE_PATH)),  # as the client calls it
     Column("content_type", Words(text_lengths.CONTENT_TYPE), nullable=False),
     Column("size_bytes", BigWhole(), nullable=False),
-    Column("tags", LongWords(text_lengths.LONG), nullable=False),
+    Column("tags", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("created_at", Number(), nullable=False),
     Column("expires_at", Number(), index=True),
 )
@@ -138,7 +138,7 @@ routes = Table(
     metadata,
     Column("route", Words(text_lengths.FINGERPRINT), primary_key=True),
     Column("wanted_server", Words(text_lengths.SERVER)),
-    Column("needs", LongWords(text_lengths.LONG), nullable=False),
+    Column("needs", LongWords(text_lengths.LONG_TEXT), nullable=False),
 )
 
 # How long prompts of a shape ran on a server, and each of their nodes.
@@ -148,7 +148,7 @@ run_times = Table(
     Column("shape", Words(text_lengths.FINGERPRINT), primary_key=True),
     Column("server", Words(text_lengths.SERVER), primary_key=True),
     Column("seconds", Number(), nullable=False),
-    Column("nodes", LongWords(text_lengths.LONG), nullable=False),
+    Column("nodes", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("updated_at", Number(), nullable=False),
 )
 
@@ -234,12 +234,12 @@ webhooks = Table(
     Column("state", Words(8), nullable=False),  # open, closed
     Column("start_wanted", Flag(), nullable=False),  # and not told yet
     Column("host", Words(text_lengths.HOST), nullable=False),
-    Column("events", LongWords(text_lengths.LONG), nullable=False),
-    Column("shown", LongWords(text_lengths.LONG), nullable=False),
+    Column("events", LongWords(text_lengths.LONG_TEXT), nullable=False),
+    Column("shown", LongWords(text_lengths.LONG_TEXT), nullable=False),
     # Of a task's own webhook only.
-    Column("url", LongWords(text_lengths.LONG)),
-    Column("headers", LongWords(text_lengths.LONG)),
-    Column("secret", LongWords(text_lengths.LONG)),
+    Column("url", LongWords(text_lengths.LONG_TEXT)),
+    Column("headers", LongWords(text_lengths.LONG_TEXT)),
+    Column("secret", LongWords(text_lengths.LONG_TEXT)),
     Column(
         "lane", Words(text_lengths.LANE), nullable=False, server_default=""
     ),  # app/webhooks/fair_share.py
@@ -263,10 +263,10 @@ deliveries = Table(
     Column("webhook", Whole(), nullable=False),
     Column("event", Words(40), nullable=False),
     Column("host", Words(text_lengths.HOST), nullable=False),
-    Column("body", LongWords(text_lengths.LONG), nullable=False),
+    Column("body", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("status", Words(text_lengths.WORD), nullable=False),  # pending, delivered, dead
     Column("tries", Whole(), nullable=False),  # since the last replay
-    Column("log", LongWords(text_lengths.LONG), nullable=False),
+    Column("log", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("created_at", Number(), nullable=False),
     Column("finished_at", Number()),
     # When it is due. While an owner has it, when its lease ends.

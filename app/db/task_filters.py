@@ -26,12 +26,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.comfyui.cleaning import sound_text
 from app.db import mapping
-from app.db.engine.list_parameters import PART, any_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 from app.db.tables import task_texts, tasks
 from app.limits import text_lengths
 from app.tasks.model import TERMINAL, NewTask, Status, TaskError
 
-MOST = 100_000  # tasks that are counted
+MAX_COUNTED_TASKS = 100_000  # tasks that are counted
 _ERROR = 2000  # characters of an error that are looked through
 _DEPTH = 12  # levels of lists and objects
 
@@ -56,7 +56,11 @@ _ADD = (
 )
 
 
-_LEFT = select(task_texts.c.seq).where(~exists().where(tasks.c.seq == task_texts.c.seq)).limit(PART)
+_LEFT = (
+    select(task_texts.c.seq)
+    .where(~exists().where(tasks.c.seq == task_texts.c.seq))
+    .limit(MAX_LIST_ROWS)
+)
 _FORGET = delete(task_texts).where(any_of(task_texts.c.seq, "seqs"))
 
 
@@ -94,8 +98,8 @@ class Selection:
 
 
 def counted(conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
-    """How many there are; MOST + 1 if there are more than MOST."""
-    these = select(literal(1)).select_from(tasks).where(*conditions).limit(MOST + 1)
+    """How many there are; MAX_COUNTED_TASKS + 1 if there are more than MAX_COUNTED_TASKS."""
+    these = select(literal(1)).select_from(tasks).where(*conditions).limit(MAX_COUNTED_TASKS + 1)
     return select(func.count()).select_from(these.subquery())
 
 

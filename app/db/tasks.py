@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from app.auth.model import EVERYBODY, Caller
 from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirements, webhooks
 from app.db.engine import bulk
-from app.db.engine.database import FEW, Database
+from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.notify import Topic, notify
 from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
@@ -95,7 +95,7 @@ class TaskRepository:
             return new_tasks.write(connection, new, [self._row(task, now) for task in new])
 
         try:
-            return await self._database.write(work, large=len(new) > FEW)
+            return await self._database.write(work, large=len(new) > FEW_ROWS)
         except IntegrityError as error:
             if await self._database.read(lambda c: bulk.ends(c, true(), [new[0].task_id])):
                 raise prompt_id_in_use() from error
@@ -126,7 +126,7 @@ class TaskRepository:
 
     async def several(self, task_ids: Collection[str]) -> list[Task]:
         """Those of these tasks that there are, as lists show them."""
-        mine, large = self._mine(found=True), len(task_ids) > FEW
+        mine, large = self._mine(found=True), len(task_ids) > FEW_ROWS
         return await self._database.read(lambda c: bulk.several(c, mine, task_ids), large=large)
 
     async def prompt(self, task_id: str) -> Json:
@@ -162,7 +162,7 @@ class TaskRepository:
         )
 
     async def total(self, selection: Selection) -> int:
-        """How many tasks there are of it; one more than `selection.MOST` if there are more."""
+        """How many tasks there are of it; one more than `MAX_COUNTED_TASKS` if there are more."""
         query = counted([self._mine(), *selection.conditions()])
         return await self._database.read(lambda c: c.scalar(query) or 0, large=True)
 
@@ -210,7 +210,9 @@ class TaskRepository:
     async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
         """Of those of the ids that are tasks of ours: are they finished?"""
         mine, ids = self._mine(found=True), list(task_ids)
-        return await self._database.read(lambda c: bulk.ends(c, mine, ids), large=len(ids) > FEW)
+        return await self._database.read(
+            lambda c: bulk.ends(c, mine, ids), large=len(ids) > FEW_ROWS
+        )
 
     async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
         """Those of the ids that are tasks of ours."""

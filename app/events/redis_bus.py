@@ -24,10 +24,10 @@ from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)
 
-KEPT = 20_000  # updates in the stream, for replicas that were away or are new
+MAX_STREAM_UPDATES = 20_000  # updates in the stream, for replicas that were away or are new
 LOOK_BACK = 120.0  # seconds of them that a new replica reads
 MOST_WAITING = 20_000  # updates that wait for Redis: more than that, and it counts as lost
-BATCH = 500  # updates of one round trip
+MAX_BATCH_UPDATES = 500  # updates of one round trip
 BLOCK = 1000  # milliseconds of waiting for news in one request
 RETRY = 0.5  # seconds between two tries to reach it
 TUNED = 0.25  # seconds between two looks at whose previews are wanted
@@ -85,7 +85,7 @@ class RedisEventBus:
     async def flush(self) -> None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                while self._up and (batch := self._outbox.take(BATCH)):
+                while self._up and (batch := self._outbox.take(MAX_BATCH_UPDATES)):
                     await self._send(batch)
         except (RedisError, OSError) as error:  # others look for themselves
             log.warning("the last updates did not reach Redis: %s", told(error))
@@ -145,7 +145,7 @@ class RedisEventBus:
     async def _write(self) -> None:
         while _goes_on():
             first = await self._outbox.get()
-            await self._send([first, *self._outbox.take(BATCH - 1)])
+            await self._send([first, *self._outbox.take(MAX_BATCH_UPDATES - 1)])
 
     async def _send(self, batch: list[Update]) -> None:
         self._on_its_way.extend(update for update in batch if update.type != "preview")
@@ -155,7 +155,7 @@ class RedisEventBus:
                     head = json.dumps([self._origin.decode(), update.data]).encode()
                     pipe.publish(self._channel + update.task_id, head + b"\n" + update.image)
                 else:
-                    pipe.xadd(self._stream, self._fields(update), maxlen=KEPT)
+                    pipe.xadd(self._stream, self._fields(update), maxlen=MAX_STREAM_UPDATES)
             await pipe.execute()
 
     def _fields(self, update: Update) -> dict[Any, Any]:
@@ -172,7 +172,7 @@ class RedisEventBus:
     async def _read(self) -> None:
         while _goes_on():
             found: Any = await self._redis.xread(
-                {self._stream: self._position}, count=BATCH, block=BLOCK
+                {self._stream: self._position}, count=MAX_BATCH_UPDATES, block=BLOCK
             )
             for _, entries in found or ():
                 for entry, fields in entries:

@@ -15,7 +15,7 @@ from app.tasks.view import timestamp
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-KEPT = 50_000  # tasks whose state is remembered
+MAX_REMEMBERED_TASKS = 50_000  # tasks whose state is remembered
 OLD = 60.0  # seconds after its end from which on an end that we have not seen is no news
 
 
@@ -43,7 +43,7 @@ class StatusLog:
             return
         self._known[update.task_id] = after
         self._known.move_to_end(update.task_id)
-        if len(self._known) > KEPT:
+        if len(self._known) > MAX_REMEMBERED_TASKS:
             self._known.popitem(last=False)
         if before is None and after != "expired" and _is_old(update.data):
             return  # an end before our time that was told once more

@@ -15,7 +15,7 @@ Type = Literal["status", "progress", "preview", "output", "notice"]
 
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
 QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
-SMALL = 1000  # bytes that a progress update is taken for
+PROGRESS_BYTES = 1000  # bytes that a progress update is taken for
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Update:
     def size(self) -> int:
         """About how many bytes it holds."""
         is_small = self.type in ("progress", "preview")
-        return len(self.image) + (SMALL if is_small else len(self.json))
+        return len(self.image) + (PROGRESS_BYTES if is_small else len(self.json))
 
 
 class Overrun(Exception):

@@ -4,7 +4,7 @@ A table of our own: what ComfyUI's nodes write is a short list, and the librarie
 rest since 2022 (filetype) or answer with many guesses (puremagic).
 """
 
-HEAD = 512  # bytes that are enough for all of it
+SNIFFED_BYTES = 512  # bytes that are enough for all of it
 
 # (offset, bytes, content type)
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from app.errors import FileNotFound, HashMismatch, InvalidInput
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.staging_secret import FOLDER, OWN, Lock, Placing, placed_in
 from app.files.stores.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.stores.streams import Counted
@@ -206,7 +206,7 @@ class Uploads:
         return await self._remember(info, await self._hash(info.key))
 
     async def _head(self, info: FileInfo) -> bytes:
-        chunks = self.store.read(info.key, 0, min(HEAD, info.size_bytes))
+        chunks = self.store.read(info.key, 0, min(SNIFFED_BYTES, info.size_bytes))
         return b"".join([chunk async for chunk in chunks])
 
     async def _remember(self, info: FileInfo, digest: str) -> Upload:

@@ -18,10 +18,10 @@ Json = dict[str, Any]
 SHORT = 80  # characters of a value within a sentence
 DETAIL, HINT = 900, 400  # bytes of the two texts of an error
 TEXTS = 2000  # bytes of all texts in an error; its own words for members do not count
-SIZE = 6000  # bytes of an error
+MAX_ERROR_BYTES = 6000  # bytes of an error
 LONGEST = 200  # bytes of any other text
-MOST = 20  # entries of a list or an object
-_CUTS = ((LONGEST, MOST), (60, 3))  # tried one after the other: bytes of texts, entries
+MAX_ENTRIES = 20  # entries of a list or an object
+_CUTS = ((LONGEST, MAX_ENTRIES), (60, 3))  # tried one after the other: bytes of texts, entries
 WARNINGS = 20  # in the answer to a conversion
 
 # Members whose values are not the client's; and names of members, wherever they stand.
@@ -69,7 +69,8 @@ def quoted_list(values: Iterable[object], most: int = 10) -> str:
 
 
 def bounded(problem: Mapping[str, Any]) -> Json:
-    """The problem document with all texts, lists and objects cut to what SIZE and TEXTS allow.
+    """The problem document with all texts, lists and objects cut to what MAX_ERROR_BYTES and
+    TEXTS allow.
 
     `omitted` then says, by member, how many entries are left out.
     """
@@ -95,7 +96,7 @@ class _Full(Exception):
 class _Room:
     """What is left of an error, in bytes."""
 
-    def __init__(self, texts: int = TEXTS, size: int = SIZE) -> None:
+    def __init__(self, texts: int = TEXTS, size: int = MAX_ERROR_BYTES) -> None:
         self.texts = texts
         self.size = size
 
@@ -119,7 +120,7 @@ def _member(value: Any, room: _Room) -> tuple[Any, int]:
     is_object = isinstance(value, Mapping)
     entries = list(value.items() if isinstance(value, Mapping) else enumerate(value))
     kept, left_out = [], 0
-    for name, item in entries[:MOST]:
+    for name, item in entries[:MAX_ENTRIES]:
         entry = {str(name): item} if is_object else [item]
         found = _fitted(entry, room)
         if found is None:

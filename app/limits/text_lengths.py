@@ -40,5 +40,5 @@ EXCEPTION_TYPE = 200
 
 # Columns without an end of their own: far beyond what anybody means, and less than what either
 # database refuses (a billion bytes).
-LONG = 64 << 20
+LONG_TEXT = 64 << 20
 PROMPT = 256 << 20  # JSON in ASCII, up to six times as long as what was sent

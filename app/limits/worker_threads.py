@@ -20,7 +20,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 4
+MAX_THREADS = 4
 PER_CALLER = 2
 STRETCH = 0.005  # seconds of the event loop that one loop takes before it lets others in
 
@@ -86,7 +86,7 @@ class CallerSlots:
 class Workers:
     """`threads` run at a time, `per_caller` of them for one caller; what is more waits in order."""
 
-    def __init__(self, threads: int = THREADS, per_caller: int = PER_CALLER) -> None:
+    def __init__(self, threads: int = MAX_THREADS, per_caller: int = PER_CALLER) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._slots = CallerSlots(per_caller)
 

@@ -12,7 +12,7 @@ import httpx
 from app.errors import GatewayError
 from app.outbound.transport import Remote
 
-KEPT = 1024  # bytes of an answer's body
+MAX_ANSWER_BYTES = 1024  # bytes of an answer's body
 BODY_SECONDS = 2.0  # for them; the status is what counts
 
 
@@ -53,9 +53,9 @@ async def _beginning(response: httpx.Response) -> str:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) >= KEPT:
+                if len(body) >= MAX_ANSWER_BYTES:
                     break
-    return body[:KEPT].decode(errors="replace").replace("\x00", "")
+    return body[:MAX_ANSWER_BYTES].decode(errors="replace").replace("\x00", "")
 
 
 def _retry_after(text: str) -> float | None:

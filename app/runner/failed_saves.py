@@ -1,7 +1,7 @@
 """Tasks whose end could not be written: let go and taken up again, or given up.
 
 While the database is away or full a task is let go, however often: it goes on when there is room.
-What can never be written, and what failed TRIES times for whatever other reason, is ended with
+What can never be written, and what failed MAX_TRIES times for whatever other reason, is ended with
 nothing but our own words in it. So no task holds its slot for ever.
 """
 
@@ -20,9 +20,9 @@ from app.tasks.outcome import unwritable
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
-KEPT = 1000  # tasks of which they are counted
-PAUSE = 1.0  # seconds between two of them
+MAX_TRIES = 5
+MAX_COUNTED_TASKS = 1000  # tasks of which they are counted
+RETRY_INTERVAL = 1.0  # seconds between two of them
 
 
 class Troubles:
@@ -31,7 +31,7 @@ class Troubles:
     def __init__(self, claims: Claims, tell: Callable[[Task], None]) -> None:
         self._claims = claims
         self._tell = tell
-        self._tries: Memory[str, int] = Memory(KEPT)  # by task_id, of what is ours now
+        self._tries: Memory[str, int] = Memory(MAX_COUNTED_TASKS)  # by task_id, of what is ours now
         self._idle: set[str] = set()  # ours, and driven by nobody, at the last look
 
     def is_over(self, task_id: str) -> None:
@@ -43,7 +43,7 @@ class Troubles:
         `server`: where its prompt may still be."""
         if not is_away(error):
             self._tries.put(task.task_id, (self._tries.get(task.task_id) or 0) + 1)
-        if is_data_error(error) or (self._tries.get(task.task_id) or 0) >= TRIES:
+        if is_data_error(error) or (self._tries.get(task.task_id) or 0) >= MAX_TRIES:
             await self._insist(lambda: self._give_up(task, error), task.task_id)
             self.is_over(task.task_id)
             if server is not None:
@@ -71,7 +71,7 @@ class Troubles:
 
     async def _insist(self, write: Callable[[], Awaitable[None]], task_id: str) -> None:
         while True:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_INTERVAL)
             try:
                 await write()
             except LostClaim:

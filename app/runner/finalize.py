@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 # What a server may be blamed for, see app/servers/fault_attribution.py; other failures are the
 # prompt's or ours.
 BLAMED = ("execution_error", "out_of_memory")
-PAUSE = 1.0  # seconds before another try of what a server forgot, for each time
+FORGOTTEN_RETRY_INTERVAL = 1.0  # seconds before another try of what a server forgot, for each time
 
 
 async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
@@ -73,7 +73,7 @@ async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
     if again:
         here = to is None and outcome.word in ("forgotten", "not_taken")
         if here and not run.server.door.is_open:  # the next try may do no better right now
-            await asyncio.sleep(PAUSE * times(outcome.word, run.attempts))
+            await asyncio.sleep(FORGOTTEN_RETRY_INTERVAL * times(outcome.word, run.attempts))
         return await _requeue(run, context, to, behind=here)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.comfyui.cleaning import CUT, cut
+from app.comfyui.cleaning import CUT_MARK, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
 from app.db.claims import Claims
 from app.errors import ComfyError, GatewayError
 from app.events.hub import Hub
 from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
@@ -191,7 +191,7 @@ class OutputCollector:
     async def _keep(
         self, result: FileResult, chunks: AsyncIterator[bytes], said: str | None
     ) -> None:
-        head, chunks = await look_into(chunks, HEAD)
+        head, chunks = await look_into(chunks, SNIFFED_BYTES)
         if is_no_media(result.filename, head):
             what = "a text" if head else "no bytes"
             error = ComfyError(f"ComfyUI at {self._server_id} sent {what} in place of this file.")
@@ -249,7 +249,7 @@ class Texts:
 
     def add(self, text: str) -> None:
         self._kept[text] += 1
-        if CUT in text[-LEAST_TEXT:]:
+        if CUT_MARK in text[-LEAST_TEXT:]:
             self._cuts.add(len(text))
 
     def has(self, text: str, copy: int) -> bool:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from app.comfyui.cleaning import CUT
+from app.comfyui.cleaning import CUT_MARK
 from app.db.tasks import TaskRepository
 from app.errors import GatewayError
 from app.tasks.model import NewTask, Task, TaskError
@@ -17,9 +17,9 @@ from app.workflows.secret_values import Secrets, texts_of
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
+CLEANUP_INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
-LEAST = 4  # characters of a key that tell something of it
+MIN_TELLING_CHARACTERS = 4  # characters of a key that tell something of it
 LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 KEY_GONE = TaskError(
     "api_key_gone",
@@ -94,7 +94,7 @@ class PaidNodeKeys:
         """Drop the keys of tasks that have ended, for ever."""
         while True:
             try:
-                async with asyncio.timeout(INTERVAL):
+                async with asyncio.timeout(CLEANUP_INTERVAL):
                     await self._wake.wait()
                 looked_at, self._to_look_at = self._to_look_at, set()
             except TimeoutError:
@@ -112,14 +112,14 @@ class PaidNodeKeys:
 
 def _as_said(keys: Secrets) -> set[str]:
     """The keys as they are, as JSON and as Python's errors write them."""
-    found = {key for key in texts_of(keys) if len(key) >= LEAST}
+    found = {key for key in texts_of(keys) if len(key) >= MIN_TELLING_CHARACTERS}
     return found | {form for key in found for form in (json.dumps(key)[1:-1], repr(key)[1:-1])}
 
 
 def _without(key: str, text: str) -> str:
     """The text without the key, nor the beginning of one where the text was cut."""
     text = text.replace(key, HIDDEN)
-    if CUT in text:
-        for length in range(len(key) - 1, LEAST - 1, -1):
-            text = text.replace(key[:length] + CUT, HIDDEN + CUT)
+    if CUT_MARK in text:
+        for length in range(len(key) - 1, MIN_TELLING_CHARACTERS - 1, -1):
+            text = text.replace(key[:length] + CUT_MARK, HIDDEN + CUT_MARK)
     return text

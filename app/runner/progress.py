@@ -19,9 +19,9 @@ def weight_of(node: Json) -> int:
     return steps if isinstance(steps, int) and 1 <= steps <= 10_000 else SAMPLER_STEPS
 
 
-LARGE = 300  # nodes: a workflow whose progress is not counted with every event
+LARGE_WORKFLOW_NODES = 300  # nodes: a workflow whose progress is not counted with every event
 A_NODE = 50e-6  # seconds between two counts, for each node; it takes a twentieth of that
-LEAST = 0.001  # seconds: of a node that took no time to speak of
+MIN_NODE_SECONDS = 0.001  # seconds: of a node that took no time to speak of
 
 
 def weights_of(prompt: Json, took: Mapping[str, float]) -> dict[str, float]:
@@ -30,7 +30,7 @@ def weights_of(prompt: Json, took: Mapping[str, float]) -> dict[str, float]:
     if not took:
         return {node_id: weight_of(node) for node_id, node in prompt.items()}
     mean = sum(took.values()) / len(took)
-    return {node_id: max(took.get(node_id, mean), LEAST) for node_id in prompt}
+    return {node_id: max(took.get(node_id, mean), MIN_NODE_SECONDS) for node_id in prompt}
 
 
 def _where(progress: Progress) -> tuple[object, ...]:
@@ -103,7 +103,7 @@ class Tracker:
 
     def _is_time_to_count(self, now: float) -> bool:
         """If not, the next event tells of this one, too."""
-        if len(self._classes) <= LARGE:
+        if len(self._classes) <= LARGE_WORKFLOW_NODES:
             return True
         if now < self._counted_again:
             return False

@@ -22,7 +22,7 @@ from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interrupti
 from app.workflows.checks.separators import as_listed
 from app.workflows.extra_data import to_send, with_secrets
 
-SMALL = 50  # nodes of a prompt that is looked over in a moment
+SMALL_PROMPT_NODES = 50  # nodes of a prompt that is looked over in a moment
 
 
 class Sender:
@@ -49,7 +49,7 @@ class Sender:
         but for answers that are not ComfyUI's own."""
         claim, record, pool = self._claim, self._record, self._context.pool
         about = (pool, self._server, record.task, claim.prompt, claim.needs)
-        if len(claim.prompt) > SMALL:
+        if len(claim.prompt) > SMALL_PROMPT_NODES:
             to = await asyncio.to_thread(before_sending, *about)
         else:
             to = before_sending(*about)
@@ -101,7 +101,7 @@ class Sender:
         prompt, record.names = await stage_inputs(spelled, server, uploads)
         extra = with_secrets(to_send(claim.extra, spelled), secrets)
         about = (prompt, extra, record.attempts, server.node_types)
-        is_small = len(prompt) <= SMALL
+        is_small = len(prompt) <= SMALL_PROMPT_NODES
         prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
         async with server.fifo_lock.next():
             await self.note_attempt(server.client_id)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-PATIENCE = 5.0  # seconds for a server to forget an upload
+FORGET_TIMEOUT = 5.0  # seconds for a server to forget an upload
 
 
 async def stage_inputs(
@@ -70,7 +70,7 @@ async def empty_everywhere(pool: Iterable[Server], name: str) -> None:
 
 
 async def _empty(server: Server, name: str) -> None:
-    async with asyncio.timeout(PATIENCE), server.placing:
+    async with asyncio.timeout(FORGET_TIMEOUT), server.placing:
         if await server.client.input_size(name):
             await server.client.upload_input(name, BytesIO(), overwrite=True)
 

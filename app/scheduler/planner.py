@@ -13,9 +13,9 @@ from typing import Protocol
 from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import Needs
 
-PATIENCE = 30.0  # seconds that a task lets others pass
-LOADING = 10.0  # seconds that loading models from disk may take
-EVICTING = 1.0  # seconds that it is worth to keep the models that another server has loaded
+MAX_WAIT_FOR_WARM = 30.0  # seconds that a task lets others pass
+LOADING_SECONDS = 10.0  # seconds that loading models from disk may take
+EVICTING_SECONDS = 1.0  # seconds that it is worth to keep the models that another server has loaded
 
 
 class Candidate(Protocol):
@@ -61,7 +61,7 @@ def plan(
     let_pass: list[WaitingTask] = []
     for task in waiting:
         overtakes = any(task.priority < other.priority for other in let_pass)
-        must_load = task.waited < PATIENCE and not any(
+        must_load = task.waited < MAX_WAIT_FOR_WARM and not any(
             capacity.is_warm(task) for capacity in capacities
         )
         if overtakes or must_load:
@@ -85,12 +85,12 @@ def _seat(
         return []
 
     def until_done(capacity: ServerCapacity) -> float:
-        loading = 0.0 if capacity.is_warm(task) else LOADING
+        loading = 0.0 if capacity.is_warm(task) else LOADING_SECONDS
         return capacity.wait + loading + seconds(task.shape, capacity.server.id)
 
     def cost(capacity: ServerCapacity) -> float:
         evicts = bool(capacity.warm) and not capacity.is_warm(task)
-        return until_done(capacity) + (EVICTING if evicts else 0.0)
+        return until_done(capacity) + (EVICTING_SECONDS if evicts else 0.0)
 
     best = min(able, key=cost)
     best.wait = until_done(best)

@@ -12,7 +12,7 @@ from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.model import Task
-from app.tasks.truncation import STREAM
+from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import Expected, task_view
 from app.workflows.requirements import Needs
 
@@ -28,7 +28,7 @@ class TaskPresenter:
         self._run_times = run_times
         self._dispatcher = dispatcher
 
-    def view(self, task: Task, room: int | None = STREAM) -> Json:
+    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> Json:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
         if task.finished:

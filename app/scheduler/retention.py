@@ -25,8 +25,8 @@ from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
-PAGE = 500  # tasks that are looked at in one transaction
+RETENTION_INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
+PAGE_TASKS = 500  # tasks that are looked at in one transaction
 VIEWS_INTERVAL = 600.0  # seconds between two looks at the views; in a bucket a look costs money
 
 # Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
@@ -39,7 +39,7 @@ _HOLDERS = (
     .where(~is_to_be_told(tasks.c.task_id))
     .group_by(tasks.c.task_id, tasks.c.finished_at)
     .order_by(tasks.c.finished_at)
-    .limit(PAGE)
+    .limit(PAGE_TASKS)
 )
 _TOTAL = select(func.coalesce(func.sum(outputs.c.size_bytes), 0)).where(outputs.c.key.is_not(None))
 _EXPIRE = (
@@ -83,11 +83,11 @@ class Retention:
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
-        pause = min(INTERVAL, (self._limits.age or INTERVAL) / 2)
+        pause = min(RETENTION_INTERVAL, (self._limits.age or RETENTION_INTERVAL) / 2)
         while True:
             try:
                 async with self._database.alone("retention") as ours:
-                    while ours and await self.sweep() == PAGE:
+                    while ours and await self.sweep() == PAGE_TASKS:
                         pass
             except GatewayError as error:
                 log.warning("results cannot be removed now: %s", error.detail)
@@ -137,7 +137,7 @@ class Retention:
             else:
                 kept.append(info)
         self._views.of_uploads = kept
-        for keys in parts_of(due, PAGE):
+        for keys in parts_of(due, PAGE_TASKS):
             await self._files.delete_all(keys)
         return total
 

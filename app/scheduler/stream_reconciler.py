@@ -24,15 +24,17 @@ from app.tasks.view import Expected, progress_view
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 2.0  # seconds between two looks
+LOOK_INTERVAL = 2.0  # seconds between two looks
 INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
-MOST = 2000  # tasks that are looked at each time
+MAX_FOLLOWED_TASKS = 2000  # tasks that are looked at each time
 TOLD = 6000  # tasks of which it is remembered how they were found
 NEWEST = 100  # tasks that are looked at for those who follow all
-HEAD = 100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
+QUEUE_HEAD_TASKS = (
+    100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
+)
 DRIFT = 2.0  # seconds that an ETA may be off the clock before it is told again, or a tenth of it
 AT_ONCE = 100  # tasks that are told of before subscribers are waited for
-PATIENCE = 2.0  # seconds that they are waited for in a look, all in all
+DELIVERY_TIMEOUT = 2.0  # seconds that they are waited for in a look, all in all
 STATE = ("status", "waiting_for", "warnings")
 MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
 
@@ -91,7 +93,7 @@ class StreamReconciler:
 
     def _hear(self, task_id: str) -> None:
         if task_id and self.has_gap and self._hub.subscribers:
-            if len(self._changed) < MOST:  # the rest is found by the next look at all
+            if len(self._changed) < MAX_FOLLOWED_TASKS:  # the rest is found by the next look at all
                 self._changed.add(task_id)
             self._wake.set()
 
@@ -107,7 +109,7 @@ class StreamReconciler:
                 if time.monotonic() < due:
                     await self._look_at_news()
                 else:
-                    due = time.monotonic() + (INTERVAL_BLIND if self.has_gap else INTERVAL)
+                    due = time.monotonic() + (INTERVAL_BLIND if self.has_gap else LOOK_INTERVAL)
                     await self._look()
             except Exception:  # it is only a convenience
                 log.exception("followed tasks cannot be looked at")
@@ -117,10 +119,10 @@ class StreamReconciler:
         if not self._hub.watches_all():
             news = sorted(set(news).intersection(self._hub.watched()))
         began = self._hub.last_id
-        await self._tell_all(await self._store.several(news[:MOST]), began, news)
+        await self._tell_all(await self._store.several(news[:MAX_FOLLOWED_TASKS]), began, news)
 
     async def _look(self) -> None:
-        watched = self._hub.watched()[:MOST]
+        watched = self._hub.watched()[:MAX_FOLLOWED_TASKS]
         was_blind, has_gap = self._blind_since is not None, self.has_gap
         if has_gap and not was_blind:
             self._blind_since = time.time() - MARGIN
@@ -133,10 +135,10 @@ class StreamReconciler:
         await self._tell_all(tasks, began, self._last_event)
         await self._tell_head(set(watched), began)
         ours = self._dispatcher.driven() if self._hub.watches_all() else watched
-        places = await self._places(ours[:MOST])
-        for task_id in ours[:MOST]:
+        places = await self._places(ours[:MAX_FOLLOWED_TASKS])
+        for task_id in ours[:MAX_FOLLOWED_TASKS]:
             self._tell_of_ours(task_id, places.get(task_id))
-        kept = {*watched, *ours[:MOST], *(task.task_id for task in tasks)}
+        kept = {*watched, *ours[:MAX_FOLLOWED_TASKS], *(task.task_id for task in tasks)}
         self._last_view = {
             task_id: view for task_id, view in self._last_view.items() if task_id in kept
         }
@@ -159,13 +161,13 @@ class StreamReconciler:
         found = {task.task_id: task for task in [*await self._store.queue(), *newest]}
         open_ones = [id for id, view in self._last_view.items() if view["finished_at"] is None]
         gone = [id for id in open_ones if id not in found and id not in seen]
-        for task in await self._store.several(gone[:MOST]):
+        for task in await self._store.several(gone[:MAX_FOLLOWED_TASKS]):
             found[task.task_id] = task
         return [task for task_id, task in found.items() if task_id not in seen]
 
     async def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
         """What is new of them. `began`: the newest update when they were asked for."""
-        patience = PATIENCE
+        patience = DELIVERY_TIMEOUT
         for part in parts_of(tasks, AT_ONCE):
             for task in part:
                 heard_since = self._hub.newest(task.task_id) > began  # then the row is older
@@ -194,7 +196,7 @@ class StreamReconciler:
         """To those who follow all: the places and ETAs of those that are next, as far as they are
         not what the clock makes of the last ones. Thousands may wait; whoever knows of those can
         take the same step with them that the last of these took."""
-        head = await self._store.waiting(limit=HEAD) if self._hub.watches_all() else []
+        head = await self._store.waiting(limit=QUEUE_HEAD_TASKS) if self._hub.watches_all() else []
         before, self._hopes = self._hopes, {}
         for task in head:
             if self._hub.newest(task.task_id) > began:  # then the row is older

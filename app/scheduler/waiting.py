@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.db.engine.list_parameters import parts_of
-from app.db.queue import WINDOW, Queue
+from app.db.queue import MAX_CANDIDATES, Queue
 from app.db.requirements import Requirements
 from app.runner.rerouting import is_left_alone
 from app.scheduler.planner import ServerCapacity
@@ -19,7 +19,7 @@ from app.tasks.model import WaitingTask
 
 Json = dict[str, Any]
 
-MANY = 200  # requirements; to pass over more is no matter of a moment
+MANY_REQUIREMENTS = 200  # requirements; to pass over more is no matter of a moment
 
 
 class Waits:
@@ -34,7 +34,7 @@ class Waits:
 
     @property
     def many(self) -> bool:
-        return len(self._able) > MANY
+        return len(self._able) > MANY_REQUIREMENTS
 
     @property
     def overdue(self) -> bool:
@@ -51,7 +51,7 @@ class Waits:
     def notice(self, head: Sequence[WaitingTask], capacities: Collection[ServerCapacity]) -> None:
         """What a claim saw of the queue. If that is not all, others wait behind those that nobody
         takes."""
-        if len(head) == WINDOW and not all(_is_taken(task, capacities) for task in head):
+        if len(head) == MAX_CANDIDATES and not all(_is_taken(task, capacities) for task in head):
             self._overdue = True
 
     async def look_over(self) -> bool:
@@ -86,7 +86,9 @@ class Waits:
                     await self._queue.reroute(
                         name, replace(requirements.needs, refused=frozenset())
                     )
-                elif len(stuck) < MANY and not self._is_taken_somewhere(name, requirements):
+                elif len(stuck) < MANY_REQUIREMENTS and not self._is_taken_somewhere(
+                    name, requirements
+                ):
                     stuck.append(name)
         self._queue.note_stuck(stuck)
 

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-PATIENCE = 1.0  # seconds: a server that does not answer one must not keep all others waiting
+MAX_WAIT = 1.0  # seconds: a server that does not answer one must not keep all others waiting
 
 
 class FifoLock:
     """First come, first served; but nobody waits longer than a moment for those before."""
 
-    def __init__(self, max_wait: float = PATIENCE) -> None:
+    def __init__(self, max_wait: float = MAX_WAIT) -> None:
         self._lock = asyncio.Lock()
         self._max_wait = max_wait
 

@@ -12,7 +12,7 @@ from app.servers.server import Server
 Json = dict[str, Any]
 Known = Callable[[Collection[str]], Awaitable[set[str]]]  # which of these ids are ours
 
-LOOKED_AT = 200  # newest entries of a server's history among which strangers' are sought
+MAX_HISTORY_ENTRIES = 200  # newest entries of a server's history among which strangers' are sought
 
 
 async def held_ids(server: Server) -> list[str]:
@@ -57,7 +57,7 @@ async def histories(servers: Iterable[Server], known: Known, limit: int) -> list
 
 async def _history(server: Server, known: Known, limit: int) -> Json:
     try:
-        entries = await server.client.history(max_items=max(limit, LOOKED_AT))
+        entries = await server.client.history(max_items=max(limit, MAX_HISTORY_ENTRIES))
     except ComfyError as error:
         return {"server": server.id, "reason": error.detail, "prompts": []}
     ours = await known(list(entries))

@@ -20,11 +20,11 @@ from app.workflows.requirements import fingerprint
 
 Json = dict[str, Any]
 
-MOST = 10_000  # values of one server
+MAX_REFUSED_VALUES = 10_000  # values of one server
 PROMPTS = 1000  # that it refused without naming anything
-LONG = 200  # characters of a value beyond which its digest is kept
+MAX_VALUE_CHARACTERS = 200  # characters of a value beyond which its digest is kept
 FRESH = 60.0  # seconds in which a refusal that names nothing stands
-LARGE = 1000  # nodes of a prompt that is not checked here before it is sent
+MAX_CHECKED_NODES = 1000  # nodes of a prompt that is not checked here before it is sent
 NOTHING = "this prompt"  # what such a server refuses
 
 
@@ -42,7 +42,7 @@ class Refusals:
     held against others, whose extra data may be another one."""
 
     def __init__(self) -> None:
-        self._known: Memory[Given, bool] = Memory(MOST)
+        self._known: Memory[Given, bool] = Memory(MAX_REFUSED_VALUES)
         self._unnamed: Memory[str, float] = Memory(PROMPTS)  # by digest, and when
 
     def learn(
@@ -87,7 +87,7 @@ class Refusals:
 def shows(prompt: Json, node_types: Json) -> str | None:
     """Why a server with these node types (its object_info) should refuse the prompt; None if
     nothing speaks for it. It may take it all the same: ComfyUI is the judge."""
-    if len(prompt) > LARGE:
+    if len(prompt) > MAX_CHECKED_NODES:
         return None
     validator = Validator(prompt, NodeTypes(node_types))
     try:
@@ -125,7 +125,9 @@ def _given(prompt: Json, node: Json, name: str) -> Given:
     if name not in inputs:
         return Given(node["class_type"], name, None)
     text = _text(prompt, name, inputs[name])
-    return Given(node["class_type"], name, text if len(text) <= LONG else fingerprint(text))
+    return Given(
+        node["class_type"], name, text if len(text) <= MAX_VALUE_CHARACTERS else fingerprint(text)
+    )
 
 
 def _whole(prompt: Json, node: Json) -> Given:

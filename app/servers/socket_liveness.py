@@ -5,8 +5,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 1.0  # seconds that word of a change in the queue may take
-PAUSE = 10.0  # seconds at the least between two renewals
+WORD_TIMEOUT = 1.0  # seconds that word of a change in the queue may take
+RENEWAL_INTERVAL = 10.0  # seconds at the least between two renewals
 
 
 class Ear:
@@ -26,7 +26,7 @@ class Ear:
 
     @property
     def is_deaf(self) -> bool:
-        return self._heard < self._changed < time.monotonic() - PATIENCE
+        return self._heard < self._changed < time.monotonic() - WORD_TIMEOUT
 
     async def listen(self, receive: Callable[[], Awaitable[None]]) -> None:
         """Run `receive` until cancelled; from its start again when the socket is renewed."""
@@ -42,7 +42,7 @@ class Ear:
     def renew(self) -> bool:
         """Close the socket and open another one, unless that was just done; True if it is."""
         now = time.monotonic()
-        if self._scope is None or self._scope.expired() or now - self._renewed < PAUSE:
+        if self._scope is None or self._scope.expired() or now - self._renewed < RENEWAL_INTERVAL:
             return False
         self._renewed = now
         self._scope.reschedule(asyncio.get_running_loop().time())

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MOST_REFERENCES = 1000  # of one workflow
 Gone = Callable[[str], Awaitable[None]]
-INTERVAL = 30.0  # seconds between two looks for what has expired
+EXPIRY_INTERVAL = 30.0  # seconds between two looks for what has expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class AssetService:
     async def run(self) -> None:
         """Remove what has expired, for ever."""
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(EXPIRY_INTERVAL)
             try:
                 async with self._database.alone("assets that expire") as ours:
                     expired = await self._database.read(assets.expired, large=True) if ours else []

@@ -14,7 +14,7 @@ from app.services.servers import ServerService
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 1.0  # seconds
+COMPARISON_INTERVAL = 1.0  # seconds
 
 
 class Twins:
@@ -30,7 +30,7 @@ class Twins:
                 await self.look()
             except Exception:  # the next look finds the same
                 log.exception("servers cannot be compared")
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(COMPARISON_INTERVAL)
 
     async def look(self) -> None:
         """Compare those that have come online since the last look, and those with prompts."""

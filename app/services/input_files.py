@@ -21,7 +21,7 @@ from app.auth.model import Caller
 from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
 from app.files.images.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.signatures import Signature, fits, signature_of
 from app.files.stores.store import once
 from app.files.stores.streams import look_into
@@ -202,13 +202,13 @@ class InputFiles:
 
     async def _save_bytes(self, filename: str, content: bytes, wanted: str) -> str:
         if not filename:  # named by its content, so that the same bytes are the same upload
-            found = signature_of(content[:HEAD])
+            found = signature_of(content[:SNIFFED_BYTES])
             filename = f"{blake3(content).hexdigest()[:16]}{found.suffix if found else ''}"
         return await self._save(filename, once(content), wanted)
 
     async def _save(self, filename: str, chunks: AsyncIterator[bytes], wanted: str) -> str:
         """Keep a stream if its bytes are what the input takes; answers the upload's name."""
-        head, whole = await look_into(chunks, HEAD)
+        head, whole = await look_into(chunks, SNIFFED_BYTES)
         signature = _check(wanted, head)
         name = _named(filename or "input", signature)
         upload = await self._uploads.save(name, whole)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 NOTES = 20
 LEAVING = 10.0  # seconds in which a server that is removed is to let go of its tasks
 LOOK = 0.2  # seconds between two looks whether it has
-INTERVAL = 5.0  # seconds between two looks at what other processes changed
+CHANGES_INTERVAL = 5.0  # seconds between two looks at what other processes changed
 
 
 class ServerService:
@@ -50,7 +50,7 @@ class ServerService:
         """Follow what other processes change, for ever."""
         while True:
             try:
-                async with asyncio.timeout(INTERVAL):
+                async with asyncio.timeout(CHANGES_INTERVAL):
                     await self._changed.wait()
             except TimeoutError:
                 pass

@@ -10,7 +10,7 @@ from app.auth.model import EVERYBODY, Caller
 from app.db.engine.list_parameters import parts_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queries import no_task
-from app.db.task_filters import MOST, Selection
+from app.db.task_filters import MAX_COUNTED_TASKS, Selection
 from app.db.tasks import TaskRepository
 from app.errors import ApiKeyGone, BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
 from app.events.hub import Hub
@@ -25,7 +25,7 @@ from app.servers import queues
 from app.servers.server import Server
 from app.services.submissions import SubmissionService
 from app.tasks.model import CancelReason, Many, NewTask, Status, Task
-from app.tasks.truncation import STREAM
+from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import entries_of, timestamp
 from app.workflows.parameters.apply import with_changes
 
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 KNOWN_OWNERS = 10_000  # tasks
 CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
-PATIENCE = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
+DELIVERY_TIMEOUT = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
 
 
 class TaskService:
@@ -107,7 +107,7 @@ class TaskService:
     async def total(self, selection: Selection) -> tuple[int, bool]:
         """How many tasks there are of it, and whether there are more than were counted."""
         found = await self._store.total(selection)
-        return min(found, MOST), found > MOST
+        return min(found, MAX_COUNTED_TASKS), found > MAX_COUNTED_TASKS
 
     async def queue(self) -> list[Task]:
         return await self._store.queue()
@@ -116,7 +116,7 @@ class TaskService:
         """Those of the ids that are tasks of ours."""
         return await self._store.ids_of(task_ids)
 
-    def view(self, task: Task, room: int | None = STREAM) -> Json:
+    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> Json:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
         return self._presenter.view(task, room)
@@ -173,7 +173,7 @@ class TaskService:
     async def _cancel_all(self, task_ids: Collection[str]) -> Many:
         """In batches, between which others come in, and subscribers are told. From the end of the
         queue: servers that become free meanwhile take from its head."""
-        done, patience = Many(), PATIENCE
+        done, patience = Many(), DELIVERY_TIMEOUT
         for part in parts_of(reversed(list(task_ids)), CANCELED_AT_ONCE):
             tasks = await self._store.request_cancels(part)
             for task in tasks:

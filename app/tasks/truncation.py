@@ -15,13 +15,13 @@ from app.limits.quoting import cost
 Json = dict[str, Any]
 T = TypeVar("T")
 
-STREAM = 54_000  # bytes of a view in a message of a stream, which has 64 kB at most
+MAX_STREAM_BYTES = 54_000  # bytes of a view in a message of a stream, which has 64 kB at most
 LIST = 18_000  # and of one in a list
-BRIEF = 4_000  # bytes of parameters that stand in a task's row
+MAX_ROW_PARAMS_BYTES = 4_000  # bytes of parameters that stand in a task's row
 
 TEXT = 500  # characters of a text
 LONGER = {"error": 2000, "warnings": 1000}
-RESULT = 1000  # characters of a text result
+MAX_TEXT_CHARACTERS = 1000  # characters of a text result
 WORD = 100  # characters of a name
 NAMED = 3  # levels of a path
 SHARES = {
@@ -61,7 +61,7 @@ def shortened(view: Json, room: int | None, **shares: float) -> Json:
 
 
 _LONG = (str, dict, list, tuple)
-MANY = 60  # entries
+MAX_ENTRIES = 60  # entries
 
 
 def _short(value: Any) -> int | None:
@@ -78,7 +78,7 @@ def _is_plain(value: Any, levels: int) -> bool:
         return len(value) <= TEXT
     if not isinstance(value, dict | list | tuple):
         return True
-    if not levels or len(value) > MANY:
+    if not levels or len(value) > MAX_ENTRIES:
         return False
     items = value.values() if isinstance(value, dict) else value
     return all(_is_plain(item, levels - 1) for item in items)
@@ -86,7 +86,7 @@ def _is_plain(value: Any, levels: int) -> bool:
 
 def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
     """The first ones, as many as there is room for: their URLs must stay what they are."""
-    if len(entries) <= MANY and len(json.dumps(entries)) <= room:
+    if len(entries) <= MAX_ENTRIES and len(json.dumps(entries)) <= room:
         return entries
     kept = []
     for entry in entries:
@@ -99,7 +99,7 @@ def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
 
 def brief(params: Json) -> tuple[Json, dict[str, int]]:
     """Parameters for a task's row, and what is cut in them."""
-    part = _Part("params", BRIEF)
+    part = _Part("params", MAX_ROW_PARAMS_BYTES)
     return part.cut(params), part.marks
 
 

@@ -17,7 +17,7 @@ from app.tasks.model import (
     Task,
     fields_of,
 )
-from app.tasks.truncation import RESULT, STREAM, shortened
+from app.tasks.truncation import MAX_STREAM_BYTES, MAX_TEXT_CHARACTERS, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def task_view(
     task: Task,
     progress: Progress | None = None,
     expected: Expected = UNKNOWN,
-    room: int | None = STREAM,
+    room: int | None = MAX_STREAM_BYTES,
 ) -> Json:
     """The task as JSON, its fields cut to `room` bytes; None: whole. `progress` is the live one,
     newer than the row's."""
@@ -86,7 +86,7 @@ def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) 
         "eta_seconds": expected.eta_seconds,
         "waiting_for": expected.waiting_for,
     }
-    return shortened(view, STREAM, progress=0.9)
+    return shortened(view, MAX_STREAM_BYTES, progress=0.9)
 
 
 def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
@@ -97,9 +97,9 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
         view["copy"] = output.copy
     if output.text is not None:
         length = output.length or len(output.text)
-        if length <= (len(output.text) if whole else RESULT):
+        if length <= (len(output.text) if whole else MAX_TEXT_CHARACTERS):
             return {**view, "text": output.text}
-        return {**view, "text": f"{output.text[:RESULT]}…", "cut": {"text": length}}
+        return {**view, "text": f"{output.text[:MAX_TEXT_CHARACTERS]}…", "cut": {"text": length}}
     return {
         **view,
         "filename": output.filename,

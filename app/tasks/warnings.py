@@ -19,7 +19,7 @@ REPEATED = _REPEATED + 'For new ones submit it with "randomize": true, or with a
 REPEATED_SEEDLESS = _REPEATED + "It has no seed: for other ones change a value in it."
 BLOCKED_ALL = "what should have saved some was blocked."
 NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."
-SHOWN = 5  # node types that are named
+MAX_NAMED_TYPES = 5  # node types that are named
 
 
 def blocked(event: ExecutionError) -> str | None:
@@ -79,8 +79,8 @@ def _untold(prompt: Json, savers: Sequence[str]) -> str:
 
 def _classes(prompt: Json, node_ids: Sequence[str]) -> str:
     found = list(dict.fromkeys(str(prompt[node_id]["class_type"]) for node_id in node_ids))
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(cut(name, SHORT) for name in found[:SHOWN]) + more
+    more = f" and {len(found) - MAX_NAMED_TYPES} more" if len(found) > MAX_NAMED_TYPES else ""
+    return ", ".join(cut(name, SHORT) for name in found[:MAX_NAMED_TYPES]) + more
 
 
 def _saves(node: Json, node_types: Mapping[str, Json]) -> bool:

@@ -16,7 +16,7 @@ from app.tasks.view import timestamp
 from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.fair_share import DeliverySlots, Pace
 from app.webhooks.model import Delivery, masked
-from app.webhooks.outbox import BATCH, Outbox
+from app.webhooks.outbox import MAX_BATCH_WEBHOOKS, Outbox
 from app.webhooks.retries import DeliveryStatus, is_success, next_step
 from app.webhooks.signing import headers_of
 
@@ -52,7 +52,7 @@ class Deliverer:
 
     def changed(self, task_id: str) -> None:
         """A task's status may have changed. Only makes things faster: all are looked at anyway."""
-        if len(self._news) < BATCH:  # with more than that all are looked at
+        if len(self._news) < MAX_BATCH_WEBHOOKS:  # with more than that all are looked at
             self._news.add(task_id)
         self._has_news.set()
 
@@ -77,7 +77,7 @@ class Deliverer:
         while True:
             self._has_news.clear()
             news, self._news = self._news, set()
-            sweep = time.monotonic() >= sweep_at or len(news) >= BATCH
+            sweep = time.monotonic() >= sweep_at or len(news) >= MAX_BATCH_WEBHOOKS
             try:
                 found = await self._outbox.announce(None if sweep else news)
             except Exception:  # a full or locked database: the webhooks are open, go on later
@@ -87,7 +87,7 @@ class Deliverer:
                 continue
             if found:
                 self.wake()
-            if found >= BATCH:
+            if found >= MAX_BATCH_WEBHOOKS:
                 sweep_at = 0.0  # there may be more
                 continue
             if sweep:

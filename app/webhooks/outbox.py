@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from app.auth.model import EVERYBODY, Caller
-from app.db.engine.database import FEW, Database
+from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.list_parameters import any_of
 from app.db.queries import fetch_one, no_task
 from app.db.tables import deliveries, tasks, webhooks
@@ -37,7 +37,7 @@ from app.webhooks.retries import DeliveryStatus, Step
 
 Json = dict[str, Any]
 
-BATCH = 100  # webhooks that one transaction looks after
+MAX_BATCH_WEBHOOKS = 100  # webhooks that one transaction looks after
 NOBODY = Busy()
 
 _IS_PENDING = is_pending()
@@ -86,7 +86,7 @@ class Outbox:
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
         """Make deliveries of what has happened to tasks (to these, or to any, as many of each
-        lane); answers how many webhooks had news: BATCH or more: there may be more.
+        lane); answers how many webhooks had news: MAX_BATCH_WEBHOOKS or more: there may be more.
 
         A webhook is closed in the transaction that writes its last delivery. Whenever we are
         killed, it is either open, and found again, or its delivery is there.
@@ -107,10 +107,10 @@ class Outbox:
                     _announce(connection, row, self._view)
                 number += len(found)
                 may_be_more = may_be_more or len(found) == values["most"]
-            return max(number, BATCH) if may_be_more else number
+            return max(number, MAX_BATCH_WEBHOOKS) if may_be_more else number
 
         # On SQLite a write waits for its turn, and mostly there is nothing to write.
-        large = task_ids is None or len(task_ids) > FEW
+        large = task_ids is None or len(task_ids) > FEW_ROWS
         if not await self._database.read(look, large=large):
             return 0
         return await self._database.write(work, large=True)
@@ -244,9 +244,9 @@ class Outbox:
 def _parts(connection: Connection, ids: list[str] | None) -> list[tuple[Select[Any], Json]]:
     """Queries for the webhooks to look after: of these tasks, or of each lane as many."""
     if ids is not None:
-        return [(_NEWS_OF, {"ids": ids, "most": BATCH})]
+        return [(_NEWS_OF, {"ids": ids, "most": MAX_BATCH_WEBHOOKS})]
     lanes = [row.lane for row in connection.execute(OPEN_LANES)]
-    share = max(BATCH // max(len(lanes), 1), 1)
+    share = max(MAX_BATCH_WEBHOOKS // max(len(lanes), 1), 1)
     return [(_NEWS_OF_LANE, {"lane": lane, "most": share}) for lane in lanes]
 
 

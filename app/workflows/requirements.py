@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from app.limits.quoting import MOST, SHORT, cut, quoted
+from app.limits.quoting import MAX_ENTRIES, SHORT, cut, quoted
 from app.workflows.checks.model_files import is_model_file, with_slashes
 from app.workflows.checks.prompt import links_of
 from app.workflows.parameters.model import choices_of, definition_of, takes_upload
@@ -102,10 +102,10 @@ class Lack:
         return 50 + len(self)
 
     def __str__(self) -> str:
-        said = [f"node type {quoted(name)}" for name in self.classes[:MOST]]
+        said = [f"node type {quoted(name)}" for name in self.classes[:MAX_ENTRIES]]
         said += [
             f"file {quoted(file.name)} for {cut(file.class_type, SHORT)}"
-            for file in self.files[:MOST]
+            for file in self.files[:MAX_ENTRIES]
         ]
         return ", ".join(said)
 

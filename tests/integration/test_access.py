@@ -112,7 +112,7 @@ async def test_a_first_message_without_the_key_ends_it(gate: Guarded, message: s
 async def test_nothing_is_sent_before_the_key_and_it_must_come_soon(
     gate: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_auth, "PATIENCE", 0.5)
+    monkeypatch.setattr(websocket_auth, "FIRST_MESSAGE_TIMEOUT", 0.5)
     alice = await gate.client("alice")
     async with connect(gate) as socket:
         await submit(alice)  # of which it hears nothing

@@ -477,7 +477,7 @@ async def test_an_end_that_the_database_refuses_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """For a reason that nobody foresaw, and that is not that it is down or full."""
-    monkeypatch.setattr("app.runner.failed_saves.PAUSE", 0.1)
+    monkeypatch.setattr("app.runner.failed_saves.RETRY_INTERVAL", 0.1)
     async with over(settings_for, demo, database_url=url, poll_interval=0.1) as gateway:
         database = await open_database(url)
         try:

@@ -27,7 +27,7 @@ from app.db import idempotency, requirements
 from app.db import run_times as estimates
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
-from app.db.engine.list_parameters import PART
+from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.db.run_times import RunTime, RunTimes
 from app.db.tables import idempotency_keys, key_usage, run_times
 from app.events import hub, status_log
@@ -199,20 +199,20 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, *names in (
         (uploads, "KNOWN"),
         (view_cleanup, "MOST_KNOWN"),
-        (rate_limits, "KEPT"),
+        (rate_limits, "MAX_BUCKETS"),
         (tasks, "KNOWN_OWNERS"),
         (event_inbox, "MOST_EVENTS"),
         (hub, "KEPT_TASKS", "KEPT_UPDATES", "KNOWN_BIRTHS"),
-        (stream_reconciler, "MOST", "NEWEST", "TOLD", "HEAD"),
-        (status_log, "KEPT"),
-        (deliverer, "BATCH"),
+        (stream_reconciler, "MAX_FOLLOWED_TASKS", "NEWEST", "TOLD", "QUEUE_HEAD_TASKS"),
+        (status_log, "MAX_REMEMBERED_TASKS"),
+        (deliverer, "MAX_BATCH_WEBHOOKS"),
         (fair_share, "MOST_FAILING"),
     ):
         for name in names:
             monkeypatch.setattr(module, name, SMALL)
     monkeypatch.setattr(hub, "MOST_FOLLOWED", 3 * SMALL)
     monkeypatch.setattr(server, "KNOWN_FITS", SMALL * 50)
-    monkeypatch.setattr(requirements, "REMEMBERED", SMALL * 250)
+    monkeypatch.setattr(requirements, "MAX_CACHE_CHARACTERS", SMALL * 250)
     monkeypatch.setattr(estimates, "KEPT_NODES", SMALL * 13)
     monkeypatch.setattr(hub, "KEPT_PREVIEWS", SMALL * 2000)
 
@@ -409,11 +409,14 @@ async def test_times_of_very_many_shapes_and_of_huge_ones(database: Database) ->
 
 async def test_rows_that_are_old_go(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "KEPT_ROWS", SMALL)
-    old, now = time.time() - idempotency.KEPT - 1, time.time()
+    old, now = time.time() - idempotency.KEY_LIFETIME_SECONDS - 1, time.time()
     task = {"digest": "d", "task_id": "t"}
     rows: dict[Any, list[Json]] = {
         idempotency_keys: [
-            *({"key": f"old {number}", "created_at": old, **task} for number in range(3 * PART)),
+            *(
+                {"key": f"old {number}", "created_at": old, **task}
+                for number in range(3 * MAX_LIST_ROWS)
+            ),
             {"key": "new", "created_at": now, **task},
         ],
         key_usage: [

@@ -656,7 +656,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
         await wait_until(lambda: len(looks) > before + 1)
         return await add(store, *what)
 
-    monkeypatch.setattr(paid_node_keys, "INTERVAL", 0.02)
+    monkeypatch.setattr(paid_node_keys, "CLEANUP_INTERVAL", 0.02)
     monkeypatch.setattr(TaskRepository, "ends", counted)
     monkeypatch.setattr(TaskRepository, "add", slow)
     async with run_gateway(settings_for(demo.address)) as gateway:
@@ -672,7 +672,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
 async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(paid_node_keys, "INTERVAL", 0.02)
+    monkeypatch.setattr(paid_node_keys, "CLEANUP_INTERVAL", 0.02)
     keys = gateway.gateway.submitter._paid_node_keys
     with (
         pytest.raises(type(error)),

@@ -106,7 +106,7 @@ async def test_an_ear_knows_when_it_is_deaf(monkeypatch: pytest.MonkeyPatch) -> 
     assert not mine.is_deaf, "a quiet server has nothing to say"
     mine.queue_changed(now)
     assert not mine.is_deaf, "word of it may still come"
-    now += socket_liveness.PATIENCE + 0.1
+    now += socket_liveness.WORD_TIMEOUT + 0.1
     assert mine.is_deaf
     mine.hears()
     assert not mine.is_deaf

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import websockets
 
-from app.limits.quoting import SIZE, TEXTS, bounded, cut, listed, quoted
+from app.limits.quoting import MAX_ERROR_BYTES, TEXTS, bounded, cut, listed, quoted
 from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -308,7 +308,7 @@ def test_whatever_an_error_holds_it_is_small(text: str) -> None:
         }
     )
     sent = json.dumps(problem, ensure_ascii=False).encode()
-    assert len(sent) < SIZE + 1000
+    assert len(sent) < MAX_ERROR_BYTES + 1000
     said = problem["detail"] + problem["hint"]
     assert len(json.dumps(said, ensure_ascii=False).encode()) < TEXTS
     assert problem["omitted"]["errors"] >= 900

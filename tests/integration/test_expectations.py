@@ -59,7 +59,7 @@ async def test_a_task_that_is_handed_to_its_server_keeps_its_place(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, by_id: bool
 ) -> None:
     """Until it runs: who drives a task does not know what is before it."""
-    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", 0.1)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -86,7 +86,7 @@ async def test_a_task_that_is_handed_to_its_server_keeps_its_place(
 async def test_a_silent_node_and_what_waits_behind_it(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", 0.1)
     async with over(settings_for, demo, slots=2) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -116,7 +116,7 @@ async def test_a_silent_node_and_what_waits_behind_it(
 async def test_a_server_that_goes_away(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", 0.1)
     async with DemoServer(step_seconds=0) as demo, over(settings_for, demo, slots=2) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -174,7 +174,7 @@ async def test_behind_the_prompts_of_others_no_time_is_told(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would stand still: nobody knows how long those take."""
-    monkeypatch.setattr(stream_reconciler, "INTERVAL", 0.1)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", 0.1)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True

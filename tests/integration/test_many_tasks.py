@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from app.auth.model import STRANGER, AccessLevel, Caller
 from app.db.engine.database import Database
-from app.db.engine.list_parameters import PART, any_of, none_of, parts_of, task_ids
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, none_of, parts_of, task_ids
 from app.db.lease import Lease
 from app.db.queue import Queue
 from app.db.tables import outputs, prompts, tasks
@@ -184,7 +184,7 @@ async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Data
     (ours,) = await store.add([NewTask(str(uuid4()), {})])
     strangers = [str(number) for number in range(100_000)]
     odd = ["", "\x00" * 36, "\ud800" * 36, "x" * 100_000]
-    held = [*strangers, *(str(uuid4()) for _ in range(3 * PART)), *odd, ours.task_id]
+    held = [*strangers, *(str(uuid4()) for _ in range(3 * MAX_LIST_ROWS)), *odd, ours.task_id]
     assert await queue.locations_of(held) == {ours.task_id: (None, False)}
     assert await store.ids_of(held) == {ours.task_id}
     assert [task.task_id for task in await store.several(held)] == [ours.task_id]

@@ -20,7 +20,7 @@ from app.db.engine.database import Database, open_database
 from app.db.lease import Lease
 from app.db.mapping import new_row
 from app.db.queue import Queue
-from app.db.schema import FOLDER, HEAD, alembic_config, metadata, migrate
+from app.db.schema import FOLDER, NEWEST_REVISION, alembic_config, metadata, migrate
 from app.db.tables import tasks
 from app.db.task_filters import Selection
 from app.db.tasks import TaskRepository
@@ -151,12 +151,12 @@ async def test_what_is_older_is_refused_by_name(url: str, monkeypatch: pytest.Mo
 
 async def test_a_newer_one_is_used_as_it_is(url: str) -> None:
     database = await open_database(url)
-    newer = f"UPDATE alembic_version SET version_num = '{int(HEAD) + 1:04}'"
+    newer = f"UPDATE alembic_version SET version_num = '{int(NEWEST_REVISION) + 1:04}'"
     await database.write(lambda connection: connection.execute(text(newer)))
     await database.close()
     again = await open_database(url)
     version = text("SELECT version_num FROM alembic_version")
-    assert await again.read(lambda connection: connection.scalar(version)) > HEAD
+    assert await again.read(lambda connection: connection.scalar(version)) > NEWEST_REVISION
     await again.close()
 
 
@@ -182,9 +182,9 @@ async def test_processes_that_start_at_once(
 
 def test_versions_are_one_line() -> None:
     found = ScriptDirectory.from_config(alembic_config(None))  # type: ignore[arg-type]
-    assert found.get_heads() == [HEAD]
+    assert found.get_heads() == [NEWEST_REVISION]
     assert [script.revision for script in found.walk_revisions()] == [
-        f"{number:04}" for number in range(int(HEAD), 0, -1)
+        f"{number:04}" for number in range(int(NEWEST_REVISION), 0, -1)
     ]
 
 

@@ -92,7 +92,7 @@ async def test_a_view_is_made_once(
 async def test_a_file_has_so_many_views(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "MOST", 3)
+    monkeypatch.setattr(views, "MAX_VIEWS", 3)
     url = (await gateway.submit(text_to_image()))["outputs"][0]["url"]
     kept: list[set[str]] = []
     for width in range(10, 15):

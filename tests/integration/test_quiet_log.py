@@ -113,7 +113,7 @@ async def test_results_that_a_constraint_refuses(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.runner.failed_saves.PAUSE", 0.1)
+    monkeypatch.setattr("app.runner.failed_saves.RETRY_INTERVAL", 0.1)
     async with over(settings_for, demo, database_url=url, allow_private_urls=HERE) as gateway:
         statements = REFUSE[url.partition(":")[0]]
         await run_all(url, *(one.format(table="outputs", column="task_id") for one in statements))

@@ -207,7 +207,7 @@ async def test_the_list_of_servers_is_shared(
     url: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if url.startswith("sqlite"):  # where nobody tells of it
-        monkeypatch.setattr("app.services.servers.INTERVAL", 0.5)
+        monkeypatch.setattr("app.services.servers.CHANGES_INTERVAL", 0.5)
     async with (
         DemoServer(step_seconds=0) as demo,
         DemoServer(step_seconds=0) as added,

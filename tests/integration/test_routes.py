@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.db import requirements
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, open_database
-from app.db.engine.list_parameters import PART
+from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.db.lease import Lease
 from app.db.queue import Queue
 from app.db.requirements import Requirements, RequirementsCache
@@ -99,12 +99,12 @@ async def test_what_was_refused_teaches_nothing(
 
 
 async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Database) -> None:
-    await fill(database, 2 * PART)
+    await fill(database, 2 * MAX_LIST_ROWS)
     (wanted,) = await TaskRepository(database).add([new("Possible")])
     queue = Queue(database, Lease("me", 60))
     waiting = await queue.waiting_requirements()
     meaning = await queue.read_requirements(waiting)
-    assert len(meaning) == 2 * PART + 2
+    assert len(meaning) == 2 * MAX_LIST_ROWS + 2
     passed = [name for name, route in meaning.items() if "Possible" not in route.needs.classes]
     claims, _ = await queue.assign(
         lambda held: (passed, lambda head: [Assignment(task.seq, "s") for task in head])
@@ -115,7 +115,7 @@ async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Dat
 async def test_it_remembers_routes_within_a_bound(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requirements, "REMEMBERED", 20 * requirements.OVERHEAD)
+    monkeypatch.setattr(requirements, "MAX_CACHE_CHARACTERS", 20 * requirements.OVERHEAD_CHARACTERS)
     await fill(database, 200)
     known = RequirementsCache()
     for number in range(200):
@@ -128,7 +128,7 @@ async def test_it_remembers_routes_within_a_bound(
         impossible(number) for number in range(201)
     }
     assert len(known._known) <= 20
-    known.know("large", Needs(frozenset(["x" * 20 * requirements.OVERHEAD])), None)
+    known.know("large", Needs(frozenset(["x" * 20 * requirements.OVERHEAD_CHARACTERS])), None)
     assert known.get("large") is None
 
 
@@ -146,14 +146,14 @@ async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Dat
 
 
 async def test_rows_that_no_unfinished_task_has_go(database: Database) -> None:
-    await fill(database, 2 * PART + 50)
+    await fill(database, 2 * MAX_LIST_ROWS + 50)
     store = TaskRepository(database)
     kept, gone = await store.add([new("Kept"), new("Gone")])
     await store.request_cancel(gone.task_id)
     others = tasks.c.task_id.not_in([kept.task_id, gone.task_id])
     ended = update(tasks).where(others).values(status="canceled", finished_at=1.0)
     await database.write(lambda connection: connection.execute(ended))
-    assert await count(database) == 2 * PART + 53
+    assert await count(database) == 2 * MAX_LIST_ROWS + 53
     await Tidying(database).tidy()
     found = await database.read(lambda connection: list(connection.scalars(select(rows.c.needs))))
     assert found == [json.dumps([["Kept"], []], separators=(",", ":"))]

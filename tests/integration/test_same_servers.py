@@ -103,7 +103,7 @@ async def test_names_are_looked_up_only_when_a_server_comes(
         return await may_be_one_machine(*urls)
 
     monkeypatch.setattr(duplicate_servers, "may_be_one_machine", counting)
-    monkeypatch.setattr(duplicate_servers, "INTERVAL", 1000)
+    monkeypatch.setattr(duplicate_servers, "COMPARISON_INTERVAL", 1000)
     port = int(also(demo).rpartition(":")[2])
     async with (
         DemoServer(host="127.0.0.2", port=port) as alike,

@@ -9,7 +9,7 @@ import pytest
 
 from app.auth import redis_rate_limits
 from app.auth.model import Rate
-from app.auth.redis_rate_limits import PAUSE, SharedRates
+from app.auth.redis_rate_limits import REDIS_RETRY_INTERVAL, SharedRates
 from app.redis import connect
 from app.settings import Settings
 from tests.conftest import over, wait_until
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.service
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine Redis, too, may take its time."""
-    monkeypatch.setattr(redis_rate_limits, "PATIENCE", 20.0)
+    monkeypatch.setattr(redis_rate_limits, "REDIS_TIMEOUT", 20.0)
 
 
 @pytest.mark.usefixtures("patient")
@@ -77,7 +77,7 @@ async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
         async def is_back() -> bool:
             return (await rates.take("key", rate)).allowed
 
-        await wait_until(is_back, PAUSE + 5)
+        await wait_until(is_back, REDIS_RETRY_INTERVAL + 5)
 
 
 @pytest.mark.usefixtures("patient")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from app import container
 from app.db.engine.database import Database, open_database, parse_url
-from app.db.engine.sqlite import SETTLED, file_of
+from app.db.engine.sqlite import CHECKPOINT_WRITES, file_of
 from app.files.stores.local import LocalStore
 from app.files.uploads import Uploads
 from app.settings import Settings
@@ -131,7 +131,7 @@ async def test_what_was_written_moves_into_the_main_file(file: Path, database: D
         return wal.stat().st_size == before
 
     assert not await is_written_anew()
-    for _ in range(SETTLED):
+    for _ in range(CHECKPOINT_WRITES):
         await database.write(adding(str(next(numbers))))
     await wait_until(is_written_anew)
 

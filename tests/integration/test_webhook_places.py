@@ -21,7 +21,7 @@ from app.tasks.model import NewTask
 from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.fair_share import Busy, DeliverySlots, Pace
-from app.webhooks.outbox import BATCH, Outbox
+from app.webhooks.outbox import MAX_BATCH_WEBHOOKS, Outbox
 from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT
@@ -95,7 +95,7 @@ async def test_keys_take_turns(store: TaskRepository, outbox: Outbox) -> None:
         for _ in range(20):
             await done(store, "much", Webhook(f"http://a.example:{receiver.port}/much"))
         await done(store, "little", Webhook(f"http://b.example:{receiver.port}/little"))
-        while await outbox.announce() >= BATCH:
+        while await outbox.announce() >= MAX_BATCH_WEBHOOKS:
             pass
         async with delivering(outbox, replace(PACE, parallel=1)):
             await wait_until(lambda: len(receiver.got) == 21)
@@ -121,10 +121,10 @@ async def test_what_the_operator_is_told_waits_for_nobodys_receivers(
 async def test_ends_of_tasks_are_looked_after_for_each_key(
     store: TaskRepository, outbox: Outbox
 ) -> None:
-    for _ in range(BATCH + 20):
+    for _ in range(MAX_BATCH_WEBHOOKS + 20):
         await done(store, "much", Webhook("http://a.example/"))
     await done(store, "little", Webhook("http://a.example/"))
-    assert await outbox.announce() >= BATCH
+    assert await outbox.announce() >= MAX_BATCH_WEBHOOKS
     assert set(await outbox.lanes()) == {"much", "little"}
 
 

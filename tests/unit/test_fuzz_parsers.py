@@ -23,7 +23,7 @@ from app.comfyui.results import results_of
 from app.errors import GatewayError
 from app.files.images.metadata import without_metadata
 from app.files.images.safety import UNREADABLE, open_image
-from app.files.magic import HEAD, sniff
+from app.files.magic import SNIFFED_BYTES, sniff
 from app.files.signatures import signature_of
 from app.files.stores.store import safe_name
 from app.outbound.guard import Guard, check_allowed
@@ -332,8 +332,8 @@ def torn(draw: st.DrawFn) -> bytes:
 @given(torn() | st.binary(max_size=80))
 def test_workflows_in_pictures(data: bytes) -> None:
     attempt(lambda: extract(data))
-    sniff(data[:HEAD])
-    signature_of(data[:HEAD])
+    sniff(data[:SNIFFED_BYTES])
+    signature_of(data[:SNIFFED_BYTES])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of metadata that is damaged

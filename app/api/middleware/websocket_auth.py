@@ -11,7 +11,7 @@ from app.auth.authenticator import Access
 from app.auth.model import AccessKey
 from app.errors import GatewayError, Unauthorized
 
-PATIENCE = 10.0  # seconds for the first message
+FIRST_MESSAGE_TIMEOUT = 10.0  # seconds for the first message
 LONGEST = 4096  # characters of it
 REFUSED = 1008  # the close code for what is against the rules
 AUTHENTICATED = {"type": "authenticated"}
@@ -46,7 +46,7 @@ async def introduced(
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(FIRST_MESSAGE_TIMEOUT):
             text = _key_in(await receive())
         key = access.identify(text)
         if key is None:

@@ -33,7 +33,7 @@ from app.files.images.mask_uploads import masked_upload
 from app.files.images.render import MAX_SIDE, View, ViewFormat
 from app.files.images.views import INPUTS, folder_of_upload
 from app.files.kinds import content_type_of
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileStore
 from app.files.stores.streams import look_into
 from app.files.uploads import Upload
@@ -261,7 +261,7 @@ async def _relayed(
     view = server.client.view(filename, subfolder=subfolder, type=folder)
     answer = await view.__aenter__()
     try:
-        head, whole = await look_into(answer.aiter_bytes(), HEAD)
+        head, whole = await look_into(answer.aiter_bytes(), SNIFFED_BYTES)
     except BaseException:
         await view.__aexit__(None, None, None)
         raise

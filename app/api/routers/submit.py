@@ -41,7 +41,7 @@ from app.gateway import Gateway
 from app.services.input_files import Check
 from app.services.submission_request import Submission
 from app.tasks.model import Output, Status, Task
-from app.tasks.truncation import LIST, STREAM
+from app.tasks.truncation import LIST, MAX_STREAM_BYTES
 
 Json = dict[str, Any]
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
@@ -117,7 +117,7 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
         views = [view]
     else:
         headers = {"Location": f"/api/batch/{first.batch_id}"}
-        room = STREAM if asked.inline else LIST
+        room = MAX_STREAM_BYTES if asked.inline else LIST
         views = [gateway.tasks.view(task, room) for task in tasks]
         view = batch_view(first.batch_id, views)
     if asked.inline:

@@ -26,7 +26,7 @@ from app.errors import TaskNotFound, TooManyConnections
 from app.events.subscription import Closed, Overrun, Subscription, Update
 from app.gateway import Gateway
 from app.tasks.model import TERMINAL, Task
-from app.tasks.truncation import STREAM, shortened
+from app.tasks.truncation import MAX_STREAM_BYTES, shortened
 from app.tasks.view import output_view, timestamp
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
@@ -93,7 +93,7 @@ class _Stream:
         """The job as it is, unless that was told: another process may drive it, unheard."""
         self._task = await self._gateway.tasks.get(self._id)
         live = self._gateway.dispatcher.progress_of(self._id)
-        view = shortened(job_view(self._task, live, self._here), STREAM)
+        view = shortened(job_view(self._task, live, self._here), MAX_STREAM_BYTES)
         news = status_event(view)
         if news != self._told:
             yield self._status(news)

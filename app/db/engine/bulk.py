@@ -1,4 +1,5 @@
-"""SQL about many tasks: of any number of ids, in statements that are about PART of them at most."""
+"""SQL about many tasks: of any number of ids, in statements that are about MAX_LIST_ROWS of them at
+most."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_from
 
 from app.db import idempotency, prompts
-from app.db.engine.list_parameters import PART, any_of, parts_of
+from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
 from app.db.engine.list_parameters import task_ids as plausible
 from app.db.engine.notify import Topic, tell_all
 from app.db.queries import TASKS, fetch
@@ -50,7 +51,7 @@ _FINISHED = (
     select(tasks.c.task_id, tasks.c.seq)
     .where(_IS_OVER, tasks.c.seq > bindparam("after"), tasks.c.seq <= bindparam("until"))
     .order_by(tasks.c.seq)
-    .limit(PART)
+    .limit(MAX_LIST_ROWS)
 )
 # Not _IS_OVER: SQLite would take the index of finished tasks, and walk over all of them.
 _DELETE = (

@@ -16,13 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.db.engine.postgresql import PATIENCE, Postgresql
+from app.db.engine.postgresql import RECONNECT_TIMEOUT, Postgresql
 from app.db.engine.sqlite import Sqlite, T, Work
 from app.db.schema import bring_up, is_current
 from app.errors import InvalidInput
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
-FEW = 10  # rows; what touches more is large
+FEW_ROWS = 10  # rows; what touches more is large
 
 
 def is_sqlite(database_url: str) -> bool:
@@ -70,7 +70,7 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
-async def open_database(database_url: str, *, patience: float = PATIENCE) -> Database:
+async def open_database(database_url: str, *, patience: float = RECONNECT_TIMEOUT) -> Database:
     """Connect, and bring the schema up. `patience`: seconds to wait for a server that does not
     answer. Raises InvalidInput, and Unreachable after that."""
     url = parse_url(database_url)

@@ -11,9 +11,9 @@ from app.db.engine.database import Database
 from app.db.tables import idempotency_keys
 from app.errors import DatabaseUnavailable, GatewayError, StorageUnavailable
 
-PATIENCE = 2.0  # seconds that a write may take
+WRITE_TIMEOUT = 2.0  # seconds that a write may take
 FRESH = 2.0  # seconds for which a look at the places of files counts
-EVERY = 5.0  # seconds between two looks that nobody asked for
+CHECK_INTERVAL = 5.0  # seconds between two looks that nobody asked for
 
 Check = Callable[[], Awaitable[None]]  # raises GatewayError where nothing can be written
 
@@ -24,7 +24,7 @@ class WritableStores:
     """Where files are written, by names for people. However many ask, each place is tried every few
     seconds, and once at a time: a disk that hangs holds one thread."""
 
-    def __init__(self, checks: Mapping[str, Check], patience: float = PATIENCE) -> None:
+    def __init__(self, checks: Mapping[str, Check], patience: float = WRITE_TIMEOUT) -> None:
         self._checks = checks
         self._patience = patience
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -40,7 +40,7 @@ class WritableStores:
         """Look for ever, so that health knows without a look."""
         while True:
             await self._look()
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(CHECK_INTERVAL)
 
     async def check(self) -> None:
         """Raises NoRoom or StorageUnavailable if one of them cannot be written to."""
@@ -85,7 +85,10 @@ class Readiness:
     """`stores`: where files are written."""
 
     def __init__(
-        self, database: Database, stores: WritableStores | None = None, patience: float = PATIENCE
+        self,
+        database: Database,
+        stores: WritableStores | None = None,
+        patience: float = WRITE_TIMEOUT,
     ) -> None:
         self._database = database
         self.stores = stores or WritableStores({})

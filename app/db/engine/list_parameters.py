@@ -20,8 +20,10 @@ from app.limits import text_lengths
 
 T = TypeVar("T")
 
-PART = 500  # rows or ids that one statement is about, where there may be any number
-ROWS = 25  # that one INSERT writes, where it answers what they are; each has 30 parameters or so
+MAX_LIST_ROWS = 500  # rows or ids that one statement is about, where there may be any number
+MAX_INSERT_ROWS = (
+    25  # that one INSERT writes, where it answers what they are; each has 30 parameters or so
+)
 
 
 class _Values(TypeDecorator[Any]):
@@ -86,7 +88,7 @@ def _in_list(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
     return element.sql[compiler.dialect.name].format(*sides)
 
 
-def parts_of(values: Iterable[T], most: int = PART) -> Iterator[Sequence[T]]:
+def parts_of(values: Iterable[T], most: int = MAX_LIST_ROWS) -> Iterator[Sequence[T]]:
     """The values in lists of so many at most."""
     found = list(values)
     for start in range(0, len(found), most):

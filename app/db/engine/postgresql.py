@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from app.db.engine.errors import InDoubt, Unreachable, code_of, keep_quiet
-from app.db.engine.list_parameters import ROWS
+from app.db.engine.list_parameters import MAX_INSERT_ROWS
 from app.limits.worker_threads import CallerSlots
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHANNEL = "gateway"
-PATIENCE = 10.0  # seconds that a transaction waits for a server that is being restarted
+RECONNECT_TIMEOUT = 10.0  # seconds that a transaction waits for a server that is being restarted
 LARGE_READS = 4  # of one caller at a time; there are 15 connections
 RETRY = 0.2  # seconds between two tries
 PING = 15.0  # seconds between two looks whether the connection for signals lives
@@ -40,7 +40,7 @@ _PASSING = ("57P01", "57P02", "57P03", "40P01", "40001")
 class Postgresql:
     """`patience`: seconds to wait for a server that does not take connections."""
 
-    def __init__(self, url: URL, patience: float = PATIENCE) -> None:
+    def __init__(self, url: URL, patience: float = RECONNECT_TIMEOUT) -> None:
         self._patience = patience
         self._name = f"gateway-{uuid4().hex[:12]}"
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -60,7 +60,7 @@ class Postgresql:
             "command_timeout": command_timeout,
             "server_settings": {"application_name": self._name},
         }
-        more["insertmanyvalues_page_size"] = ROWS
+        more["insertmanyvalues_page_size"] = MAX_INSERT_ROWS
         engine = create_async_engine(
             url, connect_args=arguments, pool_pre_ping=pre_ping, hide_parameters=True, **more
         )

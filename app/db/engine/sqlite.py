@@ -17,17 +17,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from app.db.engine.errors import code_of, keep_quiet
-from app.db.engine.list_parameters import ROWS
+from app.db.engine.list_parameters import MAX_INSERT_ROWS
 from app.limits.worker_threads import CallerSlots
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 
-THREADS = 3  # SQLite reads beside a write, Python's lock lets few run at once
+MAX_THREADS = 3  # SQLite reads beside a write, Python's lock lets few run at once
 
 
-SETTLED = 500  # writes of a few kB each after which SQLite moves them into the main file
+CHECKPOINT_WRITES = 500  # writes of a few kB each after which SQLite moves them into the main file
 
 
 def file_of(url: URL) -> Path | None:
@@ -57,9 +57,9 @@ class Sqlite:
         self._write_here = _Transactions(url, "BEGIN IMMEDIATE", patience=0)
         self._read_apart = _Transactions(url, "BEGIN")
         self._write_apart = _Transactions(url, "BEGIN IMMEDIATE")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="database")
         self._slots = CallerSlots(
-            THREADS - 1, free=True
+            MAX_THREADS - 1, free=True
         )  # for reads: a write is waited for by others
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
@@ -99,7 +99,7 @@ class Sqlite:
         else:
             answer = self._write_here.run(work)
         self._unsettled += 1
-        if self._unsettled == SETTLED:  # it waits for the disk, so not here
+        if self._unsettled == CHECKPOINT_WRITES:  # it waits for the disk, so not here
             self._settling = asyncio.create_task(self._settle())
         return answer
 
@@ -186,7 +186,7 @@ def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
     engine = create_engine(
         url,
         connect_args={"check_same_thread": False},
-        insertmanyvalues_page_size=ROWS,
+        insertmanyvalues_page_size=MAX_INSERT_ROWS,
         hide_parameters=True,
     )
     keep_quiet(engine)

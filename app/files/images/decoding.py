@@ -22,7 +22,7 @@ from app.files.images.render import View
 from app.files.images.safety import MAX_DECODED
 
 SECONDS = 10  # of CPU time for one process
-PATIENCE = 40.0  # seconds of the clock for one process
+DECODER_TIMEOUT = 40.0  # seconds of the clock for one process
 # Bytes that a decoded image may take beside another one, and alone; and what a process may take
 # then: itself, the result, and what encoders need.
 LITTLE, WITH_LITTLE = 40 << 20, 104 << 20
@@ -85,7 +85,7 @@ def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
         start_new_session=True,  # so that what it starts ends with it
     ) as process:
         try:
-            answer, _ = process.communicate(timeout=PATIENCE)
+            answer, _ = process.communicate(timeout=DECODER_TIMEOUT)
         except subprocess.TimeoutExpired:
             answer = b""
             with suppress(ProcessLookupError):

@@ -25,7 +25,7 @@ from app.files.images.safety import (
     unwritten,
     writing,
 )
-from app.files.magic import HEAD, sniff
+from app.files.magic import SNIFFED_BYTES, sniff
 
 ViewFormat = Literal["webp", "jpeg", "png", "avif"]
 MAX_SIDE = 4096  # of the view
@@ -171,7 +171,7 @@ def _first_frame(source: Path, target: Path) -> None:
             hint="pip install av, where the gateway runs.",
         )
     with source.open("rb") as file:
-        demuxer = _DEMUXERS.get(sniff(file.read(HEAD)) or "")
+        demuxer = _DEMUXERS.get(sniff(file.read(SNIFFED_BYTES)) or "")
     if demuxer is None:
         raise InvalidInput(f"No view can be made of {source.name!r}: not a known sort of video.")
     program = [sys.executable, "-I", video_frame.__file__]

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from app.errors import InvalidInput, StorageFull, StorageUnavailable
 from app.files.images.headers import check_head, webp_size
-from app.files.magic import HEAD, sniff
+from app.files.magic import SNIFFED_BYTES, sniff
 
 MAX_PIXELS = 89_000_000  # beyond it an image is refused before it is decoded
 MAX_SIDE = 65_535  # a row is decoded as a whole; JPEG has no longer ones
@@ -88,7 +88,7 @@ def _look_at_head(path: Path, allowed: int) -> None:
     """What Pillow is not to open: a file of parts without end, a WebP for which it
     would make canvases before it tells the size."""
     with path.open("rb") as file:
-        head = file.read(HEAD)
+        head = file.read(SNIFFED_BYTES)
         check_head(head, file)
     if sniff(head) == "image/webp" and (size := webp_size(head)):
         _refuse_huge(*size)

@@ -13,7 +13,7 @@ from app.limits.worker_threads import Workers
 
 VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
 INPUTS = "input"  # the folder in it for those of uploads
-MOST = 20  # views of one file; the oldest make room
+MAX_VIEWS = 20  # views of one file; the oldest make room
 
 
 class Views:
@@ -63,7 +63,7 @@ class Views:
         folder = newest.rpartition("/")[0]
         others = [info async for info in self._files.files(folder) if info.key != newest]
         others.sort(key=lambda info: info.modified_at, reverse=True)
-        for info in others[MOST - 1 :]:
+        for info in others[MAX_VIEWS - 1 :]:
             await self._files.delete(info.key)
 
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # Bytes of a part. Up to PARALLEL + 1 of them are in memory for each file that is written; S3
 # takes 10,000 parts, so that the largest file has 80 GB.
-PART = 8 << 20
+PART_BYTES = 8 << 20
 PARALLEL = 3
 # Bytes asked for at a time. Short requests, so that a client who reads slowly holds no
 # connection and no timeout of the bucket's: each of them is repeated by itself if it fails.
@@ -66,15 +66,19 @@ class BucketStore:
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
     ) -> Stored:
         counted = Counted(chunks, max_bytes=max_bytes)
-        parts = pieces_of(counted, PART)
+        parts = pieces_of(counted, PART_BYTES)
         first = await anext(parts, b"")
         with _translating(writing=True):
-            if len(first) < PART:
+            if len(first) < PART_BYTES:
                 await obstore.put_async(self._store, key, first, use_multipart=False)
             else:
                 # Taken back by obstore if the stream fails: nobody ever sees half a file.
                 await obstore.put_async(
-                    self._store, key, _rest(first, parts), chunk_size=PART, max_concurrency=PARALLEL
+                    self._store,
+                    key,
+                    _rest(first, parts),
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARALLEL,
                 )
         self._written_at = time.monotonic()
         return Stored(key, counted.size, counted.hash)

@@ -12,7 +12,7 @@ from app.files.stores.temporary import remove_left, remove_left_folders
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 3600.0  # seconds
+LEFTOVERS_INTERVAL = 3600.0  # seconds
 
 
 class Leftovers:
@@ -30,7 +30,7 @@ class Leftovers:
                 await self.remove()
             except Exception:  # of no harm but the room that they take
                 log.exception("what was left behind cannot be removed")
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(LEFTOVERS_INTERVAL)
 
     async def remove(self) -> None:
         for folder, deep in self._folders:

@@ -9,13 +9,13 @@ from typing import Any
 
 from app.errors import InvalidWorkflow
 
-MOST = 1_500_000  # steps; the largest official workflow takes 10,000
+MAX_STEPS = 1_500_000  # steps; the largest official workflow takes 10,000
 OBJECT = 4  # steps that an object is taken for: it costs memory, too
 LETTERS = 16  # letters of a text that are taken for a step
 
 
 class Effort:
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_STEPS) -> None:
         self._most = most
         self._left = most
 

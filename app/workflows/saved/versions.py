@@ -15,7 +15,7 @@ from app.files.stores.atomic import NotRegular, read_regular, write_atomically
 from app.workflows.saved.names import SUFFIX, fold
 
 MAX_BYTES = 64 << 20  # of a file that is read, unless workflows may have more
-KEPT = 50  # versions of a file; the oldest goes when there are more
+MAX_VERSIONS = 50  # versions of a file; the oldest goes when there are more
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
 
@@ -58,7 +58,7 @@ class Versions:
         kept = folder / f"{now}-{version_of(content)[:12]}{SUFFIX}"
         write_atomically(kept, content)
         os.utime(kept, (saved_at, saved_at))
-        for old in self._paths(path.name)[KEPT:]:
+        for old in self._paths(path.name)[MAX_VERSIONS:]:
             old.unlink(missing_ok=True)
 
     def of(self, name: str) -> list[Version]:

@@ -6,13 +6,12 @@ import pytest
 from PIL import Image
 
 from app.files.kinds import Kind, content_type_of, is_inline, kind_of
-from app.files.magic import HEAD
 
 
 def picture(form: str) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (8, 8)).save(content, form)
-    return content.getvalue()[:HEAD]
+    return content.getvalue()[:SNIFFED_BYTES]
 
 
 WEBP = picture("webp")

@@ -9,7 +9,7 @@ import pytest
 
 from app.api.v2.shapes import Here, item_view, output_event, progress_event
 from app.tasks.model import Attempt, Output, Progress, Status, Task, TaskError
-from app.tasks.truncation import BRIEF, LIST, brief
+from app.tasks.truncation import LIST, brief
 from app.tasks.view import Expected, output_view, progress_view, task_view
 
 Json = dict[str, Any]
@@ -156,7 +156,7 @@ def test_the_mark_says_what_and_how_long() -> None:
 def test_what_was_cut_for_the_row_keeps_its_mark() -> None:
     kept, marks = brief({"6.text": "x" * 100_000, "3.seed": 5})
     assert marks == {"params.6.text": 100_000}
-    assert size(kept) < BRIEF
+    assert size(kept) < MAX_ROW_PARAMS_BYTES
     view = task_view(replace(TASK, params=kept, cut=marks), room=LIST)
     assert view["params"]["6.text"] == "x" * 500 + "…"
     assert view["cut"] == marks
