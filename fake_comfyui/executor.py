@@ -5,51 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from dataclasses import dataclass, field
 from typing import Any
 
-from fake_comfyui.catalogue import IMAGE_LOADERS, Catalogue, NodeSpec
-from fake_comfyui.folders import Folders
+from fake_comfyui.catalogue import IMAGE_LOADERS, NodeSpec
+from fake_comfyui.engine import CachedNode, Engine
 from fake_comfyui.graph import cache_keys, inputs_of, is_link
 from fake_comfyui.growing import GrowingGraph
-from fake_comfyui.knobs import Knobs
 from fake_comfyui.nodes import Call, NodeFailure, Result, implementation, wanted
 from fake_comfyui.nodes.values import Blocker
-from fake_comfyui.order import Order
 from fake_comfyui.plan import Plan
 from fake_comfyui.progress import ProgressState
 from fake_comfyui.queue import QueueItem
 from fake_comfyui.reporter import Interrupted, Studio
-from fake_comfyui.sockets import Hub
 from fake_comfyui.story import Outcome, Story
-from fake_comfyui.version import Version
 
 log = logging.getLogger(__name__)
 
 _NEVER_CACHED = frozenset({"SaveImageWebsocket"})
-
-
-@dataclass(frozen=True, slots=True)
-class CachedNode:
-    """A node's result, and the `meta` of the node that made it."""
-
-    result: Result
-    meta: dict[str, Any]
-
-
-@dataclass
-class Engine:
-    """What outlives a prompt: the cache, the interrupt flag, and the server's parts."""
-
-    catalogue: Catalogue
-    folders: Folders
-    hub: Hub
-    knobs: Knobs
-    version: Version
-    preview_method: str
-    order: Order
-    cache: dict[str, CachedNode] = field(default_factory=dict)
-    interrupted: bool = False
 
 
 class Run:

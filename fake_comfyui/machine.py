@@ -11,7 +11,8 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from fake_comfyui.catalogue import Catalogue
-from fake_comfyui.executor import Engine, Run
+from fake_comfyui.engine import Engine
+from fake_comfyui.executor import Run
 from fake_comfyui.folders import Folders
 from fake_comfyui.graph import MissingNode
 from fake_comfyui.knobs import Knobs, Records

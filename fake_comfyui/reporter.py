@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fake_comfyui.background import compute
+from fake_comfyui.engine import Engine
 from fake_comfyui.frames import metadata_frame, preview_frame, text_frame
 from fake_comfyui.growing import GrowingGraph
 from fake_comfyui.nodes import NodeFailure
@@ -13,10 +14,6 @@ from fake_comfyui.nodes.values import Recipe
 from fake_comfyui.pictures import Previews
 from fake_comfyui.progress import ProgressState
 from fake_comfyui.queue import QueueItem
-
-if TYPE_CHECKING:
-    from fake_comfyui.executor import Engine
-
 
 PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
 

@@ -5,19 +5,21 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from app.comfyui.cleaning import cut
+from app.comfyui.history import HistoryEntry
 from app.db.engine.errors import is_data_error
 from app.db.run_times import RunTime
 from app.errors import ComfyError
 from app.limits import text_lengths
 from app.runner.context import RunContext
 from app.runner.failed_saves import reason_of
+from app.runner.progress import Tracker
 from app.runner.rerouting import after_refusal, why_refused
 from app.servers.fault_attribution import speaks_against_server
-from app.tasks.model import Attempt, Task
+from app.servers.server import Server
+from app.tasks.model import Attempt, Json, Output, Task
 from app.tasks.outcome import (
     Failed,
     Lost,
@@ -32,9 +34,6 @@ from app.tasks.outcome import (
 )
 from app.workflows.requirements import Needs
 
-if TYPE_CHECKING:
-    from app.runner.run import Run
-
 log = logging.getLogger(__name__)
 
 # What a server may be blamed for, see app/servers/fault_attribution.py; other failures are the
@@ -43,12 +42,27 @@ BLAMED = ("execution_error", "out_of_memory")
 FORGOTTEN_RETRY_INTERVAL = 1.0  # seconds before another try of what a server forgot, for each time
 
 
-async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
-    """Write the end, or put the task back into the queue for another try."""
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run as it is once it is over. `history`: what its server says of it, if it does."""
+
+    task: Task
+    prompt: Json
+    needs: Needs
+    server: Server
+    attempts: Sequence[Attempt]
+    outputs: tuple[Output, ...]
+    tracker: Tracker
+    history: HistoryEntry | None
+
+
+async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task:
+    """Write the end, or put the task back into the queue for another try. Answers the task after
+    it. Raises LostClaim if it is another process's."""
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
     outcome = bounded(outcome, run.attempts, context.max_attempts)
-    _close_attempt(run, outcome)
+    run = replace(run, attempts=_closed(run, outcome))
     on_trial = run.server.breaker.on_trial(run.task.owner)
     _judge_server(run, outcome, context)
     to = outcome.to if isinstance(outcome, Moved) else None
@@ -77,11 +91,11 @@ async def conclude(run: "Run", outcome: Outcome, context: RunContext) -> Task:
         return await _requeue(run, context, to, behind=here)
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
-    task = replace(run.task, progress=run.progress, outputs=run.outputs)
+    task = replace(run.task, progress=run.tracker.progress, outputs=run.outputs)
     return await _settle(task, outcome, run.attempts, context)
 
 
-async def _requeue(run: "Run", context: RunContext, to: Needs | None, *, behind: bool) -> Task:
+async def _requeue(run: EndedRun, context: RunContext, to: Needs | None, *, behind: bool) -> Task:
     """Back into the queue; `to`: for servers that have not refused it."""
     task_id, attempts = run.task.task_id, run.attempts
     task = await context.claims.requeue(task_id, attempts, behind=behind, needs=to)
@@ -90,12 +104,12 @@ async def _requeue(run: "Run", context: RunContext, to: Needs | None, *, behind:
     return task
 
 
-async def broken_off(run: "Run", error: Exception) -> Outcome:
+async def broken_off(server: Server, task_id: str, error: Exception) -> Outcome:
     """What the task is after an error of ours or of the server's, wherever its prompt is."""
     if not is_data_error(error):
         return outcome_of(error)
     with suppress(ComfyError):  # it may still run, for nothing
-        await run.server.client.cancel(run.task.task_id)
+        await server.client.cancel(task_id)
     return unwritable(reason_of(error))
 
 
@@ -114,18 +128,22 @@ async def _settle(
         return await context.claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
 
 
-def _close_attempt(run: "Run", outcome: Outcome) -> None:
-    if run.attempts and run.attempts[-1].ended_at is None:
-        run.attempts[-1] = replace(
-            run.attempts[-1],
-            ended_at=time.time(),
-            outcome=outcome.word,
-            reason=outcome.reason and cut(outcome.reason, text_lengths.REASON),
-            ran=run.task.started_at is not None,
-        )
+def _closed(run: EndedRun, outcome: Outcome) -> Sequence[Attempt]:
+    """Its attempts, of which the last one ends with the run."""
+    if not run.attempts or run.attempts[-1].ended_at is not None:
+        return run.attempts
+    *before, last = run.attempts
+    end = replace(
+        last,
+        ended_at=time.time(),
+        outcome=outcome.word,
+        reason=outcome.reason and cut(outcome.reason, text_lengths.REASON),
+        ran=run.task.started_at is not None,
+    )
+    return [*before, end]
 
 
-def _judge_server(run: "Run", outcome: Outcome, context: RunContext) -> None:
+def _judge_server(run: EndedRun, outcome: Outcome, context: RunContext) -> None:
     server, shape = run.server, run.task.shape
     if isinstance(outcome, Succeeded):
         server.breaker.succeeded()
@@ -141,15 +159,19 @@ def _judge_server(run: "Run", outcome: Outcome, context: RunContext) -> None:
         server.warm = frozenset()
 
 
-def _is_the_servers(run: "Run") -> bool:
+def _is_the_servers(run: EndedRun) -> bool:
     error = run.history and run.history.error
     return not error or speaks_against_server(error.exception_type, error.exception_message)
 
 
-def _learn(run: "Run", context: RunContext) -> None:
+def _learn(run: EndedRun, context: RunContext) -> None:
     """Unless all came from the cache: that tells nothing of the next run."""
     entry = run.history
-    if entry is None or entry.seconds is None or len(entry.cached) >= run.progress.nodes_total:
+    if (
+        entry is None
+        or entry.seconds is None
+        or len(entry.cached) >= run.tracker.progress.nodes_total
+    ):
         return
     run_time = RunTime(entry.seconds, dict(run.tracker.ran))
     context.run_times.learn(run.task.shape, run.server.id, run_time)

@@ -22,7 +22,7 @@ from app.runner.cancellation import Canceling, unless_canceled
 from app.runner.context import RunContext
 from app.runner.eta import Seen, seen_in_row
 from app.runner.expectation import SeenOn
-from app.runner.finalize import broken_off, conclude
+from app.runner.finalize import EndedRun, broken_off, finalize
 from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, OutputCollector
 from app.runner.progress import Tracker
@@ -49,31 +49,21 @@ class Run:
         self.needs = claim.needs
         self.server = server
         self.history: HistoryEntry | None = None  # once it is over
-        known = claim.task.progress if claim.task.progress.nodes_total else None
-        took = context.run_times.known(claim.task.shape, server.id)
+        task, claims, hub = claim.task, context.claims, context.hub
+        known = task.progress if task.progress.nodes_total else None
+        took = context.run_times.known(task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self.prompt = claim.prompt
         self._context = context
-        self._teller = Teller(context.hub, context.run_times, server, seen_on)
-        self._run_timeouts = at = context.timeouts
-        self._remote_prompt = RemotePrompt(
-            server, claim.task.task_id, grace=at.server_grace, retry=at.retry
-        )
-        self._canceling = Canceling(self._remote_prompt, server.id, grace=at.cancel_grace)
-        self._collector = OutputCollector(
-            claim.task, server, context.files, context.claims, context.hub
-        )
-        self._record = Record(
-            claim.task,
-            context.claims,
-            context.paid_node_keys,
-            lambda: self.outputs,
-            self._publish_status,
-        )
+        self._teller = Teller(hub, context.run_times, server, seen_on)
+        self._timeouts = at = context.timeouts
+        self._remote = RemotePrompt(server, task.task_id, grace=at.server_grace, retry=at.retry)
+        self._canceling = Canceling(self._remote, server.id, grace=at.cancel_grace)
+        self._collector = OutputCollector(task, server, context.files, claims, hub)
+        keys = context.paid_node_keys
+        self._record = Record(task, claims, keys, lambda: self.outputs, self._publish_status)
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
-        self._sender = Sender(
-            claim, server, self._record, self._remote_prompt, context, self._asked
-        )
+        self._sender = Sender(claim, server, self._record, self._remote, context, self._asked)
         self._inbox = Inbox()
         self._watchdog = Watchdog(at.stall_timeout)
         self._saved = self.progress
@@ -95,6 +85,11 @@ class Run:
     def outputs(self) -> tuple[Output, ...]:
         return tuple(self._collector.outputs)
 
+    @property
+    def _ended(self) -> EndedRun:
+        about = (self.task, self.prompt, self.needs, self.server, tuple(self.attempts))
+        return EndedRun(*about, self.outputs, self.tracker, self.history)
+
     def is_news(self) -> bool:
         """True if the progress is another one than at the last call."""
         before, self._saved = self._saved, self.progress
@@ -110,7 +105,7 @@ class Run:
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
             outcome = self._context.paid_node_keys.without(self.task, outcome)
-            self._record.task = await conclude(self, outcome, self._context)
+            self._record.task = await finalize(self._ended, outcome, self._context)
             self._publish_status()
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
@@ -127,13 +122,13 @@ class Run:
                         raise  # the dispatcher sees to it
                     if not isinstance(error, GatewayError):
                         log.exception("task %s", self.task.task_id)
-                    return await broken_off(self, error)
+                    return await broken_off(self.server, self.task.task_id, error)
 
     # -- handing over ---------------------------------------------------------------------------
 
     async def _hand_over(self) -> Outcome | None:
         """Get the prompt onto the server, unless it is there already."""
-        if await self._remote_prompt.has_it_from(self.attempts):
+        if await self._remote.has_it_from(self.attempts):
             await self._sender.note_attempt(self.task.client_id or self.server.client_id)
             self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
             return None
@@ -159,7 +154,7 @@ class Run:
 
     async def _next_message(self) -> Message | None:
         """The next one, or None when it is time to look."""
-        timeouts = self._run_timeouts
+        timeouts = self._timeouts
         wait = timeouts.poll if self.server.connected else timeouts.poll_blind
         if (left := self._canceling.time_left(self.task)) is not None:
             wait = min(wait, max(left, 0))
@@ -206,7 +201,7 @@ class Run:
 
     async def _look(self, *, finished: bool) -> Outcome | None:
         """See how the prompt is doing; its outcome if it is over."""
-        sighting = await self._remote_prompt.look(finished=finished)
+        sighting = await self._remote.look(finished=finished)
         if sighting.entry is not None:
             self.server.shows_life()
             self.history = sighting.entry
@@ -252,7 +247,7 @@ class Run:
     def _gone(self) -> Outcome:
         if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
             return Canceled(interruption(self.task))
-        return self._remote_prompt.loss()
+        return self._remote.loss()
 
     # -- leaving before the end -----------------------------------------------------------------
 
@@ -265,12 +260,12 @@ class Run:
         """Take the prompt off the server, unless it runs and may go on."""
         if self.task.status is Status.CANCELING:
             return None
-        await self._remote_prompt.withdraw()
-        state = (await self._remote_prompt.look()).state
+        await self._remote.withdraw()
+        state = (await self._remote.look()).state
         if state is State.UNKNOWN and self.task.started_at is None:
             return Moved(request.reason)
         if state is State.RUNNING and request.force:
-            await self._remote_prompt.cancel()
+            await self._remote.cancel()
             return Lost("server_removed", request.reason)
         return None
 
@@ -280,9 +275,7 @@ class Run:
         frames = () if entry.error else nodes_of(self.prompt, SAVE_IMAGE_WEBSOCKET)
         lacks_any = partial(self._collector.lacks_any, frames)
         await messages.hear_out(self.server, self._inbox, self._hear, lacks_any)
-        collecting = self._remote_prompt.retrying(
-            lambda: self._collector.finish(entry.outputs, frames)
-        )
+        collecting = self._remote.retrying(lambda: self._collector.finish(entry.outputs, frames))
         seconds = self._canceling.time_to_collect(self.task)
         finish = await unless_canceled(collecting, self._inbox, seconds)
         if finish.reason is not None:

@@ -174,17 +174,15 @@ class Dispatcher:
         groups = self._capacities()
         if groups and self._waits.overdue:
             await self._waits.look_over()
-        return any(
-            [await self._give_to(capacities, barred) for barred, capacities in groups.items()]
-        )
+        return any([await self._give_to(room, barred) for barred, room in groups.items()])
 
-    async def _give_to(self, capacities: Sequence[ServerCapacity], barred: Collection[str]) -> bool:
+    async def _give_to(self, room: Sequence[ServerCapacity], barred: Collection[str]) -> bool:
         seconds, waits = self._context.run_times.seconds, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:
                 server.held_beside = held.get(server.id, 0) - len(self.running_on(server))
-            beside = (capacity.beside(held.get(capacity.server.id, 0)) for capacity in capacities)
+            beside = (one.beside(held.get(one.server.id, 0)) for one in room)
             free = [capacity for capacity in beside if capacity.free > 0]
 
             def choose(waiting: Sequence[WaitingTask]) -> Sequence[Assignment]:
@@ -286,15 +284,13 @@ class Dispatcher:
         for server in self._pool:
             if server.online and not (server.swept or server.sweeping or stops):
                 server.sweeping = True
-                self._group.create_task(
-                    self._cancel_stray_prompts(server), name=f"sweep {server.id}"
-                )
+                self._group.create_task(self._sweep(server), name=f"sweep {server.id}")
             if server.stalled and self.running_on(server):
                 self.move_away(server, f"{server.id} is stalled.")
         self._left_behind = True
         self.wake()
 
-    async def _cancel_stray_prompts(self, server: Server) -> None:
+    async def _sweep(self, server: Server) -> None:
         """A server that is online (again) gets work once it is rid of what should not be there."""
         try:
             await cancel_stray_prompts(server, self._context)

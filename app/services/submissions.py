@@ -148,9 +148,8 @@ class SubmissionService:
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
-        requirements_ids: dict[
-            Needs, str
-        ] = {}  # tasks of one submit differ in nothing else of them
+        # Tasks of one submit differ in nothing else of them.
+        requirements_ids: dict[Needs, str] = {}
         completed = [self._completed(task, requirements_ids) for task in new]
         try:
             with self._paid_node_keys.queueing(new):

@@ -17,7 +17,8 @@ from app.runner import paid_node_keys
 from app.runner.stage_inputs import stage_inputs
 from app.settings import Settings
 from app.tasks.model import NewTask, Task
-from fake_comfyui.executor import Engine, Run
+from fake_comfyui.engine import Engine
+from fake_comfyui.executor import Run
 from fake_comfyui.queue import PromptQueue, QueueItem
 from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client, events_of
