@@ -51,9 +51,7 @@ class Metrics:
         self._database = database
         self._servers: set[str] = set()
         ProcessCollector(registry=self._registry)
-        self._tasks = self._counter(
-            "tasks", "TaskService that came into a status", "status", "server"
-        )
+        self._tasks = self._counter("tasks", "Tasks that came into a status", "status", "server")
         self._wait = self._histogram("queue_wait_seconds", "From submit to start", _WAITS)
         self._run = self._histogram("run_seconds", "From start to end", _RUNS, "server", "status")
         self._events = self._counter("events", "What was published of tasks", "type")
@@ -137,12 +135,12 @@ class _Queue(Collector):
         if self._found is None:
             return
         rows, now = self._found
-        active = _family("tasks_active", "TaskService that are not finished", "status")
+        active = _family("tasks_active", "Tasks that are not finished", "status")
         for status in ("queued", "running", "canceling"):
             count = sum(row[2] for row in rows if row[0] == status)
             active.add_metric([status], count)
         depth = _family(
-            "queue_depth", "TaskService that wait, by priority below, at or above 0", "priority"
+            "queue_depth", "Tasks that wait, by priority below, at or above 0", "priority"
         )
         for band in ("low", "normal", "high"):
             count = sum(row[2] for row in rows if row[:2] == ("queued", band))
@@ -183,8 +181,8 @@ class _Present(Collector):
     def _servers(self) -> Iterator[Metric]:
         up = _family("server_up", "1 if the server answers", "server")
         accepting = _family("server_accepting", "1 if it may get new work", "server")
-        total = _family("server_slots", "TaskService that it may hold", "server")
-        used = _family("server_slots_used", "TaskService of ours that it holds", "server")
+        total = _family("server_slots", "Tasks that it may hold", "server")
+        used = _family("server_slots_used", "Tasks of ours that it holds", "server")
         length = _family("server_queue_length", "Prompts there, strangers' too", "server")
         for server in self._pool:
             name = [server.id]

@@ -354,7 +354,7 @@ async def test_a_key_has_so_many_tasks_on_servers_and_others_pass_it(
                 for server in gate.gateway.pool
                 for run in gate.gateway.dispatcher.running_on(server)
             ]
-            most = max(most, sum(task.runner_id == "few" for task in runs))
+            most = max(most, sum(task.owner == "few" for task in runs))
             batch = (await few.get(f"/api/batch/{mine['batch_id']}")).json()
             return bool(batch["finished"])
 
@@ -371,7 +371,7 @@ async def test_limits_hold_when_many_submit_at_once(database: Database) -> None:
 
     async def add() -> bool:
         try:
-            await store.add([NewTask(task_id=new_key()[:36], prompt={}, runner_id="app")])
+            await store.add([NewTask(task_id=new_key()[:36], prompt={}, owner="app")])
         except (KeyQueueFull, QuotaExceeded):
             return False
         return True

@@ -76,7 +76,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Connection.pipeline": (1000, 0),
     "Connection.scope": (40, 100),
     "Connection.tasks": (SMALL * 3, 0),
-    "Deliverer._changed": (SMALL, 0),
+    "Deliverer._news": (SMALL, 0),
     "DeliverySlots._addresses": (32, 0),
     "DeliverySlots._failing": (SMALL, 0),
     "DeliverySlots._hosts": (32, 0),
@@ -158,13 +158,13 @@ FIXED = {
     *("Guard._hosts", "Guard._networks", "Hub._listeners", "Hub._watchers", "Rules._rules"),
     *("NodeTypes.object_info", "NodeTypes._fixed"),  # of the stand-in: by its classes
     *(
-        "readiness.WritableStores._checks",
-        "readiness.WritableStores._found",
-        "readiness.WritableStores._running",
+        "WritableStores._checks",
+        "WritableStores._found",
+        "WritableStores._running",
     ),
     *(
-        "connections.Server._captured_signals",
-        "connections.Server.servers",
+        "uvicorn_server.Server._captured_signals",
+        "uvicorn_server.Server.servers",
         "Notifications._listeners",
         "Uploads._places",
     ),
@@ -174,7 +174,7 @@ FIXED = {
         "_AnyOf._memoized_keys",
         "_NoneOf._memoized_keys",
     ),
-    *("_Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
+    *("Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
     *("Leftovers._stores", "Leftovers._folders"),
 }
 # Functions that remember without a bound: each has few arguments that there can be.
@@ -294,7 +294,7 @@ async def send_all(gateway: RunningGateway) -> None:
         assert {answer.status_code // 100 for answer in answers} == {2}, answers[0].text
     await wait_until(lambda: is_idle(gateway))
     for number in range(COUNT):
-        gateway.gateway.deliverer._places.note(f"host-{number}.example", success=False)
+        gateway.gateway.deliverer._slots.note(f"host-{number}.example", success=False)
         gateway.gateway.deliverer.changed(str(uuid4()))
 
 
@@ -384,7 +384,7 @@ async def test_keys_of_tasks_that_were_refused_are_forgotten(
             codes.add((await gateway.http.post("/api/v2/jobs", json=body)).status_code)
         assert 429 in codes
         (keys,) = {
-            id(run._context.api_keys): run._context.api_keys for run in runs(gateway)
+            id(run._context.paid_node_keys): run._context.paid_node_keys for run in runs(gateway)
         }.values()
         assert isinstance(keys, PaidNodeKeys)
         assert len(keys._keys) <= 3, "two on the server, one waits"

@@ -90,9 +90,9 @@ async def test_a_claimed_task_has_its_own_webhook(
     database: Database, store: TaskRepository
 ) -> None:
     another = Webhook("https://another.example/hook", events=("task.failed",))
-    await add(store, webhooks=[another], runner_id="another")
+    await add(store, webhooks=[another], owner="another")
     for webhook in (Webhook("https://own.example/hook", events=("task.succeeded",)), None):
-        task = await add(store, webhooks=[webhook] if webhook else [], priority=9, runner_id="own")
+        task = await add(store, webhooks=[webhook] if webhook else [], priority=9, owner="own")
         claim = await take(Process(database))
         assert claim.task.task_id == task.task_id
         assert claim.task.webhook == task.webhook == (await store.get(task.task_id)).webhook

@@ -25,7 +25,7 @@ LONG = 100.0  # seconds that a run should take
 async def learnt(gateway: RunningGateway) -> None:
     """A run of this graph has been seen to take long."""
     await gateway.submit(model_free())
-    estimates = gateway.gateway.dispatcher._context.estimates
+    estimates = gateway.gateway.dispatcher._context.run_times
     (shape,) = estimates._known._kept
     server = next(iter(gateway.gateway.pool))
     estimates._keep(shape, server.id, RunTime(LONG, {}))

@@ -65,7 +65,7 @@ async def count(database: Database, table: str) -> int:
 def sharing(prompt: Json, *changes: Sequence[Change], owner: str | None = None) -> list[NewTask]:
     graph, needs = graph_of(prompt, owner), needs_of(prompt)
     return [
-        NewTask(str(uuid4()), prompt, graph, tuple(own), needs=needs, runner_id=owner)
+        NewTask(str(uuid4()), prompt, graph, tuple(own), needs=needs, owner=owner)
         for own in changes
     ]
 
@@ -184,7 +184,7 @@ async def test_claims_have_the_changes_in_the_graph(database: Database) -> None:
 async def test_graphs_of_two_keys_are_apart(database: Database) -> None:
     store = TaskRepository(database)
     for name in ("a", "b"):
-        await store.add(sharing(model_free(), [], [], runner_id=name))
+        await store.add(sharing(model_free(), [], [], owner=name))
     assert await count(database, "graphs") == 2
 
 

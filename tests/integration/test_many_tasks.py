@@ -87,8 +87,8 @@ async def test_all_of_the_history_goes(
 
 async def test_what_is_not_the_callers_stays(database: Database) -> None:
     store = TaskRepository(database)
-    mine = store.for_caller(Caller(name="me", scope=AccessLevel.RUN, sees="me"))
-    (own,) = await mine.add([NewTask(str(uuid4()), {}, runner_id="me")])
+    mine = store.for_caller(Caller(name="me", scope=AccessLevel.RUN, visible_owner="me"))
+    (own,) = await mine.add([NewTask(str(uuid4()), {}, owner="me")])
     (other,) = await store.add([NewTask(str(uuid4()), {})])
     await store.request_cancels([own.task_id, other.task_id])
     assert await mine.ends([own.task_id, other.task_id]) == {own.task_id: True}
@@ -109,12 +109,12 @@ async def test_each_caller_is_answered_its_own(
     database: Database, caller: Caller, seen: set[str | None]
 ) -> None:
     everybody = TaskRepository(database)
-    new = [NewTask(str(uuid4()), {"1": {}}, runner_id=name) for name in ("a", "b", None)]
+    new = [NewTask(str(uuid4()), {"1": {}}, owner=name) for name in ("a", "b", None)]
     ids = [task.task_id for task in await everybody.add(new)]
     store = everybody.for_caller(caller)
     told = [await store.several(ids), await store.queue(), await store.page()]
-    assert [{task.runner_id for task in found} for found in told] == [seen] * 3
-    own = {task.task_id for task in new if task.runner_id in seen}
+    assert [{task.owner for task in found} for found in told] == [seen] * 3
+    own = {task.task_id for task in new if task.owner in seen}
     assert set(await store.ends(ids)) == set(await store.unfinished()) == own
     for task_id in ids:
         if task_id in own:
@@ -124,7 +124,7 @@ async def test_each_caller_is_answered_its_own(
                 await store.prompt_parts(task_id)
     assert {task.task_id for task in await store.request_cancels(ids)} == own
     assert set(await store.delete(ids)) == own
-    assert {task.runner_id for task in await everybody.several(ids)} == {"a", "b", None} - seen
+    assert {task.owner for task in await everybody.several(ids)} == {"a", "b", None} - seen
 
 
 async def test_a_long_list_of_ids(url: str, demo: DemoServer, settings_for: SettingsFor) -> None:

@@ -106,7 +106,7 @@ async def test_texts_whose_task_is_gone_are_removed(store: TaskRepository) -> No
 
 
 async def test_another_keys_tasks_are_not_found(store: TaskRepository) -> None:
-    await add(store, runner_id="a", params={"t": "secret word"})
+    await add(store, owner="a", params={"t": "secret word"})
     for name, count in (("a", 1), ("b", 0)):
         seen = store.for_caller(Caller(AccessLevel.RUN, name, visible_owner=name))
         assert len(await found(seen, text="secret")) == count

@@ -175,5 +175,5 @@ def test_no_room_is_looked_for_where_the_database_is_in_memory(tmp_path: Path) -
     ):
         settings = Settings(workflows_dir=tmp_path, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
         store = LocalStore(tmp_path)
-        found = container._places(settings, store, Uploads(store, max_bytes=1))
+        found = container._writable_stores(settings, store, Uploads(store, max_bytes=1))
         assert ("database" in found._checks) == checked, url

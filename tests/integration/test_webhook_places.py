@@ -32,7 +32,7 @@ PACE = Pace(schedule=[0.02] * 50, timeout=30, idle=0.05)
 
 async def done(store: TaskRepository, key: str | None, *webhooks: Webhook) -> None:
     """A task of the key that has ended, and nobody was told yet."""
-    new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks, runner_id=key)
+    new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks, owner=key)
     await store.add([new])
     await store.request_cancel(new.task_id)
 

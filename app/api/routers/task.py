@@ -34,7 +34,7 @@ from app.tasks.truncation import LIST
 router = APIRouter(prefix="/api", tags=["tasks"])
 
 Json = dict[str, Any]
-Limit = Annotated[int, Query(ge=1, le=1000, description="TaskService in a page.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})

@@ -41,7 +41,7 @@ def test_scopes_contain_each_other() -> None:
         access.identify("wrong")
     with pytest.raises(Unauthorized):
         access.caller(None, AccessLevel.READ)
-    assert access.caller(None, AccessLevel.OPEN).sees == ""
+    assert access.caller(None, AccessLevel.OPEN).visible_owner == ""
 
 
 def test_without_keys_everybody_may_do_all() -> None:

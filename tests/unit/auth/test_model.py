@@ -47,7 +47,7 @@ def test_what_is_wrong_with_a_key_is_said(change: Json, said: str) -> None:
 
 def test_what_a_key_sees() -> None:
     run, manage = (AccessKey.load(entry(scope=scope)) for scope in ("run", "manage"))
-    assert caller_of(run, shared=False).sees == "app"
+    assert caller_of(run, shared=False).visible_owner == "app"
     assert caller_of(run, shared=True).is_unrestricted
     assert caller_of(manage, shared=False).is_unrestricted
     with pytest.raises(Forbidden):

@@ -2,7 +2,7 @@
 
 import json
 
-from app.comfyui.socket import LARGE, SHARE, States
+from app.comfyui.socket import LARGE_PROGRESS_CHARACTERS, SHARE, States
 
 
 def state_of(nodes: int) -> str:
@@ -31,8 +31,11 @@ def test_all_else_is_read() -> None:
     states.took(large)
     small = state_of(10)
     text = json.dumps(
-        {"type": "executed", "data": {"output": {"text": ['"progress_state"' * LARGE]}}}
+        {
+            "type": "executed",
+            "data": {"output": {"text": ['"progress_state"' * LARGE_PROGRESS_CHARACTERS]}},
+        }
     )
-    for frame in (small, small, text, b"x" * 10 * LARGE):
+    for frame in (small, small, text, b"x" * 10 * LARGE_PROGRESS_CHARACTERS):
         assert states.is_wanted(frame)
         states.took(frame)

@@ -6,14 +6,14 @@ import pytest
 from PIL import Image
 
 from app.files.kinds import content_type_of, kind_of
-from app.files.magic import HEAD
+from app.files.magic import SNIFFED_BYTES
 from app.files.signatures import fits, signature_of
 
 
 def picture(form: str) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (8, 8)).save(content, form)
-    return content.getvalue()[:HEAD]
+    return content.getvalue()[:SNIFFED_BYTES]
 
 
 MP4 = b"\0\0\0\x20ftypisom" + b"\0" * 40

@@ -40,7 +40,7 @@ async def test_one_callers_work_leaves_room_for_anothers(workers: Workers) -> No
     heavy.end.set()
     await asyncio.gather(*hog)
     assert heavy.running == 50
-    await wait_until(lambda: not workers._places._callers)
+    await wait_until(lambda: not workers._slots._callers)
 
 
 async def test_work_that_nobody_waits_for_keeps_its_place_to_its_end(workers: Workers) -> None:
@@ -56,7 +56,7 @@ async def test_work_that_nobody_waits_for_keeps_its_place_to_its_end(workers: Wo
     heavy.end.set()
     assert await late == 7
     assert heavy.running == 2  # those that only waited never began
-    await wait_until(lambda: not workers._places._callers)
+    await wait_until(lambda: not workers._slots._callers)
 
 
 async def test_it_answers_and_raises_what_the_work_does(workers: Workers) -> None:

@@ -162,7 +162,11 @@ FIRST = running(task_id="1", seq=1)
 SECOND = task(task_id="2", seq=2, submitted_at=999.5)
 THIRD = task(task_id="3", seq=3, submitted_at=999.9)
 WAITING = task(
-    task_id="4", server=None, submitted_at=None, place=QueuePosition(1, 0.0, 0), runner_id="mine"
+    task_id="4",
+    server=None,
+    submitted_at=None,
+    queue_position=QueuePosition(1, 0.0, 0),
+    owner="mine",
 )
 STATES = [
     *("online", "offline"),

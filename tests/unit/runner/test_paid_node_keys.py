@@ -24,7 +24,7 @@ def test_a_key_is_hidden_where_a_text_was_cut(shown: int) -> None:
         pass
     task = Task(
         **dict.fromkeys(Task.__dataclass_fields__)  # type: ignore[arg-type]
-        | {"task_id": "1", "needs_key": True}
+        | {"task_id": "1", "needs_paid_node_key": True}
     )
     assert key[:5] not in keys.hidden(task, said)
 

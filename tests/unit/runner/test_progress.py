@@ -7,7 +7,7 @@ import pytest
 from app.comfyui.events import Executed, Executing, ExecutionCached, NodeState, ProgressState
 from app.comfyui.events import Progress as Step
 from app.runner import progress
-from app.runner.progress import LARGE, Tracker
+from app.runner.progress import LARGE_WORKFLOW_NODES, Tracker
 from app.tasks.model import Progress
 from tests.conftest import text_to_image
 
@@ -30,7 +30,7 @@ def test_the_progress_of_a_large_workflow_is_counted_now_and_then() -> None:
 
 
 def test_that_of_a_usual_one_with_every_event() -> None:
-    tracker = Tracker(prompt_of(progress.LARGE))
+    tracker = Tracker(prompt_of(progress.LARGE_WORKFLOW_NODES))
     assert all(tracker.apply(Executing("p", str(n), str(n)), now=1.0) for n in range(100))
 
 
@@ -82,7 +82,7 @@ def test_progress_tells_the_times_of_nodes() -> None:
     assert again.progress.nodes_done == 2
 
 
-@pytest.mark.parametrize("nodes", [3, LARGE, LARGE + 1, 1000])
+@pytest.mark.parametrize("nodes", [3, LARGE_WORKFLOW_NODES, LARGE_WORKFLOW_NODES + 1, 1000])
 @pytest.mark.parametrize("every", [0.0, 0.004, 0.03, 1.0])
 def test_progress_that_was_not_told_with_its_event_is_told_with_a_later_one(
     nodes: int, every: float

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tasks.truncation import LIST, STREAM, beginning, shortened
+from app.tasks.truncation import LIST, MAX_STREAM_BYTES, beginning, shortened
 
 Json = dict[str, Any]
 
@@ -39,4 +39,4 @@ def test_any_value(params: Json) -> None:
 
 def test_a_text_that_was_cut_is_not_cut_again() -> None:
     assert beginning(beginning("x" * 900, 500), 500) == "x" * 500 + "…"
-    assert STREAM < MESSAGE
+    assert MAX_STREAM_BYTES < MESSAGE

@@ -9,7 +9,7 @@ import pytest
 
 from app.api.v2.shapes import Here, item_view, output_event, progress_event
 from app.tasks.model import Attempt, Output, Progress, Status, Task, TaskError
-from app.tasks.truncation import LIST, brief
+from app.tasks.truncation import LIST, MAX_ROW_PARAMS_BYTES, brief
 from app.tasks.view import Expected, output_view, progress_view, task_view
 
 Json = dict[str, Any]

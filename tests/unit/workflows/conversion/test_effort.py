@@ -3,7 +3,7 @@
 import pytest
 
 from app.workflows.conversion import convert
-from app.workflows.conversion.effort import MOST as MOST_EFFORT
+from app.workflows.conversion.effort import MAX_STEPS as MOST_EFFORT
 from app.workflows.conversion.effort import Effort
 from tests.unit.workflows.conversion.official import DIGESTS, OBJECT_INFO, template
 

@@ -51,7 +51,7 @@ def test_a_version_keeps_the_time_of_its_own_save(library: Library) -> None:
 
 
 def test_the_oldest_versions_go(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "KEPT", 3)
+    monkeypatch.setattr(versions, "MAX_VERSIONS", 3)
     for color in range(6):
         library.save("a", model_free(color), overwrite=True)
     kept = [library.version("a", v.id).workflow for v in library.versions("a")]
