@@ -17,7 +17,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import logs
-from app.api.uvicorn_server import Server
+from app.api.uvicorn_server import GatewayServer
 from app.auth import cli
 from app.errors import GatewayError
 from app.main import create_app
@@ -66,7 +66,7 @@ async def serve(settings: Settings, *, demo: bool) -> None:
         await Process(create_app(settings), settings).serve()
 
 
-class Process(Server):
+class Process(GatewayServer):
     """The one server of this process: what is in memory once it has begun stays there. A garbage
     collection that looked at all of it, node types above all, stood still for 100 ms."""
 

@@ -27,7 +27,7 @@ from app.files.stores.local import LocalStore
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
 from app.gateway import Gateway
-from app.limits.worker_threads import Room, Workers
+from app.limits.worker_threads import MemoryBudget, Workers
 from app.metrics import Metrics
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
@@ -40,7 +40,7 @@ from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.pool import Pool
 from app.services.assets import AssetService
-from app.services.duplicate_servers import Twins
+from app.services.duplicate_servers import DuplicateServers
 from app.services.input_files import InputFiles
 from app.services.jobs import Jobs
 from app.services.result_files import Results
@@ -50,7 +50,7 @@ from app.services.tasks import TaskService
 from app.settings import Settings
 from app.tasks.webhook import Webhook
 from app.webhooks.deliverer import Deliverer
-from app.webhooks.fair_share import Pace
+from app.webhooks.fair_share import DeliveryPace
 from app.webhooks.outbox import Outbox
 from app.workflows.saved.library import Library
 
@@ -137,7 +137,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         check_owner=access.check_owner,
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
-    pace = Pace(schedule=settings.webhook_schedule)
+    pace = DeliveryPace(schedule=settings.webhook_schedule)
     outbox = Outbox(database, lease.runner_id, lease_seconds=pace.held, view=presenter.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)
@@ -158,7 +158,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         files=files,
         uploads=uploads,
         views=Views(files, decoders),
-        room=Room(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),
+        room=MemoryBudget(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),
         workers=workers,
         decoders=decoders,
         guard=addresses,
@@ -172,7 +172,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             dispatcher.run(),
             notifications.run(),
             fleet.run(),
-            Twins(pool, fleet).run(),
+            DuplicateServers(pool, fleet).run(),
             reconciler.run(),
             *((hub.event_bus.run(),) if hub.event_bus else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),

@@ -12,7 +12,7 @@ from app.events.hub import Hub
 from app.files.images.views import Views
 from app.files.stores.store import FileStore
 from app.files.uploads import Uploads
-from app.limits.worker_threads import Room, Workers
+from app.limits.worker_threads import MemoryBudget, Workers
 from app.limits.worker_threads import caller as present_caller
 from app.metrics import Metrics
 from app.outbound.guard import Guard
@@ -46,7 +46,7 @@ class Gateway:
     uploads: Uploads
     views: Views
     workers: Workers  # threads for what takes long
-    room: Room  # for large bodies, as long as they are needed
+    room: MemoryBudget  # for large bodies, as long as they are needed
     decoders: Workers  # threads for what decodes pictures, which takes memory as well
     guard: Guard
     outbox: Outbox

@@ -54,7 +54,7 @@ class Static(StaticFiles):
         return response
 
 
-class State(TypedDict):
+class LifespanState(TypedDict):
     gateway: Gateway
 
 
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
         async with running(settings) as gateway:
             app.state.gateway = gateway
             yield {"gateway": gateway}

@@ -11,7 +11,7 @@ import httpx
 import hypothesis
 import pytest
 
-from app.api.uvicorn_server import Server
+from app.api.uvicorn_server import GatewayServer
 from app.db.engine.database import Database, open_database
 from app.db.tasks import TaskRepository
 from app.gateway import Gateway
@@ -98,7 +98,7 @@ def _statements_stay_small() -> Iterator[None]:
 class RunningGateway:
     """A gateway on a real port, with an httpx client for it."""
 
-    def __init__(self, server: Server, gateway: Gateway, http: httpx.AsyncClient) -> None:
+    def __init__(self, server: GatewayServer, gateway: Gateway, http: httpx.AsyncClient) -> None:
         self.server = server
         self.address = http.base_url.netloc.decode()
         self.gateway = gateway
@@ -136,7 +136,7 @@ class RunningGateway:
 @contextlib.asynccontextmanager
 async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     app = create_app(settings)
-    server = Server(app, settings.model_copy(update={"port": 0}))
+    server = GatewayServer(app, settings.model_copy(update={"port": 0}))
     server.config.timeout_graceful_shutdown = 1
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     serving = asyncio.create_task(server.serve())

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
 from app.webhooks.deliverer import Deliverer
-from app.webhooks.fair_share import Pace
+from app.webhooks.fair_share import DeliveryPace
 from app.webhooks.outbox import Outbox
 
 
 @asynccontextmanager
-async def delivering(outbox: Outbox, guard: Guard, pace: Pace) -> AsyncIterator[Deliverer]:
+async def delivering(outbox: Outbox, guard: Guard, pace: DeliveryPace) -> AsyncIterator[Deliverer]:
     deliverer = Deliverer(outbox, Remote(guard), pace)
     work = asyncio.create_task(deliverer.run())
     try:

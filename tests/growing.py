@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 
-CONTAINERS = (dict, list, set, frozenset, deque, asyncio.Queue, Memory)
+CONTAINERS = (dict, list, set, frozenset, deque, asyncio.Queue, BoundedCache)
 
 
 def containers() -> Iterator[tuple[str, Any, Any]]:
@@ -57,16 +57,16 @@ def caches() -> Iterator[tuple[str, Any]]:
 
 
 def size_of(container: Any) -> int:
-    """Entries; of a Memory what it takes of its bound."""
+    """Entries; of a BoundedCache what it takes of its bound."""
     if isinstance(container, asyncio.Queue):
         return container.qsize()
-    return container.size if isinstance(container, Memory) else len(container)
+    return container.size if isinstance(container, BoundedCache) else len(container)
 
 
 def largest_within(container: Any) -> int:
     """Of the containers in a container."""
     values = container.values() if isinstance(container, dict) else container
-    if isinstance(container, asyncio.Queue | Memory):
+    if isinstance(container, asyncio.Queue | BoundedCache):
         return 0
     return max((len(v) for v in values if isinstance(v, (*CONTAINERS[:5],))), default=0)
 
@@ -74,7 +74,7 @@ def largest_within(container: Any) -> int:
 def _is_value(holder: Any) -> bool:
     frozen = is_dataclass(holder) and type(holder).__dataclass_params__.frozen  # type: ignore[attr-defined]
     # Routes are made at the start.
-    made = BaseModel | BaseException | type | Memory | asyncio.Queue | BaseRoute
+    made = BaseModel | BaseException | type | BoundedCache | asyncio.Queue | BaseRoute
     return frozen or isinstance(holder, made)
 
 

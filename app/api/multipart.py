@@ -49,7 +49,7 @@ class FormRequest(Request):
         limit = gateway.settings.max_body_bytes
         try:
             async with aclosing(self.stream()) as stream:
-                return await Parts(
+                return await BoundedMultiPartParser(
                     self.headers,
                     stream,
                     max_bytes=limit,
@@ -106,7 +106,7 @@ class FormRoute(APIRoute):
         return handler
 
 
-class Parts(MultiPartParser):
+class BoundedMultiPartParser(MultiPartParser):
     """Starlette's, with one bound for all parts that are no files, `max_bytes`, and in the threads
     of `workers`. `hold` is awaited once before more than a little is held in memory."""
 

@@ -152,7 +152,7 @@ def _end(connection: Any, owed: str) -> None:
         connection.refuse(RequestTimeout(f"The {owed} of the request does not come."))
 
 
-class Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """Ends our streams before uvicorn waits for its connections to close, and lets a load balancer
     see that we are not ready before it refuses connections."""
 

@@ -28,7 +28,7 @@ MOST_VALUES = 2000  # in one message
 BURST, PER_SECOND = 500, 20  # what a connection may cost; a message is 1, and 1 for ten tasks
 
 
-class Pace:
+class SendRate:
     """How fast the messages of one connection are answered."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Session:
         self._socket = socket
         self._gateway = gateway
         self._updates = updates
-        self._pace = Pace()
+        self._pace = SendRate()
 
     async def send_updates(self) -> None:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.auth.model import Rate
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 
 MAX_BUCKETS = 10_000  # buckets, one a key
 
@@ -34,7 +34,7 @@ class LocalRates:
 
     def __init__(self) -> None:
         # By name: tokens, as of when. Whoever asks that seldom has a full one anyway.
-        self._buckets: Memory[str, tuple[float, float]] = Memory(MAX_BUCKETS)
+        self._buckets: BoundedCache[str, tuple[float, float]] = BoundedCache(MAX_BUCKETS)
 
     async def take(self, name: str, rate: Rate) -> Allowance:
         now = time.monotonic()

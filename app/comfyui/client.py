@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from app.comfyui import answers, wire
-from app.comfyui.history import HistoryEntry, Sighting, State, state_of_job
+from app.comfyui.history import HistoryEntry, PromptState, Sighting, state_of_job
 from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
 from app.errors import ComfyError, ComfyMissing, ComfySilent, ComfyUnreachable, InvalidInput
@@ -152,7 +152,7 @@ class ComfyClient:
         if self.has_jobs_api and not finished:
             response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
             state = state_of_job(response.content) if response.status_code == 200 else None
-            if state in (State.PENDING, State.RUNNING):
+            if state in (PromptState.PENDING, PromptState.RUNNING):
                 return Sighting(state)
         return await self._find_in_queue(prompt_id)
 
@@ -161,16 +161,16 @@ class ComfyClient:
         for look_in_queue in (True, False):
             entry = await self.history_entry(prompt_id)
             if entry is not None:
-                return Sighting(State.FINISHED, entry)
+                return Sighting(PromptState.FINISHED, entry)
             if look_in_queue:
                 queue = await self.queue()
                 for state, key in (
-                    (State.RUNNING, "queue_running"),
-                    (State.PENDING, "queue_pending"),
+                    (PromptState.RUNNING, "queue_running"),
+                    (PromptState.PENDING, "queue_pending"),
                 ):
                     if prompt_id in _ids(queue.get(key)):
                         return Sighting(state)
-        return Sighting(State.UNKNOWN)
+        return Sighting(PromptState.UNKNOWN)
 
     # -- acting ---------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 LONGEST_RUN = 30 * 86400.0  # seconds; a server that says more has no clock to believe
 
 
-class State(Enum):
+class PromptState(Enum):
     PENDING = "pending"
     RUNNING = "running"
     FINISHED = "finished"
@@ -75,21 +75,21 @@ class HistoryEntry:
 class Sighting:
     """Where a prompt was seen; with its history entry once it is finished."""
 
-    state: State
+    state: PromptState
     entry: HistoryEntry | None = None
 
 
-_JOB_STATES = {"pending": State.PENDING, "in_progress": State.RUNNING}
+_JOB_STATES = {"pending": PromptState.PENDING, "in_progress": PromptState.RUNNING}
 
 
-def state_of_job(body: bytes) -> State | None:
+def state_of_job(body: bytes) -> PromptState | None:
     """The state in an answer of GET /api/jobs/{id}; None if it cannot be read."""
     try:
         job = wire.loads(body)
     except ValueError:
         return None
     status = job.get("status") if isinstance(job, dict) else None
-    return _JOB_STATES.get(str(status), State.FINISHED)
+    return _JOB_STATES.get(str(status), PromptState.FINISHED)
 
 
 def _outputs(value: Any) -> dict[str, dict[str, Any]]:

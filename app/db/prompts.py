@@ -14,14 +14,14 @@ from app.db import mapping
 from app.db.engine.list_parameters import any_of
 from app.db.shared_texts import SharedTexts
 from app.db.tables import extras, graphs, prompts
-from app.tasks.model import Extra, Graph, NewTask
+from app.tasks.model import Extra, NewTask, SharedGraph
 from app.workflows.parameters.apply import Change, with_changes
 from app.workflows.requirements import SHARED_GRAPH
 
 Json = dict[str, Any]
 
 
-class Parts(NamedTuple):
+class PromptParts(NamedTuple):
     """A prompt that others may share, the changes in it, and what goes along."""
 
     prompt: Json
@@ -44,10 +44,10 @@ _FORGET = (
 )
 
 
-def graph_of(prompt: Json, owner: str | None) -> Graph:
+def graph_of(prompt: Json, owner: str | None) -> SharedGraph:
     """For tasks of one API key: nobody learns from the database what another one has stored."""
     text = mapping.dump(prompt)
-    return Graph(_fingerprint(text, owner), text)
+    return SharedGraph(_fingerprint(text, owner), text)
 
 
 def extra_of(extra: Json, owner: str | None) -> Extra:
@@ -79,13 +79,13 @@ def _row(task: NewTask) -> Json:
     }
 
 
-def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, Parts]:
+def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, PromptParts]:
     """The prompts as they are stored, by task."""
     found = connection.execute(_PROMPTS, {"task_ids": list(task_ids)}).all()
     shared = GRAPHS.read(connection, {row.graph_id for row in found if row.graph_id})
     along = EXTRAS.read(connection, {row.extra_id for row in found if row.extra_id})
     return {
-        row.task_id: Parts(
+        row.task_id: PromptParts(
             shared[row.graph_id] if row.graph_id else json.loads(row.prompt),
             tuple((node, name, value) for node, name, value in json.loads(row.changes or "[]")),
             along[row.extra_id] if row.extra_id else None,
@@ -94,7 +94,7 @@ def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, Parts]
     }
 
 
-def whole(found: Parts) -> Json:
+def whole(found: PromptParts) -> Json:
     """The prompt to run."""
     return with_changes(found.prompt, found.changes) if found.changes else found.prompt
 

@@ -15,7 +15,7 @@ from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
 from app.db.mapping import needs_text, requirements_id_for, requirements_id_of
 from app.db.queries import is_active
 from app.db.tables import routes, tasks
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.tasks.model import NewTask
 from app.workflows.requirements import Needs
 
@@ -45,7 +45,7 @@ class RequirementsCache:
     """What was asked for last; the rest is in the database."""
 
     def __init__(self) -> None:
-        self._known: Memory[str, Requirements] = Memory(MAX_CACHE_CHARACTERS, _size)
+        self._known: BoundedCache[str, Requirements] = BoundedCache(MAX_CACHE_CHARACTERS, _size)
 
     def get(self, requirements_id: str) -> Requirements | None:
         return self._known.get(requirements_id)

@@ -12,7 +12,7 @@ from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import FEW_ROWS, Database, insert_if_new
 from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.db.tables import run_times
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 
 KEPT_ROWS = 20_000  # in the database
 READ_ROWS = 2_000  # of them at a time, the newest
@@ -60,7 +60,7 @@ class RunTimes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: Memory[str, Runs] = Memory(KEPT_NODES, _size)
+        self._known: BoundedCache[str, Runs] = BoundedCache(KEPT_NODES, _size)
         self._read_to = 0.0  # when the newest was saved that was read
         self._unsaved: set[tuple[str, str]] = set()
         self.average: float | None = None  # of all runs lately

@@ -22,7 +22,7 @@ from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.notify import Topic, notify
 from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
-from app.db.prompts import Parts
+from app.db.prompts import PromptParts
 from app.db.queries import (
     FOUND_KEY_NAME,
     TASKS,
@@ -133,12 +133,12 @@ class TaskRepository:
         """The graph to run. Raises TaskNotFound."""
         return prompts.whole(await self.prompt_parts(task_id))
 
-    async def prompt_parts(self, task_id: str) -> Parts:
+    async def prompt_parts(self, task_id: str) -> PromptParts:
         """The same as it is stored. Raises TaskNotFound."""
 
         mine = self._mine(found=True)
 
-        def work(connection: Connection) -> Parts:
+        def work(connection: Connection) -> PromptParts:
             if not bulk.ends(connection, mine, [task_id]):
                 raise no_task(task_id)
             return prompts.parts(connection, [task_id])[task_id]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from app.events.subscription import Closed, Json, Subscription, Type, Update
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
 
 KEPT_UPDATES = 200  # a task, for streams that resume
@@ -53,8 +53,10 @@ class Hub:
         self._closed = False
         self._listeners: list[Callable[[str], None]] = []
         self._watchers: list[Callable[[Update], None]] = []
-        self._born: Memory[str, str] = Memory(KNOWN_BIRTHS)
-        self._previews: Memory[str, Update] = Memory(KEPT_PREVIEWS, lambda update: update.size)
+        self._born: BoundedCache[str, str] = BoundedCache(KNOWN_BIRTHS)
+        self._previews: BoundedCache[str, Update] = BoundedCache(
+            KEPT_PREVIEWS, lambda update: update.size
+        )
         self._followed: Counter[str] = Counter()  # by caller: ids, each as often as it is followed
         self._kept_bytes = 0
         self.relayed = 0  # updates given to subscribers

@@ -16,7 +16,7 @@ MISSING = "MISSING.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """A file of the archive: under a key of the store, or a text, or (neither) one to be missed."""
 
     name: str
@@ -25,7 +25,7 @@ class Entry:
     reason: str | None = None  # why there is no file
 
 
-async def archived(files: FileStore, entries: Iterable[Entry]) -> AsyncIterator[bytes]:
+async def archived(files: FileStore, entries: Iterable[ArchiveEntry]) -> AsyncIterator[bytes]:
     """The archive, piece by piece. What is not there is listed in MISSING.txt."""
     sink, missing = _Sink(), []
     names = _Names({MISSING})
@@ -48,7 +48,7 @@ async def archived(files: FileStore, entries: Iterable[Entry]) -> AsyncIterator[
     yield sink.take()
 
 
-async def _size_of(files: FileStore, entry: Entry) -> int | None:
+async def _size_of(files: FileStore, entry: ArchiveEntry) -> int | None:
     try:
         return (await files.stat(entry.key)).size_bytes if entry.key else None
     except FileNotFound:

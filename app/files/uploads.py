@@ -18,7 +18,7 @@ from app.files.magic import SNIFFED_BYTES
 from app.files.staging_secret import FOLDER, OWN, Lock, Placing, placed_in
 from app.files.stores.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.stores.streams import Counted
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.limits.quoting import quoted
 
 KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
@@ -80,7 +80,9 @@ class Uploads:
         ours = asyncio.Lock()
         self._naming: Lock = naming or (lambda: ours)
         self._placing = Placing(store, self._naming)
-        self._known: Memory[str, tuple[str, Upload]] = Memory(KNOWN)  # key -> (etag, upload)
+        self._known: BoundedCache[str, tuple[str, Upload]] = BoundedCache(
+            KNOWN
+        )  # key -> (etag, upload)
 
     def of(self, owner: str | None) -> "Uploads":
         """Those of an API key: its own, then what is everybody's. New ones become its own."""

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Memory(Generic[K, V]):
+class BoundedCache(Generic[K, V]):
     """Safe for several threads. `most`: entries, or the sum of their `size_of`. A value that is
     larger than all of that is not kept."""
 

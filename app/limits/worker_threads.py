@@ -109,7 +109,7 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class Room:
+class MemoryBudget:
     """`total` bytes, `per_caller` of them for one caller; who wants more waits in order."""
 
     def __init__(self, total: int, per_caller: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.runner.messages import CancelRequest
 from app.runner.remote_prompt import RemotePrompt
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
 
@@ -18,7 +18,7 @@ AFTER_CANCEL = 2.0
 AFTER_TIMEOUT = 5.0
 
 
-class Canceling:
+class Cancellation:
     """Asks the server again and again, until the prompt is seen to be over or `grace` seconds
     have passed."""
 
@@ -70,7 +70,7 @@ class Finish:
 
 
 async def unless_canceled(
-    work: Coroutine[Any, Any, None], inbox: Inbox, seconds: float | None
+    work: Coroutine[Any, Any, None], inbox: EventInbox, seconds: float | None
 ) -> Finish:
     """Do the work, or as much of it as can be done in so many seconds, and soon after somebody
     wants to cancel: what is done by then need not be lost. Other messages are dropped."""
@@ -91,7 +91,7 @@ async def unless_canceled(
         await asyncio.wait(both)
 
 
-async def _cancel_in(inbox: Inbox) -> CancelReason:
+async def _cancel_in(inbox: EventInbox) -> CancelReason:
     while True:
         message = await inbox.get()
         if isinstance(message, CancelRequest):

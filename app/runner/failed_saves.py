@@ -13,7 +13,7 @@ from contextlib import suppress
 from app.db.claims import Claims, LostClaim
 from app.db.engine.errors import is_away, is_data_error
 from app.errors import ComfyError
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.servers.server import Server
 from app.tasks.model import Task
 from app.tasks.outcome import unwritable
@@ -25,13 +25,15 @@ MAX_COUNTED_TASKS = 1000  # tasks of which they are counted
 RETRY_INTERVAL = 1.0  # seconds between two of them
 
 
-class Troubles:
+class FailedSaves:
     """`tell`: what to do with a task that was given up."""
 
     def __init__(self, claims: Claims, tell: Callable[[Task], None]) -> None:
         self._claims = claims
         self._tell = tell
-        self._tries: Memory[str, int] = Memory(MAX_COUNTED_TASKS)  # by task_id, of what is ours now
+        self._tries: BoundedCache[str, int] = BoundedCache(
+            MAX_COUNTED_TASKS
+        )  # by task_id, of what is ours now
         self._idle: set[str] = set()  # ours, and driven by nobody, at the last look
 
     def is_over(self, task_id: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.comfyui.events import Event, Executing
 from app.comfyui.socket import Connected
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
 from app.tasks.model import CancelReason
 
@@ -44,7 +44,7 @@ def calls_for_a_look(message: Message | None) -> bool:
             return False
 
 
-async def until_heard(server: Server, inbox: Inbox) -> None:
+async def until_heard(server: Server, inbox: EventInbox) -> None:
     """Wait for the socket of a server that has just come: what it tells before is lost."""
     left = server.health.since + SOCKET_COMES - time.time()
     if server.connected or left <= 0:
@@ -58,7 +58,7 @@ async def until_heard(server: Server, inbox: Inbox) -> None:
 
 async def hear_out(
     server: Server,
-    inbox: Inbox,
+    inbox: EventInbox,
     hear: Callable[[Event], Awaitable[None]],
     is_awaited: Callable[[], bool],
 ) -> None:

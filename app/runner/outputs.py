@@ -55,7 +55,7 @@ class OutputCollector:
         self.left_out: set[Result] = set()  # beyond what a task may have
         self._keys = {output.key for output in task.outputs}
         self._fetching: set[asyncio.Task[None]] = set()
-        self._texts: dict[str, Texts] = defaultdict(Texts)  # by node, as they are kept
+        self._texts: dict[str, TextOutputs] = defaultdict(TextOutputs)  # by node, as they are kept
         for output in task.outputs:
             if output.text is not None:
                 self._texts[output.node_id].add(output.text)
@@ -240,7 +240,7 @@ class OutputCollector:
         return key
 
 
-class Texts:
+class TextOutputs:
     """Texts of one node as they are kept, whole or cut."""
 
     def __init__(self) -> None:

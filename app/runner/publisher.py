@@ -9,7 +9,7 @@ from app.servers.server import Server
 from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
 
 
-class Teller:
+class ProgressPublisher:
     """Of one run on one server. `seen_on`: what this process drives there."""
 
     def __init__(self, hub: Hub, run_times: RunTimes, server: Server, seen_on: SeenOn) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from app.comfyui.answers import leaves_doubt
-from app.comfyui.history import Sighting, State
+from app.comfyui.history import PromptState, Sighting
 from app.errors import ComfyError, ComfyUnreachable
 from app.servers.server import Server
 from app.tasks.model import Attempt
@@ -25,7 +25,7 @@ class RemotePrompt:
         self._prompt_id = prompt_id
         self._grace = grace
         self._retry = retry
-        self._seen: tuple[State, float] | None = None  # at the last look, and when
+        self._seen: tuple[PromptState, float] | None = None  # at the last look, and when
         self._absences: int | None = None  # of the server, when it got the prompt from us
 
     async def retrying(
@@ -65,16 +65,16 @@ class RemotePrompt:
         return Lost("server_restarted", f"{self._server.id} no longer knows the prompt.")
 
     async def exists(self) -> bool:
-        return (await self.look()).state is not State.UNKNOWN
+        return (await self.look()).state is not PromptState.UNKNOWN
 
     async def has_it_from(self, attempts: Sequence[Attempt]) -> bool:
         """Does the server have it already? Asked wherever it may: no prompt is to run twice."""
         if all(attempt.server != self._server.id for attempt in attempts):
             return False
         sighting = await self.look()
-        if sighting.state is State.FINISHED and is_past(attempts, self._server.id):
+        if sighting.state is PromptState.FINISHED and is_past(attempts, self._server.id):
             return not await self.forget()
-        return sighting.state is not State.UNKNOWN
+        return sighting.state is not PromptState.UNKNOWN
 
     async def cancel(self) -> None:
         await self.retrying(lambda: self._server.client.cancel(self._prompt_id))

@@ -11,14 +11,14 @@ import time
 from functools import partial
 
 from app.comfyui.events import Event, Executed, Executing, ExecutionError, ExecutionStart, Preview
-from app.comfyui.history import HistoryEntry, State
+from app.comfyui.history import HistoryEntry, PromptState
 from app.comfyui.socket import Connected
 from app.db.claims import LostClaim
 from app.db.engine.errors import cannot_write
 from app.db.queue import Claim
 from app.errors import GatewayError
 from app.runner import messages
-from app.runner.cancellation import Canceling, unless_canceled
+from app.runner.cancellation import Cancellation, unless_canceled
 from app.runner.context import RunContext
 from app.runner.eta import Seen, seen_in_row
 from app.runner.expectation import SeenOn
@@ -26,13 +26,13 @@ from app.runner.finalize import EndedRun, broken_off, finalize
 from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a_look
 from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, OutputCollector
 from app.runner.progress import Tracker
-from app.runner.publisher import Teller
+from app.runner.publisher import ProgressPublisher
 from app.runner.remote_prompt import RemotePrompt, nodes_of
-from app.runner.run_record import Record
-from app.runner.send_prompt import Sender
+from app.runner.run_record import RunRecord
+from app.runner.send_prompt import PromptSender
 from app.runner.stage_inputs import readable_outcome
 from app.runner.watchdog import Watchdog
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
 from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
 from app.tasks.outcome import Canceled, Lost, Moved, Outcome, Succeeded, interruption, judge
@@ -55,16 +55,16 @@ class Run:
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self.prompt = claim.prompt
         self._context = context
-        self._teller = Teller(hub, context.run_times, server, seen_on)
+        self._teller = ProgressPublisher(hub, context.run_times, server, seen_on)
         self._timeouts = at = context.timeouts
         self._remote = RemotePrompt(server, task.task_id, grace=at.server_grace, retry=at.retry)
-        self._canceling = Canceling(self._remote, server.id, grace=at.cancel_grace)
+        self._canceling = Cancellation(self._remote, server.id, grace=at.cancel_grace)
         self._collector = OutputCollector(task, server, context.files, claims, hub)
         keys = context.paid_node_keys
-        self._record = Record(task, claims, keys, lambda: self.outputs, self._publish_status)
+        self._record = RunRecord(task, claims, keys, lambda: self.outputs, self._publish_status)
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
-        self._sender = Sender(claim, server, self._record, self._remote, context, self._asked)
-        self._inbox = Inbox()
+        self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
+        self._inbox = EventInbox()
         self._watchdog = Watchdog(at.stall_timeout)
         self._saved = self.progress
         self._was_blocked = False
@@ -207,9 +207,9 @@ class Run:
             self.history = sighting.entry
             await self._record.started(sighting.entry.started_at)
             return await self._collect(sighting.entry)
-        if sighting.state is State.UNKNOWN:
+        if sighting.state is PromptState.UNKNOWN:
             return self._gone()
-        if sighting.state is State.RUNNING:
+        if sighting.state is PromptState.RUNNING:
             await self._mark_started()
             await self._check_pulse()
         left = self._canceling.time_left(self.task)
@@ -262,9 +262,9 @@ class Run:
             return None
         await self._remote.withdraw()
         state = (await self._remote.look()).state
-        if state is State.UNKNOWN and self.task.started_at is None:
+        if state is PromptState.UNKNOWN and self.task.started_at is None:
             return Moved(request.reason)
-        if state is State.RUNNING and request.force:
+        if state is PromptState.RUNNING and request.force:
             await self._remote.cancel()
             return Lost("server_removed", request.reason)
         return None

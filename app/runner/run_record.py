@@ -12,7 +12,7 @@ from app.runner.paid_node_keys import PaidNodeKeys
 from app.tasks.model import Attempt, CancelReason, Output, Task
 
 
-class Record:
+class RunRecord:
     """The task of one run, as its row says. `outputs`: the results that it has by now; `tell` is
     called when its status or its warnings are others than before. All raise LostClaim."""
 

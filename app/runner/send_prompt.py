@@ -14,7 +14,7 @@ from app.runner.context import RunContext
 from app.runner.paid_node_keys import KEY_GONE
 from app.runner.remote_prompt import RemotePrompt, warnings_of
 from app.runner.rerouting import before_sending
-from app.runner.run_record import Record
+from app.runner.run_record import RunRecord
 from app.runner.stage_inputs import stage_inputs
 from app.servers.server import Server
 from app.tasks.model import CancelReason, TaskError
@@ -25,12 +25,12 @@ from app.workflows.extra_data import to_send, with_secrets
 SMALL_PROMPT_NODES = 50  # nodes of a prompt that is looked over in a moment
 
 
-class Sender:
+class PromptSender:
     def __init__(
         self,
         claim: Claim,
         server: Server,
-        record: Record,
+        record: RunRecord,
         remote_prompt: RemotePrompt,
         context: RunContext,
         canceled: asyncio.Future[CancelReason],

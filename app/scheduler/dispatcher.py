@@ -13,12 +13,12 @@ from app.db.queue import Choose, Claim, Queue
 from app.runner.context import RunContext
 from app.runner.eta import Seen
 from app.runner.expectation import wait_on
-from app.runner.failed_saves import Troubles
+from app.runner.failed_saves import FailedSaves
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
 from app.scheduler.planner import ServerCapacity, plan
 from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
-from app.scheduler.waiting import Waits
+from app.scheduler.waiting import WaitingRequirements
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.model import Assignment, CancelReason, Progress, Status, Task, WaitingTask
@@ -42,13 +42,13 @@ class Dispatcher:
         self._context = context
         self._claims: Claims = context.claims
         self._queue: Queue = context.queue
-        self._waits = Waits(pool, context.queue)
+        self._waits = WaitingRequirements(pool, context.queue)
         self._runs: dict[str, Run] = {}
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
-        self._troubles = Troubles(context.claims, self._tell)
+        self._troubles = FailedSaves(context.claims, self._tell)
         self._left_behind = True  # there may be tasks on servers that nobody drives
 
     async def run(self) -> None:

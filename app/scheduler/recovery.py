@@ -6,7 +6,7 @@ from app.db.claims import LostClaim
 from app.db.queue import Claim
 from app.errors import ComfyError
 from app.runner.context import RunContext
-from app.runner.failed_saves import Troubles
+from app.runner.failed_saves import FailedSaves
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
 from app.servers.server import Server
@@ -16,7 +16,7 @@ from app.tasks.view import task_view
 log = logging.getLogger(__name__)
 
 
-async def recover_orphans(pool: Pool, context: RunContext, troubles: Troubles) -> None:
+async def recover_orphans(pool: Pool, context: RunContext, troubles: FailedSaves) -> None:
     """See to tasks without an owner whose server is away for good."""
     there = [server.id for server in pool if server.online or not server.given_up]
     for claim in await context.queue.adopt(keep_servers=there):

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 MANY_REQUIREMENTS = 200  # requirements; to pass over more is no matter of a moment
 
 
-class Waits:
+class WaitingRequirements:
     def __init__(self, pool: Pool, queue: Queue) -> None:
         self._pool = pool
         self._queue = queue

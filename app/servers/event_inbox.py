@@ -10,7 +10,7 @@ MOST_EVENTS = 2_000  # that wait for one run
 MOST_BYTES = 64 << 20  # of their pictures
 
 
-class Inbox(asyncio.Queue[Any]):
+class EventInbox(asyncio.Queue[Any]):
     """Events of one prompt, and what others put in for its runner."""
 
     _bytes = 0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from app.comfyui.history import Sighting, State
+from app.comfyui.history import PromptState, Sighting
 from app.errors import ComfyError, InvalidInput
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -83,7 +83,7 @@ async def check_unknown(pool: Pool, prompt_id: str) -> None:
     for the new one's."""
     finds = [server.client.find(prompt_id) for server in pool.online()]
     for sighting in await asyncio.gather(*finds, return_exceptions=True):
-        if isinstance(sighting, Sighting) and sighting.state is not State.UNKNOWN:
+        if isinstance(sighting, Sighting) and sighting.state is not PromptState.UNKNOWN:
             raise prompt_id_in_use()
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from app.comfyui.inputs import NodeTypes
 from app.comfyui.validation import TooDeep, Validator
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.limits.quoting import SHORT, cut, quoted
 from app.workflows.checks.prompt import links_of
 from app.workflows.requirements import fingerprint
@@ -42,8 +42,8 @@ class Refusals:
     held against others, whose extra data may be another one."""
 
     def __init__(self) -> None:
-        self._known: Memory[Given, bool] = Memory(MAX_REFUSED_VALUES)
-        self._unnamed: Memory[str, float] = Memory(PROMPTS)  # by digest, and when
+        self._known: BoundedCache[Given, bool] = BoundedCache(MAX_REFUSED_VALUES)
+        self._unnamed: BoundedCache[str, float] = BoundedCache(PROMPTS)  # by digest, and when
 
     def learn(
         self, prompt: Json, node_errors: Json, whose: str | None, class_type: str | None = None

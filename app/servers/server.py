@@ -13,9 +13,9 @@ from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
 from app.files.staged_names import without_staged
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.servers.breaker import DOOR_PAUSES, Breaker
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 from app.servers.fifo_lock import FifoLock
 from app.servers.health import Health
 from app.servers.refusals import Refusals
@@ -65,9 +65,9 @@ class Server:
         self.on_change: Callable[[], None] = lambda: None
         self._grace, self._fetched_at, self._fetching = grace, 0.0, asyncio.Lock()
         self.refusals = Refusals()
-        self._fits: Memory[Needs, Lack] = Memory(KNOWN_FITS, Lack.weight)
+        self._fits: BoundedCache[Needs, Lack] = BoundedCache(KNOWN_FITS, Lack.weight)
         self._asking: set[asyncio.Timeout] = set()
-        self._inboxes: dict[str, Inbox] = {}
+        self._inboxes: dict[str, EventInbox] = {}
         self._look_now = asyncio.Event()
 
     @property
@@ -148,7 +148,7 @@ class Server:
             await self.client.aclose()
 
     @contextmanager
-    def follow(self, prompt_id: str, inbox: Inbox) -> Iterator[None]:
+    def follow(self, prompt_id: str, inbox: EventInbox) -> Iterator[None]:
         """Put the prompt's events into `inbox`, and `Connected` when some may have been missed."""
         self._inboxes[prompt_id] = inbox
         try:
@@ -210,7 +210,7 @@ class Server:
         found = await asyncio.to_thread(without_staged, told)  # who placed them knows them
         if found != self.node_types:  # replaced, never changed: others hold on to it
             self.node_types = found
-            self._fits = Memory(KNOWN_FITS, Lack.weight)
+            self._fits = BoundedCache(KNOWN_FITS, Lack.weight)
             self.refusals.forget()
 
     def look_now(self) -> None:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 COMPARISON_INTERVAL = 1.0  # seconds
 
 
-class Twins:
+class DuplicateServers:
     def __init__(self, pool: Pool, fleet: ServerService) -> None:
         self._pool = pool
         self._fleet = fleet

@@ -13,7 +13,7 @@ from app.workflows.checks.prompt import check_outputs, check_structure
 from app.workflows.conversion import convert
 from app.workflows.formats import Format, unwrap
 from app.workflows.parameters.apply import Change, Renewed, Setter, changed_nodes, with_changes
-from app.workflows.parameters.dynamic_text import Texts, left_unfilled
+from app.workflows.parameters.dynamic_text import DynamicTexts, left_unfilled
 from app.workflows.parameters.file_inputs import file_inputs, located
 from app.workflows.parameters.roles import InputKey
 from app.workflows.references.results import results_in
@@ -182,12 +182,14 @@ def with_params(
     return Prepared(prompt, {**params, **used}, [*found.warnings, *setter.warnings])
 
 
-def _texts(found: Prepared, node_types: Mapping[str, Json], fill: bool | None) -> Texts | None:
+def _texts(
+    found: Prepared, node_types: Mapping[str, Json], fill: bool | None
+) -> DynamicTexts | None:
     """What fills in texts: those that are set in a file of the page, as its own were, unless the
     client says no; all of an API-format file if it says so."""
     if not (fill or found.from_page):
         return None
-    return Texts(
+    return DynamicTexts(
         found.prompt,
         node_types or core_node_types(),
         own=not found.from_page,

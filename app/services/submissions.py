@@ -29,7 +29,7 @@ from app.services.eligible_servers import check_faults, check_fit, check_prompt
 from app.services.input_files import Check, InputFiles, always, may_be_file
 from app.services.prepare import Prepared, files_wanted, prepare, to_prompt, with_params
 from app.services.submission_request import Submission
-from app.tasks.model import Extra, Graph, NewTask, Task
+from app.tasks.model import Extra, NewTask, SharedGraph, Task
 from app.tasks.webhook import Webhook
 from app.workflows.checks.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.extra_data import along
@@ -42,7 +42,7 @@ from app.workflows.saved.library import Library
 Json = dict[str, Any]
 T = TypeVar("T")
 # One for each task, the graph that they share if there are several, and what goes along with them.
-Made = tuple[list[Prepared], Graph | None, Extra | None]
+Made = tuple[list[Prepared], SharedGraph | None, Extra | None]
 
 TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full

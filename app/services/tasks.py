@@ -18,7 +18,7 @@ from app.events.subscription import Closed, Overrun, Update
 from app.files.archive import archived
 from app.files.images.views import forget_results
 from app.files.stores.store import FileStore
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.servers import queues
@@ -59,7 +59,7 @@ class TaskService:
         self._files = files
         self._caller = EVERYBODY
         # Of tasks, by their ids and when they were made; "": nobody's.
-        self._owners: Memory[tuple[str, str | None], str] = Memory(KNOWN_OWNERS)
+        self._owners: BoundedCache[tuple[str, str | None], str] = BoundedCache(KNOWN_OWNERS)
 
     def for_caller(self, caller: Caller) -> "TaskService":
         found = copy(self)

@@ -136,7 +136,7 @@ EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an 
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class SharedGraph:
     """A prompt that several tasks share, as it is stored: with changes of each task's own."""
 
     graph_id: str
@@ -158,7 +158,7 @@ class NewTask:
 
     task_id: str
     prompt: Json = field(repr=False)
-    graph: Graph | None = None
+    graph: SharedGraph | None = None
     changes: tuple[Change, ...] = field(default=(), repr=False)
     extra: Extra | None = None
     params: Json = field(default_factory=dict, repr=False)

@@ -49,7 +49,7 @@ def shortened(view: Json, room: int | None, **shares: float) -> Json:
         if (size := _short(value)) is not None and size <= share:
             left -= size
         else:
-            part = _Part(name, share)
+            part = _Piece(name, share)
             found[name] = part.cut(value)
             left -= part.taken
             marks = {**part.marks, **marks}
@@ -99,7 +99,7 @@ def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
 
 def brief(params: Json) -> tuple[Json, dict[str, int]]:
     """Parameters for a task's row, and what is cut in them."""
-    part = _Part("params", MAX_ROW_PARAMS_BYTES)
+    part = _Piece("params", MAX_ROW_PARAMS_BYTES)
     return part.cut(params), part.marks
 
 
@@ -108,7 +108,7 @@ def beginning(text: str, most: int) -> str:
     return text if len(text) <= most + 1 else f"{text[:most]}…"
 
 
-class _Part:
+class _Piece:
     """Cuts one field to `room` bytes of JSON."""
 
     def __init__(self, name: str, room: int) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from app.files.archive import Entry
+from app.files.archive import ArchiveEntry
 from app.tasks.model import (
     EXPIRED_OUTPUT,
     Attempt,
@@ -112,10 +112,10 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
     }
 
 
-def entries_of(task: Task) -> list[Entry]:
+def entries_of(task: Task) -> list[ArchiveEntry]:
     """The task's outputs as entries of an archive."""
     return [
-        Entry(
+        ArchiveEntry(
             name=output.filename or f"node{output.node_id}.txt",
             key=output.key,
             text=output.text,

@@ -14,7 +14,7 @@ from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
 from app.tasks.view import timestamp
 from app.tasks.webhook import EVERYWHERE, Webhook
-from app.webhooks.fair_share import DeliverySlots, Pace
+from app.webhooks.fair_share import DeliveryPace, DeliverySlots
 from app.webhooks.model import Delivery, masked
 from app.webhooks.outbox import MAX_BATCH_WEBHOOKS, Outbox
 from app.webhooks.retries import DeliveryStatus, is_success, next_step
@@ -37,7 +37,7 @@ class Deliverer:
         self,
         outbox: Outbox,
         remote: Remote,
-        pace: Pace,
+        pace: DeliveryPace,
         everywhere: tuple[Webhook, Remote] | None = None,
     ) -> None:
         self._outbox = outbox

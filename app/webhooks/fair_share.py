@@ -20,7 +20,7 @@ RESTS = 20  # times as long as a look took that found nothing, until the next
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class DeliveryPace:
     """Times in seconds."""
 
     schedule: Sequence[float] = SCHEDULE
@@ -48,7 +48,7 @@ class Busy:
 class DeliverySlots:
     """The deliveries of one process that are under way."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: DeliveryPace) -> None:
         self._pace = pace
         self._lanes: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()

@@ -33,7 +33,7 @@ from app.tasks.webhook import STARTED
 from app.webhooks.fair_share import Busy
 from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
-from app.webhooks.retries import DeliveryStatus, Step
+from app.webhooks.retries import DeliveryStatus, RetryStep
 
 Json = dict[str, Any]
 
@@ -146,7 +146,7 @@ class Outbox:
 
         return await self._database.write(work, large=large)
 
-    async def record(self, delivery: Delivery, attempt: Json, step: Step) -> bool:
+    async def record(self, delivery: Delivery, attempt: Json, step: RetryStep) -> bool:
         """Write what came of a try. False if the delivery is no longer ours."""
         log = [*delivery.log, attempt][-KEPT_TRIES:]
         now = time.time()

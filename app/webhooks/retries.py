@@ -21,7 +21,7 @@ class DeliveryStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RetryStep:
     """`wait`: seconds until the next try, for what is still PENDING."""
 
     status: DeliveryStatus
@@ -37,12 +37,12 @@ def next_step(
     tries: int,
     schedule: Sequence[float] = SCHEDULE,
     chance: Callable[[], float] = random.random,
-) -> Step:
+) -> RetryStep:
     """`tries` were made, the one with this answer included."""
     if is_success(answer):
-        return Step(DeliveryStatus.DELIVERED)
+        return RetryStep(DeliveryStatus.DELIVERED)
     if answer.status == GONE or tries > len(schedule):
-        return Step(DeliveryStatus.DEAD)
+        return RetryStep(DeliveryStatus.DEAD)
     wait = schedule[tries - 1] * (1 + JITTER * chance())
     asked = min(answer.retry_after or 0.0, LONGEST_WAIT)
-    return Step(DeliveryStatus.PENDING, max(wait, asked))
+    return RetryStep(DeliveryStatus.PENDING, max(wait, asked))

@@ -32,7 +32,7 @@ from app.db.run_times import RunTime, RunTimes
 from app.db.tables import idempotency_keys, key_usage, run_times
 from app.events import hub, status_log
 from app.files import uploads
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.progress import Tracker
 from app.scheduler import stream_reconciler, view_cleanup
@@ -52,7 +52,8 @@ COUNT = 10 * SMALL  # what is sent
 SettingsFor = Callable[..., Settings]
 Json = dict[str, Any]
 
-# By name: the bound of what grows with what is sent, and of what is in it. A Memory has its own.
+# By name: the bound of what grows with what is sent, and of what it holds. That of a BoundedCache
+# is its own.
 A_PROMPT = 100  # nodes, results and the like of one task
 GROWING: dict[str, tuple[int, int]] = {
     "Access._open": (SMALL, 0),
@@ -110,21 +111,21 @@ GROWING: dict[str, tuple[int, int]] = {
     "Patience._known": (SMALL * 3, 0),
     "Pool._servers": (1, 0),
     "Pool._watches": (1, 0),
-    "Room._taken": (SMALL * 3, 0),
-    "Room._waiting": (SMALL * 3, 0),
+    "MemoryBudget._taken": (SMALL * 3, 0),
+    "MemoryBudget._waiting": (SMALL * 3, 0),
     "RequirementsCache._known": (0, 0),
-    "Record.names": (A_PROMPT, 0),
+    "RunRecord.names": (A_PROMPT, 0),
     "Refusals._known": (0, 0),
     "Refusals._unnamed": (0, 0),
     "Run.prompt": (A_PROMPT, 10),
     "ViewsFound.of_uploads": (SMALL, 0),
-    "Record.attempts": (10, 0),
-    "server.Server._asking": (10, 0),
-    "server.Server._fits": (0, 0),
-    "server.Server._inboxes": (2, 0),
+    "RunRecord.attempts": (10, 0),
+    "Server._asking": (10, 0),
+    "Server._fits": (0, 0),
+    "Server._inboxes": (2, 0),
     "Run._inbox": (SMALL, 0),
-    "server.Server.node_types": (200, 40),
-    "server.Server.warm": (A_PROMPT, 0),
+    "Server.node_types": (200, 40),
+    "Server.warm": (A_PROMPT, 0),
     "Socket.connections": (SMALL * 3, 0),
     "Socket.frames": (10, 0),
     "Socket.queue": (10, 0),
@@ -139,16 +140,16 @@ GROWING: dict[str, tuple[int, int]] = {
     "Tracker._fractions": (A_PROMPT, 0),
     "Tracker._weights": (A_PROMPT, 0),
     "Tracker.ran": (A_PROMPT, 0),
-    "Texts._cuts": (A_PROMPT, 0),
-    "Texts._kept": (A_PROMPT, 0),
+    "TextOutputs._cuts": (A_PROMPT, 0),
+    "TextOutputs._kept": (A_PROMPT, 0),
     "StatusLog._known": (SMALL, 0),
-    "Troubles._idle": (2, 0),
-    "Troubles._tries": (0, 0),
-    "Twins._near": (SMALL, 2),
+    "FailedSaves._idle": (2, 0),
+    "FailedSaves._tries": (0, 0),
+    "DuplicateServers._near": (SMALL, 2),
     "Uploads._known": (0, 0),
     "Views._making": (SMALL * 3, 0),
-    "Waits._able": (COUNT, 1),
-    "Waits._judged_by": (1, 0),
+    "WaitingRequirements._able": (COUNT, 1),
+    "WaitingRequirements._judged_by": (1, 0),
     "_Owner.unproven": (5, 0),
     "_Seen._scope": (40, 100),
 }
@@ -163,8 +164,8 @@ FIXED = {
         "WritableStores._running",
     ),
     *(
-        "uvicorn_server.Server._captured_signals",
-        "uvicorn_server.Server.servers",
+        "GatewayServer._captured_signals",
+        "GatewayServer.servers",
         "Notifications._listeners",
         "Uploads._places",
     ),
@@ -226,14 +227,19 @@ def check() -> None:
             continue
         if name not in GROWING:
             wrong.append(f"{name} has no bound")
-        elif isinstance(container, Memory):
+        elif isinstance(container, BoundedCache):
             wrong += [name] if container.size > container.most else []
         else:
             size, within = size_of(container), largest_within(container)
             if size > GROWING[name][0] or within > GROWING[name][1]:
                 wrong.append(f"{name} has {size}, {within} in one")
     assert not wrong, "\n".join(sorted(set(wrong)))
-    assert {"Hub._of_task", "Record.attempts", "Waits._able", "Tracker._done"} <= found
+    assert {
+        "Hub._of_task",
+        "RunRecord.attempts",
+        "WaitingRequirements._able",
+        "Tracker._done",
+    } <= found
 
 
 def test_functions_remember_within_bounds() -> None:
@@ -341,13 +347,13 @@ async def follow_all(gateway: RunningGateway, demo: DemoServer) -> None:
 
 
 async def test_a_chatty_server_fills_no_memory() -> None:
-    waiting = event_inbox.Inbox()
+    waiting = event_inbox.EventInbox()
     for step in range(COUNT):
         waiting.offer(Progress("p", "1", step, COUNT))
     assert waiting.qsize() == SMALL
     waiting.put_nowait("what somebody asks always comes in")
     assert waiting.qsize() == SMALL + 1
-    pictures = event_inbox.Inbox()
+    pictures = event_inbox.EventInbox()
     for _ in range(5):
         pictures.offer(Preview("image/png", b"x" * (event_inbox.MOST_BYTES // 4)))
     assert pictures.qsize() == 4

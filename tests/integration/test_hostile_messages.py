@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import websockets
 
-from app.api.websocket_session import BURST, PER_SECOND, Pace
+from app.api.websocket_session import BURST, PER_SECOND, SendRate
 from app.limits.worker_threads import working_for
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -91,7 +91,7 @@ async def test_a_message_of_many_values_is_not_parsed(gateway: RunningGateway) -
 def test_a_connection_has_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("app.api.websocket_session.time.monotonic", lambda: now)
-    pace = Pace()
+    pace = SendRate()
     assert [pace.delay(1) for _ in range(BURST)] == [0.0] * BURST
     assert pace.delay(PER_SECOND) == 1.0
     now += 2.0

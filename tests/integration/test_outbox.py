@@ -18,7 +18,7 @@ from app.tasks.model import CancelReason, NewTask, TaskError
 from app.tasks.outcome import Canceled, Failed, Succeeded
 from app.tasks.webhook import EVENTS, Webhook
 from app.webhooks.deliverer import Deliverer
-from app.webhooks.fair_share import Pace
+from app.webhooks.fair_share import DeliveryPace
 from app.webhooks.outbox import Outbox
 from tests import deliveries
 from tests.conftest import wait_until
@@ -27,7 +27,7 @@ from tests.receivers import Got, Receiver, Reply, receiving
 
 Json = dict[str, Any]
 
-FAST = Pace(schedule=[0.02] * 50, timeout=2, idle=0.05)
+FAST = DeliveryPace(schedule=[0.02] * 50, timeout=2, idle=0.05)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def done(store: TaskRepository, *webhooks: Webhook) -> str:
     return task_id
 
 
-def delivering(outbox: Outbox, pace: Pace = FAST) -> AbstractAsyncContextManager[Deliverer]:
+def delivering(outbox: Outbox, pace: DeliveryPace = FAST) -> AbstractAsyncContextManager[Deliverer]:
     return deliveries.delivering(outbox, Guard(["127.0.0.0/8", "localhost"]), pace)
 
 

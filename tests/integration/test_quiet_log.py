@@ -20,7 +20,7 @@ from app.logs import JsonLines, PlainLines
 from app.redis import told
 from app.services.submission_request import Submission
 from app.settings import Settings
-from app.tasks.model import Graph, NewTask, Output, Task
+from app.tasks.model import NewTask, Output, SharedGraph, Task
 from app.tasks.webhook import Webhook
 from app.workflows.requirements import Needs
 from fake_comfyui.server import DemoServer
@@ -226,7 +226,7 @@ def test_nothing_that_is_printed_by_chance_tells_it(caplog: pytest.LogCaptureFix
     hook = Webhook(f"http://{MARKER}/", headers={MARKER: MARKER}, secret=MARKER)
     prompt = {"1": {"class_type": MARKER, "inputs": {MARKER: MARKER}}}
     given = {"params": {MARKER: MARKER}, "metadata": {MARKER: MARKER}}
-    graph = Graph("id", MARKER)
+    graph = SharedGraph("id", MARKER)
     new = NewTask("id", prompt, graph, webhooks=(hook,), **given)
     held = Submission(prompt, None, {MARKER: 1}, {MARKER: [1]}, metadata=MARKER, webhook=hook)
     task = Task(

@@ -15,7 +15,7 @@ from app.tasks.model import NewTask, Output
 from app.tasks.outcome import Succeeded
 from app.tasks.webhook import Webhook
 from app.webhooks.outbox import Outbox
-from app.webhooks.retries import DeliveryStatus, Step
+from app.webhooks.retries import DeliveryStatus, RetryStep
 from tests.integration.test_claims import PROMPT, Process
 
 LARGE = 3 << 30  # bytes: more than a column of 32 bits holds
@@ -61,7 +61,7 @@ async def test_what_is_still_to_be_told_is_kept(database: Database, files: Local
     delivery = await outbox.claim()
     assert delivery is not None
     assert await sweeper.sweep() == 0
-    await outbox.record(delivery, {}, Step(DeliveryStatus.DELIVERED))
+    await outbox.record(delivery, {}, RetryStep(DeliveryStatus.DELIVERED))
     assert (await sweeper.sweep(), await states()) == (1, ["expired", "expired"])
     assert [info async for info in files.files()] == []
     assert await outbox.announce() == 0

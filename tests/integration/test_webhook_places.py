@@ -20,14 +20,14 @@ from app.outbound.transport import Remote
 from app.tasks.model import NewTask
 from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
-from app.webhooks.fair_share import Busy, DeliverySlots, Pace
+from app.webhooks.fair_share import Busy, DeliveryPace, DeliverySlots
 from app.webhooks.outbox import MAX_BATCH_WEBHOOKS, Outbox
 from tests import deliveries
 from tests.conftest import wait_until
 from tests.integration.test_claims import PROMPT
 from tests.receivers import Got, Receiver, Reply, receiving
 
-PACE = Pace(schedule=[0.02] * 50, timeout=30, idle=0.05)
+PACE = DeliveryPace(schedule=[0.02] * 50, timeout=30, idle=0.05)
 
 
 async def done(store: TaskRepository, key: str | None, *webhooks: Webhook) -> None:
@@ -42,7 +42,7 @@ async def look_up(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-def delivering(outbox: Outbox, pace: Pace = PACE) -> AbstractAsyncContextManager[Deliverer]:
+def delivering(outbox: Outbox, pace: DeliveryPace = PACE) -> AbstractAsyncContextManager[Deliverer]:
     return deliveries.delivering(outbox, Guard(["127.0.0.0/8"], lookup=look_up), pace)
 
 
@@ -185,7 +185,7 @@ async def test_deliveries_of_an_older_gateway_are_made(
 
 
 def test_who_is_next() -> None:
-    places = DeliverySlots(Pace(per_key=2, parallel=4))
+    places = DeliverySlots(DeliveryPace(per_key=2, parallel=4))
     now = time.time()
     due = {"a": now - 9, "b": now - 1, "c": now + 60}
     assert places.order(due, now) == ["a", "b"]
@@ -200,7 +200,7 @@ def test_who_is_next() -> None:
 
 
 def test_what_is_busy() -> None:
-    places = DeliverySlots(Pace(per_host=2))
+    places = DeliverySlots(DeliveryPace(per_host=2))
     places.begin("a", "h", "h:1")
     assert places.busy == Busy([], [])
     places.note("h:1", success=False)
@@ -217,7 +217,7 @@ def test_what_is_busy() -> None:
 
 
 def test_without_keys_one_lane_has_all_the_places() -> None:
-    places = DeliverySlots(Pace(per_key=2, parallel=5))
+    places = DeliverySlots(DeliveryPace(per_key=2, parallel=5))
     for lane in ("", "*"):
         for number in range(4):
             places.begin(lane, f"h{number}", f"h{number}")
@@ -226,7 +226,7 @@ def test_without_keys_one_lane_has_all_the_places() -> None:
 
 
 def test_a_look_in_vain_is_not_repeated_at_once() -> None:
-    places = DeliverySlots(Pace())
+    places = DeliverySlots(DeliveryPace())
     places.looked("a", 0.5, found=False)
     assert places.order({"a": 0.0}, 1.0) == []
     assert places.is_slow("a")
@@ -253,7 +253,7 @@ def test_a_host_by_any_spelling(url: str, place: str) -> None:
 
 
 def test_counters_do_not_grow() -> None:
-    places = DeliverySlots(Pace())
+    places = DeliverySlots(DeliveryPace())
     for number in range(1000):
         names = (f"k{number}", f"h{number}", f"h{number}:1")
         places.begin(*names)

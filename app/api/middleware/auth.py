@@ -42,7 +42,7 @@ class TrustedOrigins:
         )
 
 
-class Gate:
+class AuthMiddleware:
     def __init__(self, app: ASGIApp, rules: Rules, trusted_origins: TrustedOrigins) -> None:
         self._app = app
         self._rules = rules

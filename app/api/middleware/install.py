@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from app.api.middleware.auth import Gate, TrustedOrigins
+from app.api.middleware.auth import AuthMiddleware, TrustedOrigins
 from app.api.middleware.body_limits import RequestLimits
 from app.api.middleware.request_log import REQUEST_ID, RequestLog
 from app.api.middleware.scopes import Rules
@@ -31,7 +31,7 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
     app.add_middleware(RequestLimits, max_bytes=largest)
     rules = Rules(routes, opened=[METRICS] if settings.open_metrics else [])
     trusted_origins = TrustedOrigins(settings.hosts(), settings.cors_origins)
-    app.add_middleware(Gate, rules=rules, trusted_origins=trusted_origins)
+    app.add_middleware(AuthMiddleware, rules=rules, trusted_origins=trusted_origins)
     if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
         app.add_middleware(
             CORSMiddleware,

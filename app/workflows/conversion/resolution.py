@@ -58,7 +58,7 @@ class Origin:
 
 
 @dataclass(slots=True, eq=False)
-class Step:
+class LinkStep:
     """A place on the way: an input or an output of a node, and the type that is looked for."""
 
     scope: GraphScope
@@ -81,9 +81,9 @@ class Resolver:
 
     def origin(self, scope: GraphScope, node: Node, slot: int) -> Origin | None:
         """What an input gets; None if nothing reaches it."""
-        step: Step | Origin | None = Step(scope, node, slot, None, is_input=True)
+        step: LinkStep | Origin | None = LinkStep(scope, node, slot, None, is_input=True)
         way: dict[Any, None] = {}
-        while isinstance(step, Step) and step.key not in self._ends:
+        while isinstance(step, LinkStep) and step.key not in self._ends:
             if step.key in way:
                 message = (
                     f"The links to its input {quoted(node.inputs[slot].name)} run in a circle."
@@ -92,11 +92,11 @@ class Resolver:
             way[step.key] = None
             self._document.effort.make(1)
             step = self._from_input(step) if step.is_input else self._from_output(step)
-        end = self._ends[step.key] if isinstance(step, Step) else step
+        end = self._ends[step.key] if isinstance(step, LinkStep) else step
         self._ends.update(dict.fromkeys(way, end))
         return end
 
-    def _from_input(self, step: Step) -> Step | Origin | None:
+    def _from_input(self, step: LinkStep) -> LinkStep | Origin | None:
         socket = step.node.inputs[step.slot]
         if socket.link is None:
             return None
@@ -105,26 +105,28 @@ class Resolver:
         node = step.scope.graph.nodes.get(socket.link.origin)
         if node is None:
             return None
-        return Step(step.scope, node, socket.link.origin_slot, step.type or socket.type, False)
+        return LinkStep(step.scope, node, socket.link.origin_slot, step.type or socket.type, False)
 
-    def _from_border(self, scope: GraphScope, slot: int) -> Step | Origin | None:
+    def _from_border(self, scope: GraphScope, slot: int) -> LinkStep | Origin | None:
         """From a subgraph's own input to the input of the subgraph node outside."""
         host, outside = scope.host, scope.outside
         if host is None or outside is None or not 0 <= slot < len(scope.graph.inputs):
             return None
         if slot < len(host.inputs) and host.inputs[slot].link is not None:
-            return Step(outside, host, slot, None, is_input=True)
+            return LinkStep(outside, host, slot, None, is_input=True)
         value = self._promotions.value(host, scope.graph.inputs[slot].name)
         return Origin(value=(value.value,), drawn=value.drawn) if value else None
 
-    def _from_output(self, step: Step) -> Step | Origin | None:
+    def _from_output(self, step: LinkStep) -> LinkStep | Origin | None:
         node = step.node
         if node.mode == MUTED:
             return None
         if node.mode == BYPASSED:
             self._document.effort.make(len(node.inputs))
             passed = bypass_input(node, step.slot, step.type or "*")
-            return None if passed is None else Step(step.scope, node, passed, None, is_input=True)
+            return (
+                None if passed is None else LinkStep(step.scope, node, passed, None, is_input=True)
+            )
         if self._document.definition(node) is not None:
             return self._from_inside(step)
         if node.type == PRIMITIVE:  # has written its value already, as far as it goes
@@ -135,7 +137,7 @@ class Resolver:
             return self._from_virtual(step)
         return Origin(f"{step.scope.prefix}{node.id}", step.slot) if step.slot >= 0 else None
 
-    def _from_virtual(self, step: Step) -> Step | None:
+    def _from_virtual(self, step: LinkStep) -> LinkStep | None:
         """Through a reroute, or from a get node to the set node of the same name."""
         scope: GraphScope | None = step.scope
         node: Node | None = step.node
@@ -152,7 +154,7 @@ class Resolver:
                 self._document.warn(f"Node {step.node.id}: nothing sets {quoted(name)}.")
         if scope is None or node is None or node.type not in REROUTES or not node.inputs:
             return None
-        return Step(scope, node, 0, step.type, is_input=True)
+        return LinkStep(scope, node, 0, step.type, is_input=True)
 
     def _setters(self, graph: Graph) -> dict[str, Node]:
         found = self._wires.get(graph.id)
@@ -161,7 +163,7 @@ class Resolver:
             found = self._wires[graph.id] = {wire_name(node): node for node in reversed(nodes)}
         return found
 
-    def _from_inside(self, step: Step) -> Step | Origin | None:
+    def _from_inside(self, step: LinkStep) -> LinkStep | Origin | None:
         """From a subgraph node's output to what its inside connects there."""
         inner = step.scope.inside.get(step.node.id)
         if inner is None or not 0 <= step.slot < len(inner.graph.outputs):
@@ -172,7 +174,7 @@ class Resolver:
         if link.origin == INPUT_BOUNDARY:
             return self._from_border(inner, link.origin_slot)
         node = inner.graph.nodes.get(link.origin)
-        return Step(inner, node, link.origin_slot, step.type, False) if node else None
+        return LinkStep(inner, node, link.origin_slot, step.type, False) if node else None
 
 
 def bypass_input(node: Node, output: int, wanted: str) -> int | None:

@@ -9,7 +9,7 @@ from app.errors import InvalidParameter
 from app.limits.quoting import quoted
 from app.workflows.checks.file_names import check_name
 from app.workflows.checks.prompt import MAX_FAULTS
-from app.workflows.parameters.dynamic_text import Texts
+from app.workflows.parameters.dynamic_text import DynamicTexts
 from app.workflows.parameters.find import Finder
 from app.workflows.parameters.model import names_file, parameter_at, unwrapped
 from app.workflows.parameters.roles import InputKey
@@ -78,7 +78,7 @@ class Setter:
         any_file: bool = False,
         new_seed: Draw = draw,
         renewed: Renewed = (),
-        texts: Texts | None = None,
+        texts: DynamicTexts | None = None,
         alike: Iterable[Sequence[InputKey]] = (),
     ) -> None:
         self._prompt = prompt
@@ -202,7 +202,9 @@ class Setter:
                 del left[key]
         return found
 
-    def _fill(self, texts: Texts, nodes: Json, used: Json, words: Mapping[InputKey, str]) -> None:
+    def _fill(
+        self, texts: DynamicTexts, nodes: Json, used: Json, words: Mapping[InputKey, str]
+    ) -> None:
         for key in dict.fromkeys([*words, *texts.own]):
             node = nodes.get(key[0]) or self._prompt[key[0]]
             text = texts.filled(key, nodes, given=key in words)

@@ -26,7 +26,7 @@ TOLD = 5  # inputs that a warning names
 _MARKS = ("{", "//", "/*", "\\", "%")
 
 
-class Texts:
+class DynamicTexts:
     """Those of one prompt; `own`: that it has itself are to be filled in, too, and not only what is
     set in it. `in_file`: the texts that stand in the page's file in place of those of the prompt,
     and the nodes that they name. `given`: whether what is set in it is filled in."""

@@ -21,7 +21,7 @@ from app.errors import (
     WorkflowNotFound,
 )
 from app.files.stores.atomic import NotRegular, TooLarge, read_regular, write_atomically
-from app.limits.lru_cache import Memory
+from app.limits.lru_cache import BoundedCache
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_leniently
 from app.workflows.saved.errors import reading, storing
@@ -44,7 +44,7 @@ Check = Callable[[str], bool]  # of a file's version
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LibraryEntry:
     """A workflow file. `format` is None if the file cannot be read as a workflow."""
 
     filename: str
@@ -69,12 +69,12 @@ class Library:
     def __init__(self, folder: Path, *, max_bytes: int = LARGEST) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
-        self._formats: Memory[str, tuple[State, Format | None]] = Memory(MOST_KNOWN)
+        self._formats: BoundedCache[str, tuple[State, Format | None]] = BoundedCache(MOST_KNOWN)
         self._versions = Versions(folder / ".versions", max_bytes=max_bytes)
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def list(self) -> list[Entry]:
+    def list(self) -> list[LibraryEntry]:
         """By name; names that are no text (UTF-8) are left out. A file is read when it has changed
         since it was last listed; what is beyond READ_AT_ONCE of those has no format until the next
         time. Raises StorageUnavailable."""
@@ -89,7 +89,7 @@ class Library:
                     continue
                 kind, read = self._format(path, stat, left)
                 left -= read
-                found.append(Entry(name, kind, stat.st_size, stat.st_mtime))
+                found.append(LibraryEntry(name, kind, stat.st_size, stat.st_mtime))
         return found
 
     def _format(self, path: Path, stat: os.stat_result, most: int) -> tuple[Format | None, int]:

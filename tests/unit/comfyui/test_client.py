@@ -7,7 +7,7 @@ import pytest
 import respx
 
 from app.comfyui.client import ComfyClient
-from app.comfyui.history import State
+from app.comfyui.history import PromptState
 from app.errors import ComfyError, ComfyMissing, ComfyUnreachable, PromptRejected
 
 BASE = "http://comfy.test:8188"
@@ -52,18 +52,22 @@ async def test_probe_detects_the_jobs_api(
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [("pending", State.PENDING), ("in_progress", State.RUNNING), ("completed", State.FINISHED)],
+    [
+        ("pending", PromptState.PENDING),
+        ("in_progress", PromptState.RUNNING),
+        ("completed", PromptState.FINISHED),
+    ],
 )
 async def test_find_with_the_jobs_api(
-    client: ComfyClient, server: respx.Router, status: str, state: State
+    client: ComfyClient, server: respx.Router, status: str, state: PromptState
 ) -> None:
     client.has_jobs_api = True
     server.get(f"/api/jobs/{ID}").respond(json={"id": ID, "status": status})
     history = server.get(f"/history/{ID}").respond(json={ID: ENTRY})
     sighting = await client.find(ID)
     assert sighting.state is state
-    assert history.called == (state is State.FINISHED)
-    assert (sighting.entry is not None) == (state is State.FINISHED)
+    assert history.called == (state is PromptState.FINISHED)
+    assert (sighting.entry is not None) == (state is PromptState.FINISHED)
 
 
 async def test_find_with_a_jobs_api_that_a_prompt_has_broken(
@@ -73,7 +77,7 @@ async def test_find_with_a_jobs_api_that_a_prompt_has_broken(
     server.get(f"/api/jobs/{ID}").respond(500)
     server.get(f"/history/{ID}").respond(json={})
     server.get("/queue").respond(json={"queue_running": [[0, ID]], "queue_pending": []})
-    assert (await client.find(ID)).state is State.RUNNING
+    assert (await client.find(ID)).state is PromptState.RUNNING
 
 
 async def test_find_sees_a_prompt_that_moves_between_the_questions(
@@ -82,13 +86,13 @@ async def test_find_sees_a_prompt_that_moves_between_the_questions(
     answers = [httpx.Response(200, json={}), httpx.Response(200, json={ID: ENTRY})]
     server.get(f"/history/{ID}").mock(side_effect=answers)
     server.get("/queue").respond(json={"queue_running": [], "queue_pending": []})
-    assert (await client.find(ID)).state is State.FINISHED
+    assert (await client.find(ID)).state is PromptState.FINISHED
 
 
 async def test_find_knows_when_nobody_knows(client: ComfyClient, server: respx.Router) -> None:
     server.get(f"/history/{ID}").respond(json={})
     server.get("/queue").respond(json={"queue_running": [[0, "other"]], "queue_pending": []})
-    assert (await client.find(ID)).state is State.UNKNOWN
+    assert (await client.find(ID)).state is PromptState.UNKNOWN
 
 
 async def test_cancel_with_the_jobs_api_is_one_request(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.limits.worker_threads import CallerSlots, Room, Workers, working_for
+from app.limits.worker_threads import CallerSlots, MemoryBudget, Workers, working_for
 from tests.conftest import wait_until
 
 
@@ -65,13 +65,15 @@ async def test_it_answers_and_raises_what_the_work_does(workers: Workers) -> Non
         await workers.run(divmod, 7, 0)
 
 
-async def taken(room: Room, caller: str, size: int, seconds: float = 5) -> Callable[[], None]:
+async def taken(
+    room: MemoryBudget, caller: str, size: int, seconds: float = 5
+) -> Callable[[], None]:
     with working_for(caller):
         return await room.take(size, seconds)
 
 
 async def test_room_is_shared_out_among_callers() -> None:
-    room = Room(100, 40)
+    room = MemoryBudget(100, 40)
     free = await taken(room, "hog", 30)
     late = asyncio.create_task(taken(room, "hog", 30))
     small = asyncio.create_task(taken(room, "hog", 1))
@@ -90,7 +92,7 @@ async def test_room_is_shared_out_among_callers() -> None:
 
 
 async def test_who_waits_for_room_in_vain_leaves_no_trace() -> None:
-    room = Room(100, 40)
+    room = MemoryBudget(100, 40)
     free = await taken(room, "hog", 4000)  # as much as it may have
     with pytest.raises(TimeoutError):
         await taken(room, "hog", 10, seconds=0.01)

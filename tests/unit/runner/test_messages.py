@@ -8,7 +8,7 @@ import pytest
 from app.comfyui.events import Event, Progress
 from app.runner import messages
 from app.runner.messages import CancelRequest, hear_out, until_heard
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
 from app.tasks.model import CancelReason
 
@@ -26,7 +26,7 @@ async def test_a_server_that_tells_for_ever_is_not_heard_for_ever(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "ALL_OF_IT", 0.05)
-    inbox, heard = Inbox(), 0
+    inbox, heard = EventInbox(), 0
 
     async def hear(event: Event) -> None:
         nonlocal heard
@@ -40,7 +40,7 @@ async def test_a_server_that_tells_for_ever_is_not_heard_for_ever(
 
 
 async def test_a_cancel_is_left_for_who_collects(server: Server) -> None:
-    inbox, request = Inbox(), CancelRequest(CancelReason.TIMEOUT)
+    inbox, request = EventInbox(), CancelRequest(CancelReason.TIMEOUT)
     inbox.put_nowait(request)
 
     async def hear(event: Event) -> None:
@@ -57,4 +57,4 @@ async def test_a_clock_that_is_put_back_makes_no_task_wait(
     monkeypatch.setattr(messages, "SOCKET_COMES", 0.05)
     server.connected, server.health.since = False, time.time() + 3600
     async with asyncio.timeout(WAIT):
-        await until_heard(server, Inbox())
+        await until_heard(server, EventInbox())

@@ -3,11 +3,11 @@
 import asyncio
 
 from app.limits.worker_threads import STRETCH
-from app.servers.event_inbox import Inbox
+from app.servers.event_inbox import EventInbox
 
 
 async def test_who_reads_many_events_lets_others_in() -> None:
-    inbox, others = Inbox(), 0
+    inbox, others = EventInbox(), 0
 
     async def other() -> None:
         nonlocal others

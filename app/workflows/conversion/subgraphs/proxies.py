@@ -31,7 +31,7 @@ LIMITS = ("min", "max", "step", "round")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProxyEntry:
     node_id: str
     widget: str
     inner_id: str | None  # of the node in a nested subgraph, where names alone are ambiguous
@@ -66,7 +66,7 @@ class Adoption:
     def run(self) -> None:
         # All are looked at before any is changed: of two for one widget, the second gets it.
         placed = [(entry, self._linked_input(entry)) for entry in self._entries()]
-        primitives: dict[str, list[Entry]] = {}
+        primitives: dict[str, list[ProxyEntry]] = {}
         for entry, linked in placed:
             source = self._definition.nodes.get(entry.node_id)
             if linked is None and source is not None and source.type == PRIMITIVE:
@@ -78,14 +78,14 @@ class Adoption:
                 self._set(entry.own_input, entry)
         self._replace_primitives(primitives)
 
-    def _place(self, entry: Entry, linked: str | None, source: Node | None) -> None:
+    def _place(self, entry: ProxyEntry, linked: str | None, source: Node | None) -> None:
         """Set the input that leads to the widget; make one if there is none."""
         slot = self._slot(source, entry) if linked is None and source is not None else None
         if slot is not None and source is not None:
             linked = self._promote(entry.widget, slot.type, [(source, slot)])
         self._set(linked, entry)
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[ProxyEntry]:
         items = listed(self._host.properties[PROPERTY])
         if not all(_is_entry(item) for item in items):
             return
@@ -98,7 +98,7 @@ class Adoption:
                 while found := NESTED_PREFIX.fullmatch(name):
                     self._document.effort.read(name)
                     inner_id, name = found.groups()
-            yield Entry(node_id, name, inner_id, own_input, value)
+            yield ProxyEntry(node_id, name, inner_id, own_input, value)
 
     def _leads_to_widget(self, node_id: str, name: str) -> bool:
         graph: Graph | None = self._definition
@@ -117,7 +117,7 @@ class Adoption:
             node_id, name = target
         return False
 
-    def _linked_input(self, entry: Entry) -> str | None:
+    def _linked_input(self, entry: ProxyEntry) -> str | None:
         """The input of the subgraph that leads to the widget already."""
         name = self._leading_to.get((entry.node_id, entry.widget))
         if name is not None:
@@ -126,7 +126,7 @@ class Adoption:
         mark = source.properties.get(BYPASS_MARK) if source and source.type == PRIMITIVE else None
         return mark if isinstance(mark, str) and self._definition.input(mark) else None
 
-    def _slot(self, source: Node, entry: Entry) -> Slot | None:
+    def _slot(self, source: Node, entry: ProxyEntry) -> Slot | None:
         """The input inside that stands for the entry's widget."""
         if entry.widget.startswith(PREVIEW):
             return None
@@ -147,7 +147,7 @@ class Adoption:
         best = next(iter([*first, *second]), None)
         return source.input(best.name) if best is not None else None
 
-    def _set(self, name: str | None, entry: Entry) -> None:
+    def _set(self, name: str | None, entry: ProxyEntry) -> None:
         boundary = self._definition.input(name) if name is not None else None
         if boundary is None or entry.value is None:
             return
@@ -178,7 +178,7 @@ class Adoption:
         self._promotions.forget(self._definition)
         return unique
 
-    def _replace_primitives(self, primitives: dict[str, list[Entry]]) -> None:
+    def _replace_primitives(self, primitives: dict[str, list[ProxyEntry]]) -> None:
         outgoing: dict[str, list[Link]] = {}
         self._document.effort.spend(2 * len(self._definition.links) if primitives else 0)
         for link in self._definition.links.values() if primitives else ():
@@ -187,7 +187,9 @@ class Adoption:
             links = [link for link in outgoing.get(node_id, ()) if link.origin_slot == 0]
             self._replace_primitive(self._definition.nodes[node_id], entries, links)
 
-    def _replace_primitive(self, primitive: Node, entries: list[Entry], links: list[Link]) -> None:
+    def _replace_primitive(
+        self, primitive: Node, entries: list[ProxyEntry], links: list[Link]
+    ) -> None:
         """A promoted primitive gives way: its targets are connected to the subgraph's input."""
         targets = [self._definition.target_of(link) for link in links]
         found = [target for target in targets if target is not None]

@@ -11,7 +11,7 @@ from app.errors import InvalidParameter
 from app.services.prepare import prepare
 from app.workflows.extra_data import along, to_send
 from app.workflows.parameters.apply import Setter
-from app.workflows.parameters.dynamic_text import Texts
+from app.workflows.parameters.dynamic_text import DynamicTexts
 from app.workflows.saved.write_back import set_params
 from tests.unit.workflows.conversion.graphs import INFO as PAGE_INFO
 from tests.unit.workflows.conversion.graphs import flow, node
@@ -47,7 +47,7 @@ def last(options: Sequence[str]) -> str:
 
 
 def filled(graph: Json, params: Json, *, own: bool = False) -> Json:
-    setter = Setter(graph, INFO, texts=Texts(graph, INFO, own=own, choose=last))
+    setter = Setter(graph, INFO, texts=DynamicTexts(graph, INFO, own=own, choose=last))
     return setter.changes(params)[1]
 
 
