@@ -1,6 +1,5 @@
 """Decides who may do what: from a key's text to a caller, while the keys may change."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from app.auth.key_store import KeyFile, Keys, is_inline, parse
 from app.auth.model import EVERYBODY, STRANGER, AccessKey, AccessLevel, Caller, caller_of
 from app.auth.rate_limits import Allowance, LocalRates, RateLimits
 from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
+from app.limits.periodic import every
 
 REVOCATION_CHECK_INTERVAL = (
     0.5  # seconds between two looks whether keys of open streams were revoked
@@ -117,10 +117,11 @@ class Access:
             self._open.pop(end, None)
 
     async def run(self) -> None:
-        """End streams of keys that were revoked, for ever."""
-        while True:
-            await asyncio.sleep(REVOCATION_CHECK_INTERVAL)
-            known = self.keys.by_hash if self._open else {}
-            for end in [end for end, digest in self._open.items() if digest not in known]:
-                del self._open[end]
-                end()
+        """End streams of keys that were revoked, until cancelled."""
+        await every(REVOCATION_CHECK_INTERVAL, self._end_revoked, "ending streams of revoked keys")
+
+    async def _end_revoked(self) -> None:
+        known = self.keys.by_hash if self._open else {}
+        for end in [end for end, digest in self._open.items() if digest not in known]:
+            del self._open[end]
+            end()

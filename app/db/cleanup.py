@@ -1,7 +1,5 @@
 """Removes rows that nobody needs any more, in batches, so that nothing waits long for it."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
@@ -9,8 +7,7 @@ from sqlalchemy import Connection
 from app.db import idempotency, prompts, quotas, requirements, run_times, task_filters
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import MAX_LIST_ROWS
-
-log = logging.getLogger(__name__)
+from app.limits.periodic import every
 
 CLEANUP_INTERVAL = 60.0  # seconds between two looks
 
@@ -32,17 +29,16 @@ class Tidying:
         self._database = database
 
     async def run(self) -> None:
-        """Look again and again, until it is cancelled."""
-        while True:
-            await asyncio.sleep(CLEANUP_INTERVAL)
-            try:
-                async with self._database.alone("tidying") as ours:
-                    if ours:
-                        await self.tidy()
-            except Exception:  # a database that is busy or away; the next look finds the same
-                log.exception("old rows cannot be removed now")
+        """Remove old rows every CLEANUP_INTERVAL seconds, until cancelled."""
+        await every(CLEANUP_INTERVAL, self._tidy_alone, "removing old rows", at_once=False)
+
+    async def _tidy_alone(self) -> None:
+        async with self._database.alone("tidying") as ours:
+            if ours:
+                await self.tidy()
 
     async def tidy(self) -> None:
+        """Remove all rows that nobody needs, in batches."""
         for removal in REMOVALS:
             while await self._database.write(removal, large=True) == MAX_LIST_ROWS:
                 pass

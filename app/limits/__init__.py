@@ -1,1 +1,1 @@
-"""How much memory, threads and text this process spends on whom."""
+"""How much memory, threads and text this process spends on whom, and what it does at times."""

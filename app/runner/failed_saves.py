@@ -14,6 +14,7 @@ from app.db.claims import Claims, LostClaim
 from app.db.engine.errors import is_away, is_data_error
 from app.errors import ComfyError
 from app.limits.lru_cache import BoundedCache
+from app.limits.periodic import attempt
 from app.servers.server import Server
 from app.tasks.model import Task
 from app.tasks.outcome import unwritable
@@ -72,16 +73,16 @@ class FailedSaves:
         self._tell(await self._claims.give_up(task, failed))
 
     async def _insist(self, write: Callable[[], Awaitable[None]], task_id: str) -> None:
-        while True:
-            await asyncio.sleep(RETRY_INTERVAL)
-            try:
+        """Try it every RETRY_INTERVAL seconds until it is written, or the claim is lost."""
+
+        async def write_ours() -> None:
+            with suppress(LostClaim):
                 await write()
-            except LostClaim:
-                return
-            except Exception:  # a database that is away: it comes back
-                log.exception("task %s cannot be let go yet", task_id)
-            else:
-                return
+
+        failed: type[Exception] | None = Exception
+        while failed is not None:
+            await asyncio.sleep(RETRY_INTERVAL)
+            failed = await attempt(write_ours, f"letting go of task {task_id}", failed)
 
 
 def reason_of(error: Exception) -> str:

@@ -5,6 +5,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.comfyui.cleaning import CUT_MARK, cut
@@ -17,6 +18,7 @@ from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
+from app.limits.periodic import attempt
 from app.runner.download_outputs import Fetching, is_nameable
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
@@ -117,14 +119,18 @@ class OutputCollector:
         await self._record(output)
 
     async def _try(self, results: list[Result]) -> None:
+        """Keep results before the end, as far as that can be done: after any failure the final
+        pass meets the same trouble and reports it."""
+        keep = partial(self._keep_early, results)
+        await attempt(keep, f"task {self._task_id}: keeping a result early")
+
+    async def _keep_early(self, results: list[Result]) -> None:
         try:
             for result in results:
                 if not await self._fetch(result, final=False):
                     return  # nor what is after it: results of a node stay in its order
         except GatewayError as error:
             log.info("task %s: a result comes later: %s", self._task_id, error.detail)
-        except Exception:  # the final pass meets the same trouble and reports it
-            log.exception("task %s: a result cannot be kept yet", self._task_id)
 
     async def _fetch(self, result: Result, *, final: bool = True) -> bool:
         """False for what has to wait for the end."""

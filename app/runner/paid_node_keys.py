@@ -3,19 +3,18 @@ that took the submit, until the task ends. They stand in no row, no log and no e
 
 import asyncio
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from app.comfyui.cleaning import CUT_MARK
 from app.db.tasks import TaskRepository
 from app.errors import GatewayError
+from app.limits.periodic import every
 from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Outcome, reworded
 from app.workflows.secret_values import Secrets, texts_of
-
-log = logging.getLogger(__name__)
 
 CLEANUP_INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
 HIDDEN = "***"
@@ -91,21 +90,14 @@ class PaidNodeKeys:
             self._wake.set()
 
     async def run(self, store: TaskRepository) -> None:
-        """Drop the keys of tasks that have ended, for ever."""
-        while True:
-            try:
-                async with asyncio.timeout(CLEANUP_INTERVAL):
-                    await self._wake.wait()
-                looked_at, self._to_look_at = self._to_look_at, set()
-            except TimeoutError:
-                looked_at = set(self._keys)
-            self._wake.clear()
-            try:
-                await self._look(looked_at - self._coming, store)
-            except Exception:  # a database that is away: looked at again before long
-                log.exception("keys of ended tasks cannot be dropped yet")
+        """Drop the keys of tasks that have ended, until cancelled: of those that may have at once,
+        of all of them every CLEANUP_INTERVAL seconds."""
+        look = partial(self._look, store)
+        await every(CLEANUP_INTERVAL, look, "dropping the keys of ended tasks", self._wake)
 
-    async def _look(self, task_ids: set[str], store: TaskRepository) -> None:
+    async def _look(self, store: TaskRepository) -> None:
+        task_ids = (self._to_look_at or set(self._keys)) - self._coming
+        self._to_look_at = set()
         ends = await store.ends(task_ids)
         self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
 

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
 from app.db.lease import is_dead
 from app.db.queue import Choose, Claim, Queue
+from app.limits.periodic import Work, attempt, every
 from app.runner.context import RunContext
 from app.runner.eta import Seen
 from app.runner.expectation import wait_on
@@ -56,7 +57,7 @@ class Dispatcher:
         self._work = asyncio.current_task()
         await self._free_the_dead()
         await self._context.run_times.learn_from_others()
-        upkeep = [
+        upkeep: list[tuple[float, Work]] = [
             (self._context.lease.seconds / RENEWALS, self._claims.renew),
             (self._context.lease.seconds / 3, self._rescue),
             (PROGRESS_SAVED, self._save_progress),
@@ -69,9 +70,11 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as self._group:
                 for seconds, work in upkeep:
-                    self._group.create_task(_regularly(seconds, work), name=work.__qualname__)
+                    name = work.__qualname__
+                    self._group.create_task(every(seconds, work, name), name=name)
                 self._group.create_task(self._pool.run(self._server_changed), name="servers")
-                self._group.create_task(self._give_work(), name="dispatch")
+                give = every(IDLE, self._give_work, "giving out tasks", self._wake)
+                self._group.create_task(give, name="dispatch")
         finally:
             await asyncio.shield(self._claims.hand_back())
             await asyncio.shield(self._context.run_times.save())
@@ -148,17 +151,11 @@ class Dispatcher:
     # -- work -----------------------------------------------------------------------------------
 
     async def _give_work(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                await self._take_over()
-                while await self._give_out():
-                    pass
-            except Exception:  # a full or locked database: the queue is safe, go on later
-                log.exception("no task can be claimed")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
-                    await self._wake.wait()
+        """Give out all that our servers have room for. A full or locked database leaves the queue
+        as it is: the next call goes on."""
+        await self._take_over()
+        while await self._give_out():
+            pass
 
     async def _take_over(self) -> None:
         """Drive what is on our servers and has no live owner."""
@@ -292,19 +289,9 @@ class Dispatcher:
 
     async def _sweep(self, server: Server) -> None:
         """A server that is online (again) gets work once it is rid of what should not be there."""
+        sweep = partial(cancel_stray_prompts, server, self._context)
         try:
-            await cancel_stray_prompts(server, self._context)
-        except Exception:  # tried again before long
-            log.exception("server %s cannot be swept", server.id)
+            await attempt(sweep, f"sweeping server {server.id}")  # tried again before long
         finally:
             server.sweeping = False
         self.wake()
-
-
-async def _regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception:  # must go on: without the heartbeat our tasks are not ours
-            log.exception("%s failed", work.__qualname__)
-        await asyncio.sleep(seconds)

@@ -1,6 +1,5 @@
 """Removes results after their time, or when there are too many; the tasks stay, as `expired`."""
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from app.errors import GatewayError
 from app.events.hub import Hub
 from app.files.images.views import forget_results, size_of_views
 from app.files.stores.store import FileStore
+from app.limits.periodic import every
 from app.scheduler.view_cleanup import ViewsFound, swept
 from app.tasks.model import EXPIRED_OUTPUT, TERMINAL, Status, Task, TaskError
 from app.tasks.view import task_view
@@ -84,16 +84,16 @@ class Retention:
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
         pause = min(RETENTION_INTERVAL, (self._limits.age or RETENTION_INTERVAL) / 2)
-        while True:
-            try:
-                async with self._database.alone("retention") as ours:
-                    while ours and await self.sweep() == PAGE_TASKS:
-                        pass
-            except GatewayError as error:
-                log.warning("results cannot be removed now: %s", error.detail)
-            except Exception:  # a database that is busy or away; the next look finds the same
-                log.exception("results cannot be removed now")
-            await asyncio.sleep(pause)
+        await every(pause, self._sweep_alone, "removing results")
+
+    async def _sweep_alone(self) -> None:
+        """Sweep until nothing is due, unless another process does."""
+        try:
+            async with self._database.alone("retention") as ours:
+                while ours and await self.sweep() == PAGE_TASKS:
+                    pass
+        except GatewayError as error:
+            log.warning("results cannot be removed now: %s", error.detail)
 
     async def sweep(self) -> int:
         """Let go of what is over the limits, the oldest first; how many tasks expired. Without

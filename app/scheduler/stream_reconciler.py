@@ -5,10 +5,8 @@ not come (Redis is away, or was never there), all that those replicas do.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,12 +15,11 @@ from app.db.engine.notify import Notifications, Topic
 from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Json, Update
+from app.limits.periodic import every
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.tasks.model import Progress, QueuePosition, Status, Task
 from app.tasks.view import Expected, progress_view
-
-log = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 2.0  # seconds between two looks
 INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
@@ -81,6 +78,7 @@ class StreamReconciler:
         self._blind_since: float | None = None
         self._changed: set[str] = set()  # tasks of which the database told something
         self._wake = asyncio.Event()
+        self._due = 0.0  # monotonic; when to look at all that are followed
         self._maybe_missed: set[str] = set()  # tasks that may have changed unheard
 
     @property
@@ -98,21 +96,21 @@ class StreamReconciler:
             self._wake.set()
 
     async def run(self) -> None:
-        """For ever."""
-        due = time.monotonic()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(due - time.monotonic(), 0)):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                if time.monotonic() < due:
-                    await self._look_at_news()
-                else:
-                    due = time.monotonic() + (INTERVAL_BLIND if self.has_gap else LOOK_INTERVAL)
-                    await self._look()
-            except Exception:  # it is only a convenience
-                log.exception("followed tasks cannot be looked at")
+        """Look at followed tasks when something happened to them, and all LOOK_INTERVAL seconds,
+        until cancelled."""
+
+        def left() -> float:
+            return max(self._due - time.monotonic(), 0)
+
+        await every(left, self._look_once, "looking at followed tasks", self._wake)
+
+    async def _look_once(self) -> None:
+        if time.monotonic() < self._due:
+            await self._look_at_news()
+        else:
+            pause = INTERVAL_BLIND if self.has_gap else LOOK_INTERVAL
+            self._due = time.monotonic() + pause
+            await self._look()
 
     async def _look_at_news(self) -> None:
         news, self._changed = sorted(self._changed), set()

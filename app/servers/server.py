@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
 from app.files.staged_names import without_staged
 from app.limits.lru_cache import BoundedCache
+from app.limits.periodic import wait_or_timeout
 from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.event_inbox import EventInbox
 from app.servers.fifo_lock import FifoLock
@@ -239,9 +240,7 @@ class Server:
             self._mind_the_ear()
             self.seen.set()
             interval = HEALTH_INTERVAL if self.online else RETRY_INTERVAL
-            with suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await self._look_now.wait()
+            await wait_or_timeout(self._look_now, interval)
 
     async def _look(self) -> None:
         try:

@@ -1,7 +1,5 @@
 """Assets over uploads and results: keep, find, refer to, delete."""
 
-import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,12 +19,11 @@ from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, Mi
 from app.files.images.views import folder_of_upload
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.uploads import Upload, Uploads
+from app.limits.periodic import every
 from app.limits.worker_threads import Workers
 from app.tasks.asset import Asset, encoded
 from app.workflows.references.assets import reference, references, replaced
 from app.workflows.references.ids import as_stored
-
-log = logging.getLogger(__name__)
 
 MOST_REFERENCES = 1000  # of one workflow
 Gone = Callable[[str], Awaitable[None]]
@@ -153,16 +150,14 @@ class AssetService:
             raise AssetInUse("The asset is still needed, so it cannot be deleted.")
 
     async def run(self) -> None:
-        """Remove what has expired, for ever."""
-        while True:
-            await asyncio.sleep(EXPIRY_INTERVAL)
-            try:
-                async with self._database.alone("assets that expire") as ours:
-                    expired = await self._database.read(assets.expired, large=True) if ours else []
-                    for asset in expired:
-                        await self._removed(asset)
-            except Exception:  # a database that is away; the next look finds the same
-                log.exception("expired assets cannot be removed now")
+        """Remove what has expired, until cancelled."""
+        name = "removing expired assets"
+        await every(EXPIRY_INTERVAL, self._remove_expired, name, at_once=False)
+
+    async def _remove_expired(self) -> None:
+        async with self._database.alone("assets that expire") as ours:
+            for asset in await self._database.read(assets.expired, large=True) if ours else []:
+                await self._removed(asset)
 
     async def resolved(self, workflow: Any) -> Any:
         """The workflow with references that say all that a run needs. Raises MissingAsset."""

@@ -1,11 +1,11 @@
 """Finds servers that are one and the same under two addresses: counted twice, it would be given
 twice what it may hold."""
 
-import asyncio
 import logging
 
 from app.comfyui.identity import is_one_process
 from app.errors import GatewayError
+from app.limits.periodic import every
 from app.servers.addresses import may_be_one_machine
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
@@ -24,13 +24,8 @@ class DuplicateServers:
         self._near: set[tuple[str, str]] = set()  # pairs that may be one, by their addresses
 
     async def run(self) -> None:
-        """For ever: of two that turn out to be one, the later is used no longer."""
-        while True:
-            try:
-                await self.look()
-            except Exception:  # the next look finds the same
-                log.exception("servers cannot be compared")
-            await asyncio.sleep(COMPARISON_INTERVAL)
+        """Until cancelled: of two that turn out to be one, the later is used no longer."""
+        await every(COMPARISON_INTERVAL, self.look, "comparing servers")
 
     async def look(self) -> None:
         """Compare those that have come online since the last look, and those with prompts."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from app.db.engine.notify import Notifications, Topic
 from app.db.servers import ServerRepository, ServerRow, State
 from app.errors import ServerBusy
+from app.limits.periodic import every
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.addresses import base_url
 from app.servers.duplicates import refuse_twin
@@ -47,18 +48,9 @@ class ServerService:
         notifications.on(Topic.RESUMED, self._resumed)
 
     async def run(self) -> None:
-        """Follow what other processes change, for ever."""
-        while True:
-            try:
-                async with asyncio.timeout(CHANGES_INTERVAL):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
-            try:
-                await self.recall()
-            except Exception:  # a database that is away: the next look finds the same
-                log.exception("the list of servers cannot be read")
+        """Follow what other processes change, until cancelled."""
+        name = "reading the list of servers"
+        await every(CHANGES_INTERVAL, self.recall, name, self._changed, at_once=False)
 
     async def recall(self) -> None:
         """Bring the pool to what the registry says: of changes before a restart, or by another

@@ -8,8 +8,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from functools import partial
 
 from app.db.lease import is_dead
+from app.limits.periodic import attempt, every
 from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
 from app.tasks.view import timestamp
@@ -49,6 +51,7 @@ class Deliverer:
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._has_work = asyncio.Event()
+        self._sweep_at = 0.0  # monotonic; when to look at all open webhooks, not only at the news
 
     def changed(self, task_id: str) -> None:
         """A task's status may have changed. Only makes things faster: all are looked at anyway."""
@@ -67,43 +70,41 @@ class Deliverer:
                 await self._outbox.hand_back(runner_id)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._announce(), name="webhooks: announce")
+                group.create_task(self._announce_all(), name="webhooks: announce")
                 group.create_task(self._deliver_all(group), name="webhooks: deliver")
         finally:
             await asyncio.shield(self._outbox.hand_back())
 
+    async def _announce_all(self) -> None:
+        """Make deliveries of what happened, until cancelled."""
+        await every(self._pace.idle, self._announce, "announcing webhooks", self._has_news)
+
     async def _announce(self) -> None:
-        sweep_at = 0.0  # when to look at all open webhooks, and not only at those of the news
-        while True:
-            self._has_news.clear()
-            news, self._news = self._news, set()
-            sweep = time.monotonic() >= sweep_at or len(news) >= MAX_BATCH_WEBHOOKS
-            try:
-                found = await self._outbox.announce(None if sweep else news)
-            except Exception:  # a full or locked database: the webhooks are open, go on later
-                log.exception("webhooks cannot be looked after")
-                sweep_at = 0.0
-                await asyncio.sleep(self._pace.idle)
-                continue
-            if found:
-                self.wake()
-            if found >= MAX_BATCH_WEBHOOKS:
-                sweep_at = 0.0  # there may be more
-                continue
-            if sweep:
-                sweep_at = time.monotonic() + self._pace.idle
-            await _wait(self._has_news, self._pace.idle)
-            await asyncio.sleep(GATHERED)
+        """Make deliveries of what happened to the tasks of the news; at times, of all that have
+        open webhooks."""
+        await asyncio.sleep(GATHERED)
+        self._has_news.clear()
+        news, self._news = self._news, set()
+        next_sweep, self._sweep_at = self._sweep_at, 0.0  # if this fails, all are looked at next
+        sweep = time.monotonic() >= next_sweep or len(news) >= MAX_BATCH_WEBHOOKS
+        found = await self._outbox.announce(None if sweep else news)
+        if found:
+            self.wake()
+        if found >= MAX_BATCH_WEBHOOKS:
+            self._has_news.set()  # there may be more
+        else:
+            self._sweep_at = time.monotonic() + self._pace.idle if sweep else next_sweep
 
     async def _deliver_all(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            self._has_work.clear()
-            try:
-                wait = await self._start_due(group)
-            except Exception:  # as above
-                log.exception("webhooks cannot be delivered")
-                wait = self._pace.idle
-            await _wait(self._has_work, min(wait, self._pace.idle))
+        """Start what is due, until cancelled. After a failure: go on when the time is up."""
+        wait = self._pace.idle
+
+        async def start() -> None:
+            nonlocal wait
+            wait = self._pace.idle
+            wait = min(await self._start_due(group), wait)
+
+        await every(lambda: wait, start, "delivering webhooks", self._has_work)
 
     async def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what is due, as far as there is room; seconds until the next is due."""
@@ -129,10 +130,10 @@ class Deliverer:
         return delivery
 
     async def _deliver(self, lane: str, delivery: Delivery) -> None:
+        """Try it once. If what came of it cannot be written, its lease ends, and it is tried
+        again."""
         try:
-            await self._try(delivery)
-        except Exception:  # it cannot be written: the lease ends, and it is tried again
-            log.exception("webhook %s", delivery.delivery_id)
+            await attempt(partial(self._try, delivery), f"webhook {delivery.delivery_id}")
         finally:
             self._slots.end(lane, delivery.place, delivery.host)
             self.wake()
@@ -142,7 +143,7 @@ class Deliverer:
         began, clock = time.time(), time.monotonic()
         answer = await self._post(delivery, webhook, remote)
         step = next_step(answer, delivery.tries + 1, self._pace.schedule)
-        attempt = {
+        made = {
             "at": timestamp(began),
             "duration_ms": round((time.monotonic() - clock) * 1000),
             "status_code": answer.status,
@@ -150,7 +151,7 @@ class Deliverer:
             "response": masked(answer.body, webhook),
         }
         self._slots.note(delivery.host, is_success(answer))
-        await self._outbox.record(delivery, attempt, step)
+        await self._outbox.record(delivery, made, step)
         self.results[RESULTS[step.status]] += 1
         if step.status is DeliveryStatus.DEAD:
             log.warning("webhook %s to %s is given up", delivery.delivery_id, delivery.host)
@@ -171,11 +172,3 @@ class Deliverer:
             **headers_of(delivery.delivery_id, int(time.time()), body, webhook.secret),
         }
         return await post(remote, webhook.url, body, headers, seconds=self._pace.timeout)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

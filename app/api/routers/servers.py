@@ -1,6 +1,5 @@
 """The ComfyUI servers: look, add, drain, resume, change, remove."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -20,6 +19,7 @@ from app.errors import (
     ServerNotFound,
 )
 from app.gateway import Gateway
+from app.limits.periodic import wait_or_timeout
 from app.servers import inventory
 from app.servers.server import Server
 from app.tasks.view import timestamp
@@ -94,11 +94,7 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
     """
     request = validated(ServerRequest, body)
     server = await gateway.fleet.add(request.address, request.slots)
-    try:  # most often it answers at once: show what it is
-        async with asyncio.timeout(2):
-            await server.seen.wait()
-    except TimeoutError:
-        pass
+    await wait_or_timeout(server.seen, 2)  # most often it answers at once: show what it is
     return server_json(gateway, server)
 
 

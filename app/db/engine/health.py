@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine.database import Database
 from app.db.tables import idempotency_keys
 from app.errors import DatabaseUnavailable, GatewayError, StorageUnavailable
+from app.limits.periodic import every
 
 WRITE_TIMEOUT = 2.0  # seconds that a write may take
 FRESH = 2.0  # seconds for which a look at the places of files counts
@@ -37,10 +38,8 @@ class WritableStores:
         return "; ".join(f"{name}: {error.detail}" for name, error in self._found.items()) or None
 
     async def run(self) -> None:
-        """Look for ever, so that health knows without a look."""
-        while True:
-            await self._look()
-            await asyncio.sleep(CHECK_INTERVAL)
+        """Look until cancelled, so that health knows without a look."""
+        await every(CHECK_INTERVAL, self._look, "looking for room to write")
 
     async def check(self) -> None:
         """Raises NoRoom or StorageUnavailable if one of them cannot be written to."""

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.db.engine.errors import InDoubt, Unreachable, code_of, keep_quiet
 from app.db.engine.list_parameters import MAX_INSERT_ROWS
+from app.limits.periodic import wait_or_timeout
 from app.limits.worker_threads import CallerSlots
 
 if TYPE_CHECKING:
@@ -140,12 +141,8 @@ class Postgresql:
             driver.add_termination_listener(lambda _: lost.set())
             await driver.add_listener(CHANNEL, take)
             hear("")  # whatever was said before
-            while not lost.is_set():
-                try:
-                    async with asyncio.timeout(PING):
-                        await lost.wait()
-                except TimeoutError:
-                    await driver.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT)
+            while not await wait_or_timeout(lost, PING):
+                await driver.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT)
 
     async def close(self) -> None:
         await self._engine.dispose()

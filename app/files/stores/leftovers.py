@@ -2,15 +2,13 @@
 other replicas."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from app.files.stores.store import FileStore
 from app.files.stores.temporary import remove_left, remove_left_folders
-
-log = logging.getLogger(__name__)
+from app.limits.periodic import every
 
 LEFTOVERS_INTERVAL = 3600.0  # seconds
 
@@ -24,15 +22,11 @@ class Leftovers:
         self._folders = [(workflows, False), (workflows / ".versions", True)]
 
     async def run(self) -> None:
-        """For ever."""
-        while True:
-            try:
-                await self.remove()
-            except Exception:  # of no harm but the room that they take
-                log.exception("what was left behind cannot be removed")
-            await asyncio.sleep(LEFTOVERS_INTERVAL)
+        """Remove them every LEFTOVERS_INTERVAL seconds, until cancelled."""
+        await every(LEFTOVERS_INTERVAL, self.remove, "removing what was left behind")
 
     async def remove(self) -> None:
+        """Remove what is there now."""
         for folder, deep in self._folders:
             await asyncio.to_thread(partial(remove_left, folder, deep=deep))
         for store in self._stores:

@@ -1,0 +1,67 @@
+"""Background work that is done again and again, and waiting for an event no longer than so long."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Awaitable[object]]
+Seconds = float | Callable[[], float]
+
+
+async def every(
+    seconds: Seconds,
+    work: Work,
+    name: str,
+    wake: asyncio.Event | None = None,
+    *,
+    at_once: bool = True,
+) -> None:
+    """Call `work`, then again after `seconds`, or as soon as `wake` is set, until cancelled.
+
+    An exception of `work` does not end it. It is logged with `name` once: again only after a call
+    that went well, or if it is of another class. `seconds`: a function is asked after each call.
+    With `at_once=False` the first call is after a pause, too. `wake` is cleared before each call,
+    so that what is set during one leads to the next.
+    """
+    failed: type[Exception] | None = None
+    if not at_once:
+        await _pause(seconds, wake)
+    while True:
+        if wake is not None:
+            wake.clear()
+        failed = await attempt(work, name, failed)
+        await _pause(seconds, wake)
+
+
+async def attempt(
+    work: Work, name: str, known: type[Exception] | None = None
+) -> type[Exception] | None:
+    """Call `work`; the class of the exception that it raised, None without one. The exception is
+    logged, unless it is of the class `known`."""
+    try:
+        await work()
+    except Exception as error:  # whatever it is: the callers do their work again, or go on without
+        if type(error) is not known:
+            log.exception("%s failed", name)
+        return type(error)
+    return None
+
+
+async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set; False if it is not after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _pause(seconds: Seconds, wake: asyncio.Event | None) -> None:
+    seconds = seconds() if callable(seconds) else seconds
+    if wake is None:
+        await asyncio.sleep(seconds)
+    else:
+        await wait_or_timeout(wake, seconds)
