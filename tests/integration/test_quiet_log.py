@@ -168,7 +168,7 @@ async def test_any_statement_that_fails(
 ) -> None:
     """Whatever is wrong with it: the value's type or form, its length, a key that is taken."""
     log = logging.getLogger("app.test")
-    is_sqlite = type(database).__name__ == "_Sqlite"
+    is_sqlite = type(database).__name__ == "Sqlite"
     await database.write(lambda c: c.execute(text("CREATE TABLE odd (id varchar(9) PRIMARY KEY)")))
     keep = text("INSERT INTO odd VALUES (:value)")
     await database.write(lambda c: c.execute(keep, {"value": MARKER}))

@@ -22,9 +22,7 @@ from tests.databases import postgresql
 from tests.fleet import Demo, Gateway, on, stand_ins
 from tests.redis_server import RedisServer, running_redis
 
-pytestmark = pytest.mark.service
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 Json = dict[str, Any]
 
