@@ -13,8 +13,8 @@ from app.api.v2.requests import (
     Before,
     HereDep,
     JobBody,
-    JobIdempotencyKey,
     Labels,
+    SingleUse,
     failures,
 )
 from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
@@ -69,9 +69,7 @@ _FILTER = {
         201: {"model": JobOut},
     },
 )
-async def post_jobs(
-    job: JobBody, key: JobIdempotencyKey, gateway: GatewayDep, here: HereDep
-) -> Json:
+async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
     """Queue a workflow.
 
     In place of a file name, anywhere in the graph, may stand `{"__type": "core/ASSET", "info":

@@ -1,9 +1,7 @@
 """What the routes of Comfy API v2 read from a request."""
 
-import json
 import re
 import time
-from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -111,24 +109,6 @@ JobBody = Annotated[Submission, Depends(submission)]
 SingleUse = Annotated[IdempotencyKey | None, Depends(single_use)]
 
 
-async def job_key(
-    job: JobBody,
-    key: SingleUse,
-    idempotency_replay: Annotated[
-        bool,
-        Header(
-            description="`true` with each try: a key that came with the same job is answered with "
-            "that job. Not in the contract."
-        ),
-    ] = False,
-) -> IdempotencyKey | None:
-    """As `single_use`, unless the client would rather have the job that its key has made."""
-    if key is None or not idempotency_replay:
-        return key
-    said = json.dumps([job.workflow, job.metadata, job.priority], sort_keys=True)
-    return replace(key, digest=f"blake3:{blake3(said.encode()).hexdigest()}")
-
-
 async def labels(request: Request) -> dict[str, str]:
     """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
     found: dict[str, str] = {}
@@ -178,6 +158,5 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 HereDep = Annotated[Here, Depends(place)]
 HashBody = Annotated[HashRequest, Depends(hash_request)]
-JobIdempotencyKey = Annotated[IdempotencyKey | None, Depends(job_key)]
 Labels = Annotated[dict[str, str], Depends(labels)]
 Before = Annotated[int | None, Depends(seq)]
