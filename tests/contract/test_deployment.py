@@ -174,8 +174,8 @@ def test_helm_lint() -> None:
     "values",
     [
         (),
-        ("autoscaling.kind=hpa", "ingress.enabled=true", "ingress.tlsSecret=tls"),
-        ("autoscaling.kind=keda", "workflows.existingClaim=workflows", "ingress.className=nginx"),
+        ("replicas=5", "ingress.enabled=true", "ingress.tlsSecret=tls"),
+        ("workflows.existingClaim=workflows", "ingress.className=nginx"),
     ],
 )
 @pytest.mark.service
@@ -183,8 +183,7 @@ def test_kubernetes_takes_what_the_chart_makes(values: tuple[str, ...]) -> None:
     documents = chart(*values)
     assert len(documents) >= 4
     for document in documents:
-        if document["kind"] != "ScaledObject":  # KEDA's own
-            kubernetes_validate.validate(document, "1.33", strict=True)
+        kubernetes_validate.validate(document, "1.33", strict=True)
 
 
 @pytest.mark.service
@@ -202,8 +201,7 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
 
 
 @pytest.mark.service
-def test_autoscaling_asks_for_a_metric_that_exists() -> None:
-    (trigger,) = of_kind(chart("autoscaling.kind=keda"), "ScaledObject")["spec"]["triggers"]
-    (name,) = re.findall(r"comfyui_gateway_(\w+)", trigger["metadata"]["query"])
-    metrics = ROOT / "app" / "metrics.py"
-    assert not metrics.exists() or f'"{name}"' in metrics.read_text()
+def test_there_are_as_many_replicas_as_the_values_say() -> None:
+    documents = chart("replicas=5", "autoscaling.kind=hpa")
+    assert of_kind(documents, "Deployment")["spec"]["replicas"] == 5
+    assert not {"HorizontalPodAutoscaler", "ScaledObject"} & {each["kind"] for each in documents}
