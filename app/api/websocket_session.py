@@ -100,8 +100,6 @@ class Session:
         match kind:
             case "ping":
                 await self._socket.send_json({"type": "pong"})
-            case "auth":  # no key was needed, or it came with the handshake
-                await self._socket.send_json({"type": "authenticated"})
             case "subscribe":
                 await self._subscribe(message)
             case "unsubscribe":

@@ -76,7 +76,8 @@ class Access:
             if needed is not AccessLevel.OPEN:
                 raise Unauthorized(
                     "This needs an API key.",
-                    hint="Send it as Authorization: Bearer KEY, or as X-API-Key: KEY.",
+                    hint="Send it as Authorization: Bearer KEY, or as X-API-Key: KEY; a browser's "
+                    "WebSocket as the subprotocols comfyui-gateway and key.KEY.",
                 )
             return STRANGER
         if key.scope < needed:

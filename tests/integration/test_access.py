@@ -12,7 +12,6 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.api.middleware import websocket_auth
 from app.auth.model import AccessLevel, Caller
 from app.auth.secrets import new_key
 from app.db.engine.database import Database
@@ -63,26 +62,23 @@ def connect(gate: Guarded, **options: Any) -> websockets.connect:
     return websockets.connect(f"ws://{gate.address}/ws", **options)
 
 
-@pytest.mark.parametrize("way", ["bearer", "x-api-key", "subprotocol", "message"])
+@pytest.mark.parametrize("way", ["bearer", "x-api-key", "subprotocol"])
 async def test_a_websocket_takes_the_key_in_each_way(gate: Guarded, way: str) -> None:
     key = gate.texts["alice"]
     options: Json = {
         "bearer": {"additional_headers": {"Authorization": f"Bearer {key}"}},
         "x-api-key": {"additional_headers": {"X-API-Key": key}},
         "subprotocol": {"subprotocols": ["comfyui-gateway", f"key.{key}"]},
-        "message": {},
     }[way]
     async with connect(gate, **options) as socket:
-        if way == "message":
-            await socket.send(json.dumps({"type": "auth", "key": key}))
-            assert json.loads(await socket.recv()) == {"type": "authenticated"}
         assert socket.subprotocol == ("comfyui-gateway" if way == "subprotocol" else None)
         await socket.send('{"type": "ping"}')
         assert json.loads(await socket.recv()) == {"type": "pong"}
 
 
-async def test_a_wrong_key_refuses_the_handshake(gate: Guarded) -> None:
+async def test_a_wrong_key_or_none_refuses_the_handshake(gate: Guarded) -> None:
     for options in (
+        {},
         {"additional_headers": {"Authorization": f"Bearer {WRONG}"}},
         {"subprotocols": ["comfyui-gateway", f"key.{WRONG}"]},
     ):
@@ -94,30 +90,13 @@ async def test_a_wrong_key_refuses_the_handshake(gate: Guarded) -> None:
         assert json.loads(response.body or b"")["code"] == "unauthorized"
 
 
-@pytest.mark.parametrize(
-    "message",
-    ['{"type": "subscribe"}', '{"type": "auth"}', f'{{"type": "auth", "key": "{WRONG}"}}', "x"],
-)
-async def test_a_first_message_without_the_key_ends_it(gate: Guarded, message: str) -> None:
-    async with connect(gate) as socket:
-        await socket.send(message)
+async def test_a_key_in_a_message_is_no_message_of_ours(gate: Guarded) -> None:
+    key = gate.texts["alice"]
+    async with connect(gate, additional_headers={"X-API-Key": key}) as socket:
+        await socket.send(json.dumps({"type": "auth", "key": key}))
         said = json.loads(await socket.recv())
-        assert (said["type"], said["code"]) == ("error", "unauthorized")
-        with pytest.raises(websockets.ConnectionClosed) as closed:
-            await socket.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1008
-
-
-async def test_nothing_is_sent_before_the_key_and_it_must_come_soon(
-    gate: Guarded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(websocket_auth, "FIRST_MESSAGE_TIMEOUT", 0.5)
-    alice = await gate.client("alice")
-    async with connect(gate) as socket:
-        await submit(alice)  # of which it hears nothing
-        said = json.loads(await socket.recv())
-        assert (said["type"], said["code"]) == ("error", "unauthorized")
+        assert (said["type"], said["code"]) == ("error", "invalid_message")
+        assert key not in said["message"]
 
 
 async def test_a_websocket_hears_of_its_own_tasks_only(gate: Guarded) -> None:
@@ -397,8 +376,8 @@ async def test_pages_of_others_cannot_drive_it(gateway: RunningGateway) -> None:
     own = {"Origin": f"http://{gateway.address}", "Sec-Fetch-Site": "same-origin"}
     assert (await gateway.http.post("/api/queue/clear", headers=own)).is_success
     async with websockets.connect(f"ws://{gateway.address}/ws", origin=own["Origin"]) as socket:
-        await socket.send('{"type": "auth", "key": "none is needed"}')
-        assert json.loads(await socket.recv()) == {"type": "authenticated"}
+        await socket.send('{"type": "ping"}')
+        assert json.loads(await socket.recv()) == {"type": "pong"}
 
 
 async def test_a_name_that_was_made_to_point_here_is_refused(

@@ -11,7 +11,7 @@ from app.api.middleware.credentials import key_text
 from app.api.middleware.revocation import serve_until_revoked
 from app.api.middleware.scopes import Rules
 from app.api.problems import refusal
-from app.auth.model import AccessKey, AccessLevel, Caller
+from app.auth.model import AccessKey, Caller
 from app.auth.origins import check_host, check_origin
 from app.auth.rate_limits import Allowance
 from app.errors import GatewayError
@@ -59,14 +59,8 @@ class AuthMiddleware:
             key = access.identify(key_text(scope) if access.in_use else None)
             if scope["type"] == "websocket":
                 send = websocket_auth.answering_protocol(scope, send)
-                if access.in_use and key is None and needed is not AccessLevel.OPEN:
-                    key, receive, send = await websocket_auth.introduced(
-                        access, scope, receive, send
-                    )
             allowance = await access.count(key)
             caller = access.caller(key, needed)
-        except websocket_auth.Gone:
-            return
         except GatewayError as error:
             await refusal(scope, error)(scope, receive, send)
             return
