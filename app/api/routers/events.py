@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 from starlette.websockets import WebSocketDisconnect
 
 from app.api.deps import GatewayDep, Id
@@ -66,7 +67,8 @@ def _number(event_id: str | None) -> int | None:
 
 async def _task_stream(
     gateway: Gateway, task_id: str, born: str | None, resume: int | None, previews: bool
-) -> AsyncIterator[str]:
+) -> AsyncIterator[bytes]:
+    """The stream of a task as text/event-stream."""
     with gateway.hub.subscribe([task_id], previews=previews) as updates:
         # What was missed, then the task as it is: whoever comes in has the whole truth.
         sent = max(gateway.hub.last_id, resume or 0)
@@ -81,7 +83,7 @@ async def _task_stream(
             return
         async for update in _until_closed(updates):
             if update is None:
-                yield ": keepalive\n\n"
+                yield format_sse_event(comment="keepalive")
                 continue
             sent = max(sent, update.id)  # another replica may have been ahead of us
             yield _sse(update.type, _sse_data(update), sent)
@@ -103,8 +105,9 @@ async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
             yield update
 
 
-def _sse(event: str, data: str, id: int) -> str:
-    return f"id: {id}\nevent: {event}\ndata: {data}\n\n"
+def _sse(event: str, data: str, id: int) -> bytes:
+    """An event of text/event-stream."""
+    return format_sse_event(event=event, data_str=data, id=str(id))
 
 
 def _sse_data(update: Update) -> str:

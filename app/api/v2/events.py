@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 
 from app.api.deps import GatewayDep, Id
 from app.api.v2.requests import HereDep, failures
@@ -66,7 +67,8 @@ class _Stream:
         self._told: Json = {}  # the newest status event
         self._over = False
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self) -> AsyncIterator[bytes]:
+        """The stream of the job as text/event-stream, until it ends."""
         with (
             suppress(TaskNotFound),  # it was deleted meanwhile
             self._gateway.hub.subscribe([self._id], previews=True) as updates,
@@ -83,13 +85,13 @@ class _Stream:
                 if update is not None:
                     yield self._frame(await self._whole(update))
                 else:
-                    yield ": keepalive\n\n"
+                    yield format_sse_event(comment="keepalive")
                     async for frame in self._snapshot():
                         yield frame
                 if self._over:
                     return
 
-    async def _snapshot(self) -> AsyncIterator[str]:
+    async def _snapshot(self) -> AsyncIterator[bytes]:
         """The job as it is, unless that was told: another process may drive it, unheard."""
         self._task = await self._gateway.tasks.get(self._id)
         live = self._gateway.dispatcher.progress_of(self._id)
@@ -110,22 +112,23 @@ class _Stream:
                 return replace(update, data=output_view(self._id, output, whole=True))
         return update
 
-    def _frame(self, update: Update) -> str:
+    def _frame(self, update: Update) -> bytes:
+        """The update as an event; empty for what a client is not told."""
         match update.type:
             case "status":
                 news = status_event(update.data)
-                return "" if news == self._told else self._status(news)
+                return b"" if news == self._told else self._status(news)
             case "progress":
                 return _sse("progress", progress_event(update.data))
             case "preview":
                 return _sse("preview", _preview(update))
             case "notice":  # no event of theirs
-                return f": {update.data['message']}\n\n"
+                return format_sse_event(comment=update.data["message"])
         here = replace(self._here, now=time.time())
         output = output_event(self._task, update.data, here)
-        return _sse("output", output) if output else ""
+        return _sse("output", output) if output else b""
 
-    def _status(self, news: Json) -> str:
+    def _status(self, news: Json) -> bytes:
         self._told = news
         self._over = news["status"] in TERMINAL
         return _sse("status", news)
@@ -159,8 +162,9 @@ async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
         yield update
 
 
-def _sse(event: str, data: Json) -> str:
-    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+def _sse(event: str, data: Json) -> bytes:
+    """An event of text/event-stream."""
+    return format_sse_event(event=event, data_str=json.dumps(data, separators=(",", ":")))
 
 
 def _preview(update: Update) -> Json:
