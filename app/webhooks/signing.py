@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
 
 from app.errors import InvalidInput
 
@@ -31,10 +32,10 @@ def key_of(secret: str) -> bytes:
 
 
 def headers_of(delivery_id: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """The three headers; without a secret there is no signature."""
+    """The three headers; without a secret there is no signature. `timestamp`: seconds since the
+    epoch; `body`: JSON as UTF-8."""
     headers = {"webhook-id": delivery_id, "webhook-timestamp": str(timestamp)}
     if secret is not None:
-        signed = b".".join((delivery_id.encode(), str(timestamp).encode(), body))
-        digest = hmac.new(key_of(secret), signed, hashlib.sha256).digest()
-        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        at = datetime.fromtimestamp(timestamp, UTC)
+        headers["webhook-signature"] = Webhook(key_of(secret)).sign(delivery_id, at, body.decode())
     return headers
