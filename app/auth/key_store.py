@@ -1,21 +1,22 @@
 """Where keys are kept: a JSON file that may change at any time, or the setting itself."""
 
-import glob
 import hmac
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from app.auth.model import AccessKey, check_names
 from app.auth.secrets import hash_of
 from app.errors import GatewayError, InvalidInput, NotFound
+from app.files.stores.atomic import write_atomically
+from app.files.stores.temporary import remove_left
 
 log = logging.getLogger(__name__)
 
@@ -144,20 +145,23 @@ class KeyFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time: two commands that both read the old file would lose a change."""
+        """One at a time: two commands that both read the old file would lose a change. The lock
+        ends with its process, however that ends. Raises InvalidInput."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_name(f".{self.path.name}.lock")
+        path = self.path.with_name(f".{self.path.name}.lock")
+        lock = FileLock(path, timeout=0, mode=MODE)
         try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE)
-        except FileExistsError as error:
+            lock.acquire()
+        except Timeout as error:
             raise InvalidInput(
-                f"Somebody else is changing {self.path}.", hint=f"If not, remove {lock}."
+                f"Somebody else is changing {self.path}.", hint="Try again in a moment."
             ) from error
         try:
             yield
         finally:
-            os.close(descriptor)
-            lock.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows, where it is open
+                path.unlink(missing_ok=True)  # while we have it: who waits sees that it is gone
+            lock.release()
 
     def _write(self, keys: Keys) -> None:
         """Whole or not at all, and never readable for others."""
@@ -166,20 +170,8 @@ class KeyFile:
             times = keys.former.items()
             entries["former"] = [{"name": name, "revoked_at": time} for name, time in times]
         text = json.dumps(entries, indent=2)
-        beside = f".{self.path.name}-"
-        for left in self.path.parent.glob(f"{glob.escape(beside)}*.part"):
-            left.unlink(missing_ok=True)  # of a command that was killed: nobody else writes now
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=beside, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"{text}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(MODE)
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        remove_left(self.path.parent, deep=False)  # of commands that were killed
+        write_atomically(self.path, f"{text}\n".encode(), MODE, durable=True)
 
     def _stamp_now(self) -> Stamp | None:
         try:

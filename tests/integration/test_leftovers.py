@@ -174,7 +174,7 @@ async def test_a_task_that_is_taken_over(
 
 
 def test_a_key_file_that_was_being_written(tmp_path: Path) -> None:
-    left = tmp_path / ".keys.json-abcd1234.part"
+    left = tmp_path / ".held-abcd1234.part"
     left.write_text("{}")
     (tmp_path / ".other.part").write_text("{}")
     KeyFile(tmp_path / "keys.json").add(AccessKey.load(entry()))

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 LAYERS = [
     *("main", "container", "api", "gateway", "services", "metrics", "settings"),
     *("scheduler", "runner", "webhooks", "db", "events", "tasks", "servers", "workflows"),
-    *("redis", "outbound", "files", "comfyui", "auth", "logs", "errors", "limits"),
+    *("redis", "auth", "outbound", "files", "comfyui", "logs", "errors", "limits"),
 ]
 FASTAPI = ("main", "api")
 NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")

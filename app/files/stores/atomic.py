@@ -9,16 +9,23 @@ from typing import BinaryIO
 
 from app.files.stores.temporary import open_part
 
+SHARED_MODE = 0o644  # readable by other users of the machine
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename. Raises OSError; leaves nothing behind then."""
+
+def write_atomically(
+    path: Path, content: bytes, mode: int = SHARED_MODE, *, durable: bool = False
+) -> None:
+    """Write beside the target, then rename. `durable`: on the disk before that, so that it is
+    whole after a power cut, too. Raises OSError; leaves nothing behind then."""
     file = open_part(path.parent)
     partial = Path(file.name)
     try:
         with file:
             file.write(content)
             file.flush()
-            partial.chmod(0o644)  # temporary files are made for their owner alone
+            if durable:
+                os.fsync(file.fileno())
+            partial.chmod(mode)  # it was made for its owner alone
             partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -3,6 +3,8 @@ them, and locked. Whoever is killed leaves them behind without the lock, and the
 
 A file of a former version has no lock, nor has one where the file system knows none: it goes once
 it is old.
+
+The lock is on the file itself, and goes along as it is renamed; `filelock` locks a file beside it.
 """
 
 import logging

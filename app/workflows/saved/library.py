@@ -10,6 +10,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from filelock import FileLock
+
 from app.comfyui.cleaning import is_sound
 from app.errors import (
     InvalidJson,
@@ -28,15 +30,11 @@ from app.workflows.saved.errors import reading, storing
 from app.workflows.saved.names import SUFFIX, checked_name
 from app.workflows.saved.versions import Version, Versions, named, version_of
 
-try:
-    import fcntl
-except ImportError:  # Windows: there one process uses the folder
-    fcntl = None  # type: ignore[assignment]
-
 State = tuple[int, int, int]  # of a file: when it was changed, its size, its inode
 LARGEST = 8 << 20  # bytes of a file that is read
 MOST_KNOWN = 20_000  # files whose format is remembered
 SET_OUT = 250_000  # characters of a file that is set out in lines
+LOCK_POLL = 0.01  # seconds between two tries to get the lock of the folder
 READ_AT_ONCE = 256 << 20  # bytes of files that one listing reads
 
 Change = Callable[[str, Any], Any]
@@ -183,9 +181,7 @@ class Library:
         """One save at a time, also of other processes that share the folder."""
         with self._lock, ExitStack() as stack:
             with storing():
-                file = stack.enter_context((self.folder / ".lock").open("a"))
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX)  # let go as the file is closed
+                stack.enter_context(FileLock(self.folder / ".lock", poll_interval=LOCK_POLL))
             yield
 
     def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:

@@ -1,6 +1,10 @@
 """The file of keys: reading, writing, names."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,31 @@ from app.auth.key_store import KeyFile, Keys, parse
 from app.auth.model import AccessKey
 from app.auth.secrets import hash_of
 from app.errors import InvalidInput
+from tests.conftest import ROOT
 
 Json = dict[str, Any]
+
+CHANGE = """
+import sys
+from pathlib import Path
+from app.auth.key_store import KeyFile
+
+with KeyFile(Path(sys.argv[1]))._locked():
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def changing(file: KeyFile) -> Iterator[None]:
+    """Another process changes the file; it is killed at the end."""
+    command = [sys.executable, "-c", CHANGE, str(file.path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield
+        process.kill()
 
 
 def entry(name: str = "app", text: str = "secret", **fields: Any) -> Json:
@@ -45,10 +72,18 @@ def test_a_key_is_found_by_its_text_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_change_that_is_under_way_is_not_overwritten(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.json")
-    (tmp_path / ".keys.json.lock").touch()
-    with pytest.raises(InvalidInput, match="changing"):
+    with changing(file), pytest.raises(InvalidInput, match="changing"):
         file.add(AccessKey.load(entry()))
     assert not file.path.exists()
+
+
+def test_a_command_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    with changing(file):
+        pass
+    assert (tmp_path / ".keys.json.lock").exists()
+    file.add(AccessKey.load(entry()))
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
 
 def test_a_name_is_one_name_in_whatever_case(tmp_path: Path) -> None:
