@@ -1,4 +1,10 @@
-"""Rate limits: token buckets. Behind an interface, so that replicas can share them."""
+"""Rate limits: token buckets. Behind an interface, so that replicas can share them.
+
+Written out because the library `limits` (5.8) has windows only, and no token bucket: there a key
+that has used up 60/minute waits until its oldest request is a minute old, here a second. Its moving
+window keeps a timestamp for each request, without a bound on keys in memory, and goes by the clock
+of each replica instead of by that of Redis.
+"""
 
 import math
 import time

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from app.events.subscription import Update
+from app.limits.lru_cache import BoundedCache
 from app.logs import facts
 from app.tasks.view import timestamp
 
@@ -33,18 +33,16 @@ class StatusLog:
 
     def __init__(self, tell: Callable[[Transition], None]) -> None:
         self._tell = tell
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: BoundedCache[str, str] = BoundedCache(MAX_REMEMBERED_TASKS)
 
     def look_at(self, update: Update) -> None:
+        """Log the update and tell of it, if it changes the status of its task."""
         if update.type != "status":
             return
         after, before = update.data["status"], self._known.get(update.task_id)
         if after == before:
             return
-        self._known[update.task_id] = after
-        self._known.move_to_end(update.task_id)
-        if len(self._known) > MAX_REMEMBERED_TASKS:
-            self._known.popitem(last=False)
+        self._known.put(update.task_id, after)
         if before is None and after != "expired" and _is_old(update.data):
             return  # an end before our time that was told once more
         transition = Transition(update.task_id, before, after, why(update.data), update.data)

@@ -11,8 +11,8 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """Safe for several threads. `most`: entries, or the sum of their `size_of`. A value that is
-    larger than all of that is not kept."""
+    """An LRUCache of cachetools that several threads may use, and that drops a value larger than
+    all of it where that raises ValueError. `most`: entries, or the sum of their `size_of`."""
 
     def __init__(self, most: int, size_of: Callable[[V], int] | None = None) -> None:
         self.most = most

@@ -142,7 +142,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Tracker.ran": (A_PROMPT, 0),
     "TextOutputs._cuts": (A_PROMPT, 0),
     "TextOutputs._kept": (A_PROMPT, 0),
-    "StatusLog._known": (SMALL, 0),
+    "StatusLog._known": (0, 0),
     "FailedSaves._idle": (2, 0),
     "FailedSaves._tries": (0, 0),
     "DuplicateServers._near": (SMALL, 2),
