@@ -15,7 +15,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute, Mount, Route
 
 from app.api import problems, v2
+from app.api.access_levels import requires
 from app.api.middleware.install import guard
+from app.api.openapi import describe
 from app.api.routers import (
     batches,
     events,
@@ -28,6 +30,7 @@ from app.api.routers import (
     webhooks,
     workflow,
 )
+from app.auth.model import AccessLevel
 from app.container import build
 from app.db.engine.database import open_database
 from app.gateway import Gateway
@@ -75,17 +78,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         openapi_url="/openapi.json" if settings.docs else None,
     )
+    for route in app.routes:  # FastAPI's own pages
+        if isinstance(route, Route):
+            requires(AccessLevel.OPEN)(route.endpoint)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    problems.describe(app)
-    app.mount("/static", Static(directory=STATIC), name="static")
+    app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
 
     @app.get("/", include_in_schema=False)
+    @requires(AccessLevel.OPEN)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    guard(app, settings, routes_of(app))
+    routes = routes_of(app)
+    guard(app, settings, routes)
+    describe(app, routes)
     return app
 
 

@@ -1,15 +1,16 @@
 """Reading request bodies: with a limit, strictly, and with errors that say what to do."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from app.api.body_memory import hold
-from app.api.requests import RunRequest, SubmitRequest, UpdateRequest
+from app.api.requests import RunRequest, Strict, SubmitRequest
 from app.errors import InvalidInput, PayloadTooLarge
 from app.gateway import Gateway
 from app.services.submission_request import Submission
@@ -17,11 +18,10 @@ from app.webhooks.requests import wanted
 from app.workflows.embedded import is_image
 from app.workflows.extra_data import parted, remarks_on
 from app.workflows.formats import describe, is_api, is_ui, picture_info
-from app.workflows.json_text import BLANK, parse_json
+from app.workflows.json_text import parse_json
 
 Json = dict[str, Any]
-M = TypeVar("M", bound=BaseModel)
-
+M = TypeVar("M", bound=Strict)
 T = TypeVar("T")
 
 CHUNK = 1 << 20
@@ -37,15 +37,15 @@ COMFYUI_FIELDS = {
 }
 
 
-async def read_json(request: Request) -> Any:
-    """The body's JSON. Raises InvalidJson and PayloadTooLarge."""
-    return await by_size(request, parse_json, await read_body(request))
+@dataclass(frozen=True, slots=True)
+class BodySchema:
+    """In `Annotated[T, Depends(read), BodySchema(...)]`: what `read` takes from the body, for
+    OpenAPI. Where a route takes a model itself, FastAPI describes it."""
 
-
-async def read_json_or_empty(request: Request) -> Any:
-    """The same where a body is optional: none is {}."""
-    body = await read_body(request)
-    return await by_size(request, parse_json, body) if body.strip(BLANK) else {}
+    model: type[Strict]
+    required: bool = True
+    or_workflow: bool = False  # the body may be the workflow itself
+    or_form: bool = False
 
 
 async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:
@@ -89,8 +89,14 @@ def _too_large(limit: int) -> PayloadTooLarge:
     )
 
 
-def validated(model: type[M], value: Any) -> M:
-    """The value as a model, or the same error as FastAPI's own validation gives."""
+def read_model(model: type[M], body: bytes) -> M:
+    """The JSON of a body as a model. Raises what `parse_json` and `model_of` raise."""
+    return model_of(model, parse_json(body))
+
+
+def model_of(model: type[M], value: Any) -> M:
+    """A JSON value as a model. Raises InvalidInput, and RequestValidationError as FastAPI does;
+    of what may be millions of faults it looks at a few."""
     if not isinstance(value, Mapping):
         raise InvalidInput(f"The body must be a JSON object; it is {describe(value)}.")
     known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
@@ -136,7 +142,7 @@ def _submitted(body: bytes) -> Submission | SubmitRequest:
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
         return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
-    return validated(SubmitRequest, value)
+    return model_of(SubmitRequest, value)
 
 
 def as_envelope(body: Any) -> Any:
@@ -155,13 +161,6 @@ def as_envelope(body: Any) -> Any:
     if found.get("extra_data", {}) is None:
         del found["extra_data"]
     return {"workflow": body["prompt"], **found}
-
-
-async def update_request(request: Request) -> UpdateRequest:
-    def read(body: bytes) -> UpdateRequest:
-        return validated(UpdateRequest, parse_json(body))
-
-    return await by_size(request, read, await read_body(request))
 
 
 async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
@@ -189,29 +188,9 @@ def file_content(file: UploadFile, limit: int) -> bytes:
     return content
 
 
-def documented(model: type[BaseModel], *others: Json, required: bool = True) -> Json:
-    """The OpenAPI of a body that is read strictly by us, not by FastAPI."""
-    schema = model.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs", {}))
-    if others:
-        schema = {"anyOf": [schema, *others]}
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": required, "content": content}}
-
-
-def _inlined(schema: Any, definitions: Json) -> Any:
-    """The same with definitions in place of references to them, which would lead nowhere there."""
-    if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
-    return {name: _inlined(item, definitions) for name, item in schema.items()}
-
-
-SubmissionBody = Annotated[Submission, Depends(submission)]
-JsonBody = Annotated[Any, Depends(read_json)]
+SubmissionBody = Annotated[
+    Submission, Depends(submission), BodySchema(SubmitRequest, or_workflow=True)
+]
 
 
 async def chunks_of(upload: UploadFile) -> AsyncIterator[bytes]:

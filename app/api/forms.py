@@ -3,19 +3,23 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.bodies import (
+    BodySchema,
     as_envelope,
+    by_size,
     chunks_of,
     file_content,
-    read_json_or_empty,
+    model_of,
+    read_body,
+    read_model,
     submission,
     submission_of,
-    validated,
 )
 from app.api.requests import RunRequest, SubmitRequest
 from app.errors import InvalidInput
@@ -24,7 +28,7 @@ from app.limits.quoting import SHORT, cut
 from app.services.input_files import FilePart
 from app.services.submission_request import Submission
 from app.workflows.embedded import extract, is_image
-from app.workflows.json_text import parse_json
+from app.workflows.json_text import BLANK, parse_json
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=RunRequest)
@@ -49,9 +53,7 @@ async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
 async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
     """The same for a saved workflow: the body may be empty, and a form has no workflow."""
     if not is_form(request):
-        yield await submission_of(
-            validated(RunRequest, await read_json_or_empty(request)), request, filename=filename
-        )
+        yield await submission_of(await _run_request(request), request, filename=filename)
         return
     async with _form(request) as form:
         if "workflow" in form:
@@ -62,6 +64,14 @@ async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submissi
             ),
             form,
         )
+
+
+async def _run_request(request: Request) -> RunRequest:
+    """The body; none is a run with nothing changed."""
+    body = await read_body(request)
+    if not body.strip(BLANK):
+        return RunRequest()
+    return await by_size(request, partial(read_model, RunRequest), body)
 
 
 def is_form(request: Request) -> bool:
@@ -87,7 +97,7 @@ async def _read(request: Request, form: FormData, model: type[M], otherwise: Oth
     """What the parts `request`, `workflow` and `params` say."""
     gateway: Gateway = request.state.gateway
     limit = gateway.settings.max_body_bytes
-    return await gateway.workers.run(lambda: validated(model, _envelope(form, limit, otherwise)))
+    return await gateway.workers.run(lambda: model_of(model, _envelope(form, limit, otherwise)))
 
 
 def _with_files(found: Submission, form: FormData) -> Submission:
@@ -150,25 +160,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("latin-1" if other else "utf-8", "replace")
 
 
-def with_form(documented: Json) -> Json:
-    """The OpenAPI of a body that may be a form, too."""
-    text = {"type": "string", "contentMediaType": "application/json"}
-    schema = {
-        "type": "object",
-        "properties": {
-            "request": {**text, "description": "The envelope; or the next two."},
-            "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
-            "params": {**text, "description": "New values, beside `workflow` or by themselves."},
-        },
-        "additionalProperties": {
-            "type": "string",
-            "format": "binary",
-            "description": "A file for the parameter of that key or name.",
-        },
-    }
-    documented["requestBody"]["content"]["multipart/form-data"] = {"schema": schema}
-    return documented
-
-
-FormOrBody = Annotated[Submission, Depends(submission_or_form)]
-FormOrRun = Annotated[Submission, Depends(run_or_form)]
+FormOrBody = Annotated[
+    Submission,
+    Depends(submission_or_form),
+    BodySchema(SubmitRequest, or_workflow=True, or_form=True),
+]
+FormOrRun = Annotated[
+    Submission, Depends(run_or_form), BodySchema(RunRequest, required=False, or_form=True)
+]

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Request
 from fastapi.routing import APIRoute
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -87,23 +87,6 @@ def _check(form: FormData, fields: Mapping[str, bool]) -> None:
         if isinstance(value, UploadFile) and not value.size:
             what = "the file is empty" if value.filename else "there is no file in it"
             raise InvalidInput(f"{cut(name, SHORT)}: {what}.", field=cut(name, SHORT))
-
-
-class FormRoute(APIRoute):
-    """A route that reads forms; errors of ours stay what they are."""
-
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        handle = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await handle(FormRequest(request.scope, request.receive))
-            except HTTPException as error:
-                if isinstance(error.__cause__, GatewayError):
-                    raise error.__cause__ from None
-                raise
-
-        return handler
 
 
 class BoundedMultiPartParser(MultiPartParser):

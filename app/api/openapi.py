@@ -1,14 +1,22 @@
-"""What OpenAPI says of the gate: which key an operation needs, and how it is refused."""
+"""The OpenAPI document: FastAPI's, with what it cannot know of keys, errors and bodies."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, get_type_hints
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from app.api import v2_errors
-from app.api.middleware.scopes import NEEDED
+from app.api.access_levels import endpoints_of
+from app.api.bodies import BodySchema
 from app.api.problems import MEDIA_TYPE
 from app.auth.model import AccessLevel
 
 Json = dict[str, Any]
 
+_REF = "#/components/schemas/{model}"
 _SCHEMES: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -20,32 +28,102 @@ _REFUSED = {
     "`host_not_allowed`, `origin_not_allowed`).",
     "429": "The API key was used too often (`rate_limited`).",
 }
+_UNUSABLE = "A field has a value that cannot be used, or the workflow cannot be run."
+_WORKFLOW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
+_TEXT = {"type": "string", "contentMediaType": "application/json"}
+_FORM = {
+    "type": "object",
+    "properties": {
+        "request": {**_TEXT, "description": "The envelope; or the next two."},
+        "workflow": {"type": "string", "description": "A file: JSON, or a picture with it."},
+        "params": {**_TEXT, "description": "New values, beside `workflow` or by themselves."},
+    },
+    "additionalProperties": {
+        "type": "string",
+        "format": "binary",
+        "description": "A file for the parameter of that key or name.",
+    },
+}
 
 
-def with_access(document: Json) -> Json:
-    """The OpenAPI document with it. Changes the document."""
-    document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+def describe(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make `app.openapi` tell all of it. `routes`: all that the application has."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            _complete(generate(), routes)
+        return generate()  # what it has made, it keeps
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: Json, routes: Sequence[BaseRoute]) -> None:
+    levels = {each.name.replace(":path}", "}"): each.level for each in endpoints_of(routes)}
+    schemas = document["components"]["schemas"]
+    document["components"]["securitySchemes"] = _SCHEMES
+    for path, method, operation in _operations(document):
+        if not path.startswith(v2_errors.PREFIX):
+            _add_problems(operation)
+        _add_access(operation, path, levels[f"{method.upper()} {path}"])
+    for route in routes:
+        if isinstance(route, APIRoute) and (body := _body_schema(route)):
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                operation["requestBody"] = _request_body(body, schemas)
+
+
+def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _describe(operation, f"{method.upper()} {path}")
-    return document
+            yield path, method, operation
 
 
-def _describe(operation: Json, name: str) -> None:
-    scope = next(NEEDED[known] for known in (name, name.replace("}", ":path}")) if known in NEEDED)
-    if scope is not AccessLevel.OPEN:
+def _add_problems(operation: Json) -> None:
+    """Every error is a problem document; FastAPI says otherwise of those of its validation."""
+    answers = operation["responses"]
+    own = answers.get("422", {}).get("description", "")
+    has_codes = "`" in own
+    answers["422"] = _refusal(own if has_codes else _UNUSABLE, is_v2=False)
+    answers["default"] = _refusal("Any other error.", is_v2=False)
+
+
+def _add_access(operation: Json, path: str, level: AccessLevel) -> None:
+    """Which key it needs, and how a request is refused before it gets there."""
+    if level is not AccessLevel.OPEN:
         operation["security"] = _EITHER
-        operation["x-scope"] = scope.word
+        operation["x-scope"] = level.word
     answers = operation["responses"]
     for status, text in _REFUSED.items():
         known = answers.get(status)
         if known is None:
-            answers[status] = {"description": text, "content": _content(name)}
+            answers[status] = _refusal(text, is_v2=path.startswith(v2_errors.PREFIX))
         elif text not in known["description"]:
             known["description"] = f"{known['description']} {text}"
 
 
-def _content(name: str) -> Json:
-    is_v2 = name.partition(" ")[2].startswith(v2_errors.PREFIX)
+def _refusal(text: str, *, is_v2: bool) -> Json:
     model, media_type = ("ErrorEnvelope", "application/json") if is_v2 else ("Problem", MEDIA_TYPE)
-    return {media_type: {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+    schema = {"$ref": _REF.format(model=model)}
+    return {"description": text, "content": {media_type: {"schema": schema}}}
+
+
+def _body_schema(route: APIRoute) -> BodySchema | None:
+    """What the route's dependencies read from the body."""
+    hints = get_type_hints(route.endpoint, include_extras=True).values()
+    marks = (mark for hint in hints for mark in getattr(hint, "__metadata__", ()))
+    return next((mark for mark in marks if isinstance(mark, BodySchema)), None)
+
+
+def _request_body(body: BodySchema, schemas: Json) -> Json:
+    """Adds the models that it names to `schemas`."""
+    _, made = models_json_schema([(body.model, "validation")], ref_template=_REF)
+    for name, component in made["$defs"].items():
+        schemas.setdefault(name, component)
+    schema: Json = {"$ref": _REF.format(model=body.model.__name__)}
+    if body.or_workflow:
+        schema = {"anyOf": [schema, _WORKFLOW]}
+    content: Json = {"application/json": {"schema": schema}}
+    if body.or_form:
+        content["multipart/form-data"] = {"schema": _FORM}
+    return {"required": body.required, "content": content}

@@ -47,19 +47,6 @@ class Problem(BaseModel):
     node_errors: dict[str, Any] | None = None
 
 
-_SCHEMA = {"$ref": "#/components/schemas/Problem"}
-_EVERYWHERE: Json = {
-    "422": {
-        "description": "A field has a value that cannot be used, or the workflow cannot be run.",
-        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
-    },
-    "default": {
-        "description": "Any other error.",
-        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
-    },
-}
-
-
 def document(error: GatewayError) -> Json:
     """The problem of an error of ours."""
     problem: Json = {
@@ -81,27 +68,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _unexpected)
-
-
-def describe(app: FastAPI) -> None:
-    """Tell in OpenAPI what is true of every route: its errors have this shape, and no other."""
-    generate = app.openapi
-
-    def openapi() -> Json:
-        if app.openapi_schema is None:
-            for path, operations in generate()["paths"].items():
-                if not path.startswith(v2_errors.PREFIX):
-                    for operation in operations.values():
-                        own = operation["responses"].get("422", {}).get("description", "")
-                        operation["responses"] |= _EVERYWHERE
-                        if "`" in own:  # the codes of its own errors
-                            operation["responses"]["422"] = {
-                                **_EVERYWHERE["422"],
-                                "description": own,
-                            }
-        return generate()
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:

@@ -68,6 +68,17 @@ def _codes_in(text: str) -> list[str]:
     return [code for code in dict.fromkeys(CODE.findall(text)) if code != "rate_limited"]
 
 
+def inlined(schema: Any, components: Json) -> Any:
+    """The schema with components in place of references to them: a body is shown whole."""
+    if isinstance(schema, list):
+        return [inlined(each, components) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return inlined(components[_ref(schema)], components)
+    return {name: inlined(each, components) for name, each in schema.items()}
+
+
 class Reference:
     """Makes the parts of the page out of one OpenAPI document."""
 
@@ -119,7 +130,7 @@ class Reference:
         yield f"\nBody (`{media_type}`{optional}):"
         for other in schema.get("anyOf", [])[1:]:
             yield f" {_cell(other.get('description', ''))} Or an object with:"
-        schema = self._resolved(schema.get("anyOf", [schema])[0])
+        schema = inlined(schema.get("anyOf", [schema])[0], self._schemas)
         yield "\n\n| field | type | meaning |\n|---|---|---|\n"
         yield from self._rows(schema)
         if more := schema.get("additionalProperties"):
@@ -159,10 +170,6 @@ class Reference:
             yield f"\n{about}\n"
         yield "\n| field | type | meaning |\n|---|---|---|\n"
         yield from self._rows(schema)
-
-    def _resolved(self, schema: Json) -> Json:
-        found: Json = self._schemas[_ref(schema)] if "$ref" in schema else schema
-        return found
 
     def _type(self, schema: Json) -> str:
         """What a value is, in a few words, with limits and the default."""

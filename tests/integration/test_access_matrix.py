@@ -12,7 +12,8 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.api.middleware.scopes import NEEDED, Rules, names
+from app.api.access_levels import access_levels, names
+from app.api.middleware.scopes import Rules
 from app.auth.model import AccessLevel
 from app.main import create_app, routes_of
 from app.settings import Settings
@@ -21,6 +22,7 @@ from tests.conftest import model_free, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
 
 KEYS = {"reader": "read", "runner": "run", "other": "run", "boss": "manage"}
+NEEDED = access_levels(routes_of(create_app(Settings.model_construct())))
 PUBLIC = {"unauthorized": 401, "forbidden": 403}
 
 Json = dict[str, Any]
@@ -108,6 +110,34 @@ async def asked(gate: Guarded, client: httpx.AsyncClient, things: dict[str, str]
     # What removes things comes last.
     ordered = sorted(every, key=lambda name: (name.startswith("DELETE"), "delete" in name))
     return {name: await status_of(gate, client, name, filled(name, things)) for name in ordered}
+
+
+# What needs no key, what needs a key that may look only though it is a POST, and what changes what
+# everybody shares. All else: GET and HEAD need "read", other methods "run".
+NO_KEY = """
+    GET /api/health  GET /api/ready  GET /api/v2/health  GET /static  HEAD /static  GET /
+    GET /openapi.json  GET /docs  GET /docs/oauth2-redirect  GET /redoc
+    HEAD /openapi.json  HEAD /docs  HEAD /docs/oauth2-redirect  HEAD /redoc
+"""
+LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws"
+SHARED = """
+    POST /api/servers  PATCH /api/servers/{server_id:path}  DELETE /api/servers/{server_id:path}
+    POST /api/servers/{server_id:path}/drain  POST /api/servers/{server_id:path}/resume
+    POST /api/system/free  POST /api/workflow/upload  POST /api/workflow/update
+    DELETE /api/workflow/{filename}  POST /api/workflow/{filename}/restore
+"""
+
+
+def named(table: str) -> set[str]:
+    return {" ".join(pair) for pair in re.findall(r"([A-Z]+) (/\S*)", table)}
+
+
+def test_each_route_has_the_level_that_its_kind_should_have(routes: list[str]) -> None:
+    looking = {name for name in routes if name.startswith(("GET ", "HEAD "))}
+    of_level = {level: {n for n in routes if NEEDED[n] is level} for level in AccessLevel}
+    assert of_level[AccessLevel.OPEN] == named(NO_KEY)
+    assert of_level[AccessLevel.READ] == (looking - named(NO_KEY)) | named(LOOKS_ONLY)
+    assert of_level[AccessLevel.MANAGE] == named(SHARED)
 
 
 def test_every_route_has_a_rule_and_every_rule_a_route(routes: list[str]) -> None:

@@ -14,6 +14,7 @@ from app.limits.quoting import MAX_ERROR_BYTES, TEXTS, bounded, cut, listed, quo
 from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from scripts.docs.reference import inlined
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import guarded
 
@@ -121,7 +122,8 @@ def submits(text: str) -> Iterator[tuple[str, Json]]:
 
 @pytest.fixture
 def paths(settings_for: Callable[..., Settings]) -> dict[str, Json]:
-    found: dict[str, Json] = create_app(settings_for()).openapi()["paths"]
+    document = create_app(settings_for()).openapi()
+    found: dict[str, Json] = inlined(document["paths"], document["components"]["schemas"])
     return found
 
 

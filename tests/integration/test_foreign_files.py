@@ -17,7 +17,7 @@ import pytest
 import websockets
 from PIL import Image
 
-from app.api.middleware.scopes import names as names_of_routes
+from app.api.access_levels import names as names_of_routes
 from app.main import create_app, routes_of
 from app.settings import Settings
 from fake_comfyui.server import DemoServer

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.middleware.scopes import names
+from app.api.access_levels import names
 from app.main import create_app, routes_of
 from app.settings import Settings
 from tests.fleet import Gateway, on, stand_ins

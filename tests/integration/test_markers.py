@@ -13,7 +13,7 @@ import httpx
 import pytest
 import websockets
 
-from app.api.middleware.scopes import names
+from app.api.access_levels import names
 from app.main import create_app, routes_of
 from app.settings import Settings
 from fake_comfyui.server import DemoServer

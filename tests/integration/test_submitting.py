@@ -11,6 +11,7 @@ import pytest
 from app.api.requests import RunRequest
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from scripts.docs.reference import inlined
 from tests.conftest import RunningGateway, model_free, over, run_gateway, text_to_image, wait_until
 
 Json = dict[str, Any]
@@ -234,7 +235,8 @@ async def test_null_in_an_optional_field_is_as_absent(gateway: RunningGateway) -
     assert (answer.json()["params"], answer.json()["metadata"]) == ({}, {})
     wrong = await gateway.http.post(SUBMIT, json={**body, "parms": None})
     assert wrong.status_code == 422
-    assert "null" in str(openapi["paths"][SUBMIT]["post"]["requestBody"])
+    body = openapi["paths"][SUBMIT]["post"]["requestBody"]
+    assert "null" in str(inlined(body, openapi["components"]["schemas"]))
 
 
 async def test_a_fault_of_a_webhook_is_told_of_the_form_that_was_sent(

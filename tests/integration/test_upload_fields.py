@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.api.multipart import FormRoute
+from app.api.strict_route import StrictRoute
 from app.main import routes_of
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -171,7 +171,7 @@ def parts(form: Json, **others: Any) -> list[tuple[str, Any]]:
 async def test_every_form(gateway: RunningGateway) -> None:
     """No part is dropped without a word: one that is unknown, or twice there, or empty."""
     app = gateway.server.config.app
-    found = {route.path for route in routes_of(app) if isinstance(route, FormRoute)}
+    found = {route.path for route in routes_of(app) if isinstance(route, StrictRoute)}
     forms = {
         path
         for path, methods in (await gateway.http.get("/openapi.json")).json()["paths"].items()

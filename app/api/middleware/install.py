@@ -1,7 +1,6 @@
 """What stands in front of the routes, in its order."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -12,7 +11,6 @@ from app.api.middleware.body_limits import RequestLimits
 from app.api.middleware.request_log import REQUEST_ID, RequestLog
 from app.api.middleware.scopes import Rules
 from app.api.middleware.security_headers import SecurityHeaders, ShortHeaders
-from app.api.openapi import with_access
 from app.api.v2_errors import V2_REQUEST_ID
 from app.settings import Settings
 
@@ -26,7 +24,7 @@ EXPOSED = (
 
 
 def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None:
-    """Put it there, from the inside out. Raises LookupError for a route without a rule."""
+    """Put it there, from the inside out. Raises LookupError for a route without an access level."""
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(RequestLimits, max_bytes=largest)
     rules = Rules(routes, opened=[METRICS] if settings.open_metrics else [])
@@ -47,9 +45,3 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
         keys_in_use=bool(settings.api_keys.get_secret_value().strip()),
         open_to_pages="*" in settings.cors_origins,
     )
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        return app.openapi_schema or with_access(plain())
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -6,17 +6,20 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.pages import tasks_json
 from app.api.problems import responses
 from app.api.schemas import BatchOut
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.db.task_filters import Selection
 from app.errors import BatchNotFound
 from app.services.batches import MAX_TASKS
 from app.tasks.model import TERMINAL
 from app.tasks.truncation import LIST
 
-router = APIRouter(prefix="/api", tags=["tasks"])
+router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 _ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
@@ -35,6 +38,7 @@ def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
 
 
 @router.get("/batch/{batch_id}", responses=_ANSWERS)
+@requires(AccessLevel.READ)
 async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     """All tasks of a batch, in its order.
 
@@ -51,6 +55,7 @@ async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
 
 
 @router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
+@requires(AccessLevel.RUN)
 async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     """Cancel all tasks of a batch that are not finished; answers the batch."""
     await gateway.tasks.cancel_batch(batch_id)

@@ -11,16 +11,19 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from starlette.websockets import WebSocketDisconnect
 
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.problems import responses
+from app.api.strict_route import StrictRoute
 from app.api.websocket_session import Session
+from app.auth.model import AccessLevel
 from app.errors import TaskNotFound, TooManyConnections
 from app.events.subscription import Closed, Overrun, Subscription, Update
 from app.gateway import Gateway
 from app.tasks.model import TERMINAL
 from app.tasks.view import timestamp
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
@@ -35,6 +38,7 @@ KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the task."},
     },
 )
+@requires(AccessLevel.READ)
 async def task_events(
     task_id: Id,
     gateway: GatewayDep,
@@ -118,6 +122,7 @@ def _sse_data(update: Update) -> str:
 
 
 @router.websocket("/ws")
+@requires(AccessLevel.READ)
 async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
     """Every task's updates, of those that the key may see. `subscribe` narrows them to some tasks,
     `unsubscribe` widens again."""

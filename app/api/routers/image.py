@@ -8,12 +8,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
+from app.api.access_levels import requires
 from app.api.bodies import chunks_of
 from app.api.deps import GatewayDep, Id
 from app.api.file_response import safe_headers, stored_file
-from app.api.multipart import FormRoute
 from app.api.problems import responses
 from app.api.schemas import UploadOut
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.errors import (
     ComfyError,
     ComfyMissing,
@@ -41,7 +43,7 @@ from app.gateway import Gateway
 from app.servers.server import Server
 from app.workflows.json_text import parse_json
 
-router = APIRouter(prefix="/api", tags=["images"], route_class=FormRoute)
+router = APIRouter(prefix="/api", tags=["images"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 Subfolder = Annotated[str, Form(description="A folder among the uploads; as ComfyUI has it.")]
@@ -73,6 +75,7 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
         416: {"description": "Range is outside of the file."},
     },
 )
+@requires(AccessLevel.READ)
 async def get_image(
     filename: str,
     request: Request,
@@ -152,6 +155,7 @@ def _wish(
         200: {"content": {"application/zip": {}}, "description": "The archive."},
     },
 )
+@requires(AccessLevel.READ)
 async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
     """All outputs of a finished task in one ZIP file, which is made while it is read.
 
@@ -168,6 +172,7 @@ async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
     status_code=201,
     responses={**responses(PayloadTooLarge, StorageFull), 201: {"model": UploadOut}},
 )
+@requires(AccessLevel.RUN)
 async def upload_image(
     gateway: GatewayDep,
     image: Annotated[UploadFile, File(description="Any file, not only images.")],
@@ -196,6 +201,7 @@ async def upload_image(
         201: {"model": UploadOut},
     },
 )
+@requires(AccessLevel.RUN)
 async def upload_mask(
     gateway: GatewayDep,
     image: Annotated[UploadFile, File(description="The mask: its alpha channel is used.")],

@@ -3,10 +3,13 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.metrics import CONTENT_TYPE
 
-router = APIRouter(tags=["system"])
+router = APIRouter(tags=["system"], route_class=StrictRoute)
 
 
 @router.get(
@@ -14,6 +17,7 @@ router = APIRouter(tags=["system"])
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "The figures as text."}},
 )
+@requires(AccessLevel.READ)
 async def metrics(gateway: GatewayDep) -> Response:
     """Tasks, queue, servers, streams, webhooks and requests in figures, in Prometheus's text
     format."""

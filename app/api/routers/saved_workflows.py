@@ -4,18 +4,20 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
+from fastapi import APIRouter, File, Form, Response, UploadFile
 
-from app.api.bodies import JsonBody, documented, file_content, update_request, validated
+from app.api.access_levels import requires
+from app.api.bodies import file_content
 from app.api.deps import GatewayDep
 from app.api.etags import IfMatch, IfNoneMatch, etag, is_known, matching
-from app.api.forms import FormOrRun, with_form
-from app.api.multipart import FormRoute
+from app.api.forms import FormOrRun
 from app.api.problems import responses
-from app.api.requests import RestoreRequest, RunRequest, UpdateRequest
+from app.api.requests import RestoreRequest, UpdateRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.api.routers.workflow import doubts
 from app.api.schemas import VersionList, WorkflowList, WorkflowOut
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.errors import (
     InvalidInput,
     InvalidJson,
@@ -33,7 +35,7 @@ from app.workflows import openapi
 from app.workflows.saved import editing
 from app.workflows.saved.library import Saved
 
-router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 _GONE_WRONG = responses(
@@ -50,6 +52,7 @@ _GONE_WRONG = responses(
         201: {"model": WorkflowOut},
     },
 )
+@requires(AccessLevel.MANAGE)
 async def upload(
     gateway: GatewayDep,
     response: Response,
@@ -77,6 +80,7 @@ async def upload(
 
 
 @router.get("/workflows", responses={200: {"model": WorkflowList}})
+@requires(AccessLevel.READ)
 async def list_workflows(gateway: GatewayDep) -> Json:
     """The saved workflows, by name."""
     return {"workflows": await gateway.workers.run(editing.listing, gateway.library)}
@@ -90,10 +94,10 @@ async def list_workflows(gateway: GatewayDep) -> Json:
         **responses(PayloadTooLarge, StorageFull, PreconditionFailed),
         200: {"model": WorkflowOut},
     },
-    openapi_extra=documented(UpdateRequest),
 )
+@requires(AccessLevel.MANAGE)
 async def update_workflow(
-    request: Annotated[UpdateRequest, Depends(update_request)],
+    body: UpdateRequest,
     gateway: GatewayDep,
     response: Response,
     if_match: IfMatch = None,
@@ -106,9 +110,9 @@ async def update_workflow(
     saved = await gateway.workers.run(
         editing.update,
         gateway.library,
-        request.filename,
-        request.params,
-        request.workflow,
+        body.filename,
+        body.params,
+        body.workflow,
         gateway.pool.definitions(),
         matching(if_match),
     )
@@ -124,6 +128,7 @@ async def update_workflow(
         304: {"description": "It is what If-None-Match names."},
     },
 )
+@requires(AccessLevel.READ)
 async def get_workflow(
     filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> Json | Response:
@@ -139,6 +144,7 @@ async def get_workflow(
     status_code=204,
     responses=responses(WorkflowNotFound, InvalidInput, PreconditionFailed, StorageFull),
 )
+@requires(AccessLevel.MANAGE)
 async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch = None) -> None:
     """Remove a saved workflow. Its content stays as a version, so that it can be restored."""
     await gateway.workers.run(gateway.library.delete, filename, matching(if_match))
@@ -148,14 +154,15 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
     "/workflow/{filename}/run",
     status_code=202,
     responses={**_GONE_WRONG, **SUBMIT_RESPONSES},
-    openapi_extra=with_form(documented(RunRequest, required=False)),
 )
+@requires(AccessLevel.RUN)
 async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
     """Queue a saved workflow; the answer is that of a submit. The body may be empty."""
     return await submit_and_answer(gateway, body, asked)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)
+@requires(AccessLevel.READ)
 async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     """An OpenAPI document of the route that runs this workflow, with its own parameters.
 
@@ -171,6 +178,7 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     "/workflow/{filename}/versions",
     responses={**responses(WorkflowNotFound, InvalidInput), 200: {"model": VersionList}},
 )
+@requires(AccessLevel.READ)
 async def list_versions(filename: str, gateway: GatewayDep) -> Json:
     """What the workflow was before each save, newest first; also of a deleted one. 50 are kept."""
     return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
@@ -180,6 +188,7 @@ async def list_versions(filename: str, gateway: GatewayDep) -> Json:
     "/workflow/{filename}/versions/{version}",
     responses={**_GONE_WRONG, **responses(VersionNotFound), 200: {"model": WorkflowOut}},
 )
+@requires(AccessLevel.READ)
 async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
     """A former content of the workflow."""
     saved = await gateway.workers.run(gateway.library.version, filename, version)
@@ -193,14 +202,13 @@ async def get_version(filename: str, version: str, gateway: GatewayDep, response
         **responses(VersionNotFound, PayloadTooLarge, StorageFull),
         200: {"model": WorkflowOut},
     },
-    openapi_extra=documented(RestoreRequest),
 )
+@requires(AccessLevel.MANAGE)
 async def restore_version(
-    filename: str, body: JsonBody, gateway: GatewayDep, response: Response
+    filename: str, body: RestoreRequest, gateway: GatewayDep, response: Response
 ) -> Json:
     """Make a former content the present one; what was present becomes a version."""
-    request = validated(RestoreRequest, body)
-    saved = await gateway.workers.run(gateway.library.restore, filename, request.version)
+    saved = await gateway.workers.run(gateway.library.restore, filename, body.version)
     return await _shown(gateway, saved, response)
 
 

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from app.api.bodies import JsonBody, documented, validated
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep
 from app.api.problems import responses
 from app.api.requests import ServerRequest, SlotsRequest
 from app.api.schemas import ServerDetail, ServerList, ServerOut
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.errors import (
     ComfyError,
     InvalidInput,
@@ -24,7 +26,7 @@ from app.servers import inventory
 from app.servers.server import Server
 from app.tasks.view import timestamp
 
-router = APIRouter(prefix="/api", tags=["servers"])
+router = APIRouter(prefix="/api", tags=["servers"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
@@ -52,6 +54,7 @@ def server_json(gateway: Gateway, server: Server) -> Json:
 
 
 @router.get("/servers", responses={200: {"model": ServerList}})
+@requires(AccessLevel.READ)
 async def list_servers(gateway: GatewayDep) -> Json:
     """All servers, with what each is doing."""
     return {"servers": [server_json(gateway, server) for server in gateway.pool]}
@@ -61,6 +64,7 @@ async def list_servers(gateway: GatewayDep) -> Json:
     "/servers/{server_id:path}",
     responses={**responses(ServerNotFound), 200: {"model": ServerDetail}},
 )
+@requires(AccessLevel.READ)
 async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     """One server: what it is doing, the tasks it holds, what it has."""
     server = gateway.pool.get(server_id)
@@ -84,16 +88,15 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
     "/servers",
     status_code=201,
     responses={**_BODY, **responses(ServerExists), 201: {"model": ServerOut}},
-    openapi_extra=documented(ServerRequest),
 )
-async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
+@requires(AccessLevel.MANAGE)
+async def add_server(body: ServerRequest, gateway: GatewayDep) -> Json:
     """Use another ComfyUI server, from now on and after restarts.
 
     Answers after at most 2 seconds: one that does not answer is added, too, and used as soon as it
     does. Two addresses of one ComfyUI process are one server.
     """
-    request = validated(ServerRequest, body)
-    server = await gateway.fleet.add(request.address, request.slots)
+    server = await gateway.fleet.add(body.address, body.slots)
     await wait_or_timeout(server.seen, 2)  # most often it answers at once: show what it is
     return server_json(gateway, server)
 
@@ -101,18 +104,18 @@ async def add_server(body: JsonBody, gateway: GatewayDep) -> Json:
 @router.patch(
     "/servers/{server_id:path}",
     responses={**_BODY, **responses(ServerNotFound), 200: {"model": ServerOut}},
-    openapi_extra=documented(SlotsRequest),
 )
-async def change_server(server_id: str, body: JsonBody, gateway: GatewayDep) -> Json:
+@requires(AccessLevel.MANAGE)
+async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> Json:
     """Set how many prompts the server may hold. What it holds already stays there."""
-    request = validated(SlotsRequest, body)
-    return server_json(gateway, await gateway.fleet.set_slots(server_id, request.slots))
+    return server_json(gateway, await gateway.fleet.set_slots(server_id, body.slots))
 
 
 @router.post(
     "/servers/{server_id:path}/drain",
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
+@requires(AccessLevel.MANAGE)
 async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
     """No new work: what waits there goes to others, what runs there may end.
 
@@ -126,6 +129,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
     "/servers/{server_id:path}/resume",
     responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
 )
+@requires(AccessLevel.MANAGE)
 async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
     """Work again: after a drain, or at once where the server counts as stalled or failing."""
     return server_json(gateway, await gateway.fleet.resume(server_id))
@@ -134,6 +138,7 @@ async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
 @router.delete(
     "/servers/{server_id:path}", status_code=204, responses=responses(ServerNotFound, ServerBusy)
 )
+@requires(AccessLevel.MANAGE)
 async def remove_server(
     server_id: str,
     gateway: GatewayDep,

@@ -3,14 +3,15 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Query
 
-from app.api.bodies import read_json_or_empty, validated
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep, ServerQuery
 from app.api.problems import responses
 from app.api.requests import FreeRequest
 from app.api.routers.servers import server_json
 from app.api.schemas import HealthOut
+from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
     ComfyError,
@@ -31,7 +32,7 @@ from app.servers import inventory
 from app.servers.server import Server
 from app.settings import VERSION
 
-router = APIRouter(prefix="/api", tags=["system"])
+router = APIRouter(prefix="/api", tags=["system"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 SECRET = "tasks would wait; with an API key this says why"  # trouble, to those without one
@@ -39,6 +40,7 @@ _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 
 @router.get("/health", responses={200: {"model": HealthOut}})
+@requires(AccessLevel.OPEN)
 async def health(gateway: GatewayDep) -> Json:
     """200 while the gateway lives, from memory: no file, database or server is asked.
 
@@ -84,6 +86,7 @@ def _trouble(gateway: Gateway) -> str | None:
         200: {"model": HealthOut},
     },
 )
+@requires(AccessLevel.OPEN)
 async def ready(gateway: GatewayDep) -> Json:
     """200 when a task would be run now, 503 until then; for load balancers.
 
@@ -95,6 +98,7 @@ async def ready(gateway: GatewayDep) -> Json:
 
 
 @router.get("/system/info")
+@requires(AccessLevel.READ)
 async def info(gateway: GatewayDep) -> Json:
     """The version, each server with its `system_stats`, and the number of `subscribers`.
 
@@ -113,6 +117,7 @@ async def info(gateway: GatewayDep) -> Json:
 
 
 @router.get("/nodes", responses=responses(ServerNotFound, NoServer, ComfyMissing))
+@requires(AccessLevel.READ)
 async def nodes(
     gateway: GatewayDep,
     search: Annotated[
@@ -147,12 +152,14 @@ async def nodes(
 
 
 @router.get("/models", responses=_ASKS)
+@requires(AccessLevel.READ)
 async def models(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Model files by folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server))}
 
 
 @router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
+@requires(AccessLevel.READ)
 async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Model files in one folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server), folder)}
@@ -161,6 +168,7 @@ async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None
 @router.get(
     "/models/{folder}/metadata", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)}
 )
+@requires(AccessLevel.READ)
 async def model_metadata(
     folder: str,
     filename: Annotated[str, Query(min_length=1, description="Name of a safetensors file.")],
@@ -180,6 +188,7 @@ async def model_metadata(
 
 
 @router.get("/embeddings", responses=_ASKS)
+@requires(AccessLevel.READ)
 async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Names of textual-inversion `embeddings`, of all servers together."""
     servers = gateway.pool.choose(server)
@@ -188,6 +197,7 @@ async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 
 @router.get("/features", responses=_ASKS)
+@requires(AccessLevel.READ)
 async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """What each server says it supports.
 
@@ -201,25 +211,19 @@ async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 @router.post(
     "/system/free",
     responses={**_ASKS, **responses(InvalidInput, InvalidJson, PayloadTooLarge)},
-    openapi_extra={
-        "requestBody": {
-            "required": False,
-            "content": {"application/json": {"schema": FreeRequest.model_json_schema()}},
-        }
-    },
 )
+@requires(AccessLevel.MANAGE)
 async def free(
-    body: Annotated[Any, Depends(read_json_or_empty)],
     gateway: GatewayDep,
+    body: Annotated[FreeRequest, Body(default_factory=FreeRequest)],
     server: ServerQuery = None,
 ) -> Json:
     """Unload models and forget cached results, after the prompt that runs now.
 
     Answers the ids of the `servers` that were asked, and what was asked of them.
     """
-    request = validated(FreeRequest, body)
     servers = gateway.pool.choose(server)
-    options = request.model_dump()
+    options = body.model_dump()
     await asyncio.gather(*(candidate.client.free(**options) for candidate in servers))
     return {"servers": [candidate.id for candidate in servers], **options}
 

@@ -3,16 +3,18 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from app.api.bodies import read_json, validated
+from app.api.access_levels import requires
 from app.api.cursors import Before
 from app.api.deps import GatewayDep, Id, ServerQuery
 from app.api.pages import tasks_json
 from app.api.problems import responses
 from app.api.requests import DeleteRequest
 from app.api.schemas import TaskOut, TaskPage
+from app.api.strict_route import StrictRoute
 from app.api.task_filters import Searched, Wanted, WithTotal
+from app.auth.model import AccessLevel
 from app.db.task_filters import Selection
 from app.errors import (
     ApiKeyGone,
@@ -31,13 +33,14 @@ from app.servers import queues
 from app.tasks.model import TERMINAL, Status
 from app.tasks.truncation import LIST
 
-router = APIRouter(prefix="/api", tags=["tasks"])
+router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 
 @router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
+@requires(AccessLevel.READ)
 async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
     """All of a task: the truth, which streams only show sooner.
 
@@ -48,6 +51,7 @@ async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
 
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
+@requires(AccessLevel.READ)
 async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
     """The graph that the task runs, in API format, with its parameters set.
 
@@ -57,6 +61,7 @@ async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
 
 
 @router.get("/tasks", responses={200: {"model": TaskPage}})
+@requires(AccessLevel.READ)
 async def list_tasks(
     gateway: GatewayDep,
     before: Before,
@@ -74,6 +79,7 @@ async def list_tasks(
 @router.post(
     "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
+@requires(AccessLevel.RUN)
 async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
     """Cancel a task in whatever state it is; a finished one stays as it is.
 
@@ -87,6 +93,7 @@ async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
 @router.post(
     "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
 )
+@requires(AccessLevel.RUN)
 async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
     """Cancel the task with this id, by ComfyUI's word for it. Only ever stops a task of the
     gateway."""
@@ -101,6 +108,7 @@ async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
         202: {"model": TaskOut},
     },
 )
+@requires(AccessLevel.RUN)
 async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
     """A new task from the same request, with the same values, files and webhook.
 
@@ -112,12 +120,14 @@ async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
 @router.delete(
     "/task/{task_id}", status_code=204, responses=responses(TaskNotFound, TaskNotFinished)
 )
+@requires(AccessLevel.RUN)
 async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
     """Forget a finished task, its files, and what its webhooks were told, or still were to be."""
     await gateway.tasks.delete([task_id])
 
 
 @router.get("/queue", responses=responses(ServerNotFound))
+@requires(AccessLevel.READ)
 async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
     """Tasks that are not finished, and what each server holds.
 
@@ -135,6 +145,7 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 
 @router.post("/queue/clear")
+@requires(AccessLevel.RUN)
 async def clear_queue(gateway: GatewayDep) -> Json:
     """Cancel all tasks that are queued, of those that the key may see; what runs goes on.
 
@@ -150,6 +161,7 @@ async def clear_queue(gateway: GatewayDep) -> Json:
 
 
 @router.get("/history", responses=responses(ServerNotFound, NoServer))
+@requires(AccessLevel.READ)
 async def get_history(
     gateway: GatewayDep,
     before: Before,
@@ -178,22 +190,16 @@ async def get_history(
 @router.post(
     "/history/delete",
     responses=responses(TaskNotFound, TaskNotFinished, InvalidJson, PayloadTooLarge, InvalidInput),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": DeleteRequest.model_json_schema()}},
-        }
-    },
 )
-async def delete_history(body: Annotated[Any, Depends(read_json)], gateway: GatewayDep) -> Json:
+@requires(AccessLevel.RUN)
+async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> Json:
     """Forget finished tasks and their files, by their ids or all of them.
 
     If one of the ids is unknown or not finished, nothing is deleted. With `all`, what was finished
     when the request came is deleted. Answers `deleted`, 10,000 ids at most, and their `count`.
     """
-    request = validated(DeleteRequest, body)
-    servers = gateway.pool.online() if request.servers else []
-    removed = await gateway.tasks.delete(request.task_ids, also_on=servers)
+    servers = gateway.pool.online() if body.servers else []
+    removed = await gateway.tasks.delete(body.task_ids, also_on=servers)
     return {"deleted": removed.task_ids, "count": removed.count}
 
 

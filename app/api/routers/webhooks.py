@@ -4,14 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from app.api.access_levels import requires
 from app.api.cursors import Before
 from app.api.deps import GatewayDep, Id
 from app.api.problems import responses
 from app.api.schemas import DeliveryList, DeliveryOut, DeliveryPage
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
 from app.webhooks.retries import DeliveryStatus
 
-router = APIRouter(prefix="/api", tags=["webhooks"])
+router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 
@@ -20,12 +23,14 @@ Json = dict[str, Any]
     "/task/{task_id}/deliveries",
     responses={**responses(TaskNotFound), 200: {"model": DeliveryList}},
 )
+@requires(AccessLevel.READ)
 async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
     """What the task's webhooks were told, and are still to be told, with each try; oldest first."""
     return {"deliveries": await gateway.outbox.of_task(task_id)}
 
 
 @router.get("/deliveries", responses={**responses(InvalidInput), 200: {"model": DeliveryPage}})
+@requires(AccessLevel.READ)
 async def list_deliveries(
     gateway: GatewayDep,
     before: Before,
@@ -47,6 +52,7 @@ async def list_deliveries(
     status_code=202,
     responses={**responses(DeliveryNotFound), 202: {"model": DeliveryOut}},
 )
+@requires(AccessLevel.RUN)
 async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
     """Send it again now, whatever its status, with the same id and body and all its tries before
     it.

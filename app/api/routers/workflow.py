@@ -5,14 +5,15 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from app.api.bodies import SubmissionBody, documented
+from app.api.access_levels import requires
+from app.api.bodies import SubmissionBody
 from app.api.deps import GatewayDep
-from app.api.forms import FormOrBody, with_form
-from app.api.multipart import FormRoute
+from app.api.forms import FormOrBody
 from app.api.problems import responses
-from app.api.requests import SubmitRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.api.schemas import ConvertedOut, ParametersOut
+from app.api.strict_route import StrictRoute
+from app.auth.model import AccessLevel
 from app.errors import (
     InvalidInput,
     InvalidJson,
@@ -25,18 +26,17 @@ from app.errors import (
 )
 from app.workflows.saved import editing
 
-router = APIRouter(prefix="/api", tags=["workflows"], route_class=FormRoute)
+router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 
 Json = dict[str, Any]
-_RAW = {"type": "object", "description": "A workflow as it is, in API or UI format."}
 
 
 @router.post(
     "/workflow/submit",
     status_code=202,
     responses=SUBMIT_RESPONSES,
-    openapi_extra=with_form(documented(SubmitRequest, _RAW)),
 )
+@requires(AccessLevel.RUN)
 async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
     """Queue a workflow. The body is the workflow itself, an envelope around it, or a form.
 
@@ -57,8 +57,8 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
         200: {"model": ParametersOut},
     },
-    openapi_extra=documented(SubmitRequest, _RAW),
 )
+@requires(AccessLevel.READ)
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The parameters of a workflow, for `params`. The body is that of a submit; nothing is kept."""
     _, workflow = await gateway.submitter.workflow_of(body)
@@ -84,8 +84,8 @@ def doubts(gateway: GatewayDep) -> list[str]:
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
         200: {"model": ConvertedOut},
     },
-    openapi_extra=documented(SubmitRequest, _RAW),
 )
+@requires(AccessLevel.READ)
 async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
     """The workflow in API format, with `params` set. The body is that of a submit; nothing is kept.
 

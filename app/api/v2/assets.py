@@ -4,13 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 
-from app.api.bodies import chunks_of, documented
+from app.api.access_levels import requires
+from app.api.bodies import chunks_of
 from app.api.deps import GatewayDep, Id
 from app.api.file_response import stored_bytes, stored_file
-from app.api.multipart import FormRoute
-from app.api.v2.requests import HashBody, HereDep, SingleUse, failures
+from app.api.strict_route import StrictRoute
+from app.api.v2.requests import HereDep, SingleUse, failures
 from app.api.v2.schemas import Absent, AssetOut, FilePath, HashRequest, HashText, Seconds, Tags
 from app.api.v2.shapes import asset_view
+from app.auth.model import AccessLevel
 from app.errors import (
     AssetInUse,
     AssetNotFound,
@@ -23,7 +25,7 @@ from app.errors import (
 from app.services.assets import Wish
 from app.tasks.asset import encoded
 
-router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=FormRoute)
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 _BYTES: Json = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
@@ -40,6 +42,7 @@ MEDIA_TYPE = rf"^{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|\"[ !#-\[\]-~]*\"))*$
         201: {"model": AssetOut, "description": "Its bytes are new."},
     },
 )
+@requires(AccessLevel.RUN)
 async def post_assets(
     gateway: GatewayDep,
     here: HereDep,
@@ -73,15 +76,15 @@ async def post_assets(
 @router.post(
     "/assets/from-hash",
     status_code=201,
-    openapi_extra=documented(HashRequest),
     responses={
         **failures(BlobNotFound, PayloadTooLarge),
         200: {"model": AssetOut, "description": "There was one like it."},
         201: {"model": AssetOut, "description": "A new asset over bytes that are here."},
     },
 )
+@requires(AccessLevel.RUN)
 async def asset_from_hash(
-    body: HashBody, gateway: GatewayDep, here: HereDep, response: Response
+    body: HashRequest, gateway: GatewayDep, here: HereDep, response: Response
 ) -> Json:
     """An asset over bytes that are here already."""
     wish = Wish(body.file_path, None, body.tags, body.expires_in)
@@ -99,18 +102,21 @@ async def asset_from_hash(
         404: {"description": "It cannot."},
     },
 )
+@requires(AccessLevel.READ)
 async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
     """200 if the bytes with this hash are here, so that they need not be sent."""
     return Response(status_code=200 if await gateway.assets.is_known(hash) else 404)
 
 
 @router.get("/assets/{id}", responses={**failures(AssetNotFound), 200: {"model": AssetOut}})
+@requires(AccessLevel.READ)
 async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """What is known of an asset."""
     return asset_view(await gateway.assets.get(id), here)
 
 
 @router.delete("/assets/{id}", status_code=204, responses=failures(AssetNotFound, AssetInUse))
+@requires(AccessLevel.RUN)
 async def delete_asset(id: Id, gateway: GatewayDep) -> None:
     """Forget an asset; its bytes go with the last asset that has them."""
     await gateway.assets.delete(id)
@@ -128,6 +134,7 @@ async def delete_asset(id: Id, gateway: GatewayDep) -> None:
         416: {"description": "Range is outside of the file."},
     },
 )
+@requires(AccessLevel.READ)
 async def get_asset_content(
     id: Id,
     request: Request,

@@ -13,7 +13,9 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
+from app.api.strict_route import StrictRoute
 from app.api.v2.requests import HereDep, failures
 from app.api.v2.shapes import (
     Here,
@@ -23,6 +25,7 @@ from app.api.v2.shapes import (
     progress_event,
     status_event,
 )
+from app.auth.model import AccessLevel
 from app.errors import TaskNotFound, TooManyConnections
 from app.events.subscription import Closed, Overrun, Subscription, Update
 from app.gateway import Gateway
@@ -30,7 +33,7 @@ from app.tasks.model import TERMINAL, Task
 from app.tasks.truncation import MAX_STREAM_BYTES, shortened
 from app.tasks.view import output_view, timestamp
 
-router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 PACE = 0.5  # seconds between two tellings of progress or previews
@@ -45,6 +48,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
     },
 )
+@requires(AccessLevel.READ)
 async def job_events(id: Id, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
     """`status`, `progress`, `preview` and `output` of one job, until it is finished."""
     gateway.admit_stream()

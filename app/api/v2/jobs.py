@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from app.api.bodies import documented
+from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.pages import tasks_json
 from app.api.routers.system import trouble
+from app.api.strict_route import StrictRoute
 from app.api.v2.requests import (
     MAX_FILTERS,
     Before,
@@ -17,8 +18,9 @@ from app.api.v2.requests import (
     SingleUse,
     failures,
 )
-from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobRequest, JobWorkflow
+from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobWorkflow
 from app.api.v2.shapes import item_view, job_view
+from app.auth.model import AccessLevel
 from app.errors import (
     InvalidCursor,
     InvalidMetadataFilter,
@@ -34,7 +36,7 @@ from app.errors import (
 from app.settings import VERSION
 from app.tasks.model import Status
 
-router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"])
+router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
 Json = dict[str, Any]
 _FILTER = {
@@ -55,7 +57,6 @@ _FILTER = {
 @router.post(
     "/jobs",
     status_code=201,
-    openapi_extra=documented(JobRequest),
     responses={
         **failures(
             InvalidWorkflow,
@@ -69,6 +70,7 @@ _FILTER = {
         201: {"model": JobOut},
     },
 )
+@requires(AccessLevel.RUN)
 async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
     """Queue a workflow.
 
@@ -87,6 +89,7 @@ async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: Her
         200: {"model": JobList},
     },
 )
+@requires(AccessLevel.READ)
 async def list_jobs(
     gateway: GatewayDep,
     here: HereDep,
@@ -107,6 +110,7 @@ async def list_jobs(
 
 
 @router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+@requires(AccessLevel.READ)
 async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """The job as it is now, with live progress and the outputs so far."""
     return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
@@ -115,18 +119,21 @@ async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
 @router.get(
     "/jobs/{id}/workflow", responses={**failures(TaskNotFound), 200: {"model": JobWorkflow}}
 )
+@requires(AccessLevel.READ)
 async def get_job_workflow(id: Id, gateway: GatewayDep) -> Json:
     """The graph that the job runs, in API format."""
     return {"workflow": await gateway.tasks.prompt(id), "format": "api"}
 
 
 @router.post("/jobs/{id}/cancel", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+@requires(AccessLevel.RUN)
 async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
     """Cancel a job in whatever state it is; a finished one stays as it is."""
     return job_view(await gateway.tasks.cancel(id), gateway.dispatcher.progress_of(id), here)
 
 
 @router.get("/health", responses={200: {"model": HealthV2}})
+@requires(AccessLevel.OPEN)
 async def health(gateway: GatewayDep) -> Json:
     """200 while we live. `degraded` when jobs would wait, and why."""
     reason = trouble(gateway)

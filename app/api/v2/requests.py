@@ -9,9 +9,9 @@ from blake3 import blake3
 from fastapi import Depends, Header, Query, Request
 
 from app.api import v2_errors
-from app.api.bodies import by_size, read_body, read_json, validated
+from app.api.bodies import BodySchema, by_size, model_of, read_body
 from app.api.cursors import PATTERN, position
-from app.api.v2.schemas import LABEL, ErrorEnvelope, HashRequest, JobRequest, checked_metadata
+from app.api.v2.schemas import LABEL, ErrorEnvelope, JobRequest, checked_metadata
 from app.api.v2.shapes import Here
 from app.db.idempotency import IdempotencyKey
 from app.errors import (
@@ -64,7 +64,7 @@ def _job(content: bytes) -> Submission:
             f"{min(reserved)}: it is reserved in Comfy API v2 and has no meaning yet.",
             hint="POST /api/workflow/submit has more to offer.",
         )
-    job = validated(JobRequest, body)
+    job = model_of(JobRequest, body)
     secret = job.extra_data.api_key_comfy_org if job.extra_data else None
     key = secret.get_secret_value() if secret else ""
     secrets = {"api_key_comfy_org": key} if key else {}
@@ -75,10 +75,6 @@ def _job(content: bytes) -> Submission:
         priority=job.priority,
         secrets=secrets,
     )
-
-
-async def hash_request(request: Request) -> HashRequest:
-    return validated(HashRequest, await read_json(request))
 
 
 async def single_use(
@@ -105,7 +101,7 @@ async def single_use(
     return IdempotencyKey(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
 
 
-JobBody = Annotated[Submission, Depends(submission)]
+JobBody = Annotated[Submission, Depends(submission), BodySchema(JobRequest)]
 SingleUse = Annotated[IdempotencyKey | None, Depends(single_use)]
 
 
@@ -157,6 +153,5 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 
 HereDep = Annotated[Here, Depends(place)]
-HashBody = Annotated[HashRequest, Depends(hash_request)]
 Labels = Annotated[dict[str, str], Depends(labels)]
 Before = Annotated[int | None, Depends(seq)]

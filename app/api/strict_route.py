@@ -1,0 +1,99 @@
+"""Routes whose bodies are read strictly: JSON by our parser into models that refuse unknown fields,
+forms by our parser of forms.
+
+FastAPI reads a body before it calls dependencies, and turns each error that it does not know into a
+400 of its own. Errors of ours travel through it as the cause of an HTTPException.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+from app.api.bodies import by_size, read_body, read_model
+from app.api.multipart import FormRequest
+from app.api.requests import Strict
+from app.errors import GatewayError
+from app.workflows.json_text import BLANK
+
+_OURS = (GatewayError, RequestValidationError, ClientDisconnect)
+_WITHOUT_BODY = {"GET", "HEAD", "DELETE"}
+_JSON = (b"content-type", b"application/json")
+
+
+class StrictRoute(APIRoute):
+    """A route with a form, a `Strict` model as its body, or none.
+
+    Whatever Content-Type a body of JSON comes with, it is JSON: `curl -d` calls it a form.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handle, model = super().get_route_handler(), self._model()
+        if not self.methods or self.methods <= _WITHOUT_BODY:
+            return handle
+        is_optional = self.body_field is not None and not self.body_field.field_info.is_required()
+
+        async def handler(request: Request) -> Response:
+            if model is None:
+                strict: Request = FormRequest(request.scope, request.receive)
+            else:
+                strict = JsonRequest(request, model, is_optional)
+            try:
+                return await handle(strict)
+            except HTTPException as error:
+                if isinstance(error.__cause__, _OURS):
+                    raise error.__cause__ from None
+                raise
+
+        return handler
+
+    def _model(self) -> type[Strict] | None:
+        """The model of a body of JSON. Raises TypeError for one that would take unknown fields."""
+        if self.body_field is None or isinstance(self.body_field.field_info, Form):
+            return None
+        model = self.body_field.field_info.annotation
+        if not isinstance(model, type) or not issubclass(model, Strict):
+            raise TypeError(f"{self.path}: {model} as a body is no subclass of Strict")
+        return model
+
+
+class JsonRequest(Request):
+    """A request whose body is the JSON of `model`. Where it is optional, blanks are no body."""
+
+    def __init__(self, request: Request, model: type[Strict], is_optional: bool) -> None:
+        super().__init__(_as_json(request.scope), request.receive)
+        self._model = model
+        self._is_optional = is_optional
+
+    async def body(self) -> bytes:
+        """Raises HTTPException, caused by PayloadTooLarge or TooManyBodies."""
+        with _through_fastapi():
+            body = await read_body(self)
+            if self._is_optional:
+                return body if body.strip(BLANK) else b""
+            return body or b" "  # FastAPI takes b"" for a body that was left out
+
+    async def json(self) -> Any:
+        """The model, checked. Raises HTTPException, caused by the error of the parser."""
+        with _through_fastapi():
+            return await by_size(self, partial(read_model, self._model), await read_body(self))
+
+
+def _as_json(scope: Scope) -> Scope:
+    headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+    return {**scope, "headers": [*headers, _JSON]}
+
+
+@contextmanager
+def _through_fastapi() -> Iterator[None]:
+    try:
+        yield
+    except _OURS as error:
+        raise HTTPException(400) from error
