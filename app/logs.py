@@ -6,9 +6,9 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from app.limits.json_types import Json
 from app.limits.quoting import cut
 
-Json = dict[str, Any]
 LogFormat = Literal["plain", "json"]
 
 _REFUSED = (

@@ -20,7 +20,6 @@ from app.workflows.extra_data import parted, remarks_on
 from app.workflows.formats import describe, is_api, is_ui, picture_info
 from app.workflows.json_text import parse_json
 
-Json = dict[str, Any]
 M = TypeVar("M", bound=Strict)
 T = TypeVar("T")
 

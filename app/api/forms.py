@@ -24,13 +24,13 @@ from app.api.bodies import (
 from app.api.requests import RunRequest, SubmitRequest
 from app.errors import InvalidInput
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.limits.quoting import SHORT, cut
 from app.services.input_files import FilePart
 from app.services.submission_request import Submission
 from app.workflows.embedded import extract, is_image
 from app.workflows.json_text import BLANK, parse_json
 
-Json = dict[str, Any]
 M = TypeVar("M", bound=RunRequest)
 Otherwise = Callable[[FormData, int], Json]
 

@@ -1,7 +1,7 @@
 """The OpenAPI document: FastAPI's, with what it cannot know of keys, errors and bodies."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -13,8 +13,7 @@ from app.api.access_levels import endpoints_of
 from app.api.bodies import BodySchema
 from app.api.problems import MEDIA_TYPE
 from app.auth.model import AccessLevel
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 _REF = "#/components/schemas/{model}"
 _SCHEMES: Json = {

@@ -1,11 +1,10 @@
 """Pages of tasks: read in parts, so that no more than a part of them is in memory whole."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from app.limits.json_types import Json
 from app.tasks.model import Task
 
-Json = dict[str, Any]
 PAGE_PART_TASKS = 50  # tasks
 
 # From how many there may be, and where to go on, to tasks and where the next ones begin.

@@ -24,11 +24,11 @@ from app.errors import (
     PayloadTooLarge,
     StorageFull,
 )
+from app.limits.json_types import Json
 from app.limits.quoting import LONGEST, MAX_ENTRIES, bounded, cut
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 _HTTP_CODES = {413: PayloadTooLarge.code}
 MEDIA_TYPE = "application/problem+json"
 

@@ -16,9 +16,9 @@ from pydantic import (
 )
 
 from app.comfyui.cleaning import is_sound
+from app.limits.json_types import Json
 from app.workflows.references.ids import as_stored
 
-Json = dict[str, Any]
 MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
 
 

@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.limits.json_types import Json
 from app.tasks.model import Status
 from app.webhooks.retries import DeliveryStatus
 from app.workflows.formats import Format
 
-Json = dict[str, Any]
 Cut = dict[str, int]
 CUT = (
     "In lists and streams: what is not all here, such as params.6.text, and how long it is, in "

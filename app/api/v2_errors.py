@@ -3,13 +3,12 @@
 Made of the problem documents that the other routes answer with, so that an error is said once.
 """
 
-from typing import Any
 from uuid import uuid4
 
 from fastapi.responses import JSONResponse
 from starlette.types import Scope
 
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 PREFIX = "/api/v2"
 V2_REQUEST_ID = "X-Comfy-Request-Id"

@@ -17,12 +17,12 @@ from app.db.queries import no_task
 from app.errors import GatewayError, RateLimited
 from app.events.subscription import Closed, Overrun, Subscription, Update
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.limits.worker_threads import Breaths
 from app.workflows.json_text import as_utf8, check_values, parse_json
 from app.workflows.references.ids import as_stored
 
-Json = dict[str, Any]
 MOST_TASKS = 5000  # that one WebSocket may follow by their ids
 MOST_VALUES = 2000  # in one message
 BURST, PER_SECOND = 500, 20  # what a connection may cost; a message is 1, and 1 for ten tasks

@@ -17,11 +17,11 @@ from app.auth.secrets import hash_of
 from app.errors import GatewayError, InvalidInput, NotFound
 from app.files.stores.atomic import write_atomically
 from app.files.stores.temporary import remove_left
+from app.limits.json_types import Json
 
 log = logging.getLogger(__name__)
 
 MODE = 0o600  # for the operator's eyes only
-Json = dict[str, Any]
 Stamp = tuple[int, int, int]  # differs whenever the file was replaced or written
 
 

@@ -7,8 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from app.errors import Forbidden, InvalidInput
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # also the name of a folder, on any file system
 _DIGEST = re.compile(r"[0-9a-f]{64}")

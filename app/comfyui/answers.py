@@ -7,15 +7,13 @@ to POST /prompt are 200 with a `prompt_id`, and 400 with `error` and `node_error
 
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx
 
 from app.comfyui import wire
 from app.comfyui.node_errors import rejection
 from app.errors import ComfyError, ComfyUnreachable
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 TOO_LARGE = 413
 LONGEST_WAIT = 600.0  # seconds that a Retry-After is followed

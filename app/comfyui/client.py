@@ -15,8 +15,7 @@ from app.comfyui.history import HistoryEntry, PromptState, Sighting, state_of_jo
 from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
 from app.errors import ComfyError, ComfyMissing, ComfySilent, ComfyUnreachable, InvalidInput
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 TIMEOUT = httpx.Timeout(10, connect=5)
 # object_info blocks a busy server for a while; uploads and downloads may be large

@@ -13,8 +13,7 @@ from typing import Any
 from app.comfyui import wire
 from app.comfyui.cleaning import cut, id_of, last_lines, name_of, number
 from app.limits import text_lengths
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 
 @dataclass(frozen=True, slots=True)

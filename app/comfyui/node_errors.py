@@ -7,8 +7,7 @@ from app.comfyui import wire
 from app.comfyui.cleaning import cut, fitting, name_of
 from app.errors import PromptRejected
 from app.limits import text_lengths
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 ROOM = 200_000  # characters of node_errors that are kept
 DETAIL = 500  # characters of one fault in a sentence

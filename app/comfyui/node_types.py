@@ -2,7 +2,7 @@
 
 from typing import Any
 
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 
 def sound(object_info: Json) -> dict[str, Json]:

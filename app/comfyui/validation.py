@@ -13,8 +13,7 @@ from app.comfyui import problems
 from app.comfyui.inputs import Input, NodeTypes
 from app.comfyui.own_rules import OwnRules, own_rules
 from app.comfyui.problems import Problem
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 ANY = "*"
 MATCH_TYPE = "COMFY_MATCHTYPE_V3"

@@ -34,6 +34,7 @@ from app.db.lease import Lease
 from app.db.queries import fetch_one, is_active
 from app.db.tables import outputs, tasks
 from app.db.task_filters import add_error
+from app.limits.json_types import Json
 from app.tasks.model import (
     Attempt,
     CancelReason,
@@ -46,8 +47,6 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Outcome
 from app.workflows.requirements import Needs
-
-Json = dict[str, Any]
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
 # What others may have changed of a task of ours, or the change itself decides.

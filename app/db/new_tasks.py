@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Connection, insert
 
 from app.db import mapping, prompts, task_filters, webhooks
 from app.db.queries import positions_of
 from app.db.tables import tasks
+from app.limits.json_types import Json
 from app.tasks.model import NewTask, Task
-
-Json = dict[str, Any]
 
 _ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 

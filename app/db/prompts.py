@@ -5,7 +5,7 @@ shared by all that were submitted with the same.
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from blake3 import blake3
 from sqlalchemy import Connection, delete, insert, select
@@ -14,11 +14,10 @@ from app.db import mapping
 from app.db.engine.list_parameters import any_of
 from app.db.shared_texts import SharedTexts
 from app.db.tables import extras, graphs, prompts
+from app.limits.json_types import Json
 from app.tasks.model import Extra, NewTask, SharedGraph
 from app.workflows.parameters.apply import Change, with_changes
 from app.workflows.requirements import SHARED_GRAPH
-
-Json = dict[str, Any]
 
 
 class PromptParts(NamedTuple):

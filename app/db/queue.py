@@ -33,10 +33,9 @@ from app.db.mapping import task_of
 from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
 from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import tasks
+from app.limits.json_types import Json
 from app.tasks.model import Assignment, Task, WaitingTask
 from app.workflows.requirements import Needs
-
-Json = dict[str, Any]
 
 MAX_CANDIDATES = 32  # tasks at the head of the queue among which the next ones are chosen
 CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time

@@ -4,7 +4,6 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,11 +36,11 @@ from app.db.queries import (
 from app.db.tables import outputs, tasks
 from app.db.task_filters import Selection, counted
 from app.errors import InvalidInput
+from app.limits.json_types import Json
 from app.servers.queues import prompt_id_in_use
 from app.tasks.model import CancelReason, NewTask, Output, Status, Task
 from app.tasks.webhook import Webhook
 
-Json = dict[str, Any]
 ALL = Selection()
 
 

@@ -21,10 +21,8 @@ from sqlalchemy import (
 
 from app.db.tables import deliveries, webhooks
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.tasks.webhook import OPERATOR, STARTED, TASK, Webhook
-
-Json = dict[str, Any]
-
 
 _OWN = (
     select(webhooks)

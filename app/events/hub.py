@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from app.events.subscription import Closed, Json, Subscription, Type, Update
+from app.events.subscription import Closed, Subscription, Type, Update
+from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
 

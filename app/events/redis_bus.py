@@ -19,7 +19,8 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.events.hub import Hub
-from app.events.subscription import Json, Overrun, Subscription, Type, Update
+from app.events.subscription import Overrun, Subscription, Type, Update
+from app.limits.json_types import Json
 from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)

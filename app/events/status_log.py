@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from app.events.subscription import Update
+from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.logs import facts
 from app.tasks.view import timestamp
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 MAX_REMEMBERED_TASKS = 50_000  # tasks whose state is remembered
 OLD = 60.0  # seconds after its end from which on an end that we have not seen is no news
 

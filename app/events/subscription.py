@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
+from app.limits.json_types import Json
 from app.limits.worker_threads import caller
 
-Json = dict[str, Any]
 Type = Literal["status", "progress", "preview", "output", "notice"]
 
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind

@@ -11,8 +11,6 @@ from typing import Any
 
 from blake3 import blake3
 
-Json = dict[str, Any]
-
 HIDDEN = "(an upload)"
 SECRET_BYTES = 32
 _NAME = re.compile(r"gw-([0-9a-f]{8})-[0-9a-f]{32}", re.IGNORECASE)

@@ -13,7 +13,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 SHORT = 80  # characters of a value within a sentence
 DETAIL, HINT = 900, 400  # bytes of the two texts of an error

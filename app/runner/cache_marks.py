@@ -11,10 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from app.limits.json_types import Json
 from app.tasks.model import Attempt
 from app.workflows.formats import RUN_MARK
-
-Json = dict[str, Any]
 
 _WRITTEN = {"PROMPT", "EXTRA_PNGINFO"}  # hidden inputs, as object_info has them
 

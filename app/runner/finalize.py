@@ -13,13 +13,14 @@ from app.db.engine.errors import is_data_error
 from app.db.run_times import RunTime
 from app.errors import ComfyError
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.runner.context import RunContext
 from app.runner.failed_saves import reason_of
 from app.runner.progress import Tracker
 from app.runner.rerouting import after_refusal, why_refused
 from app.servers.fault_attribution import speaks_against_server
 from app.servers.server import Server
-from app.tasks.model import Attempt, Json, Output, Task
+from app.tasks.model import Attempt, Output, Task
 from app.tasks.outcome import (
     Failed,
     Lost,

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from app.comfyui.cleaning import CUT_MARK, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
@@ -18,6 +17,7 @@ from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.limits.periodic import attempt
 from app.runner.download_outputs import Fetching, is_nameable
 from app.servers.server import Server
@@ -26,7 +26,6 @@ from app.tasks.view import output_view
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 
 SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"  # its images come as frames of the socket, and once
 FRAME_MISSED = "The image was sent while the gateway was not connected."

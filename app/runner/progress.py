@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from app.comfyui.events import Event, Executed, Executing, ExecutionCached, NodeState, ProgressState
 from app.comfyui.events import Progress as Step
-from app.tasks.model import Json, Progress
+from app.limits.json_types import Json
+from app.tasks.model import Progress
 
 SAMPLER_STEPS = 20  # of a sampler that does not name its steps itself
 

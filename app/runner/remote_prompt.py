@@ -3,16 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from app.comfyui.answers import leaves_doubt
 from app.comfyui.history import PromptState, Sighting
 from app.errors import ComfyError, ComfyUnreachable
+from app.limits.json_types import Json
 from app.servers.server import Server
 from app.tasks.model import Attempt
 from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 

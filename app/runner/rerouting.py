@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
+from app.limits.json_types import Json
 from app.limits.quoting import cut
 from app.servers.pool import Pool
 from app.servers.refusals import NOTHING, shows
@@ -11,8 +11,6 @@ from app.servers.server import Server
 from app.tasks.model import Attempt, Task
 from app.workflows.checks.separators import as_listed
 from app.workflows.requirements import Needs, Refusal
-
-Json = dict[str, Any]
 
 NOT_TAKEN = ("refused", "not_taken")  # ends of attempts at a server that did not take the prompt
 SAID = 200  # characters of what it said

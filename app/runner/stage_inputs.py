@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
-from typing import Any
 
 from app.errors import GatewayError, MissingAsset
 from app.files.staged_names import readable
 from app.files.uploads import Upload, Uploads
+from app.limits.json_types import Json
 from app.servers.server import Server
 from app.tasks.outcome import Outcome, reworded
 from app.workflows.parameters.model import names_file
@@ -16,7 +16,6 @@ from app.workflows.references.assets import references, replaced
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 
 FORGET_TIMEOUT = 5.0  # seconds for a server to forget an upload
 

@@ -1,11 +1,11 @@
 """What a client may expect of a task: when it should be done, and what it waits for."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.db.queue import Queue
 from app.db.requirements import Requirements
 from app.db.run_times import RunTimes
+from app.limits.json_types import Json
 from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
 from app.runner.expectation import expected_on, unknown_on
 from app.scheduler.dispatcher import Dispatcher
@@ -15,8 +15,6 @@ from app.tasks.model import Task
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import Expected, task_view
 from app.workflows.requirements import Needs
-
-Json = dict[str, Any]
 
 
 class TaskPresenter:

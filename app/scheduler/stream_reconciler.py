@@ -14,7 +14,8 @@ from app.db.engine.list_parameters import parts_of
 from app.db.engine.notify import Notifications, Topic
 from app.db.tasks import TaskRepository
 from app.events.hub import Hub
-from app.events.subscription import Json, Update
+from app.events.subscription import Update
+from app.limits.json_types import Json
 from app.limits.periodic import every
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter

@@ -7,17 +7,15 @@ they fill the head of the queue, and go when they are looked over and wait no mo
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from app.db.engine.list_parameters import parts_of
 from app.db.queue import MAX_CANDIDATES, Queue
 from app.db.requirements import Requirements
+from app.limits.json_types import Json
 from app.runner.rerouting import is_left_alone
 from app.scheduler.planner import ServerCapacity
 from app.servers.pool import Pool
 from app.tasks.model import WaitingTask
-
-Json = dict[str, Any]
 
 MANY_REQUIREMENTS = 200  # requirements; to pass over more is no matter of a moment
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 BUILT_IN = Path(__file__).with_name("core_node_types.json")
 

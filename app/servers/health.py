@@ -2,9 +2,8 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 
 @dataclass

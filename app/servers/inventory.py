@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import ComfyMissing
+from app.limits.json_types import Json
 from app.servers.server import Server
 from app.workflows.checks.model_files import with_slashes
-
-Json = dict[str, Any]
 
 PARALLEL = 4  # requests to one server at a time: it answers them between sampling steps
 

@@ -4,16 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from app.errors import InvalidInput, NoServer, ServerExists, ServerNotFound
+from app.limits.json_types import Json
 from app.servers.addresses import base_url
 from app.servers.core_nodes import core_node_types
 from app.servers.inventory import merged
 from app.servers.server import Server
 from app.workflows.requirements import Needs
-
-Json = dict[str, Any]
 
 REFRESH_INTERVAL = 5.0  # seconds between two fetches of node types, unless a client wants one
 

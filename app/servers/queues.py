@@ -6,10 +6,10 @@ from typing import Any
 
 from app.comfyui.history import PromptState, Sighting
 from app.errors import ComfyError, InvalidInput
+from app.limits.json_types import Json
 from app.servers.pool import Pool
 from app.servers.server import Server
 
-Json = dict[str, Any]
 Known = Callable[[Collection[str]], Awaitable[set[str]]]  # which of these ids are ours
 
 MAX_HISTORY_ENTRIES = 200  # newest entries of a server's history among which strangers' are sought

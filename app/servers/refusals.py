@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 from app.comfyui.inputs import NodeTypes
 from app.comfyui.validation import TooDeep, Validator
+from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.limits.quoting import SHORT, cut, quoted
 from app.workflows.checks.prompt import links_of
 from app.workflows.requirements import fingerprint
-
-Json = dict[str, Any]
 
 MAX_REFUSED_VALUES = 10_000  # values of one server
 PROMPTS = 1000  # that it refused without naming anything

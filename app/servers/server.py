@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Any
 from uuid import uuid4
 
 from app.comfyui.client import ComfyClient
@@ -13,6 +12,7 @@ from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError, ComfyUnreachable
 from app.files.staged_names import without_staged
+from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.limits.periodic import wait_or_timeout
 from app.servers.breaker import DOOR_PAUSES, Breaker
@@ -25,7 +25,6 @@ from app.workflows.requirements import Lack, Needs, lack_of
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 
 HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
 PROBE_TIMEOUT = 5.0  # for the whole look

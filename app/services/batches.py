@@ -8,9 +8,9 @@ from math import prod
 from typing import Any, Literal
 
 from app.errors import InvalidParameter, PayloadTooLarge
+from app.limits.json_types import Json
 from app.limits.quoting import SHORT, cut, quoted
 
-Json = dict[str, Any]
 Mode = Literal["product", "zip"]
 
 MAX_TASKS = 1_000  # of one batch

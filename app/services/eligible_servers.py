@@ -1,9 +1,9 @@
 """Which servers could run a prompt, and would take it: what none would is refused at once."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from app.errors import InvalidWorkflow, NotRunnable
+from app.limits.json_types import Json
 from app.limits.quoting import quoted, quoted_list
 from app.servers.server import Server
 from app.services.prepare import Prepared
@@ -13,8 +13,6 @@ from app.workflows.checks.prompt import fault
 from app.workflows.parameters.apply import changed_nodes
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.requirements import Lack, ModelFile, Needs, names_offered, needs_of
-
-Json = dict[str, Any]
 
 
 def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:

@@ -26,6 +26,7 @@ from app.files.signatures import Signature, fits, signature_of
 from app.files.stores.store import once
 from app.files.stores.streams import look_into
 from app.files.uploads import Uploads
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.limits.worker_threads import Workers
 from app.outbound.fetch import Fetched, fetching
@@ -36,7 +37,6 @@ from app.services.result_files import Results
 from app.workflows.checks.file_names import FORMS, check_name
 from app.workflows.references.results import is_result, result_ref
 
-Json = dict[str, Any]
 Check = Callable[[], Awaitable[None]]
 
 FETCHES = 8  # URLs that are fetched at a time

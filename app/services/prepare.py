@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import NoServer
+from app.limits.json_types import Json
 from app.servers.core_nodes import core_node_types
 from app.services.batches import OwnBytes, check_graph, check_needs, size_of
 from app.workflows.checks.file_names import check_names
@@ -19,7 +20,6 @@ from app.workflows.parameters.roles import InputKey
 from app.workflows.references.results import results_in
 from app.workflows.requirements import Needs, Variations
 
-Json = dict[str, Any]
 Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
 
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.limits.json_types import Json
 from app.services.batches import Mode
 from app.tasks.webhook import Webhook
 from app.workflows.secret_values import Secrets
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from app.db.run_times import DEFAULT_SECONDS, RunTimes
 from app.db.tasks import TaskRepository
 from app.errors import InvalidWorkflow, QueueFull
 from app.events.hub import Hub
+from app.limits.json_types import Json
 from app.limits.worker_threads import Workers
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.scheduler.dispatcher import Dispatcher
@@ -39,7 +40,6 @@ from app.workflows.references.results import named_in
 from app.workflows.requirements import Needs, needs_of, shape_of
 from app.workflows.saved.library import Library
 
-Json = dict[str, Any]
 T = TypeVar("T")
 # One for each task, the graph that they share if there are several, and what goes along with them.
 Made = tuple[list[Prepared], SharedGraph | None, Extra | None]

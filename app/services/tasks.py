@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from copy import copy
-from typing import Any
 from uuid import uuid4
 
 from app.auth.model import EVERYBODY, Caller
@@ -18,6 +17,7 @@ from app.events.subscription import Closed, Overrun, Update
 from app.files.archive import archived
 from app.files.images.views import forget_results
 from app.files.stores.store import FileStore
+from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
@@ -28,8 +28,6 @@ from app.tasks.model import CancelReason, Many, NewTask, Status, Task
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import entries_of, timestamp
 from app.workflows.parameters.apply import with_changes
-
-Json = dict[str, Any]
 
 KNOWN_OWNERS = 10_000  # tasks
 CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind

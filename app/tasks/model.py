@@ -6,14 +6,13 @@ What clients and servers have said is in no `repr`: that would put it into the l
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from app.limits.json_types import Json
 from app.tasks.webhook import Webhook
 from app.workflows.parameters.apply import Change
 from app.workflows.requirements import Needs
 from app.workflows.secret_values import Secrets
-
-Json = dict[str, Any]
 
 
 class Status(StrEnum):

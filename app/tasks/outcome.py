@@ -8,10 +8,9 @@ from app.comfyui.events import ExecutionError
 from app.comfyui.history import HistoryEntry
 from app.comfyui.memory_errors import is_out_of_memory
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
+from app.limits.json_types import Json
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
 from app.workflows.requirements import Needs
-
-Json = dict[str, Any]
 
 FORGOTTEN = "prompt_forgotten"
 MOST_ATTEMPTS = 20  # of one task, whatever they came to; or as many times five as it may run

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
+from app.limits.json_types import Json
 from app.limits.quoting import cost
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 MAX_STREAM_BYTES = 54_000  # bytes of a view in a message of a stream, which has 64 kB at most

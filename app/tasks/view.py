@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.files.archive import ArchiveEntry
+from app.limits.json_types import Json
 from app.tasks.model import (
     EXPIRED_OUTPUT,
     Attempt,
     CancelReason,
-    Json,
     Output,
     Progress,
     Status,

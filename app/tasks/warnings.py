@@ -5,10 +5,9 @@ from typing import Any
 
 from app.comfyui.events import ExecutionError
 from app.comfyui.history import HistoryEntry
+from app.limits.json_types import Json
 from app.limits.quoting import SHORT, cut
 from app.workflows.parameters.seeds import Seeds
-
-Json = dict[str, Any]
 
 BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another one has blocked
 _PREFIX = "Execution Blocked: "

@@ -1,13 +1,10 @@
 """A webhook: where to tell of a task, and of what. Pure."""
 
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
+from app.limits.json_types import Json
 from app.outbound.addresses import parse_address, site_of
-
-Json = dict[str, Any]
-
 
 STARTED = "task.started"
 

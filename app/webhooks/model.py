@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from app.limits.json_types import Json
 from app.tasks.model import Status
 from app.tasks.view import timestamp
 from app.tasks.webhook import Webhook, tokens_of
-
-Json = dict[str, Any]
 
 FINAL_EVENTS = {
     Status.SUCCEEDED: "task.succeeded",

@@ -27,6 +27,7 @@ from app.db.queries import fetch_one, no_task
 from app.db.tables import deliveries, tasks, webhooks
 from app.db.webhooks import is_open, is_pending, webhook_of
 from app.errors import DeliveryNotFound
+from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
 from app.tasks.view import task_view
 from app.tasks.webhook import STARTED
@@ -34,8 +35,6 @@ from app.webhooks.fair_share import Busy
 from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
 from app.webhooks.retries import DeliveryStatus, RetryStep
-
-Json = dict[str, Any]
 
 MAX_BATCH_WEBHOOKS = 100  # webhooks that one transaction looks after
 NOBODY = Busy()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidInput, InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted_list
 from app.workflows.embedded import MAX_TEXT
 from app.workflows.formats import Format, describe, is_ui, page_file, picture_info, unwrap
@@ -26,7 +27,6 @@ from app.workflows.secret_values import (
     taken_out_of_page,
 )
 
-Json = dict[str, Any]
 Values = Mapping[InputKey, Any]
 
 OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own

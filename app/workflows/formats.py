@@ -6,8 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeGuard
 
 from app.errors import WorkflowFormatUnsupported
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 RUN_MARK = "_run"  # an input that app/runner/cache_marks.py adds to nodes as they are sent
 _MARK = re.compile(r"[0-9a-f]{16}(-\d+)?")

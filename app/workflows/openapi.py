@@ -6,10 +6,9 @@ Made for code generators and for programs that call tools by a schema. Pure.
 from collections.abc import Sequence
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.parameters.model import Parameter
 from app.workflows.parameters.seeds import names_seed
-
-Json = dict[str, Any]
 
 MAX_CHOICES = 200  # more of them are only described
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from app.limits.json_types import Json
 from app.limits.quoting import MAX_ENTRIES, SHORT, cut, quoted
 from app.workflows.checks.model_files import is_model_file, with_slashes
 from app.workflows.checks.prompt import links_of
 from app.workflows.parameters.model import choices_of, definition_of, takes_upload
 from app.workflows.parameters.seeds import names_seed
-
-Json = dict[str, Any]
 
 # Among the node types of a task that shares its graph: gateways that cannot read that look for it
 # in vain. The next release but one may do without.

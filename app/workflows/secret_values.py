@@ -11,7 +11,6 @@ from typing import Any
 
 from app.errors import InvalidInput
 
-Json = dict[str, Any]
 Secrets = Mapping[Any, Any]
 
 MOST_SECRET = 8192  # characters of all secrets together: they stay in memory until the task ends

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter
 
@@ -15,13 +14,13 @@ from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.db.task_filters import Selection
 from app.errors import BatchNotFound
+from app.limits.json_types import Json
 from app.services.batches import MAX_TASKS
 from app.tasks.model import TERMINAL
 from app.tasks.truncation import LIST
 
 router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 _ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
 
 

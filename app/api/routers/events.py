@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
@@ -25,7 +25,6 @@ from app.tasks.view import timestamp
 
 router = APIRouter(tags=["events"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
 KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
 

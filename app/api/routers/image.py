@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
@@ -40,12 +40,12 @@ from app.files.stores.store import FileStore
 from app.files.stores.streams import look_into
 from app.files.uploads import Upload
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.servers.server import Server
 from app.workflows.json_text import parse_json
 
 router = APIRouter(prefix="/api", tags=["images"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 Subfolder = Annotated[str, Form(description="A folder among the uploads; as ComfyUI has it.")]
 Overwrite = Annotated[bool, Form(description="Take the place of the upload with that name.")]
 InputFolder = Annotated[Literal["input"], Form(description="Uploads are inputs.")]

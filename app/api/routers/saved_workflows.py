@@ -1,7 +1,7 @@
 """Saved workflows: keep, change, run, go back to a former version."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Response, UploadFile
@@ -31,13 +31,13 @@ from app.errors import (
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
+from app.limits.json_types import Json
 from app.workflows import openapi
 from app.workflows.saved import editing
 from app.workflows.saved.library import Saved
 
 router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 _GONE_WRONG = responses(
     WorkflowNotFound, InvalidInput, InvalidJson, InvalidWorkflow, WorkflowFormatUnsupported
 )

@@ -1,6 +1,6 @@
 """The ComfyUI servers: look, add, drain, resume, change, remove."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -21,6 +21,7 @@ from app.errors import (
     ServerNotFound,
 )
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.limits.periodic import wait_or_timeout
 from app.servers import inventory
 from app.servers.server import Server
@@ -28,7 +29,6 @@ from app.tasks.view import timestamp
 
 router = APIRouter(prefix="/api", tags=["servers"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 
 

@@ -4,7 +4,7 @@ file that the task has made."""
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -38,12 +38,12 @@ from app.errors import (
     WorkflowNotFound,
 )
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.services.input_files import Check
 from app.services.submission_request import Submission
 from app.tasks.model import Output, Status, Task
 from app.tasks.truncation import LIST, MAX_STREAM_BYTES
 
-Json = dict[str, Any]
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
 

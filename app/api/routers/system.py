@@ -1,7 +1,7 @@
 """The gateway and its servers: health, what they have, memory."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
 
@@ -28,13 +28,13 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.servers import inventory
 from app.servers.server import Server
 from app.settings import VERSION
 
 router = APIRouter(prefix="/api", tags=["system"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 SECRET = "tasks would wait; with an API key this says why"  # trouble, to those without one
 _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 

@@ -1,7 +1,7 @@
 """Tasks: look, list, cancel, retry, forget; the queue and the history."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -29,13 +29,13 @@ from app.errors import (
     TaskNotFound,
 )
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.servers import queues
 from app.tasks.model import TERMINAL, Status
 from app.tasks.truncation import LIST
 
 router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 

@@ -1,6 +1,6 @@
 """Webhooks: what was sent, what is still to be sent, and sending it again."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -12,11 +12,10 @@ from app.api.schemas import DeliveryList, DeliveryOut, DeliveryPage
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
+from app.limits.json_types import Json
 from app.webhooks.retries import DeliveryStatus
 
 router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
-
-Json = dict[str, Any]
 
 
 @router.get(

@@ -1,7 +1,6 @@
 """Workflows that come with the request: run one, see its parameters, convert it."""
 
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -24,11 +23,10 @@ from app.errors import (
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
+from app.limits.json_types import Json
 from app.workflows.saved import editing
 
 router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
-
-Json = dict[str, Any]
 
 
 @router.post(

@@ -1,6 +1,6 @@
 """Comfy API v2: assets. Uploads, and results of jobs."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 
@@ -22,12 +22,12 @@ from app.errors import (
     PayloadTooLarge,
     StorageFull,
 )
+from app.limits.json_types import Json
 from app.services.assets import Wish
 from app.tasks.asset import encoded
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 _BYTES: Json = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 _TOKEN = r"[A-Za-z0-9!#$&^_.+-]+"
 MEDIA_TYPE = rf"^{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|\"[ !#-\[\]-~]*\"))*$"

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -29,13 +28,13 @@ from app.auth.model import AccessLevel
 from app.errors import TaskNotFound, TooManyConnections
 from app.events.subscription import Closed, Overrun, Subscription, Update
 from app.gateway import Gateway
+from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
 from app.tasks.truncation import MAX_STREAM_BYTES, shortened
 from app.tasks.view import output_view, timestamp
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 PACE = 0.5  # seconds between two tellings of progress or previews
 SILENCE = 5.0  # seconds without news after which the job is looked at
 

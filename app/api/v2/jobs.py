@@ -1,6 +1,6 @@
 """Comfy API v2: jobs. A job is a task."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -33,12 +33,12 @@ from app.errors import (
     QueueFull,
     TaskNotFound,
 )
+from app.limits.json_types import Json
 from app.settings import VERSION
 from app.tasks.model import Status
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
-Json = dict[str, Any]
 _FILTER = {
     "name": "metadata",
     "in": "query",

@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 from blake3 import blake3
@@ -23,11 +23,10 @@ from app.errors import (
 )
 from app.gateway import Gateway
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.services.submission_request import Submission
 from app.workflows.json_text import parse_json
 from app.workflows.secret_values import check_secrets
-
-Json = dict[str, Any]
 
 MAX_FILTERS = 3
 MAX_PLACE = 300  # characters of the host, and of the path before ours

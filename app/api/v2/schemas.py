@@ -9,10 +9,9 @@ from pydantic.json_schema import SkipJsonSchema
 from app.api.requests import Strict, storable
 from app.errors import MetadataInvalid
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.tasks.model import Status
-
-Json = dict[str, Any]
 
 MAX_LABELS = 16
 MAX_VALUE = 256  # bytes

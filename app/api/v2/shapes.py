@@ -5,8 +5,9 @@ from typing import Any
 
 from app.events.subscription import Update
 from app.files.kinds import Kind
+from app.limits.json_types import Json
 from app.tasks.asset import TEXT_TYPE, Asset, encoded, output_id, text_hash, text_name
-from app.tasks.model import Json, Output, Progress, Task, TaskError
+from app.tasks.model import Output, Progress, Task, TaskError
 from app.tasks.truncation import LIST, shortened
 from app.tasks.view import timestamp
 

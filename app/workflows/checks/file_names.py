@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.checks.prompt import MAX_FAULTS, fault, needed_by_outputs
 from app.workflows.parameters.model import names_file
 from app.workflows.references.assets import is_reference
-
-Json = dict[str, Any]
 
 MAX_COMPONENT = 255  # bytes of a name, on all common file systems
 MAX_PATH = 4096  # of a name with its folders

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from app.errors import InvalidWorkflow
 from app.files.staged_names import folder_named, is_absolute, is_short_for_one, leads_out, tags_in
+from app.limits.json_types import Json
 from app.workflows.checks.prompt import fault
 from app.workflows.parameters.apply import Change
 from app.workflows.parameters.model import choices_of, definition_of, names_file
 
-Json = dict[str, Any]
 # An upload of somebody's, by its name there, or something else: a result, a file of the machine.
 # Or a name that a node makes, which only the server gets to see.
 Sort = Literal["placed", "short", "elsewhere", "path", "made"]

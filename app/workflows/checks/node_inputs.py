@@ -13,13 +13,12 @@ from app.comfyui.inputs import Input, NodeTypes
 from app.comfyui.own_rules import ALL, OwnRules, own_rules
 from app.comfyui.validation import Looked, PromptRules, Validator, Verdict
 from app.errors import InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import LONGEST, cut, quoted, quoted_list
 from app.workflows.checks.model_files import as_among
 from app.workflows.checks.prompt import MAX_FAULTS
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.references.assets import is_reference
-
-Json = dict[str, Any]
 
 MOST_WALKS = 50  # through a graph, for variations that cannot be told by their nodes alone
 # Whose rules are known; a class that does not tell where it is from may be anybody's.

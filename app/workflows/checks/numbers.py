@@ -11,11 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.checks.prompt import MAX_FAULTS, fault, needed_by_outputs
 from app.workflows.parameters.model import definition_of, unwrapped
-
-Json = dict[str, Any]
 
 FINITE = "Send a finite number: floats end at about 1.8e308."
 

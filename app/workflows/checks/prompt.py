@@ -18,9 +18,9 @@ from typing import Any, Final
 from app.comfyui.cleaning import is_sound
 from app.errors import InvalidWorkflow
 from app.limits import text_lengths
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 
-Json = dict[str, Any]
 Errors = dict[str, list[Json]]
 
 _NONE: Final[Mapping[str, Json]] = MappingProxyType({})

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.checks.model_files import as_among
 from app.workflows.parameters.model import WRAPPED, choices_of, definition_of, takes_upload
-
-Json = dict[str, Any]
 
 
 def as_listed(prompt: Json, object_info: Mapping[str, Json]) -> Json:

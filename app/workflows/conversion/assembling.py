@@ -4,9 +4,10 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.execution_order import in_order
-from app.workflows.conversion.model import UNSET, Document, Drawn, Json, Node, Widget, as_number
+from app.workflows.conversion.model import UNSET, Document, Drawn, Node, Widget, as_number
 from app.workflows.conversion.refusing import refused
 from app.workflows.conversion.replacements import Replacements
 from app.workflows.conversion.resolution import GraphScope, Origin, Resolver

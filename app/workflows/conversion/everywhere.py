@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.conversion.definitions import Definitions
 from app.workflows.conversion.model import (
@@ -18,7 +19,6 @@ from app.workflows.conversion.model import (
     OUTPUT_BOUNDARY,
     Document,
     Graph,
-    Json,
     Link,
     Node,
     Slot,

@@ -8,6 +8,7 @@ the choice is made; an autogrow group offers `group.name0`, `group.name1` ... as
 from collections.abc import Iterator
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.conversion.definitions import (
     AUTOGROW,
     DYNAMIC_COMBO,
@@ -16,7 +17,7 @@ from app.workflows.conversion.definitions import (
     NodeClass,
     read_specs,
 )
-from app.workflows.conversion.model import UNSET, Json, Node, Slot, Widget, as_number
+from app.workflows.conversion.model import UNSET, Node, Slot, Widget, as_number
 from app.workflows.conversion.views import VIEWS, view_value
 
 DEFAULTS: dict[str, Any] = {

@@ -9,9 +9,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.conversion.effort import Effort
-
-Json = dict[str, Any]
 
 # The two ends of a subgraph are written as nodes with these ids.
 INPUT_BOUNDARY = "-10"

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.errors import InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.conversion.everywhere import connect_saved
-from app.workflows.conversion.model import Boundary, Document, Graph, Json, Link, Node, Slot
+from app.workflows.conversion.model import Boundary, Document, Graph, Link, Node, Slot
 from app.workflows.conversion.refusing import refused
 
 MAX_SLOTS = 1000  # of a node; real ones have a few dozen

@@ -7,9 +7,10 @@ list belongs to those. A dict (some custom nodes write one) goes by name.
 
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.conversion.definitions import DYNAMIC_COMBO, NodeClass
 from app.workflows.conversion.layout import choices, lay_out_choice
-from app.workflows.conversion.model import UNSET, Json, Node, Widget
+from app.workflows.conversion.model import UNSET, Node, Widget
 from app.workflows.conversion.views import VIEWS
 
 SAMPLERS = ("KSampler", "KSamplerAdvanced")

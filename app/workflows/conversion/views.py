@@ -6,7 +6,8 @@ of the view and recordings are made on the page alone; here they are empty.
 
 from typing import Any
 
-from app.workflows.conversion.model import Json, Node
+from app.limits.json_types import Json
+from app.workflows.conversion.model import Node
 
 VIEWS = frozenset({"LOAD_3D", "LOAD_3D_ADVANCED", "PREVIEW_3D", "AUDIO_RECORD"})
 STATE_INPUT = "viewport_state"

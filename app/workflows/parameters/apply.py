@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from app.errors import InvalidParameter
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.checks.file_names import check_name
 from app.workflows.checks.prompt import MAX_FAULTS
@@ -16,8 +17,6 @@ from app.workflows.parameters.roles import InputKey
 from app.workflows.parameters.seeds import Draw, Seeds, draw, is_random, left_open
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.parameters.values import check_value, from_text
-
-Json = dict[str, Any]
 
 NOTHING_TO_RENEW = (
     "randomize: there is no seed to draw anew. In UI format it is for those that the file marks "

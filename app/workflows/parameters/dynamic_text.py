@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted, quoted_list
 from app.workflows.conversion.dynamic_prompts import choose_texts
 from app.workflows.conversion.effort import Effort
@@ -18,8 +19,6 @@ from app.workflows.conversion.replacements import SAVING, UNKNOWN, filled
 from app.workflows.parameters.model import definition_of, options_of
 from app.workflows.parameters.names import title_of
 from app.workflows.parameters.roles import InputKey
-
-Json = dict[str, Any]
 
 MAX_EFFORT = 6_000_000  # steps for all tasks of a request
 TOLD = 5  # inputs that a warning names

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from app.errors import InvalidParameter
+from app.limits.json_types import Json
 from app.workflows.parameters.find import Finder
 from app.workflows.parameters.model import names_file
 from app.workflows.parameters.roles import InputKey
-
-Json = dict[str, Any]
 
 
 def file_inputs(

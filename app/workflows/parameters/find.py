@@ -5,17 +5,15 @@ that fits and has such an input.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from app.errors import InvalidParameter
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.checks.prompt import MAX_NAME, links_of
 from app.workflows.parameters.model import definition_of
 from app.workflows.parameters.names import names_of
 from app.workflows.parameters.roles import InputKey, roles_of
 from app.workflows.parameters.suggestions import Guesses
-
-Json = dict[str, Any]
 
 
 def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[InputKey]:

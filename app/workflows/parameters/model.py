@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.errors import InvalidWorkflow
+from app.limits.json_types import Json
 from app.workflows.checks.model_files import as_among
 from app.workflows.checks.prompt import links_of
 from app.workflows.parameters.names import names_of, title_of
 from app.workflows.parameters.roles import roles_of
 
-Json = dict[str, Any]
 WRAPPED = "__value__"  # {"__value__": [...]} is how a list goes to ComfyUI that is no link
 MAX_NESTING = 8  # of dynamic combos in one another
 MAX_LISTED = 5000  # parameters; the largest official workflow has 220

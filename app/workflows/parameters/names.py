@@ -7,11 +7,9 @@ Marks that are honoured (each the convention of a known tool): `$name` in a titl
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.parameters.roles import InputKey
-
-Json = dict[str, Any]
 
 MAX_TITLE = 500  # characters of a title that are shown; it comes with each input of its node
 MAX_LENGTH = 100  # characters of a title or a mark that go into a name

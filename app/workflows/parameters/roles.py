@@ -8,9 +8,9 @@ the input does that it feeds. All else goes by the input's name.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.checks.prompt import links_of
 
-Json = dict[str, Any]
 InputKey = tuple[str, str]  # node id, input name
 
 # What people change first comes first.

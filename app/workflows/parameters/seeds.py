@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.parameters.model import definition_of, options_of
 from app.workflows.parameters.roles import InputKey
-
-Json = dict[str, Any]
 
 MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
 # What inputs are called that pass on a number as it is: of primitives, integer nodes, switches.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from app.errors import MissingAsset
-
-Json = dict[str, Any]
+from app.limits.json_types import Json
 
 TYPE = "core/ASSET"
 

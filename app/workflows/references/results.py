@@ -12,10 +12,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.errors import InvalidParameter
 from app.files.staged_names import LONGEST, folder_named
+from app.limits.json_types import Json
 from app.workflows.parameters.model import names_file
 from app.workflows.references.ids import as_stored
-
-Json = dict[str, Any]
 
 _FIELDS = {"task_id", "filename", "subfolder", "type", "node_id"}  # each may be left out but one
 _PATH = re.compile(r"/api/(?:image/([^/]+)|v2/assets/([^/]+)/content)$")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.checks.prompt import check_structure
 from app.workflows.conversion import convert
 from app.workflows.embedded import extract, is_image
@@ -16,8 +17,6 @@ from app.workflows.parameters.model import Parameter, list_parameters
 from app.workflows.saved.library import Check, Library, Saved
 from app.workflows.saved.names import name_for_image
 from app.workflows.saved.write_back import set_params
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
+from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.workflows.conversion import convert
 from app.workflows.conversion.dynamic_prompts import choose_texts
@@ -22,7 +23,6 @@ from app.workflows.parameters.apply import apply_params
 from app.workflows.parameters.model import unwrapped
 from app.workflows.parameters.roles import InputKey
 
-Json = dict[str, Any]
 Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
 # A list or an object in the file, the index or key in it, the id of the node it is on, its path.
 Location = tuple[Any, Any, str, Path]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.limits.json_types import Json
 from app.workflows.conversion.definitions import Definitions, InputSpec, NodeClass
-from app.workflows.conversion.model import Json, Node
+from app.workflows.conversion.model import Node
 from app.workflows.conversion.virtual import PRIMITIVE, REROUTES, VIRTUAL
 
 SEEDS = ("seed", "noise_seed")

@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import PayloadTooLarge
+from app.limits.json_types import Json
 from app.workflows.conversion.layout import choices
-from app.workflows.conversion.model import (
-    Boundary,
-    Document,
-    Drawn,
-    Graph,
-    Json,
-    Node,
-    Slot,
-    Widget,
-)
+from app.workflows.conversion.model import Boundary, Document, Drawn, Graph, Node, Slot, Widget
 from app.workflows.json_text import check_values
 
 MAX_LISTED = 20_000  # values in the JSON text of a property
