@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import StatementError
+
 from app.comfyui.cleaning import cut
 from app.comfyui.history import HistoryEntry
+from app.db.engine.columns import Unstorable
 from app.db.engine.errors import is_data_error
 from app.db.run_times import RunTime
 from app.errors import ComfyError
@@ -120,7 +123,7 @@ async def _settle(
     """Write the end; or, of one that cannot be stored, that it cannot."""
     try:
         return await context.claims.settle(task, outcome, attempts)
-    except Exception as error:
+    except (Unstorable, StatementError) as error:
         if not is_data_error(error):
             raise
         log.exception("the end of task %s cannot be stored", task.task_id)
