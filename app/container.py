@@ -119,7 +119,6 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             uploads,
             remote,
             results=Results(store, files, uploads, assets),
-            fetch_seconds=settings.fetch_timeout,
             workers=workers,
             decoders=decoders,
         ),
@@ -255,7 +254,6 @@ def _run_timeouts(settings: Settings) -> RunTimeouts:
         poll=settings.poll_interval,
         poll_blind=min(settings.poll_interval, 0.5),
         server_grace=settings.server_grace,
-        cancel_grace=settings.cancel_grace,
         stall_timeout=settings.stall_timeout,
     )
 

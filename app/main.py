@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from dotenv import dotenv_values
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -38,6 +39,25 @@ from app.redis import connect
 from app.settings import VERSION, Settings
 
 log = logging.getLogger(__name__)
+
+# What was a setting once, and the value that is fixed now.
+REMOVED = {
+    "COMFYUI_CANCEL_GRACE": "120 seconds",
+    "COMFYUI_FETCH_TIMEOUT": "60 seconds",
+    "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
+    "COMFYUI_MAX_WAIT": "600 seconds",
+}
+
+
+def removed_settings() -> list[str]:
+    """A warning for each variable, of the environment or .env, that is no setting any more."""
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    return [
+        f"{name} has no effect: it is no setting any more, its value is {value}."
+        for name, value in REMOVED.items()
+        if name in given
+    ]
+
 
 # Requests are matched in this order: what is asked most comes first.
 _MODULES = (
@@ -106,7 +126,7 @@ def routes_of(app: FastAPI) -> list[BaseRoute]:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
-    for warning in settings.warnings():
+    for warning in [*settings.warnings(), *removed_settings()]:
         log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None

@@ -86,9 +86,6 @@ class Settings(BaseSettings):
     priority_ageing: float = Field(
         300, gt=0, description="Seconds of waiting that are worth a point of priority."
     )
-    cancel_grace: float = Field(
-        120, ge=0, description="Seconds until a cancel without effect counts as done."
-    )
     lease_seconds: float = Field(
         15, ge=1, description="Seconds until another process takes over a silent one's tasks."
     )
@@ -113,9 +110,6 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         512 * 1024 * 1024, ge=1024, description="Largest upload that is accepted."
     )
-    max_inline_bytes: int = Field(
-        16 * 1024 * 1024, ge=0, description="Most bytes of results in one answer with ?inline=true."
-    )
     max_connections: int = Field(
         4000, ge=1, description="Connections at a time; more are refused with 503."
     )
@@ -127,10 +121,6 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which a client is let go that does not go on sending its "
         "request, or reading its answer.",
-    )
-    max_wait: float = Field(600, ge=0, description="Longest ?wait= in seconds.")
-    fetch_timeout: float = Field(
-        60, gt=0, description="Seconds that fetching an input by its URL may take."
     )
     allow_private_urls: Annotated[list[str], NoDecode] = Field(
         [],

@@ -40,6 +40,7 @@ from app.workflows.references.results import is_result, result_ref
 Check = Callable[[], Awaitable[None]]
 
 FETCHES = 8  # URLs that are fetched at a time
+FETCH_TIMEOUT = 60.0  # seconds that fetching one of them may take
 MAX_FILES = 100  # that one submit may bring, as a form
 # Pillow here may not read them.
 _LEFT_TO_COMFYUI = (
@@ -87,7 +88,6 @@ class InputFiles:
         remote: Remote,
         *,
         results: Results,
-        fetch_seconds: float,
         workers: Workers,
         decoders: Workers,
     ) -> None:
@@ -97,7 +97,6 @@ class InputFiles:
         self._remote = remote
         self._results = results
         self._here: str | None = None
-        self._fetch_seconds = fetch_seconds
         self._fetches = asyncio.Semaphore(FETCHES)
 
     def for_caller(self, caller: Caller) -> "InputFiles":
@@ -189,7 +188,7 @@ class InputFiles:
         raise InvalidParameter(f"This is no file. {FORMS}")
 
     def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
-        return fetching(self._remote, url, seconds=self._fetch_seconds)
+        return fetching(self._remote, url, seconds=FETCH_TIMEOUT)
 
     async def _known(self, name: str, wanted: str) -> str:
         if not await self._uploads.exists(name):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.api.routers import submit
 from app.db.tasks import TaskRepository
 from app.logs import current_request
 from app.metrics import Metrics
@@ -55,7 +56,8 @@ async def test_whatever_is_sent(
 
     monkeypatch.setattr(TaskRepository, "add", watched_add)
     monkeypatch.setattr(Metrics, "request", watched_request)
-    limits: dict[str, Any] = {"max_queued": 100_000, "max_wait": 0.2}
+    monkeypatch.setattr(submit, "MAX_WAIT", 0.2)
+    limits: dict[str, Any] = {"max_queued": 100_000}
     options = [f"--include-path-regex={PATHS}"]
     if SCOPE:
         texts = write_keys(tmp_path / "keys.json", fuzz=SCOPE)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from app.api.routers import submit
+from app.services import input_files
 from app.services.input_files import FETCHES, MAX_FILES
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -42,10 +44,14 @@ async def files() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def gateway(
-    demo: DemoServer, settings_for: Callable[..., Settings], files: Receiver
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    files: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[RunningGateway]:
+    monkeypatch.setattr(input_files, "FETCH_TIMEOUT", 5)
     settings = settings_for(
-        demo.address, allow_private_urls=["127.0.0.1"], max_upload_bytes=100_000, fetch_timeout=5
+        demo.address, allow_private_urls=["127.0.0.1"], max_upload_bytes=100_000
     )
     async with run_gateway(settings) as running:
         await running.online()
@@ -396,20 +402,24 @@ async def test_a_form_sent_twice_makes_one_task(gateway: RunningGateway) -> None
 # -- answers ------------------------------------------------------------------------------------
 
 
-async def test_results_in_the_answer(gateway: RunningGateway) -> None:
+async def test_results_in_the_answer(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {"workflow": model_free()}
     answer = await gateway.http.post("/api/workflow/submit?wait=20&inline=true", json=body)
     output = answer.json()["outputs"][0]
     assert base64.b64decode(output["data"]) == (await gateway.http.get(output["url"])).content
     assert output["data_error"] is None
-    gateway.gateway.settings.max_inline_bytes = 10
+    monkeypatch.setattr(submit, "MAX_INLINE_BYTES", 10)
     answer = await gateway.http.post("/api/workflow/submit?wait=20&inline=true", json=body)
     output = answer.json()["outputs"][0]
     assert (output["data"], output["data_error"]["code"]) == (None, "payload_too_large")
     assert output["url"]
 
 
-async def test_results_of_a_batch_in_the_answer(gateway: RunningGateway) -> None:
+async def test_results_of_a_batch_in_the_answer(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
     url = "/api/workflow/submit?wait=20&inline=true"
     answer = await gateway.http.post(url, json=body, headers={"accept": "image/*"})
@@ -418,7 +428,7 @@ async def test_results_of_a_batch_in_the_answer(gateway: RunningGateway) -> None
     for output in outputs:
         assert base64.b64decode(output["data"]) == (await gateway.http.get(output["url"])).content
     room = outputs[0]["size_bytes"] + outputs[1]["size_bytes"]
-    gateway.gateway.settings.max_inline_bytes = room
+    monkeypatch.setattr(submit, "MAX_INLINE_BYTES", room)
     answer = await gateway.http.post(url, json=body)
     outputs = [task["outputs"][0] for task in answer.json()["tasks"]]
     assert [bool(output["data"]) for output in outputs] == [True, True, False]

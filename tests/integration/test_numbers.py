@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from app.api.cursors import LARGEST
+from app.api.routers import submit
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
@@ -29,9 +30,13 @@ LISTS = ("/api/tasks", "/api/history", "/api/deliveries", "/api/v2/jobs")
 
 @pytest.fixture
 async def gateway(
-    settings_for: Callable[..., Settings], demo: DemoServer, url: str
+    settings_for: Callable[..., Settings],
+    demo: DemoServer,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[RunningGateway]:
-    async with over(settings_for, demo, database_url=url, max_wait=0.1) as running:
+    monkeypatch.setattr(submit, "MAX_WAIT", 0.1)
+    async with over(settings_for, demo, database_url=url) as running:
         yield running
 
 

@@ -61,6 +61,8 @@ SUBMIT_RESPONSES: dict[int | str, Json] = {
     },
     202: {"model": TaskOut | BatchOut, "description": "Queued; a batch, if one was sent."},
 }
+MAX_WAIT = 600.0  # seconds of ?wait=
+MAX_INLINE_BYTES = 16 * 1024 * 1024  # of results in one answer with ?inline=true
 MEDIA = ("image/", "video/", "audio/")
 OTHERS = ("application/json", "text/html")  # who takes these wants to read, not to show
 
@@ -107,7 +109,7 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
     asked.done()
     if asked.wait:
         ids = [task.task_id for task in tasks]
-        tasks = await gateway.tasks.wait(ids, min(asked.wait, gateway.settings.max_wait))
+        tasks = await gateway.tasks.wait(ids, min(asked.wait, MAX_WAIT))
     first = tasks[0]
     if first.batch_id is None:
         headers = {"Location": f"/api/task/{first.task_id}"}
@@ -163,7 +165,7 @@ async def _file(
 
 async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[Json]) -> None:
     """`data` for each file that is shown, in order, as long as there is room for all of it."""
-    room = gateway.settings.max_inline_bytes
+    room = MAX_INLINE_BYTES
     for task, task_view in zip(tasks, views, strict=True):
         for output, view in zip(task.outputs, task_view["outputs"], strict=False):
             if output.text is not None:
@@ -186,6 +188,6 @@ async def _content(gateway: Gateway, output: Output, room: int) -> bytes:
     if size > room:
         raise PayloadTooLarge(
             f"{size} bytes would make the answer too large: fetch its url. "
-            "The limit is the setting COMFYUI_MAX_INLINE_BYTES."
+            f"Files of {MAX_INLINE_BYTES} bytes in all fit into one."
         )
     return b"".join([piece async for piece in gateway.files.read(output.key, 0, size)])
