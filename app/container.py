@@ -17,7 +17,7 @@ from app.db.lease import Lease, new_runner_id
 from app.db.queue import Queue
 from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
@@ -25,7 +25,7 @@ from app.files.stores.factory import open_store, open_uploads
 from app.files.stores.leftovers import Leftovers
 from app.files.stores.local import LocalStore
 from app.files.stores.store import FileStore
-from app.files.uploads import Uploads
+from app.files.uploads import UploadFolders
 from app.gateway import Gateway
 from app.limits.worker_threads import MemoryBudget, Workers
 from app.metrics import Metrics
@@ -39,14 +39,12 @@ from app.scheduler.presenter import TaskPresenter
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.pool import Pool
-from app.services.assets import AssetService
+from app.services.assets import AssetParts, AssetService
 from app.services.duplicate_servers import DuplicateServers
-from app.services.input_files import InputFiles
-from app.services.jobs import Jobs
-from app.services.result_files import Results
+from app.services.input_files import InputParts
 from app.services.servers import ServerService
-from app.services.submissions import SubmissionService
-from app.services.tasks import TaskService
+from app.services.submissions import SubmissionParts
+from app.services.tasks import TaskParts
 from app.settings import Settings
 from app.tasks.webhook import Webhook
 from app.webhooks.deliverer import Deliverer
@@ -85,9 +83,10 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         paid_node_keys=paid_node_keys,
     )
     dispatcher = Dispatcher(pool, context)
-    store = TaskRepository(
+    table = TaskTable(
         database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
     )
+    store = TaskRepository(table, EVERYBODY)
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
     alone = bool(hub.event_bus) or is_sqlite(settings.database_url.get_secret_value())
     reconciler = StreamReconciler(hub, store, presenter, dispatcher, alone=alone)
@@ -99,14 +98,13 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
     workers, decoders = Workers(), Workers(threads=2, per_caller=1)
-    assets = AssetService(
+    assets = AssetParts(
         *(database, uploads, files),
         kept=settings.retention_age,
         workers=workers,
         gone=partial(empty_everywhere, pool),
     )
-    submitter = SubmissionService(
-        store=store,
+    submissions = SubmissionParts(
         hub=hub,
         dispatcher=dispatcher,
         pool=pool,
@@ -115,25 +113,16 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         queue=queue,
         presenter=presenter,
         default_timeout=settings.task_timeout,
-        input_files=InputFiles(
-            uploads,
+        input_files=InputParts(
+            table,
+            assets,
             remote,
-            results=Results(store, files, uploads, assets),
             workers=workers,
             decoders=decoders,
         ),
         everywhere=settings.everywhere(),
         paid_node_keys=paid_node_keys,
         workers=workers,
-    )
-    tasks = TaskService(
-        store=store,
-        hub=hub,
-        dispatcher=dispatcher,
-        submitter=submitter,
-        presenter=presenter,
-        files=files,
-        check_owner=access.check_owner,
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     pace = DeliveryPace(schedule=settings.webhook_schedule)
@@ -148,14 +137,12 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         caller=EVERYBODY,
         settings=settings,
         pool=pool,
-        tasks=tasks,
-        submitter=submitter,
+        task_parts=TaskParts(submissions, files, access.check_owner),
         fleet=fleet,
         hub=hub,
         dispatcher=dispatcher,
         library=library,
         files=files,
-        uploads=uploads,
         views=Views(files, decoders),
         room=MemoryBudget(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),
         workers=workers,
@@ -163,8 +150,6 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         guard=addresses,
         outbox=outbox,
         deliverer=deliverer,
-        assets=assets,
-        jobs=Jobs(tasks, submitter, assets),
         metrics=figures,
         readiness=readiness,
         background=(
@@ -177,7 +162,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),
             readiness.stores.run(),
-            assets.run(),
+            AssetService(assets, EVERYBODY).run(),
             access.run(),
             paid_node_keys.run(store),
             Tidying(database).run(),
@@ -186,8 +171,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     )
 
 
-def _uploads(settings: Settings, database: Database) -> Uploads:
-    return Uploads(
+def _uploads(settings: Settings, database: Database) -> UploadFolders:
+    return UploadFolders(
         open_uploads(settings.files_url, settings.uploads_dir),
         max_bytes=settings.max_upload_bytes,
         naming=partial(database.locked, "uploads"),
@@ -203,7 +188,9 @@ def _identity(settings: Settings) -> str:
     return sha256(place.encode()).hexdigest()[:12]
 
 
-def _writable_stores(settings: Settings, files: FileStore, uploads: Uploads) -> WritableStores:
+def _writable_stores(
+    settings: Settings, files: FileStore, uploads: UploadFolders
+) -> WritableStores:
     """Where files are written; the database of SQLite is one."""
     checks = {
         "results": files.check_room,

@@ -22,7 +22,7 @@ from app.services.assets import AssetService
 from app.services.jobs import Jobs
 from app.services.servers import ServerService
 from app.services.submissions import SubmissionService
-from app.services.tasks import TaskService
+from app.services.tasks import TaskParts, TaskService
 from app.settings import Settings
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
@@ -36,14 +36,12 @@ class Gateway:
     caller: Caller  # for whom it is: see for_caller
     settings: Settings
     pool: Pool
-    tasks: TaskService
-    submitter: SubmissionService
+    task_parts: TaskParts
     fleet: ServerService
     hub: Hub
     dispatcher: Dispatcher
     library: Library
     files: FileStore
-    uploads: Uploads
     views: Views
     workers: Workers  # threads for what takes long
     room: MemoryBudget  # for large bodies, as long as they are needed
@@ -51,8 +49,6 @@ class Gateway:
     guard: Guard
     outbox: Outbox
     deliverer: Deliverer
-    assets: AssetService
-    jobs: Jobs
     metrics: Metrics
     readiness: Readiness
     background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
@@ -84,19 +80,31 @@ class Gateway:
 
     def for_caller(self, caller: Caller) -> "Gateway":
         """The gateway as a caller may use it. Routes get no other one: what belongs to others is
-        not there for them, whatever they ask, and what they make belongs to the caller."""
-        tasks, assets = self.tasks.for_caller(caller), self.assets.for_caller(caller)
-        submitter = self.submitter.for_caller(caller)
-        return replace(
-            self,
-            caller=caller,
-            tasks=tasks,
-            submitter=submitter,
-            uploads=self.uploads.of(caller.name),
-            outbox=self.outbox.for_caller(caller),
-            assets=assets,
-            jobs=Jobs(tasks, submitter, assets),
-        )
+        not there for them, whatever they ask, and what they make belongs to the caller.
+
+        Only `caller` differs. What depends on it is a property below, made when it is asked for."""
+        return replace(self, caller=caller)
+
+    @property
+    def tasks(self) -> TaskService:
+        return TaskService(self.task_parts, self.caller)
+
+    @property
+    def submitter(self) -> SubmissionService:
+        return SubmissionService(self.task_parts.submissions, self.caller)
+
+    @property
+    def assets(self) -> AssetService:
+        return AssetService(self.task_parts.submissions.input_files.assets, self.caller)
+
+    @property
+    def uploads(self) -> Uploads:
+        folders = self.task_parts.submissions.input_files.assets.uploads
+        return folders.of(self.caller.name)
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.tasks, self.submitter, self.assets)
 
     def admit_stream(self) -> None:
         """Raises TooManyConnections: streams are to leave room for requests, and those of one API

@@ -12,8 +12,9 @@ import hypothesis
 import pytest
 
 from app.api.uvicorn_server import GatewayServer
+from app.auth.model import EVERYBODY
 from app.db.engine.database import Database, open_database
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.gateway import Gateway
 from app.main import create_app
 from app.settings import Settings
@@ -202,7 +203,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def store(database: Database) -> TaskRepository:
-    return TaskRepository(database)
+    return TaskRepository(TaskTable(database), EVERYBODY)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import (
     ColumnElement,
@@ -14,7 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from app.auth.model import EVERYBODY, Caller
+from app.auth.model import Caller
 from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirements, webhooks
 from app.db.engine import bulk
 from app.db.engine.database import FEW_ROWS, Database
@@ -44,40 +43,38 @@ from app.tasks.webhook import Webhook
 ALL = Selection()
 
 
-class TaskRepository:
-    """`max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
-    `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
+@dataclass(frozen=True, slots=True)
+class TaskTable:
+    """Where tasks are stored. Only a `TaskRepository` reads them, which has a caller.
 
-    `for_caller` gives one that knows only what a caller may see: all else is not there for it.
+    `max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
+    `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        max_queued: int = 10_000,
-        ageing: float = 300.0,
-        lease: Lease | None = None,
-    ) -> None:
-        self._database = database
-        self._lease = lease
-        self._max_queued = max_queued
-        self._ageing = ageing
-        self._caller = EVERYBODY
+    database: Database
+    max_queued: int = 10_000
+    ageing: float = 300.0
+    lease: Lease | None = None
 
-    def for_caller(self, caller: Caller) -> "TaskRepository":
-        found = copy(self)
-        found._caller = caller
-        return found
+
+class TaskRepository:
+    """The tasks that `caller` may see; all others do not exist for it."""
+
+    __slots__ = ("_caller", "_database", "_table")
+
+    def __init__(self, table: TaskTable, caller: Caller) -> None:
+        self._table = table
+        self._database = table.database
+        self._caller = caller
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue these tasks, all or none; with a key that was used already, the tasks of then.
 
         Raises QueueFull, QuotaExceeded, and KeyReused if the key came with another body.
         """
-        if len(new) > self._max_queued:
+        if len(new) > self._table.max_queued:
             raise InvalidInput(
-                f"batch: it makes {len(new)} tasks, and {self._max_queued} may wait.",
+                f"batch: it makes {len(new)} tasks, and {self._table.max_queued} may wait.",
                 hint="Send it in parts. The limit is the setting COMFYUI_MAX_QUEUED.",
             )
 
@@ -87,7 +84,7 @@ class TaskRepository:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
                 return idempotency.tasks_of(connection, key)
             quotas.count_daily(connection, self._caller, len(new))
-            quotas.check_queue_limit(connection, self._caller, self._max_queued, len(new))
+            quotas.check_queue_limit(connection, self._caller, self._table.max_queued, len(new))
             requirements.write(connection, new)
             now = time.time()
             notify(connection, Topic.WORK)
@@ -101,9 +98,9 @@ class TaskRepository:
             raise
 
     def _row(self, task: NewTask, now: float) -> Json:
-        lease = self._lease if task.secrets else None
+        lease = self._table.lease if task.secrets else None
         return {
-            **mapping.new_row(task, now, self._ageing),
+            **mapping.new_row(task, now, self._table.ageing),
             "owner": lease.runner_id if lease else None,
             "lease_until": lease.until() if lease else None,
         }

@@ -7,7 +7,6 @@ find out by a name that is taken that they are there. What is in no such folder 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -60,9 +59,9 @@ def folders_of(subfolder: str) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
-class Uploads:
-    """`naming`: a lock that all have in common who give names in the store. `shared`: API keys have
-    no folders of their own."""
+class UploadFolders:
+    """The uploads of all owners: `of` gives those of one. `naming`: a lock that all have in common
+    who give names in the store. `shared`: API keys have no folders of their own."""
 
     def __init__(
         self,
@@ -73,33 +72,37 @@ class Uploads:
         shared: bool = False,
     ) -> None:
         self.store = store
-        self._shared = shared
-        self._below = ""  # where new ones go, and where they are removed
-        self._places = [""]  # where they are looked for
-        self._max_bytes = max_bytes
+        self.shared = shared
+        self.max_bytes = max_bytes
         ours = asyncio.Lock()
-        self._naming: Lock = naming or (lambda: ours)
-        self._placing = Placing(store, self._naming)
-        self._known: BoundedCache[str, tuple[str, Upload]] = BoundedCache(
-            KNOWN
-        )  # key -> (etag, upload)
+        self.naming: Lock = naming or (lambda: ours)
+        self.placing = Placing(store, self.naming)
+        # By their keys: the etag of the file that was read, and what it is.
+        self.known: BoundedCache[str, tuple[str, Upload]] = BoundedCache(KNOWN)
 
     def of(self, owner: str | None) -> "Uploads":
-        """Those of an API key: its own, then what is everybody's. New ones become its own."""
-        found = copy(self)
+        """The uploads of an API key (None: of nobody)."""
+        return Uploads(self, owner)
+
+
+class Uploads:
+    """The uploads of one API key: its own, then what is everybody's. New ones become its own."""
+
+    def __init__(self, folders: UploadFolders, owner: str | None) -> None:
         own = f"{OWN}/{owner}/" if owner else ""
-        found._below = "" if self._shared else own
-        found._places = [own, ""] if own else [""]
-        return found
+        self.store = folders.store
+        self._folders = folders
+        self._below = "" if folders.shared else own  # where new ones go, and where they are removed
+        self._places = (own, "") if own else ("",)  # where they are looked for
 
     async def staged_name(self, key: str, digest: str) -> str:
         """The name on servers of an upload with that key and hash: of its content and owner, so
         that it never collides there."""
-        return await self._placing.name_of(key, digest)
+        return await self._folders.placing.name_of(key, digest)
 
     async def may_name(self, text: str) -> bool:
         """Whether the files on servers that a text names, as ours are named there, are ours."""
-        return await self._placing.are_of(text, self._places)
+        return await self._folders.placing.are_of(text, self._places)
 
     async def save(
         self,
@@ -132,7 +135,7 @@ class Uploads:
         name = safe_name(filename)
         wanted = f"{folders_of(subfolder)}{name}"
         key = f"{self._below}.arriving-{uuid4().hex}-{name}"
-        stored = await self.store.save(key, chunks, max_bytes=self._max_bytes)
+        stored = await self.store.save(key, chunks, max_bytes=self._folders.max_bytes)
         try:
             if not stored.size_bytes:
                 raise InvalidInput(f"The file {quoted(name)} is empty.")
@@ -144,7 +147,7 @@ class Uploads:
 
     async def settle(self, arrived: Arrived, *, overwrite: bool = False) -> Upload:
         """Give it its name."""
-        async with self._naming():
+        async with self._folders.naming():
             digest = arrived.stored.hash
             if overwrite:
                 key = self._below + _path(arrived.wanted)
@@ -174,7 +177,7 @@ class Uploads:
     async def forget(self, key: str) -> None:
         """Remove the one at this place in the store; a missing one is no error."""
         await self.store.delete(key)
-        self._known.discard(key)
+        self._folders.known.discard(key)
 
     async def key_of(self, name: str) -> str | None:
         """The place in the store of one of these that is not everybody's, unless all are."""
@@ -202,7 +205,7 @@ class Uploads:
         return await self.store.stat(key)
 
     async def _looked_at(self, info: FileInfo) -> Upload:
-        known = self._known.get(info.key)
+        known = self._folders.known.get(info.key)
         if known is not None and known[0] == info.etag:
             return known[1]
         return await self._remember(info, await self._hash(info.key))
@@ -216,7 +219,7 @@ class Uploads:
         content_type = content_type_of(name, head=await self._head(info))
         kind = kind_of(name, content_type)
         upload = Upload(name, info.key, content_type, kind, info.size_bytes, digest)
-        self._known.put(info.key, (info.etag, upload))
+        self._folders.known.put(info.key, (info.etag, upload))
         return upload
 
     async def _hash(self, key: str) -> str:

@@ -8,7 +8,7 @@ from app.db.queue import Queue
 from app.db.run_times import RunTimes
 from app.events.hub import Hub
 from app.files.stores.store import FileStore
-from app.files.uploads import Uploads
+from app.files.uploads import UploadFolders
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.servers.pool import Pool
 
@@ -34,7 +34,7 @@ class RunContext:
     claims: Claims
     hub: Hub
     files: FileStore
-    uploads: Uploads
+    uploads: UploadFolders
     pool: Pool
     run_times: RunTimes
     timeouts: RunTimeouts

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,14 +10,14 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from app.auth.model import EVERYBODY, Caller
+from app.auth.model import Caller
 from app.db import assets, idempotency
 from app.db.engine.database import Database
 from app.db.idempotency import IdempotencyKey
 from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
 from app.files.images.views import folder_of_upload
 from app.files.stores.store import FileStore, once, safe_name
-from app.files.uploads import Upload, Uploads
+from app.files.uploads import Upload, UploadFolders, Uploads
 from app.limits.periodic import every
 from app.limits.worker_threads import Workers
 from app.tasks.asset import Asset, encoded
@@ -44,41 +43,36 @@ class Wish:
         return None if self.expires_in is None else time.time() + self.expires_in
 
 
+@dataclass(frozen=True, slots=True)
+class AssetParts:
+    """What an `AssetService` works with, whoever asks. `kept`: seconds that results are kept after
+    their task's end; None: for ever. `gone` is told of each upload that is no more, by its name on
+    servers."""
+
+    database: Database
+    uploads: UploadFolders
+    files: FileStore
+    kept: float | None
+    workers: Workers
+    gone: Gone | None = None
+
+
 class AssetService:
-    """`kept`: seconds that results are kept after their task's end; None: for ever. `gone` is told
-    of each upload that is no more, by its name on servers.
+    """The assets that `caller` may see; all others do not exist for it."""
 
-    `for_caller` gives those that a caller may see, for whom all others are not there.
-    """
+    def __init__(self, parts: AssetParts, caller: Caller) -> None:
+        self._database = parts.database
+        self._parts = parts
+        self._caller = caller
 
-    def __init__(
-        self,
-        database: Database,
-        uploads: Uploads,
-        files: FileStore,
-        *,
-        kept: float | None,
-        workers: Workers,
-        gone: Gone | None = None,
-    ) -> None:
-        self._database = database
-        self._uploads = uploads
-        self._files = files
-        self._kept = kept
-        self._workers = workers
-        self._gone = gone
-        self._caller = EVERYBODY
-
-    def for_caller(self, caller: Caller) -> "AssetService":
-        found = copy(self)
-        found._caller = caller
-        found._uploads = self._uploads.of(caller.name)
-        return found
+    @property
+    def _uploads(self) -> Uploads:
+        return self._parts.uploads.of(self._caller.name)
 
     async def get(self, asset_id: str) -> Asset:
         """Raises AssetNotFound."""
         found = await self._database.read(
-            lambda connection: assets.get(connection, asset_id, self._kept, self._caller)
+            lambda connection: assets.get(connection, asset_id, self._parts.kept, self._caller)
         )
         if found is None or not await self._is_there(found):
             raise AssetNotFound(f"There is no asset {asset_id[:80]!r}.")
@@ -161,7 +155,7 @@ class AssetService:
 
     async def resolved(self, workflow: Any) -> Any:
         """The workflow with references that say all that a run needs. Raises MissingAsset."""
-        ids = await self._workers.run(
+        ids = await self._parts.workers.run(
             lambda: {as_stored(info["id"]): None for info in references(workflow)}
         )
         if not ids:
@@ -171,16 +165,16 @@ class AssetService:
                 f"The workflow refers to {len(ids)} assets; {MOST_REFERENCES} are allowed."
             )
         known = {asset_id: await self._reference(asset_id) for asset_id in ids}
-        return await self._workers.run(
+        return await self._parts.workers.run(
             replaced, workflow, lambda info: known[as_stored(info["id"])]
         )
 
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
         """Where its bytes are, unless they are a text. Raises FileNotFound."""
         if asset.upload is not None:
-            upload = await self._uploads.of(asset.owner).get(asset.upload)
+            upload = await self._parts.uploads.of(asset.owner).get(asset.upload)
             return self._uploads.store, upload.key
-        return self._files, asset.key or ""
+        return self._parts.files, asset.key or ""
 
     def _one_at_a_time(self) -> AbstractAsyncContextManager[object]:
         """No file is removed while a record is made for it, by whatever process."""
@@ -207,7 +201,7 @@ class AssetService:
             lambda connection: assets.of_other_bytes(connection, upload.name, upload.hash)
         )
         for asset in candidates:  # others may have files of the same name
-            if await self._uploads.of(asset.owner).find(upload.name) == upload.key:
+            if await self._parts.uploads.of(asset.owner).find(upload.name) == upload.key:
                 await self._database.write(partial(assets.remove, asset=asset))
 
     async def _with_hash(self, hash: str) -> list[Asset]:
@@ -220,8 +214,8 @@ class AssetService:
         if asset.text is not None:
             return True
         if asset.upload is not None:
-            return await self._uploads.of(asset.owner).exists(asset.upload)
-        return await self._files.exists(asset.key or "")
+            return await self._parts.uploads.of(asset.owner).exists(asset.upload)
+        return await self._parts.files.exists(asset.key or "")
 
     async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
         """Its bytes as an upload of that name."""
@@ -277,14 +271,14 @@ class AssetService:
                 return False, False
             return True, assets.remove(connection, asset)
 
-        uploads, staged = self._uploads.of(asset.owner), None
+        uploads, staged = self._parts.uploads.of(asset.owner), None
         async with self._one_at_a_time():
             removed, was_last = await self._database.write(work)
             key = await uploads.key_of(asset.upload) if was_last and asset.upload else None
             if key is not None:
                 staged = await uploads.staged_name(key, asset.hash or "")
                 await uploads.forget(key)
-                await self._files.delete(folder_of_upload(key))
-        if staged is not None and self._gone is not None:
-            await self._gone(staged)
+                await self._parts.files.delete(folder_of_upload(key))
+        if staged is not None and self._parts.gone is not None:
+            await self._parts.gone(staged)
         return removed

@@ -9,8 +9,7 @@ input that names a file may be: a file name, as ever; {"upload": name}; an http(
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from blake3 import blake3
 
 from app.auth.model import Caller
+from app.db.tasks import TaskTable
 from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
 from app.files.images.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
@@ -25,12 +25,12 @@ from app.files.magic import SNIFFED_BYTES
 from app.files.signatures import Signature, fits, signature_of
 from app.files.stores.store import once
 from app.files.stores.streams import look_into
-from app.files.uploads import Uploads
 from app.limits.json_types import Json
 from app.limits.quoting import quoted
 from app.limits.worker_threads import Workers
 from app.outbound.fetch import Fetched, fetching
 from app.outbound.transport import Remote
+from app.services.assets import AssetParts
 from app.services.batches import MAX_VALUE_BYTES
 from app.services.inline_data import from_base64, from_data_uri
 from app.services.result_files import Results
@@ -79,38 +79,28 @@ def _has_scheme(value: Any) -> bool:
     return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://", "data:"))
 
 
+@dataclass(frozen=True, slots=True)
+class InputParts:
+    """What `InputFiles` work with, whoever asks. `workers` and `decoders` run what takes long, the
+    latter what decodes pictures; `fetches`: how many URLs are fetched at a time."""
+
+    tasks: TaskTable
+    assets: AssetParts
+    remote: Remote
+    workers: Workers
+    decoders: Workers
+    fetches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FETCHES))
+
+
 class InputFiles:
-    """`workers` and `decoders` run what takes long, the latter what decodes pictures."""
+    """Files among the uploads of `caller`, made of URLs, data and results that it may see. `here`:
+    the name (HOST:PORT) that the client knows us under."""
 
-    def __init__(
-        self,
-        uploads: Uploads,
-        remote: Remote,
-        *,
-        results: Results,
-        workers: Workers,
-        decoders: Workers,
-    ) -> None:
-        self._workers = workers
-        self._decoders = decoders
-        self._uploads = uploads
-        self._remote = remote
-        self._results = results
-        self._here: str | None = None
-        self._fetches = asyncio.Semaphore(FETCHES)
-
-    def for_caller(self, caller: Caller) -> "InputFiles":
-        """The same for the uploads of a caller, and the results that it may see."""
-        found = copy(self)
-        found._uploads = self._uploads.of(caller.name)
-        found._results = self._results.for_caller(caller)
-        return found
-
-    def at(self, here: str | None) -> "InputFiles":
-        """The same for a client that knows us under this name (HOST:PORT)."""
-        found = copy(self)
-        found._here = here and here.lower()
-        return found
+    def __init__(self, parts: InputParts, caller: Caller, here: str | None = None) -> None:
+        self._parts = parts
+        self._uploads = parts.assets.uploads.of(caller.name)
+        self._results = Results(parts.tasks, parts.assets, caller)
+        self._here = here and here.lower()
 
     async def may_name(self, text: str) -> bool:
         """Whether the uploads that a text names as servers do are the client's."""
@@ -177,18 +167,18 @@ class InputFiles:
             case {"upload": str(name), **rest} if not rest:
                 return await self._known(name, wanted)
             case {"base64": str(text), **rest} if not rest.keys() - {"filename"}:
-                content = await self._workers.run(from_base64, text)
+                content = await self._parts.workers.run(from_base64, text)
                 return await self._save_bytes(str(rest.get("filename") or ""), content, wanted)
             case str() if value[:5].lower() == "data:":
-                content = await self._workers.run(from_data_uri, value)
+                content = await self._parts.workers.run(from_data_uri, value)
                 return await self._save_bytes("", content, wanted)
             case str():
-                async with self._fetches, self._fetching(value) as got:
+                async with self._parts.fetches, self._fetching(value) as got:
                     return await self._save(got.filename, got.chunks, wanted)
         raise InvalidParameter(f"This is no file. {FORMS}")
 
     def _fetching(self, url: str) -> AbstractAsyncContextManager[Fetched]:
-        return fetching(self._remote, url, seconds=FETCH_TIMEOUT)
+        return fetching(self._parts.remote, url, seconds=FETCH_TIMEOUT)
 
     async def _known(self, name: str, wanted: str) -> str:
         if not await self._uploads.exists(name):
@@ -213,7 +203,7 @@ class InputFiles:
         upload = await self._uploads.save(name, whole)
         if signature is not None and signature.kind is Kind.IMAGE:
             async with self._uploads.on_disk(upload.name) as path:
-                await self._decoders.run(_check_image, path, signature.content_type)
+                await self._parts.decoders.run(_check_image, path, signature.content_type)
         return upload.name
 
 

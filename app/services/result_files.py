@@ -1,16 +1,14 @@
 """Results, assets and uploads that are here, as files for other tasks: by what a value says."""
 
 from collections.abc import AsyncIterator
-from copy import copy
 from dataclasses import dataclass
 
-from app.auth.model import EVERYBODY, Caller
-from app.db.tasks import TaskRepository
+from app.auth.model import Caller
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import FileNotFound, GatewayError, InvalidParameter
 from app.files.stores.store import FileStore
-from app.files.uploads import Uploads
 from app.limits.quoting import quoted, quoted_list
-from app.services.assets import AssetService
+from app.services.assets import AssetParts, AssetService
 from app.tasks.model import EXPIRED_OUTPUT, Status, Task
 from app.workflows.references.results import ResultRef
 
@@ -24,24 +22,13 @@ class Found:
 
 
 class Results:
-    """`for_caller` gives those of a caller: what it may not see is not there."""
+    """The files that `caller` may see; all others do not exist for it."""
 
-    def __init__(
-        self, store: TaskRepository, files: FileStore, uploads: Uploads, assets: AssetService
-    ) -> None:
-        self._store = store
-        self._files = files
-        self._uploads = uploads
-        self._assets = assets
-        self._caller = EVERYBODY
-
-    def for_caller(self, caller: Caller) -> "Results":
-        found = copy(self)
-        found._caller = caller
-        found._store = self._store.for_caller(caller)
-        found._uploads = self._uploads.of(caller.name)
-        found._assets = self._assets.for_caller(caller)
-        return found
+    def __init__(self, table: TaskTable, assets: AssetParts, caller: Caller) -> None:
+        self._store = TaskRepository(table, caller)
+        self._files: FileStore = assets.files
+        self._uploads = assets.uploads.of(caller.name)
+        self._assets = AssetService(assets, caller)
 
     async def find(self, ref: ResultRef, here: str | None) -> Found | None:
         """The file; None for a name, or a URL of another host than ours (`here`), of which nothing

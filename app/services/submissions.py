@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -14,7 +13,7 @@ from app.db.mapping import requirements_id_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
 from app.db.run_times import DEFAULT_SECONDS, RunTimes
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import InvalidWorkflow, QueueFull
 from app.events.hub import Hub
 from app.limits.json_types import Json
@@ -27,7 +26,7 @@ from app.servers.pool import Pool
 from app.servers.queues import check_unknown
 from app.services.batches import expand, param_sets
 from app.services.eligible_servers import check_faults, check_fit, check_prompt
-from app.services.input_files import Check, InputFiles, always, may_be_file
+from app.services.input_files import Check, InputFiles, InputParts, always, may_be_file
 from app.services.prepare import Prepared, files_wanted, prepare, to_prompt, with_params
 from app.services.submission_request import Submission
 from app.tasks.model import Extra, NewTask, SharedGraph, Task
@@ -48,48 +47,39 @@ TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
 
 
-class SubmissionService:
-    def __init__(
-        self,
-        *,
-        store: TaskRepository,
-        hub: Hub,
-        dispatcher: Dispatcher,
-        pool: Pool,
-        library: Library,
-        run_times: RunTimes,
-        queue: Queue,
-        presenter: TaskPresenter,
-        default_timeout: float | None,
-        input_files: InputFiles,
-        paid_node_keys: PaidNodeKeys,
-        workers: Workers,
-        everywhere: Webhook | None = None,
-    ) -> None:
-        self._store = store
-        self._hub = hub
-        self._dispatcher = dispatcher
-        self._pool = pool
-        self._library = library
-        self._run_times = run_times
-        self._queue = queue
-        self._presenter = presenter
-        self._default_timeout = default_timeout
-        self._input_files = input_files
-        self._everywhere = everywhere
-        self._paid_node_keys = paid_node_keys
-        self._workers = workers
-        self._owner: str | None = None
-        self._sees_all = True
+@dataclass(frozen=True, slots=True)
+class SubmissionParts:
+    """What a `SubmissionService` works with, whoever asks. `everywhere`: a webhook that each task
+    gets; `default_timeout`: seconds."""
 
-    def for_caller(self, caller: Caller) -> "SubmissionService":
-        """One for a caller: its tasks belong to it, their files are its own."""
-        found = copy(self)
-        found._owner = caller.name
-        found._sees_all = caller.is_unrestricted
-        found._store = self._store.for_caller(caller)
-        found._input_files = self._input_files.for_caller(caller)
-        return found
+    hub: Hub
+    dispatcher: Dispatcher
+    pool: Pool
+    library: Library
+    run_times: RunTimes
+    queue: Queue
+    presenter: TaskPresenter
+    default_timeout: float | None
+    input_files: InputParts
+    paid_node_keys: PaidNodeKeys
+    workers: Workers
+    everywhere: Webhook | None = None
+
+    @property
+    def tasks(self) -> TaskTable:
+        return self.input_files.tasks
+
+
+class SubmissionService:
+    """Submits for `caller`: its tasks belong to it, their files are its own."""
+
+    def __init__(self, parts: SubmissionParts, caller: Caller) -> None:
+        self._parts = parts
+        self._caller = caller
+
+    @property
+    def _store(self) -> TaskRepository:
+        return TaskRepository(self._parts.tasks, self._caller)
 
     async def submit(
         self,
@@ -110,13 +100,13 @@ class SubmissionService:
         if key is not None and (before := await self._store.answered(key)) is not None:
             return before
         if submission.prompt_id is not None:
-            await check_unknown(self._pool, submission.prompt_id)
+            await check_unknown(self._parts.pool, submission.prompt_id)
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
-        input_files = self._input_files.at(here)
+        input_files = InputFiles(self._parts.input_files, self._caller, here)
         submission = await self._with_uploads(submission, workflow, wanted, input_files, check)
         prepared, graph, extra = await self._prepare(submission, workflow, wanted)
-        await self._refuse_foreign_files(prepared, wanted)
+        await self._refuse_foreign_files(prepared, wanted, input_files)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
             [
@@ -132,14 +122,14 @@ class SubmissionService:
                     warnings=tuple(one.warnings),
                     metadata=submission.metadata,
                     filename=filename,
-                    timeout=submission.timeout or self._default_timeout,
+                    timeout=submission.timeout or self._parts.default_timeout,
                     priority=submission.priority,
                     wanted_server=wanted,
                     batch_id=batch_id,
                     webhooks=(submission.webhook,) if submission.webhook else (),
                     needs_paid_node_key=bool(submission.secrets),
                     secrets=submission.secrets,
-                    owner=self._owner,
+                    owner=self._caller.name,
                 )
                 for one in prepared
             ],
@@ -152,21 +142,23 @@ class SubmissionService:
         requirements_ids: dict[Needs, str] = {}
         completed = [self._completed(task, requirements_ids) for task in new]
         try:
-            with self._paid_node_keys.queueing(new):
+            with self._parts.paid_node_keys.queueing(new):
                 added = await self._store.add(completed, key)
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
             for needs, requirements_id in requirements_ids.items():
-                self._queue.requirements.know(requirements_id, needs, completed[0].wanted_server)
+                self._parts.queue.requirements.know(
+                    requirements_id, needs, completed[0].wanted_server
+                )
         else:
-            self._paid_node_keys.drop(task.task_id for task in new)
+            self._parts.paid_node_keys.drop(task.task_id for task in new)
         for number, task in enumerate(added):
             if number % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in
-            self._hub.publish(task.task_id, "status", self._presenter.view(task))
-        self._dispatcher.wake()
+            self._parts.hub.publish(task.task_id, "status", self._parts.presenter.view(task))
+        self._parts.dispatcher.wake()
         return added
 
     async def convert(self, submission: Submission, server: str | None = None) -> Prepared:
@@ -186,7 +178,7 @@ class SubmissionService:
         """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
         if submission.filename is None:
             return None, submission.workflow
-        return await self._workers.run(self._library.read, submission.filename)
+        return await self._parts.workers.run(self._parts.library.read, submission.filename)
 
     async def _with_uploads(
         self,
@@ -198,7 +190,7 @@ class SubmissionService:
     ) -> Submission:
         """The same with names of uploads in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}
-        in_graph = await self._workers.run(named_in, workflow)
+        in_graph = await self._parts.workers.run(named_in, workflow)
         values = chain(params.values(), *batch.values())
         if not in_graph and not any(may_be_file(value) for value in values):
             return submission
@@ -211,7 +203,7 @@ class SubmissionService:
         return replace(submission, params=params, batch=batch or None)
 
     async def _prepare(self, submission: Submission, workflow: Any, wanted: str | None) -> Made:
-        servers = [self._pool.get(wanted)] if wanted else list(self._pool)
+        servers = [self._parts.pool.get(wanted)] if wanted else list(self._parts.pool)
         lenient = submission.wait_for_server
 
         def work(node_types: Mapping[str, Json]) -> Made:
@@ -241,20 +233,22 @@ class SubmissionService:
                 one.warnings.extend((*submission.warnings, *extra.warnings))
             return (
                 found,
-                graph_of(found[0].prompt, self._owner) if shared else None,
-                extra_of(extra.stored, self._owner) if extra.stored else None,
+                graph_of(found[0].prompt, self._caller.name) if shared else None,
+                extra_of(extra.stored, self._caller.name) if extra.stored else None,
             )
 
         return await self._with_fresh_node_types(wanted, work)
 
     async def refuse_faulty(self, prompt: Json, wanted: str | None) -> None:
         """Raises InvalidWorkflow if each server that could run the prompt would refuse it."""
-        servers = [one for one in self._pool if wanted in (None, one.id)]
+        servers = [one for one in self._parts.pool if wanted in (None, one.id)]
         await self._with_fresh_node_types(None, lambda _: check_prompt(prompt, servers))
 
-    async def _refuse_foreign_files(self, prepared: Sequence[Prepared], wanted: str | None) -> None:
+    async def _refuse_foreign_files(
+        self, prepared: Sequence[Prepared], wanted: str | None, input_files: InputFiles
+    ) -> None:
         """Raises InvalidWorkflow for what names files on servers that are not the client's."""
-        known = self._pool.definitions(wanted)
+        known = self._parts.pool.definitions(wanted)
         prompts = {id(one.prompt): one.prompt for one in prepared}
         changes = list(chain.from_iterable(one.changes for one in prepared))
 
@@ -263,17 +257,17 @@ class SubmissionService:
             found = suspects_in(first, changes, known)
             return found + [one for prompt in others for one in suspects_in(prompt, (), known)]
 
-        for suspect in await self._workers.run(work):
-            if suspect.sort in ("elsewhere", "made") and self._sees_all:
+        for suspect in await self._parts.workers.run(work):
+            if suspect.sort in ("elsewhere", "made") and self._caller.is_unrestricted:
                 continue
             is_placed = suspect.sort == "placed"
-            if not is_placed or not await self._input_files.may_name(suspect.text):
+            if not is_placed or not await input_files.may_name(suspect.text):
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:
         """The id of the server that was asked for. Raises ServerNotFound."""
         wanted = submission.server or server
-        return self._pool.get(wanted).id if wanted else None
+        return self._parts.pool.get(wanted).id if wanted else None
 
     async def _with_fresh_node_types(
         self, server: str | None, work: Callable[[Mapping[str, Json]], T]
@@ -283,11 +277,11 @@ class SubmissionService:
         In a thread: a file of thousands of nodes takes its time.
         """
         try:
-            return await self._workers.run(work, self._pool.node_types(server))
+            return await self._parts.workers.run(work, self._parts.pool.node_types(server))
         except InvalidWorkflow:
-            if not await self._pool.refresh(server):
+            if not await self._parts.pool.refresh(server):
                 raise
-            return await self._workers.run(work, self._pool.node_types(server))
+            return await self._parts.workers.run(work, self._parts.pool.node_types(server))
 
     def _completed(self, task: NewTask, requirements_ids: dict[Needs, str]) -> NewTask:
         """With all that it takes; `requirements_ids`: of the same submit, by what they need."""
@@ -295,9 +289,11 @@ class SubmissionService:
         if not shape:
             prompt = with_changes(task.prompt, task.changes)
             shape, needs = shape_of(prompt), needs_of(prompt)
-        known = self._run_times.known(shape, task.wanted_server)
+        known = self._parts.run_times.known(shape, task.wanted_server)
         expected = known.seconds if known else None
-        webhooks = (*task.webhooks, self._everywhere) if self._everywhere else task.webhooks
+        webhooks = (
+            (*task.webhooks, self._parts.everywhere) if self._parts.everywhere else task.webhooks
+        )
         new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
         if needs not in requirements_ids:
             requirements_ids[needs] = requirements_id_of(new)
@@ -305,6 +301,6 @@ class SubmissionService:
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""
-        servers = max(len(self._pool.online()), 1)
-        seconds = (self._run_times.average or DEFAULT_SECONDS) / servers
+        servers = max(len(self._parts.pool.online()), 1)
+        seconds = (self._parts.run_times.average or DEFAULT_SECONDS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)

@@ -2,28 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from copy import copy
+from dataclasses import dataclass, field
 from uuid import uuid4
 
-from app.auth.model import EVERYBODY, Caller
+from app.auth.model import Caller
 from app.db.engine.list_parameters import parts_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queries import no_task
 from app.db.task_filters import MAX_COUNTED_TASKS, Selection
 from app.db.tasks import TaskRepository
 from app.errors import ApiKeyGone, BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
-from app.events.hub import Hub
 from app.events.subscription import Closed, Overrun, Update
 from app.files.archive import archived
 from app.files.images.views import forget_results
 from app.files.stores.store import FileStore
 from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
-from app.scheduler.dispatcher import Dispatcher
-from app.scheduler.presenter import TaskPresenter
 from app.servers import queues
 from app.servers.server import Server
-from app.services.submissions import SubmissionService
+from app.services.submissions import SubmissionParts, SubmissionService
 from app.tasks.model import CancelReason, Many, NewTask, Status, Task
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import entries_of, timestamp
@@ -34,37 +31,30 @@ CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
 DELIVERY_TIMEOUT = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
 
 
+def _owners() -> BoundedCache[tuple[str, str | None], str]:
+    return BoundedCache(KNOWN_OWNERS)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """What a `TaskService` works with, whoever asks. `check_owner` refuses a key that is not in
+    force any more; `owners`: of tasks, by their ids and when they were made; "": nobody's."""
+
+    submissions: SubmissionParts
+    files: FileStore
+    check_owner: Callable[[str | None], None]
+    owners: BoundedCache[tuple[str, str | None], str] = field(default_factory=_owners)
+
+
 class TaskService:
-    """`for_caller` gives those that a caller may see: all others are not there for it."""
+    """The tasks that `caller` may see; all others do not exist for it."""
 
-    def __init__(
-        self,
-        *,
-        store: TaskRepository,
-        hub: Hub,
-        dispatcher: Dispatcher,
-        submitter: SubmissionService,
-        presenter: TaskPresenter,
-        files: FileStore,
-        check_owner: Callable[[str | None], None],
-    ) -> None:
-        self._check_owner = check_owner  # refuses a key that is not in force any more
-        self._store = store
-        self._hub = hub
-        self._dispatcher = dispatcher
-        self._submitter = submitter
-        self._presenter = presenter
-        self._files = files
-        self._caller = EVERYBODY
-        # Of tasks, by their ids and when they were made; "": nobody's.
-        self._owners: BoundedCache[tuple[str, str | None], str] = BoundedCache(KNOWN_OWNERS)
-
-    def for_caller(self, caller: Caller) -> "TaskService":
-        found = copy(self)
-        found._caller = caller
-        found._store = self._store.for_caller(caller)
-        found._submitter = self._submitter.for_caller(caller)
-        return found
+    def __init__(self, parts: TaskParts, caller: Caller) -> None:
+        self._parts = parts
+        self._store = TaskRepository(parts.submissions.tasks, caller)
+        self._hub = parts.submissions.hub
+        self._dispatcher = parts.submissions.dispatcher
+        self._caller = caller
 
     async def is_visible(self, update: Update) -> bool:
         """Whether its task is one of them: for streams, which ask for every update. A task whose id
@@ -72,11 +62,11 @@ class TaskService:
         if self._caller.is_unrestricted:
             return True
         this = (update.task_id, update.born)
-        owner = self._owners.get(this)
+        owner = self._parts.owners.get(this)
         if owner is None:
             found, created_at = await self._store.owner_of(update.task_id)
             owner = found if found and update.born in (None, timestamp(created_at)) else ""
-            self._owners.put(this, owner)
+            self._parts.owners.put(this, owner)
         return owner == self._caller.visible_owner
 
     async def get(self, task_id: str) -> Task:
@@ -117,7 +107,7 @@ class TaskService:
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> Json:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
-        return self._presenter.view(task, room)
+        return self._parts.submissions.presenter.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """The tasks when all are finished, or as they are after so many seconds; at once if the
@@ -189,7 +179,7 @@ class TaskService:
         """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull, and
         ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
         old = await self._store.get(task_id)
-        self._check_owner(old.owner)
+        self._parts.check_owner(old.owner)
         if old.needs_paid_node_key:
             raise ApiKeyGone(
                 "The task came with an API key, which is kept for that task only.",
@@ -197,7 +187,8 @@ class TaskService:
             )
         webhook = await self._store.webhook(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
-        await self._submitter.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
+        submissions = SubmissionService(self._parts.submissions, self._caller)
+        await submissions.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=prompt,
@@ -214,7 +205,7 @@ class TaskService:
             webhooks=(webhook,) if webhook else (),
             owner=old.owner,  # its files are among those of that key
         )
-        return (await self._submitter.add([new]))[0]
+        return (await submissions.add([new]))[0]
 
     async def delete(
         self, task_ids: Collection[str] | None, *, also_on: Collection[Server] = ()
@@ -230,7 +221,7 @@ class TaskService:
             await self._check_ended(task_ids)
         async for part in self._in_parts(task_ids):
             removed = await self._store.delete(part)
-            await forget_results(self._files, *removed)
+            await forget_results(self._parts.files, *removed)
             await queues.forget(also_on, removed)
             done.add(removed)
         return done
@@ -289,7 +280,7 @@ class TaskService:
                 f"Task {task_id} is not finished.", hint="Ask again when it is, or wait for it."
             )
         _refuse_expired(task)
-        return archived(self._files, entries_of(task))
+        return archived(self._parts.files, entries_of(task))
 
 
 def _having(tasks: Sequence[Task], status: Status) -> list[str]:

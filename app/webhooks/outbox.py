@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Collection, Sequence
-from copy import copy
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.auth.model import EVERYBODY, Caller
+from app.auth.model import Caller
 from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.list_parameters import any_of
 from app.db.queries import fetch_one, no_task
@@ -75,13 +74,6 @@ class Outbox:
         self._runner_id = runner_id
         self._lease_seconds = lease_seconds
         self._view = view
-        self._caller = EVERYBODY
-
-    def for_caller(self, caller: Caller) -> "Outbox":
-        """Deliveries of the tasks that a caller may see."""
-        found = copy(self)
-        found._caller = caller
-        return found
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
         """Make deliveries of what has happened to tasks (to these, or to any, as many of each
@@ -179,23 +171,28 @@ class Outbox:
 
     # -- for everybody --------------------------------------------------------------------------
 
-    async def of_task(self, task_id: str) -> list[Json]:
-        """Oldest first. Raises TaskNotFound."""
+    async def of_task(self, caller: Caller, task_id: str) -> list[Json]:
+        """The deliveries of a task, oldest first. Raises TaskNotFound if the caller may not see
+        the task."""
         query = _JOINED.where(deliveries.c.task_id == task_id).order_by(deliveries.c.seq)
 
         def work(connection: Connection) -> list[Json]:
             task = fetch_one(connection, task_id)
-            if not self._caller.is_unrestricted and task.owner != self._caller.visible_owner:
+            if not caller.is_unrestricted and task.owner != caller.visible_owner:
                 raise no_task(task_id)
             return _views(connection, query)
 
         return await self._database.read(work, large=True)
 
     async def page(
-        self, statuses: Sequence[DeliveryStatus], limit: int, before: int | None
+        self,
+        caller: Caller,
+        statuses: Sequence[DeliveryStatus],
+        limit: int,
+        before: int | None,
     ) -> tuple[list[Json], int | None]:
-        """Newest first, and where the next page begins."""
-        query = _JOINED.where(self._mine()).order_by(deliveries.c.seq.desc()).limit(limit + 1)
+        """Deliveries that the caller may see, newest first, and where the next page begins."""
+        query = _JOINED.where(_mine(caller)).order_by(deliveries.c.seq.desc()).limit(limit + 1)
         if statuses:
             query = query.where(deliveries.c.status.in_([str(status) for status in statuses]))
         if before is not None:
@@ -208,20 +205,20 @@ class Outbox:
 
         return await self._database.read(work, large=True)
 
-    async def replay(self, delivery_id: str) -> Json:
+    async def replay(self, caller: Caller, delivery_id: str) -> Json:
         """Make it due now, with all its tries before it, under the same id. What is just being
         delivered is left alone. Raises DeliveryNotFound."""
         now = time.time()
         statement = (
             update(deliveries)
-            .where(deliveries.c.delivery_id == delivery_id, self._mine())
+            .where(deliveries.c.delivery_id == delivery_id, _mine(caller))
             .where(or_(deliveries.c.owner.is_(None), deliveries.c.next_at < now))
             .values(status="pending", tries=0, next_at=now, finished_at=None, owner=None)
         )
 
         def work(connection: Connection) -> Json:
             connection.execute(statement)
-            ours = _ONE.where(self._mine())
+            ours = _ONE.where(_mine(caller))
             row = connection.execute(ours, {"id": delivery_id}).mappings().first()
             if row is None:
                 raise DeliveryNotFound(
@@ -232,12 +229,13 @@ class Outbox:
 
         return await self._database.write(work)
 
-    def _mine(self) -> ColumnElement[bool]:
-        """Of deliveries: what the caller may see."""
-        if self._caller.is_unrestricted:
-            return true()
-        mine = select(tasks.c.task_id).where(tasks.c.key_name == self._caller.visible_owner)
-        return deliveries.c.task_id.in_(mine)
+
+def _mine(caller: Caller) -> ColumnElement[bool]:
+    """The condition for deliveries that the caller may see."""
+    if caller.is_unrestricted:
+        return true()
+    mine = select(tasks.c.task_id).where(tasks.c.key_name == caller.visible_owner)
+    return deliveries.c.task_id.in_(mine)
 
 
 def _parts(connection: Connection, ids: list[str] | None) -> list[tuple[Select[Any], Json]]:

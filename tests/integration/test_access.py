@@ -15,7 +15,7 @@ from PIL import Image
 from app.auth.model import AccessLevel, Caller
 from app.auth.secrets import new_key
 from app.db.engine.database import Database
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import InvalidInput, KeyQueueFull, QuotaExceeded
 from app.settings import Settings
 from app.tasks.model import NewTask
@@ -346,7 +346,7 @@ async def test_a_key_has_so_many_tasks_on_servers_and_others_pass_it(
 
 async def test_limits_hold_when_many_submit_at_once(database: Database) -> None:
     caller = Caller(AccessLevel.RUN, "app", "app", queued=3, daily=5)
-    store = TaskRepository(database).for_caller(caller)
+    store = TaskRepository(TaskTable(database), caller)
 
     async def add() -> bool:
         try:

@@ -398,7 +398,7 @@ HARD = {
 async def queue_unchecked(gateway: RunningGateway, prompt: Json) -> str:
     """As a task that an older version has queued, which did not look at such things."""
     new = NewTask(task_id=str(uuid4()), prompt=prompt)
-    return (await gateway.gateway.tasks._submitter.add([new]))[0].task_id
+    return (await gateway.gateway.submitter.add([new]))[0].task_id
 
 
 async def test_tasks_that_could_not_be_ended(
@@ -503,7 +503,7 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
     """A claim whose commit was taken for lost: the row is ours, and no run has it."""
     monkeypatch.setattr("app.scheduler.dispatcher.IDLE", 0.2)
     async with over(settings_for, demo, database_url=url) as gateway:
-        dispatcher = gateway.gateway.tasks._dispatcher
+        dispatcher = gateway.gateway.dispatcher
         demo.knobs.stall = True
         task_id = (await gateway.submit(model_free(5), wait=0))["task_id"]
         await wait_until(lambda: dispatcher._runs.get(task_id))
@@ -515,7 +515,7 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
         try:
             waiting = NewTask(task_id=new, prompt=model_free(6), wanted_server=server.id)
             server.draining = True  # nobody is to claim it before
-            await gateway.gateway.tasks._submitter.add([waiting])
+            await gateway.gateway.submitter.add([waiting])
             await database.write(lambda c: c.execute(row))
         finally:
             await database.close()

@@ -15,6 +15,7 @@ from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, MissingAsset
 from app.runner import paid_node_keys
 from app.runner.stage_inputs import stage_inputs
+from app.services.tasks import TaskService
 from app.settings import Settings
 from app.tasks.model import NewTask, Task
 from fake_comfyui.engine import Engine
@@ -478,10 +479,10 @@ async def test_too_much(demo: DemoServer, settings_for: Callable[..., Settings])
 async def test_what_is_behind_us_is_not_told(
     v2: Client, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: str) -> None:
+    async def broken(*_: object) -> None:
         raise RuntimeError("postgresql://user:password@host")
 
-    monkeypatch.setattr(gateway.gateway.tasks, "get", broken)
+    monkeypatch.setattr(TaskService, "get", broken)
     answer = await v2.call(JOB, id="x")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "upstream_error")
     assert "password" not in answer.text
@@ -591,7 +592,7 @@ async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
                 demo.knobs.fail_node = None
             while updates._waiting:
                 said += (await updates.get()).json
-        keys = gateway.gateway.submitter._paid_node_keys
+        keys = gateway.gateway.submitter._parts.paid_node_keys
         await wait_until(lambda: not keys._keys)
         again = await gateway.http.post(f"/api/task/{job['id']}/retry")
     assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
@@ -660,7 +661,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
         extra = {"api_key_comfy_org": KEY}
         job = await ended(v2, await submitted(v2, model_free(), extra_data=extra))
         assert (job["status"], job["error"]) == ("succeeded", None)
-        await wait_until(lambda: not gateway.gateway.submitter._paid_node_keys._keys)
+        await wait_until(lambda: not gateway.gateway.submitter._parts.paid_node_keys._keys)
     assert secrets_seen == [{"api_key_comfy_org": KEY}]
 
 
@@ -669,7 +670,7 @@ async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(paid_node_keys, "CLEANUP_INTERVAL", 0.02)
-    keys = gateway.gateway.submitter._paid_node_keys
+    keys = gateway.gateway.submitter._parts.paid_node_keys
     with (
         pytest.raises(type(error)),
         keys.queueing(

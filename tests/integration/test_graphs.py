@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, insert, select, text
 
+from app.auth.model import EVERYBODY
 from app.db import prompts as graphs
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
@@ -18,7 +19,7 @@ from app.db.mapping import dump, needs_text
 from app.db.prompts import graph_of
 from app.db.queue import Claim, Queue
 from app.db.tables import prompts, routes, tasks
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import TaskNotFound
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, Task
@@ -170,7 +171,7 @@ async def test_many_retries_of_a_large_prompt(settings_for: MakeSettings, demo: 
 
 
 async def test_claims_have_the_changes_in_the_graph(database: Database) -> None:
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     base = model_free(1)
     new = sharing(base, [("1", "color", 7)], [("1", "width", 9), ("3", "filename_prefix", "x")], [])
     await store.add([*new, NewTask(str(uuid4()), model_free(8))])
@@ -182,14 +183,14 @@ async def test_claims_have_the_changes_in_the_graph(database: Database) -> None:
 
 
 async def test_graphs_of_two_keys_are_apart(database: Database) -> None:
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     for name in ("a", "b"):
         await store.add(sharing(model_free(), [], [], owner=name))
     assert await count(database, "graphs") == 2
 
 
 async def test_what_an_older_gateway_left_is_swept(database: Database) -> None:
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     gone = await store.add(sharing(model_free(1), [], []))
     kept = await store.add(sharing(model_free(2), [], []))
     ids = [task.task_id for task in gone]
@@ -205,7 +206,7 @@ async def test_a_task_is_added_to_a_graph_while_its_last_one_is_deleted(
     database: Database,
 ) -> None:
     """However the two meet, no task is without its graph, and no graph without a task."""
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     prompt = model_free()
     for _ in range(25):
         ids = await finish(database, await store.add(sharing(prompt, [], [])))
@@ -226,7 +227,7 @@ async def test_a_task_is_added_to_a_graph_while_its_last_one_is_deleted(
 
 async def test_a_gateway_before_shared_graphs_leaves_such_tasks_alone(database: Database) -> None:
     """It looks for servers with all node types that the row of the route names."""
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     (new, *_) = sharing(model_free(), [], [])
     (task,) = await store.add([new])
     query = select(routes.c.needs).where(routes.c.route == task.requirements_id)
@@ -240,7 +241,7 @@ async def test_a_gateway_before_shared_graphs_leaves_such_tasks_alone(database: 
 
 async def test_rows_of_before_run(database: Database) -> None:
     """A prompt that an older gateway wrote, whole, with the columns that it knew."""
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     (task,) = await store.add(sharing(model_free(1), []))
     old = str(uuid4())
     change = tasks.update().where(tasks.c.task_id == task.task_id).values(task_id=old)

@@ -13,13 +13,13 @@ import pytest
 import websockets
 from sqlalchemy import func, select
 
-from app.auth.model import STRANGER, AccessLevel, Caller
+from app.auth.model import EVERYBODY, STRANGER, AccessLevel, Caller
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, none_of, parts_of, task_ids
 from app.db.lease import Lease
 from app.db.queue import Queue
 from app.db.tables import outputs, prompts, tasks
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import TaskNotFound
 from app.settings import Settings
 from app.tasks.model import MOST_LISTED, NewTask
@@ -86,8 +86,9 @@ async def test_all_of_the_history_goes(
 
 
 async def test_what_is_not_the_callers_stays(database: Database) -> None:
-    store = TaskRepository(database)
-    mine = store.for_caller(Caller(name="me", scope=AccessLevel.RUN, visible_owner="me"))
+    store = TaskRepository(TaskTable(database), EVERYBODY)
+    caller = Caller(name="me", scope=AccessLevel.RUN, visible_owner="me")
+    mine = TaskRepository(TaskTable(database), caller)
     (own,) = await mine.add([NewTask(str(uuid4()), {}, owner="me")])
     (other,) = await store.add([NewTask(str(uuid4()), {})])
     await store.request_cancels([own.task_id, other.task_id])
@@ -108,10 +109,10 @@ async def test_what_is_not_the_callers_stays(database: Database) -> None:
 async def test_each_caller_is_answered_its_own(
     database: Database, caller: Caller, seen: set[str | None]
 ) -> None:
-    everybody = TaskRepository(database)
+    everybody = TaskRepository(TaskTable(database), EVERYBODY)
     new = [NewTask(str(uuid4()), {"1": {}}, owner=name) for name in ("a", "b", None)]
     ids = [task.task_id for task in await everybody.add(new)]
-    store = everybody.for_caller(caller)
+    store = TaskRepository(TaskTable(database), caller)
     told = [await store.several(ids), await store.queue(), await store.page()]
     assert [{task.owner for task in found} for found in told] == [seen] * 3
     own = {task.task_id for task in new if task.owner in seen}
@@ -180,7 +181,7 @@ async def test_a_long_queue_is_cleared_while_others_are_served(
 
 
 async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Database) -> None:
-    store, queue = TaskRepository(database), Queue(database, Lease("me", 60))
+    store, queue = TaskRepository(TaskTable(database), EVERYBODY), Queue(database, Lease("me", 60))
     (ours,) = await store.add([NewTask(str(uuid4()), {})])
     strangers = [str(number) for number in range(100_000)]
     odd = ["", "\x00" * 36, "\ud800" * 36, "x" * 100_000]
@@ -191,7 +192,9 @@ async def test_a_server_that_holds_very_many_prompts_of_strangers(database: Data
 
 
 async def test_lists_of_any_length_and_kind(database: Database) -> None:
-    added = await TaskRepository(database).add([NewTask(str(uuid4()), {}) for _ in range(3)])
+    added = await TaskRepository(TaskTable(database), EVERYBODY).add(
+        [NewTask(str(uuid4()), {}) for _ in range(3)]
+    )
     ids = [task.task_id for task in added]
 
     def asked(condition: Any, values: list[Any]) -> list[str]:

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
+from app.auth.model import EVERYBODY
 from app.db import schema
 from app.db.engine.database import Database, open_database
 from app.db.lease import Lease
@@ -23,7 +24,7 @@ from app.db.queue import Queue
 from app.db.schema import FOLDER, NEWEST_REVISION, alembic_config, metadata, migrate
 from app.db.tables import tasks
 from app.db.task_filters import Selection
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.errors import InvalidInput
 from app.tasks.model import Assignment, NewTask
 from app.tasks.view import task_view
@@ -133,7 +134,7 @@ async def test_a_task_of_before_runs(url: str, monkeypatch: pytest.MonkeyPatch) 
         lambda held: ((), lambda waiting: [Assignment(task.seq, "s") for task in waiting])
     )
     assert [claim.prompt for claim in found] == [model_free(7)]
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     assert await store.prompt(task_id) == model_free(7)
     assert (await store.get(task_id)).params == params
     (shown,) = [task_view(task) for task in await store.page(Selection(text="XXX"))]

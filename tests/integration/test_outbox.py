@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.auth.model import EVERYBODY
 from app.db.engine.database import Database
 from app.db.tasks import TaskRepository
 from app.outbound.guard import Guard
@@ -52,7 +53,7 @@ def delivering(outbox: Outbox, pace: DeliveryPace = FAST) -> AbstractAsyncContex
 
 
 async def all_deliveries(outbox: Outbox, *statuses: Any) -> list[Json]:
-    return (await outbox.page(statuses, 1000, None))[0]
+    return (await outbox.page(EVERYBODY, statuses, 1000, None))[0]
 
 
 async def settled(outbox: Outbox, count: int) -> list[Json]:
@@ -97,15 +98,15 @@ async def test_every_way_to_the_end(
     assert await outbox.announce() == len(ends)
     assert await outbox.announce() == 0
     for task_id, events in ends.items():
-        told = await outbox.of_task(task_id)
+        told = await outbox.of_task(EVERYBODY, task_id)
         assert [delivery["event"] for delivery in told] == events
-    assert await outbox.of_task(waiting) == []
+    assert await outbox.of_task(EVERYBODY, waiting) == []
 
 
 async def test_only_what_was_asked_for(store: TaskRepository, outbox: Outbox) -> None:
     task_id = await done(store, Webhook("http://127.0.0.1:1/", ("task.succeeded",)))
     assert await outbox.announce() == 1
-    assert await outbox.of_task(task_id) == []
+    assert await outbox.of_task(EVERYBODY, task_id) == []
     assert await outbox.announce([task_id]) == 0
 
 
@@ -211,7 +212,7 @@ async def test_gone_and_out_of_tries_are_dead_and_can_be_replayed(
             assert Counter(got.path for got in server.got) == {"/gone": 1, "/bad": 3}
             server.handler = lambda _: Reply(200)
             for delivery in found:
-                replayed = await outbox.replay(delivery["delivery_id"])
+                replayed = await outbox.replay(EVERYBODY, delivery["delivery_id"])
                 assert replayed["status"] == "pending"
             deliverer.wake()
             again = await settled(outbox, 2)
@@ -248,8 +249,8 @@ async def test_pages(store: TaskRepository, outbox: Outbox) -> None:
     tasks = [await done(store, Webhook("http://127.0.0.1:1/")) for _ in range(5)]
     for task_id in tasks:
         await outbox.announce([task_id])
-    first, cursor = await outbox.page((), 3, None)
-    second, end = await outbox.page((), 3, cursor)
+    first, cursor = await outbox.page(EVERYBODY, (), 3, None)
+    second, end = await outbox.page(EVERYBODY, (), 3, cursor)
     assert [delivery["task_id"] for delivery in (*first, *second)] == tasks[::-1]
     assert (len(first), end) == (3, None)
 

@@ -11,12 +11,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.auth.model import EVERYBODY
 from app.db.claims import Claims
 from app.db.engine.database import Database, open_database
 from app.db.engine.notify import Notifications, Topic, notify
 from app.db.lease import Lease
 from app.db.queue import Claim, Queue
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, WaitingTask
 from app.tasks.outcome import Succeeded
@@ -81,7 +82,7 @@ async def driven_by(one: RunningGateway, other: RunningGateway, workflow: Json) 
 
 async def test_many_claimers_keep_to_the_slots(database: Database) -> None:
     """At no moment has a server more than it may hold, whoever gives it what."""
-    store, servers = TaskRepository(database), ["a", "b", "c"]
+    store, servers = TaskRepository(TaskTable(database), EVERYBODY), ["a", "b", "c"]
     count, claimers = 60, 8
     for _ in range(count):
         await store.add([NewTask(task_id=str(uuid4()), prompt=model_free())])

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from app.auth.model import EVERYBODY
+from app.services.result_files import Results
 from app.settings import Settings
 from app.workflows.references.results import result_ref
 from fake_comfyui.server import DemoServer
@@ -128,7 +130,8 @@ async def test_a_name_on_another_host_is_not_ours(
     gateway: RunningGateway, demos: list[DemoServer]
 ) -> None:
     [output] = (await first(gateway, demos))["outputs"]
-    results = gateway.gateway.submitter._input_files._results
+    parts = gateway.gateway.task_parts.submissions.input_files
+    results = Results(parts.tasks, parts.assets, EVERYBODY)
     for host, is_ours in (("one.example:80", True), ("two.example", False)):
         ref = result_ref(f"http://{host}/api/image/{output['filename']}?type=output")
         assert ref is not None

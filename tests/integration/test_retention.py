@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from app.auth.model import EVERYBODY
 from app.db.engine.database import Database
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.events.hub import Hub
 from app.files.stores.local import LocalStore
 from app.files.stores.store import once
@@ -29,7 +30,7 @@ def files(tmp_path: Path) -> LocalStore:
 async def made(database: Database, files: LocalStore, *webhooks: Webhook, size: int = 5) -> str:
     """A task that has succeeded with one file, `size` bytes by its row."""
     new = NewTask(task_id=str(uuid4()), prompt=PROMPT, webhooks=webhooks)
-    store, process = TaskRepository(database), Process(database)
+    store, process = TaskRepository(TaskTable(database), EVERYBODY), Process(database)
     await store.add([new])
     claim = await process.claim()
     assert claim is not None
@@ -49,7 +50,10 @@ async def test_what_is_still_to_be_told_is_kept(database: Database, files: Local
     hook = Webhook("http://127.0.0.1:1/")
     told = await made(database, files, hook)
     plain = await made(database, files)
-    store, outbox = TaskRepository(database), Outbox(database, "host:1:me", lease_seconds=60)
+    store, outbox = (
+        TaskRepository(TaskTable(database), EVERYBODY),
+        Outbox(database, "host:1:me", lease_seconds=60),
+    )
     sweeper = retention(database, files, Limits(age=0.000_001))
 
     async def states() -> list[str]:
@@ -65,7 +69,7 @@ async def test_what_is_still_to_be_told_is_kept(database: Database, files: Local
     assert (await sweeper.sweep(), await states()) == (1, ["expired", "expired"])
     assert [info async for info in files.files()] == []
     assert await outbox.announce() == 0
-    assert len(await outbox.of_task(told)) == 1, "what was told is still known"
+    assert len(await outbox.of_task(EVERYBODY, told)) == 1, "what was told is still known"
 
 
 async def test_who_waits_to_be_told_does_not_shield_others(
@@ -74,7 +78,7 @@ async def test_who_waits_to_be_told_does_not_shield_others(
     oldest = await made(database, files, Webhook("http://127.0.0.1:1/"), size=LARGE)
     next_ = await made(database, files, size=LARGE)
     newest = await made(database, files)
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     assert (await store.get(oldest)).outputs[0].size_bytes == LARGE
     assert await retention(database, files, Limits(bytes=LARGE + 5)).sweep() == 1
     states = [(await store.get(task_id)).status.value for task_id in (oldest, next_, newest)]

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.auth.model import EVERYBODY
 from app.db import requirements
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, open_database
@@ -20,7 +21,7 @@ from app.db.queue import Queue
 from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import routes as rows
 from app.db.tables import tasks
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask
 from app.workflows.requirements import Needs
@@ -46,7 +47,7 @@ def impossible(number: int) -> str:
 
 async def fill(database: Database, count: int) -> None:
     """Queue tasks that no server can run, each of a route of its own."""
-    await TaskRepository(database).add([new(impossible(0))])
+    await TaskRepository(TaskTable(database), EVERYBODY).add([new(impossible(0))])
     await multiply(database, count, needs=True)
 
 
@@ -100,7 +101,7 @@ async def test_what_was_refused_teaches_nothing(
 
 async def test_a_claim_sees_what_waits_behind_those_it_passes_over(database: Database) -> None:
     await fill(database, 2 * MAX_LIST_ROWS)
-    (wanted,) = await TaskRepository(database).add([new("Possible")])
+    (wanted,) = await TaskRepository(TaskTable(database), EVERYBODY).add([new("Possible")])
     queue = Queue(database, Lease("me", 60))
     waiting = await queue.waiting_requirements()
     meaning = await queue.read_requirements(waiting)
@@ -133,7 +134,7 @@ async def test_it_remembers_routes_within_a_bound(
 
 
 async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Database) -> None:
-    (lost,) = await TaskRepository(database).add([new("A")])
+    (lost,) = await TaskRepository(TaskTable(database), EVERYBODY).add([new("A")])
     await database.write(lambda connection: connection.execute(rows.delete()))
     queue = Queue(database, Lease("me", 60))
     assert await queue.read_requirements([lost.requirements_id]) == {
@@ -147,7 +148,7 @@ async def test_a_task_whose_route_is_lost_does_not_stop_the_others(database: Dat
 
 async def test_rows_that_no_unfinished_task_has_go(database: Database) -> None:
     await fill(database, 2 * MAX_LIST_ROWS + 50)
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     kept, gone = await store.add([new("Kept"), new("Gone")])
     await store.request_cancel(gone.task_id)
     others = tasks.c.task_id.not_in([kept.task_id, gone.task_id])

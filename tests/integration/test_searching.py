@@ -7,7 +7,7 @@ from app.auth.model import AccessLevel, Caller
 from app.db.cleanup import Tidying
 from app.db.tables import task_texts
 from app.db.task_filters import Selection
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.tasks.model import NewTask, Status, Task, TaskError
 from app.tasks.outcome import Failed
 from tests.conftest import RunningGateway, model_free
@@ -108,7 +108,8 @@ async def test_texts_whose_task_is_gone_are_removed(store: TaskRepository) -> No
 async def test_another_keys_tasks_are_not_found(store: TaskRepository) -> None:
     await add(store, owner="a", params={"t": "secret word"})
     for name, count in (("a", 1), ("b", 0)):
-        seen = store.for_caller(Caller(AccessLevel.RUN, name, visible_owner=name))
+        caller = Caller(AccessLevel.RUN, name, visible_owner=name)
+        seen = TaskRepository(TaskTable(store._database), caller)
         assert len(await found(seen, text="secret")) == count
         assert len(await found(seen)) == count
 

@@ -15,7 +15,7 @@ from app import container
 from app.db.engine.database import Database, open_database, parse_url
 from app.db.engine.sqlite import CHECKPOINT_WRITES, file_of
 from app.files.stores.local import LocalStore
-from app.files.uploads import Uploads
+from app.files.uploads import UploadFolders
 from app.settings import Settings
 from tests.conftest import wait_until
 
@@ -175,5 +175,5 @@ def test_no_room_is_looked_for_where_the_database_is_in_memory(tmp_path: Path) -
     ):
         settings = Settings(workflows_dir=tmp_path, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
         store = LocalStore(tmp_path)
-        found = container._writable_stores(settings, store, Uploads(store, max_bytes=1))
+        found = container._writable_stores(settings, store, UploadFolders(store, max_bytes=1))
         assert ("database" in found._checks) == checked, url

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
 @requires(AccessLevel.READ)
 async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
     """What the task's webhooks were told, and are still to be told, with each try; oldest first."""
-    return {"deliveries": await gateway.outbox.of_task(task_id)}
+    return {"deliveries": await gateway.outbox.of_task(gateway.caller, task_id)}
 
 
 @router.get("/deliveries", responses={**responses(InvalidInput), 200: {"model": DeliveryPage}})
@@ -39,7 +39,7 @@ async def list_deliveries(
     limit: Annotated[int, Query(ge=1, le=1000, description="Deliveries in a page.")] = 50,
 ) -> Json:
     """Deliveries of the webhooks of all tasks, newest first."""
-    found, following = await gateway.outbox.page(status or (), limit, before)
+    found, following = await gateway.outbox.page(gateway.caller, status or (), limit, before)
     return {
         "deliveries": found,
         "next_cursor": None if following is None else str(following),
@@ -58,6 +58,6 @@ async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
 
     One that is just being sent is left alone.
     """
-    delivery = await gateway.outbox.replay(delivery_id)
+    delivery = await gateway.outbox.replay(gateway.caller, delivery_id)
     gateway.deliverer.wake()
     return delivery
