@@ -8,7 +8,7 @@ FastAPI reads a body before it calls dependencies, and turns each error that it 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,11 +16,13 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
+from typing_extensions import is_typeddict
 
 from app.api.bodies import by_size, read_body, read_model
 from app.api.multipart import FormRequest
 from app.api.requests import Strict
 from app.errors import GatewayError
+from app.limits.json_types import Json
 from app.workflows.json_text import BLANK
 
 _OURS = (GatewayError, RequestValidationError, ClientDisconnect)
@@ -33,6 +35,22 @@ class StrictRoute(APIRoute):
 
     Whatever Content-Type a body of JSON comes with, it is JSON: `curl -d` calls it a form.
     """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        status_code: int | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        answer = get_type_hints(endpoint).get("return")
+        if is_typeddict(answer):
+            # Shown in OpenAPI only: mypy has checked it, FastAPI would check and copy each answer.
+            options["response_model"] = Json
+            responses = {**(responses or {}), status_code or 200: {"model": answer}}
+        super().__init__(path, endpoint, status_code=status_code, responses=responses, **options)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle, model = super().get_route_handler(), self._model()

@@ -7,13 +7,12 @@ With several replicas an event bus (redis_bus.py) brings what one publishes to t
 import asyncio
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.events.subscription import Closed, Subscription, Type, Update
-from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
 
@@ -28,7 +27,7 @@ KNOWN_BIRTHS = 50_000  # tasks
 class EventBus(Protocol):
     """Brings updates to the hubs of all replicas, ours included."""
 
-    def send(self, task_id: str, type: Type, data: Json, image: bytes) -> bool:
+    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> bool:
         """Take it, to deliver it to us, too, in its turn (but for previews). False if that cannot
         be done now."""
         ...
@@ -63,7 +62,9 @@ class Hub:
         self.relayed = 0  # updates given to subscribers
         self.dropped = 0  # subscribers that were too slow
 
-    def publish(self, task_id: str, type: Type, data: Json, image: bytes = b"") -> None:
+    def publish(
+        self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes = b""
+    ) -> None:
         """Something has happened to a task: tell the subscribers of all replicas."""
         carried = self.event_bus is not None and self.event_bus.send(task_id, type, data, image)
         update = Update(0 if carried else self._next_id(), task_id, type, data, image)
@@ -87,7 +88,7 @@ class Hub:
             self._keep(update)
         self._spread(update)
 
-    def tell(self, task_id: str, type: Type, data: Json) -> None:
+    def tell(self, task_id: str, type: Type, data: Mapping[str, Any]) -> None:
         """To our own subscribers: how a task was found to be. It is no event: whoever resumes gets
         the task's state anyway, so it has no id of its own."""
         self._spread(self._dated(Update(self._last_id, task_id, type, data)))

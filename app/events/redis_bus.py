@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,6 @@ from redis.exceptions import RedisError
 
 from app.events.hub import Hub
 from app.events.subscription import Overrun, Subscription, Type, Update
-from app.limits.json_types import Json
 from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class RedisEventBus:
         self._number = 0  # of the last update that was taken
         self._on_its_way: deque[Update] = deque()  # sent, and not yet come back
 
-    def send(self, task_id: str, type: Type, data: Json, image: bytes) -> bool:
+    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> bool:
         if not self._up:
             return False
         self._number += 1

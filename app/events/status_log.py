@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from app.events.subscription import Update
-from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
 from app.logs import facts
 from app.tasks.view import timestamp
@@ -24,7 +24,7 @@ class Transition:
     before: str | None  # None: it was not seen before, in this process
     after: str
     why: str | None  # a code, never a text: texts may tell what is private
-    task: Json
+    task: Mapping[str, Any]
 
 
 class StatusLog:
@@ -57,11 +57,11 @@ def seconds_between(earlier: str | None, later: str | None) -> float | None:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
-def _is_old(task: Json) -> bool:
+def _is_old(task: Mapping[str, Any]) -> bool:
     return (seconds_between(task["finished_at"], timestamp(time.time())) or 0) > OLD
 
 
-def why(task: Json) -> str | None:
+def why(task: Mapping[str, Any]) -> str | None:
     """What brought the task there: the code of its error, or how its last attempt ended."""
     if task["error"]:
         return str(task["error"]["code"])

@@ -3,12 +3,11 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from app.limits.json_types import Json
 from app.limits.worker_threads import caller
 
 Type = Literal["status", "progress", "preview", "output", "notice"]
@@ -26,7 +25,7 @@ class Update:
     id: int
     task_id: str
     type: Type
-    data: Json
+    data: Mapping[str, Any]
     image: bytes = field(default=b"", repr=False)  # previews only
     born: str | None = None  # when the task was made: another one may have had its id before
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from app.db.queue import Queue
 from app.db.requirements import Requirements
 from app.db.run_times import RunTimes
-from app.limits.json_types import Json
 from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
 from app.runner.expectation import expected_on, unknown_on
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.tasks.model import Task
+from app.tasks.task_json import TaskJson
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import Expected, task_view
 from app.workflows.requirements import Needs
@@ -26,7 +26,7 @@ class TaskPresenter:
         self._run_times = run_times
         self._dispatcher = dispatcher
 
-    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> Json:
+    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
         if task.finished:

@@ -6,7 +6,7 @@ not come (Redis is away, or was never there), all that those replicas do.
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from app.db.engine.notify import Notifications, Topic
 from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Update
-from app.limits.json_types import Json
 from app.limits.periodic import every
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
@@ -74,7 +73,7 @@ class StreamReconciler:
         self._dispatcher = dispatcher
         self._alone = alone
         self._last_event: dict[str, int] = {}  # task_id -> its newest update when we looked last
-        self._last_view: dict[str, Json] = {}  # task_id -> how we found it last
+        self._last_view: dict[str, Mapping[str, Any]] = {}  # task_id -> how we found it last
         self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
         self._blind_since: float | None = None
         self._changed: set[str] = set()  # tasks of which the database told something
@@ -210,8 +209,8 @@ class StreamReconciler:
                 continue
             if task.task_id not in told:
                 expected = Expected(hope.eta, hope.waiting_for)
-                view = progress_view(task, task.progress, expected)
-                self._hub.tell(task.task_id, "progress", view)
+                progress = progress_view(task, task.progress, expected)
+                self._hub.tell(task.task_id, "progress", progress)
             self._hopes[task.task_id] = hope
 
     async def _places(self, task_ids: Iterable[str]) -> dict[str, QueuePosition | None]:
@@ -230,7 +229,7 @@ class StreamReconciler:
             return
         if seen.task.status == Status.QUEUED:
             seen = seen._replace(task=replace(seen.task, queue_position=queue_position))
-        view = self._presenter.view(seen.task)
+        view: Mapping[str, Any] = self._presenter.view(seen.task)
         told = self._last_view.get(task_id)
         known = told or _heard_of(self._hub.since(task_id, 0)) or view
         if told or len(self._last_view) < TOLD:
@@ -242,7 +241,7 @@ class StreamReconciler:
         if any(view[name] != known[name] for name in names):
             self._tell_progress(seen.task, seen.progress, view)
 
-    def _tell_progress(self, task: Task, progress: Progress, view: Json) -> None:
+    def _tell_progress(self, task: Task, progress: Progress, view: Mapping[str, Any]) -> None:
         expected = Expected(view["eta_seconds"], view["waiting_for"])
         self._hub.tell(task.task_id, "progress", progress_view(task, progress, expected))
 
@@ -252,14 +251,14 @@ class StreamReconciler:
         return self._blind_since is not None and changed >= self._blind_since
 
 
-def _is_ahead(view: Json, known: Json) -> bool:
+def _is_ahead(view: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """A row is written now and then: it may be behind what was told already."""
     value, before = view["progress"]["value"], known["progress"]["value"]
     is_older = value == before and view["eta_seconds"] != known["eta_seconds"]
     return bool(value > before or is_older)
 
 
-def _essence(view: Json, task: Task, followed: bool) -> list[Any]:
+def _essence(view: Mapping[str, Any], task: Task, followed: bool) -> list[Any]:
     """What is worth telling of at once; of a task that waits, there or here, also its place, to who
     follows it by its id."""
     names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
@@ -268,9 +267,9 @@ def _essence(view: Json, task: Task, followed: bool) -> list[Any]:
     return [view[name] for name in names]
 
 
-def _heard_of(updates: Iterable[Update]) -> Json | None:
+def _heard_of(updates: Iterable[Update]) -> Mapping[str, Any] | None:
     """The task as its updates show it; None if too few of them are kept."""
-    view: Json | None = None
+    view: dict[str, Any] | None = None
     for update in updates:
         if update.type == "status":
             view = dict(update.data)

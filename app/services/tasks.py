@@ -22,6 +22,7 @@ from app.servers import queues
 from app.servers.server import Server
 from app.services.submissions import SubmissionParts, SubmissionService
 from app.tasks.model import CancelReason, Many, NewTask, Status, Task
+from app.tasks.task_json import TaskJson
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import entries_of, timestamp
 from app.workflows.parameters.apply import with_changes
@@ -104,7 +105,7 @@ class TaskService:
         """Those of the ids that are tasks of ours."""
         return await self._store.ids_of(task_ids)
 
-    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> Json:
+    def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
         """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
         bytes, None: whole."""
         return self._parts.submissions.presenter.view(task, room)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from app.limits.json_types import Json
-from app.tasks.webhook import Webhook
+from app.tasks.webhook import Webhook, WebhookJson
 from app.workflows.parameters.apply import Change
 from app.workflows.requirements import Needs
 from app.workflows.secret_values import Secrets
@@ -234,7 +234,7 @@ class Task:
     queue_position: QueuePosition | None = None  # while it is queued
     cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
     # The one it was submitted with, as it may be seen.
-    webhook: Json | None = field(default=None, repr=False)
+    webhook: WebhookJson | None = field(default=None, repr=False)
     needs_paid_node_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
     owner: str | None = None  # whose it is: of the key that made it; see app/auth
 

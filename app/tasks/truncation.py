@@ -37,10 +37,16 @@ LAST = "outputs"  # has what the others leave
 ATTEMPTS = 10  # the newest
 
 
-def shortened(view: Json, room: int | None, **shares: float) -> Json:
-    """The view with its fields cut to `room` bytes; None: as it is. `shares`: other ones."""
+def shortened(view: T, room: int | None, **shares: float) -> T:
+    """The view, a dict, with its fields cut to `room` bytes; None: as it is. `shares`: other ones.
+    A field keeps its type; `cut` is added."""
     if room is None:
         return view
+    found: T = _shortened(view, room, shares)
+    return found
+
+
+def _shortened(view: Any, room: int, shares: Mapping[str, float]) -> Any:
     found, marks, left = dict(view), dict(view.get("cut", {})), room
     for name, value in view.items():
         if not value or name == LAST or name == "cut" or type(value) not in _LONG:

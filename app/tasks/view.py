@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.files.archive import ArchiveEntry
-from app.limits.json_types import Json
 from app.tasks.model import (
     EXPIRED_OUTPUT,
     Attempt,
@@ -15,7 +13,15 @@ from app.tasks.model import (
     Progress,
     Status,
     Task,
-    fields_of,
+    TaskError,
+)
+from app.tasks.task_json import (
+    AttemptJson,
+    OutputJson,
+    ProgressJson,
+    TaskErrorJson,
+    TaskJson,
+    TaskProgressJson,
 )
 from app.tasks.truncation import MAX_STREAM_BYTES, MAX_TEXT_CHARACTERS, shortened
 
@@ -43,24 +49,24 @@ def task_view(
     progress: Progress | None = None,
     expected: Expected = UNKNOWN,
     room: int | None = MAX_STREAM_BYTES,
-) -> Json:
+) -> TaskJson:
     """The task as JSON, its fields cut to `room` bytes; None: whole. `progress` is the live one,
     newer than the row's."""
-    view = {
+    view: TaskJson = {
         "task_id": task.task_id,
         "prompt_id": task.task_id,
-        "status": task.status.value,
-        "created_at": timestamp(task.created_at),
+        "status": task.status,
+        "created_at": moment(task.created_at),
         "started_at": timestamp(task.started_at),
         "finished_at": timestamp(task.finished_at),
         "queue_position": task.queue_position.position if task.queue_position else None,
         "eta_seconds": expected.eta_seconds,
         "waiting_for": expected.waiting_for,
-        "progress": fields_of(progress or task.progress),
+        "progress": progress_json(progress or task.progress),
         "outputs": [
             output_view(task.task_id, output, whole=room is None) for output in task.outputs
         ],
-        "error": _without_none(fields_of(task.error)) if task.error else None,
+        "error": _error(task.error) if task.error else None,
         "server": task.server,
         "params": task.params,
         "metadata": task.metadata,
@@ -73,15 +79,17 @@ def task_view(
         "batch_id": task.batch_id,
         "webhook": task.webhook,
     }
-    return shortened({**view, "cut": dict(task.cut)} if task.cut else view, room)
+    if task.cut:
+        view["cut"] = dict(task.cut)
+    return shortened(view, room)
 
 
-def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) -> Json:
+def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) -> TaskProgressJson:
     """The small one, for what changes many times a second."""
-    view = {
+    view: TaskProgressJson = {
         "task_id": task.task_id,
-        "status": task.status.value,
-        "progress": fields_of(progress),
+        "status": task.status,
+        "progress": progress_json(progress),
         "queue_position": task.queue_position.position if task.queue_position else None,
         "eta_seconds": expected.eta_seconds,
         "waiting_for": expected.waiting_for,
@@ -89,10 +97,10 @@ def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) 
     return shortened(view, MAX_STREAM_BYTES, progress=0.9)
 
 
-def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
+def output_view(task_id: str, output: Output, *, whole: bool = False) -> OutputJson:
     """`cut` says how long a text is that is not shown to its end, `copy` how many equal results
     are before it."""
-    view: Json = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
+    view: OutputJson = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
     if output.copy:
         view["copy"] = output.copy
     if output.text is not None:
@@ -108,7 +116,7 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> Json:
         "content_type": output.content_type,
         "size_bytes": output.size_bytes,
         "hash": output.hash,
-        "error": output.error and {"code": _code(output), "message": output.error},
+        "error": {"code": _code(output), "message": output.error} if output.error else None,
     }
 
 
@@ -125,12 +133,28 @@ def entries_of(task: Task) -> list[ArchiveEntry]:
     ]
 
 
+def moment(seconds: float) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    found = datetime.fromtimestamp(seconds, UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def timestamp(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds, or None."""
-    if seconds is None:
-        return None
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """`moment`, or None."""
+    return None if seconds is None else moment(seconds)
+
+
+def progress_json(progress: Progress) -> ProgressJson:
+    return {
+        "value": progress.value,
+        "nodes_done": progress.nodes_done,
+        "nodes_total": progress.nodes_total,
+        "current_node": progress.current_node,
+        "class_type": progress.class_type,
+        "step": progress.step,
+        "steps": progress.steps,
+        "node_seconds": progress.node_seconds,
+    }
 
 
 def _url(task_id: str, output: Output) -> str:
@@ -156,10 +180,26 @@ def _code(output: Output) -> str:
     return "expired" if output.error == EXPIRED_OUTPUT else "output_unavailable"
 
 
-def _attempt(attempt: Attempt) -> Json:
-    times = {"started_at": timestamp(attempt.started_at), "ended_at": timestamp(attempt.ended_at)}
-    return {**fields_of(attempt), **times}
+def _attempt(attempt: Attempt) -> AttemptJson:
+    return {
+        "server": attempt.server,
+        "started_at": moment(attempt.started_at),
+        "ended_at": timestamp(attempt.ended_at),
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "ran": attempt.ran,
+    }
 
 
-def _without_none(fields: dict[str, Any]) -> Json:
-    return {name: value for name, value in fields.items() if value not in (None, ())}
+def _error(error: TaskError) -> TaskErrorJson:
+    """Without what is not known."""
+    found: TaskErrorJson = {"code": error.code, "message": error.message}
+    if error.node_id is not None:
+        found["node_id"] = error.node_id
+    if error.class_type is not None:
+        found["class_type"] = error.class_type
+    if error.traceback:
+        found["traceback"] = list(error.traceback)
+    if error.node_errors is not None:
+        found["node_errors"] = error.node_errors
+    return found

@@ -1,9 +1,12 @@
 """A webhook: where to tell of a task, and of what. Pure."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from app.limits.json_types import Json
+from pydantic import Field
+from typing_extensions import TypedDict
+
 from app.outbound.addresses import parse_address, site_of
 
 STARTED = "task.started"
@@ -25,6 +28,16 @@ TOKEN = 16  # characters
 
 
 TASK = "task"
+
+
+class WebhookJson(TypedDict):
+    url: Annotated[
+        str,
+        Field(
+            description="Without credentials, and *** for what may be secret in its path and query."
+        ),
+    ]
+    events: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Webhook:
     def host_name(self) -> str:
         return urlsplit(self.url).hostname or ""
 
-    def shown(self) -> Json:
+    def shown(self) -> WebhookJson:
         """What everybody may see of it: no headers, no secret, no values in the URL's query."""
         return {"url": without_values(self.url), "events": list(self.events)}
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from app.limits.json_types import Json
 from app.tasks.model import Status
+from app.tasks.task_json import TaskJson
 from app.tasks.view import timestamp
 from app.tasks.webhook import Webhook, tokens_of
 
@@ -34,7 +35,7 @@ class Delivery:
     webhook: Webhook
 
 
-def body_of(event: str, at: float | None, task: Json) -> str:
+def body_of(event: str, at: float | None, task: TaskJson) -> str:
     body = {"type": event, "timestamp": timestamp(at), "data": task}
     return json.dumps(body, separators=(",", ":"))
 

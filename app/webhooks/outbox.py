@@ -28,6 +28,7 @@ from app.db.webhooks import is_open, is_pending, webhook_of
 from app.errors import DeliveryNotFound
 from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
+from app.tasks.task_json import TaskJson
 from app.tasks.view import task_view
 from app.tasks.webhook import STARTED
 from app.webhooks.fair_share import Busy
@@ -68,7 +69,7 @@ class Outbox:
         runner_id: str,
         *,
         lease_seconds: float,
-        view: Callable[[Task], Json] = task_view,
+        view: Callable[[Task], TaskJson] = task_view,
     ) -> None:
         self._database = database
         self._runner_id = runner_id
@@ -247,7 +248,7 @@ def _parts(connection: Connection, ids: list[str] | None) -> list[tuple[Select[A
     return [(_NEWS_OF_LANE, {"lane": lane, "most": share}) for lane in lanes]
 
 
-def _announce(connection: Connection, row: Any, view: Callable[[Task], Json]) -> None:
+def _announce(connection: Connection, row: Any, view: Callable[[Task], TaskJson]) -> None:
     task = fetch_one(connection, row["task_id"])
     wanted = json.loads(row["events"])
     events: list[tuple[str, float | None]] = []

@@ -1,32 +1,41 @@
 """Batches: the tasks of one submit, looked at and canceled together."""
 
 from collections import Counter
-from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.pages import tasks_json
 from app.api.problems import responses
-from app.api.schemas import BatchOut
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.db.task_filters import Selection
 from app.errors import BatchNotFound
-from app.limits.json_types import Json
 from app.services.batches import MAX_TASKS
 from app.tasks.model import TERMINAL
+from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST
 
 router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
-_ANSWERS: dict[int | str, Json] = {**responses(BatchNotFound), 200: {"model": BatchOut}}
+
+class BatchJson(TypedDict):
+    """The tasks of one submit with `batch`."""
+
+    batch_id: str
+    total: int
+    finished: Annotated[bool, Field(description="All of its tasks are.")]
+    counts: Annotated[dict[str, int], Field(description="Tasks by status.")]
+    tasks: Annotated[list[TaskJson], Field(description="In the order of the batch.")]
 
 
-def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
+def batch_view(batch_id: str, tasks: list[TaskJson]) -> BatchJson:
     """`tasks`: as they are shown."""
-    counts = Counter(task["status"] for task in tasks)
+    counts = Counter[str](task["status"] for task in tasks)
     return {
         "batch_id": batch_id,
         "total": len(tasks),
@@ -36,9 +45,9 @@ def batch_view(batch_id: str, tasks: Sequence[Json]) -> Json:
     }
 
 
-@router.get("/batch/{batch_id}", responses=_ANSWERS)
+@router.get("/batch/{batch_id}", responses=responses(BatchNotFound))
 @requires(AccessLevel.READ)
-async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
+async def get_batch(batch_id: Id, gateway: GatewayDep) -> BatchJson:
     """All tasks of a batch, in its order.
 
     `finished` is true when all are; `counts` tells how many have which status. Tasks that were
@@ -53,9 +62,9 @@ async def get_batch(batch_id: Id, gateway: GatewayDep) -> Json:
     return batch_view(batch_id, tasks[::-1])
 
 
-@router.post("/batch/{batch_id}/cancel", responses=_ANSWERS)
+@router.post("/batch/{batch_id}/cancel", responses=responses(BatchNotFound))
 @requires(AccessLevel.RUN)
-async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> Json:
+async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> BatchJson:
     """Cancel all tasks of a batch that are not finished; answers the batch."""
     await gateway.tasks.cancel_batch(batch_id)
     return await get_batch(batch_id, gateway)

@@ -15,8 +15,7 @@ from app.api.deps import ServerQuery
 from app.api.file_response import head_of, safe_headers
 from app.api.idempotency import IdempotencyKeyDep
 from app.api.problems import responses
-from app.api.routers.batches import batch_view
-from app.api.schemas import BatchOut, TaskOut
+from app.api.routers.batches import BatchJson, batch_view
 from app.db.idempotency import IdempotencyKey
 from app.errors import (
     FileNotFound,
@@ -42,6 +41,7 @@ from app.limits.json_types import Json
 from app.services.input_files import Check
 from app.services.submission_request import Submission
 from app.tasks.model import Output, Status, Task
+from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST, MAX_STREAM_BYTES
 
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
@@ -55,11 +55,11 @@ SUBMIT_RESPONSES: dict[int | str, Json] = {
     ),
     **responses(WorkflowNotFound, ServerNotFound),
     200: {
-        "model": TaskOut | BatchOut,
+        "model": TaskJson | BatchJson,
         "description": "With `wait`: all is finished. Or the task's only file, if Accept takes it.",
         "content": {f"{kind}/*": {} for kind in ("image", "video", "audio")},
     },
-    202: {"model": TaskOut | BatchOut, "description": "Queued; a batch, if one was sent."},
+    202: {"model": TaskJson | BatchJson, "description": "Queued; a batch, if one was sent."},
 }
 MAX_WAIT = 600.0  # seconds of ?wait=
 MAX_INLINE_BYTES = 16 * 1024 * 1024  # of results in one answer with ?inline=true
@@ -115,8 +115,8 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
         headers = {"Location": f"/api/task/{first.task_id}"}
         if (file := await _file(gateway, _wanted_file(first, asked.accept), headers)) is not None:
             return file
-        view = gateway.tasks.view(first, None)
-        views = [view]
+        views = [gateway.tasks.view(first, None)]
+        view: TaskJson | BatchJson = views[0]
     else:
         headers = {"Location": f"/api/batch/{first.batch_id}"}
         room = MAX_STREAM_BYTES if asked.inline else LIST
@@ -163,7 +163,7 @@ async def _file(
     return StreamingResponse(body, 200, headers, media_type=content_type)
 
 
-async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[Json]) -> None:
+async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[TaskJson]) -> None:
     """`data` for each file that is shown, in order, as long as there is room for all of it."""
     room = MAX_INLINE_BYTES
     for task, task_view in zip(tasks, views, strict=True):

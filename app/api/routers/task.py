@@ -1,9 +1,11 @@
 """Tasks: look, list, cancel, retry, forget; the queue and the history."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from fastapi import APIRouter, Query
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.api.access_levels import requires
 from app.api.cursors import Before
@@ -11,7 +13,6 @@ from app.api.deps import GatewayDep, Id, ServerQuery
 from app.api.pages import tasks_json
 from app.api.problems import responses
 from app.api.requests import DeleteRequest
-from app.api.schemas import TaskOut, TaskPage
 from app.api.strict_route import StrictRoute
 from app.api.task_filters import Searched, Wanted, WithTotal
 from app.auth.model import AccessLevel
@@ -32,6 +33,7 @@ from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.servers import queues
 from app.tasks.model import TERMINAL, Status
+from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST
 
 router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
@@ -39,9 +41,31 @@ router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 Limit = Annotated[int, Query(ge=1, le=1000, description="Tasks in a page.")]
 
 
-@router.get("/task/{task_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}})
+class TaskPageJson(TypedDict):
+    tasks: list[TaskJson]
+    next_cursor: str | None
+    total: NotRequired[
+        Annotated[int | None, Field(description="In all pages together; only if it was asked for.")]
+    ]
+    total_is_capped: NotRequired[
+        Annotated[
+            bool | None, Field(description="There are more than `total`: no more are counted.")
+        ]
+    ]
+
+
+class HistoryJson(TaskPageJson):
+    servers: NotRequired[
+        Annotated[
+            list[Json],
+            Field(description="Of each, what is not ours in its history; only if asked for."),
+        ]
+    ]
+
+
+@router.get("/task/{task_id}", responses=responses(TaskNotFound))
 @requires(AccessLevel.READ)
-async def get_task(task_id: Id, gateway: GatewayDep) -> Json:
+async def get_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
     """All of a task: the truth, which streams only show sooner.
 
     Lists, batches, streams and webhooks show the beginning of long values, and say in `cut` how
@@ -60,7 +84,7 @@ async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
     return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
 
 
-@router.get("/tasks", responses={200: {"model": TaskPage}})
+@router.get("/tasks")
 @requires(AccessLevel.READ)
 async def list_tasks(
     gateway: GatewayDep,
@@ -68,7 +92,7 @@ async def list_tasks(
     wanted: Wanted,
     limit: Limit = 50,
     total: WithTotal = False,
-) -> Json:
+) -> TaskPageJson:
     """Tasks that fit all filters which are given, newest first.
 
     `next_cursor` is null on the last page. Of `total` no more than 100,000 are counted.
@@ -76,11 +100,9 @@ async def list_tasks(
     return await _page(gateway, wanted, limit, before, total)
 
 
-@router.post(
-    "/task/{task_id}/cancel", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
-)
+@router.post("/task/{task_id}/cancel", responses=responses(TaskNotFound))
 @requires(AccessLevel.RUN)
-async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
+async def cancel_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
     """Cancel a task in whatever state it is; a finished one stays as it is.
 
     A queued one is `canceled` at once, one that is on a server becomes `canceling` first. Only this
@@ -90,11 +112,9 @@ async def cancel_task(task_id: Id, gateway: GatewayDep) -> Json:
     return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
 
 
-@router.post(
-    "/interrupt/{prompt_id}", responses={**responses(TaskNotFound), 200: {"model": TaskOut}}
-)
+@router.post("/interrupt/{prompt_id}", responses=responses(TaskNotFound))
 @requires(AccessLevel.RUN)
-async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
+async def interrupt(prompt_id: Id, gateway: GatewayDep) -> TaskJson:
     """Cancel the task with this id, by ComfyUI's word for it. Only ever stops a task of the
     gateway."""
     return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
@@ -103,13 +123,10 @@ async def interrupt(prompt_id: Id, gateway: GatewayDep) -> Json:
 @router.post(
     "/task/{task_id}/retry",
     status_code=202,
-    responses={
-        **responses(TaskNotFound, ApiKeyGone, InvalidWorkflow, QueueFull),
-        202: {"model": TaskOut},
-    },
+    responses=responses(TaskNotFound, ApiKeyGone, InvalidWorkflow, QueueFull),
 )
 @requires(AccessLevel.RUN)
-async def retry_task(task_id: Id, gateway: GatewayDep) -> Json:
+async def retry_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
     """A new task from the same request, with the same values, files and webhook.
 
     Seeds are not drawn again. Its `retry_of` names the old one; it belongs to no batch.
@@ -172,14 +189,15 @@ async def get_history(
         bool, Query(description="Also what the servers' own histories hold that is not ours.")
     ] = False,
     server: ServerQuery = None,
-) -> Json:
+) -> HistoryJson:
     """Finished tasks with their outputs, newest first.
 
     With `include_servers` or `server` there is also `servers`: for each `server` the `prompts` of
     its own history that are not the gateway's. Only keys that may see everybody's tasks may ask for
     that (`forbidden`).
     """
-    page = await _page(gateway, replace(searched, statuses=TERMINAL), limit, before, total)
+    finished = replace(searched, statuses=TERMINAL)
+    page = await _page(gateway, finished, limit, before, total)
     if include_servers or server:
         gateway.caller.need_all("include_servers: a server's own history")
         servers = gateway.pool.choose(server)
@@ -222,13 +240,16 @@ async def _page(
     limit: int,
     before: int | None,
     is_counted: bool,
-) -> Json:
+) -> HistoryJson:
     tasks, following = await tasks_json(
         lambda most, start: gateway.tasks.page(wanted, most, start),
         lambda task: gateway.tasks.view(task, LIST),
         *(limit, before),
     )
-    page: Json = {"tasks": tasks, "next_cursor": None if following is None else str(following)}
+    page: HistoryJson = {
+        "tasks": tasks,
+        "next_cursor": None if following is None else str(following),
+    }
     if is_counted:
         page["total"], page["total_is_capped"] = await gateway.tasks.total(wanted)
     return page

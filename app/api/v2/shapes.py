@@ -1,5 +1,6 @@
 """Tasks, results and assets as the JSON of Comfy API v2. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,16 +115,16 @@ def asset_view(asset: Asset, here: Here, created_new: bool | None = None) -> Jso
     return view if created_new is None else {**view, "created_new": created_new}
 
 
-def status_event(view: Json) -> Json:
+def status_event(view: Mapping[str, Any]) -> Json:
     """From a task as our own streams show it, or a job."""
     return {"status": view["status"], "queue_position": view["queue_position"]}
 
 
-def progress_event(view: Json) -> Json:
+def progress_event(view: Mapping[str, Any]) -> Json:
     return progress_view(Progress(**view["progress"]))
 
 
-def output_event(task: Task, view: Json, here: Here) -> Json | None:
+def output_event(task: Task, view: Mapping[str, Any], here: Here) -> Json | None:
     """From a result as our own streams show it."""
     if view.get("text") is None and not view.get("url"):
         return None

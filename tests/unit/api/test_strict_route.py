@@ -1,9 +1,11 @@
 """Bodies of routes are read strictly; all routes of the gateway are such."""
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.types import Message
+from typing_extensions import TypedDict
 
 from app.api.strict_route import StrictRoute
 from app.main import ROUTERS
@@ -25,3 +27,33 @@ def test_a_model_that_takes_unknown_fields_is_refused() -> None:
 
         @router.post("/lenient")
         async def lenient(body: Lenient) -> None: ...
+
+
+class Counted(TypedDict):
+    """What an answer is said to be."""
+
+    count: int
+
+
+async def test_an_answer_is_shown_in_openapi_and_sent_as_it_is() -> None:
+    app = FastAPI()
+    router = APIRouter(route_class=StrictRoute)
+
+    @router.post("/counted", status_code=201)
+    async def counted() -> Counted:
+        return {"count": "not checked"}  # type: ignore[typeddict-item]
+
+    app.include_router(router)
+    shown = app.openapi()["paths"]["/counted"]["post"]["responses"]["201"]["content"]
+    assert shown["application/json"]["schema"]["$ref"] == "#/components/schemas/Counted"
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/counted", "headers": []}
+    await app({**scope, "query_string": b"", "raw_path": b"/counted"}, receive, send)
+    assert (sent[0]["status"], sent[1]["body"]) == (201, b'{"count":"not checked"}')
