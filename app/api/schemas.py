@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.limits.json_types import Json
+from app.servers.server_json import ServerJson
 from app.webhooks.retries import DeliveryStatus
 from app.workflows.formats import Format
 
@@ -102,42 +103,12 @@ class ParametersOut(BaseModel):
     warnings: list[str] = Field(description="What was doubtful.")
 
 
-class ServerOut(BaseModel):
-    id: str = Field(description="Its address, HOST:PORT.")
-    state: Literal["online", "offline", "draining", "stalled", "failing"] = Field(
-        description="In one word; docs/servers.md explains them."
-    )
-    online: bool = Field(description="It answers.")
-    connected: bool = Field(description="Its WebSocket is open.")
-    accepting: bool = Field(description="It may get new work.")
-    reason: str | None = Field(description="Why it is not as it should be.")
-    since: str = Field(description="When it came online or went offline.")
-    version: str | None = Field(description="ComfyUI's.")
-    slots: int = Field(description="Prompts that it may hold.")
-    running: int = Field(description="Tasks of ours that it holds.")
-    queue_length: int | None = Field(description="Prompts that it holds, strangers' too.")
-    others: int | None = Field(description="Those of strangers.")
-    wait_seconds: float | None = Field(description="Until it should be through with them.")
-
-
-class ServerList(BaseModel):
-    servers: list[ServerOut]
-
-
-class ServerDetail(ServerOut):
-    tasks: list[str] = Field(description="Ids of the tasks of ours that it holds.")
-    warm: list[str] = Field(description="Model files of the prompt that it got last.")
-    node_types: int = Field(description="How many it has.")
-    models: dict[str, list[str]] = Field(description="Model files by folder.")
-    system_stats: Json | None = Field(description="What ComfyUI says of its machine.")
-
-
 class HealthOut(BaseModel):
     status: Literal["ok", "degraded"]
     reason: str | None = Field(description="Why it is degraded.")
     version: str
     gateway: str = Field(description="Which gateway it is: the same for all its replicas.")
-    servers: list[ServerOut] = Field(description="Empty without a key, where keys are in use.")
+    servers: list[ServerJson] = Field(description="Empty without a key, where keys are in use.")
     warnings: list[str] = Field(description="What the operator should hear of.")
 
 

@@ -20,6 +20,7 @@ from app.servers.event_inbox import EventInbox
 from app.servers.fifo_lock import FifoLock
 from app.servers.health import Health
 from app.servers.refusals import Refusals
+from app.servers.server_json import ServerState
 from app.servers.socket_liveness import Ear
 from app.workflows.requirements import Lack, Needs, lack_of
 
@@ -75,7 +76,7 @@ class Server:
         return self.health.online
 
     @property
-    def state(self) -> str:
+    def state(self) -> ServerState:
         """online, offline, draining, stalled or failing: one word for people."""
         if not self.online:
             return "offline"

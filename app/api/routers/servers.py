@@ -8,7 +8,6 @@ from app.api.access_levels import requires
 from app.api.deps import GatewayDep
 from app.api.problems import responses
 from app.api.requests import ServerRequest, SlotsRequest
-from app.api.schemas import ServerDetail, ServerList, ServerOut
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -21,18 +20,18 @@ from app.errors import (
     ServerNotFound,
 )
 from app.gateway import Gateway
-from app.limits.json_types import Json
 from app.limits.periodic import wait_or_timeout
 from app.servers import inventory
 from app.servers.server import Server
-from app.tasks.view import timestamp
+from app.servers.server_json import ServerDetailJson, ServerJson, ServerListJson
+from app.tasks.view import moment
 
 router = APIRouter(prefix="/api", tags=["servers"], route_class=StrictRoute)
 
 _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 
 
-def server_json(gateway: Gateway, server: Server) -> Json:
+def server_json(gateway: Gateway, server: Server) -> ServerJson:
     """A server as health, info and the list of servers show it."""
     runs = gateway.dispatcher.running_on(server)
     moves = server.online and not server.stalled
@@ -43,7 +42,7 @@ def server_json(gateway: Gateway, server: Server) -> Json:
         "connected": server.connected,
         "accepting": server.accepting,
         "reason": server.reason,
-        "since": timestamp(server.health.since),
+        "since": moment(server.health.since),
         "version": server.health.version,
         "slots": server.slots,
         "running": len(runs),
@@ -53,19 +52,19 @@ def server_json(gateway: Gateway, server: Server) -> Json:
     }
 
 
-@router.get("/servers", responses={200: {"model": ServerList}})
+@router.get("/servers")
 @requires(AccessLevel.READ)
-async def list_servers(gateway: GatewayDep) -> Json:
+async def list_servers(gateway: GatewayDep) -> ServerListJson:
     """All servers, with what each is doing."""
     return {"servers": [server_json(gateway, server) for server in gateway.pool]}
 
 
 @router.get(
     "/servers/{server_id:path}",
-    responses={**responses(ServerNotFound), 200: {"model": ServerDetail}},
+    responses=responses(ServerNotFound),
 )
 @requires(AccessLevel.READ)
-async def get_server(server_id: str, gateway: GatewayDep) -> Json:
+async def get_server(server_id: str, gateway: GatewayDep) -> ServerDetailJson:
     """One server: what it is doing, the tasks it holds, what it has."""
     server = gateway.pool.get(server_id)
     try:
@@ -87,10 +86,10 @@ async def get_server(server_id: str, gateway: GatewayDep) -> Json:
 @router.post(
     "/servers",
     status_code=201,
-    responses={**_BODY, **responses(ServerExists), 201: {"model": ServerOut}},
+    responses={**_BODY, **responses(ServerExists)},
 )
 @requires(AccessLevel.MANAGE)
-async def add_server(body: ServerRequest, gateway: GatewayDep) -> Json:
+async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
     """Use another ComfyUI server, from now on and after restarts.
 
     Answers after at most 2 seconds: one that does not answer is added, too, and used as soon as it
@@ -103,20 +102,20 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> Json:
 
 @router.patch(
     "/servers/{server_id:path}",
-    responses={**_BODY, **responses(ServerNotFound), 200: {"model": ServerOut}},
+    responses={**_BODY, **responses(ServerNotFound)},
 )
 @requires(AccessLevel.MANAGE)
-async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> Json:
+async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> ServerJson:
     """Set how many prompts the server may hold. What it holds already stays there."""
     return server_json(gateway, await gateway.fleet.set_slots(server_id, body.slots))
 
 
 @router.post(
     "/servers/{server_id:path}/drain",
-    responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
+    responses=responses(ServerNotFound),
 )
 @requires(AccessLevel.MANAGE)
-async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
+async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     """No new work: what waits there goes to others, what runs there may end.
 
     When `running` is 0 the server can be restarted. It stays `draining`, also over restarts of the
@@ -127,10 +126,10 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> Json:
 
 @router.post(
     "/servers/{server_id:path}/resume",
-    responses={**responses(ServerNotFound), 200: {"model": ServerOut}},
+    responses=responses(ServerNotFound),
 )
 @requires(AccessLevel.MANAGE)
-async def resume_server(server_id: str, gateway: GatewayDep) -> Json:
+async def resume_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     """Work again: after a drain, or at once where the server counts as stalled or failing."""
     return server_json(gateway, await gateway.fleet.resume(server_id))
 
