@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from app.api.cursors import LARGEST
+from app.api.pages import LARGEST
 from app.api.routers import submit
 from app.settings import Settings
 from fake_comfyui.server import DemoServer

@@ -8,9 +8,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.access_levels import requires
-from app.api.cursors import Before
 from app.api.deps import GatewayDep, Id, ServerQuery
-from app.api.pages import tasks_json
+from app.api.pages import Before, tasks_json
 from app.api.problems import responses
 from app.api.requests import DeleteRequest
 from app.api.strict_route import StrictRoute

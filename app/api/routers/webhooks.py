@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.api.access_levels import requires
-from app.api.cursors import Before
 from app.api.deps import GatewayDep, Id
+from app.api.pages import Before
 from app.api.problems import responses
 from app.api.schemas import DeliveryList, DeliveryOut, DeliveryPage
 from app.api.strict_route import StrictRoute

@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Query, Request
 
 from app.api import v2_errors
 from app.api.bodies import BodySchema, by_size, model_of, read_body
-from app.api.cursors import PATTERN, position
+from app.api.pages import PATTERN, position
 from app.api.v2.schemas import LABEL, ErrorEnvelope, JobRequest, checked_metadata
 from app.api.v2.shapes import Here
 from app.db.idempotency import IdempotencyKey
