@@ -6,10 +6,11 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Table, insert, update
 
+from app.auth.model import EVERYBODY
 from app.db import mapping
 from app.db.engine.database import open_database
 from app.db.tables import outputs, tasks
-from app.db.tasks import TaskRepository
+from app.db.tasks import TaskRepository, TaskTable
 from app.files.stores.local import LocalStore
 from app.files.stores.store import once
 from app.tasks.model import NewTask, Output, Progress, Status
@@ -21,7 +22,7 @@ OLD = 1_700_000_000.0  # when they were made
 async def add_finished(database_url: str, files: Mapping[str, bytes], outputs_dir: Path) -> str:
     """One task that has made these files; its id."""
     database = await open_database(database_url)
-    store = TaskRepository(database)
+    store = TaskRepository(TaskTable(database), EVERYBODY)
     task_id = str(uuid4())
     await store.add([NewTask(task_id=task_id, prompt=workflow(0))])
     stored = []

@@ -130,7 +130,7 @@ async def test_keys(blank: Page) -> None:
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("result-tile")).to_have_count(2)
     assert await page.evaluate("location.hash") == f"#/run/{QWEN}"
-    await page.get_by_role("link", name="TaskService").click()
+    await page.get_by_role("link", name="Tasks").click()
     await page.locator("task-table h2").click()
     await page.keyboard.press("/")
     await expect(page.get_by_role("searchbox")).to_be_focused()

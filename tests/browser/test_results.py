@@ -184,7 +184,7 @@ async def test_what_is_clicked_does_not_wait_for_pictures(
     await open_run(blank)
     await blank.get_by_label("Which results").select_option("all")
     await expect(blank.locator("result-tile .picture img")).to_have_count(2)
-    await blank.get_by_role("link", name="TaskService").click()
+    await blank.get_by_role("link", name="Tasks").click()
     rows = blank.locator("task-table .pictures img")
     await expect(rows).to_have_count(2)
     for picture in await rows.all():

@@ -13,7 +13,7 @@ from tests.receivers import Reply, receiving
 @on_loop
 async def page(blank: Page) -> Page:
     await blank.goto("/#/tasks")
-    await expect(blank.get_by_role("heading", name="TaskService")).to_be_visible()
+    await expect(blank.get_by_role("heading", name="Tasks")).to_be_visible()
     return blank
 
 

@@ -181,6 +181,7 @@ class Library:
         """One save at a time, also of other processes that share the folder."""
         with self._lock, ExitStack() as stack:
             with storing():
+                self.folder.stat()  # FileLock would make it; a volume that is gone is an error
                 stack.enter_context(FileLock(self.folder / ".lock", poll_interval=LOCK_POLL))
             yield
 
