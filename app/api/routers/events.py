@@ -109,8 +109,9 @@ async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
 
 
 def _sse(event: str, data: str, id: int) -> bytes:
-    """An event of text/event-stream."""
-    return format_sse_event(event=event, data_str=data, id=str(id))
+    """An event of text/event-stream. Its id comes first, as ever: simple clients rely on that,
+    and the formatter would put it last."""
+    return f"id: {id}\n".encode() + format_sse_event(event=event, data_str=data)
 
 
 def _sse_data(update: Update) -> str:
