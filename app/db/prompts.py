@@ -29,7 +29,7 @@ class PromptParts(NamedTuple):
 
 
 # A gateway older than shared graphs finds this in their place. It takes no such task from the
-# queue (see rows.needs_text); should it come to one in another way, ComfyUI refuses this by name.
+# queue (see needs_text in mapping.py); should it come to one in another way, ComfyUI refuses it.
 NOT_FOR_OLD = mapping.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
 
 GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)
