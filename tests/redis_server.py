@@ -7,9 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
+from app.redis import connect
 from tests import services
 from tests.conftest import wait_until
 
@@ -40,7 +38,9 @@ class RedisServer:
         await wait_until(self._answers)
 
     async def _answers(self) -> bool:
-        async with Redis(port=self.port) as client:
+        from redis.exceptions import RedisError  # optional, as all of its package
+
+        async with connect(self.url) as client:
             try:
                 return bool(await client.ping())
             except (RedisError, OSError):
@@ -60,7 +60,8 @@ class RedisServer:
 
 @contextlib.asynccontextmanager
 async def running_redis(folder: Path) -> AsyncIterator[RedisServer]:
-    """Skips where Redis is not installed."""
+    """Skips where Redis or its Python package is not installed."""
+    services.package("redis")
     server = RedisServer(services.program("redis-server"), folder)
     await server.start()
     try:

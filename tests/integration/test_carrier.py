@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from app.events.hub import Hub
-from app.events.redis_bus import RedisEventBus
 from app.events.subscription import Subscription, Update
 from app.redis import connect
 from tests.conftest import wait_until
@@ -29,6 +28,8 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 @contextlib.asynccontextmanager
 async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
     """A hub that is carried."""
+    from app.events.redis_bus import RedisEventBus  # which needs the optional package
+
     hub, client = Hub(), connect(redis.url)
     hub.event_bus = RedisEventBus(client, hub)
     running = asyncio.create_task(hub.event_bus.run())

@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.auth import redis_rate_limits
 from app.auth.model import Rate
-from app.auth.redis_rate_limits import REDIS_RETRY_INTERVAL, SharedRates
+from app.auth.rate_limits import RateLimits
 from app.redis import connect
 from app.settings import Settings
+from tests import services
 from tests.conftest import over, wait_until
 from tests.keyholders import write_keys
 from tests.redis_server import running_redis
@@ -22,7 +23,14 @@ pytestmark = pytest.mark.service
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine Redis, too, may take its time."""
-    monkeypatch.setattr(redis_rate_limits, "REDIS_TIMEOUT", 20.0)
+    services.package("redis")
+    monkeypatch.setattr("app.auth.redis_rate_limits.REDIS_TIMEOUT", 20.0)
+
+
+def shared_rates(client: Any) -> RateLimits:
+    from app.auth.redis_rate_limits import SharedRates  # which needs the optional package
+
+    return SharedRates(client)
 
 
 @pytest.mark.usefixtures("patient")
@@ -30,7 +38,7 @@ async def test_replicas_count_together(tmp_path: Path) -> None:
     rate = Rate(requests=5, seconds=3600)
     async with running_redis(tmp_path) as redis:
         clients = [connect(redis.url) for _ in range(2)]
-        one, two = (SharedRates(client) for client in clients)
+        one, two = (shared_rates(client) for client in clients)
         found = [await rates.take("key", rate) for rates in (one, two) * 3]
         assert [allowance.allowed for allowance in found] == [True] * 5 + [False]
         assert [allowance.remaining for allowance in found] == [4, 3, 2, 1, 0, 0]
@@ -45,7 +53,7 @@ async def test_replicas_count_together(tmp_path: Path) -> None:
 async def test_tokens_come_back(tmp_path: Path) -> None:
     rate = Rate(requests=2, seconds=1)
     async with running_redis(tmp_path) as redis, connect(redis.url) as client:
-        rates = SharedRates(client)
+        rates = shared_rates(client)
         assert [(await rates.take("key", rate)).allowed for _ in range(2)] == [True, True]
 
         async def is_allowed() -> bool:
@@ -57,7 +65,7 @@ async def test_tokens_come_back(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("patient")
 async def test_no_bucket_stays_in_redis_for_ever(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as redis, connect(redis.url) as client:
-        rates = SharedRates(client)
+        rates = shared_rates(client)
         for number in range(100):
             await rates.take(f"key {number}", Rate(requests=60, seconds=60))
         kept = [name async for name in client.scan_iter("comfyui-gateway:rate:*")]
@@ -66,9 +74,10 @@ async def test_no_bucket_stays_in_redis_for_ever(tmp_path: Path) -> None:
 
 
 async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
+    retry_interval = services.package("app.auth.redis_rate_limits").REDIS_RETRY_INTERVAL
     rate = Rate(requests=3, seconds=3600)
     async with running_redis(tmp_path) as redis, connect(redis.url) as client:
-        rates = SharedRates(client)
+        rates = shared_rates(client)
         assert (await rates.take("key", rate)).remaining == 2
         await redis.kill()
         assert [(await rates.take("key", rate)).allowed for _ in range(4)] == [True] * 3 + [False]
@@ -77,7 +86,7 @@ async def test_each_for_itself_while_redis_is_away(tmp_path: Path) -> None:
         async def is_back() -> bool:
             return (await rates.take("key", rate)).allowed
 
-        await wait_until(is_back, REDIS_RETRY_INTERVAL + 5)
+        await wait_until(is_back, retry_interval + 5)
 
 
 @pytest.mark.usefixtures("patient")
