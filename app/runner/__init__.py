@@ -1,1 +1,1 @@
-"""One task on one server, from the prompt to its results."""
+"""Runs one task on one server, from its prompt to its results."""

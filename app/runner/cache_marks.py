@@ -1,9 +1,9 @@
-"""Keeps ComfyUI's cache from handing out files that hold another run's data. Pure.
+"""Keep ComfyUI's cache from returning files that contain another run's metadata. Pure.
 
-What ComfyUI writes into a result, the whole prompt and `extra_pnginfo`, is no part of what its
-cache goes by, which is the class of a node and the inputs of all that it comes from: an equal
-branch of another prompt, of whomever, gets the file of the first one. An input that a node does not
-know is ignored by the node, but not by the cache.
+Save nodes write the whole prompt and `extra_pnginfo` into a result, but ComfyUI's cache key covers
+only the class of a node and the inputs of the node and its ancestors. An equal branch of another
+prompt, even of another user, would therefore get the file of the first one. An extra input that the
+node does not declare is ignored by the node but is part of the cache key.
 """
 
 import hashlib
@@ -15,13 +15,16 @@ from app.limits.json_types import Json
 from app.tasks.model import Attempt
 from app.workflows.formats import RUN_MARK
 
-_WRITTEN = {"PROMPT", "EXTRA_PNGINFO"}  # hidden inputs, as object_info has them
+_WRITTEN = {"PROMPT", "EXTRA_PNGINFO"}  # hidden inputs, as object_info names them
 
 
 def marked(prompt: Json, extra: Json, attempts: Sequence[Attempt], node_types: Json) -> Json:
-    """The prompt to send, with `extra` as its extra_data: output nodes into whose results the
-    prompt or `extra_pnginfo` is written share what is cached with the same data only. If results
-    from the cache were gone at an attempt before, all output nodes run."""
+    """Return `prompt` with marks on its output nodes, to be sent with `extra` as its extra_data.
+
+    Output nodes that write the prompt or `extra_pnginfo` into their results get a mark, so that
+    they share cached results only with runs that would write the same data. If cached results were
+    missing in an earlier attempt, every output node gets a new mark, so that all of them run.
+    """
     again = any(attempt.outcome == "output_unavailable" for attempt in attempts)
     ids = [
         node_id
@@ -41,8 +44,10 @@ def marked(prompt: Json, extra: Json, attempts: Sequence[Attempt], node_types: J
 
 
 def writes_data(definition: Json | None) -> bool:
-    """Whether a class asks for what it writes into its results. Newer ComfyUI wraps the word in a
-    list."""
+    """Return whether a class has a hidden input that it writes into its results.
+
+    Newer ComfyUI versions wrap the type of a hidden input in a list.
+    """
     hidden = ((definition or {}).get("input") or {}).get("hidden")
     words = hidden.values() if isinstance(hidden, dict) else ()
     return any(

@@ -1,4 +1,4 @@
-"""Stopping one prompt on its server, for a request or because its time is up."""
+"""Cancellation of one prompt on its server, on request or at the task's timeout."""
 
 import asyncio
 import time
@@ -12,15 +12,14 @@ from app.servers.event_inbox import EventInbox
 from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
 
-# Seconds in which results are fetched at least, of a prompt that ended though it was to be stopped,
-# or just before its time was up
+# Minimum time in seconds to fetch the results of a prompt that finished although it was being
+# canceled, or that finished just before its timeout
 AFTER_CANCEL = 2.0
 AFTER_TIMEOUT = 5.0
 
 
 class Cancellation:
-    """Asks the server again and again, until the prompt is seen to be over or `grace` seconds
-    have passed."""
+    """Repeats the cancel until the prompt is over or `grace` seconds have passed."""
 
     def __init__(self, remote_prompt: RemotePrompt, server_id: str, *, grace: float) -> None:
         self._remote_prompt = remote_prompt
@@ -33,13 +32,13 @@ class Cancellation:
         return self._until is not None
 
     def time_left(self, task: Task) -> float | None:
-        """Seconds until the task's timeout, None if there is none (or it is over already)."""
+        """Return the seconds until the task's timeout; None if it has none or is being canceled."""
         if task.timeout is None or task.started_at is None or self.begun:
             return None
         return task.started_at + task.timeout - time.time()
 
     def time_to_collect(self, task: Task) -> float | None:
-        """Seconds for which results may be fetched once the prompt is over; None: any number."""
+        """Return the seconds for fetching results once the prompt is over; None for no limit."""
         if task.status is Status.CANCELING:
             return AFTER_CANCEL
         left = self.time_left(task)
@@ -50,20 +49,20 @@ class Cancellation:
         await self._remote_prompt.cancel()
 
     async def press_on(self) -> Canceled | None:
-        """After a look that found the prompt unfinished."""
+        """Cancel again as the prompt is still unfinished; return the outcome after `grace`."""
         if self._until is None:
             return None
         if time.time() > self._until:
             message = f"{self._server_id} was told to stop the prompt, but still runs it."
             return Canceled(TaskError("cancel_unconfirmed", message))
-        # It may have moved from waiting to running between the two halves of the cancel.
+        # The prompt may have moved from pending to running between the two requests of the cancel.
         await self._remote_prompt.cancel()
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Whether work was done to its end, and why it was to be stopped, if it was."""
+    """Whether the work completed, and the reason of the cancel if there was one."""
 
     done: bool
     reason: CancelReason | None = None
@@ -72,8 +71,11 @@ class Finish:
 async def unless_canceled(
     work: Coroutine[Any, Any, None], inbox: EventInbox, seconds: float | None
 ) -> Finish:
-    """Do the work, or as much of it as can be done in so many seconds, and soon after somebody
-    wants to cancel: what is done by then need not be lost. Other messages are dropped."""
+    """Await `work` for at most `seconds`, and for AFTER_CANCEL seconds once a cancel is requested.
+
+    The short wait after a cancel keeps results that are almost complete. Other messages in the
+    inbox are dropped.
+    """
     working, hearing = asyncio.create_task(work), asyncio.create_task(_cancel_in(inbox))
     both = (working, hearing)
     try:

@@ -1,4 +1,4 @@
-"""What every run needs: its collaborators and its patience."""
+"""The collaborators and timeouts that all runs share."""
 
 from dataclasses import dataclass
 
@@ -15,19 +15,19 @@ from app.servers.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class RunTimeouts:
-    """All in seconds."""
+    """Timeouts and intervals of a run, in seconds."""
 
-    poll: float = 2.0  # between two looks at a task's state while events come
-    poll_blind: float = 0.5  # the same while the socket is down
-    retry: float = 0.5  # between two tries to reach a server that does not answer
-    server_grace: float = 60.0  # how long a server may be away before its task is given up
-    cancel_grace: float = 120.0  # how long a cancel may stay without effect
-    stall_timeout: float = 600.0  # how long a prompt may run without any sign
+    poll: float = 2.0  # between two polls of the prompt's state while the socket is connected
+    poll_blind: float = 0.5  # between two polls while the socket is down
+    retry: float = 0.5  # before the next attempt to reach a server that does not answer
+    server_grace: float = 60.0  # how long a server may be unreachable before its task is given up
+    cancel_grace: float = 120.0  # how long a cancel may have no effect
+    stall_timeout: float = 600.0  # how long a prompt may run without an event
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every run needs."""
+    """The collaborators that every run needs."""
 
     lease: Lease
     queue: Queue

@@ -1,7 +1,8 @@
-"""Asks one server for the files of one task, each a few times, and not for ever.
+"""Downloads the files of one task from its server, with a limited number of retries.
 
-One file that cannot be had is no lost server: whoever closes the connection to a request for a
-file, or answers it with an error, is asked whether it is well. If it is, the file is missing.
+A file that cannot be downloaded does not mean that the server is lost. If a request for a file is
+answered with an error, or its connection is closed, a health check decides: if the server answers
+it, only the file counts as missing.
 """
 
 import asyncio
@@ -15,16 +16,16 @@ from app.servers.server import Server
 
 Keep = Callable[[FileResult, AsyncIterator[bytes], str | None], Awaitable[None]]
 
-# Seconds before each further try to get a file from a server that answers other requests
+# Seconds before each retry of a file while the server answers other requests
 PAUSES = (0.3, 0.7, 1.0)
-# ... and from what stands in front of it: a proxy, a tunnel, a login. Those come back.
+# The same for errors from a proxy, tunnel or login in front of the server: these are temporary.
 PAUSES_IN_FRONT = (*PAUSES, 3.0, 6.0, 12.0)
-HEALTH = 5.0  # seconds in which a server that is well says so
-OWN_FAULT = 500  # what ComfyUI itself answers
-IN_A_ROW = 20  # files of a node that are not to be had: the rest of it is not asked for
-IN_VAIN = 200  # files of a task
-SECONDS_IN_VAIN = 45.0  # spent on them
-RELUCTANT = 3  # files that were tried several times: from then on each is tried once
+HEALTH = 5.0  # seconds in which a healthy server answers the health check
+OWN_FAULT = 500  # the status that ComfyUI itself answers on an error
+IN_A_ROW = 20  # failed files of one node in a row after which the rest of the node is skipped
+IN_VAIN = 200  # failed files of a task after which the rest is skipped
+SECONDS_IN_VAIN = 45.0  # seconds spent on failed files after which the rest is skipped
+RELUCTANT = 3  # files that failed all their retries; from then on each file is tried once
 
 NOT_ASKED = "It was not asked for: too many others before it were not to be had."
 UNNAMEABLE = (
@@ -35,24 +36,27 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def is_nameable(result: FileResult) -> bool:
-    """False if the name holds characters that no header of an answer can have."""
+    """Return False if the file name has characters that no HTTP header can carry."""
     return not _CONTROL.search(result.filename)
 
 
 class Fetching:
-    """`once` hands a file to `keep` (with its content type), `fetch` says why it could not."""
+    """Passes files to `keep` with their content type.
+
+    `once` makes a single attempt; `fetch` retries and returns why a file could not be downloaded.
+    """
 
     def __init__(self, server: Server, keep: Keep) -> None:
         self._server = server
         self._keep = keep
-        self._node_id = ""  # whose files are asked for
+        self._node_id = ""  # the node of the file that was requested last
         self._row = 0
         self._vain = 0
         self._seconds = 0.0
-        self._tried = 0  # files that were tried several times, in vain
+        self._tried = 0  # files that failed all their retries
 
     async def once(self, result: FileResult) -> None:
-        """Raises ComfyMissing, ComfyUnreachable and ComfyError."""
+        """Download the file in one attempt. Raises ComfyMissing, ComfyUnreachable or ComfyError."""
         view = self._server.client.view(
             result.filename, subfolder=result.subfolder, type=result.type
         )
@@ -61,8 +65,10 @@ class Fetching:
             await self._keep(result, response.aiter_bytes(), said)
 
     async def fetch(self, result: FileResult) -> str | None:
-        """Why the file is not to be had; None if it was handed over. Raises ComfyUnreachable if
-        the server itself does not answer."""
+        """Download the file, with retries; return the reason if that fails, None on success.
+
+        Raises ComfyUnreachable if the server does not answer the health check either.
+        """
         if result.node_id != self._node_id:
             self._node_id, self._row = result.node_id, 0
         if self._row >= IN_A_ROW or self._vain >= IN_VAIN or self._seconds >= SECONDS_IN_VAIN:
@@ -95,15 +101,15 @@ class Fetching:
             await asyncio.sleep(pauses[tries - 1])
 
     def _pauses(self, result: FileResult, error: ComfyError) -> tuple[float, ...]:
-        """Before the further tries that are worth it after this error."""
+        """Return the seconds before each retry that makes sense after this error."""
         if not is_nameable(result) or self._tried >= RELUCTANT:
             return ()
         if isinstance(error, ComfySilent):
-            return PAUSES[:1]  # it was frozen, perhaps, and is well again
+            return PAUSES[:1]  # the process may have been suspended for a moment
         return PAUSES if error.answered in (None, OWN_FAULT) else PAUSES_IN_FRONT
 
     async def _check_server(self, error: ComfyError) -> None:
-        """Raises ComfyUnreachable if it does not answer anything else either."""
+        """Raise ComfyUnreachable if the server does not answer a health check either."""
         try:
             async with asyncio.timeout(HEALTH):
                 await self._server.client.system_stats()

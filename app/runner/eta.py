@@ -1,6 +1,7 @@
-"""How long tasks will take: what is left of a run, when a server is free, when a task is done.
+"""Estimates of the remaining time of a run, the wait for a server, and the end of a task.
 
-All in seconds, all guesses from past runs of the same workflow shape; None while nothing is known.
+All values are in seconds and derive from past runs of the same workflow shape; None means that
+nothing is known yet.
 """
 
 import time
@@ -10,15 +11,15 @@ from typing import NamedTuple
 from app.db.run_times import DEFAULT_SECONDS, RunTime, RunTimes
 from app.tasks.model import Progress, Status, Task
 
-TELLING = 0.05  # progress from which on it tells something of a run that is the first of its kind
+TELLING = 0.05  # minimum progress to extrapolate from in the first run of a shape
 
 
 class Seen(NamedTuple):
-    """A task on a server, as it is seen now. Most nodes tell nothing while they work, so what is
-    known of its progress grows old: `still` is for how many seconds there was no other one.
+    """A task on a server with its latest progress.
 
-    `blind`: nobody would have heard of any, the socket is down. `asked_at`: since when its server
-    owes an answer to the prompt, in seconds since 1970.
+    Most nodes report nothing while they work, so the progress becomes outdated: `still` is the
+    number of seconds since it last changed. `blind`: the socket is down, so that changes would be
+    missed. `asked_at`: since when the POST of the prompt waits for its answer, as a Unix timestamp.
     """
 
     task: Task
@@ -29,8 +30,11 @@ class Seen(NamedTuple):
 
 
 def seen_in_row(task: Task) -> Seen:
-    """A task that another process drives. When its node began follows from what those before it
-    took; a node that tells of steps is taken to go on telling."""
+    """Return the progress of a task that another process drives.
+
+    The start of the current node is computed from the times of the finished nodes. A node that
+    reports steps is assumed to keep reporting.
+    """
     progress = task.progress
     if task.started_at is None or progress.step is not None:
         return Seen(task, progress, 0.0)
@@ -39,8 +43,10 @@ def seen_in_row(task: Task) -> Seen:
 
 
 def remaining(seen: Seen, run_times: RunTimes) -> float | None:
-    """What is left of a task that is on a server, whether it runs yet or waits there. It becomes
-    less as time goes by, until more than the node at work should take has gone."""
+    """Return the remaining seconds of a task that runs on a server or waits in the server's queue.
+
+    The value decreases with time, but only until the expected time of the current node is used up.
+    """
     task, value = seen.task, seen.progress.value
     known = run_times.known(task.shape, task.server)
     if task.started_at is None:
@@ -57,7 +63,8 @@ def remaining(seen: Seen, run_times: RunTimes) -> float | None:
 
 
 def _left_of_node(progress: Progress, known: RunTime) -> float:
-    """What the node at work should take from its last step on; of one that is not known, all."""
+    """Return the expected time of the current node from its last step; for an unknown node, all of
+    it."""
     seconds = known.nodes.get(progress.current_node or "", known.seconds)
     if progress.step is None or not progress.steps:
         return seconds
@@ -65,7 +72,7 @@ def _left_of_node(progress: Progress, known: RunTime) -> float:
 
 
 def wait_of(ours: Iterable[Seen], strangers: int, run_times: RunTimes) -> float:
-    """When a server that holds these tasks of ours, and some of strangers, is through with all."""
+    """Return the seconds until a server has finished `ours` and `strangers` prompts of others."""
     average = run_times.average or DEFAULT_SECONDS
     return sum(_left_or_guess(seen, run_times) for seen in ours) + strangers * average
 
@@ -78,7 +85,7 @@ def _left_or_guess(seen: Seen, run_times: RunTimes) -> float:
 
 
 def eta_of_queued(task: Task, waits: list[float], run_times: RunTimes) -> float | None:
-    """When a task in our queue will be done. `waits`: of each server that could run it."""
+    """Return the seconds until a queued task is done; `waits` has one value per eligible server."""
     average = run_times.average
     if task.queue_position is None or average is None or not waits:
         return None
@@ -88,10 +95,10 @@ def eta_of_queued(task: Task, waits: list[float], run_times: RunTimes) -> float 
 
 
 def rounded(seconds: float | None) -> float | None:
-    """Tenths are precise enough for a guess."""
+    """Round to tenths: an estimate is no more precise."""
     return None if seconds is None else round(seconds, 1)
 
 
 def is_waiting(task: Task) -> bool:
-    """In our queue, on no server."""
+    """Return whether the task is queued and assigned to no server."""
     return task.status is Status.QUEUED and task.server is None

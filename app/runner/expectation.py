@@ -1,5 +1,4 @@
-"""What may be expected of a task that is on a server: as long as the server goes on, when it should
-be done; otherwise why nothing can be told."""
+"""When a task on a server should be done, or why that cannot be estimated."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,16 +10,20 @@ from app.servers.server import Server
 from app.tasks.model import Task
 from app.tasks.view import Expected
 
-SeenOn = Callable[[Server], Sequence[Seen]]  # the tasks that this process drives on a server
+# Returns the tasks that this process drives on a server
+SeenOn = Callable[[Server], Sequence[Seen]]
 
-ANSWERS = 5.0  # seconds in which a server says whether it takes a prompt
+ANSWERS = 5.0  # seconds in which a server should answer the POST of a prompt
 
 
 def expected_on(
     server: Server | None, seen: Seen, seen_on: SeenOn, run_times: RunTimes
 ) -> Expected:
-    """`server`: None if it is not among the servers. `seen_on`: asked for a task that waits only;
-    one that runs tells of each step."""
+    """Return the estimate for a task on a server, or why there is none.
+
+    `server` is None if the server was removed. `seen_on` is called only for a task that waits: a
+    running one publishes each step, and needs no look at its neighbours.
+    """
     task = seen.task
     if server is None or not server.online:
         away = _away(task, server)
@@ -46,9 +49,11 @@ def expected_on(
 def unknown_on(
     server: Server, before: Sequence[Seen], ours: int, run_times: RunTimes
 ) -> str | None:
-    """Why nobody can tell when the server is through with `before`; None if somebody can. What is
-    not known does not become less as time goes by: an ETA behind it would stand still. `ours`: how
-    many of the prompts that it holds are ours."""
+    """Return why the time that `before` takes cannot be estimated; None if it can.
+
+    An unknown time does not count down, so an ETA based on it would stand still. `ours`: how many
+    of the prompts that the server holds were sent by this process.
+    """
     if stalled_for := unanswered(server, before):
         return stalled_for
     if strangers := strangers_on(server, ours):
@@ -60,7 +65,8 @@ def unknown_on(
 
 
 def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
-    """Since when it says nothing to a prompt that it was sent, if that is for long."""
+    """Return a message if the server has not answered the POST of a prompt for over ANSWERS
+    seconds."""
     asked = min((seen.asked_at for seen in ours if seen.asked_at is not None), default=None)
     if asked is None or time.time() - asked < ANSWERS:
         return None
@@ -69,13 +75,16 @@ def unanswered(server: Server, ours: Iterable[Seen]) -> str | None:
 
 
 def wait_on(server: Server, ours: Sequence[Seen], run_times: RunTimes) -> float:
-    """Seconds until the server is through with all that it holds, as far as can be told."""
+    """Return the estimated seconds until the server has finished everything that it holds."""
     return wait_of(ours, strangers_on(server, len(ours)), run_times)
 
 
 def strangers_on(server: Server, ours: int) -> int:
-    """How many prompts it holds that no gateway of ours sent, of which this process has so many
-    there; while its socket is down, it does not tell."""
+    """Return how many prompts the server holds that no gateway of this installation sent.
+
+    `ours` of them were sent by this process. 0 while the socket is down, as the queue length is not
+    reported then.
+    """
     ours += max(server.held_beside, 0)
     return max(server.queue_length - ours, 0) if server.connected else 0
 
@@ -88,6 +97,6 @@ def _away(task: Task, server: Server | None) -> str:
 
 
 def _turn(task: Task) -> tuple[bool, float, int]:
-    """In this order a server runs what it was given."""
+    """Sort key: the order in which a server runs the prompts that it holds."""
     handed_over = task.submitted_at if task.submitted_at is not None else float("inf")
     return task.started_at is None, handed_over, task.seq

@@ -1,8 +1,8 @@
-"""Tasks whose end could not be written: let go and taken up again, or given up.
+"""Tasks whose end could not be written: released to be taken up again, or given up.
 
-While the database is away or full a task is let go, however often: it goes on when there is room.
-What can never be written, and what failed MAX_TRIES times for whatever other reason, is ended with
-nothing but our own words in it. So no task holds its slot for ever.
+While the database is unavailable or full a task is released, any number of times. A task whose end
+can never be stored, or whose writes failed MAX_TRIES times for another reason, is failed with the
+gateway's own error only. So no task occupies its slot for ever.
 """
 
 import asyncio
@@ -22,46 +22,51 @@ from app.tasks.outcome import unwritable
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 5
-MAX_COUNTED_TASKS = 1000  # tasks of which they are counted
-RETRY_INTERVAL = 1.0  # seconds between two of them
+MAX_COUNTED_TASKS = 1000  # tasks whose failed writes are counted
+RETRY_INTERVAL = 1.0  # seconds between two attempts to write
 
 
 class FailedSaves:
-    """`tell`: what to do with a task that was given up."""
+    """Handles tasks whose end could not be written; calls `tell` with each task that it gave up."""
 
     def __init__(self, claims: Claims, tell: Callable[[Task], None]) -> None:
         self._claims = claims
         self._tell = tell
         self._tries: BoundedCache[str, int] = BoundedCache(
             MAX_COUNTED_TASKS
-        )  # by task_id, of what is ours now
-        self._idle: set[str] = set()  # ours, and driven by nobody, at the last look
+        )  # failed writes by task_id, of tasks that this process owns
+        self._idle: set[str] = set()  # owned tasks that no run drove at the last look
 
     def is_over(self, task_id: str) -> None:
-        """The task has ended, or is somebody else's."""
+        """Forget the failed writes of a task that has ended or has another owner."""
         self._tries.discard(task_id)
 
     async def after(self, task: Task, error: Exception, server: Server | None = None) -> None:
-        """See to a task after its end could not be written, until it is not ours any more.
-        `server`: where its prompt may still be."""
+        """Release or give up a task whose end could not be written.
+
+        Returns when this process no longer owns the task. `server`: where its prompt may still run.
+        """
         if not is_away(error):
             self._tries.put(task.task_id, (self._tries.get(task.task_id) or 0) + 1)
         if is_data_error(error) or (self._tries.get(task.task_id) or 0) >= MAX_TRIES:
             await self._insist(lambda: self._give_up(task, error), task.task_id)
             self.is_over(task.task_id)
             if server is not None:
-                with suppress(ComfyError):  # it is swept when it is back
+                with suppress(ComfyError):  # an unreachable server is swept when it is back
                     await server.client.cancel(task.task_id)
         else:
             await self.let_go(task.task_id)
 
     async def let_go(self, task_id: str) -> None:
-        """Make it free to be taken up again, by us or others."""
+        """Release the task, so that this process or another one can take it up again."""
         await self._insist(lambda: self._claims.let_go(task_id), task_id)
 
     async def free_the_idle(self, driven: Collection[str]) -> None:
-        """Let go of what is ours and driven by nobody, at two looks: it was claimed in a
-        transaction that we took for lost. `driven`: the ids of what we drive."""
+        """Release tasks that are owned by this process but not driven, at two looks in a row.
+
+        They were claimed in a transaction whose commit looked failed. `driven`: ids of the driven
+        tasks.
+        """
         idle = await self._claims.driven() - set(driven)
         lost, self._idle = idle & self._idle, idle
         for task_id in lost:
@@ -73,7 +78,7 @@ class FailedSaves:
         self._tell(await self._claims.give_up(task, failed))
 
     async def _insist(self, write: Callable[[], Awaitable[None]], task_id: str) -> None:
-        """Try it every RETRY_INTERVAL seconds until it is written, or the claim is lost."""
+        """Retry `write` every RETRY_INTERVAL seconds until it succeeds or the claim is lost."""
 
         async def write_ours() -> None:
             with suppress(LostClaim):
@@ -86,6 +91,6 @@ class FailedSaves:
 
 
 def reason_of(error: Exception) -> str:
-    """In our own words: it is to be writable whatever the error says."""
+    """Return a storable description: the error's own text may be what cannot be stored."""
     detail = getattr(error, "detail", None) if is_data_error(error) else None
     return str(detail) if detail else f"{type(error).__name__}; the log of the gateway has more."

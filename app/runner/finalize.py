@@ -1,4 +1,4 @@
-"""What follows from the end of a run: for the task, for its server, for what is known of both."""
+"""Apply the outcome of a run to the task, its server and the learned run times."""
 
 import asyncio
 import logging
@@ -40,15 +40,16 @@ from app.workflows.requirements import Needs
 
 log = logging.getLogger(__name__)
 
-# What a server may be blamed for, see app/servers/fault_attribution.py; other failures are the
-# prompt's or ours.
+# Error codes that may count against the server, see app/servers/fault_attribution.py. Other
+# failures are caused by the prompt or the gateway.
 BLAMED = ("execution_error", "out_of_memory")
-FORGOTTEN_RETRY_INTERVAL = 1.0  # seconds before another try of what a server forgot, for each time
+# Seconds per earlier loss, before a prompt that the server lost is retried there
+FORGOTTEN_RETRY_INTERVAL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run as it is once it is over. `history`: what its server says of it, if it does."""
+    """A run after its end. `history`: the prompt's entry in the server's history, if it has one."""
 
     task: Task
     prompt: Json
@@ -61,8 +62,10 @@ class EndedRun:
 
 
 async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task:
-    """Write the end, or put the task back into the queue for another try. Answers the task after
-    it. Raises LostClaim if it is another process's."""
+    """Write the end of the task or requeue it for another attempt; return the updated task.
+
+    Raises LostClaim if another process owns the task.
+    """
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
     outcome = bounded(outcome, run.attempts, context.max_attempts)
@@ -83,14 +86,16 @@ async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task
         elsewhere=elsewhere,
         doubtful=on_trial and context.run_times.proven(run.task.shape),
     )
-    if isinstance(outcome, Lost) and not again:  # was it canceled while nobody listened?
+    # A cancel may have been requested while no run listened
+    if isinstance(outcome, Lost) and not again:
         again = run.task.task_id in await context.claims.canceled()
     if isinstance(outcome, Failed) and outcome.error.code == "out_of_memory":
-        with suppress(ComfyError):  # a server that does not answer has other troubles
+        with suppress(ComfyError):  # best effort: the server may be unreachable
             await run.server.client.free(unload_models=True, free_memory=True)
     if again:
         here = to is None and outcome.word in ("forgotten", "not_taken")
-        if here and not run.server.door.is_open:  # the next try may do no better right now
+        # An immediate retry is likely to fail in the same way
+        if here and not run.server.door.is_open:
             await asyncio.sleep(FORGOTTEN_RETRY_INTERVAL * times(outcome.word, run.attempts))
         return await _requeue(run, context, to, behind=here)
     if isinstance(outcome, Succeeded):
@@ -100,7 +105,7 @@ async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task
 
 
 async def _requeue(run: EndedRun, context: RunContext, to: Needs | None, *, behind: bool) -> Task:
-    """Back into the queue; `to`: for servers that have not refused it."""
+    """Put the task back into the queue; `to`: requirements without the servers that refused it."""
     task_id, attempts = run.task.task_id, run.attempts
     task = await context.claims.requeue(task_id, attempts, behind=behind, needs=to)
     if to is not None:
@@ -109,10 +114,10 @@ async def _requeue(run: EndedRun, context: RunContext, to: Needs | None, *, behi
 
 
 async def broken_off(server: Server, task_id: str, error: Exception) -> Outcome:
-    """What the task is after an error of ours or of the server's, wherever its prompt is."""
+    """Return the outcome of a run that ended with an exception."""
     if not is_data_error(error):
         return outcome_of(error)
-    with suppress(ComfyError):  # it may still run, for nothing
+    with suppress(ComfyError):  # the prompt may still run; its results could not be stored
         await server.client.cancel(task_id)
     return unwritable(reason_of(error))
 
@@ -120,7 +125,7 @@ async def broken_off(server: Server, task_id: str, error: Exception) -> Outcome:
 async def _settle(
     task: Task, outcome: Outcome, attempts: Sequence[Attempt], context: RunContext
 ) -> Task:
-    """Write the end; or, of one that cannot be stored, that it cannot."""
+    """Write the end; if it cannot be stored, write an error that says so."""
     try:
         return await context.claims.settle(task, outcome, attempts)
     except (Unstorable, StatementError) as error:
@@ -133,7 +138,7 @@ async def _settle(
 
 
 def _closed(run: EndedRun, outcome: Outcome) -> Sequence[Attempt]:
-    """Its attempts, of which the last one ends with the run."""
+    """Return the attempts of the run, with the last one closed by `outcome`."""
     if not run.attempts or run.attempts[-1].ended_at is not None:
         return run.attempts
     *before, last = run.attempts
@@ -169,7 +174,7 @@ def _is_the_servers(run: EndedRun) -> bool:
 
 
 def _learn(run: EndedRun, context: RunContext) -> None:
-    """Unless all came from the cache: that tells nothing of the next run."""
+    """Learn the run time, unless all nodes were cached: that says nothing about the next run."""
     entry = run.history
     if (
         entry is None

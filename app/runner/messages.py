@@ -1,4 +1,4 @@
-"""What a run finds in its inbox: the server's events, and what others ask of it."""
+"""Messages in the inbox of a run: events of its server, and requests of other components."""
 
 import asyncio
 import time
@@ -12,21 +12,21 @@ from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
 from app.tasks.model import CancelReason
 
-SOCKET_COMES = 2.0  # seconds after a server came online in which its socket is waited for
-ON_ITS_WAY = 1.0  # seconds for the next event of a prompt that is over
-ALL_OF_IT = 30.0  # seconds for all of them: a server could tell for ever
+SOCKET_COMES = 2.0  # seconds to wait for the socket of a server that just came online
+ON_ITS_WAY = 1.0  # seconds to wait for the next event of a finished prompt
+ALL_OF_IT = 30.0  # seconds for all events of a finished prompt: a server could send events for ever
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """Stop, for a request or a timeout."""
+    """Request to cancel the run, from a client or a timeout."""
 
     reason: CancelReason
 
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """Leave the server: if the prompt only waits there; with `force` even if it runs."""
+    """Request to leave the server if the prompt is pending there; with `force` even if it runs."""
 
     reason: str
     force: bool = False
@@ -36,7 +36,7 @@ Message = Event | Connected | CancelRequest | MoveRequest
 
 
 def calls_for_a_look(message: Message | None) -> bool:
-    """Time is up, events may have been missed, or the end was told."""
+    """Return whether to query the prompt: after a timeout, a reconnect or a reported end."""
     match message:
         case None | Connected() | Executing(node=None):
             return True
@@ -45,12 +45,13 @@ def calls_for_a_look(message: Message | None) -> bool:
 
 
 async def until_heard(server: Server, inbox: EventInbox) -> None:
-    """Wait for the socket of a server that has just come: what it tells before is lost."""
+    """Wait for the socket of a server that just came online: events before it connects are lost."""
     left = server.health.since + SOCKET_COMES - time.time()
     if server.connected or left <= 0:
         return
     with suppress(TimeoutError):
-        async with asyncio.timeout(min(left, SOCKET_COMES)):  # the clock may have been put back
+        # The bound holds even if the system clock was set back
+        async with asyncio.timeout(min(left, SOCKET_COMES)):
             message = await inbox.get()
         if not isinstance(message, Connected):
             inbox.put_nowait(message)
@@ -62,8 +63,11 @@ async def hear_out(
     hear: Callable[[Event], Awaitable[None]],
     is_awaited: Callable[[], bool],
 ) -> None:
-    """Take what was told before an end that a look has found: it waits here. `is_awaited`: some
-    is on its way that only the socket tells, such as frames of SaveImageWebsocket."""
+    """Process the events that precede an end found by polling; they are still in the inbox.
+
+    `is_awaited` returns whether data is missing that only the socket delivers, such as the frames
+    of SaveImageWebsocket.
+    """
     until = time.monotonic() + ALL_OF_IT
     with suppress(TimeoutError):
         while time.monotonic() < until and (
@@ -72,7 +76,7 @@ async def hear_out(
             async with asyncio.timeout(ON_ITS_WAY):
                 message = await inbox.get()
             if isinstance(message, CancelRequest | MoveRequest):
-                inbox.put_nowait(message)  # for whoever collects the results
+                inbox.put_nowait(message)  # for the code that collects the results
                 return
             if not isinstance(message, Connected):
                 await hear(message)

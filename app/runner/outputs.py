@@ -1,4 +1,4 @@
-"""Fetches a task's results from its server into the file store, each once."""
+"""Fetches the results of a task from its server into the file store, each of them once."""
 
 import asyncio
 import logging
@@ -27,23 +27,24 @@ from app.tasks.view import output_view
 log = logging.getLogger(__name__)
 
 
-SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"  # its images come as frames of the socket, and once
+SAVE_IMAGE_WEBSOCKET = "SaveImageWebsocket"  # sends its images as frames over the socket, only once
 FRAME_MISSED = "The image was sent while the gateway was not connected."
 TOO_MANY = "ComfyUI told of more results than a task may have (10,000): {:,} were left out."
-LEAST_TEXT = 200  # characters that are kept of each text, when there is no more room
-MOST_RESULTS = 10_000  # of a task: files, texts and what is said of missing ones
-MOST_AT_ONCE = 100  # nodes whose results are fetched while the task runs, or wait for that
+LEAST_TEXT = 200  # characters kept of each text when the limit for texts is used up
+MOST_RESULTS = 10_000  # per task: files, texts and notes about missing results
+MOST_AT_ONCE = 100  # fetches in progress while the task runs; further nodes wait for `finish`
 
 
 class OutputCollector:
-    """`add` while the task runs, as nodes end; `finish` with the history, which is the truth."""
+    """Collects results: `add` as nodes end, `finish` with the history, which is authoritative."""
 
     def __init__(
         self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
     ) -> None:
         self._task_id = task.task_id
         self._server_id = server.id
-        self._is_taken_over = task.submitted_at is not None  # of somebody who may have been killed
+        # The previous owner may have been killed
+        self._is_taken_over = task.submitted_at is not None
         self._fetching_files = Fetching(server, self._keep)
         self._files = files
         self._claims = claims
@@ -51,12 +52,13 @@ class OutputCollector:
         self._one_at_a_time = asyncio.Lock()
         self.outputs = list(task.outputs)
         self._have = Counter(output.identity for output in task.outputs)
-        self._files_here = {output.identity[1:] for output in task.outputs}  # whoever saved them
-        self._noted: set[Result] = set()  # as missing
-        self.left_out: set[Result] = set()  # beyond what a task may have
+        # Whichever node saved them
+        self._files_here = {output.identity[1:] for output in task.outputs}
+        self._noted: set[Result] = set()  # noted as missing
+        self.left_out: set[Result] = set()  # beyond MOST_RESULTS
         self._keys = {output.key for output in task.outputs}
         self._fetching: set[asyncio.Task[None]] = set()
-        self._texts: dict[str, TextOutputs] = defaultdict(TextOutputs)  # by node, as they are kept
+        self._texts: dict[str, TextOutputs] = defaultdict(TextOutputs)  # by node, as stored
         for output in task.outputs:
             if output.text is not None:
                 self._texts[output.node_id].add(output.text)
@@ -64,7 +66,7 @@ class OutputCollector:
         self.missing = [output for output in task.outputs if output.error]
 
     def add(self, node_id: str, output: Json | None) -> None:
-        """A node has ended. What cannot be fetched now is fetched at the end."""
+        """Start fetching the results of a node that has ended; `finish` repeats what fails."""
         if len(self._fetching) >= MOST_AT_ONCE:
             return
         if results := results_of(node_id, output):
@@ -73,7 +75,7 @@ class OutputCollector:
             fetching.add_done_callback(self._fetching.discard)
 
     async def add_image(self, node_id: str, image: bytes, content_type: str) -> None:
-        """A result that comes as a frame and is on no disk (SaveImageWebsocket)."""
+        """Store an image that was sent as a frame and is on no disk (SaveImageWebsocket)."""
         suffix = content_type.rpartition("/")[2]
         number = sum(1 for output in self.outputs if output.node_id == node_id) + 1
         result = FileResult(node_id, "images", f"node{node_id}_{number:05}.{suffix}", "", "output")
@@ -88,8 +90,10 @@ class OutputCollector:
         return not all(map(self.has_results_of, node_ids))
 
     async def finish(self, outputs: dict[str, Json], images_of: Sequence[str]) -> None:
-        """Fetch all that is not here yet. `images_of`: nodes whose images come as frames, at least
-        one of each. Raises ComfyUnreachable if the server does not answer."""
+        """Fetch all results that are not stored yet. Raises ComfyUnreachable.
+
+        `images_of`: nodes that send at least one image as a frame.
+        """
         await self.settle()
         if self._is_taken_over:
             await self._files.remove_left(self._task_id)
@@ -101,7 +105,7 @@ class OutputCollector:
                 await self.say_missing(node_id, None, FRAME_MISSED)
 
     async def settle(self) -> None:
-        """Let what is under way come to its end."""
+        """Wait for the fetches in progress."""
         if self._fetching:
             await asyncio.wait(self._fetching)
 
@@ -111,15 +115,14 @@ class OutputCollector:
         await self.settle()
 
     async def say_missing(self, node_id: str, filename: str | None, reason: str) -> None:
-        """Keep a note in place of a result that is not to be had."""
+        """Record a note in place of a result that cannot be fetched."""
         reason = cut(reason, text_lengths.MESSAGE)
         output = Output(node_id=node_id, kind=Kind.FILE, filename=filename, error=reason)
         self.missing.append(output)
         await self._record(output)
 
     async def _try(self, results: list[Result]) -> None:
-        """Keep results before the end, as far as that can be done: after any failure the final
-        pass meets the same trouble and reports it."""
+        """Store results before the end of the run; errors are ignored, as `finish` tries again."""
         keep = partial(self._keep_early, results)
         await attempt(keep, f"task {self._task_id}: keeping a result early")
 
@@ -127,12 +130,12 @@ class OutputCollector:
         try:
             for result in results:
                 if not await self._fetch(result, final=False):
-                    return  # nor what is after it: results of a node stay in its order
+                    return  # Skip the rest: the results of a node stay in their order.
         except GatewayError as error:
             log.info("task %s: a result comes later: %s", self._task_id, error.detail)
 
     async def _fetch(self, result: Result, *, final: bool = True) -> bool:
-        """False for what has to wait for the end."""
+        """Store one result; return False if it has to wait for `finish`."""
         async with self._one_at_a_time:
             if self._is_here(result):
                 return True
@@ -160,7 +163,7 @@ class OutputCollector:
             await self._note(result, reason)
 
     def _fetched(self, result: FileResult) -> Output | None:
-        """The file as it is here, if the node names it again."""
+        """Return the stored output for a file that the node names repeatedly."""
         identity = (result.node_id, *result.identity)
         same = (output for output in self.outputs if output.identity == identity and output.key)
         return next(same, None) if result.copy else None
@@ -189,7 +192,7 @@ class OutputCollector:
         if isinstance(result, LostResult):
             noted = Output(result.node_id, Kind.FILE, filename=result.filename)
             return self._have[noted.identity] > result.copy
-        if result.optional:  # it may well be what another node saved
+        if result.optional:  # possibly the file that another node saved
             return result.identity in self._files_here
         return result in self._noted or self._have[result.node_id, *result.identity] > result.copy
 
@@ -220,7 +223,7 @@ class OutputCollector:
         )
 
     async def _record(self, output: Output) -> None:
-        """To its end, even if whoever waits for it is cancelled: what is written is shown."""
+        """Complete the write even if the caller is cancelled: stored outputs are published."""
         recording = asyncio.ensure_future(self._write(output))
         try:
             await asyncio.shield(recording)
@@ -236,7 +239,7 @@ class OutputCollector:
         self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
 
     def _free_key(self, result: FileResult) -> str:
-        """<task_id>/<name>, numbered where two results of the task have one name."""
+        """Return `<task_id>/<name>`, numbered if another result of the task has the same name."""
         name = safe_name(result.filename)
         key, number = f"{self._task_id}/{name}", 1
         while key in self._keys:
@@ -246,11 +249,11 @@ class OutputCollector:
 
 
 class TextOutputs:
-    """Texts of one node as they are kept, whole or cut."""
+    """The stored texts of one node, whole or truncated."""
 
     def __init__(self) -> None:
         self._kept: Counter[str] = Counter()
-        self._cuts: set[int] = set()  # lengths of those that may have been cut
+        self._cuts: set[int] = set()  # lengths at which texts may have been truncated
 
     def add(self, text: str) -> None:
         self._kept[text] += 1
@@ -258,6 +261,6 @@ class TextOutputs:
             self._cuts.add(len(text))
 
     def has(self, text: str, copy: int) -> bool:
-        """More than so many of these."""
+        """Return whether `text` is stored more than `copy` times."""
         forms = {cut(text, most) for most in (len(text), *self._cuts)}
         return sum(self._kept[form] for form in forms) > copy

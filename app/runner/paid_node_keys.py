@@ -1,5 +1,8 @@
-"""API keys that came with tasks, for nodes that call paid services: in the memory of the process
-that took the submit, until the task ends. They stand in no row, no log and no error."""
+"""API keys that clients send with tasks for nodes that call paid services.
+
+They are held in the memory of the process that accepted the submit until the task ends, and are
+never written to the database, the log or an error.
+"""
 
 import asyncio
 import json
@@ -16,9 +19,9 @@ from app.tasks.model import NewTask, Task, TaskError
 from app.tasks.outcome import Outcome, reworded
 from app.workflows.secret_values import Secrets, texts_of
 
-CLEANUP_INTERVAL = 60.0  # seconds between two looks at all of them: another process may end a task
+CLEANUP_INTERVAL = 60.0  # seconds between checks of all keys: another process may end a task
 HIDDEN = "***"
-MIN_TELLING_CHARACTERS = 4  # characters of a key that tell something of it
+MIN_TELLING_CHARACTERS = 4  # minimum length of a key to be searched for in texts
 LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 KEY_GONE = TaskError(
     "api_key_gone",
@@ -28,11 +31,12 @@ KEY_GONE = TaskError(
 
 
 class PaidNodeKeys:
-    """By task_id."""
+    """Keys of paid nodes by task_id."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, Secrets] = {}  # as they stand in extra_data
-        self._coming: set[str] = set()  # being queued: not to be found is no end of them
+        self._keys: dict[str, Secrets] = {}  # as they appear in extra_data
+        # Tasks being queued: their absence from the database is not their end
+        self._coming: set[str] = set()
         self._to_look_at: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -41,10 +45,12 @@ class PaidNodeKeys:
 
     @contextmanager
     def queueing(self, new: Iterable[NewTask]) -> Iterator[None]:
-        """Keep the keys of tasks that are queued within. What was refused is forgotten; after any
-        other error nobody knows whether they are there, so that the next look decides.
+        """Hold the keys of tasks that are queued in the block.
 
-        Clients may choose ids: what stands under one already stays until the new task is there."""
+        Keys of refused tasks are dropped. After any other error it is unknown whether the tasks
+        were stored, so the next check decides. Clients may choose ids: an existing key of the same
+        id is kept until the new task is stored.
+        """
         given = {task.task_id: task.secrets for task in new if task.secrets}
         coming = {task_id: keys for task_id, keys in given.items() if task_id not in self._keys}
         self._keys.update(coming)
@@ -59,21 +65,20 @@ class PaidNodeKeys:
             self._coming -= coming.keys()
 
     def drop(self, task_ids: Iterable[str]) -> None:
-        """Forget them: these tasks have ended, or were not queued."""
+        """Drop the keys of tasks that have ended or were not queued."""
         for task_id in task_ids:
             self._keys.pop(task_id, None)
 
     def extra_data(self, task: Task) -> Secrets | None:
-        """The keys, to go with the prompt to ComfyUI; None if the task came with some that are
-        gone."""
+        """Return the keys to send with the prompt; None if the task's keys are gone."""
         return self._keys.get(task.task_id, None if task.needs_paid_node_key else {})
 
     def without(self, task: Task, outcome: Outcome) -> Outcome:
-        """The end of a run with the key struck out of what ComfyUI said."""
+        """Return the outcome with the keys removed from ComfyUI's texts."""
         return reworded(outcome, lambda text: self.hidden(task, text))
 
     def hidden(self, task: Task, text: str) -> str:
-        """A text of ComfyUI's without the key; if it is gone, without all that may be one."""
+        """Return a text of ComfyUI without the keys or, if they are gone, without lookalikes."""
         if not task.needs_paid_node_key:
             return text
         keys = self._keys.get(task.task_id)
@@ -84,14 +89,16 @@ class PaidNodeKeys:
         return text
 
     def look_at(self, task_id: str) -> None:
-        """The task may have ended."""
+        """Schedule a check of a task that may have ended."""
         if task_id in self._keys:
             self._to_look_at.add(task_id)
             self._wake.set()
 
     async def run(self, store: TaskRepository) -> None:
-        """Drop the keys of tasks that have ended, until cancelled: of those that may have at once,
-        of all of them every CLEANUP_INTERVAL seconds."""
+        """Drop the keys of tasks that have ended, until cancelled.
+
+        Tasks passed to `look_at` are checked at once, all tasks every CLEANUP_INTERVAL seconds.
+        """
         look = partial(self._look, store)
         await every(CLEANUP_INTERVAL, look, "dropping the keys of ended tasks", self._wake)
 
@@ -99,17 +106,18 @@ class PaidNodeKeys:
         task_ids = (self._to_look_at or set(self._keys)) - self._coming
         self._to_look_at = set()
         ends = await store.ends(task_ids)
-        self.drop(task_id for task_id in task_ids if ends.get(task_id, True))  # or it is gone
+        # True also if the task was deleted
+        self.drop(task_id for task_id in task_ids if ends.get(task_id, True))
 
 
 def _as_said(keys: Secrets) -> set[str]:
-    """The keys as they are, as JSON and as Python's errors write them."""
+    """Return the keys verbatim, and as escaped by JSON and by Python's repr."""
     found = {key for key in texts_of(keys) if len(key) >= MIN_TELLING_CHARACTERS}
     return found | {form for key in found for form in (json.dumps(key)[1:-1], repr(key)[1:-1])}
 
 
 def _without(key: str, text: str) -> str:
-    """The text without the key, nor the beginning of one where the text was cut."""
+    """Return the text without the key, and without a prefix of it where the text was truncated."""
     text = text.replace(key, HIDDEN)
     if CUT_MARK in text:
         for length in range(len(key) - 1, MIN_TELLING_CHARACTERS - 1, -1):

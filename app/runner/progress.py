@@ -1,4 +1,4 @@
-"""ComfyUI's events -> one number and a sentence about how far a task is. Pure."""
+"""Compute the progress of a task from ComfyUI's events. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,26 +8,30 @@ from app.comfyui.events import Progress as Step
 from app.limits.json_types import Json
 from app.tasks.model import Progress
 
-SAMPLER_STEPS = 20  # of a sampler that does not name its steps itself
+SAMPLER_STEPS = 20  # assumed for a sampler that has no `steps` input
 
 
 def weight_of(node: Json) -> int:
-    """A sampler (whatever takes a latent_image) weighs as much as its steps, all else as one:
-    most of a run's time goes by in sampling."""
+    """Return the weight of a node: the steps of a sampler (it has a latent_image), 1 for others.
+
+    Most of a run's time is spent in sampling.
+    """
     if "latent_image" not in node["inputs"]:
         return 1
     steps = node["inputs"].get("steps")
     return steps if isinstance(steps, int) and 1 <= steps <= 10_000 else SAMPLER_STEPS
 
 
-LARGE_WORKFLOW_NODES = 300  # nodes: a workflow whose progress is not counted with every event
-A_NODE = 50e-6  # seconds between two counts, for each node; it takes a twentieth of that
-MIN_NODE_SECONDS = 0.001  # seconds: of a node that took no time to speak of
+LARGE_WORKFLOW_NODES = 300  # nodes; above this, progress is not recomputed on every event
+A_NODE = 50e-6  # seconds per node between two computations; one takes about a twentieth of that
+MIN_NODE_SECONDS = 0.001  # minimum weight in seconds, for nodes that took almost no time
 
 
 def weights_of(prompt: Json, took: Mapping[str, float]) -> dict[str, float]:
-    """How much of a run each node is: what they took last time (seconds by node), if that is
-    known of any; nodes that did not run then are expected to take the mean."""
+    """Return the weight of each node from `took`, the seconds per node of an earlier run.
+
+    Nodes that did not run then get the mean. Without earlier times `weight_of` is used.
+    """
     if not took:
         return {node_id: weight_of(node) for node_id, node in prompt.items()}
     mean = sum(took.values()) / len(took)
@@ -39,9 +43,9 @@ def _where(progress: Progress) -> tuple[object, ...]:
 
 
 class Tracker:
-    """Follows one prompt. A node with steps counts in part while it works.
+    """Tracks the progress of one prompt; a node with steps counts in part while it works.
 
-    `took`: what its nodes took last time, in seconds. `ran`: what they have taken this time.
+    `took`: seconds per node of an earlier run. `ran`: seconds per node of this run.
     """
 
     def __init__(
@@ -55,12 +59,13 @@ class Tracker:
         self._done: set[str] = set()
         self._cached: set[str] = set()
         self._fractions: dict[str, float] = {}
-        self._turn: tuple[str, float] | None = None  # the node that works, and since when
-        self._counted_again = 0.0  # when
-        self._moved: float | None = None  # when there was another progress than before
+        self._turn: tuple[str, float] | None = None  # the current node and its start
+        self._counted_again = 0.0  # time of the next computation for a large workflow
+        self._moved: float | None = None  # when the progress last changed
         self.ran: dict[str, float] = {}
         self.progress = self._told = progress or Progress(nodes_total=len(prompt))
-        for node, seconds in self.progress.node_seconds.items():  # before we were restarted
+        # From before a restart of the gateway
+        for node, seconds in self.progress.node_seconds.items():
             self._done.add(node)
             if seconds is None:
                 self._cached.add(node)
@@ -68,10 +73,11 @@ class Tracker:
                 self.ran[node] = seconds
 
     def apply(self, event: Event, now: float = 0.0) -> bool:
-        """Take an event in, at a time in seconds; True if the progress is another one than when
-        this was True last.
+        """Apply an event at time `now` in seconds; return whether the progress should be published.
 
-        To count takes as long as there are nodes: of a large workflow it is done now and then."""
+        The cost of a computation grows with the number of nodes, so that large workflows are
+        recomputed at intervals only.
+        """
         self._take(event, now)
         if not self._is_time_to_count(now):
             return False
@@ -81,7 +87,7 @@ class Tracker:
         return self._told != before
 
     def still(self, now: float) -> float | None:
-        """Seconds without another progress; None as long as no event told of any."""
+        """Return the seconds since the last change of the progress; None if there was none yet."""
         return None if self._moved is None else max(now - self._moved, 0.0)
 
     def _take(self, event: Event, now: float) -> None:
@@ -103,7 +109,7 @@ class Tracker:
                 self._turn_to(node, event.value, event.max)
 
     def _is_time_to_count(self, now: float) -> bool:
-        """If not, the next event tells of this one, too."""
+        """Return False to leave the computation to a later event."""
         if len(self._classes) <= LARGE_WORKFLOW_NODES:
             return True
         if now < self._counted_again:
@@ -112,14 +118,14 @@ class Tracker:
         return True
 
     def _clock(self, node: str | None, now: float) -> None:
-        """The time of the node that worked until now is over."""
+        """Record the time of the previous node and start the clock for `node`."""
         if self._turn is not None:
             before, since = self._turn
             self.ran[before] = self.ran.get(before, 0.0) + now - since
         self._turn = (node, now) if node in self._classes and node is not None else None
 
     def complete(self) -> Progress:
-        """All is done: nodes that no output needed have not run and never will."""
+        """Mark all nodes as done: those that no output needs never run."""
         total = len(self._classes)
         times = self._node_seconds()
         self.progress = Progress(1.0, nodes_done=total, nodes_total=total, node_seconds=times)
@@ -128,7 +134,7 @@ class Tracker:
     def _take_states(self, nodes: dict[str, NodeState], now: float) -> None:
         for node_id, node in nodes.items():
             if node_id not in self._classes:
-                continue  # a node that another one expanded into while running
+                continue  # a node that another one expanded into at run time
             if node.state == "finished":
                 self._done.add(node_id)
                 if self._turn is not None and self._turn[0] == node_id:
@@ -146,13 +152,13 @@ class Tracker:
         )
 
     def _count(self) -> Progress:
-        # What comes from the cache is no work, neither done nor to do.
+        # Cached nodes are no work, neither done nor to do.
         work = {node: self._weights[node] for node in self._weights if node not in self._cached}
         done = sum(weight * self._part_done(node_id) for node_id, weight in work.items())
         value = round(done / (sum(work.values()) or 1), 4)
         self.progress = replace(
             self.progress,
-            # Never backwards: after a re-attach we know less than what was shown before.
+            # Never decreases: after a re-attach less is known than was published before.
             value=min(max(self.progress.value, value), 1.0),
             nodes_done=max(self.progress.nodes_done, len(self._done)),
             node_seconds=self._node_seconds(),

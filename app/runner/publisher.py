@@ -1,4 +1,4 @@
-"""Tells subscribers how a run is doing, with what is to be expected of it."""
+"""Publishes the state of a run to subscribers, with its estimated end."""
 
 from app.comfyui.events import Preview
 from app.db.run_times import RunTimes
@@ -10,7 +10,7 @@ from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
 
 
 class ProgressPublisher:
-    """Of one run on one server. `seen_on`: what this process drives there."""
+    """Publishes one run on one server. `seen_on` returns what this process drives there."""
 
     def __init__(self, hub: Hub, run_times: RunTimes, server: Server, seen_on: SeenOn) -> None:
         self._hub = hub

@@ -1,4 +1,4 @@
-"""Asking one server about one prompt, and getting the prompt onto it exactly once."""
+"""Requests about one prompt on one server, and its exactly-once submission."""
 
 import asyncio
 import time
@@ -17,23 +17,26 @@ T = TypeVar("T")
 
 
 class RemotePrompt:
-    """Asks one server about one prompt, patiently: a server that does not answer is asked again
-    for `grace` seconds, or until it is given up. Raises ComfyUnreachable after that."""
+    """Requests about one prompt, retried while the server does not answer.
+
+    Retries end after `grace` seconds or when the server is given up; then ComfyUnreachable is
+    raised.
+    """
 
     def __init__(self, server: Server, prompt_id: str, *, grace: float, retry: float) -> None:
         self._server = server
         self._prompt_id = prompt_id
         self._grace = grace
         self._retry = retry
-        self._seen: tuple[PromptState, float] | None = None  # at the last look, and when
-        self._absences: int | None = None  # of the server, when it got the prompt from us
+        self._seen: tuple[PromptState, float] | None = None  # state at the last look, and its time
+        self._absences: int | None = None  # the server's `absences` at the time of the POST
 
     async def retrying(
         self,
         ask: Callable[[], Awaitable[T]],
         transient: type[ComfyError] = ComfyUnreachable,
     ) -> T:
-        """`transient`: after which errors it is asked again."""
+        """Call `ask` until it succeeds; `transient` is the class of errors that are retried."""
         until = time.monotonic() + self._grace
         while True:
             try:
@@ -46,10 +49,10 @@ class RemotePrompt:
                 await asyncio.sleep(self._retry)
 
     async def look(self, *, finished: bool = False) -> Sighting:
-        """Where the prompt is now. `finished`: it is expected to be over."""
+        """Return where the prompt is now. `finished`: it is expected to be in the history."""
         find = self._server.client.find
         asked = time.monotonic()
-        # Whatever is wrong with such an answer, it is not what became of the prompt.
+        # An error here says nothing about the prompt, so every ComfyError is retried.
         sighting = await self.retrying(
             lambda: find(self._prompt_id, finished=finished), transient=ComfyError
         )
@@ -59,7 +62,7 @@ class RemotePrompt:
         return sighting
 
     def loss(self) -> Lost:
-        """The end of a try of which the server knows nothing."""
+        """Return the outcome of an attempt that the server has no record of."""
         if self._absences == self._server.absences:
             return forgotten(self._server.id)
         return Lost("server_restarted", f"{self._server.id} no longer knows the prompt.")
@@ -68,7 +71,7 @@ class RemotePrompt:
         return (await self.look()).state is not PromptState.UNKNOWN
 
     async def has_it_from(self, attempts: Sequence[Attempt]) -> bool:
-        """Does the server have it already? Asked wherever it may: no prompt is to run twice."""
+        """Return whether the server already has the prompt; checked so that none runs twice."""
         if all(attempt.server != self._server.id for attempt in attempts):
             return False
         sighting = await self.look()
@@ -83,8 +86,11 @@ class RemotePrompt:
         await self.retrying(lambda: self._server.client.withdraw(self._prompt_id))
 
     async def forget(self) -> bool:
-        """Remove the prompt's past from the history, so that it does not pass for its present.
-        False where the server refuses that: its past is all that will be told of it."""
+        """Delete the prompt's earlier entry from the history, so that it is not taken for the new
+        one.
+
+        Return False if the server refuses the deletion.
+        """
         try:
             await self.retrying(lambda: self._server.client.delete_history([self._prompt_id]))
         except ComfyUnreachable:
@@ -94,9 +100,12 @@ class RemotePrompt:
         return True
 
     async def post(self, prompt: Json, extra: Json) -> Json:
-        """Queue the prompt, with `extra` as its extra_data; answers node_errors. ComfyUI runs a
-        repeated id again, so after a POST without an answer of its own it is looked for before
-        another one is sent. Raises ComfyError for an answer of something else."""
+        """Queue the prompt with `extra` as its extra_data; return ComfyUI's node_errors.
+
+        ComfyUI runs a repeated prompt id again, so after a POST without a usable answer the prompt
+        is searched for before it is sent again. Raises ComfyError for an answer that is not
+        ComfyUI's.
+        """
 
         async def post() -> Json:
             since, self._absences = time.monotonic(), self._server.absences
@@ -117,8 +126,10 @@ class RemotePrompt:
         return await self.retrying(post)
 
     async def _has_it_after(self, error: ComfyError) -> bool:
-        """Whether the server took the prompt all the same; if not, it may still come to that: the
-        server is swept of such prompts for a while."""
+        """Return whether the server has the prompt in spite of the error.
+
+        If not, the prompt may still arrive later, so the server is swept for it for a while.
+        """
         if isinstance(error, ComfyUnreachable):
             return await self.exists()
         if not leaves_doubt(error.answered):
@@ -128,13 +139,15 @@ class RemotePrompt:
             return await self.exists()
         except ComfyUnreachable:
             raise
-        except ComfyError:  # it answers this no better
+        except ComfyError:  # this request fails in the same way
             return False
 
 
 def is_past(attempts: Sequence[Attempt], server_id: str) -> bool:
-    """Was the last run on that server judged already, by its history? Then what the history says
-    is old news."""
+    """Return whether the last attempt on that server was already judged by its history.
+
+    If so, the history entry is that of the earlier attempt.
+    """
     here = [attempt for attempt in attempts if attempt.server == server_id]
     return bool(here) and here[-1].outcome in (*SECOND_TRIES, "failed")
 
@@ -144,7 +157,8 @@ def nodes_of(prompt: Json, class_type: str) -> list[str]:
 
 
 def with_titles(prompt: Json) -> Json:
-    """ComfyUI answers 500 for a node whose class is gone and that has no `_meta`."""
+    """Add a title to nodes without `_meta`: ComfyUI answers 500 if the class of such a node is
+    gone."""
     return {
         node_id: node
         if isinstance(node.get("_meta"), dict)
@@ -154,7 +168,7 @@ def with_titles(prompt: Json) -> Json:
 
 
 def warnings_of(node_errors: Json) -> list[str]:
-    """ComfyUI leaves out the outputs that fail its checks, and runs the rest."""
+    """Return a warning for each node error: ComfyUI skips outputs that fail validation."""
     return [
         f"ComfyUI left out what depends on node {node_id}: "
         f"{error.get('message')} ({error.get('details')})"

@@ -1,4 +1,4 @@
-"""Where a prompt goes that one server refuses, or should: a pool is more than one server."""
+"""Choice of other servers for a prompt that a server refused or is expected to refuse."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,15 +12,18 @@ from app.tasks.model import Attempt, Task
 from app.workflows.checks.separators import as_listed
 from app.workflows.requirements import Needs, Refusal
 
-NOT_TAKEN = ("refused", "not_taken")  # ends of attempts at a server that did not take the prompt
-SAID = 200  # characters of what it said
+# Outcomes of attempts in which the server did not accept the prompt
+NOT_TAKEN = ("refused", "not_taken")
+SAID = 200  # characters of the server's answer that are kept
 
 
 def before_sending(
     pool: Pool, server: Server, task: Task, prompt: Json, needs: Needs
 ) -> Needs | None:
-    """The needs with this server left out, if it should refuse the prompt and another one should
-    not; None if it is to be asked."""
+    """Return needs that exclude this server, if it should refuse the prompt and another should not.
+
+    Return None to send the prompt to this server.
+    """
     if task.wanted_server or len(list(pool)) < 2:
         return None
     reason = _why_not(server, task, prompt)
@@ -34,8 +37,10 @@ def before_sending(
 def after_refusal(
     pool: Pool, task: Task, needs: Needs, attempts: Sequence[Attempt], reason: str
 ) -> Needs | None:
-    """The needs with all servers left out that did not take this very prompt, the last one for this
-    reason; None if nobody else is left to be asked."""
+    """Return needs that exclude all servers that refused this prompt, the last one for `reason`.
+
+    Return None if no other server is left.
+    """
     reasons = {refusal.server: refusal.reason for refusal in needs.refused}
     reasons |= {attempt.server: reason for attempt in attempts[-1:]}
     asked = {attempt.server for attempt in attempts if attempt.outcome in NOT_TAKEN}
@@ -45,7 +50,7 @@ def after_refusal(
 
 
 def why_refused(server: Server, task: Task, prompt: Json, said: str) -> str:
-    """Why it did not take the prompt, in a few words: what is known of it, else what it `said`."""
+    """Return a short reason for the refusal: what `refusals` knows, else what the server `said`."""
     spelled = as_listed(prompt, server.node_types)
     known = server.refusals.known(spelled, task.owner) or NOTHING
     if known != NOTHING:
@@ -54,8 +59,10 @@ def why_refused(server: Server, task: Task, prompt: Json, said: str) -> str:
 
 
 def is_left_alone(pool: Pool, needs: Needs) -> bool:
-    """Whether servers have refused it, and no other is at hand. Of one that has not told yet what
-    it has, since the gateway has just started say, it is not known."""
+    """Return whether servers refused the prompt and no other one is available.
+
+    A server whose node types are not loaded yet counts as available, e.g. right after a start.
+    """
     hope = pool.at_hand(needs, None) or pool.untold(needs, None)
     return bool(needs.refused) and not hope
 

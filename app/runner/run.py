@@ -1,8 +1,7 @@
 """Drives one claimed task on one server to its end.
 
-Hand over the prompt (looking first wherever it may be there already), follow its events and
-poll, read the history, fetch the results, write the end. The socket only makes things faster:
-with every event lost, polling still finds the end.
+Send the prompt unless the server has it, follow its events and poll, read the history, fetch the
+results, write the end. The socket is an optimization: without any event, polling finds the end.
 """
 
 import asyncio
@@ -42,13 +41,13 @@ log = logging.getLogger(__name__)
 
 
 class Run:
-    """One claimed task on one server."""
+    """A claimed task on one server."""
 
     def __init__(self, claim: Claim, server: Server, context: RunContext, seen_on: SeenOn) -> None:
-        """`seen_on`: what is driven there besides."""
+        """`seen_on` returns the tasks that this process drives on a server."""
         self.needs = claim.needs
         self.server = server
-        self.history: HistoryEntry | None = None  # once it is over
+        self.history: HistoryEntry | None = None  # set when the prompt is over
         task, claims, hub = claim.task, context.claims, context.hub
         known = task.progress if task.progress.nodes_total else None
         took = context.run_times.known(task.shape, server.id)
@@ -62,7 +61,8 @@ class Run:
         self._collector = OutputCollector(task, server, context.files, claims, hub)
         keys = context.paid_node_keys
         self._record = RunRecord(task, claims, keys, lambda: self.outputs, self._publish_status)
-        self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # to cancel it
+        # Resolved when a cancel is requested
+        self._asked: asyncio.Future[CancelReason] = asyncio.Future()
         self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
         self._inbox = EventInbox()
         self._watchdog = Watchdog(at.stall_timeout)
@@ -91,7 +91,7 @@ class Run:
         return EndedRun(*about, self.outputs, self.tracker, self.history)
 
     def is_news(self) -> bool:
-        """True if the progress is another one than at the last call."""
+        """Return whether the progress has changed since the last call."""
         before, self._saved = self._saved, self.progress
         return before != self._saved
 
@@ -101,7 +101,7 @@ class Run:
             self._asked.set_result(request.reason)
 
     async def drive(self) -> None:
-        """Run to the end, which is written when this returns (unless the claim was lost)."""
+        """Run until the end is written; return without writing if the claim was lost."""
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
             outcome = self._context.paid_node_keys.without(self.task, outcome)
@@ -117,20 +117,21 @@ class Run:
             async with self.server.hearing(self.task.sent_as):
                 try:
                     return await self._hand_over() or await self._watch()
-                except Exception as error:  # whatever it is, the task must come to an end
+                except Exception as error:  # any error must end the task
                     if isinstance(error, LostClaim) or cannot_write(error):
-                        raise  # the dispatcher sees to it
+                        raise  # handled by the dispatcher
                     if not isinstance(error, GatewayError):
                         log.exception("task %s", self.task.task_id)
                     return await broken_off(self.server, self.task.task_id, error)
 
-    # -- handing over ---------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     async def _hand_over(self) -> Outcome | None:
-        """Get the prompt onto the server, unless it is there already."""
+        """Send the prompt, unless the server already has it."""
         if await self._remote.has_it_from(self.attempts):
             await self._sender.note_attempt(self.task.client_id or self.server.client_id)
-            self._inbox.put_nowait(Connected())  # what happened so far was missed: look at once
+            # Earlier events were missed: query the state at once
+            self._inbox.put_nowait(Connected())
             return None
         if self.task.submitted_at is not None:
             return self._gone()
@@ -153,7 +154,7 @@ class Run:
                 return outcome
 
     async def _next_message(self) -> Message | None:
-        """The next one, or None when it is time to look."""
+        """Return the next message, or None when it is time to poll."""
         timeouts = self._timeouts
         wait = timeouts.poll if self.server.connected else timeouts.poll_blind
         if (left := self._canceling.time_left(self.task)) is not None:
@@ -174,7 +175,7 @@ class Run:
             case MoveRequest():
                 return await self._move(message)
             case Connected():
-                self._watchdog.reset()  # what it said meanwhile was not heard
+                self._watchdog.reset()  # events were missed while disconnected
             case _:
                 await self._hear(message)
         return None
@@ -194,13 +195,13 @@ class Run:
             self._teller.progress(self.seen)
 
     async def _say_blocked(self, event: ExecutionError) -> None:
-        """ComfyUI tells it as an error, and goes on; its history does not have it."""
+        """Warn of blocked nodes, which ComfyUI reports as an error but omits from the history."""
         if said := blocked(event):
             self._was_blocked = True
             await self._record.quote(said)
 
     async def _look(self, *, finished: bool) -> Outcome | None:
-        """See how the prompt is doing; its outcome if it is over."""
+        """Query the prompt's state; return the outcome if it is over."""
         sighting = await self._remote.look(finished=finished)
         if sighting.entry is not None:
             self.server.shows_life()
@@ -219,9 +220,9 @@ class Run:
         return await self._canceling.press_on()
 
     async def _check_pulse(self) -> None:
-        """A prompt that runs and says nothing for long: its server may be stuck."""
+        """Mark the server as stalled if a running prompt has sent no event for too long."""
         if not self.server.connected:
-            self._watchdog.reset()  # it may say what it likes, we do not hear it
+            self._watchdog.reset()  # events cannot arrive while the socket is down
         stalled_for = self._watchdog.stalled_for()
         if stalled_for and not self.server.stalled:
             said = f"no sign of progress for {stalled_for:.0f} s"
@@ -245,11 +246,12 @@ class Run:
             await self._record.started()
 
     def _gone(self) -> Outcome:
-        if self.task.status is Status.CANCELING:  # while it waited there: that leaves no trace
+        # Canceled while pending: ComfyUI keeps no history of it
+        if self.task.status is Status.CANCELING:
             return Canceled(interruption(self.task))
         return self._remote.loss()
 
-    # -- leaving before the end -----------------------------------------------------------------
+    # -- leaving before the end --------------------------------------------------------------------
 
     async def _begin_cancel(self, reason: CancelReason) -> None:
         if not self._canceling.begun:
@@ -257,7 +259,7 @@ class Run:
             await self._canceling.begin()
 
     async def _move(self, request: MoveRequest) -> Outcome | None:
-        """Take the prompt off the server, unless it runs and may go on."""
+        """Take the prompt off the server, unless it runs and may continue."""
         if self.task.status is Status.CANCELING:
             return None
         await self._remote.withdraw()
@@ -293,11 +295,11 @@ class Run:
             await self._record.warn(*said)
         return outcome
 
-    # -- telling --------------------------------------------------------------------------------
+    # -- publishing --------------------------------------------------------------------------------
 
     @property
     def seen(self) -> Seen:
-        """The task as it is now."""
+        """The task with its current progress."""
         still = self.tracker.still(time.monotonic())
         if still is None:
             seen = seen_in_row(self.task)

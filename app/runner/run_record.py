@@ -1,4 +1,4 @@
-"""What is written of a task while it runs, and told with it."""
+"""Writes to a task's row while it runs."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +13,10 @@ from app.tasks.model import Attempt, CancelReason, Output, Task
 
 
 class RunRecord:
-    """The task of one run, as its row says. `outputs`: the results that it has by now; `tell` is
-    called when its status or its warnings are others than before. All raise LostClaim."""
+    """The task of one run, as stored. All methods that write raise LostClaim.
+
+    `outputs` returns the results so far; `tell` is called when the status or the warnings change.
+    """
 
     def __init__(
         self,
@@ -26,7 +28,7 @@ class RunRecord:
     ) -> None:
         self.task = task
         self.attempts = list(task.attempts)
-        self.names: dict[str, str] = {}  # of uploads, by those that they have on the server
+        self.names: dict[str, str] = {}  # names of uploads by their names on the server
         self._claims = claims
         self._paid_node_keys = paid_node_keys
         self._outputs = outputs
@@ -34,22 +36,22 @@ class RunRecord:
 
     @property
     def is_trying(self) -> bool:
-        """Whether an attempt is under way."""
+        """Whether an attempt is in progress."""
         return bool(self.attempts) and self.attempts[-1].ended_at is None
 
     async def handed_over(self, server_id: str, client_id: str) -> None:
-        """Written before it is there: after a crash of ours this server is looked at first."""
+        """Record the attempt before the POST: after a crash this server is checked first."""
         if not self.is_trying:
             self.attempts.append(Attempt(server_id, time.time()))
         attempts = self.attempts
         await self._now(self._claims.submitted(self.task, client_id=client_id, attempts=attempts))
 
     async def started(self, began: float | None = None) -> None:
-        """It runs, since now or since it `began` by its server's clock, which may be off."""
+        """Record the start: now, or `began` by the server's clock, which may be off."""
         if self.task.started_at is not None:
             return
         now = time.time()
-        # Who takes a task up again writes anew when it was handed over, but not its attempt.
+        # When a task is taken up again its `submitted_at` is rewritten, but not its attempt.
         earliest = self.attempts[-1].started_at if self.attempts else self.task.created_at
         since = now if began is None else min(max(began, earliest), now)
         await self._now(self._claims.started(self.task, since))
@@ -61,7 +63,7 @@ class RunRecord:
         self._tell()
 
     async def warn(self, *warnings: str) -> None:
-        """Add these, but none twice."""
+        """Add warnings that the task does not have yet."""
         before = self.task.warnings
         new = dict.fromkeys(cut(text, text_lengths.WARNING) for text in warnings)
         told = [*before, *(text for text in new if text not in before)][: text_lengths.WARNINGS]
@@ -70,10 +72,11 @@ class RunRecord:
             self._tell()
 
     async def quote(self, *said: str) -> None:
-        """The same of what ComfyUI said: uploads under their own names, and without secrets."""
+        """Add warnings that quote ComfyUI, with uploads under their original names and without
+        keys."""
         texts = (readable(text, self.names) for text in said)
         await self.warn(*(self._paid_node_keys.hidden(self.task, text) for text in texts))
 
     async def _now(self, change: Awaitable[Task]) -> None:
-        """The task is as this says once it is written, with the results that it has by then."""
+        """Await a write and take over the resulting task, with the results so far."""
         self.task = replace(await change, outputs=tuple(self._outputs()))

@@ -22,7 +22,8 @@ from app.tasks.outcome import Canceled, Failed, Lost, Moved, Outcome, interrupti
 from app.workflows.checks.separators import as_listed
 from app.workflows.extra_data import to_send, with_secrets
 
-SMALL_PROMPT_NODES = 50  # nodes of a prompt that is looked over in a moment
+# Up to this size a prompt is processed in the event loop, above it in a thread
+SMALL_PROMPT_NODES = 50
 
 
 class PromptSender:
@@ -35,18 +36,20 @@ class PromptSender:
         context: RunContext,
         canceled: asyncio.Future[CancelReason],
     ) -> None:
-        """`canceled`: done once somebody wants to cancel the task."""
+        """`canceled` is resolved when a cancel of the task is requested."""
         self._claim = claim
         self._server = server
         self._record = record
         self._remote_prompt = remote_prompt
         self._context = context
         self._canceled = canceled
-        self.asked_at: float | None = None  # since when the server owes an answer to the prompt
+        self.asked_at: float | None = None  # since when the POST waits for its answer
 
     async def send(self) -> Outcome | None:
-        """None once the server has it; else the task's end. Raises what `RemotePrompt.post` does,
-        but for answers that are not ComfyUI's own."""
+        """Send the prompt; return None once the server has it, else the outcome of the task.
+
+        Raises what `RemotePrompt.post` raises, except for answers that are not ComfyUI's.
+        """
         claim, record, pool = self._claim, self._record, self._context.pool
         about = (pool, self._server, record.task, claim.prompt, claim.needs)
         if len(claim.prompt) > SMALL_PROMPT_NODES:
@@ -70,8 +73,8 @@ class PromptSender:
         return None
 
     async def _sent_or_canceled(self, secrets: Mapping[Any, Any]) -> CancelReason | None:
-        """None once it is sent; or why that was broken off: somebody wants to cancel the task, and
-        the server does not answer."""
+        """Send the prompt; return None when sent, or the reason of a cancel that interrupted the
+        POST."""
         sending = asyncio.create_task(self._send(secrets))
         try:
             await asyncio.wait((sending, self._canceled), return_when=asyncio.FIRST_COMPLETED)
@@ -85,8 +88,11 @@ class PromptSender:
             await asyncio.wait([sending])
 
     async def _dropped(self, reason: CancelReason) -> Outcome | None:
-        """The end of a task that is not wanted any more, of which the server has not said that it
-        has it; None if it has, and can be told to stop. What comes to it later is swept away."""
+        """Return the outcome of a canceled task whose POST was not answered.
+
+        Return None if the server has the prompt and can cancel it. A prompt that arrives later is
+        swept.
+        """
         await self._record.canceling(reason)
         if self._record.is_trying:
             self._server.doubted_at = time.time()
@@ -121,13 +127,16 @@ class PromptSender:
             await record.quote(*warnings_of(node_errors))
 
     async def _not_taken(self, error: ComfyError) -> Outcome:
-        """The end of a try at a server that answered as ComfyUI does not: that is its own fault,
-        but for what may be for the prompt's sake. Others are to have no such end there."""
+        """Return the outcome after an answer that is not ComfyUI's.
+
+        That counts against the server, unless the status may be due to the prompt. The server's
+        door is shut, so that other tasks do not fail there in the same way.
+        """
         server, task, status = self._server, self._record.task, error.answered
-        if not self._record.is_trying:  # it broke off while inputs were placed
+        if not self._record.is_trying:  # the failure occurred while inputs were staged
             await self.note_attempt(server.client_id)
         failure = TaskError(error.code, error.detail)
-        if status == TOO_LARGE:  # this prompt is, others are not
+        if status == TOO_LARGE:  # concerns this prompt only
             return Failed(failure, refused=True)
         is_the_servers = not may_be_the_prompts(status)
         if is_the_servers:

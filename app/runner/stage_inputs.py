@@ -1,4 +1,4 @@
-"""Put the uploads that a prompt names on the server that is to run it."""
+"""Stages the uploads that a prompt names on the server that runs it."""
 
 import asyncio
 import logging
@@ -17,17 +17,17 @@ from app.workflows.references.assets import references, replaced
 log = logging.getLogger(__name__)
 
 
-FORGET_TIMEOUT = 5.0  # seconds for a server to forget an upload
+FORGET_TIMEOUT = 5.0  # seconds for a server to overwrite a deleted upload
 
 
 async def stage_inputs(
     prompt: Json, server: Server, uploads: Uploads
 ) -> tuple[Json, dict[str, str]]:
-    """The prompt with names as they are on the server, and what these stand for. Files go there
-    once, and each is looked for once, however often the prompt names it.
+    """Return the prompt with staged file names, and a map from these to the upload names.
 
-    A name that is no upload of ours is left alone: the server may have such a file itself. Raises
-    MissingAsset if the file of a reference is gone, or is another one.
+    Each upload is looked up and transferred once, however often the prompt names it. Names that are
+    no uploads are kept: the server may have such a file. Raises MissingAsset if the file of a
+    reference is gone or has changed.
     """
     named, infos = list(_named_files(prompt, server.node_types)), list(references(prompt))
     wanted = dict.fromkeys([*(value for _, _, value in named), *map(_name_of, infos)])
@@ -51,13 +51,15 @@ async def stage_inputs(
 
 
 def _name_of(info: Json) -> str:
-    """The upload that the `info` of a reference is about."""
+    """Return the name of the upload that the `info` of a reference describes."""
     return str(info.get("file_path"))
 
 
 async def empty_everywhere(pool: Iterable[Server], name: str) -> None:
-    """Leave nothing of a placed file on servers but an empty one of that name: ComfyUI removes no
-    inputs. A server that does not answer in time keeps it."""
+    """Overwrite a staged file with an empty one on all servers: ComfyUI cannot delete inputs.
+
+    A server that does not answer in time keeps the file.
+    """
     servers = [server for server in pool if server.online]
     emptying = (_empty(server, name) for server in servers)
     ends = await asyncio.gather(*emptying, return_exceptions=True)
@@ -75,20 +77,22 @@ async def _empty(server: Server, name: str) -> None:
 
 
 async def _place(name: str, upload: Upload, server: Server, uploads: Uploads) -> str:
-    """Its name on the server, which is asked for every prompt: it may have been emptied, and
-    whoever keeps the server removes files."""
+    """Return the upload's name on the server; transfer it if it is not there.
+
+    Checked for every prompt, since staged files can be emptied or removed by the server's admin.
+    """
     there = await uploads.staged_name(upload.key, upload.hash)
     async with server.placing:
         if await server.client.input_size(there) == upload.size_bytes:
             return there
         async with uploads.on_disk(name) as path:
             with path.open("rb") as content:
-                # What is there under this name is half of it, or empty: nobody uses it.
+                # Any other size means an incomplete or emptied file, which no prompt uses.
                 return await server.client.upload_input(there, content, overwrite=True)
 
 
 def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str]]:
-    """(node id, input name, value) of the inputs that name an input file."""
+    """Yield (node id, input name, value) for the inputs that name an input file."""
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
             if isinstance(value, str) and value and names_file(node, name, node_types):
@@ -96,5 +100,8 @@ def _named_files(prompt: Json, node_types: Json) -> Iterator[tuple[str, str, str
 
 
 def readable_outcome(outcome: Outcome, names: Mapping[str, str]) -> Outcome:
-    """The same with nobody else's uploads in what ComfyUI said, and our own under their names."""
+    """Return the outcome with staged names in ComfyUI's texts replaced by upload names.
+
+    Names of other users' uploads are removed.
+    """
     return reworded(outcome, lambda text: readable(text, names))

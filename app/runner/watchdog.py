@@ -1,21 +1,21 @@
-"""Is a running prompt alive? Told by the time since its last sign."""
+"""Detects prompts that run without sending events."""
 
 import time
 
 
 class Watchdog:
-    """`limit`: seconds of silence after which a prompt counts as stuck."""
+    """Measures the time since the last event; over `limit` seconds count as stalled."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._last = time.monotonic()
 
     def reset(self) -> float:
-        """There was a sign, now; answers when that is, in seconds of a monotonic clock."""
+        """Record an event; return the current time in seconds of the monotonic clock."""
         self._last = time.monotonic()
         return self._last
 
     def stalled_for(self) -> float | None:
-        """Seconds since the last sign, if that is too long ago."""
+        """Return the seconds since the last event if they exceed the limit, else None."""
         stalled_for = time.monotonic() - self._last
         return stalled_for if stalled_for > self._limit else None
