@@ -1,1 +1,1 @@
-"""Which task goes to which server, and what keeps that true."""
+"""Assignment of tasks to servers, and the background work that keeps it consistent."""

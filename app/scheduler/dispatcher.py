@@ -1,4 +1,4 @@
-"""Gives servers with room their next tasks, and keeps what it drives alive."""
+"""Assigns tasks to servers with free slots, and keeps the leases of the driven tasks."""
 
 import asyncio
 import logging
@@ -27,14 +27,16 @@ from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
-# In the time of a lease, which so outlasts ten busy seconds. They wait for the database alone.
+# Lease renewals in the time of one lease, so that it survives ten seconds of a busy event loop. The
+# renewals wait for nothing but the database.
 RENEWALS = 6
-IDLE = 5.0  # seconds after which work is looked for unasked: a net, not the rule
-AFTER_OTHERS = 0.1  # seconds in which work is left to the process that told of it
-# Seconds in which a server is swept again and again, since it came online or left a prompt without
-SWEPT_FOR = 150.0  # an answer: longer than anything on the way should hold a request
+IDLE = 5.0  # seconds between looks for work without a notification, in case one is lost
+AFTER_OTHERS = 0.1  # seconds that a new task is left to the process that announced it
+# Seconds in which a server is swept repeatedly after it came online or left a POST unanswered:
+# longer than any proxy should hold a request
+SWEPT_FOR = 150.0
 PROGRESS_SAVED = 1.0  # seconds between two writes of live progress
-REFRESHED = 30.0  # seconds between two looks whether a server has now what a task waits for
+REFRESHED = 30.0  # seconds between two checks whether a server now has what a task waits for
 
 
 class Dispatcher:
@@ -50,10 +52,11 @@ class Dispatcher:
         self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
         self._troubles = FailedSaves(context.claims, self._tell)
-        self._left_behind = True  # there may be tasks on servers that nobody drives
+        self._left_behind = True  # there may be tasks on servers without an owner
 
     async def run(self) -> None:
-        """Work until stopped; then let go of all tasks, so that others can take over at once."""
+        """Work until stopped; then release all tasks, so that other processes can take over at
+        once."""
         self._work = asyncio.current_task()
         await self._free_the_dead()
         await self._context.run_times.learn_from_others()
@@ -84,11 +87,11 @@ class Dispatcher:
             self._work.cancel()
 
     def wake(self) -> None:
-        """There may be work, or somebody who can do it."""
+        """Look for work now: a task was queued or a server became free."""
         self._wake.set()
 
     def listen(self, notifications: Notifications) -> None:
-        """Hear of work and of cancels that came to other processes."""
+        """Subscribe to tasks and cancels that other processes accepted."""
 
         def cancel(task_id: str) -> None:
             self.cancel(task_id, CancelReason.REQUEST)
@@ -102,7 +105,10 @@ class Dispatcher:
         notifications.on(Topic.CANCEL, cancel)
 
     def _work_elsewhere(self, _: str) -> None:
-        """Whoever tells of it sees to it first. Otherwise all would ask for each task at once."""
+        """Look for work after a delay: the announcing process goes first.
+
+        Otherwise every process would try to claim each task at once.
+        """
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(AFTER_OTHERS, self._wake_now)
 
@@ -111,18 +117,18 @@ class Dispatcher:
         self.wake()
 
     def cancel(self, task_id: str, reason: CancelReason) -> None:
-        """Tell the run that drives the task, if it is one of ours."""
+        """Cancel the run of the task, if this process drives it."""
         if run := self._runs.get(task_id):
             run.ask(CancelRequest(reason))
 
     def move_away(self, server: Server, reason: str, *, force: bool = False) -> None:
-        """Take off a server what waits there; with `force` what runs there, too."""
+        """Take pending prompts off a server; with `force` running ones, too."""
         for run in self.running_on(server):
             if force or run.task.started_at is None:
                 run.ask(MoveRequest(reason, force))
 
     def progress_of(self, task_id: str) -> Progress | None:
-        """Live progress, newer than what the store has."""
+        """Return the live progress, which is newer than the database's; None if not driven here."""
         run = self._runs.get(task_id)
         return run.progress if run else None
 
@@ -130,7 +136,7 @@ class Dispatcher:
         return [run for run in self._runs.values() if run.server is server]
 
     async def until_idle(self, server: Server) -> None:
-        """Wait until nothing of ours is driven on the server."""
+        """Wait until this process drives nothing on the server."""
         while drives := [self._drives[run] for run in self.running_on(server)]:
             await asyncio.wait(drives)
 
@@ -145,20 +151,22 @@ class Dispatcher:
         return [run.seen for run in self.running_on(server)]
 
     def wait_of(self, server: Server) -> float:
-        """Seconds until the server is through with what it holds, as far as can be told."""
+        """Return the estimated seconds until the server has finished what it holds."""
         return wait_on(server, self.seen_on(server), self._context.run_times)
 
     # -- work -----------------------------------------------------------------------------------
 
     async def _give_work(self) -> None:
-        """Give out all that our servers have room for. A full or locked database leaves the queue
-        as it is: the next call goes on."""
+        """Assign tasks to all free slots.
+
+        If the database is full or locked the queue stays unchanged, and the next call tries again.
+        """
         await self._take_over()
         while await self._give_out():
             pass
 
     async def _take_over(self) -> None:
-        """Drive what is on our servers and has no live owner."""
+        """Drive the tasks on our servers that have no live owner."""
         if not self._left_behind:
             return
         self._left_behind = False
@@ -167,7 +175,7 @@ class Dispatcher:
             self._start(claim)
 
     async def _give_out(self) -> bool:
-        """Give the next tasks to servers with room; False when nothing is left to give."""
+        """Assign the next tasks to servers with free slots; return False when nothing is left."""
         groups = self._capacities()
         if groups and self._waits.overdue:
             await self._waits.look_over()
@@ -191,10 +199,10 @@ class Dispatcher:
         claims, more = await self._queue.assign(offer, barred=barred, large=waits.many)
         for claim in claims:
             self._start(claim)
-        return more  # what was seen and found no capacity is passed over next time
+        return more  # tasks that fitted no server are passed over next time
 
     def _capacities(self) -> dict[frozenset[str], list[ServerCapacity]]:
-        """Of servers that may have room, by the keys that they are closed to."""
+        """Return the servers that may have free slots, grouped by the barred API keys."""
         capacities: dict[frozenset[str], list[ServerCapacity]] = {}
         for server in self._pool:
             slots = 1 if server.is_probing else server.slots
@@ -205,7 +213,7 @@ class Dispatcher:
 
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id
-        if claim.task.server not in self._pool:  # removed while the claim was written
+        if claim.task.server not in self._pool:  # the server was removed during the claim
             self._group.create_task(self._troubles.let_go(task_id), name=f"let go {task_id}")
             return
         run = Run(claim, self._pool.get(claim.task.server or ""), self._context, self.seen_on)
@@ -217,12 +225,13 @@ class Dispatcher:
         try:
             await run.drive()
             self._troubles.is_over(task_id)
-        except Exception as error:  # the end cannot be written, for want of room say
+        # The end could not be written, for example because the disk is full
+        except Exception as error:
             log.exception("task %s could not be ended", task_id)
             await self._troubles.after(run.task, error, run.server)
             self._left_behind = True
         finally:
-            if self._runs.get(task_id) is run:  # or has it been taken up again already?
+            if self._runs.get(task_id) is run:  # unless the task was already taken up again
                 del self._runs[task_id]
             self._drives.pop(run, None)
             self.wake()
@@ -234,13 +243,14 @@ class Dispatcher:
 
     async def _rescue(self) -> None:
         await recover_orphans(self._pool, self._context, self._troubles)
-        self._left_behind = True  # perhaps, by a process whose lease has lapsed meanwhile
+        self._left_behind = True  # a lease of another process may have lapsed meanwhile
         self.wake()
 
     async def _look_after_servers(self) -> None:
         for server_id, needs in (await self._queue.newest()).items():
             if needs.files and server_id in self._pool:
-                self._pool.get(server_id).warm = needs.models  # others may have given it something
+                # Another process may have assigned tasks to it
+                self._pool.get(server_id).warm = needs.models
         for server in self._pool:
             if server.stalled and not self.running_on(server):
                 await clear_stall_if_idle(server)
@@ -256,7 +266,7 @@ class Dispatcher:
             await self._claims.save_progress(news)
 
     async def _look_for_cancels(self) -> None:
-        """A cancel may have come to another process."""
+        """Cancel driven tasks whose cancel was accepted by another process."""
         if self._runs:
             for task_id in await self._claims.canceled():
                 run = self._runs.get(task_id)
@@ -264,20 +274,21 @@ class Dispatcher:
                     run.ask(CancelRequest(CancelReason.REQUEST))
 
     async def _refresh(self) -> None:
-        """A task may wait for a node type or model file that is being installed somewhere."""
+        """Reload node types and models if a task waits for some: they may be being installed."""
         if await self._waits.look_over():
             await self._pool.refresh()
             self.wake()
 
     async def _free_the_dead(self) -> None:
-        """Take over from processes of this host that are gone, without waiting for their leases."""
+        """Take over from dead processes of this host, without waiting for their leases to end."""
         for runner_id in await self._queue.runner_ids():
             if is_dead(runner_id):
                 log.info("taking over from %s", runner_id)
                 await self._claims.hand_back(runner_id)
 
     def _server_changed(self) -> None:
-        stops = bool(self._work and self._work.cancelling())  # a group that ends takes no more
+        # A TaskGroup that is being cancelled accepts no tasks
+        stops = bool(self._work and self._work.cancelling())
         for server in self._pool:
             if server.online and not (server.swept or server.sweeping or stops):
                 server.sweeping = True
@@ -288,10 +299,11 @@ class Dispatcher:
         self.wake()
 
     async def _sweep(self, server: Server) -> None:
-        """A server that is online (again) gets work once it is rid of what should not be there."""
+        """Cancel stray prompts on a server that came online; it gets work after that."""
         sweep = partial(cancel_stray_prompts, server, self._context)
         try:
-            await attempt(sweep, f"sweeping server {server.id}")  # tried again before long
+            # On failure repeated by the upkeep
+            await attempt(sweep, f"sweeping server {server.id}")
         finally:
             server.sweeping = False
         self.wake()

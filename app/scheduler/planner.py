@@ -1,9 +1,9 @@
-"""Which waiting task goes to which server. Pure.
+"""Assignment of waiting tasks to servers with free slots. Pure.
 
-Tasks come in the order of the queue. Each goes to the server, of those with room that have all it
-needs, where it should be done first: where little waits, and its models are loaded already. A
-task whose models are loaded nowhere lets others of the same priority pass that find theirs, for
-a while: that saves servers from loading models in turns.
+Tasks are considered in queue order. Each goes to the server that meets its requirements and should
+finish it first, considering the server's wait and whether it is warm. For up to MAX_WAIT_FOR_WARM
+seconds a task that no server is warm for lets tasks of the same priority pass that have a warm
+server, so that servers do not load models alternately.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,13 @@ from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import Needs
 
 MAX_WAIT_FOR_WARM = 30.0  # seconds that a task lets others pass
-LOADING_SECONDS = 10.0  # seconds that loading models from disk may take
-EVICTING_SECONDS = 1.0  # seconds that it is worth to keep the models that another server has loaded
+LOADING_SECONDS = 10.0  # estimated seconds to load models from disk
+# Seconds that are accepted in order to keep the loaded models of another server
+EVICTING_SECONDS = 1.0
 
 
 class Candidate(Protocol):
-    """What the planner asks of a server."""
+    """The part of a server that the planner uses."""
 
     @property
     def id(self) -> str: ...
@@ -29,15 +30,15 @@ class Candidate(Protocol):
 
 @dataclass(slots=True)
 class ServerCapacity:
-    """A server with room for `free` tasks, which runs the next one in `wait` seconds."""
+    """A server with `free` slots that can start the next task in `wait` seconds."""
 
     server: Candidate
     free: int
     wait: float
-    warm: frozenset[str]  # names of the model files it has loaded
+    warm: frozenset[str]  # names of the loaded model files
 
     def beside(self, held: int) -> "ServerCapacity":
-        """The same with room for so many less."""
+        """Return a copy with `held` slots less."""
         return replace(self, free=self.free - held)
 
     def takes(self, needs: Needs, wanted_server: str | None) -> bool:
@@ -48,7 +49,7 @@ class ServerCapacity:
 
 
 class Seconds(Protocol):
-    """How long prompts of a shape run on a server."""
+    """Returns how long prompts of a shape run on a server."""
 
     def __call__(self, shape: str, server: str) -> float: ...
 
@@ -56,7 +57,7 @@ class Seconds(Protocol):
 def plan(
     waiting: Sequence[WaitingTask], capacities: Sequence[ServerCapacity], seconds: Seconds
 ) -> list[Assignment]:
-    """Give out the free places. Changes the capacities accordingly."""
+    """Assign tasks to the free slots; updates `capacities` accordingly."""
     given: list[Assignment] = []
     let_pass: list[WaitingTask] = []
     for task in waiting:

@@ -1,4 +1,4 @@
-"""What a client may expect of a task: when it should be done, and what it waits for."""
+"""Tasks as JSON, with their estimated end or the reason why they wait."""
 
 from collections.abc import Iterable
 
@@ -27,8 +27,10 @@ class TaskPresenter:
         self._dispatcher = dispatcher
 
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
-        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
-        bytes, None: whole."""
+        """Return the task as JSON, with live progress and estimates.
+
+        Its fields are truncated to `room` bytes; None for no limit.
+        """
         if task.finished:
             return task_view(task, room=room)
         seen = self._dispatcher.seen(task.task_id) or seen_in_row(task)
@@ -42,8 +44,10 @@ class TaskPresenter:
         return expected_on(server, seen._replace(task=task), seen_on, self._run_times)
 
     def _expected_of_waiting(self, task: Task) -> Expected:
-        """Of a task in our queue: `waiting_for` is why it cannot start, beyond others being before
-        it."""
+        """Return the estimate for a queued task.
+
+        `waiting_for` is why it cannot start, other than tasks ahead of it.
+        """
         servers = [s for s in self._pool if task.wanted_server in (None, s.id)]
         if not servers:
             wanted = task.wanted_server or "a ComfyUI server"
@@ -70,11 +74,11 @@ class TaskPresenter:
         return unknown_on(server, seen, len(seen), self._run_times)
 
     def _candidates(self, task: Task) -> list[Server]:
-        """The servers that could run it, as far as is known."""
+        """Return the servers that meet the task's requirements, as far as is known."""
         return self._pool.able(*self._route(task))
 
     def _refusals(self, task: Task) -> list[str]:
-        """What servers refuse of it, that could run it otherwise."""
+        """Return the refusals by servers that could run the task otherwise."""
         refused = self._route(task).needs.refused
         return sorted(f"{r.server} refuses {r.reason}" for r in refused if r.server in self._pool)
 
@@ -85,7 +89,7 @@ class TaskPresenter:
 
 
 def _state(server: Server, *, barred: bool) -> str:
-    """Why it takes nothing: in a word or two, or as it says itself."""
+    """Return why the server accepts no tasks: its state, or its own words."""
     if barred:
         return "failing"
     if server.state == "failing" and server.door.reason:

@@ -1,4 +1,4 @@
-"""Putting right what went apart: tasks whose server is gone, prompts that nobody waits for."""
+"""Repair of inconsistencies: tasks whose server is gone, prompts whose task has ended."""
 
 import logging
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 async def recover_orphans(pool: Pool, context: RunContext, troubles: FailedSaves) -> None:
-    """See to tasks without an owner whose server is away for good."""
+    """Requeue or fail tasks without an owner whose server is gone for good."""
     there = [server.id for server in pool if server.online or not server.given_up]
     for claim in await context.queue.adopt(keep_servers=there):
         try:
@@ -25,7 +25,7 @@ async def recover_orphans(pool: Pool, context: RunContext, troubles: FailedSaves
             troubles.is_over(claim.task.task_id)
         except LostClaim:
             pass
-        except Exception as error:  # of this one; the others are seen to all the same
+        except Exception as error:  # the error concerns one task only
             log.exception("task %s cannot be taken off its server", claim.task.task_id)
             await troubles.after(claim.task, error)
 
@@ -41,8 +41,10 @@ async def _rescue(claim: Claim, pool: Pool, context: RunContext) -> None:
 
 
 async def cancel_stray_prompts(server: Server, context: RunContext) -> None:
-    """Cancel prompts of ours that a server still holds though their tasks have ended or went
-    elsewhere while it was away. Until that is done it counts as busy."""
+    """Cancel prompts on the server whose tasks ended or moved while it was unreachable.
+
+    Until that succeeds the server counts as not swept and gets no tasks.
+    """
     try:
         held = await held_ids(server)
         for task_id, (place, finished) in (await context.queue.locations_of(held)).items():
@@ -56,7 +58,7 @@ async def cancel_stray_prompts(server: Server, context: RunContext) -> None:
 
 
 async def clear_stall_if_idle(server: Server) -> None:
-    """A stalled server that holds nothing more of ours is well again once it runs nothing."""
+    """Clear the stall of a server that holds no prompts of ours once it runs nothing."""
     try:
         if not await held_ids(server):
             server.shows_life()

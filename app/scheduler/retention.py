@@ -1,4 +1,4 @@
-"""Removes results after their time, or when there are too many; the tasks stay, as `expired`."""
+"""Deletes results that are too old or too many; their tasks stay, as `expired`."""
 
 import logging
 import time
@@ -25,12 +25,12 @@ from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
-RETENTION_INTERVAL = 60.0  # seconds between two looks; less where results live shorter than that
-PAGE_TASKS = 500  # tasks that are looked at in one transaction
-VIEWS_INTERVAL = 600.0  # seconds between two looks at the views; in a bucket a look costs money
+RETENTION_INTERVAL = 60.0  # seconds between two sweeps; less if results are kept for a shorter time
+PAGE_TASKS = 500  # tasks per transaction
+VIEWS_INTERVAL = 600.0  # seconds between two scans of the views; listing a bucket costs money
 
-# Finished tasks that have files, the oldest end first, with the bytes of their files. Not those
-# whose end is still to be told: whoever hears of it wants to fetch them.
+# Finished tasks that have files, with the size of these in bytes, oldest end first. Tasks with
+# pending webhook deliveries are left out: their receivers may fetch the results.
 _HOLDERS = (
     select(tasks.c.task_id, tasks.c.finished_at, func.sum(outputs.c.size_bytes).label("size"))
     .join(outputs, outputs.c.task_id == tasks.c.task_id)
@@ -56,8 +56,7 @@ _FORGET = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long results are kept (seconds from the task's end), and how many bytes of them with
-    their views."""
+    """How long results are kept, in seconds from the task's end, and how many bytes with views."""
 
     age: float | None = None
     bytes: int | None = None
@@ -78,16 +77,16 @@ class Retention:
         self._files = files
         self._hub = hub
         self._limits = limits
-        self._views = ViewsFound()  # as they were looked at last
+        self._views = ViewsFound()  # by the last scan
         self._look_at = 0.0
 
     async def run(self) -> None:
-        """Look again and again, until it is cancelled."""
+        """Sweep at intervals until cancelled."""
         pause = min(RETENTION_INTERVAL, (self._limits.age or RETENTION_INTERVAL) / 2)
         await every(pause, self._sweep_alone, "removing results")
 
     async def _sweep_alone(self) -> None:
-        """Sweep until nothing is due, unless another process does."""
+        """Sweep until nothing is due, unless another process is sweeping."""
         try:
             async with self._database.alone("retention") as ours:
                 while ours and await self.sweep() == PAGE_TASKS:
@@ -96,8 +95,10 @@ class Retention:
             log.warning("results cannot be removed now: %s", error.detail)
 
     async def sweep(self) -> int:
-        """Let go of what is over the limits, the oldest first; how many tasks expired. Without
-        limits: of views whose file is gone."""
+        """Delete what is over the limits, oldest first; return how many tasks expired.
+
+        Without limits, only views whose file is gone are deleted.
+        """
         await self._look_at_views()
         if self._limits == Limits():
             return 0
@@ -108,7 +109,7 @@ class Retention:
             if not self._is_due(holder, total):
                 break
             views = await self._views_of(holder["task_id"])
-            # Files first: if we stop in between, the next look finds the task again.
+            # Files first: if the process stops in between, the next sweep finds the task again.
             await forget_results(self._files, holder["task_id"])
             expire = partial(_expire, task_id=holder["task_id"])
             task = await self._database.write(expire)
@@ -126,8 +127,10 @@ class Retention:
             self._look_at = time.monotonic() + VIEWS_INTERVAL
 
     async def _without_old_views(self, total: int) -> int:
-        """Bytes that are left once the views of uploads that are due are gone: before any result,
-        as they can be made again."""
+        """Delete the due views of uploads; return the bytes that are left.
+
+        Views go before any result, as they can be made again.
+        """
         due, kept = [], []
         for info in self._views.of_uploads:
             if self._is_over(info.modified_at, total):

@@ -1,4 +1,4 @@
-"""Looks through the views: those of files that are gone go, too, and the rest is counted."""
+"""Deletes views whose file is gone, and computes the size of the others."""
 
 import heapq
 from collections.abc import AsyncIterator, Sequence
@@ -13,8 +13,8 @@ from app.files.images.views import VIEWS, folder_of_upload, upload_of
 from app.files.stores.store import FileInfo, FileStore
 from app.tasks.model import Status
 
-AT_ONCE = 500  # views that are looked at together
-MOST_KNOWN = 10_000  # views of uploads that are remembered, the oldest
+AT_ONCE = 500  # views per database query
+MOST_KNOWN = 10_000  # views of uploads that are kept in memory, oldest first
 _WITH_RESULTS = select(tasks.c.task_id).where(
     any_of(tasks.c.task_id, "these"), tasks.c.status != Status.EXPIRED
 )
@@ -22,15 +22,17 @@ _WITH_RESULTS = select(tasks.c.task_id).where(
 
 @dataclass(slots=True)
 class ViewsFound:
-    """Bytes of all views, and the oldest of those that were made of uploads, oldest first."""
+    """The bytes of all views, and the oldest views of uploads, oldest first."""
 
     bytes: int = 0
     of_uploads: list[FileInfo] = field(default_factory=list)
 
 
 async def swept(database: Database, files: FileStore, uploads: FileStore) -> ViewsFound:
-    """What is there, once the views of deleted and expired tasks, and of deleted uploads, are
-    gone. They stay behind where one was made while its file was deleted, or a process ended."""
+    """Delete the views of deleted or expired tasks and deleted uploads; return the rest.
+
+    Such views remain when one is made while its file is deleted, or a process ends in between.
+    """
     found = ViewsFound()
     async for part in _parts(files):
         lost = await _lost(database, part, uploads)
@@ -57,13 +59,13 @@ async def _parts(files: FileStore) -> AsyncIterator[Sequence[FileInfo]]:
 
 
 def _folder_of(info: FileInfo) -> str:
-    """The folder of all views of the same upload, or of the same task."""
+    """Return the folder of all views of the same upload or task."""
     key = upload_of(info.key)
     return f"{VIEWS}/{info.key.split('/')[1]}" if key is None else folder_of_upload(key)
 
 
 async def _lost(database: Database, part: Sequence[FileInfo], uploads: FileStore) -> set[str]:
-    """The folders among them whose upload or task is gone, or has no results any more."""
+    """Return the folders whose upload or task is gone or has no results."""
     keys = {info.key: upload_of(info.key) for info in part}
     named = {key for key in keys.values() if key is not None}
     lost = {folder_of_upload(key) for key in named if not await uploads.exists(key)}

@@ -1,8 +1,8 @@
-"""Which requirements wait for a server, and which servers could take each.
+"""The requirements that tasks wait with, and the servers that meet each of them.
 
-Remembered between claims: so that what no server with room can take is passed over, however many
-requirements that is, and a claim asks about nothing but what waits. They come in here only when
-they fill the head of the queue, and go when they are looked over and wait no more.
+Kept between claims, so that a claim passes over requirements that no free server meets, however
+many there are, and queries no others. Requirements are added when they fill the head of the queue,
+and removed when `look_over` finds no waiting task with them.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,7 +17,7 @@ from app.scheduler.planner import ServerCapacity
 from app.servers.pool import Pool
 from app.tasks.model import WaitingTask
 
-MANY_REQUIREMENTS = 200  # requirements; to pass over more is no matter of a moment
+MANY_REQUIREMENTS = 200  # requirements; passing over more makes a claim slow
 
 
 class WaitingRequirements:
@@ -26,7 +26,7 @@ class WaitingRequirements:
         self._queue = queue
         self._able: dict[
             str, frozenset[str]
-        ] = {}  # requirements_id -> ids of the servers that can run it
+        ] = {}  # requirements_id -> ids of the servers that meet it
         self._judged_by: list[tuple[str, Json]] = []
         self._overdue = False
 
@@ -36,24 +36,27 @@ class WaitingRequirements:
 
     @property
     def overdue(self) -> bool:
-        """Whether the queue is to be looked over before the next claim."""
+        """Whether `look_over` should be called before the next claim."""
         return self._overdue or (bool(self._able) and not self._is_judged_by(self._servers()))
 
     def passed_over(self, capacities: Iterable[ServerCapacity]) -> list[str]:
-        """The requirements that nobody takes who sits there, of those that are known to wait."""
+        """Return the known requirements that none of these servers meets."""
         ids = {capacity.server.id for capacity in capacities}
         return [
             requirements_id for requirements_id, able in self._able.items() if able.isdisjoint(ids)
         ]
 
     def notice(self, head: Sequence[WaitingTask], capacities: Collection[ServerCapacity]) -> None:
-        """What a claim saw of the queue. If that is not all, others wait behind those that nobody
-        takes."""
+        """Note what a claim saw of the queue.
+
+        If the claim saw only a part of the queue, other tasks may wait behind those that no server
+        takes.
+        """
         if len(head) == MAX_CANDIDATES and not all(_is_taken(task, capacities) for task in head):
             self._overdue = True
 
     async def look_over(self) -> bool:
-        """Learn what waits now; True if some of it no server can run, busy or not."""
+        """Update the waiting requirements; return True if no server meets some of them."""
         self._overdue, servers = False, self._servers()
         known = self._able if self._is_judged_by(servers) else {}
         waiting = await self._queue.waiting_requirements()
@@ -63,7 +66,7 @@ class WaitingRequirements:
             if requirements_id in known
         }
         same: dict[frozenset[str], frozenset[str]] = {}
-        # In parts, so that others come in between.
+        # In parts, so that the event loop serves others in between.
         for part in parts_of(
             requirements_id for requirements_id in waiting if requirements_id not in known
         ):
@@ -74,9 +77,12 @@ class WaitingRequirements:
         return not all(able.values())
 
     async def ask_again(self) -> None:
-        """Look at all requirements that wait. What some servers have refused, and waits for others
-        of which none is left, goes to any again: who refuses it then has the last word. What no
-        server takes now holds nobody up."""
+        """Revise all waiting requirements.
+
+        If servers refused a prompt and no other server is left, its refusals are cleared, so that a
+        server is tried once more and its answer is final. Requirements that no server accepts at
+        present are noted as stuck, so that they do not block others.
+        """
         stuck: list[str] = []
         for part in parts_of(await self._queue.waiting_requirements()):
             for name, requirements in (await self._queue.read_requirements(part)).items():
@@ -100,8 +106,10 @@ class WaitingRequirements:
         return [(server.id, server.node_types) for server in self._pool]
 
     def _is_judged_by(self, servers: list[tuple[str, Json]]) -> bool:
-        """Whether these are the servers as they were. Their node types are replaced, never changed,
-        so there is no need to compare them."""
+        """Return whether the servers and their node types are unchanged.
+
+        Node types are replaced as a whole, never modified, so identity is enough.
+        """
         before = self._judged_by
         return len(before) == len(servers) and all(
             old[0] == new[0] and old[1] is new[1] for old, new in zip(before, servers, strict=True)
