@@ -1,8 +1,8 @@
-"""Answers to requests that are not ComfyUI's own: a proxy, a login, a limit, a node that breaks it.
+"""Handling of answers that are not ComfyUI's own: from a proxy, a login, a limit, a broken node.
 
-They say nothing of the prompt that was sent, so it is the server's matter. ComfyUI's own answers
-to POST /prompt are 200 with a `prompt_id`, and 400 with `error` and `node_errors` (as recorded of
-0.3.64). It answers 500, too, where a prompt makes it stumble.
+They say nothing about the prompt, so they count against the server. ComfyUI's own answers to POST
+/prompt are 200 with a `prompt_id`, and 400 with `error` and `node_errors` (recorded from 0.3.64).
+ComfyUI also answers 500 for prompts that raise an exception in it.
 """
 
 import time
@@ -16,8 +16,8 @@ from app.errors import ComfyError, ComfyUnreachable
 from app.limits.json_types import Json
 
 TOO_LARGE = 413
-LONGEST_WAIT = 600.0  # seconds that a Retry-After is followed
-_AWAY = {408, 429, 502, 503, 504, *range(520, 531)}  # those from 520 on are Cloudflare's
+LONGEST_WAIT = 600.0  # maximum seconds of a Retry-After
+_AWAY = {408, 429, 502, 503, 504, *range(520, 531)}  # 520 and above are Cloudflare's
 _MAY_BE_THE_PROMPTS = {400, 500}
 _LOGIN = (
     "What stands in front of it wants a login, which the gateway has not: let the gateway through, "
@@ -41,8 +41,10 @@ _REMEDIES = {
 
 
 def taken(response: httpx.Response, address: str) -> Json:
-    """What ComfyUI says of a prompt that it took. Raises PromptRejected for its refusal, and
-    ComfyError for whatever is not its own."""
+    """Return ComfyUI's answer for an accepted prompt.
+
+    Raises PromptRejected if ComfyUI refuses it, and ComfyError for an answer that is not ComfyUI's.
+    """
     said = _object(response)
     if response.status_code == 400 and ("error" in said or "node_errors" in said):
         raise rejection(response.content, address)
@@ -52,24 +54,26 @@ def taken(response: httpx.Response, address: str) -> Json:
 
 
 def fault(response: httpx.Response, address: str) -> ComfyError:
-    """The error for an answer with the status of one: ComfyUnreachable if it was none of
-    ComfyUI's, which may answer before long."""
+    """Return the error for an answer with an error status.
+
+    ComfyUnreachable stands for an answer in ComfyUI's place, so that a retry makes sense.
+    """
     kind = ComfyUnreachable if is_away(response.status_code) else ComfyError
     return _marked(kind(_words(response, address)), response)
 
 
 def is_away(status: int | None) -> bool:
-    """Whether ComfyUI cannot be asked just now, as such an answer says."""
+    """Return whether the status means that ComfyUI is temporarily unreachable."""
     return status in _AWAY
 
 
 def may_be_the_prompts(status: int | None) -> bool:
-    """Whether such an answer may be for the sake of what was sent: others tell."""
+    """Return whether the status may be caused by the prompt; other tasks at the server decide."""
     return status in _MAY_BE_THE_PROMPTS
 
 
 def leaves_doubt(status: int | None) -> bool:
-    """Whether ComfyUI may have got the request all the same."""
+    """Return whether ComfyUI may have received the request in spite of the status."""
     return status is not None and (status >= 500 or status < 300 or status == 408)
 
 
@@ -96,7 +100,7 @@ def _remedy(status: int) -> str:
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds of a Retry-After header, which has seconds or a date."""
+    """Return the seconds of a Retry-After header, given in seconds or as a date (RFC 9110)."""
     try:
         if text.strip().isdecimal():
             seconds = float(text)

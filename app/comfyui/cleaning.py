@@ -1,6 +1,6 @@
-"""What servers say, made fit to be stored and sent on. Pure.
+"""Sanitizing of what servers send, so that it can be stored and passed on. Pure.
 
-`wire.loads` has seen to characters; here lengths and kinds of values are seen to.
+`wire.loads` handles characters; this module handles lengths and types of values.
 """
 
 import math
@@ -11,23 +11,23 @@ from app.limits import text_lengths
 
 REPLACEMENT = "\ufffd"
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
-CUT_MARK = "… ["  # how the mark begins that says how much there was
-LARGEST = 1e15  # of a number that counts something
+CUT_MARK = "… ["  # start of the mark that states the original length
+LARGEST = 1e15  # limit for numbers that count something
 
 
 def sound_text(text: str) -> str:
-    """Without NUL characters and halves of characters, which no database holds."""
+    """Replace NUL characters and lone surrogates, which databases cannot store."""
     return _UNFIT.sub(REPLACEMENT, text)
 
 
 def is_sound(text: str) -> bool:
-    """Has it none of these?"""
-    # Most texts are ASCII, and what looks for NUL in these takes no time.
+    """Return whether the text has no NUL characters and no lone surrogates."""
+    # Fast path: most texts are ASCII, and searching them for NUL is cheap.
     return "\0" not in text and (text.isascii() or not _UNFIT.search(text))
 
 
 def cut(value: Any, most: int) -> str:
-    """A text of so many characters at most; a mark at its end says how much was left out."""
+    """Return the value as text of at most `most` characters, with a mark if it was truncated."""
     text = sound_text(value if isinstance(value, str) else str(value))
     if len(text) <= most:
         return text
@@ -36,7 +36,7 @@ def cut(value: Any, most: int) -> str:
 
 
 def name_of(value: Any) -> str:
-    """An id or a name, as long as one may be."""
+    """Return an id or name, truncated to the maximum length of one."""
     return cut(value, text_lengths.NODE_ID)
 
 
@@ -45,16 +45,16 @@ def id_of(value: Any) -> str | None:
 
 
 def last_lines(traceback: Any) -> tuple[str, ...]:
-    """The last lines of a traceback, where the fault is."""
+    """Return the last lines of a traceback, which name the fault."""
     kept = traceback[-text_lengths.TRACEBACK_LINES :] if isinstance(traceback, list) else ()
     return tuple(cut(line, text_lengths.TRACEBACK_LINE) for line in kept)
 
 
 def number(value: Any) -> float:
-    """A finite number of a sane size; none is 0. Raises ValueError."""
+    """Return a finite number within range, 0 for a missing one. Raises ValueError."""
     try:
         found = float(value or 0)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an int beyond the range of floats
         found = math.inf
     if not math.isfinite(found) or abs(found) > LARGEST:
         raise ValueError("a number is out of range")
@@ -62,7 +62,7 @@ def number(value: Any) -> float:
 
 
 def fitting(value: Any, room: int) -> Any:
-    """JSON whose texts are cut, and of which what goes beyond `room` characters is left out."""
+    """Truncate the texts of a JSON value and drop what exceeds `room` characters."""
     return _Fitting(room).take(value)
 
 

@@ -1,6 +1,6 @@
 """ComfyUI's HTTP routes as methods. One client for all versions: features are detected.
 
-Only this package sees httpx's exceptions: `translating` turns them into ours.
+httpx's exceptions do not leave this package: `translating` converts them to the gateway's.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -20,10 +20,10 @@ from app.limits.json_types import Json
 TIMEOUT = httpx.Timeout(10, connect=5)
 # object_info blocks a busy server for a while; uploads and downloads may be large
 SLOW = httpx.Timeout(120, connect=5)
-# A file of any size, whose next bytes come within this time
+# Timeout between two chunks of a file, which may have any size
 VIEW = httpx.Timeout(10, connect=5)
-# Idle connections are let go before servers do (5 s is common): else a request meets one that is
-# just being closed, and a healthy server looks as if it were gone.
+# Idle connections are closed before servers close theirs (after 5 s commonly). Otherwise a request
+# may use a connection that is being closed, and a healthy server looks unreachable.
 CONNECTION_LIMITS = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=3
 )
@@ -31,7 +31,7 @@ CONNECTION_LIMITS = httpx.Limits(
 
 @contextmanager
 def translating(address: str) -> Iterator[None]:
-    """Turn httpx's exceptions into ours."""
+    """Convert httpx's exceptions to the gateway's."""
     try:
         yield
     except httpx.TimeoutException as error:
@@ -42,27 +42,28 @@ def translating(address: str) -> Iterator[None]:
 
 
 def _segment(name: str) -> str:
-    """A name as a part of a path. Raises ComfyMissing for one that would lead elsewhere."""
+    """Quote a name as a path segment. Raises ComfyMissing for one that would change the path."""
     if name in ("", ".", ".."):
         raise ComfyMissing(f"ComfyUI has nothing named {name!r}.")
     return quote(name, safe="")
 
 
 def _ids(items: Any) -> list[Any]:
-    """The prompt ids of a queue, which is a list of lists."""
+    """Return the prompt ids of a queue, which is a list of lists."""
     rows = items if isinstance(items, list) else []
     return [item[1] for item in rows if isinstance(item, list) and len(item) > 1]
 
 
 class ComfyClient:
-    """One ComfyUI server's HTTP side. `base_url` is like http://127.0.0.1:8188.
+    """HTTP client of one ComfyUI server; `base_url` is like http://127.0.0.1:8188.
 
-    Raises InvalidInput for one that no request can go to."""
+    Raises InvalidInput for a `base_url` that no request can be sent to.
+    """
 
     def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
         self.address = base_url.split("://", 1)[-1]
-        # Set by `probe`; GET and cancel by id stand only in newer servers (after 0.3.64).
+        # Set by `probe`: GET and cancel by id exist only in servers after 0.3.64.
         self.has_jobs_api = False
         try:
             url = httpx.URL(base_url)
@@ -79,12 +80,13 @@ class ComfyClient:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    # -- asking ---------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
     async def probe(self) -> Json:
-        """Detect what the server can do, and answer its `system_stats`.
+        """Detect the server's features and return its `system_stats`.
 
-        A 500 from /api/jobs means that it is there but broken by a prompt in it: not used then.
+        A 500 from /api/jobs means that the route exists but fails on a queued prompt: it is not
+        used.
         """
         stats = await self.system_stats()
         response = await self._send("GET", "/api/jobs", params={"status": "pending", "limit": 1})
@@ -100,7 +102,7 @@ class ComfyClient:
         return await self._object("/system_stats")
 
     async def object_info(self) -> Json:
-        """Every node type. Up to 2 MB; takes a quarter of a second of the server's event loop."""
+        """Return all node types: up to 2 MB, blocking the server's event loop for about 0.25 s."""
         return sound(await self._object("/object_info", timeout=SLOW))
 
     async def features(self) -> Json:
@@ -116,17 +118,19 @@ class ComfyClient:
         return [str(item) for item in await self._list("/models")]
 
     async def models(self, folder: str) -> list[str]:
-        """File names in a model folder. Raises ComfyMissing for an unknown folder."""
+        """Return the file names in a model folder. Raises ComfyMissing for an unknown folder."""
         return [str(item) for item in await self._list(f"/models/{_segment(folder)}")]
 
     async def model_metadata(self, folder: str, filename: str) -> Json:
-        """The header metadata of a safetensors file. Raises ComfyMissing where there is none."""
+        """Return the header metadata of a safetensors file. Raises ComfyMissing if it has none."""
         path = f"/view_metadata/{_segment(folder)}"
         return await self._object(path, params={"filename": filename})
 
     async def queue(self) -> Json:
-        """`{"queue_running": [...], "queue_pending": [...]}`, items as ComfyUI keeps them:
-        [number, prompt_id, graph, extra_data, outputs]. Pending ones come in no order."""
+        """Return `{"queue_running": [...], "queue_pending": [...]}`, with items as in ComfyUI.
+
+        Items are [number, prompt_id, graph, extra_data, outputs]; pending ones are in no order.
+        """
         said = await self._object("/queue")
         if all(isinstance(said.get(key), list) for key in ("queue_running", "queue_pending")):
             return said
@@ -136,7 +140,7 @@ class ComfyClient:
         return await self._object("/history", params={"max_items": max_items}, timeout=SLOW)
 
     async def history_entry(self, prompt_id: str) -> HistoryEntry | None:
-        """The finished prompt, or None while it is unknown, waiting or running."""
+        """Return the entry of a finished prompt; None if it is unknown, pending or running."""
         history = await self._object(f"/history/{_segment(prompt_id)}")
         if prompt_id not in history:
             return None
@@ -144,9 +148,9 @@ class ComfyClient:
         return HistoryEntry.read(entry if isinstance(entry, dict) else self._unexpected("/history"))
 
     async def find(self, prompt_id: str, *, finished: bool = False) -> Sighting:
-        """Where the prompt is. UNKNOWN means: never received, deleted, or the server restarted.
+        """Return where the prompt is; UNKNOWN: never received, deleted, or the server restarted.
 
-        `finished`: it is expected to be, so history is asked first.
+        `finished`: the prompt is expected to be over, so the history is read first.
         """
         if self.has_jobs_api and not finished:
             response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
@@ -156,7 +160,7 @@ class ComfyClient:
         return await self._find_in_queue(prompt_id)
 
     async def _find_in_queue(self, prompt_id: str) -> Sighting:
-        # History once more after the queue: the prompt may move between the two requests.
+        # History again after the queue: the prompt may move between the two requests.
         for look_in_queue in (True, False):
             entry = await self.history_entry(prompt_id)
             if entry is not None:
@@ -171,16 +175,16 @@ class ComfyClient:
                         return Sighting(state)
         return Sighting(PromptState.UNKNOWN)
 
-    # -- acting ---------------------------------------------------------------------------------
+    # -- writing --------------------------------------------------------------------------------
 
     async def queue_prompt(
         self, prompt: Json, *, prompt_id: str, client_id: str, extra: Json
     ) -> Json:
-        """Queue a prompt under our own id; answers the node_errors of outputs left out.
+        """Queue a prompt under the given id; return the node_errors of outputs left out.
 
-        ComfyUI runs a repeated prompt_id again: call `find` before a POST that may be a second
-        one. Raises PromptRejected, ComfyUnreachable (it may have been queued all the same) and
-        ComfyError for an answer that is not ComfyUI's own.
+        ComfyUI runs a repeated prompt_id again: call `find` before a POST that may be a second one.
+        Raises PromptRejected, ComfyUnreachable (the prompt may be queued nevertheless), and
+        ComfyError for an answer that is not ComfyUI's.
         """
         body: Json = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
         if extra:
@@ -189,10 +193,10 @@ class ComfyClient:
         return sound_errors(answers.taken(response, self.address).get("node_errors"))
 
     async def cancel(self, prompt_id: str) -> None:
-        """Ask for the prompt to stop, waiting or running. Proves nothing: look for its end.
+        """Request the cancel of a pending or running prompt, without waiting for its end.
 
-        Without the jobs API the interrupt goes out only after seeing this very prompt run: an
-        interrupt without a match would be ignored, one without an id stops somebody else's work.
+        Without the jobs API the interrupt is sent only if this prompt is seen running: an interrupt
+        with an unknown id is ignored, and one without an id stops whichever prompt runs.
         """
         if self.has_jobs_api:
             path = f"/api/jobs/{_segment(prompt_id)}/cancel"
@@ -205,7 +209,7 @@ class ComfyClient:
             self._check(await self._send("POST", "/interrupt", json={"prompt_id": prompt_id}))
 
     async def withdraw(self, prompt_id: str) -> None:
-        """Take a waiting prompt out of the queue; one that runs is left alone."""
+        """Remove a pending prompt from the queue; a running one is not affected."""
         self._check(await self._send("POST", "/queue", json={"delete": [prompt_id]}))
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
@@ -216,7 +220,7 @@ class ComfyClient:
         self._check(await self._send("POST", "/history", json={"delete": prompt_ids}))
 
     async def input_size(self, filename: str) -> int | None:
-        """Bytes of a file in the server's input folder; None if it is not there."""
+        """Return the size in bytes of a file in the server's input folder; None if it is absent."""
         params = {"filename": filename, "type": "input"}
         response = await self._send("HEAD", "/view", params=params)
         length = response.headers.get("content-length", "")
@@ -225,10 +229,10 @@ class ComfyClient:
     async def upload_input(
         self, filename: str, content: BinaryIO, *, overwrite: bool = False
     ) -> str:
-        """Put a file into the server's input folder; answers the name it got there.
+        """Upload a file into the server's input folder; return the name that it got there.
 
-        The same name with the same bytes keeps its name; with other bytes it gets another one,
-        unless they are to `overwrite` what is there.
+        If a file of that name with other bytes exists, the upload gets another name, or replaces
+        that file with `overwrite`.
         """
         about = {"type": "input", **({"overwrite": "true"} if overwrite else {})}
         files = {"image": (filename, content)}
@@ -243,7 +247,7 @@ class ComfyClient:
     async def view(
         self, filename: str, *, subfolder: str = "", type: str = "output"
     ) -> AsyncIterator[httpx.Response]:
-        """A file of the server's as a stream. Raises ComfyMissing where it is gone."""
+        """Stream a file from the server. Raises ComfyMissing if it is gone."""
         params = {"filename": filename, "subfolder": subfolder, "type": type}
         with translating(self.address):
             async with self._http.stream("GET", "/view", params=params, timeout=VIEW) as response:
@@ -255,7 +259,7 @@ class ComfyClient:
                     raise answers.fault(response, self.address)
                 yield response
 
-    # -- plumbing -------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         with translating(self.address):

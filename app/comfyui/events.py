@@ -1,8 +1,8 @@
-"""Frames of ComfyUI's WebSocket -> dataclasses. Pure; never raises on what a server sends, and all
-that comes out can be stored.
+"""Decode frames of ComfyUI's WebSocket to dataclasses. Pure.
 
-The classes are named after the messages. Sources: traffic recorded from ComfyUI 0.3.64 and
-0.33.0 (tests/fixtures/comfyui); both send the same messages and binary frames.
+Never raises, whatever a server sends, and all decoded values can be stored. The classes are named
+after the messages. Sources: traffic recorded from ComfyUI 0.3.64 and 0.33.0
+(tests/fixtures/comfyui), which send the same messages and binary frames.
 """
 
 import struct
@@ -18,7 +18,7 @@ from app.limits.json_types import Json
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The server's queue changed. `sid` comes only with the first message of a connection."""
+    """The server's queue changed; `sid` is in the first message of a connection only."""
 
     queue_remaining: int | None
     sid: str | None = None
@@ -26,7 +26,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class FeatureFlags:
-    """The server's answer to our feature flags."""
+    """The server's answer to the gateway's feature flags."""
 
     flags: Json
 
@@ -46,7 +46,10 @@ class ExecutionCached:
 
 @dataclass(frozen=True, slots=True)
 class Executing:
-    """A node starts. `node` None ends the prompt; without `prompt_id` it answers a reconnect."""
+    """A node starts.
+
+    `node` None is the end of the prompt; without `prompt_id` the message answers a reconnect.
+    """
 
     prompt_id: str | None
     node: str | None
@@ -70,7 +73,7 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class ProgressState:
-    """All nodes of the prompt that are no longer pending."""
+    """The state of all nodes of the prompt that are no longer pending."""
 
     prompt_id: str
     nodes: dict[str, NodeState]
@@ -78,7 +81,7 @@ class ProgressState:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A node's `ui` result. `output` is None for cached output nodes that have none."""
+    """The `ui` result of a node; `output` is None for cached output nodes without one."""
 
     prompt_id: str
     node: str
@@ -88,7 +91,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSuccess:
-    """All nodes ran. The history entry may not be there yet: wait for `Executing` None."""
+    """All nodes ran. The history entry may be missing until `Executing` with `node` None."""
 
     prompt_id: str
     timestamp: int | None = None
@@ -115,7 +118,7 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An image while a node works (binary types 1 and 4). Type 1 carries no ids."""
+    """An image sent while a node works (binary types 1 and 4); type 1 has no ids."""
 
     content_type: str
     image: bytes = field(repr=False)
@@ -125,7 +128,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class NodeText:
-    """A line of text from a node (binary type 3). Sent to every client, names no prompt."""
+    """A line of text from a node (binary type 3); sent to every client, without a prompt id."""
 
     node_id: str
     text: str
@@ -133,7 +136,7 @@ class NodeText:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message of a type we do not know, or one that we could not read."""
+    """A message of an unknown type, or one that could not be decoded."""
 
     type: str
     data: Any = None
@@ -158,7 +161,7 @@ Event = (
 
 
 def decode(frame: str | bytes) -> Event:
-    """One WebSocket frame, text or binary, as an event."""
+    """Decode one WebSocket frame, text or binary."""
     try:
         if isinstance(frame, bytes):
             return _binary(frame)
@@ -169,7 +172,7 @@ def decode(frame: str | bytes) -> Event:
 
 
 def decode_message(kind: str, data: Any) -> Event:
-    """A message's type and data, as they stand in a text frame and in a history entry."""
+    """Decode the type and data of a message, from a text frame or a history entry."""
     reader = _READERS.get(kind)
     try:
         return reader(data) if reader else Unknown(kind, data)
@@ -188,7 +191,7 @@ _UNREADABLE = (
 )
 
 
-LATEST = 1e14  # ms since the epoch: a time beyond is none
+LATEST = 1e14  # ms since the epoch; later timestamps are ignored
 
 
 def _time(data: Json) -> int | None:
@@ -299,7 +302,7 @@ def _binary(frame: bytes) -> Event:
 
 
 def _split(frame: bytes) -> tuple[bytes, bytes]:
-    """The part after the type whose length is given, and the rest."""
+    """Return the part whose length follows the type, and the rest."""
     (length,) = struct.unpack_from(">I", frame, 4)
     if 8 + length > len(frame):
         raise ValueError("the frame is shorter than its header says")

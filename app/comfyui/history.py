@@ -1,4 +1,4 @@
-"""What ComfyUI knows of a prompt after the fact: where it is, and how it ended. Pure."""
+"""State of a prompt in ComfyUI's queue and history. Pure."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +18,7 @@ from app.comfyui.events import (
 
 T = TypeVar("T")
 
-LONGEST_RUN = 30 * 86400.0  # seconds; a server that says more has no clock to believe
+LONGEST_RUN = 30 * 86400.0  # seconds; a longer run time means that the server's clock is wrong
 
 
 class PromptState(Enum):
@@ -30,19 +30,22 @@ class PromptState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A finished prompt. The end is read from `messages`: status_str calls an interrupt an
-    error, and a cycle found while running a success."""
+    """A finished prompt.
+
+    The end is read from `messages`, as status_str is "error" for an interrupt, and "success" for a
+    cycle found at run time.
+    """
 
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: ExecutionError | None = None
     interrupted: ExecutionInterrupted | None = None
-    cached: frozenset[str] = frozenset()  # nodes that did not run: their results were kept
-    started_at: float | None = None  # seconds since the epoch, by the server's clock
+    cached: frozenset[str] = frozenset()  # nodes that were not executed
+    started_at: float | None = None  # Unix timestamp by the server's clock
     finished_at: float | None = None
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran."""
+        """How long the prompt ran."""
         if self.started_at is None or self.finished_at is None:
             return None
         seconds = max(self.finished_at - self.started_at, 0.0)
@@ -73,7 +76,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Where a prompt was seen; with its history entry once it is finished."""
+    """The state of a prompt, with its history entry if it is finished."""
 
     state: PromptState
     entry: HistoryEntry | None = None
@@ -83,7 +86,7 @@ _JOB_STATES = {"pending": PromptState.PENDING, "in_progress": PromptState.RUNNIN
 
 
 def state_of_job(body: bytes) -> PromptState | None:
-    """The state in an answer of GET /api/jobs/{id}; None if it cannot be read."""
+    """Return the state in an answer of GET /api/jobs/{id}; None if it cannot be parsed."""
     try:
         job = wire.loads(body)
     except ValueError:
@@ -93,7 +96,7 @@ def state_of_job(body: bytes) -> PromptState | None:
 
 
 def _outputs(value: Any) -> dict[str, dict[str, Any]]:
-    """By node; of nodes that say what is no output, nothing."""
+    """Return the outputs by node id, without malformed ones."""
     found = value if isinstance(value, dict) else {}
     return {
         name_of(node_id): output for node_id, output in found.items() if isinstance(output, dict)

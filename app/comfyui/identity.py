@@ -1,8 +1,8 @@
-"""Whether two addresses lead to one ComfyUI process: told by what it answers, and without a trace.
+"""Detect whether two addresses lead to the same ComfyUI process, without side effects.
 
-ComfyUI sends what it has to say to a client_id to the newest socket that has it. So a socket is
-opened over each address under one id, and the first one asks: if the answer comes to the second
-one, one process has both.
+ComfyUI sends messages for a client_id to the newest socket of that id. So a socket is opened over
+each address with the same id, and the first one sends a request: if the second one gets the answer,
+both lead to one process.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 IDENTITY_TIMEOUT = 3.0  # seconds
-LARGEST = 1 << 20  # bytes of a message
+LARGEST = 1 << 20  # maximum bytes of a message
 _ASKED = json.dumps({"type": "feature_flags", "data": {}})
 
 
 async def is_one_process(one: str, other: str) -> bool | None:
-    """`one` and `other` are http(s) URLs; None if nothing was heard."""
+    """Return whether two http(s) URLs lead to one process; None if neither socket answers."""
     path = f"/ws?clientId={uuid4().hex}"
     with suppress(OSError, WebSocketException, TimeoutError, EOFError, ValueError):
         async with asyncio.timeout(IDENTITY_TIMEOUT), AsyncExitStack() as stack:
@@ -40,7 +40,7 @@ async def is_one_process(one: str, other: str) -> bool | None:
 
 
 async def _who_is_answered(first: ClientConnection, second: ClientConnection) -> bool:
-    """Whether it is the second one."""
+    """Return whether the answer arrives at the second socket."""
     waiting = {asyncio.create_task(_answer(socket)): socket for socket in (first, second)}
     try:
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

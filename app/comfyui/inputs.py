@@ -1,7 +1,7 @@
-"""The inputs that a node has by its class's entry in object_info, as ComfyUI expands them. Pure.
+"""The inputs of a node according to object_info, expanded like ComfyUI does. Pure.
 
-Some inputs depend on the node's values: the choice of a dynamic combo decides which inputs follow,
-named `combo.input`; a growing one stands for `group.name0`, `group.name1` and so on.
+Some inputs depend on the node's values: the choice of a dynamic combo determines further inputs,
+named `combo.input`; an autogrow input stands for `group.name0`, `group.name1` and so on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ from app.limits.json_types import Json
 
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 AUTOGROW = "COMFY_AUTOGROW_V3"
-MOST_NAMES = 100  # of a growing input; ComfyUI allows no more
-DEEPEST = 8  # dynamic combos in one another
+MOST_NAMES = 100  # of an autogrow input, as in ComfyUI
+DEEPEST = 8  # nesting depth of dynamic combos
 _GROUPS = ("required", "optional")
 _NONE: Final[Mapping[str, Any]] = {}
 
@@ -22,8 +22,8 @@ _NONE: Final[Mapping[str, Any]] = {}
 class Input:
     """One input of a node.
 
-    `kind`: the name of its type, or the list of its choices in the old notation. `options`: what
-    else is declared of it. `nested`: it depends on another input's value.
+    `kind`: the name of its type, or the list of its choices in the old notation. `options`: the
+    other declarations. `nested`: the input depends on the value of another one.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Input:
 
     @property
     def config(self) -> list[Any]:
-        """As errors repeat it."""
+        """The declaration, as ComfyUI's errors repeat it."""
         return [self.kind, dict(self.options)]
 
     @property
     def choices(self) -> list[Any] | None:
-        """Of a combo; None for all else."""
+        """The choices of a combo; None for other types."""
         if isinstance(self.kind, list):
             return self.kind
         if self.kind != "COMBO":
@@ -49,7 +49,10 @@ class Input:
 
 
 class NodeTypes:
-    """Classes as validation looks at them, each read once. `object_info`: by class name."""
+    """Node classes as needed for validation; `object_info` is by class name.
+
+    The inputs of each class are parsed once.
+    """
 
     def __init__(self, object_info: Mapping[str, Json]) -> None:
         self.object_info = object_info
@@ -59,21 +62,23 @@ class NodeTypes:
         return class_type in self.object_info
 
     def definition(self, class_type: str) -> Json:
-        """Raises KeyError."""
+        """Return the class's entry. Raises KeyError."""
         return self.object_info[class_type]
 
     def is_output(self, class_type: str) -> bool:
-        """Raises KeyError."""
+        """Return whether the class is an output node. Raises KeyError."""
         return bool(self.object_info[class_type].get("output_node"))
 
     def outputs(self, class_type: str) -> tuple[Any, ...]:
-        """The types of its outputs. Raises KeyError."""
+        """Return the types of the class's outputs. Raises KeyError."""
         found = self.object_info[class_type].get("output")
         return tuple(found) if isinstance(found, list | tuple) else ()
 
     def inputs(self, class_type: str, values: Mapping[str, Any]) -> tuple[Input, ...]:
-        """Those of a node with these values: all that are required, and the optional ones that it
-        may have. Raises KeyError."""
+        """Return the inputs of a node with these values. Raises KeyError.
+
+        They are all required inputs, and the optional ones that the node may have.
+        """
         if class_type not in self._fixed:
             declared = self.object_info[class_type].get("input")
             declared = declared if isinstance(declared, dict) else {}
@@ -86,7 +91,7 @@ class NodeTypes:
 
 
 def _entries(declared: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
-    """(group, name, [type, options]) of what is declared; what is no such thing is left out."""
+    """Yield (group, name, [type, options]) of the declared inputs, without malformed ones."""
     for group in _GROUPS:
         inputs = declared.get(group)
         for name, raw in inputs.items() if isinstance(inputs, dict) else ():
@@ -108,7 +113,7 @@ def _expanded(
             yield found
         elif raw[0] == DYNAMIC_COMBO and depth < DEEPEST:
             chosen = _chosen(options, found.name, values)
-            if chosen is not None:  # absent, or with a choice that is none, it is not looked at
+            if chosen is not None:  # without a valid choice ComfyUI ignores it
                 yield from _expanded(chosen, values, f"{found.name}.", depth + 1)
                 yield found
         elif raw[0] == AUTOGROW:
@@ -118,7 +123,7 @@ def _expanded(
 def _chosen(
     options: Mapping[str, Any], name: str, values: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """What the choice of a dynamic combo declares."""
+    """Return the inputs that the choice of a dynamic combo declares; None without a choice."""
     offered = options.get("options")
     if name not in values or not isinstance(offered, list):
         return None

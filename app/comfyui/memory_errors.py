@@ -1,16 +1,16 @@
-"""Which errors of nodes mean that a machine had no memory left. Pure.
+"""Detection of errors that mean a lack of memory. Pure.
 
-Told by class, and by the words that the library says which raises that class: a node may repeat
-any text in an error of its own.
+An error is recognized by its class together with the message of the library that raises the class,
+because a node may quote any text in an error of its own.
 """
 
 import re
 
-# Classes that mean nothing else, whatever module they are of: torch's, cupy's, Python's, numpy's.
+# Unambiguous classes of any module: torch's, cupy's, Python's, numpy's.
 _CLASSES = frozenset({"OutOfMemoryError", "MemoryError", "_ArrayMemoryError"})
 
-# What torch raises as a bare RuntimeError, or as the error of a device: ComfyUI itself takes
-# "CUDA error: out of memory" for that, adds its tips and unloads its models.
+# Messages that torch raises as a bare RuntimeError or as a device error. ComfyUI itself treats
+# "CUDA error: out of memory" as such, adds its tips and unloads its models.
 _DEVICES = r"(CUDA|HIP|ROCm|XPU|NPU|MPS|MLU|IXUCA|PrivateUse1)"
 _WORDS_OF_TORCH = re.compile(
     rf"\b{_DEVICES}( backend)? out of memory"
@@ -19,9 +19,9 @@ _WORDS_OF_TORCH = re.compile(
     r"|\b(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT|HIPBLAS|ROCBLAS|MIOPEN)_STATUS_ALLOC_FAILED"
     r"|\bCUFFT_ALLOC_FAILED"
     r"|There is not enough GPU video memory available"  # DirectML
-    r"|^Invalid buffer size: [\d.]+ [KMGT]i?B"  # MPS, of one that is too large
+    r"|^Invalid buffer size: [\d.]+ [KMGT]i?B"  # MPS, for a buffer that is too large
     r"|^unable to mmap \d+ bytes.*Cannot allocate memory"
-    r"|This error means you ran out of memory on your GPU",  # the tips
+    r"|This error means you ran out of memory on your GPU",  # ComfyUI's tips
     re.IGNORECASE,
 )
 _TORCH = frozenset({"RuntimeError", "torch.RuntimeError", "torch.cuda.CudaError"})
@@ -35,7 +35,10 @@ _OF_OPENCV = re.compile(r"\(-4:Insufficient memory\)")
 
 
 def is_out_of_memory(exception_type: str, message: str) -> bool:
-    """`exception_type` as ComfyUI reports it: the class, with its module if it is not Python's."""
+    """Return whether an error means a lack of memory.
+
+    `exception_type` as ComfyUI reports it: the class, with its module unless that is builtins.
+    """
     name = exception_type.rpartition(".")[2]
     if name in _CLASSES:
         return True

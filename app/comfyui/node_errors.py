@@ -1,4 +1,4 @@
-"""What ComfyUI says is wrong with a prompt: `node_errors`, in whatever shape they come. Pure."""
+"""Normalization of `node_errors` in ComfyUI's answers. Pure."""
 
 import re
 from typing import Any
@@ -10,13 +10,15 @@ from app.limits import text_lengths
 from app.limits.json_types import Json
 
 ROOM = 200_000  # characters of node_errors that are kept
-DETAIL = 500  # characters of one fault in a sentence
+DETAIL = 500  # characters of one error in a sentence
 _NOT_THERE = re.compile(r"Cannot execute because node (.+) does not exist\.")
 
 
 def sound_errors(value: Any) -> Json:
-    """By node: {"class_type": text, "errors": [{"message": text, "details": text, ...}]}, in this
-    shape only, and not longer than can be kept."""
+    """Return the errors by node, in a fixed shape and limited in size.
+
+    The shape is {"class_type": text, "errors": [{"message": text, "details": text, ...}]}.
+    """
     nodes = value if isinstance(value, dict) else {}
     found: Json = {}
     for node_id, node in nodes.items():
@@ -32,7 +34,10 @@ def sound_errors(value: Any) -> Json:
 
 
 def rejection(body: bytes, address: str) -> PromptRejected:
-    """ComfyUI's refusal of a prompt. `details` is often empty: the reason is in node_errors."""
+    """Return the exception for ComfyUI's refusal of a prompt.
+
+    The reason is taken from node_errors, as `details` of the error itself is often empty.
+    """
     try:
         answer = wire.loads(body)
         error = answer.get("error") or {}
@@ -51,7 +56,7 @@ def rejection(body: bytes, address: str) -> PromptRejected:
 
 
 def _missing_type(error: Json) -> str | None:
-    """The node type that is not there, as ComfyUI says it now, and before 0.4."""
+    """Return the missing node type named in an error of ComfyUI, before or since 0.4."""
     about = error.get("extra_info")
     named = about.get("class_type") if isinstance(about, dict) else None
     if isinstance(named, str):
@@ -61,7 +66,7 @@ def _missing_type(error: Json) -> str | None:
 
 
 def _faults(node_errors: Json) -> list[str]:
-    """The first fault of each of the first nodes, in words."""
+    """Return the first error of each of the first three nodes as text."""
     said = []
     for node_id, node in list(node_errors.items())[:3]:
         fault = (node.get("errors") or [{}])[0]

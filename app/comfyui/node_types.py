@@ -1,4 +1,4 @@
-"""What a server says of its node types, as far as it can be used: strangers write it. Pure."""
+"""Sanitizing of object_info, whose entries are written by authors of custom nodes. Pure."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from app.limits.json_types import Json
 
 
 def sound(object_info: Json) -> dict[str, Json]:
-    """The same with inputs in sections, their order as lists of names, and without node types
-    that are none."""
+    """Return the node types with well-formed inputs and input orders, without malformed entries."""
     return {
         name: {
             **node,

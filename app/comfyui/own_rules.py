@@ -1,13 +1,13 @@
-"""Classes of ComfyUI that check values themselves, by their VALIDATE_INPUTS. Pure.
+"""ComfyUI classes that validate values themselves, in VALIDATE_INPUTS. Pure.
 
-object_info does not tell of them. What such a class names is not held against its limits and
-choices; a class may also say that it looks at the types of links itself.
+object_info does not contain these. ComfyUI does not check limits and choices of the inputs that
+such a method names; a class may also check the types of its links itself.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-# By class: the input that names a file, and what the file is called in the refusal.
+# By class: the input that names a file, and the word for the file in ComfyUI's refusal.
 FILE_INPUTS: Final = {
     "LoadImage": ("image", "image"),
     "LoadImageMask": ("image", "image"),
@@ -20,7 +20,7 @@ FILE_INPUTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class OwnRules:
-    """What a class sees to itself: values of these inputs, or of all; types of links."""
+    """What a class validates itself: values of the named inputs or of all; types of links."""
 
     names: frozenset[str] = frozenset()
     everything: bool = False

@@ -1,4 +1,4 @@
-"""The errors that ComfyUI's POST /prompt answers, in its shapes and words. Pure."""
+"""The errors that ComfyUI's POST /prompt answers, in its format and words. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def invalid_prompt_id() -> Problem:
 
 
 def missing_node_type(kind: str, node_id: str, node: dict[str, Any]) -> Problem:
-    """`kind`: older servers call it `invalid_prompt`, and say less."""
+    """Return the error for a missing node type; `kind` is `invalid_prompt` in older servers."""
     class_type, details = node.get("class_type"), f"Node ID '#{node_id}'"
     if kind == "invalid_prompt":
         what = f"node {class_type} does not exist"
@@ -46,11 +46,11 @@ def no_outputs() -> Problem:
 
 
 def outputs_failed(details: str) -> Problem:
-    """`details`: the faults of the output nodes themselves, a line each."""
+    """Return the error for all outputs; `details`: the errors of the output nodes, one per line."""
     return problem("prompt_outputs_failed_validation", "Prompt outputs failed validation", details)
 
 
-MOST_LISTED = 20  # choices; ComfyUI does not repeat longer lists
+MOST_LISTED = 20  # choices; ComfyUI does not list more
 
 
 def required_input_missing(found: Input) -> Problem:
@@ -89,7 +89,7 @@ def out_of_range(kind: str, found: Input, value: Any, limit: Any) -> Problem:
 def value_not_in_list(
     found: Input, value: Any, wrong: Sequence[Any], choices: Sequence[Any]
 ) -> Problem:
-    """`wrong`: the value, or those among several that are no choices."""
+    """`wrong`: the value, or those of several values that are no choices."""
     long = len(choices) > MOST_LISTED
     listed = f"(list of length {len(choices)})" if long else str(list(choices))
     details = f"{found.name}: {', '.join(map(repr, wrong))} not in {listed}"
@@ -102,14 +102,14 @@ def value_not_in_list(
 
 
 def custom_validation_failed(name: str, reason: str) -> Problem:
-    """What a class's own check says of an input."""
+    """Return the error for an input that the class's own validation rejects."""
     message = "Custom validation failed for node"
     details = f"{name} - {reason}"
     return problem("custom_validation_failed", message, details, input_name=name)
 
 
 def inner_exception(found: Input, link: list[Any], error: Exception) -> Problem:
-    """The node behind `link` could not be looked at; kept with that node, not with the input's."""
+    """Return the error of the node behind `link` if its validation raised an exception."""
     extra = {
         **_about(found),
         "exception_message": str(error),

@@ -1,4 +1,4 @@
-"""What a node's `ui` output means: files on the server, or text. Pure."""
+"""Interpretation of a node's `ui` output: files on the server, or texts. Pure."""
 
 import json
 import re
@@ -10,26 +10,27 @@ from typing import Any
 from app.comfyui.cleaning import cut, name_of
 from app.limits import text_lengths
 
-FILES = ("images", "animated", "audio", "video", "gifs", "3d", "latents")  # keys of files alone
+# Keys that hold files only
+FILES = ("images", "animated", "audio", "video", "gifs", "3d", "latents")
 FOLDER_TYPES = ("output", "temp", "input")
-MAX_LOOSE_TEXT = 100_000  # characters; longer strings under strange keys are data, not texts
-MOST_ITEMS = 256  # single characters that may be a list; more are a text
-# The core's 3D previews name their file as a string under `result`, below the output folder.
+MAX_LOOSE_TEXT = 100_000  # characters; longer strings under unknown keys are data, not texts
+MOST_ITEMS = 256  # more single characters than this are a split text, not a list
+# The core's 3D previews give their file as a string under `result`, relative to the output folder.
 _MODEL = re.compile(r"\.(glb|gltf|obj|fbx|stl|ply|usdz|splat|spz|ksplat)\Z")
 _MODEL_PATH = re.compile(rf"[^\x00-\x1f:]{{1,500}}{_MODEL.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """A file as `GET /view` wants it named."""
+    """A file, in the terms of `GET /view`."""
 
     node_id: str
-    key: str  # where the node put it: images, audio, gifs, ... (videos stand under images too)
+    key: str  # the key in the output: images, audio, gifs, ... (videos may be under images)
     filename: str
     subfolder: str
     type: str
-    optional: bool = False  # a guess: no fault if there is no such file
-    copy: int = 0  # how often the same list names it before
+    optional: bool = False  # a guess: no error if the file does not exist
+    copy: int = 0  # number of earlier occurrences in the same list
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -41,13 +42,13 @@ class TextResult:
     node_id: str
     key: str
     text: str = field(repr=False)
-    copy: int = 0  # how many equal ones of the node are before it
-    is_item: bool = False  # of a list of single characters, whose joined text is before it
+    copy: int = 0  # number of earlier equal texts of the node
+    is_item: bool = False  # a single character of a list whose joined text precedes it
 
 
 @dataclass(frozen=True, slots=True)
 class LostResult:
-    """A file that cannot be had by the name that the node gave it, with the beginning of that."""
+    """A file whose name is unusable, with the beginning of that name."""
 
     node_id: str
     key: str
@@ -60,21 +61,20 @@ Result = FileResult | TextResult | LostResult
 
 
 def results_of(node_id: str, output: dict[str, Any] | None) -> list[Result]:
-    """The results in one node's output, whatever keys it used, in order, equal ones too: the third
-    text belongs to the third picture.
+    """Return the results in a node's output in order, including equal ones.
 
-    Values are lists by convention only. An object with a `filename` is a file and a string is a
-    text, under any key; so are those in lists in these. Any other object or list with a text in it
-    is its JSON. Numbers, flags and what holds nothing else are the page's own business, beside
-    other results; of a node that has none they are what it has to show.
+    Equal texts are kept, so that the third text belongs to the third picture. Values are lists by
+    convention only. Under any key, also in nested lists, an object with a `filename` is a file and
+    a string is a text. Another object or list that contains a text becomes its JSON. Numbers, flags
+    and empty values are meant for ComfyUI's page and left out, unless the node has no other result.
     """
     node_id, told = name_of(node_id), output or {}
     return list(_found(node_id, told)) or list(_found(node_id, told, plain=True))
 
 
 def _found(node_id: str, output: dict[str, Any], *, plain: bool = False) -> Iterator[Result]:
-    """`plain`: numbers count, too."""
-    texts: Counter[str] = Counter()  # of the node so far
+    """`plain`: include numbers."""
+    texts: Counter[str] = Counter()  # texts of the node so far
     for key, value in output.items():
         items = value if isinstance(value, list) else [value]
         if key == "result" and any(isinstance(i, str) and _MODEL.search(i) for i in items):
@@ -94,21 +94,21 @@ def _texts(
 
 
 def _told(key: str, items: list[Any], *, plain: bool) -> Iterator[tuple[str, bool]]:
-    """The texts among these, and which of them are items of what may be a split text."""
+    """Yield the texts, and whether each is an item of a possibly split text."""
     may_be_split = _may_be_split(items)
     if may_be_split:
         yield "".join(items), False
     if may_be_split and (len(items) > MOST_ITEMS or any(item.isspace() for item in items)):
         return
     texts = [text for item in items for text in _texts_in(item, plain=plain)]
-    keeps_empty = key == "text" or any(texts)  # an empty one keeps its place in a list of texts
+    keeps_empty = key == "text" or any(texts)  # empty texts keep their place in a list
     for text in texts:
         if (text or keeps_empty) and (key == "text" or len(text) <= MAX_LOOSE_TEXT):
             yield text, may_be_split
 
 
 def _texts_in(item: Any, *, plain: bool) -> list[str]:
-    """The texts that an item stands for; `plain`: numbers are, too."""
+    """Return the texts of an item; with `plain` also numbers."""
     if isinstance(item, str):
         return [item]
     leaves = list(_in_lists([item]))
@@ -122,12 +122,12 @@ def _texts_in(item: Any, *, plain: bool) -> list[str]:
 def _as_json(value: Any) -> list[str]:
     try:
         return [json.dumps(value, ensure_ascii=False)]
-    except RecursionError:  # nested deeper than anybody would read
+    except RecursionError:  # too deeply nested
         return []
 
 
 def _in_lists(items: list[Any]) -> Iterator[Any]:
-    """The items, and those of lists among them in their places."""
+    """Yield the items, with nested lists flattened in place."""
     open_lists = [iter(items)]
     while open_lists:
         for item in open_lists[-1]:
@@ -155,13 +155,16 @@ def _is_file(item: Any) -> bool:
 
 
 def _may_be_split(items: list[Any]) -> bool:
-    """A node that returns a string in place of a list has it split into characters by ComfyUI.
-    What came of it looks like a list of single characters, and cannot be told from one."""
+    """Return whether the items look like a string that ComfyUI split into characters.
+
+    ComfyUI does so if a node returns a string in place of a list; a real list of single characters
+    cannot be distinguished from it.
+    """
     return len(items) > 1 and all(isinstance(item, str) and len(item) == 1 for item in items)
 
 
 def _numbered(files: Iterable[FileResult | LostResult]) -> Iterator[FileResult | LostResult]:
-    """Those that the list names again count as copies."""
+    """Set `copy` of files that the list names repeatedly."""
     before: Counter[FileResult | LostResult] = Counter()
     for file in files:
         yield replace(file, copy=before[file])
@@ -188,7 +191,7 @@ def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult | Lo
 
 
 def _fault(name: str, subfolder: Any) -> str | None:
-    """Why a file of this name cannot be had, if it cannot."""
+    """Return why a file of this name cannot be fetched, or None."""
     if not isinstance(subfolder, str):
         return "ComfyUI names no folder that it is in."
     for text, what, most in (

@@ -16,21 +16,21 @@ from app.limits.worker_threads import Breaths
 
 log = logging.getLogger(__name__)
 
-# Without these ComfyUI sends previews that name neither prompt nor node (binary type 1). They
-# count only as the first message of a connection and are forgotten with it.
+# Without these flags ComfyUI sends previews without prompt and node id (binary type 1). The flags
+# are accepted only in the first message of a connection.
 FEATURES = {"supports_preview_metadata": True}
 
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-LARGE_PROGRESS_CHARACTERS = 16 * 1024  # characters of a message of progress: about a hundred nodes
-SHARE = 0.05  # of the time that may go into reading larger ones
+LARGE_PROGRESS_CHARACTERS = 16 * 1024  # size of a progress message with about a hundred nodes
+SHARE = 0.05  # maximum share of the time for processing large progress messages
 
 
 class Connected:
-    """The socket is open (again): events may have been missed, look at the server's state."""
+    """The socket is open (again). Events may have been missed: query the server's state."""
 
 
 class Disconnected:
-    """The socket is gone; a new one is being tried."""
+    """The socket is closed; a reconnect is in progress."""
 
 
 def reconnect_delays() -> Generator[float]:
@@ -41,23 +41,26 @@ def reconnect_delays() -> Generator[float]:
 
 
 def _retry_always(error: Exception) -> Exception | None:
-    """A server that is starting answers anything, redirects to nowhere too. Whatever it is, it is
-    no reason to end: the address was looked at when it came."""
+    """Return None for errors that should lead to a reconnect.
+
+    A server that is starting may answer anything, including redirects to nowhere. The address was
+    validated when the server was added, so no answer is a reason to give up.
+    """
     expected = (OSError, WebSocketException, TimeoutError, EOFError, ValueError)
     return None if isinstance(error, expected) else error
 
 
 async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connected | Disconnected]:
-    """Events that ComfyUI at `base_url` (http…) sends to `client_id`, for ever.
+    """Yield the events that ComfyUI at `base_url` (http…) sends to `client_id`, for ever.
 
-    One socket at a time for a client_id: a second one that overlaps the first makes ComfyUI
+    Only one socket per client_id may be open: a second one that overlaps the first makes ComfyUI
     forget both, so the old one is closed before the next is opened.
     """
     url = f"ws{base_url.removeprefix('http')}/ws?clientId={quote(client_id)}"
     connections = connect(
         url,
         proxy=None,
-        max_size=None,  # results of SaveImageWebsocket come as frames of any size
+        max_size=None,  # frames of SaveImageWebsocket have no limit
         open_timeout=10,
         close_timeout=1,
         reconnect_delays=reconnect_delays,
@@ -71,9 +74,11 @@ async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connec
 
 
 class States:
-    """Which messages of progress are read. Each repeats all nodes that have begun, and comes with
-    every one: of a large workflow reading all of them takes longer than the workflow. So of those
-    only as many are read as take SHARE of the time; what one of them says the next one says, too.
+    """Limits the time spent on large progress messages.
+
+    Each message repeats all nodes that have started, and one is sent for every change: for a large
+    workflow, processing all of them takes longer than the workflow. So they are processed for at
+    most SHARE of the time. Nothing is lost, as the next message repeats the skipped ones.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,12 +86,12 @@ class States:
         self._began = self._next = clock()
 
     def is_wanted(self, frame: str | bytes) -> bool:
-        """To be asked before it is read."""
+        """Return whether to process the frame; to be called before it is decoded."""
         self._began = self._clock()
         return not _is_large_state(frame) or self._began >= self._next
 
     def took(self, frame: str | bytes) -> None:
-        """It was read, and what follows from it was done."""
+        """Note that the frame was processed."""
         if _is_large_state(frame):
             now = self._clock()
             self._next = now + (now - self._began) / SHARE

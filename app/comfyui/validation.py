@@ -1,7 +1,7 @@
-"""Whether ComfyUI would take a prompt: the rules of its POST /prompt. Pure.
+"""Predicts whether ComfyUI accepts a prompt: the rules of its POST /prompt. Pure.
 
-Only what an output depends on is looked at, and a prompt is taken if one output is good. ComfyUI
-walks the graph by recursion and in no certain order; here it is a loop, in the order in which
+Only nodes that an output depends on are validated, and a prompt is accepted if one output is valid.
+ComfyUI walks the graph recursively and in no fixed order; this is a loop, in the order in which
 inputs are declared.
 """
 
@@ -27,15 +27,16 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 
 
 class TooDeep(Exception):
-    """More nodes in a row than the rules allow."""
+    """A path in the graph is longer than the rules allow."""
 
 
 @dataclass(slots=True)
 class Verdict:
-    """`outputs`: the ids of the good ones, of which there is one if the prompt is taken.
+    """The result of a validation.
 
-    `node_errors`: as ComfyUI answers them; `untold`: how many more nodes have faults. `details`:
-    the faults of the output nodes themselves, as the error for all repeats them.
+    `outputs`: ids of the valid outputs; the prompt is accepted if there is one. `node_errors`: in
+    ComfyUI's format; `untold`: the number of further nodes with errors. `details`: the errors of
+    the output nodes themselves, as repeated in the error for the whole prompt.
     """
 
     outputs: list[str] = field(default_factory=list)
@@ -46,9 +47,9 @@ class Verdict:
 
 @dataclass(slots=True)
 class Looked:
-    """What is known of a node: its faults, and where its links lead that fit.
+    """The errors of a node, and its links with matching types.
 
-    `broken`: it could not be looked at to its end.
+    `broken`: the exception that its validation raised.
     """
 
     errors: list[Problem] = field(default_factory=list)
@@ -58,32 +59,35 @@ class Looked:
 
 
 class PromptRules:
-    """ComfyUI's own. Others may be laxer, where they know less."""
+    """ComfyUI's rules. Subclasses may be laxer where they know less."""
 
-    deepest: int | None = None  # nodes in a row
-    most: int | None = None  # nodes whose faults are told; of the others only that they have some
+    deepest: int | None = None  # maximum nodes in a path
+    # Maximum nodes whose errors are reported; further ones are only counted
+    most: int | None = None
 
     def own(self, class_type: str, definition: Json) -> OwnRules:
-        """What the class sees to itself."""
+        """Return what the class validates itself."""
         return own_rules(class_type)
 
     def custom(self, class_type: str, inputs: Json) -> list[Problem]:
-        """What the class itself finds, once all else is looked at."""
+        """Return the errors of the class's own validation, which runs last."""
         return []
 
     def leaves(self, found: Input, value: Any) -> bool:
-        """Whether a choice is not judged: ComfyUI does not know what its page offers there."""
+        """Return whether a choice is not validated: choices of a remote combo are known to the page
+        only."""
         return bool(found.options.get("remote_combo"))
 
     def received(self, definition: Json, outputs: tuple[Any, ...], slot: Any) -> Any:
-        """The type of an output of such a node; None if that cannot be told. Raises what indexing
-        a tuple does."""
+        """Return the type of an output; None if unknown. Raises what indexing a tuple raises."""
         return outputs[slot]
 
 
 class Validator:
-    """Of one prompt, well-formed but for its links. `rewrites`: values become what ComfyUI makes of
-    them, in the prompt itself."""
+    """Validates one prompt that is well-formed except for its links.
+
+    `rewrites`: replace the values in the prompt by their conversions, like ComfyUI does.
+    """
 
     def __init__(
         self,
@@ -97,13 +101,13 @@ class Validator:
         self._types = types
         self._rules = rules or PromptRules()
         self._rewrites = rewrites
-        self.nodes: dict[str, Looked] = {}  # those that outputs depend on, once looked at
-        self._faulty: dict[str, None] = {}  # in the order in which ComfyUI is through with them
+        self.nodes: dict[str, Looked] = {}  # validated nodes, which outputs depend on
+        self._faulty: dict[str, None] = {}  # in the order in which ComfyUI finishes them
         self._told = 0
         self._untold: set[str] = set()
 
     def outputs(self, targets: Collection[str] | None = None) -> list[str]:
-        """The output nodes; of classes that are known. `targets`: those among them."""
+        """Return the output nodes of known classes, restricted to `targets` if given."""
         return [
             node_id
             for node_id, node in self._prompt.items()
@@ -113,7 +117,7 @@ class Validator:
         ]
 
     def verdict(self, outputs: Collection[str]) -> Verdict:
-        """On a prompt with these output nodes. Raises TooDeep."""
+        """Validate the prompt with these output nodes. Raises TooDeep."""
         verdict, said = Verdict(), []
         for output in outputs:
             self._walk(output)
@@ -131,7 +135,7 @@ class Validator:
         return verdict
 
     def look(self, node: Json, *, tell: bool = True) -> Looked:
-        """At one node by itself; `tell`: keep all its faults, and not only that it has some."""
+        """Validate one node by itself; without `tell` only whether it has errors is kept."""
         found = Looked()
         class_type = node["class_type"]
         if class_type not in self._types:
@@ -170,7 +174,7 @@ class Validator:
                 yield problems.return_type_mismatch(one, received, value)
 
     def _received(self, link: list[Any]) -> Any:
-        """The type that a link brings; None if that cannot be told. Raises what ComfyUI does."""
+        """Return the type of a link's source; None if unknown. Raises what ComfyUI raises."""
         class_type = self._prompt[link[0]]["class_type"]
         if class_type not in self._types:
             return None
@@ -179,7 +183,8 @@ class Validator:
 
     def _value_faults(self, one: Input, inputs: Json, own: OwnRules) -> Iterator[Problem]:
         value = inputs[one.name]
-        if isinstance(value, dict) and "__value__" in value:  # how a list is sent that is no link
+        # ComfyUI's notation for a list that is no link
+        if isinstance(value, dict) and "__value__" in value:
             value = value["__value__"]
         if convert := _CONVERSIONS.get(one.kind) if isinstance(one.kind, str) else None:
             try:
@@ -205,8 +210,8 @@ class Validator:
                 yield problems.value_not_in_list(one, value, wrong, choices)
 
     def _walk(self, output: str) -> None:
-        """Look at all that an output depends on, and has not been looked at."""
-        path: dict[str, Iterator[str]] = {}  # the nodes from the output to here
+        """Validate all nodes that an output depends on."""
+        path: dict[str, Iterator[str]] = {}  # the nodes from the output to the current one
         self._enter(output, path)
         while path:
             node_id, targets = next(reversed(path.items()))
@@ -233,7 +238,7 @@ class Validator:
         path[node_id] = iter([link[0] for _, link in found.links])
 
     def _leave(self, node_id: str) -> None:
-        """The nodes that it depends on being done."""
+        """Complete a node after all nodes that it depends on."""
         node = self.nodes[node_id]
         for one, link in node.links:
             linked = self.nodes[link[0]]
@@ -244,7 +249,7 @@ class Validator:
             self._faulty[node_id] = None
 
     def _break(self, node_id: str, error: Problem) -> None:
-        """What ComfyUI says of a node that it could not look at to the end."""
+        """Set the error of a node whose validation raised an exception."""
         node = self.nodes[node_id]
         node.broken, node.valid = None, False
         if node_id not in self._untold:
@@ -252,7 +257,7 @@ class Validator:
             self._faulty[node_id] = None
 
     def _close(self, path: list[str], target: str) -> None:
-        """A link leads back to a node that waits for this one."""
+        """Add the error for a link that leads back to a node of the current path."""
         nodes = path[path.index(target) :]
         named = [f"{node_id} ({self._prompt[node_id]['class_type']})" for node_id in nodes]
         words = " -> ".join([*named, named[0]])
@@ -272,7 +277,7 @@ class Validator:
 
 
 def fits(received: Any, wanted: Any) -> bool:
-    """Whether an output may be linked to an input: "A,B" is a union, "*" takes anything."""
+    """Return whether types match for a link: "A,B" is a union, "*" accepts anything."""
     if received == wanted or MATCH_TYPE in (received, wanted):
         return True
     if isinstance(received, list) and wanted == "COMBO":

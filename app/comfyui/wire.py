@@ -1,4 +1,4 @@
-"""JSON as ComfyUI writes it: bare NaN and Infinity occur, in prompts, queues and node results."""
+"""Parsing of ComfyUI's JSON, with bare NaN and Infinity in prompts, queues and results."""
 
 import json
 import math
@@ -7,22 +7,22 @@ from typing import Any
 
 from app.comfyui.cleaning import sound_text
 
-# How NUL and halves of characters come: as escapes, or (halves) as bytes that are no UTF-8.
+# NUL and lone surrogates in JSON: as escapes, or (surrogates) as bytes that are not UTF-8.
 _SUSPECT = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
 
 
 def finite(text: str) -> float | None:
-    """A float as JSON writes it, or None if it is out of range (1e999)."""
+    """Return a float of a JSON text, or None if it is out of range (1e999)."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
 def loads(data: str | bytes) -> Any:
-    """Parse JSON leniently: NaN, Infinity and floats out of range become None; NUL characters and
-    halves of characters U+FFFD.
+    """Parse JSON leniently, so that the result is safe for strict parsers and databases.
 
-    So nothing that we pass on can make a strict parser, or a database, fail. Raises ValueError,
-    also for bytes that are not UTF-8, and for what is nested too deep.
+    NaN, Infinity and floats out of range become None; NUL characters and lone surrogates become
+    U+FFFD. Raises ValueError, also for bytes that are not UTF-8 and for JSON that is nested too
+    deep.
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
