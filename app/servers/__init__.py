@@ -1,1 +1,1 @@
-"""The ComfyUI servers: which there are, whether they answer, what they have."""
+"""The ComfyUI servers: addresses, health, and what they have installed."""

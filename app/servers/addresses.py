@@ -1,4 +1,4 @@
-"""Addresses of servers: what may be one, and which may lead to the same machine."""
+"""Parsing of server addresses, and detection of addresses that may lead to the same machine."""
 
 import asyncio
 import re
@@ -9,18 +9,21 @@ from urllib.parse import unquote, urlsplit
 from app.errors import InvalidInput
 from app.limits import text_lengths
 
-PORT = 8188  # ComfyUI's own, where none is named
+PORT = 8188  # ComfyUI's default, used if the address has none
 _SECURE = 443
 _ADDRESS = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
 _HOW = "Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188."
 
 
 def base_url(address: str, *, port: int = PORT) -> str:
-    """http://host:port of "host:port" or of a URL; `port`: where an http address names none and no
-    path, behind which something else than ComfyUI itself answers. Raises InvalidInput."""
+    """Return the URL http://host:port for "host:port" or a URL. Raises InvalidInput.
+
+    `port` is the default for http addresses without a path; with a path the default is 80, since
+    something other than ComfyUI itself answers there.
+    """
     text = address.strip().rstrip("/")
     url = text if "://" in text else f"http://{text}"
-    if "@" in url:  # not repeated in the message: what is before it may be a password
+    if "@" in url:  # not quoted in the message, as it may contain a password
         raise InvalidInput(
             "The address of a ComfyUI server cannot have a user name or a password in it.",
             hint="Write HOST:PORT, and keep the way there private.",
@@ -52,17 +55,17 @@ def base_url(address: str, *, port: int = PORT) -> str:
 
 
 def _host_of(url: str) -> tuple[str, int | None]:
-    """A host whose name can be looked up, and the port if there is one; "" if it is no address."""
+    """Return a resolvable host and the port, if any; the host is "" if the URL is invalid."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        host.encode("idna")  # raises UnicodeError, which is a ValueError
+        host.encode("idna")  # raises UnicodeError, a subclass of ValueError
         port = parts.port
         if port == 0 or parts.netloc.endswith(":"):
             return "", None
         if ":" in host:
             return f"[{host}]", port
-        if parts.netloc.count(":") > (port is not None):  # an address of IPv6 without brackets
+        if parts.netloc.count(":") > (port is not None):  # an IPv6 address without brackets
             return "", None
         return host, port
     except ValueError:
@@ -70,13 +73,15 @@ def _host_of(url: str) -> tuple[str, int | None]:
 
 
 def _is_a_mere_word(text: str, host: str) -> bool:
-    """Nothing says that it is an address at all."""
+    """Return whether the text is a single word that nothing marks as an address."""
     return text.lower() == host and "." not in host and ":" not in host and host != "localhost"
 
 
 async def may_be_one_machine(one: str, other: str) -> bool:
-    """Whether two URLs name one port of what may be one machine, so that one process may have both:
-    their names lead to one address, or both to addresses of this machine."""
+    """Return whether two URLs have the same port and may lead to the same machine.
+
+    That is so if their names resolve to a common address, or both to addresses of this machine.
+    """
     first, second = urlsplit(one), urlsplit(other)
     if first.port != second.port:
         return False
@@ -93,7 +98,7 @@ async def _addresses(host: str | None) -> set[str]:
 
 
 def _is_ours(address: str) -> bool:
-    """One of this machine: it can be bound to."""
+    """Return whether the address belongs to this machine, by trying to bind to it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with closing(socket.socket(family, socket.SOCK_DGRAM)) as trial:

@@ -1,25 +1,29 @@
-"""Takes a server out that fails every task in a row, and tries it again. Pure but for the clock.
+"""Circuit breaker of a server that fails consecutive tasks. Pure except for the clock.
 
-A bad workflow fails everywhere, so it must not cost a server its place: failures count only of
-workflow shapes that have succeeded before, and once for each shape that never has. Nor may one API
-key take a server from the others: a key whose tasks fail in a row is kept away by itself, and
-everybody only when those of several keys fail. Without keys all tasks are of one owner.
+A faulty workflow fails on every server, so failures count only for workflow shapes that succeeded
+before, and once for each shape that never did. One API key cannot take a server from the others: a
+key whose tasks fail in a row is barred by itself, and the server is closed to all keys only when
+tasks of several keys fail. Without API keys all tasks have the same owner.
 
-There are two of a server: one of runs, and one of handing over (its door), with short pauses. What
-only the server can be blamed for shuts the door at once; what may be for the prompt's sake counts.
+Each server has two breakers: one for runs, and one for the submission of prompts (its door), with
+short pauses. Errors that only the server can cause shut the door at once; errors that the prompt
+may cause are counted.
 """
 
 import time
 from collections.abc import Callable
 
-FAILURES = 5  # in a row
-SHARE = 3  # of them that one API key can stand for, where the server is taken from everybody
+FAILURES = 5  # consecutive failures that open the breaker
+SHARE = 3  # failures of one API key that count towards opening the breaker for all keys
 FIRST_PAUSE, LAST_PAUSE = 30.0, 600.0  # seconds
-DOOR_PAUSES = (1.0, 15.0)  # the same of a server that does not take prompts
+DOOR_PAUSES = (1.0, 15.0)  # first and last pause of the breaker for submissions, in seconds
 
 
 class _Pause:
-    """Closed, then on trial until a success; each failure on trial doubles the time."""
+    """A pause followed by a trial that lasts until a success.
+
+    A failure on trial doubles the next pause.
+    """
 
     def __init__(self, clock: Callable[[], float], first: float, last: float) -> None:
         self._clock = clock
@@ -45,11 +49,11 @@ class _Pause:
 
 
 class _Owner:
-    """The failures in a row of one API key's tasks."""
+    """The consecutive failures of one API key's tasks."""
 
     def __init__(self, pause: _Pause) -> None:
         self.failures = 0
-        self.unproven: set[str] = set()  # shapes of the failures that never succeeded
+        self.unproven: set[str] = set()  # failed shapes that never succeeded
         self.pause = pause
 
     def counts(self, shape: str, *, proven: bool) -> bool:
@@ -62,7 +66,7 @@ class _Owner:
 
 
 class Breaker:
-    """`pauses`: the first and the longest one, in seconds."""
+    """`pauses`: the first and the longest pause in seconds."""
 
     def __init__(
         self,
@@ -75,12 +79,13 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """No work at all for now."""
+        """Whether the server gets no tasks for now."""
         return self._pause.is_on
 
     @property
     def is_probing(self) -> bool:
-        """The pause is over: one task at a time, and the next end decides."""
+        """Whether the pause is over: one task at a time, whose outcome closes or reopens the
+        breaker."""
         return self._pause.is_over
 
     @property
@@ -89,12 +94,12 @@ class Breaker:
 
     @property
     def left(self) -> float:
-        """Seconds until somebody is on trial."""
+        """Seconds until the pause ends."""
         return self._pause.left
 
     @property
     def barred(self) -> frozenset[str]:
-        """The API keys that get no place here for now, while others do."""
+        """The API keys that are barred while other keys are served."""
         return frozenset(name for name, owner in self._owners.items() if name and owner.pause.is_on)
 
     @property
@@ -109,22 +114,23 @@ class Breaker:
         )
 
     def on_trial(self, key: str | None) -> bool:
-        """Whether a failure of this key's task says nothing of the task."""
+        """Return whether the server is on trial for this key, so that a failure may not be the
+        task's."""
         owner = self._owners.get(key)
         return self.is_probing or (owner is not None and owner.pause.is_over)
 
     def succeeded(self) -> None:
-        """The server works, whoever's the task was."""
-        self._why: str | None = None  # in the words of the last failure, if it had some
+        """Reset the breaker: a task of any key succeeded."""
+        self._why: str | None = None  # the message of the last failure, if it has one
         self._owners: dict[str | None, _Owner] = {}
-        self._tried: set[str | None] = set()  # those whose tasks failed on this trial
+        self._tried: set[str | None] = set()  # keys whose tasks failed in this trial
         self._pause = self._new_pause()
 
     def _new_pause(self) -> _Pause:
         return _Pause(self._clock, *(self._pauses or (FIRST_PAUSE, LAST_PAUSE)))
 
     def shut(self, why: str, least: float = 0.0) -> None:
-        """No work of anybody, for `least` seconds and longer each time, and why."""
+        """Open the breaker for all keys for at least `least` seconds, longer each time."""
         self._why = why
         self._tried.clear()
         if least or not self.is_open:
@@ -133,10 +139,10 @@ class Breaker:
     def failed(
         self, shape: str, *, proven: bool, key: str | None = None, why: str | None = None
     ) -> bool:
-        """A task failed while it ran; True if the server is taken out by this, or closed to `key`.
+        """Record a failed task; return whether this opens the breaker or bars `key`.
 
-        `proven`: the shape has succeeded before, here or elsewhere. `key`: whose the task is; None
-        without API keys. `why`: for people.
+        `proven`: the shape succeeded before, on any server. `key`: the API key of the task; None
+        without API keys. `why`: message for people.
         """
         self._why = why or self._why
         if key not in self._owners:
@@ -158,7 +164,10 @@ class Breaker:
         return True
 
     def _speaks_for_all(self, key: str | None) -> bool:
-        """On trial: if two keys have failed. Before: if no key stands for more than its share."""
+        """Return whether the failures count for all keys.
+
+        On trial two keys must have failed; otherwise each key counts with at most SHARE failures.
+        """
         if self.is_probing:
             self._tried.add(key)
             return key is None or len(self._tried) > 1

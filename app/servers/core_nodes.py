@@ -1,4 +1,4 @@
-"""The node types that every ComfyUI has, for when no server has told its own yet."""
+"""Common node types of every ComfyUI, used until a server's object_info is loaded."""
 
 import json
 from functools import cache
@@ -12,7 +12,7 @@ BUILT_IN = Path(__file__).with_name("core_node_types.json")
 
 @cache
 def core_node_types() -> Json:
-    """object_info of about ninety common node types, without choices: those are a server's own."""
+    """Return object_info of about ninety common node types, without server-specific choices."""
     types: Json = json.loads(BUILT_IN.read_bytes())
     for definition in types.values():
         for inputs in definition["input"].values():

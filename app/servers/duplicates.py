@@ -1,4 +1,4 @@
-"""Whether an address leads to a server that is in use under another one."""
+"""Detection of servers that are already in the pool under another address."""
 
 from app.comfyui.identity import is_one_process
 from app.errors import ServerExists
@@ -7,8 +7,10 @@ from app.servers.pool import Pool
 
 
 async def refuse_twin(pool: Pool, url: str) -> None:
-    """Raises ServerExists for an address that leads to a server which is in use under another one,
-    as far as it answers."""
+    """Raise ServerExists if `url` leads to a server that is in the pool under another address.
+
+    A server that does not answer is not detected.
+    """
     for server in pool:
         if url == server.base_url or not await may_be_one_machine(url, server.base_url):
             continue

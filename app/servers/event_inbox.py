@@ -1,4 +1,4 @@
-"""What waits for whoever drives a prompt: its events, within a bound, and what others ask."""
+"""The inbox of a run: events of its prompt, up to a limit, and requests of other components."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from app.comfyui.events import Event, Preview
 from app.limits.worker_threads import Breaths
 
-MOST_EVENTS = 2_000  # that wait for one run
-MOST_BYTES = 64 << 20  # of their pictures
+MOST_EVENTS = 2_000  # maximum waiting events of one run
+MOST_BYTES = 64 << 20  # maximum bytes of their images
 
 
 class EventInbox(asyncio.Queue[Any]):
-    """Events of one prompt, and what others put in for its runner."""
+    """Queue of events of one prompt and of requests to its run."""
 
     _bytes = 0
 
@@ -20,7 +20,7 @@ class EventInbox(asyncio.Queue[Any]):
         self._breaths = Breaths()
 
     async def get(self) -> Any:
-        """The next one. Others are let in between many."""
+        """Return the next item; yields to the event loop now and then when many are waiting."""
         await self._breaths.take()
         return await super().get()
 
@@ -34,7 +34,7 @@ class EventInbox(asyncio.Queue[Any]):
         return item
 
     def offer(self, event: Event) -> None:
-        """Take an event unless too much waits: whoever reads it looks for itself, too."""
+        """Put an event unless the inbox is full: the run polls as well, so events may be lost."""
         if self.qsize() < MOST_EVENTS and self._bytes + _size_of(event) <= MOST_BYTES:
             self.put_nowait(event)
 

@@ -1,20 +1,21 @@
-"""Whether an error of a node speaks against its server, or against the graph only. Pure."""
+"""Whether an error of a node speaks against its server or only against the graph. Pure."""
 
 import builtins
 import re
 
-# What Python raises of values, names and paths that a graph gives; ComfyUI's nodes, too.
+# Python's errors for values, names and paths that come from the graph; also used by ComfyUI's
+# nodes.
 _OF_THE_GRAPH = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(NameError, SyntaxError, RecursionError, NotImplementedError),
     *(FileNotFoundError, FileExistsError, PermissionError),
     *(IsADirectoryError, NotADirectoryError),
 )
-# Of the disk, the memory, open files, quotas: other numbers are of paths (36: a name too long).
+# Errors of disk, memory, open files and quotas; other numbers concern paths (36: name too long).
 _OF_THE_MACHINE = {5, 12, 23, 24, 28, 30, 122}
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
-# Nodes raise the bare type for what they do not like, as SaveImage of paths outside its folder; the
-# others are ComfyUI's own, of graphs that cannot be run.
+# Nodes raise the bare type to reject input, as SaveImage does for paths outside its folder; the
+# others are ComfyUI's own, for graphs that cannot be run.
 _NO_FAULT = {
     "Exception",
     "BaseException",
@@ -25,8 +26,11 @@ _NO_FAULT = {
 
 
 def speaks_against_server(exception_type: str, message: str) -> bool:
-    """`exception_type` as ComfyUI reports it, with or without a module: `torch.OutOfMemoryError`.
-    Types that are not Python's count: those of drivers are among them."""
+    """Return whether an error counts against the server.
+
+    `exception_type` as ComfyUI reports it, with or without a module: `torch.OutOfMemoryError`.
+    Types that are not Python's count, as errors of drivers are among them.
+    """
     module, _, name = exception_type.rpartition(".")
     kind = getattr(builtins, name, None) if module in ("", "builtins") else None
     if name in _NO_FAULT or not isinstance(kind, type):

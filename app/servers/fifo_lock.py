@@ -1,14 +1,14 @@
-"""Prompts for one server go there in the order in which they were given to it."""
+"""A lock that keeps the order in which prompts were assigned to a server."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-MAX_WAIT = 1.0  # seconds: a server that does not answer one must not keep all others waiting
+MAX_WAIT = 1.0  # seconds; one unanswered POST must not block all others
 
 
 class FifoLock:
-    """First come, first served; but nobody waits longer than a moment for those before."""
+    """A FIFO lock whose waiters enter without the lock after `max_wait` seconds."""
 
     def __init__(self, max_wait: float = MAX_WAIT) -> None:
         self._lock = asyncio.Lock()

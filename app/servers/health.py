@@ -1,4 +1,4 @@
-"""What the last look at a server said."""
+"""The result of the last health check of a server."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from app.limits.json_types import Json
 
 @dataclass
 class Health:
-    """`reason` tells why it is not online."""
+    """`reason` is why the server is not online."""
 
     online: bool = False
     reason: str | None = "not asked yet"

@@ -1,4 +1,4 @@
-"""What the servers have: node types and model files."""
+"""Node types and model files of the servers."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,11 @@ from app.limits.json_types import Json
 from app.servers.server import Server
 from app.workflows.checks.model_files import with_slashes
 
-PARALLEL = 4  # requests to one server at a time: it answers them between sampling steps
+PARALLEL = 4  # requests to one server at a time, which answers them between sampling steps
 
 
 async def models(servers: Iterable[Server], folder: str | None = None) -> dict[str, list[str]]:
-    """Model files by folder, all servers together. Raises ComfyMissing for an unknown folder."""
+    """Return the models of all servers by folder. Raises ComfyMissing for an unknown folder."""
     found: dict[str, list[str]] = {}
     for part in await asyncio.gather(*(_models_of(server, folder) for server in servers)):
         for name, files in part.items():
@@ -26,7 +26,7 @@ async def models(servers: Iterable[Server], folder: str | None = None) -> dict[s
 
 
 def each_once(names: Iterable[str]) -> list[str]:
-    """In order; what differs by its separators only is one."""
+    """Return the names sorted, with those that differ only in their path separators merged."""
     return sorted({with_slashes(name): name for name in sorted(names, reverse=True)}.values())
 
 
@@ -45,7 +45,7 @@ async def _models_of(server: Server, folder: str | None) -> dict[str, list[str]]
 
 
 def search_nodes(node_types: Mapping[str, Json], text: str) -> list[Json]:
-    """Short descriptions of the node types whose names or category hold all words of `text`."""
+    """Return short descriptions of the node types whose names or category contain all words."""
     words = text.lower().split()
     found = []
     for class_type in sorted(node_types):
@@ -67,8 +67,10 @@ def search_nodes(node_types: Mapping[str, Json], text: str) -> list[Json]:
 
 
 def merged(all_node_types: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
-    """The node types of several servers as one object_info. Where they differ, the first one's
-    definition stands, with the choices of all."""
+    """Merge the node types of several servers into one object_info.
+
+    Where definitions differ the first one is used, with the choices of all servers.
+    """
     if len(all_node_types) == 1:
         return all_node_types[0]
     result: Json = {}
@@ -93,8 +95,11 @@ def _merged_inputs(one: Json, other: Json) -> Json:
 
 
 def _merged_choices(one: Any, other: Any) -> Any:
-    """Both notations of a combo: [[choices], options] and ["COMBO", {"options": choices}]. Of
-    whole numbers, under "everywhere", the limits that all servers have."""
+    """Merge the definitions of an input.
+
+    Choices are merged in both notations: [[choices], options] and ["COMBO", {"options": choices}].
+    An INT gets the limits that all servers accept, under the key "everywhere".
+    """
     if not (isinstance(one, list) and isinstance(other, list) and one and other):
         return one
     if isinstance(one[0], list) and isinstance(other[0], list):
@@ -126,7 +131,10 @@ def _listed(definition: list[Any]) -> list[Any] | None:
 
 
 def _union(one: list[Any], other: list[Any]) -> list[Any]:
-    """What differs by its separators only is one choice; each server gets it as its own."""
+    """Return the union of choices; those that differ only in their separators are one.
+
+    Each server later gets its own spelling.
+    """
     known = {with_slashes(choice) for choice in one if isinstance(choice, str)}
     return one + [
         choice

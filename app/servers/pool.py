@@ -1,4 +1,4 @@
-"""All the servers that we use."""
+"""The pool of all servers."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from app.servers.inventory import merged
 from app.servers.server import Server
 from app.workflows.requirements import Needs
 
-REFRESH_INTERVAL = 5.0  # seconds between two fetches of node types, unless a client wants one
+REFRESH_INTERVAL = 5.0  # seconds between two fetches of node types, unless a client requests one
 
 
 class Pool:
-    """Servers by id, each watched by a background task once `run` has been called."""
+    """Servers by id, each monitored by a background task while `run` is active."""
 
     def __init__(self, addresses: Sequence[str], *, slots: int, grace: float = 60.0) -> None:
-        self._slots = slots  # of a server that is told none
+        self._slots = slots  # default for servers added without a number
         self._grace = grace
         self._servers: dict[str, Server] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -37,7 +37,7 @@ class Pool:
         return server_id in self._servers
 
     def add(self, address: str, *, slots: int | None = None) -> Server:
-        """Raises InvalidInput and ServerExists."""
+        """Add a server. Raises InvalidInput and ServerExists."""
         server = Server(base_url(address), self._slots, own_slots=slots, grace=self._grace)
         if server.id in self._servers:
             raise ServerExists(f"Server {server.id} is in use already.")
@@ -48,7 +48,7 @@ class Pool:
         return server
 
     async def remove(self, server: Server) -> None:
-        """Forget it. Nothing of ours may be on it any more."""
+        """Remove a server, which must not hold prompts of ours any more."""
         self._servers.pop(server.id, None)
         if watch := self._watches.pop(server.id, None):
             watch.cancel()
@@ -56,10 +56,10 @@ class Pool:
         self._on_change()
 
     def get(self, server_id: str) -> Server:
-        """Raises ServerNotFound. The id is the address without its scheme."""
+        """Return a server by its id, the address without the scheme. Raises ServerNotFound."""
         server = self._servers.get(server_id.split("://", 1)[-1].rstrip("/"))
         if server is None:
-            with suppress(InvalidInput):  # in another spelling
+            with suppress(InvalidInput):  # try another spelling of the address
                 server = self._servers.get(base_url(server_id).split("://", 1)[-1])
         if server is None:
             known = ", ".join(self._servers) or "none"
@@ -70,20 +70,20 @@ class Pool:
         return [server for server in self if server.online]
 
     def able(self, needs: Needs, wanted: str | None) -> list[Server]:
-        """The servers that have all of it, online or not; only the wanted one if one is wanted."""
+        """Return the servers that meet the needs, online or not; only the wanted one if given."""
         return [server for server in self if wanted in (None, server.id) and server.can_run(needs)]
 
     def has_other(self, server_id: str | None, needs: Needs, wanted: str | None) -> bool:
-        """True if another server than this one could take such a task right now."""
+        """Return whether a server other than `server_id` could accept such a task now."""
         return any(s.accepting and s.id != server_id for s in self.able(needs, wanted))
 
     def at_hand(self, needs: Needs, wanted: str | None) -> list[Server]:
-        """Those that could run it and are there, or should be again before long."""
+        """Return the servers that meet the needs and are available now or should be soon."""
         able = self.able(needs, wanted)
         return [s for s in able if not (s.draining or s.removed or s.given_up)]
 
     def untold(self, needs: Needs, wanted: str | None) -> list[Server]:
-        """Those that have not told what they have since the gateway started, and may yet."""
+        """Return the servers that may still report their node types since the gateway started."""
         return [
             s
             for s in self
@@ -92,7 +92,7 @@ class Pool:
         ]
 
     def choose(self, server_id: str | None) -> list[Server]:
-        """The servers that are online, or the named one. Raises ServerNotFound and NoServer."""
+        """Return the online servers, or the named one. Raises ServerNotFound and NoServer."""
         servers = self.online()
         if server_id is not None:
             servers = [server for server in servers if server is self.get(server_id)]
@@ -106,8 +106,7 @@ class Pool:
         return servers
 
     def node_types(self, server_id: str | None = None) -> Mapping[str, Json]:
-        """object_info of one server, or of all together, with the choices of all; empty while
-        none is known."""
+        """Return object_info of one server, or merged of all; empty while none is known."""
         if server_id:
             return self.get(server_id).node_types
         known = [server.node_types for server in self if server.node_types]
@@ -118,27 +117,29 @@ class Pool:
         return result
 
     def definitions(self, server_id: str | None = None) -> Mapping[str, Json]:
-        """The same, or those of common nodes while no server has told its own."""
+        """Return `node_types`, or those of common nodes while none are known."""
         return self.node_types(server_id) or core_node_types()
 
     async def refresh(self, server_id: str | None = None, *, at_once: bool = False) -> bool:
-        """Fetch node types again; True if some have changed. Those fetched seconds ago will do,
-        unless it is to be `at_once`."""
+        """Reload node types; return whether some have changed.
+
+        Types that were loaded within REFRESH_INTERVAL are not reloaded, unless `at_once`.
+        """
         servers = [self.get(server_id)] if server_id else self.online()
         since = time.monotonic() - (0 if at_once else REFRESH_INTERVAL)
         return any(await asyncio.gather(*(server.refresh(since) for server in servers)))
 
     async def run(self, on_change: Callable[[], None]) -> None:
-        """Watch all servers until cancelled."""
+        """Monitor all servers until cancelled."""
         self._on_change = on_change
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
                 for server in self:
                     self._watch(server, group)
-                await asyncio.Event().wait()  # servers may come at any time
+                await asyncio.Event().wait()  # servers may be added at any time
             finally:
-                self._group = None  # one that ends takes no more
+                self._group = None  # a TaskGroup that is ending accepts no tasks
 
     def _watch(self, server: Server, group: asyncio.TaskGroup) -> None:
         server.on_change = self._on_change

@@ -1,4 +1,4 @@
-"""The servers' own queues and histories, with strangers' prompts in them."""
+"""The queues and histories of the servers, including prompts of other clients."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -10,19 +10,21 @@ from app.limits.json_types import Json
 from app.servers.pool import Pool
 from app.servers.server import Server
 
-Known = Callable[[Collection[str]], Awaitable[set[str]]]  # which of these ids are ours
+# Returns which of these ids are tasks of the gateway
+Known = Callable[[Collection[str]], Awaitable[set[str]]]
 
-MAX_HISTORY_ENTRIES = 200  # newest entries of a server's history among which strangers' are sought
+# Newest history entries of a server that are searched for prompts of others
+MAX_HISTORY_ENTRIES = 200
 
 
 async def held_ids(server: Server) -> list[str]:
-    """All prompts that it runs or holds waiting, in order. Raises ComfyError."""
+    """Return the ids of all running and pending prompts in order. Raises ComfyError."""
     queue = await server.client.queue()
     return [*_ids(queue.get("queue_running")), *_ids(queue.get("queue_pending"))]
 
 
 async def held_by(pool: Pool, server_id: str | None, known: Known) -> list[Json]:
-    """What each server runs and holds waiting; a server that does not answer says why."""
+    """Return what each server runs and holds pending; for an unreachable one, the reason."""
     servers = [pool.get(server_id)] if server_id else list(pool)
     return list(await asyncio.gather(*(_held(server, known) for server in servers)))
 
@@ -44,14 +46,14 @@ async def _held(server: Server, known: Known) -> Json:
 
 
 def _ids(items: Any) -> list[str]:
-    """Prompt ids in the order of their numbers; ComfyUI keeps them in a heap."""
+    """Return prompt ids in the order of their numbers; ComfyUI keeps them in a heap."""
     rows = [item for item in items or () if isinstance(item, list) and len(item) > 1]
     rows.sort(key=lambda item: item[0] if isinstance(item[0], int | float) else 0)
     return [str(item[1]) for item in rows]
 
 
 async def histories(servers: Iterable[Server], known: Known, limit: int) -> list[Json]:
-    """Finished prompts that are not ours, by server, newest first."""
+    """Return the finished prompts of other clients by server, newest first."""
     return list(await asyncio.gather(*(_history(server, known, limit) for server in servers)))
 
 
@@ -70,7 +72,7 @@ async def _history(server: Server, known: Known, limit: int) -> Json:
 
 
 def prompt_id_in_use() -> InvalidInput:
-    """By whomever: that is told to nobody."""
+    """Return the error for an id in use; it does not tell by whom."""
     return InvalidInput(
         "prompt_id: it is in use.",
         hint="Send a new UUID, or none: the answer has the task's id.",
@@ -79,8 +81,10 @@ def prompt_id_in_use() -> InvalidInput:
 
 
 async def check_unknown(pool: Pool, prompt_id: str) -> None:
-    """Raises InvalidInput if a server knows a prompt by this id: what that one made would pass
-    for the new one's."""
+    """Raise InvalidInput if a server knows a prompt by this id.
+
+    Otherwise the results of that prompt would be taken for those of the new one.
+    """
     finds = [server.client.find(prompt_id) for server in pool.online()]
     for sighting in await asyncio.gather(*finds, return_exceptions=True):
         if isinstance(sighting, Sighting) and sighting.state is not PromptState.UNKNOWN:
@@ -88,7 +92,7 @@ async def check_unknown(pool: Pool, prompt_id: str) -> None:
 
 
 async def forget(servers: Iterable[Server], prompt_ids: Sequence[str]) -> None:
-    """Remove prompts from the servers' histories; a server that does not answer keeps them."""
+    """Delete prompts from the servers' histories, except from servers that do not answer."""
     if prompt_ids:
         deletions = [server.client.delete_history(list(prompt_ids)) for server in servers]
         await asyncio.gather(*deletions, return_exceptions=True)

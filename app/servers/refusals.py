@@ -1,9 +1,9 @@
-"""What a server has refused, so that the same is not sent there again while another may take it.
+"""What a server has refused, so that it is not sent there again while another server may take it.
 
-Remembered by values: options, limits, inputs that are required there, input files, node types.
-Forgotten when the server goes away, or tells other node types than before. A refusal that names
-nothing of the prompt says nothing of others: it stands for the identical prompt only, for a moment,
-and is forgotten with any success there.
+Remembered by value: options, limits, required inputs, input files, node types; until the server
+goes offline or reports other node types. A refusal that names no part of the prompt says nothing
+about other prompts: it applies to the identical prompt only, for FRESH seconds or until the
+server's next success.
 """
 
 import json
@@ -19,17 +19,20 @@ from app.limits.quoting import SHORT, cut, quoted
 from app.workflows.checks.prompt import links_of
 from app.workflows.requirements import fingerprint
 
-MAX_REFUSED_VALUES = 10_000  # values of one server
-PROMPTS = 1000  # that it refused without naming anything
-MAX_VALUE_CHARACTERS = 200  # characters of a value beyond which its digest is kept
-FRESH = 60.0  # seconds in which a refusal that names nothing stands
-MAX_CHECKED_NODES = 1000  # nodes of a prompt that is not checked here before it is sent
-NOTHING = "this prompt"  # what such a server refuses
+MAX_REFUSED_VALUES = 10_000  # per server
+PROMPTS = 1000  # prompts refused without naming a part
+MAX_VALUE_CHARACTERS = 200  # longer values are kept as a digest
+FRESH = 60.0  # seconds for which a refusal without a named part applies
+MAX_CHECKED_NODES = 1000  # larger prompts are sent without a check
+NOTHING = "this prompt"  # subject of a refusal that names no part
 
 
 class Given(NamedTuple):
-    """An input of a node type with a value as JSON; None: the input is left out. Without the name
-    of an input: a node with all its inputs, or (None) the node type."""
+    """An input of a node type with a value as JSON; value None: the input is missing.
+
+    With an empty input name it stands for a node with all its inputs or, with value None, for the
+    node type itself.
+    """
 
     class_type: str
     input: str
@@ -37,17 +40,21 @@ class Given(NamedTuple):
 
 
 class Refusals:
-    """Of one server. `whose`: the API key's name; what one key was refused without a reason is not
-    held against others, whose extra data may be another one."""
+    """The refusals of one server.
+
+    `whose` is the name of an API key. A refusal without a named part applies to the same key only,
+    as other keys may send other extra data.
+    """
 
     def __init__(self) -> None:
         self._known: BoundedCache[Given, bool] = BoundedCache(MAX_REFUSED_VALUES)
-        self._unnamed: BoundedCache[str, float] = BoundedCache(PROMPTS)  # by digest, and when
+        # Digest -> time of the refusal
+        self._unnamed: BoundedCache[str, float] = BoundedCache(PROMPTS)
 
     def learn(
         self, prompt: Json, node_errors: Json, whose: str | None, class_type: str | None = None
     ) -> None:
-        """Take in why a prompt was refused. `class_type`: a node type that is not there."""
+        """Record the refusal of a prompt; `class_type` is a missing node type."""
         found = list(_named(prompt, node_errors))
         if class_type is not None:
             found.append(Given(class_type, "", None))
@@ -57,7 +64,7 @@ class Refusals:
             self._unnamed.put(_digest(prompt, whose), time.monotonic())
 
     def known(self, prompt: Json, whose: str | None) -> str | None:
-        """Why it would refuse such a prompt, as far as it did before."""
+        """Return why the server would refuse the prompt according to earlier refusals, or None."""
         for given in _all(prompt) if len(self._known) else ():
             if self._known.get(given):
                 return _words(given)
@@ -84,8 +91,10 @@ class Refusals:
 
 
 def shows(prompt: Json, node_types: Json) -> str | None:
-    """Why a server with these node types (its object_info) should refuse the prompt; None if
-    nothing speaks for it. It may take it all the same: ComfyUI is the judge."""
+    """Return why a server with these node types should refuse the prompt, or None.
+
+    This is a prediction; ComfyUI may still accept the prompt.
+    """
     if len(prompt) > MAX_CHECKED_NODES:
         return None
     validator = Validator(prompt, NodeTypes(node_types))
@@ -101,7 +110,7 @@ def shows(prompt: Json, node_types: Json) -> str | None:
 
 
 def _named(prompt: Json, node_errors: Json) -> Iterator[Given]:
-    """The inputs that a refusal names, and nodes of which it names none."""
+    """Yield the inputs that a refusal names, and the nodes for which it names no input."""
     for node_id, faults in node_errors.items():
         node = prompt.get(node_id)
         for fault in faults.get("errors", ()):
@@ -138,7 +147,7 @@ def _text(prompt: Json, name: str, value: Any) -> str:
     target = dict(links_of({name: value})).get(name)
     if target is None:
         return json.dumps(value, sort_keys=True)
-    # What matters of a link is what comes out there.
+    # Of a link only the type of its source matters.
     return f"-> {prompt.get(target, {}).get('class_type')} {value[1]}"
 
 

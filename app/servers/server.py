@@ -1,4 +1,4 @@
-"""One ComfyUI server as we see it: health, what it has, and its events by prompt."""
+"""One ComfyUI server: its health, its node types, and its events by prompt."""
 
 import asyncio
 import logging
@@ -27,42 +27,42 @@ from app.workflows.requirements import Lack, Needs, lack_of
 log = logging.getLogger(__name__)
 
 
-HEALTH_INTERVAL = 5.0  # seconds between two looks at a healthy server
-PROBE_TIMEOUT = 5.0  # for the whole look
-RETRY_INTERVAL = 1.0  # and at one that does not answer
-KNOWN_FITS = 1_000_000  # names in answers of `lacks` that are kept, and 50 for each
+HEALTH_INTERVAL = 5.0  # seconds between two health checks of a healthy server
+PROBE_TIMEOUT = 5.0  # seconds for the whole health check
+RETRY_INTERVAL = 1.0  # seconds between two health checks of an unreachable server
+KNOWN_FITS = 1_000_000  # total weight of the cached results of `lacks`: one per name, 50 per entry
 
 
 class Server:
-    """`run` keeps it watched; `follow` gives the events of one prompt."""
+    """One server; `run` monitors it, `follow` delivers the events of one prompt."""
 
     def __init__(
         self, base_url: str, slots: int, *, own_slots: int | None = None, grace: float = 60.0
     ) -> None:
         self.base_url = base_url
         self.id = base_url.split("://", 1)[-1]
-        self.own_slots = own_slots  # instead of the default, if it was told
+        self.own_slots = own_slots  # set if added with its own number of slots
         self._default_slots = slots
         self.client = ComfyClient(base_url)
-        self.client_id = uuid4().hex  # ours for as long as this process lives
+        self.client_id = uuid4().hex  # fixed for the lifetime of this process
         self.health = Health()
-        self.ear = Ear()  # of the socket under our client_id
-        self.absences = 0  # times that it, or the socket to it, went away
-        self.compared = -1  # the absences when it was looked at for others that are the same
+        self.ear = Ear()  # liveness of the socket with our client_id
+        self.absences = 0  # times that the server or the socket to it was lost
+        self.compared = -1  # `absences` at the last comparison with other servers
         self.twin_of: str | None = None
         self.connected = self.draining = self.removed = False
-        self.stalled: str | None = None  # why it counts as stuck
-        self.swept = self.sweeping = False  # of prompts not wanted there, since it came online
-        self.seen = asyncio.Event()  # it was looked at, whatever the look found
+        self.stalled: str | None = None  # why it is considered stalled
+        self.swept = self.sweeping = False  # stray prompts cancelled since it came online
+        self.seen = asyncio.Event()  # set after the first health check
         self.breaker = Breaker()
-        self.door = Breaker(pauses=DOOR_PAUSES)  # the same of prompts that it does not take
-        self.doubted_at = 0.0  # since when it may get prompts of ours that we do not know of
-        self.fifo_lock = FifoLock()  # of those who hand a prompt over
-        self.warm: frozenset[str] = frozenset()  # model files of the prompt it got last
-        self.queue_length = 0  # prompts there, strangers' too, as it last said
-        self.held_beside = 0  # tasks there that other processes of ours drive, at the last claim
-        self.node_types: Json = {}  # object_info as last seen; empty until it was fetched
-        self.placing = asyncio.Lock()  # of whoever puts an input there
+        self.door = Breaker(pauses=DOOR_PAUSES)  # the breaker for submissions
+        self.doubted_at = 0.0  # since when it may get prompts of ours without our knowledge
+        self.fifo_lock = FifoLock()  # order of submissions
+        self.warm: frozenset[str] = frozenset()  # model files of the prompt sent last
+        self.queue_length = 0  # prompts by its last status event, including those of others
+        self.held_beside = 0  # tasks there that other gateway processes drive, by the last claim
+        self.node_types: Json = {}  # object_info as last loaded; empty until then
+        self.placing = asyncio.Lock()  # held while an input is staged
         self.on_change: Callable[[], None] = lambda: None
         self._grace, self._fetched_at, self._fetching = grace, 0.0, asyncio.Lock()
         self.refusals = Refusals()
@@ -77,7 +77,7 @@ class Server:
 
     @property
     def state(self) -> ServerState:
-        """online, offline, draining, stalled or failing: one word for people."""
+        """One of online, offline, draining, stalled and failing."""
         if not self.online:
             return "offline"
         if self.draining or self.removed:
@@ -88,33 +88,33 @@ class Server:
 
     @property
     def reason(self) -> str | None:
-        """Why it is not as it should be."""
+        """Why the server is not usable, or None."""
         known = self.health.reason or self.stalled or self.door.reason or self.breaker.reason
         return known or (None if self.node_types else "It has not told its node types yet.")
 
     @property
     def is_probing(self) -> bool:
-        """One task at a time, which decides whether there is work for it again."""
+        """Whether the server is on trial: one task at a time."""
         return self.breaker.is_probing or self.door.is_probing
 
     @property
     def barred(self) -> frozenset[str]:
-        """The API keys that get no place here for now, while others do."""
+        """The API keys that are barred while other keys are served."""
         return self.breaker.barred | self.door.barred
 
     @property
     def slots(self) -> int:
-        """How many prompts it may hold."""
+        """The number of prompts that the server may hold."""
         return self.own_slots or self._default_slots
 
     @property
     def accepting(self) -> bool:
-        """May it get new work?"""
+        """Whether the server may get new tasks."""
         taken_out = self.stalled or self.breaker.is_open or self.door.is_open
         return self.online and self.swept and not (taken_out or self.draining or self.removed)
 
     def recover(self) -> None:
-        """Whatever spoke against it is forgotten."""
+        """Clear the stall, the breakers and the refusals."""
         self.stalled = None
         self.breaker.succeeded()
         self.door.succeeded()
@@ -122,12 +122,12 @@ class Server:
 
     @property
     def given_up(self) -> bool:
-        """Gone from the pool, or away for longer than we wait for a server."""
+        """Whether the server was removed, or has been offline for longer than the grace period."""
         away = 0.0 if self.online else time.time() - self.health.since
         return self.removed or away > self._grace
 
     def lacks(self, needs: Needs) -> Lack:
-        """What it does not have of these needs; nothing is known of one that never answered."""
+        """Return which of the needs the server does not have, by its node types; cached."""
         fits = self._fits
         if (found := fits.get(needs)) is None:
             fits.put(needs, found := lack_of(needs, self.node_types))
@@ -138,7 +138,7 @@ class Server:
         return has_all and self.id not in needs.refusers
 
     async def run(self) -> None:
-        """Watch the server until cancelled."""
+        """Monitor the server until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_health(), name=f"health {self.id}")
@@ -150,7 +150,7 @@ class Server:
 
     @contextmanager
     def follow(self, prompt_id: str, inbox: EventInbox) -> Iterator[None]:
-        """Put the prompt's events into `inbox`, and `Connected` when some may have been missed."""
+        """Put the prompt's events into `inbox`, and `Connected` if events may have been missed."""
         self._inboxes[prompt_id] = inbox
         try:
             yield
@@ -159,8 +159,8 @@ class Server:
 
     @asynccontextmanager
     async def hearing(self, client_id: str | None) -> AsyncIterator[None]:
-        """Hear the events of a prompt that was sent under another client_id than ours. If whoever
-        has that id lives, it is deaf afterwards, until its ear notices."""
+        """Receive the events of a prompt that was sent under another process's client_id. If that
+        process is alive, its socket gets no more events until its `Ear` notices."""
         if client_id in (None, self.client_id):
             yield
             return
@@ -173,8 +173,7 @@ class Server:
 
     @asynccontextmanager
     async def while_hoped_for(self) -> AsyncIterator[None]:
-        """Ends a request to a frozen server, whatever its own timeout, once the server has been
-        away for too long. Raises ComfyUnreachable then."""
+        """End requests to a server that is given up, by raising ComfyUnreachable."""
         try:
             async with asyncio.timeout(None) as scope:
                 self._asking.add(scope)
@@ -186,14 +185,14 @@ class Server:
             raise ComfyUnreachable(f"{self.id} is gone: {self.health.reason}") from error
 
     def give_up(self) -> None:
-        """End what still waits for an answer, if there is no hope left."""
+        """End the requests in `while_hoped_for` if the server is given up."""
         if self.given_up:
             for scope in self._asking:
                 scope.reschedule(asyncio.get_running_loop().time())
 
     async def refresh(self, since: float) -> bool:
-        """Ask for the node types again, unless that was begun since then, by time.monotonic; True
-        if they have changed. One asks at a time, for all who come meanwhile."""
+        """Reload the node types unless a reload began after `since` (monotonic clock); return
+        whether they changed. Concurrent callers share one request."""
         self.refusals.forget_unnamed()
         async with self._fetching:
             if not self.online or self._fetched_at >= since:
@@ -208,14 +207,14 @@ class Server:
     async def _fetch_node_types(self) -> None:
         self._fetched_at = time.monotonic()
         told = await self.client.object_info()
-        found = await asyncio.to_thread(without_staged, told)  # who placed them knows them
-        if found != self.node_types:  # replaced, never changed: others hold on to it
+        found = await asyncio.to_thread(without_staged, told)  # names of staged files are private
+        if found != self.node_types:  # replaced, never modified: others hold references
             self.node_types = found
             self._fits = BoundedCache(KNOWN_FITS, Lack.weight)
             self.refusals.forget()
 
     def look_now(self) -> None:
-        """Do not wait for the next regular look at the server's health."""
+        """Run the next health check immediately."""
         self._look_now.set()
 
     def mark_stalled(self, reason: str) -> None:
@@ -225,7 +224,7 @@ class Server:
             self.on_change()
 
     def shows_life(self) -> None:
-        """A prompt of ours moved there."""
+        """Clear the stall: a prompt of ours made progress."""
         if self.stalled is not None:
             log.info("server %s moves again", self.id)
             self.stalled = None
@@ -246,7 +245,7 @@ class Server:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 stats = await self.client.probe()
-            if not self.online:  # another server may stand there now
+            if not self.online:  # possibly another server at the same address
                 await self._fetch_node_types()
                 self.warm = frozenset()
             self._found(Health(True, None, stats=stats))
@@ -275,7 +274,7 @@ class Server:
             self.connected = False
 
     async def _receive(self, client_id: str) -> None:
-        current: str | None = None  # the prompt that runs, for previews that do not name theirs
+        current: str | None = None  # the running prompt, for previews without a prompt id
         async with aclosing(listen(self.base_url, client_id)) as events:
             async for event in events:
                 if client_id == self.client_id:

@@ -1,4 +1,4 @@
-"""The JSON of a server, as health, info and the list of servers show it. Pure."""
+"""The JSON of a server in health, info and the list of servers. Pure."""
 
 from typing import Annotated, Literal
 

@@ -1,27 +1,34 @@
-"""Does the socket to a server still hear? ComfyUI forgets a client_id, socket and all, when another
-socket that was opened under the same id closes; the one that stays open is told nothing more."""
+"""Detects sockets that ComfyUI no longer sends events to.
+
+ComfyUI forgets a client_id and its socket when another socket of the same id closes; the socket
+that stays open gets no more events.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-WORD_TIMEOUT = 1.0  # seconds that word of a change in the queue may take
-RENEWAL_INTERVAL = 10.0  # seconds at the least between two renewals
+WORD_TIMEOUT = 1.0  # seconds until the status event for a change of the queue is overdue
+RENEWAL_INTERVAL = 10.0  # minimum seconds between two renewals
 
 
 class Ear:
-    """ComfyUI tells everybody when its queue changes: a socket that says nothing then is deaf."""
+    """Liveness of one socket.
+
+    ComfyUI sends a status event to all sockets when its queue changes: a socket that gets none is
+    deaf.
+    """
 
     def __init__(self) -> None:
         self._heard = self._changed = self._renewed = float("-inf")
         self._scope: asyncio.Timeout | None = None
 
     def hears(self) -> None:
-        """Something came over the socket."""
+        """Note that an event arrived."""
         self._heard = time.monotonic()
 
     def queue_changed(self, since: float) -> None:
-        """The server's queue has changed at some time after `since`, by the monotonic clock."""
+        """Note that the server's queue changed at some time after `since` (monotonic clock)."""
         self._changed = max(self._changed, since)
 
     @property
@@ -29,7 +36,7 @@ class Ear:
         return self._heard < self._changed < time.monotonic() - WORD_TIMEOUT
 
     async def listen(self, receive: Callable[[], Awaitable[None]]) -> None:
-        """Run `receive` until cancelled; from its start again when the socket is renewed."""
+        """Run `receive` until cancelled, and start it again when the socket is renewed."""
         while True:
             try:
                 async with asyncio.timeout(None) as scope:
@@ -40,7 +47,7 @@ class Ear:
                     raise
 
     def renew(self) -> bool:
-        """Close the socket and open another one, unless that was just done; True if it is."""
+        """Replace the socket unless that was done recently; return whether it is replaced."""
         now = time.monotonic()
         if self._scope is None or self._scope.expired() or now - self._renewed < RENEWAL_INTERVAL:
             return False
