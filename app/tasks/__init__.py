@@ -1,1 +1,1 @@
-"""Tasks as values: their states, how a run ends, their JSON. No I/O."""
+"""Tasks as values: their states, outcomes and JSON. No I/O."""

@@ -1,5 +1,7 @@
-"""Assets: files by id, as Comfy API v2 has them. Uploads have records; results of tasks are
-assets as they are, under ids that follow from what they are. Pure."""
+"""Assets: files by id, as in Comfy API v2. Pure.
+
+Uploads have records. Results of tasks have none: their ids are derived from the task and output.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -16,8 +18,10 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file and where its bytes are: `upload`, `key` or `text`. Times are seconds since the
-    epoch; `expires_at` None: it stays. `hash` is "blake3:<hex>"."""
+    """A file and the location of its bytes: `upload`, `key` or `text`.
+
+    Times are Unix timestamps; `expires_at` None: never. `hash` is "blake3:<hex>".
+    """
 
     asset_id: str
     hash: str | None
@@ -26,11 +30,11 @@ class Asset:
     file_path: str | None
     created_at: float
     expires_at: float | None = None
-    job_id: str | None = None  # the task whose result it is
-    upload: str | None = None  # its name among the uploads of `owner`
-    key: str | None = None  # in the store of results
+    job_id: str | None = None  # the task that it is a result of
+    upload: str | None = None  # name in the uploads of `owner`
+    key: str | None = None  # key in the store of results
     text: str | None = field(default=None, repr=False)  # the content itself
-    owner: str | None = None  # whose it is: of the API key that made it
+    owner: str | None = None  # the API key that created it
 
     @property
     def filename(self) -> str:
@@ -38,7 +42,7 @@ class Asset:
 
 
 def output_id(task_id: str, output: "Output") -> str:
-    """The asset id of a task's result: the same wherever and whenever it is asked for."""
+    """Return the asset id of a task's result, which is deterministic."""
     copy = (output.copy,) if output.copy else ()
     said = json.dumps([task_id, *output.identity, *copy])
     return str(uuid5(NAMESPACE_URL, f"comfyui-gateway:{said}"))
@@ -49,7 +53,7 @@ def text_hash(text: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """A text as bytes; half characters, which JSON may hold, become question marks."""
+    """Encode a text; lone surrogates, which JSON may contain, become question marks."""
     return text.encode("utf-8", "replace")
 
 

@@ -1,6 +1,6 @@
 """A task and its states. Pure: no clock, no I/O.
 
-What clients and servers have said is in no `repr`: that would put it into the log.
+Content of clients and servers is excluded from `repr`, which may be logged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from app.workflows.secret_values import Secrets
 
 
 class Status(StrEnum):
-    """The words of Comfy API v2."""
+    """Task states, with the names of Comfy API v2."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -30,8 +30,8 @@ class Status(StrEnum):
 TERMINAL = frozenset({Status.SUCCEEDED, Status.CANCELED, Status.FAILED, Status.EXPIRED})
 ACTIVE = frozenset(Status) - TERMINAL
 
-# What may follow what. RUNNING -> QUEUED: its server was lost, another try is due.
-# CANCELING -> SUCCEEDED or FAILED: the cancel came too late.
+# Allowed transitions. RUNNING -> QUEUED: the server was lost, the task is tried again. CANCELING ->
+# SUCCEEDED or FAILED: the cancel came too late.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset(
         {Status.RUNNING, Status.CANCELING, Status.CANCELED, Status.FAILED, Status.SUCCEEDED}
@@ -48,7 +48,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 
 def sources_of(status: Status) -> tuple[Status, ...]:
-    """The states from which `status` may be reached, itself included."""
+    """Return the states from which `status` may be reached, including itself."""
     return (status, *(source for source, targets in TRANSITIONS.items() if status in targets))
 
 
@@ -59,7 +59,7 @@ class CancelReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a task is. `value` runs from 0 to 1 over all its nodes."""
+    """Progress of a task; `value` is 0 to 1 over all nodes."""
 
     value: float = 0.0
     nodes_done: int = 0
@@ -68,18 +68,18 @@ class Progress:
     class_type: str | None = None
     step: float | None = None
     steps: float | None = None
-    # Of the nodes that are through: what they took; None if they came from ComfyUI's cache.
+    # Seconds of the finished nodes; None if cached by ComfyUI.
     node_seconds: dict[str, float | None] = field(default_factory=dict)
 
 
 def fields_of(item: "Progress | TaskError | Attempt | Output") -> Json:
-    """As they are; `dataclasses.asdict` would copy all that is in them."""
+    """Return the fields as a dict, without copying the values like `dataclasses.asdict`."""
     return {name: getattr(item, name) for name in item.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskError:
-    """Why a task failed. `code` is for programs, `message` says what to do where it can."""
+    """Why a task failed: `code` is for programs, `message` suggests a remedy where possible."""
 
     code: str
     message: str = field(repr=False)
@@ -91,19 +91,19 @@ class TaskError:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One handing of the prompt to a server. `outcome` is None while it lasts."""
+    """One submission of the prompt to a server; `outcome` is None while it lasts."""
 
     server: str
     started_at: float
     ended_at: float | None = None
     outcome: str | None = None
     reason: str | None = field(default=None, repr=False)
-    ran: bool = False  # not only waited there
+    ran: bool = False  # False if the prompt was only pending
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One result. Text has `text`, all others a file; `error` says why there is no file."""
+    """One result. A text has `text`, others a file; `error` is why the file is missing."""
 
     node_id: str
     kind: str
@@ -113,30 +113,30 @@ class Output:
     content_type: str | None = None
     size_bytes: int | None = None
     hash: str | None = None
-    key: str | None = None  # in the file store
+    key: str | None = None  # key in the file store
     text: str | None = field(default=None, repr=False)
     error: str | None = field(default=None, repr=False)
-    length: int | None = None  # characters of the whole text, if `text` is its beginning
-    copy: int = 0  # how many equal ones are before it
+    length: int | None = None  # characters of the whole text if `text` is truncated
+    copy: int = 0  # number of equal earlier results
 
     @property
     def identity(self) -> tuple[str | None, ...]:
-        """What it is; a copy has the same."""
+        """What the result is: the same for copies."""
         if self.filename is None:
             return self.node_id, self.text
         return self.node_id, self.type, self.subfolder, self.filename
 
 
-ITEM = "item"  # `Output.type` of a single character, which may be one of a list or of a text
+ITEM = "item"  # `Output.type` of a single character that may belong to a list or a split text
 
 
-MOST_LISTED = 10_000  # ids in the answer about many tasks
+MOST_LISTED = 10_000  # maximum ids in the answer about many tasks
 EXPIRED_OUTPUT = "The file was removed after its time."  # `Output.error` of an expired task
 
 
 @dataclass(frozen=True, slots=True)
 class SharedGraph:
-    """A prompt that several tasks share, as it is stored: with changes of each task's own."""
+    """A stored prompt shared by several tasks, each with its own changes."""
 
     graph_id: str
     text: str = field(repr=False)
@@ -144,7 +144,7 @@ class SharedGraph:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What goes to ComfyUI along with the prompts of several tasks, as it is stored."""
+    """Stored extra data shared by the prompts of several tasks."""
 
     extra_id: str
     text: str = field(repr=False)
@@ -152,8 +152,10 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a submit decides; the store adds the rest. With a `graph`, `prompt` is what that says,
-    and `changes` are to be set in it."""
+    """A task to be queued; the database assigns the other fields.
+
+    With a `graph`, `prompt` is its content and `changes` are applied to it.
+    """
 
     task_id: str
     prompt: Json = field(repr=False)
@@ -162,8 +164,8 @@ class NewTask:
     extra: Extra | None = None
     params: Json = field(default_factory=dict, repr=False)
     metadata: Json | str = field(default_factory=dict, repr=False)
-    filename: str | None = None  # the workflow it came from, if it was a saved one
-    timeout: float | None = None  # seconds of running
+    filename: str | None = None  # the saved workflow, if it came from one
+    timeout: float | None = None  # seconds of run time
     priority: int = 0
     wanted_server: str | None = None
     retry_of: str | None = None
@@ -171,28 +173,31 @@ class NewTask:
     warnings: tuple[str, ...] = ()
     webhooks: tuple["Webhook", ...] = ()
     needs: Needs = field(default_factory=Needs)
-    requirements_id: str = ""  # if it was made before: see app/db/mapping.py
-    shape: str = ""  # the same for prompts that should take the same time
-    expected: float | None = None  # seconds of running, from past runs of the shape
+    requirements_id: str = ""  # if computed before, see app/db/mapping.py
+    shape: str = ""  # equal for prompts that should take equally long
+    expected: float | None = None  # seconds of run time, from past runs of the shape
     needs_paid_node_key: bool = False  # it came with secrets
-    owner: str | None = None  # whose it is: of the key that made it; see app/auth
-    # What is secret in extra_data, such as keys of paid nodes: never stored, see
+    owner: str | None = None  # the API key that created it, see app/auth
+    # Secrets in extra_data, such as keys of paid nodes: never stored, see
     # app/runner/paid_node_keys.py.
     secrets: Secrets = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a queued task stands: what is before it, in tasks and in seconds of running."""
+    """The place of a queued task: the tasks ahead of it, and their run time."""
 
     position: int  # 1 is next
-    # Of those before it that are on no server yet, and could go to one.
-    seconds_ahead: float  # where their time is known
-    unknown_ahead: int  # how many of them there are whose time is not
+    # Of the tasks ahead that are on no server yet and could go to one.
+    seconds_ahead: float  # total of the known run times, in seconds
+    unknown_ahead: int  # number of tasks with an unknown run time
 
     def next(self, expected: float | None, *, is_here: bool) -> "QueuePosition":
-        """That of the task behind the one that stands here and should take so many seconds.
-        `is_here`: it is on no server, and some server takes its like."""
+        """Return the place behind the task at this place, which is expected to run `expected`
+        seconds.
+
+        `is_here`: that task is on no server, and some server accepts it.
+        """
         return QueuePosition(
             self.position + 1,
             self.seconds_ahead + (expected or 0.0 if is_here else 0.0),
@@ -202,7 +207,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A row of the task table. Times are seconds since the epoch."""
+    """A row of the task table. Times are Unix timestamps."""
 
     seq: int
     task_id: str
@@ -221,7 +226,7 @@ class Task:
     filename: str | None
     retry_of: str | None
     batch_id: str | None
-    requirements_id: str  # stands for what a server must have to run it, and be
+    requirements_id: str  # identifies what a server must have to run it
     shape: str
     expected: float | None
     params: Json = field(repr=False)
@@ -231,12 +236,13 @@ class Task:
     attempts: tuple[Attempt, ...] = field(repr=False)
     warnings: tuple[str, ...] = field(repr=False)
     outputs: tuple[Output, ...] = field(default=(), repr=False)
-    queue_position: QueuePosition | None = None  # while it is queued
-    cut: Mapping[str, int] = field(default_factory=dict)  # what is not all here, and how long it is
-    # The one it was submitted with, as it may be seen.
+    queue_position: QueuePosition | None = None  # set while queued
+    # Truncated fields with their original lengths
+    cut: Mapping[str, int] = field(default_factory=dict)
+    # The webhook of the submit, without secrets.
     webhook: WebhookJson | None = field(default=None, repr=False)
     needs_paid_node_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
-    owner: str | None = None  # whose it is: of the key that made it; see app/auth
+    owner: str | None = None  # the API key that created it, see app/auth
 
     @property
     def finished(self) -> bool:
@@ -244,14 +250,16 @@ class Task:
 
     @property
     def sent_as(self) -> str | None:
-        """The client_id that its prompt was sent under, if it was."""
+        """The client_id that the prompt was sent under, or None."""
         return self.client_id if self.submitted_at is not None else None
 
 
 @dataclass(slots=True)
 class Many:
-    """What was done to how many tasks, and the ids of the first of them. `begun`: the same of those
-    that still have to end."""
+    """The result of an operation on many tasks: their number and the first ids.
+
+    `begun`: ids of the tasks that still have to end.
+    """
 
     count: int = 0
     task_ids: list[str] = field(default_factory=list)
@@ -265,7 +273,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTask:
-    """A task in the queue. `waited` is in seconds."""
+    """A task in the queue; `waited` is in seconds."""
 
     seq: int
     requirements_id: str
@@ -274,7 +282,7 @@ class WaitingTask:
     shape: str
     priority: int
     waited: float
-    owner: str | None = None  # whose it is
+    owner: str | None = None  # the API key that created it
 
 
 class Assignment(NamedTuple):

@@ -1,4 +1,4 @@
-"""How a run ended, and what that makes of the task. Pure."""
+"""Outcomes of runs, and the resulting state of the task. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +13,9 @@ from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskErr
 from app.workflows.requirements import Needs
 
 FORGOTTEN = "prompt_forgotten"
-MOST_ATTEMPTS = 20  # of one task, whatever they came to; or as many times five as it may run
-NAMES = ("code", "node_id", "class_type")  # of an error: these are ours, or the workflow's own
+# Attempts of one task of any outcome, or five times the allowed runs if that is more
+MOST_ATTEMPTS = 20
+NAMES = ("code", "node_id", "class_type")  # fields of an error that contain no text of ComfyUI
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """`error` tells of a cancel that the submitter did not ask for: a timeout, a stranger."""
+    """`error` is set for a cancel that the submitter did not request: a timeout, another client."""
 
     error: TaskError | None = None
     status: ClassVar[Status] = Status.CANCELED
@@ -40,8 +41,10 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retryable`: the same might go well another time; `refused`: another server might take it;
-    `not_taken`: so it might, as the server did not say anything of the prompt."""
+    """`retryable`: a retry may succeed; `refused`: another server may accept the prompt.
+
+    `not_taken`: the server did not judge the prompt, so that any server may accept it.
+    """
 
     error: TaskError
     retryable: bool = False
@@ -64,7 +67,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The server went away, or came back without the prompt."""
+    """The server was lost, or came back without the prompt."""
 
     code: str
     reason: str
@@ -81,7 +84,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Taken off the server before it ran, to run elsewhere; `to`: where others may take it."""
+    """Taken off the server before it ran; `to`: requirements for the next server."""
 
     reason: str
     to: Needs | None = field(default=None, repr=False)
@@ -94,7 +97,7 @@ Outcome = Succeeded | Canceled | Failed | Lost | Moved
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What an error that ended a run makes of the task."""
+    """Return the outcome for an exception that ended a run."""
     match error:
         case ComfyUnreachable():
             return Lost("server_lost", error.detail)
@@ -105,13 +108,13 @@ def outcome_of(error: Exception) -> Outcome:
         case GatewayError():
             return Failed(TaskError(error.code, error.detail))
         case _:
-            # Not in its own words: they may repeat what they met, whosever it is.
+            # The exception's own text may contain data of other users.
             said = f"The gateway failed ({type(error).__name__}); its log has the reason."
             return Failed(TaskError("internal_error", said))
 
 
 def reworded(outcome: Outcome, change: Callable[[str], str]) -> Outcome:
-    """The same with all texts of ComfyUI's in its error changed."""
+    """Return the outcome with `change` applied to all texts of ComfyUI in its error."""
     if not isinstance(outcome, Failed | Canceled) or not (error := outcome.error):
         return outcome
     said = {name: value for name, value in fields_of(error).items() if name not in NAMES}
@@ -119,7 +122,7 @@ def reworded(outcome: Outcome, change: Callable[[str], str]) -> Outcome:
 
 
 def _reworded(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with all texts in it changed, but not the names of members."""
+    """Apply `change` to all texts in a JSON value, except names of members."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
@@ -130,18 +133,18 @@ def _reworded(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def forgotten(server_id: str) -> Lost:
-    """The end of a try of which the server knows nothing, though it was there all the time."""
+    """Return the outcome of an attempt that the server forgot without being restarted."""
     said = f"{server_id} took the prompt, and knows nothing of it, though it was not restarted."
     return Lost(FORGOTTEN, f"{said} See its log, and what stands between it and the gateway.")
 
 
 def times(word: str, attempts: Sequence[Attempt]) -> int:
-    """How many of them had this outcome."""
+    """Return how many attempts had this outcome."""
     return sum(attempt.outcome == word for attempt in attempts)
 
 
 def bounded(outcome: Outcome, attempts: Sequence[Attempt], max_attempts: int) -> Outcome:
-    """The outcome; of a task that went from server to server too often, that it is lost."""
+    """Return the outcome, or Lost if the task was moved between servers too often."""
     if isinstance(outcome, Moved) and _too_many(attempts, max_attempts):
         said = f"The task was taken off its servers too often: {len(attempts)} attempts."
         return Lost("server_removed", f"{said} The last time: {outcome.reason}")
@@ -153,12 +156,12 @@ def _too_many(attempts: Sequence[Attempt], max_attempts: int) -> bool:
 
 
 def unwritable(reason: str) -> Failed:
-    """The end of a task of which something cannot be stored."""
+    """Return the outcome of a task whose result cannot be stored."""
     text = f"What came of the task cannot be stored: {reason}"
     return Failed(TaskError("unwritable_result", text))
 
 
-# Ends that may be others on a second try: once each, and not for the graph's sake.
+# Error codes that are retried once, as their cause may not be the graph.
 SECOND_TRIES = ("out_of_memory", "output_unavailable")
 
 
@@ -171,17 +174,19 @@ def may_try_again(
     elsewhere: bool,
     doubtful: bool = False,
 ) -> bool:
-    """What never ran goes back into the queue freely; what ran has its tries, where there is hope
-    in another one. What a server took and forgot counts as a run, and there is a bound for all
-    attempts together. `attempts`: with the one that ended now.
+    """Return whether the task goes back into the queue.
 
-    `elsewhere`: another server could take it. `doubtful`: the server is on trial, so that a
-    failure there says nothing about the task.
+    A task that never ran is always queued again. A task that ran has `max_attempts` runs, as long
+    as another run may succeed. A prompt that the server forgot counts as a run, and the total of
+    all attempts is limited. `attempts` includes the one that ended now.
+
+    `elsewhere`: another server could take it. `doubtful`: the server is on trial, so that a failure
+    there says nothing about the task.
     """
     if isinstance(outcome, Lost) and task.status is Status.CANCELING:
         return True
     if isinstance(outcome, Failed) and (outcome.refused or outcome.not_taken):
-        # Nothing ran; and no server is asked twice before all others were.
+        # Nothing ran, and no server is tried twice before all others.
         may_be_taken = outcome.not_taken and times("not_taken", attempts) < max_attempts
         return elsewhere or may_be_taken or task.status is Status.CANCELING
     if _too_many(attempts, max_attempts):
@@ -206,14 +211,14 @@ def may_try_again(
 def judge(
     entry: HistoryEntry, task: Task, missing: Sequence[Output], prompt: Json | None = None
 ) -> Outcome:
-    """What a finished prompt's history makes of its task."""
+    """Return the outcome of a finished prompt from its history entry."""
     if entry.error is not None:
         error = _execution_error(entry.error, prompt or {})
         return Failed(error, retryable=error.code == "out_of_memory")
     if entry.interrupted is not None:
         return Canceled(interruption(task))
     if missing and task.status is Status.CANCELING:
-        return Canceled(interruption(task))  # nobody waits for them
+        return Canceled(interruption(task))  # nobody waits for the results
     if missing:
         names = ", ".join(output.filename or f"of node {output.node_id}" for output in missing[:10])
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
@@ -223,14 +228,14 @@ def judge(
             node_id=missing[0].node_id,
             class_type=_class_of(missing[0].node_id, prompt or {}),
         )
-        # A node that ComfyUI answered from its cache names files that may be gone since.
+        # The output of a cached node names files that may have been deleted since.
         cached = all(output.node_id in entry.cached for output in missing)
         return Failed(error, retryable=cached)
     return Succeeded()
 
 
 def _execution_error(error: ExecutionError, prompt: Json) -> TaskError:
-    """Whatever its kind: the node, the node's class, ComfyUI's class of error and its message."""
+    """Return the error with the node, its class, ComfyUI's exception type and message."""
     kind, message = error.exception_type, error.exception_message
     return TaskError(
         code="out_of_memory" if is_out_of_memory(kind, message) else "execution_error",
@@ -242,7 +247,7 @@ def _execution_error(error: ExecutionError, prompt: Json) -> TaskError:
 
 
 def _class_of(node_id: str | None, prompt: Json) -> str | None:
-    """Of a node of the prompt, or of the one that expanded into it (`3.0.0.1`: 3)."""
+    """Return the class of a node, or of the node that expanded into it (`3.0.0.1`: 3)."""
     while node_id and node_id not in prompt:
         node_id = node_id.rpartition(".")[0]
     return prompt[node_id]["class_type"] if node_id else None

@@ -1,6 +1,6 @@
-"""The JSON of a task, as functions of `view` make it and OpenAPI shows it. Pure.
+"""The JSON of a task, as built by `view` and documented in OpenAPI. Pure.
 
-A field that may be absent is `NotRequired`; all others are there, if need be as null.
+Fields that may be absent are `NotRequired`; all others are always present, possibly null.
 """
 
 from typing import Annotated, NotRequired

@@ -1,8 +1,7 @@
-"""What lists and streams show of a task: as much of each field as there is room for. Pure.
+"""Truncation of tasks for lists and streams. Pure.
 
-A view that is cut has a member `cut`: by the path of what was cut, such as "params.6.text", how
-long it is, in characters, or in entries of a list or an object. GET /api/task/{task_id} shows all
-of it.
+A truncated view has a member `cut`: the original length in characters, or in entries of a list or
+object, by the path of what was cut, such as "params.6.text". GET /api/task/{task_id} returns all.
 """
 
 import json
@@ -15,9 +14,9 @@ from app.limits.quoting import cost
 
 T = TypeVar("T")
 
-MAX_STREAM_BYTES = 54_000  # bytes of a view in a message of a stream, which has 64 kB at most
-LIST = 18_000  # and of one in a list
-MAX_ROW_PARAMS_BYTES = 4_000  # bytes of parameters that stand in a task's row
+MAX_STREAM_BYTES = 54_000  # bytes of a view in a stream, whose messages have at most 64 kB
+LIST = 18_000  # bytes of a view in a list
+MAX_ROW_PARAMS_BYTES = 4_000  # bytes of parameters that are stored in a task's row
 
 TEXT = 500  # characters of a text
 LONGER = {"error": 2000, "warnings": 1000}
@@ -32,14 +31,16 @@ SHARES = {
     "warnings": 0.08,
     "attempts": 0.06,
 }
-SHARE = 0.04  # of any other field
-LAST = "outputs"  # has what the others leave
-ATTEMPTS = 10  # the newest
+SHARE = 0.04  # share of any other field
+LAST = "outputs"  # gets the remaining bytes
+ATTEMPTS = 10  # the newest attempts that are shown
 
 
 def shortened(view: T, room: int | None, **shares: float) -> T:
-    """The view, a dict, with its fields cut to `room` bytes; None: as it is. `shares`: other ones.
-    A field keeps its type; `cut` is added."""
+    """Truncate the fields of a view, a dict, to `room` bytes; None for no limit.
+
+    `shares` overrides SHARES. Fields keep their types; `cut` is added.
+    """
     if room is None:
         return view
     found: T = _shortened(view, room, shares)
@@ -67,11 +68,11 @@ def _shortened(view: Any, room: int, shares: Mapping[str, float]) -> Any:
 
 
 _LONG = (str, dict, list, tuple)
-MAX_ENTRIES = 60  # entries
+MAX_ENTRIES = 60  # entries of a container that is measured at once
 
 
 def _short(value: Any) -> int | None:
-    """At most so many bytes, if it is plain at once that nothing in it is too long."""
+    """Return an upper bound of the size in bytes, or None if it is not cheap to tell."""
     if isinstance(value, str):
         return len(value) * 6 if len(value) <= WORD else None
     size = len(json.dumps(value)) if _is_plain(value, 2) else TEXT + 1
@@ -79,7 +80,7 @@ def _short(value: Any) -> int | None:
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Few entries on few levels, and no long text: so its JSON is soon made."""
+    """Return whether the value has few entries and levels and no long text: cheap to serialize."""
     if isinstance(value, str):
         return len(value) <= TEXT
     if not isinstance(value, dict | list | tuple):
@@ -91,7 +92,7 @@ def _is_plain(value: Any, levels: int) -> bool:
 
 
 def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
-    """The first ones, as many as there is room for: their URLs must stay what they are."""
+    """Return as many first entries as fit: their URLs must not be truncated."""
     if len(entries) <= MAX_ENTRIES and len(json.dumps(entries)) <= room:
         return entries
     kept = []
@@ -104,18 +105,18 @@ def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:
 
 
 def brief(params: Json) -> tuple[Json, dict[str, int]]:
-    """Parameters for a task's row, and what is cut in them."""
+    """Return parameters truncated for a task's row, with their original lengths."""
     part = _Piece("params", MAX_ROW_PARAMS_BYTES)
     return part.cut(params), part.marks
 
 
 def beginning(text: str, most: int) -> str:
-    """The text, or its beginning; what was cut already stays as it is."""
+    """Truncate a text; one that was truncated before is not truncated again."""
     return text if len(text) <= most + 1 else f"{text[:most]}…"
 
 
 class _Piece:
-    """Cuts one field to `room` bytes of JSON."""
+    """Truncates one field to `room` bytes of JSON."""
 
     def __init__(self, name: str, room: int) -> None:
         self.marks: dict[str, int] = {}
@@ -152,7 +153,7 @@ class _Piece:
     def _while_room(
         self, entries: Iterable[tuple[T, Any]], number: int, path: tuple[str, ...]
     ) -> Iterator[tuple[T, Any]]:
-        """Entries as long as there is room when it comes to them."""
+        """Yield entries while there is room."""
         self._left -= 2
         for entry in entries:
             if self._left <= 0:
@@ -163,7 +164,7 @@ class _Piece:
     def _text(self, text: str, path: tuple[str, ...]) -> str:
         found, left = beginning(text, self._longest), max(self._left, 0)
         if _cost(found) > left:
-            found = beginning(found, left // 6)  # a character has six bytes at most
+            found = beginning(found, left // 6)  # a character takes at most six bytes
         self._left -= _cost(found)
         if found != text:
             self._mark(path, len(text))
@@ -184,5 +185,5 @@ class _Piece:
 
 
 def _cost(text: str) -> int:
-    """Bytes of JSON, with what stands between values."""
+    """Return the bytes of a text in JSON, including separators."""
     return len(encode_basestring(text).encode("utf-8", "replace")) + 2

@@ -1,4 +1,4 @@
-"""A task as the API shows it: the JSON of polls, lists and streams alike. Pure."""
+"""The JSON of a task for polls, lists and streams. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,8 +28,11 @@ from app.tasks.truncation import MAX_STREAM_BYTES, MAX_TEXT_CHARACTERS, shortene
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`eta_seconds`: until it is done. `waiting_for`: why it cannot start. `warning`: why nobody
-    knows how it is doing, while that is so."""
+    """The estimate for a task.
+
+    `eta_seconds`: until it is done. `waiting_for`: why it cannot start. `warning`: why its state is
+    currently unknown.
+    """
 
     eta_seconds: float | None = None
     waiting_for: str | None = None
@@ -50,8 +53,10 @@ def task_view(
     expected: Expected = UNKNOWN,
     room: int | None = MAX_STREAM_BYTES,
 ) -> TaskJson:
-    """The task as JSON, its fields cut to `room` bytes; None: whole. `progress` is the live one,
-    newer than the row's."""
+    """Return the task as JSON, truncated to `room` bytes; None for no limit.
+
+    `progress` is the live progress, which is newer than the row's.
+    """
     view: TaskJson = {
         "task_id": task.task_id,
         "prompt_id": task.task_id,
@@ -85,7 +90,7 @@ def task_view(
 
 
 def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) -> TaskProgressJson:
-    """The small one, for what changes many times a second."""
+    """Return the small view for what changes many times per second."""
     view: TaskProgressJson = {
         "task_id": task.task_id,
         "status": task.status,
@@ -98,8 +103,10 @@ def progress_view(task: Task, progress: Progress, expected: Expected = UNKNOWN) 
 
 
 def output_view(task_id: str, output: Output, *, whole: bool = False) -> OutputJson:
-    """`cut` says how long a text is that is not shown to its end, `copy` how many equal results
-    are before it."""
+    """Return the JSON of an output.
+
+    `cut` is the length of a truncated text, `copy` the number of equal earlier results.
+    """
     view: OutputJson = {"node_id": output.node_id, "kind": output.kind, "type": output.type}
     if output.copy:
         view["copy"] = output.copy
@@ -121,7 +128,7 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> OutputJ
 
 
 def entries_of(task: Task) -> list[ArchiveEntry]:
-    """The task's outputs as entries of an archive."""
+    """Return the task's outputs as entries of an archive."""
     return [
         ArchiveEntry(
             name=output.filename or f"node{output.node_id}.txt",
@@ -134,13 +141,13 @@ def entries_of(task: Task) -> list[ArchiveEntry]:
 
 
 def moment(seconds: float) -> str:
-    """ISO 8601 in UTC with milliseconds."""
+    """Format a Unix timestamp as ISO 8601 in UTC with milliseconds."""
     found = datetime.fromtimestamp(seconds, UTC)
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """`moment`, or None."""
+    """Return `moment` of the timestamp, or None."""
     return None if seconds is None else moment(seconds)
 
 
@@ -167,8 +174,10 @@ def _url(task_id: str, output: Output) -> str:
 
 
 def _warnings(task: Task, expected: Expected) -> list[str]:
-    """With what holds only now, and with what an owner may not know when it writes the end:
-    somebody asked for another one."""
+    """Return the warnings, with those that apply only now, and with a cancel that came too late.
+
+    The owner may not know of such a cancel when it writes the end.
+    """
     if expected.warning is not None:
         return [*task.warnings, expected.warning]
     if task.status not in (Status.SUCCEEDED, Status.FAILED) or task.cancel_reason is None:
@@ -192,7 +201,7 @@ def _attempt(attempt: Attempt) -> AttemptJson:
 
 
 def _error(error: TaskError) -> TaskErrorJson:
-    """Without what is not known."""
+    """Return the JSON of an error without unknown fields."""
     found: TaskErrorJson = {"code": error.code, "message": error.message}
     if error.node_id is not None:
         found["node_id"] = error.node_id

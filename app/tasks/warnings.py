@@ -1,4 +1,4 @@
-"""What a client should know of a run that went well, beyond its results. Pure."""
+"""Warnings about successful runs. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from app.limits.json_types import Json
 from app.limits.quoting import SHORT, cut
 from app.workflows.parameters.seeds import Seeds
 
-BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that another one has blocked
+BLOCKED = "ExecutionBlocked"  # ComfyUI's exception_type of a node that was blocked by another one
 _PREFIX = "Execution Blocked: "
 _REPEATED = (
     "All of it came from ComfyUI's cache, of an equal run before: these are its results once more. "
@@ -18,12 +18,14 @@ REPEATED = _REPEATED + 'For new ones submit it with "randomize": true, or with a
 REPEATED_SEEDLESS = _REPEATED + "It has no seed: for other ones change a value in it."
 BLOCKED_ALL = "what should have saved some was blocked."
 NONE_OF_NODE = "results of nodes that others expand into (loops) are not told twice."
-MAX_NAMED_TYPES = 5  # node types that are named
+MAX_NAMED_TYPES = 5  # maximum node types that are listed
 
 
 def blocked(event: ExecutionError) -> str | None:
-    """A warning of a node that did not run, though the run goes on; None for an error that ends it.
-    It is told as it happens and stands in no history."""
+    """Return a warning for a blocked node; None for an error that ends the run.
+
+    Blocked nodes are reported as events only; the history does not have them.
+    """
     if event.exception_type.rpartition(".")[2] != BLOCKED:
         return None
     reason = event.exception_message.removeprefix(_PREFIX) or "no reason is given"
@@ -39,10 +41,12 @@ def remarks_on(
     *,
     was_blocked: bool = False,
 ) -> list[str]:
-    """Warnings of a run without an error. `outputs`: what it yielded, fetched or not;
-    `was_blocked`: some node was, which is told already."""
+    """Return the warnings for a run without an error.
+
+    `outputs`: its results, fetched or not. `was_blocked`: a warning about a blocked node exists.
+    """
     savers = [node_id for node_id, node in prompt.items() if _saves(node, node_types)]
-    # What is behind an output node that is in the cache does not run, whether it is there or not.
+    # Nodes behind a cached output node do not run, whether they are cached or not.
     repeated = bool(entry.cached) and entry.cached.issuperset(savers or prompt)
     said = [_repeated(prompt, node_types)] if repeated else []
     if not outputs:
@@ -59,7 +63,7 @@ def _repeated(prompt: Json, node_types: Mapping[str, Json]) -> str:
 
 
 def _why(prompt: Json, savers: Sequence[str], told: Sequence[str], *, repeated: bool) -> str:
-    """`told`: the nodes of which ComfyUI told something."""
+    """`told`: the nodes that have an output in the history."""
     if told:
         return f"what ComfyUI told of {_classes(prompt, told)} is no file, and no text to keep."
     if repeated:

@@ -1,4 +1,4 @@
-"""A webhook: where to tell of a task, and of what. Pure."""
+"""A webhook: its URL and events. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -18,13 +18,14 @@ FINALS = ("task.succeeded", "task.failed", "task.canceled")
 EVENTS = (STARTED, *FINALS)
 
 
-EVERYWHERE = "everywhere"  # the gateway's own webhook: its URL and secret stay in the settings
+# Scope of the gateway's own webhook, whose URL and secret stay in the settings
+EVERYWHERE = "everywhere"
 
 
-OPERATOR = "*"  # the lane of what it is told; "*NAME" of the tasks of a key
+OPERATOR = "*"  # the lane of deliveries to the operator; "*NAME" for tasks of an API key
 
 
-TOKEN = 16  # characters
+TOKEN = 16  # minimum characters
 
 
 TASK = "task"
@@ -42,7 +43,7 @@ class WebhookJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to tell of a task, and of which events. `secret` is "whsec_<base64>"."""
+    """The URL and the events of a webhook; `secret` is "whsec_<base64>"."""
 
     url: str = field(repr=False)
     events: tuple[str, ...] = FINALS
@@ -52,13 +53,12 @@ class Webhook:
 
     @property
     def host(self) -> str:
-        """With the port, if there is one."""
+        """The host with the port, if any."""
         return urlsplit(self.url).netloc.rpartition("@")[2].lower()
 
     @property
     def place(self) -> str:
-        """The host, whatever the port and the way its address is written; of IPv6 the /64, which
-        is what one client has."""
+        """The host without the port, with addresses normalized; for IPv6 the /64 of one client."""
         name = urlsplit(self.url).hostname or ""
         address = parse_address(name)
         return name if address is None else site_of(address)
@@ -68,17 +68,17 @@ class Webhook:
         return urlsplit(self.url).hostname or ""
 
     def shown(self) -> WebhookJson:
-        """What everybody may see of it: no headers, no secret, no values in the URL's query."""
+        """Return the public part: no headers, no secret, no values of the URL's query."""
         return {"url": without_values(self.url), "events": list(self.events)}
 
 
 def tokens_of(path: str) -> list[str]:
-    """What is long enough in a path to be a password, as chat services have them there."""
+    """Return the path segments that are long enough to be secrets, as in URLs of chat services."""
     return [part for part in path.split("/") if len(part) >= TOKEN]
 
 
 def without_values(url: str) -> str:
-    """The URL without credentials, with *** for the values of its query and tokens in its path."""
+    """Return the URL without credentials, with *** for query values and tokens in the path."""
     parts = urlsplit(url)
     path = "/".join("***" if len(part) >= TOKEN else part for part in parts.path.split("/"))
     names = [pair.partition("=")[0] for pair in parts.query.split("&")] if parts.query else []
