@@ -31,7 +31,7 @@ from app.limits.worker_threads import MemoryBudget, Workers
 from app.metrics import Metrics
 from app.outbound.guard import Guard
 from app.outbound.transport import Remote
-from app.runner.context import RunContext, RunTimeouts
+from app.runner.context import RunContext
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
 from app.scheduler.dispatcher import Dispatcher
@@ -78,7 +78,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         uploads=uploads,
         pool=pool,
         run_times=run_times,
-        timeouts=_run_timeouts(settings),
+        server_grace=settings.server_grace,
+        stall_timeout=settings.stall_timeout,
         max_attempts=settings.max_attempts,
         paid_node_keys=paid_node_keys,
     )
@@ -234,15 +235,6 @@ def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     from app.events.redis_bus import RedisEventBus  # which needs the optional package
 
     return RedisEventBus(redis, hub)
-
-
-def _run_timeouts(settings: Settings) -> RunTimeouts:
-    return RunTimeouts(
-        poll=settings.poll_interval,
-        poll_blind=min(settings.poll_interval, 0.5),
-        server_grace=settings.server_grace,
-        stall_timeout=settings.stall_timeout,
-    )
 
 
 def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:

@@ -46,6 +46,7 @@ REMOVED = {
     "COMFYUI_FETCH_TIMEOUT": "60 seconds",
     "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
     "COMFYUI_MAX_WAIT": "600 seconds",
+    "COMFYUI_POLL_INTERVAL": "2 seconds",
 }
 
 

@@ -89,9 +89,6 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         15, ge=1, description="Seconds until another process takes over a silent one's tasks."
     )
-    poll_interval: float = Field(
-        2, gt=0, description="Seconds between two looks at a running task, whatever events say."
-    )
 
     retention_age: float | None = Field(
         None,

@@ -17,6 +17,7 @@ from app.db.engine.database import Database, open_database
 from app.db.tasks import TaskRepository, TaskTable
 from app.gateway import Gateway
 from app.main import create_app
+from app.runner import run
 from app.settings import Settings
 from app.webhooks.outbox import Outbox
 from fake_comfyui.order import SetOrder
@@ -155,8 +156,10 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
 
 
 @pytest.fixture
-def settings_for(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings with all data in the test's own folder."""
+def settings_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings with all data in the test's own folder. Polls are quick, that tests are, too."""
+    for name in ("POLL_SECONDS", "BLIND_POLL_SECONDS"):
+        monkeypatch.setattr(run, name, 0.2)
 
     def make(*servers: str, **changes: Any) -> Settings:
         values = {
@@ -165,7 +168,6 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
             "workflows_dir": tmp_path / "workflows",
             "uploads_dir": tmp_path / "uploads",
             "outputs_dir": tmp_path / "outputs",
-            "poll_interval": 0.2,
             "_env_file": None,
         }
         return Settings(**{**values, **changes})

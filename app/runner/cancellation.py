@@ -12,6 +12,7 @@ from app.servers.event_inbox import EventInbox
 from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
 
+GRACE_SECONDS = 120.0  # how long a cancel may have no effect
 # Minimum time in seconds to fetch the results of a prompt that finished although it was being
 # canceled, or that finished just before its timeout
 AFTER_CANCEL = 2.0
@@ -19,12 +20,11 @@ AFTER_TIMEOUT = 5.0
 
 
 class Cancellation:
-    """Repeats the cancel until the prompt is over or `grace` seconds have passed."""
+    """Repeats the cancel until the prompt is over or GRACE_SECONDS have passed."""
 
-    def __init__(self, remote_prompt: RemotePrompt, server_id: str, *, grace: float) -> None:
+    def __init__(self, remote_prompt: RemotePrompt, server_id: str) -> None:
         self._remote_prompt = remote_prompt
         self._server_id = server_id
-        self._grace = grace
         self._until: float | None = None
 
     @property
@@ -45,7 +45,7 @@ class Cancellation:
         return None if left is None else max(left, AFTER_TIMEOUT)
 
     async def begin(self) -> None:
-        self._until = time.time() + self._grace
+        self._until = time.time() + GRACE_SECONDS
         await self._remote_prompt.cancel()
 
     async def press_on(self) -> Canceled | None:

@@ -13,6 +13,8 @@ from app.servers.server import Server
 from app.tasks.model import Attempt
 from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
 
+RETRY_SECONDS = 0.5  # before the next attempt to reach a server that does not answer
+
 T = TypeVar("T")
 
 
@@ -23,11 +25,10 @@ class RemotePrompt:
     raised.
     """
 
-    def __init__(self, server: Server, prompt_id: str, *, grace: float, retry: float) -> None:
+    def __init__(self, server: Server, prompt_id: str, *, grace: float) -> None:
         self._server = server
         self._prompt_id = prompt_id
         self._grace = grace
-        self._retry = retry
         self._seen: tuple[PromptState, float] | None = None  # state at the last look, and its time
         self._absences: int | None = None  # the server's `absences` at the time of the POST
 
@@ -46,7 +47,7 @@ class RemotePrompt:
                 self._server.look_now()
                 if self._server.given_up or time.monotonic() > until:
                     raise
-                await asyncio.sleep(self._retry)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self, *, finished: bool = False) -> Sighting:
         """Return where the prompt is now. `finished`: it is expected to be in the history."""

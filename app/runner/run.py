@@ -39,6 +39,9 @@ from app.tasks.warnings import blocked, remarks_on
 
 log = logging.getLogger(__name__)
 
+POLL_SECONDS = 2.0  # between two polls of the prompt's state while the socket is connected
+BLIND_POLL_SECONDS = 0.5  # between two polls while the socket is down
+
 
 class Run:
     """A claimed task on one server."""
@@ -55,9 +58,8 @@ class Run:
         self.prompt = claim.prompt
         self._context = context
         self._teller = ProgressPublisher(hub, context.run_times, server, seen_on)
-        self._timeouts = at = context.timeouts
-        self._remote = RemotePrompt(server, task.task_id, grace=at.server_grace, retry=at.retry)
-        self._canceling = Cancellation(self._remote, server.id, grace=at.cancel_grace)
+        self._remote = RemotePrompt(server, task.task_id, grace=context.server_grace)
+        self._canceling = Cancellation(self._remote, server.id)
         self._collector = OutputCollector(task, server, context.files, claims, hub)
         keys = context.paid_node_keys
         self._record = RunRecord(task, claims, keys, lambda: self.outputs, self._publish_status)
@@ -65,7 +67,7 @@ class Run:
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()
         self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
         self._inbox = EventInbox()
-        self._watchdog = Watchdog(at.stall_timeout)
+        self._watchdog = Watchdog(context.stall_timeout)
         self._saved = self.progress
         self._was_blocked = False
 
@@ -155,8 +157,7 @@ class Run:
 
     async def _next_message(self) -> Message | None:
         """Return the next message, or None when it is time to poll."""
-        timeouts = self._timeouts
-        wait = timeouts.poll if self.server.connected else timeouts.poll_blind
+        wait = POLL_SECONDS if self.server.connected else BLIND_POLL_SECONDS
         if (left := self._canceling.time_left(self.task)) is not None:
             wait = min(wait, max(left, 0))
         try:

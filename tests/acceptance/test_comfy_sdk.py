@@ -343,7 +343,7 @@ async def test_the_gateway_is_killed_in_the_middle_of_a_run(
         monkeypatch.setattr("comfy_sdk.jobs.time", pauses)
     async with (
         stand_ins(tmp_path, 1, step=0.1) as demos,
-        Gateway(tmp_path, *on(demos), poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on(demos)) as gateway,
     ):
         await gateway.online(1)
         monkeypatch.setenv("COMFY_BASE_URL", gateway.base)

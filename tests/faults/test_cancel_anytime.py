@@ -19,7 +19,7 @@ async def test_cancel_at_any_moment(tmp_path: Path, chance: Chance) -> None:
     async with (
         stand_ins(tmp_path, 2, step=STEP) as new,
         Demo(tmp_path, "--step-seconds", str(STEP), "--no-jobs-api") as old,
-        Gateway(tmp_path, *on([*new, old]), poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on([*new, old])) as gateway,
     ):
         demos = [*new, old]
         await gateway.online(len(demos))

@@ -17,7 +17,7 @@ KILLS = 3
 async def test_killed_again_and_again(tmp_path: Path, chance: Chance) -> None:
     tasks: list[str] = []
     async with stand_ins(tmp_path, 4, step=0.12) as demos:
-        async with Gateway(tmp_path, *on(demos), poll_interval=0.5) as gateway:
+        async with Gateway(tmp_path, *on(demos)) as gateway:
             for _ in range(KILLS):
                 await submit(gateway, TASKS // (KILLS + 1), tasks)
                 await asyncio.sleep(chance.choice([0, chance.uniform(0, 2)]))

@@ -111,7 +111,7 @@ async def fleet(
             place = folder / f"replica-{number}"
             place.mkdir()
             shared = {"outputs_dir": folder / "outputs", "uploads_dir": folder / "uploads"}
-            replica = Gateway(place, *on(demos), **shared, poll_interval=0.5, **settings)
+            replica = Gateway(place, *on(demos), **shared, **settings)
             replicas.append(await stack.enter_async_context(replica))
         for replica in replicas:
             await replica.online(len(demos))

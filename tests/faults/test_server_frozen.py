@@ -16,7 +16,7 @@ SLOTS = 2
 async def test_two_of_three_freeze(tmp_path: Path) -> None:
     async with (
         stand_ins(tmp_path, 3, step=STEP) as demos,
-        Gateway(tmp_path, *on(demos), server_grace=1, poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on(demos), server_grace=1) as gateway,
     ):
         hanging, stopped, well = demos
         held = await fill(gateway, demos, LONG)
@@ -44,7 +44,7 @@ async def test_two_of_three_freeze(tmp_path: Path) -> None:
 async def test_an_idle_one_freezes_and_is_given_tasks(tmp_path: Path) -> None:
     async with (
         stand_ins(tmp_path, 2, step=STEP) as (sick, well),
-        Gateway(tmp_path, *on([sick, well]), server_grace=1, poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on([sick, well]), server_grace=1) as gateway,
     ):
         await gateway.online(2)
         sick.freeze()
@@ -62,7 +62,7 @@ async def test_nothing_runs_on_after_the_thaw(tmp_path: Path) -> None:
     """What the frozen server held runs elsewhere now: there it is one run too many."""
     async with (
         stand_ins(tmp_path, 2, step=STEP) as demos,
-        Gateway(tmp_path, *on(demos), server_grace=1, poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on(demos), server_grace=1) as gateway,
     ):
         sick, well = demos
         held = await fill(gateway, demos, 2 * LONG)

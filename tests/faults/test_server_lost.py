@@ -14,7 +14,7 @@ WAITING = 5
 async def test_one_of_three_dies_in_mid_run(tmp_path: Path, chance: Chance) -> None:
     async with (
         stand_ins(tmp_path, 3, step=0.1) as (dead, *alive),
-        Gateway(tmp_path, *on([dead, *alive]), server_grace=1, poll_interval=0.5) as gateway,
+        Gateway(tmp_path, *on([dead, *alive]), server_grace=1) as gateway,
     ):
         tasks = [await gateway.submit(text_to_image(steps=3, seed=n)) for n in range(TASKS)]
         ran_there = await executed_until_busy(dead, chance.randint(3, 10))
@@ -62,7 +62,7 @@ def assert_told(task: dict, dead: Demo) -> None:
 async def test_back_without_its_queue(tmp_path: Path, killed: bool) -> None:
     async with (
         stand_ins(tmp_path, 1) as (demo,),
-        Gateway(tmp_path, *on([demo]), slots=WAITING + 1, poll_interval=0.2) as gateway,
+        Gateway(tmp_path, *on([demo]), slots=WAITING + 1) as gateway,
     ):
         await demo.knobs(stall=True)
         for seed in range(WAITING + 1):

@@ -358,7 +358,7 @@ async def test_any_value_that_a_server_says(
     said += [{key: VALUES[kinds[(n + 5) % len(kinds)]]} for n, key in enumerate(SAID)]
     for name in (LONG, "a\0b"):
         said.append({"outputs": {name: {"images": [{"filename": "a.png"}], "text": [name]}}})
-    async with over(settings_for, demo, database_url=url, poll_interval=0.1) as gateway:
+    async with over(settings_for, demo, database_url=url) as gateway:
         for values in said:
             demo.knobs.say = values
             began = time.monotonic()
@@ -476,7 +476,7 @@ async def test_an_end_that_the_database_refuses_again_and_again(
 ) -> None:
     """For a reason that nobody foresaw, and that is not that it is down or full."""
     monkeypatch.setattr("app.runner.failed_saves.RETRY_INTERVAL", 0.1)
-    async with over(settings_for, demo, database_url=url, poll_interval=0.1) as gateway:
+    async with over(settings_for, demo, database_url=url) as gateway:
         database = await open_database(url)
         try:
             for statement in map(text, REFUSE[url.partition(":")[0]]):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.comfyui.socket import Connected, listen
+from app.runner import run
 from app.servers import socket_liveness
 from app.servers.server import Server
 from app.servers.socket_liveness import Ear
@@ -77,10 +78,13 @@ async def test_a_task_that_went_back_makes_nobody_deaf(url: str, settings_for: S
         assert server.client_id in sockets
 
 
-async def test_who_was_made_deaf_notices(settings_for: SettingsFor) -> None:
+async def test_who_was_made_deaf_notices(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "POLL_SECONDS", 60)
     async with (
         DemoServer(step_seconds=0) as demo,
-        over(settings_for, demo, poll_interval=60) as gateway,
+        over(settings_for, demo) as gateway,
     ):
         server = server_of(gateway)
         await wait_until(lambda: is_served(demo, server))

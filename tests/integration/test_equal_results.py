@@ -46,7 +46,7 @@ async def test_texts(
     demo.knobs.refuse_sockets = told == "history"
     async with (
         database_url(kind, tmp_path) as url,
-        over(settings_for, demo, database_url=url, poll_interval=0.1) as gateway,
+        over(settings_for, demo, database_url=url) as gateway,
     ):
         task = await gateway.submit(with_text())
         assert texts_of(task) == (expected or said)

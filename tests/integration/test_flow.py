@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.runner import messages
+from app.runner import messages, run
 from app.settings import Settings
 from app.tasks.warnings import NONE_OF_NODE, REPEATED_SEEDLESS
 from fake_comfyui.order import SetOrder
@@ -148,9 +148,10 @@ async def test_a_task_waits_for_the_socket_of_a_server_that_has_just_come(
 
 
 async def test_an_end_that_a_look_finds_waits_for_what_was_told_before(
-    settings_for: Callable[..., Settings],
+    settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only the socket tells: why a node was blocked, and pictures that are in no file."""
+    monkeypatch.setattr(run, "POLL_SECONDS", 0.000001)
     graph = {
         **loop(2),
         "4": node("SaveImageWebsocket", images=["1", 0]),
@@ -159,7 +160,7 @@ async def test_an_end_that_a_look_finds_waits_for_what_was_told_before(
     }
     async with (
         DemoServer(step_seconds=0, order=list) as demo,
-        over(settings_for, demo, poll_interval=0.000001) as gateway,
+        over(settings_for, demo) as gateway,
     ):
         for color in range(20):
             graph["1"]["inputs"]["color"] = color

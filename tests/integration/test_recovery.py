@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.runner import run
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
@@ -167,9 +168,12 @@ async def test_gateway_restarted_while_a_task_runs(
         assert starts == {task["task_id"]: 1 for task in (first, *others)}
 
 
-async def test_progress_goes_on_after_a_gateway_restart(settings_for: MakeSettings) -> None:
+async def test_progress_goes_on_after_a_gateway_restart(
+    settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "POLL_SECONDS", 60)
     async with DemoServer(step_seconds=0.1) as demo:
-        settings = settings_for(demo.address, poll_interval=60)
+        settings = settings_for(demo.address)
         async with run_gateway(settings) as gateway:
             await gateway.online()
             task = await gateway.submit(text_to_image(steps=30), wait=0)
