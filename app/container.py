@@ -72,7 +72,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     context = RunContext(
         lease=lease,
         queue=queue,
-        claims=Claims(database, lease, settings.priority_ageing),
+        claims=Claims(database, lease),
         hub=hub,
         files=files,
         uploads=uploads,
@@ -84,9 +84,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         paid_node_keys=paid_node_keys,
     )
     dispatcher = Dispatcher(pool, context)
-    table = TaskTable(
-        database, max_queued=settings.max_queued, ageing=settings.priority_ageing, lease=lease
-    )
+    table = TaskTable(database, max_queued=settings.max_queued, lease=lease)
     store = TaskRepository(table, EVERYBODY)
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
     alone = bool(hub.event_bus) or is_sqlite(settings.database_url.get_secret_value())

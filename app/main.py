@@ -47,6 +47,7 @@ REMOVED = {
     "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
     "COMFYUI_MAX_WAIT": "600 seconds",
     "COMFYUI_POLL_INTERVAL": "2 seconds",
+    "COMFYUI_PRIORITY_AGEING": "300 seconds",
 }
 
 

@@ -83,9 +83,6 @@ class Settings(BaseSettings):
         description="Seconds without a sign of a running task after which its server is stalled.",
     )
     max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; more are refused.")
-    priority_ageing: float = Field(
-        300, gt=0, description="Seconds of waiting that are worth a point of priority."
-    )
     lease_seconds: float = Field(
         15, ge=1, description="Seconds until another process takes over a silent one's tasks."
     )

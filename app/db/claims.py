@@ -72,13 +72,12 @@ class LostClaim(Exception):
 
 
 class Claims:
-    """The tasks that one process (`runner_id`) drives; `ageing`: as `TaskRepository` has it."""
+    """The tasks that one process (`runner_id`) drives."""
 
-    def __init__(self, database: Database, lease: Lease, ageing: float = 300.0) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
         self.runner_id = lease.runner_id
         self._lease = lease
-        self._ageing = ageing
 
     async def renew(self) -> None:
         """The heartbeat: keep everything that we drive."""
@@ -178,8 +177,8 @@ class Claims:
         )
 
         if behind:
-            # As rows.new_row has it, not from the rank before: that has former waits in it.
-            ageing = literal(self._ageing, Float)
+            # As mapping.new_row has it, not from the rank before: that has former waits in it.
+            ageing = literal(mapping.PRIORITY_AGEING_SECONDS, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
         row = None if needs is None else requirements.row(needs, None)

@@ -25,6 +25,8 @@ from app.tasks.model import (
 from app.tasks.truncation import MAX_ROW_PARAMS_BYTES, brief
 from app.workflows.requirements import SHARED_GRAPH, fingerprint
 
+PRIORITY_AGEING_SECONDS = 300.0  # of waiting are worth a point of priority
+
 _PLAIN = (
     *("seq", "task_id", "priority", "created_at", "started_at", "finished_at", "server"),
     *("wanted_server", "client_id", "submitted_at", "timeout", "filename", "retry_of"),
@@ -73,12 +75,11 @@ def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def new_row(task: NewTask, created_at: float, ageing: float) -> dict[str, Any]:
-    """`ageing`: seconds of waiting that are worth a point of priority."""
+def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
     params, cut = (task.params, None) if long_params(task) is None else brief(task.params)
     return {
         "task_id": task.task_id,
-        "rank": created_at - task.priority * ageing,
+        "rank": created_at - task.priority * PRIORITY_AGEING_SECONDS,
         "route": requirements_id_of(task),
         "shape": task.shape,
         "expected": task.expected,

@@ -47,13 +47,12 @@ ALL = Selection()
 class TaskTable:
     """Where tasks are stored. Only a `TaskRepository` reads them, which has a caller.
 
-    `max_queued`: tasks that may wait; `ageing`: seconds of waiting worth a point of priority;
-    `lease`: of this process, which alone may drive tasks that come with a key of a paid service.
+    `max_queued`: tasks that may wait; `lease`: of this process, which alone may drive tasks that
+    come with a key of a paid service.
     """
 
     database: Database
     max_queued: int = 10_000
-    ageing: float = 300.0
     lease: Lease | None = None
 
 
@@ -100,7 +99,7 @@ class TaskRepository:
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._table.lease if task.secrets else None
         return {
-            **mapping.new_row(task, now, self._table.ageing),
+            **mapping.new_row(task, now),
             "owner": lease.runner_id if lease else None,
             "lease_until": lease.until() if lease else None,
         }

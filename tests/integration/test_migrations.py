@@ -116,7 +116,7 @@ async def test_a_task_of_before_runs(url: str, monkeypatch: pytest.MonkeyPatch) 
     before = await opened(url, monkeypatch, first.create_all)
     task_id, params = str(uuid4()), {"1.color": 7, "6.text": "x" * 100_000}
     row = {
-        **new_row(NewTask(task_id, model_free(7)), 1.0, 300.0),
+        **new_row(NewTask(task_id, model_free(7)), 1.0),
         "params": json.dumps(params),
         "route": "r",
         "shape": "s",

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db import mapping
 from app.settings import Settings
 from fake_comfyui.catalogue import BUILT_IN
 from fake_comfyui.server import DemoServer
@@ -163,8 +164,11 @@ async def test_a_server_busy_for_strangers_is_avoided(
         assert [server["others"] for server in listed] == [3, 0]
 
 
-async def test_old_tasks_of_low_priority_rise(settings_for: MakeSettings, demo: DemoServer) -> None:
-    async with over(settings_for, demo, slots=1, priority_ageing=1e-6) as gateway:
+async def test_old_tasks_of_low_priority_rise(
+    settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "PRIORITY_AGEING_SECONDS", 1e-6)
+    async with over(settings_for, demo, slots=1) as gateway:
         demo.knobs.stall = True
         await gateway.submit(model_free(0), wait=0)
         old = await gateway.submit(model_free(1), wait=0, priority=-5)
