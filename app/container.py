@@ -124,7 +124,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         workers=workers,
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
-    pace = DeliveryPace(schedule=settings.webhook_schedule)
+    pace = DeliveryPace()
     outbox = Outbox(database, lease.runner_id, lease_seconds=pace.held, view=presenter.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.changed)

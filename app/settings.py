@@ -19,7 +19,6 @@ from app.redis import RedisUrl
 from app.servers.addresses import base_url
 from app.tasks.webhook import EVERYWHERE, FINALS, Webhook
 from app.webhooks.requests import events_of
-from app.webhooks.retries import SCHEDULE
 from app.webhooks.signing import key_of
 
 VERSION = "0.1.0"
@@ -129,9 +128,6 @@ class Settings(BaseSettings):
     webhook_events: Annotated[list[str], NoDecode] = Field(
         list(FINALS), description="What to tell of there, separated by commas."
     )
-    webhook_schedule: Annotated[list[float], NoDecode] = Field(
-        list(SCHEDULE), description="Seconds from one try of a webhook to the next."
-    )
 
     api_keys: SecretStr = Field(
         SecretStr(""),
@@ -156,8 +152,8 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        *("comfyui_server", "allow_private_urls", "webhook_events", "webhook_schedule"),
-        *("allowed_hosts", "cors_origins"),
+        *("comfyui_server", "allow_private_urls", "webhook_events", "allowed_hosts"),
+        "cors_origins",
         mode="before",
     )
     @classmethod
@@ -214,13 +210,6 @@ class Settings(BaseSettings):
     def _events(cls, value: list[str]) -> list[str]:
         with _as_value_error():
             return list(events_of(value))
-
-    @field_validator("webhook_schedule")
-    @classmethod
-    def _schedule(cls, value: list[float]) -> list[float]:
-        if any(not 0 <= seconds <= 30 * 86400 for seconds in value):
-            raise ValueError("Each must be between 0 and 2592000.")
-        return value
 
     @field_validator("webhook_url")
     @classmethod

@@ -4,13 +4,16 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from app import container
 from app.settings import Settings
+from app.webhooks.fair_share import DeliveryPace
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.fleet import Gateway, ended
@@ -94,10 +97,11 @@ async def test_a_task_and_its_webhook(
 
 
 async def test_asking_for_webhooks_and_looking_at_them(
-    demo: DemoServer, settings_for: Callable[..., Settings]
+    demo: DemoServer, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(container, "DeliveryPace", partial(DeliveryPace, schedule=[]))
     async with receiving(lambda _: Reply(500)) as server:
-        settings = settings_for(demo.address, allow_private_urls=["127.0.0.1"], webhook_schedule=[])
+        settings = settings_for(demo.address, allow_private_urls=["127.0.0.1"])
         async with run_gateway(settings) as gateway:
             await gateway.online()
             http = gateway.http
@@ -142,7 +146,6 @@ async def test_sigkill_between_the_end_and_its_delivery(demo: DemoServer, tmp_pa
     settings = {
         "comfyui_server": demo.address,
         "allow_private_urls": "127.0.0.1",
-        "webhook_schedule": "0.1," * 20,
     }
     tasks: list[str] = []
     hangs = True
