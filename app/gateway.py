@@ -28,6 +28,8 @@ from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
 from app.workflows.saved.library import Library
 
+MAX_STREAMS = 3000  # WebSockets and event streams at a time
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -109,10 +111,9 @@ class Gateway:
     def admit_stream(self) -> None:
         """Raises TooManyConnections: streams are to leave room for requests, and those of one API
         key for those of others. (Behind a proxy all addresses are one, so they have no share.)"""
-        most = self.settings.max_streams
-        share = max(most // 2, 1)
-        if self.hub.subscribers >= most:
-            text = f"There are {most} streams, which is all that are allowed."
+        share = max(MAX_STREAMS // 2, 1)
+        if self.hub.subscribers >= MAX_STREAMS:
+            text = f"There are {MAX_STREAMS} streams, which is all that are allowed."
         elif self.caller.name and self.hub.subscribers_of(present_caller()) >= share:
             text = f"Key {self.caller.name!r} has {share} streams, which is all that one key may."
         else:

@@ -43,8 +43,10 @@ log = logging.getLogger(__name__)
 # What was a setting once, and the value that is fixed now.
 REMOVED = {
     "COMFYUI_CANCEL_GRACE": "120 seconds",
+    "COMFYUI_CLIENT_TIMEOUT": "30 seconds",
     "COMFYUI_FETCH_TIMEOUT": "60 seconds",
     "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
+    "COMFYUI_MAX_STREAMS": "3000",
     "COMFYUI_MAX_WAIT": "600 seconds",
     "COMFYUI_POLL_INTERVAL": "2 seconds",
     "COMFYUI_PRIORITY_AGEING": "300 seconds",

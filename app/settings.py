@@ -106,15 +106,6 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         4000, ge=1, description="Connections at a time; more are refused with 503."
     )
-    max_streams: int = Field(
-        3000, ge=1, description="WebSockets and event streams at a time; more are refused with 503."
-    )
-    client_timeout: float = Field(
-        30,
-        gt=0,
-        description="Seconds after which a client is let go that does not go on sending its "
-        "request, or reading its answer.",
-    )
     allow_private_urls: Annotated[list[str], NoDecode] = Field(
         [],
         description="Hosts and networks that URLs from clients may lead to though they are not "

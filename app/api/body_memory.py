@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Request
 
+from app.api.middleware import body_limits
 from app.api.middleware.body_limits import HELD, give_back
 from app.errors import TooManyBodies
 from app.gateway import Gateway
@@ -13,7 +14,7 @@ from app.gateway import Gateway
 async def hold(request: Request, size: int) -> None:
     """Wait until there is room for so many bytes of a body. Raises TooManyBodies."""
     gateway: Gateway = request.state.gateway
-    seconds = gateway.settings.client_timeout
+    seconds = body_limits.CLIENT_TIMEOUT_SECONDS
     try:
         free = await gateway.room.take(size, seconds)
     except TimeoutError as error:

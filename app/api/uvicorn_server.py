@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.api.middleware import body_limits
 from app.api.middleware.body_limits import MAX_HEAD
 from app.api.problems import MEDIA_TYPE, document
 from app.errors import GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
@@ -177,7 +178,7 @@ class GatewayServer(uvicorn.Server):
         )
         self._app = app
         self._drain_seconds = settings.drain_seconds
-        self._patience = Patience(settings.client_timeout)
+        self._patience = Patience(body_limits.CLIENT_TIMEOUT_SECONDS)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # every second

@@ -201,9 +201,10 @@ def documented() -> set[tuple[str, int]]:
 
 
 async def test_every_answer_of_the_contract(
-    demo: DemoServer, settings_for: Callable[..., Settings]
+    demo: DemoServer, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with over(settings_for, demo, max_queued=2, slots=1, max_streams=STREAMS) as gateway:
+    monkeypatch.setattr("app.gateway.MAX_STREAMS", STREAMS)
+    async with over(settings_for, demo, max_queued=2, slots=1) as gateway:
         for number, (wanted, provoke) in enumerate(PROVOKED.items()):
             answer = await provoke(World(gateway, demo, number))  # it is checked by the client
             method = answer.request.method

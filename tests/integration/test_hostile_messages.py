@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import websockets
 
+from app.api.middleware import body_limits
 from app.api.websocket_session import BURST, PER_SECOND, SendRate
 from app.limits.worker_threads import working_for
 from app.settings import Settings
@@ -140,8 +141,11 @@ async def test_forms_have_bounds(
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
-async def test_large_bodies_wait_for_room(settings_for: SETTINGS, demo: DemoServer) -> None:
-    settings = settings_for(demo.address, max_body_bytes=100_000, client_timeout=1)
+async def test_large_bodies_wait_for_room(
+    settings_for: SETTINGS, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limits, "CLIENT_TIMEOUT_SECONDS", 1)
+    settings = settings_for(demo.address, max_body_bytes=100_000)
     async with run_gateway(settings) as gateway:
         await gateway.online()
         room, large = gateway.gateway.room, json.dumps(model_free()).ljust(50_000).encode()

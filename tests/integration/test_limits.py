@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api import websocket_session
+from app.api.middleware import body_limits
 from app.events import hub, subscription
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
@@ -30,11 +31,12 @@ POST = (
 
 @pytest.fixture
 async def strict(
-    demo: DemoServer, settings_for: Callable[..., Settings]
+    demo: DemoServer, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunningGateway]:
     """A gateway with little patience and few places."""
-    limits = {"client_timeout": PATIENCE, "max_connections": 8, "max_streams": 3}
-    async with run_gateway(settings_for(demo.address, **limits)) as running:
+    monkeypatch.setattr(body_limits, "CLIENT_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr("app.gateway.MAX_STREAMS", 3)
+    async with run_gateway(settings_for(demo.address, max_connections=8)) as running:
         await running.online()
         yield running
 
@@ -230,10 +232,14 @@ async def test_too_many_streams_leave_room_for_requests(strict: RunningGateway) 
 
 
 async def test_one_keys_streams_leave_room_for_anothers(
-    demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
+    demo: DemoServer,
+    settings_for: Callable[..., Settings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("app.gateway.MAX_STREAMS", 4)
     keys: dict[str, str | Json] = {"hog": "read", "other": "read"}
-    async with guarded(settings_for, tmp_path, demo, keys=keys, max_streams=4) as gate:
+    async with guarded(settings_for, tmp_path, demo, keys=keys) as gate:
         url = f"ws://{gate.address}/ws"
         headers = {name: {"Authorization": f"Bearer {gate.texts[name]}"} for name in keys}
         hog, other = headers["hog"], headers["other"]

@@ -13,6 +13,8 @@ from app.errors import HeadTooLarge, InvalidRequest, PayloadTooLarge
 
 HELD = "held"  # of the request's state: what gives back the room for its body
 MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
+# After which a client is let go that does not go on sending its request, or reading its answer.
+CLIENT_TIMEOUT_SECONDS = 30.0
 
 
 class RequestLimits:
