@@ -48,6 +48,8 @@ REMOVED = {
     "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
     "COMFYUI_MAX_STREAMS": "3000",
     "COMFYUI_MAX_WAIT": "600 seconds",
+    "COMFYUI_OPEN_METRICS": "False: where keys are in use, give Prometheus one with scope read, as "
+    "its bearer token",
     "COMFYUI_POLL_INTERVAL": "2 seconds",
     "COMFYUI_PRIORITY_AGEING": "300 seconds",
     "COMFYUI_WEBHOOK_SCHEDULE": "5,30,120,600,1800,3600,10800,21600,43200 seconds",

@@ -134,7 +134,6 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [], description="Origins of other web pages that may use it: scheme://host[:port]."
     )
-    open_metrics: bool = Field(False, description="Serve /metrics without an API key, too.")
     docs: bool = Field(True, description="Serve /docs, /redoc and /openapi.json.")
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

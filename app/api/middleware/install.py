@@ -15,7 +15,6 @@ from app.api.v2_errors import V2_REQUEST_ID
 from app.settings import Settings
 
 MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
-METRICS = "GET /metrics"
 # Headers that scripts of other origins may read, besides the usual ones.
 EXPOSED = (
     *("ETag", "Location", "Retry-After", "Content-Disposition", "Content-Range"),
@@ -27,9 +26,8 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
     """Put it there, from the inside out. Raises LookupError for a route without an access level."""
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(RequestLimits, max_bytes=largest)
-    rules = Rules(routes, opened=[METRICS] if settings.open_metrics else [])
     trusted_origins = TrustedOrigins(settings.hosts(), settings.cors_origins)
-    app.add_middleware(AuthMiddleware, rules=rules, trusted_origins=trusted_origins)
+    app.add_middleware(AuthMiddleware, rules=Rules(routes), trusted_origins=trusted_origins)
     if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
         app.add_middleware(
             CORSMiddleware,

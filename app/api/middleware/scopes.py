@@ -1,6 +1,6 @@
 """Finds the access level that a request needs, by the routes of the application."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from starlette.routing import BaseRoute
 from starlette.types import Scope as Connection
@@ -11,14 +11,11 @@ from app.auth.model import AccessLevel
 
 
 class Rules:
-    """The access levels of these routes, in the order in which routes are matched. `opened`: names
-    of those that need no key here. Raises LookupError for a route that declares no level."""
+    """The access levels of these routes, in the order in which routes are matched. Raises
+    LookupError for a route that declares no level."""
 
-    def __init__(self, routes: Iterable[BaseRoute], opened: Collection[str] = ()) -> None:
-        self._rules = [
-            (each.method, each.pattern, AccessLevel.OPEN if each.name in opened else each.level)
-            for each in endpoints_of(routes)
-        ]
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._rules = [(each.method, each.pattern, each.level) for each in endpoints_of(routes)]
 
     def needed(self, connection: Connection) -> AccessLevel:
         """The level that a request needs; OPEN where no route matches: it is a 404 or 405."""
