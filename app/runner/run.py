@@ -63,8 +63,7 @@ class Run:
         self._collector = OutputCollector(task, server, context.files, claims, hub)
         keys = context.paid_node_keys
         self._record = RunRecord(task, claims, keys, lambda: self.outputs, self._publish_status)
-        # Resolved when a cancel is requested
-        self._asked: asyncio.Future[CancelReason] = asyncio.Future()
+        self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # set by a cancel request
         self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
         self._inbox = EventInbox()
         self._watchdog = Watchdog(context.stall_timeout)
