@@ -1,1 +1,1 @@
-"""Workflows: formats, checks, parameters (pure functions), and the files in workflows/."""
+"""Workflows: formats, checks and parameters (pure functions), and the files in workflows/."""

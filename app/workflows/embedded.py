@@ -1,9 +1,10 @@
-"""Workflows inside pictures, as ComfyUI writes them there. Pure: bytes in, JSON out.
+"""Workflows embedded in images by ComfyUI. Pure: bytes in, JSON out.
 
 PNG: text chunks `prompt` (API format) and `workflow` (UI format); an animated PNG has them in
-chunks of ComfyUI's own, `comf`. WebP and JPEG: EXIF texts "prompt:{...}" in the tag Model (0x0110)
-and "workflow:{...}" in Make (0x010F) or below. Only the containers are read: no pixel is decoded,
-and no text is unpacked beyond MAX_TEXT. Of a picture of very many parts only the first are read.
+`comf` chunks, which are ComfyUI's own. WebP and JPEG: EXIF texts "prompt:{...}" in the tag Model
+(0x0110) and "workflow:{...}" in Make (0x010F) or a lower tag. Only the containers are read: no
+pixels are decoded, no text is decompressed beyond MAX_TEXT, and only the first MAX_PARTS parts are
+examined.
 """
 
 import struct
@@ -18,23 +19,23 @@ from app.workflows.json_text import parse_leniently
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
-MAX_TEXT = 8 << 20  # bytes of one unpacked text
-MAX_PARTS = 100_000  # chunks or segments that are looked at
-MAX_KEY = 79  # bytes of a keyword, as PNG has it
-WANTED = ("prompt", "workflow")  # the better one first
+MAX_TEXT = 8 << 20  # maximum bytes of one decompressed text
+MAX_PARTS = 100_000  # maximum chunks or segments that are examined
+MAX_KEY = 79  # maximum bytes of a keyword, as in the PNG specification
+WANTED = ("prompt", "workflow")  # in order of preference
 
 Text = tuple[str, bytes]
 
 
 def is_image(data: bytes) -> bool:
-    """True for the kinds of picture that can hold a workflow."""
+    """Return whether the data is of an image format that can contain a workflow."""
     return data.startswith((PNG, JPEG)) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def extract(data: bytes) -> Any:
-    """The JSON of the workflow in a picture: the API format if it is there, or the UI format; both
-    as ComfyUI's own body, which has both.
+    """Return the JSON of the workflow in an image, preferably in API format.
 
+    If the image has both formats, they are returned as in the body of ComfyUI's POST /prompt.
     Raises WorkflowFormatUnsupported if there is none.
     """
     found = _found(data)
@@ -47,9 +48,9 @@ def extract(data: bytes) -> Any:
 
 
 def _found(data: bytes) -> dict[str, bytes]:
-    """The texts in a picture, by their keys."""
+    """Return the texts in an image by their keys."""
     found: dict[str, bytes] = {}
-    with suppress(struct.error):  # the file ends too early: what was found until then counts
+    with suppress(struct.error):  # truncated file: keep what was found
         for key, text in _texts(data):
             found.setdefault(key, text)
     return found
@@ -77,7 +78,7 @@ def _texts(data: bytes) -> Iterator[Text]:
 
 
 def _png_texts(data: bytes) -> Iterator[Text]:
-    """The texts of a PNG, also those behind the pixels."""
+    """Yield the texts of a PNG, including those after the image data."""
     position, seen = len(PNG), set()
     for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -85,18 +86,19 @@ def _png_texts(data: bytes) -> Iterator[Text]:
             key = data[position + 8 : position + 8 + min(length, MAX_KEY + 1)].partition(b"\0")[0]
             rest = data[position + 9 + len(key) : position + 8 + length]
             name = key.decode("latin-1").lower()
-            if name not in seen:  # a second one is not even unpacked
+            if name not in seen:  # a repeated key is not decompressed
                 seen.add(name)
                 yield name, _png_text(kind, rest) if name in WANTED else b""
         position += length + 12
 
 
 def _png_text(kind: bytes, rest: bytes) -> bytes:
-    """The text in what follows the keyword."""
+    """Return the text that follows the keyword."""
     if kind == b"zTXt":
-        return _unpacked(rest[1:])  # after the byte for the method, which is always zlib's
+        return _unpacked(rest[1:])  # after the compression method, which is always zlib
     if kind == b"iTXt":
-        packed, texts = rest[:1] == b"\1", rest[2:].split(b"\0", 2)  # language, translated key
+        # Language and translated keyword precede the text
+        packed, texts = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
         return _unpacked(texts[-1]) if packed else texts[-1]
     return rest
 
@@ -128,7 +130,7 @@ def _jpeg_exif(data: bytes) -> bytes:
         if data[position : position + 1] != b"\xff":
             break
         marker, length = struct.unpack_from(">HH", data, position)
-        if marker == 0xFFDA:  # the pixels begin
+        if marker == 0xFFDA:  # start of the image data
             break
         if marker == 0xFFE1 and data.startswith(b"Exif\0\0", position + 4):
             return data[position + 4 : position + 2 + length]
@@ -137,17 +139,18 @@ def _jpeg_exif(data: bytes) -> bytes:
 
 
 def _exif_texts(exif: bytes) -> Iterator[Text]:
-    """The texts "key:value" of the first directory. Raises struct.error."""
+    """Yield (key, text) for the texts "key:value" of the first directory. Raises struct.error."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return
     (start,) = struct.unpack_from(order + "I", tiff, 4)
     (count,) = struct.unpack_from(order + "H", tiff, start)
-    left = len(tiff)  # texts that are longer than this together lie upon each other: an attack
+    left = len(tiff)  # a larger total means that texts overlap: an attack
     for entry in range(start + 2, start + 2 + 12 * count, 12):
         _tag, kind, length, offset = struct.unpack_from(order + "HHII", tiff, entry)
-        if kind == 2 and 4 < length <= left:  # ASCII; up to four bytes stand in the entry itself
+        # ASCII; up to four bytes are stored in the entry itself
+        if kind == 2 and 4 < length <= left:
             left -= length
             key, colon, text = tiff[offset : offset + length].rstrip(b"\0").partition(b":")
             if colon:

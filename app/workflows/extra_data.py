@@ -1,10 +1,10 @@
-"""What goes to ComfyUI along with a prompt: its `extra_data`. Pure.
+"""The `extra_data` that is sent to ComfyUI with a prompt. Pure.
 
-ComfyUI writes every key of `extra_data.extra_pnginfo` into the pictures that it saves, and gives it
-to nodes that ask for EXTRA_PNGINFO. Its page sends the workflow in its own format there, so that a
-picture can be opened again. So do we where we have it, with the values that run: `places` tells
-where the file holds them. It is stored once for all tasks of a submit; each has its values in its
-prompt.
+ComfyUI writes every key of `extra_data.extra_pnginfo` into the images that it saves, and passes it
+to nodes with the hidden input EXTRA_PNGINFO. ComfyUI's page sends the workflow in UI format there,
+so that the image can be opened again. The gateway does the same where it has that file, with the
+values of the run: `places` are the paths of these values in the file. It is stored once for all
+tasks of a submit; each task has its values in its prompt.
 """
 
 import json
@@ -29,10 +29,10 @@ from app.workflows.secret_values import (
 
 Values = Mapping[InputKey, Any]
 
-OURS = ("client_id", "create_time")  # of the client's own ComfyUI: we send and read our own
+OURS = ("client_id", "create_time")  # of the client's own ComfyUI; the gateway sends its own
 PREVIEWS = ("default", "auto", "latent2rgb", "taesd", "none")
-PAID = ("api_key_comfy_org", "auth_token_comfy_org")  # secrets that are texts, or none
-TOLD = 5  # inputs that a warning names
+PAID = ("api_key_comfy_org", "auth_token_comfy_org")  # secrets, which must be texts
+TOLD = 5  # inputs that a warning lists
 NOT_SENT = (
     "Secrets in the extra_data that the workflow came with are not sent: send them in the "
     "extra_data of the submit."
@@ -41,15 +41,17 @@ NOT_SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """What goes along with the prompts of a submit: as it is stored, and what is wrong with it."""
+    """The extra data for the prompts of a submit as stored, and warnings about it."""
 
     stored: Json | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
 
 def parted(extra_data: Any) -> tuple[Json, Secrets]:
-    """extra_data as a client sends it: what may be stored, and the secrets in it (see
-    secret_values.py). Raises InvalidInput."""
+    """Split the extra_data of a client into what may be stored, and the secrets in it.
+
+    See secret_values.py. Raises InvalidInput.
+    """
     if not isinstance(extra_data, dict):
         raise InvalidInput(f"extra_data: an object is wanted; it is {describe(extra_data)}.")
     kept = {name: value for name, value in extra_data.items() if name not in OURS}
@@ -64,7 +66,8 @@ def parted(extra_data: Any) -> tuple[Json, Secrets]:
     info = kept.pop("extra_pnginfo", None)
     if not isinstance(info, dict | None):
         raise InvalidInput("extra_data.extra_pnginfo: an object is wanted.")
-    if not isinstance((info or {}).get("workflow"), dict | None):  # it breaks ComfyUI's job lists
+    # ComfyUI's job lists fail on other types
+    if not isinstance((info or {}).get("workflow"), dict | None):
         raise InvalidInput("extra_data.extra_pnginfo.workflow: an object is wanted.")
     kept, secrets = taken_out(kept)
     info, of_info = _parted_info(info or {})
@@ -74,13 +77,13 @@ def parted(extra_data: Any) -> tuple[Json, Secrets]:
 
 
 def remarks_on(extra_data: Json) -> tuple[str, ...]:
-    """Warnings of what a client sends there that has no effect."""
+    """Return warnings for entries that have no effect."""
     named = quoted_list(name for name in OURS if extra_data.get(name) is not None)
     return (f"Of extra_data, {named} is not sent: the gateway sends its own.",) if named else ()
 
 
 def _parted_info(info: Json) -> tuple[Json, Secrets]:
-    """The same of extra_pnginfo."""
+    """Split extra_pnginfo like `parted`."""
     others = {name: item for name, item in info.items() if name != "workflow" and item is not None}
     kept, secrets = taken_out(others)
     if info.get("workflow") is None:
@@ -98,11 +101,11 @@ def along(
     embed: bool,
     follows: Collection[tuple[str, str]] = (),
 ) -> Along:
-    """What is to go along with these prompts, each with the changes that are to be made in it.
+    """Return what is sent with these prompts, each with the changes to apply to it.
 
-    `extra_data` is the client's, `workflow` what it sent to run, in whatever form, which may hold
-    the page's file, too. `embed`: whether pictures are to have that. `follows`: the inputs that get
-    what they have from a text of that file, which stays.
+    `extra_data` is the client's. `workflow` is what it submitted, in any format, possibly with the
+    file in UI format. `embed`: whether images should contain that file. `follows`: inputs whose
+    values were generated from a text of the file, which stays as it is.
     """
     beside, secrets = _parted_info(picture_info_in(workflow))
     found = {**beside, **picture_info(extra_data)}
@@ -125,7 +128,7 @@ def along(
 
 
 def picture_info_in(workflow: Any) -> Json:
-    """What the body or the history entry that a workflow came in has for pictures."""
+    """Return extra_pnginfo of the body or history entry that a workflow was submitted in."""
     if isinstance(workflow, dict) and not is_ui(workflow):
         return picture_info(workflow.get("extra_data"))
     if isinstance(workflow, list) and len(workflow) > 3:
@@ -134,7 +137,7 @@ def picture_info_in(workflow: Any) -> Json:
 
 
 def with_secrets(extra: Json, secrets: Secrets) -> Json:
-    """extra_data to send, with what must not be stored; not of a page's file that is left out."""
+    """Return the extra_data to send, with secrets; without those of a file that is not sent."""
     info = secrets.get("extra_pnginfo", {})
     if "workflow" in info and "workflow" not in picture_info(extra):
         others = {name: one for name, one in info.items() if name != "workflow"}
@@ -144,7 +147,7 @@ def with_secrets(extra: Json, secrets: Secrets) -> Json:
 
 
 def to_send(stored: Json | None, prompt: Json) -> Json:
-    """extra_data to send with this prompt: the page's file shows the values that it has."""
+    """Return the extra_data to send with this prompt, with its values set in the UI-format file."""
     if stored is None:
         return {}
     extra: Json = dict(stored["extra_data"])
@@ -167,7 +170,7 @@ def _places(
     node_types: Mapping[str, Json],
     follows: Collection[tuple[str, str]],
 ) -> tuple[list[tuple[str, str, Path]], tuple[str, ...]]:
-    """Where the file holds what the prompts have in place of what was sent."""
+    """Return the paths in the file of the values that differ from the submitted ones."""
     if not is_ui(page):
         return [], ()
     try:
@@ -192,7 +195,7 @@ def _places(
 def _other_values(
     sent: Json, prompts: Iterable[tuple[Json, Iterable[tuple[str, str, Any]]]]
 ) -> dict[InputKey, Any]:
-    """The first other value of each input that some prompt has another one for."""
+    """Return, for each input that differs in some prompt, the first differing value."""
     found: dict[InputKey, Any] = {}
     seen: Json | None = None
     for prompt, changes in prompts:

@@ -1,4 +1,4 @@
-"""Tell what kind of workflow file a JSON value is, and get the graph out of it. Pure."""
+"""Detection of workflow formats, and extraction of the graph from JSON. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from app.errors import WorkflowFormatUnsupported
 from app.limits.json_types import Json
 
-RUN_MARK = "_run"  # an input that app/runner/cache_marks.py adds to nodes as they are sent
+RUN_MARK = "_run"  # an input that app/runner/cache_marks.py adds before sending
 _MARK = re.compile(r"[0-9a-f]{16}(-\d+)?")
 MAX_WRAPPINGS = 4  # {"workflow": {<prompt id>: {"prompt": [1, "id", <graph>, ...]}}} has three
 
@@ -19,25 +19,26 @@ class Format(StrEnum):
 
 
 def is_api(value: Any) -> TypeGuard[Json]:
-    """`{node_id: {"class_type", "inputs"}}`. One node that looks right is enough: what is wrong
-    with the others is then said node by node."""
+    """Return whether the value is in API format, `{node_id: {"class_type", "inputs"}}`.
+
+    One valid node is enough: errors of other nodes are reported per node.
+    """
     return isinstance(value, dict) and any(
         isinstance(node, dict) and "class_type" in node for node in value.values()
     )
 
 
 def is_ui(value: Any) -> TypeGuard[Json]:
-    """What the ComfyUI page saves: `{"nodes": [...], "links": [...], ...}`."""
+    """Return whether the value is in UI format: `{"nodes": [...], "links": [...], ...}`."""
     return isinstance(value, dict) and isinstance(value.get("nodes"), list)
 
 
 def unwrap(value: Any) -> tuple[Format, Json]:
-    """The graph and its format, out of a file's or a body's JSON.
+    """Return the format and the graph of a file's or a body's JSON.
 
-    Understands the two formats as they are, and what ComfyUI and its tools wrap around them:
-    `{"workflow": ...}`, the body `{"prompt": ...}`, items of the queue, and entries of the history.
-    Where both formats are found, the API format wins. Raises WorkflowFormatUnsupported, saying
-    what was seen instead.
+    Accepts both formats, and the wrappings of ComfyUI and its tools: `{"workflow": ...}`, the body
+    `{"prompt": ...}`, items of the queue, and entries of the history. If both formats are found,
+    the API format is used. Raises WorkflowFormatUnsupported, which describes the value.
     """
     ui: Json | None = None
     for candidate in _candidates(value, MAX_WRAPPINGS):
@@ -55,7 +56,7 @@ def unwrap(value: Any) -> tuple[Format, Json]:
 
 
 def _unmarked(prompt: Json) -> Json:
-    """A prompt out of a picture or a history without what the gateway added to it for a run."""
+    """Return a prompt from an image or a history without the marks that the gateway added."""
     return prompt | {
         node_id: {**node, "inputs": {k: v for k, v in node["inputs"].items() if k != RUN_MARK}}
         for node_id, node in prompt.items()
@@ -74,7 +75,7 @@ def _candidates(value: Any, wrappings: int) -> Iterator[Any]:
 
 
 def _wrapped(value: Any) -> Iterator[Any]:
-    """What may be a workflow within the value, one level down."""
+    """Yield the values one level down that may be a workflow."""
     if isinstance(value, dict):
         yield value.get("prompt")
         yield value.get("workflow")
@@ -87,7 +88,10 @@ def _wrapped(value: Any) -> Iterator[Any]:
 
 
 def _is_history(value: Json) -> bool:
-    """ComfyUI's GET /history: `{prompt_id: {"prompt": [...], "outputs": ..., "status": ...}}`."""
+    """Return whether the value is an answer of ComfyUI's GET /history.
+
+    `{prompt_id: {"prompt": [...], "outputs": ..., "status": ...}}`
+    """
     return bool(value) and all(
         isinstance(entry, dict) and isinstance(entry.get("prompt"), list)
         for entry in value.values()
@@ -95,30 +99,30 @@ def _is_history(value: Json) -> bool:
 
 
 def _in_extra_data(extra_data: Any) -> Any:
-    """The UI format that the ComfyUI page sends along: extra_data.extra_pnginfo.workflow."""
+    """Return the UI-format workflow in extra_data.extra_pnginfo.workflow, if any."""
     return picture_info(extra_data).get("workflow")
 
 
 def picture_info(extra_data: Any) -> Json:
-    """extra_data.extra_pnginfo: what ComfyUI writes into pictures besides the prompt."""
+    """Return extra_data.extra_pnginfo, which ComfyUI writes into images besides the prompt."""
     info = extra_data.get("extra_pnginfo") if isinstance(extra_data, dict) else None
     return info if isinstance(info, dict) else {}
 
 
 def page_file(value: Any) -> Json | None:
-    """The UI format in a file's or a body's JSON, be it the workflow or what stands beside it."""
+    """Return the UI-format workflow in a file's or a body's JSON, or next to it, or None."""
     return next(filter(is_ui, _candidates(value, MAX_WRAPPINGS)), None)
 
 
 def with_page(prompt: Json, page: Json | None) -> Json:
-    """A graph in the API format with the page's file beside it, as ComfyUI's own body has them."""
+    """Return an API-format graph with the UI-format file, as in the body of POST /prompt."""
     if page is None:
         return prompt
     return {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": page}}}
 
 
 def describe(value: Any) -> str:
-    """What a JSON value looks like, in a few words, for error messages."""
+    """Describe a JSON value in a few words, for error messages."""
     if isinstance(value, dict):
         return _describe_object(value)
     if isinstance(value, list):

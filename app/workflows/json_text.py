@@ -1,4 +1,4 @@
-"""JSON from outside, in a form that can be kept, compared and sent again. Pure."""
+"""Parsing of JSON from clients and files, such that it can be stored, compared and sent. Pure."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from app.comfyui.wire import finite
 from app.errors import InvalidInput, InvalidJson, PayloadTooLarge
 
-BLANK = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xff\xfe"  # what may stand in a body that says nothing
+BLANK = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xff\xfe"  # bytes of a body that counts as empty
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 MAX_VALUES = 250_000  # in one JSON text; the largest official workflow has 12,000
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# To the next byte that begins a value or parts two of them, or to the end. Strings are passed over.
-# It never tries again what it has read: the time is linear, whatever the text is.
+# Matches up to the next byte that starts a value or separates two, or to the end; skips strings.
+# Possessive quantifiers avoid backtracking, so the time is linear for any text.
 _TO_NEXT = re.compile(
     rb"""(?: [^"\[{,]++ | "[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z) )*+ (?: [\[{,] | \Z )""",
     re.DOTALL | re.VERBOSE,
@@ -22,26 +22,33 @@ _TO_NEXT = re.compile(
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, UTF-16 or UTF-32, no NaN, no number that is infinite as a float (1e999),
-    no lone surrogates, not too deep. Raises InvalidJson, InvalidInput for such a number, and
-    PayloadTooLarge for more than MAX_VALUES values."""
+    """Parse strict JSON in UTF-8, UTF-16 or UTF-32.
+
+    No NaN, no lone surrogates, at most MAX_DEPTH levels. Raises InvalidJson, InvalidInput for a
+    number that is infinite as a float (1e999), and PayloadTooLarge for more than MAX_VALUES values.
+    """
     if not body.strip(BLANK):
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
     return _parse(body, parse_constant=_refuse_constant, parse_float=_in_range)
 
 
 def parse_leniently(body: bytes) -> Any:
-    """The same, but NaN, Infinity and floats out of range become None: ComfyUI writes them."""
+    """Parse JSON like `parse_json`, but NaN, Infinity and floats out of range become None.
+
+    ComfyUI writes such numbers.
+    """
     return _parse(body, parse_constant=lambda _: None, parse_float=finite)
 
 
 def check_values(text: bytes, most: int = MAX_VALUES) -> None:
-    """Raises PayloadTooLarge if the JSON text holds more than `most` values. To be asked before a
-    parser makes objects of them: a value of three bytes is one of sixty or more in memory."""
+    """Raise PayloadTooLarge if the JSON text has more than `most` values.
+
+    To be called before parsing: a value of three bytes takes sixty bytes or more as an object.
+    """
     if sum(map(text.count, (b",", b"[", b"{"))) <= most:
-        return  # no more, even if all of them stood outside of strings
+        return  # an upper bound, which counts inside strings too
     found = sum(1 for _ in islice(_TO_NEXT.finditer(text), most + 2))
-    if found > most + 1:  # the last one is the end
+    if found > most + 1:  # the last match is the end
         raise PayloadTooLarge(
             f"The JSON holds more than the {most} values that are allowed.",
             hint="Arrays and objects count as well as what is in them. Send data as a file: "
@@ -50,9 +57,11 @@ def check_values(text: bytes, most: int = MAX_VALUES) -> None:
 
 
 def as_utf8(text: bytes) -> bytes:
-    """A JSON text in UTF-8, without the byte order mark that Windows puts there; PowerShell's `>`
-    writes UTF-16. Raises InvalidJson."""
-    encoding = json.detect_encoding(text)  # by the mark, or by where its first bytes are zero
+    """Return a JSON text as UTF-8 without a byte order mark. Raises InvalidJson.
+
+    Windows programs write the mark, and PowerShell's `>` writes UTF-16.
+    """
+    encoding = json.detect_encoding(text)  # by the mark, or by the positions of zero bytes
     if encoding == "utf-8":
         return text
     try:
@@ -108,7 +117,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _in_range(text: str) -> float:
     number = finite(text)
-    if number is None:  # no answer of ours could repeat it
+    if number is None:  # no JSON answer could contain it
         raise InvalidInput(f"The number {text[:40]} is not finite: floats end at about 1.8e308.")
     return number
 

@@ -1,6 +1,6 @@
-"""A saved workflow as an OpenAPI 3.1 document: one operation, with the workflow's own parameters.
+"""An OpenAPI 3.1 document for a saved workflow: one operation with the workflow's parameters.
 
-Made for code generators and for programs that call tools by a schema. Pure.
+For code generators and for programs that call tools by a schema. Pure.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from app.limits.json_types import Json
 from app.workflows.parameters.model import Parameter
 from app.workflows.parameters.seeds import names_seed
 
-MAX_CHOICES = 200  # more of them are only described
+MAX_CHOICES = 200  # more choices are only described
 
 _TYPES = {"int": "integer", "float": "number", "string": "string", "boolean": "boolean"}
 _TASK: Json = {
@@ -79,7 +79,7 @@ _WAIT: Json = {
 
 
 def document(filename: str, version: str, path: str, parameters: Sequence[Parameter]) -> Json:
-    """The document. `path` is that of the route which runs the workflow."""
+    """Return the document; `path` is the path of the route that runs the workflow."""
     title = filename.removesuffix(".json")
     operation = {
         "operationId": "run",
@@ -104,7 +104,7 @@ def document(filename: str, version: str, path: str, parameters: Sequence[Parame
 
 
 def schema_of(parameter: Parameter) -> Json:
-    """The JSON Schema of one parameter's values."""
+    """Return the JSON Schema of one parameter's values."""
     schema: Json = {"title": _title(parameter)}
     choices = _distinct(parameter.choices or [])
     if parameter.type in _TYPES:
@@ -160,7 +160,7 @@ def _limits(parameter: Parameter) -> Json:
 
 
 def _fits(value: Any, schema: Json) -> bool:
-    """Whether the value may stand as the schema's default: files hold wrong ones, too."""
+    """Return whether the value is a valid default for the schema: files contain invalid ones."""
     if "enum" in schema:
         return value in schema["enum"]
     match schema.get("type"):
@@ -181,7 +181,7 @@ def _fits(value: Any, schema: Json) -> bool:
 
 
 def _distinct(choices: Sequence[Any]) -> list[Any]:
-    """Each choice once; JSON tells 1 from true, Python does not."""
+    """Return each choice once, with 1 and true kept apart as in JSON."""
     return list({(type(choice), repr(choice)): choice for choice in choices}.values())
 
 

@@ -1,4 +1,4 @@
-"""What a server must have to run a prompt, and which prompts cost alike. Pure."""
+"""What a server needs to run a prompt, and the shape of a prompt. Pure."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -13,24 +13,25 @@ from app.workflows.checks.prompt import links_of
 from app.workflows.parameters.model import choices_of, definition_of, takes_upload
 from app.workflows.parameters.seeds import names_seed
 
-# Among the node types of a task that shares its graph: gateways that cannot read that look for it
-# in vain. The next release but one may do without.
+# A node type that is added to the needs of a task that shares its graph: gateways that cannot read
+# shared graphs find no server for it. Can be removed in the release after the next one.
 SHARED_GRAPH = "(a newer gateway: this one cannot read graphs that tasks share)"
 
 
-# Before servers that refuse it, among the same: older gateways leave such a task to newer ones.
+# Prefix of a node type that encodes a server's refusal: older gateways leave such a task to newer
+# ones.
 REFUSED = "(a newer gateway: servers refused it) "
 
 
 class Refusal(NamedTuple):
-    """A server that refuses such a prompt while others may take it, and why in a few words."""
+    """A server that refuses the prompt, with a short reason; other servers may accept it."""
 
     server: str
     reason: str
 
 
 class ModelFile(NamedTuple):
-    """A model file as a prompt names it: the choice `name` of an input of a node type."""
+    """A model file in a prompt: the choice `name` of an input of a node type."""
 
     class_type: str
     input: str
@@ -39,7 +40,7 @@ class ModelFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Node types and model files, each once; and servers that are not to be asked."""
+    """Required node types and model files, and servers that are excluded."""
 
     classes: frozenset[str] = field(default_factory=frozenset)
     files: frozenset[ModelFile] = field(default_factory=frozenset)
@@ -51,11 +52,11 @@ class Needs:
 
     @property
     def models(self) -> frozenset[str]:
-        """The names of the model files, by which a server has them warm."""
+        """The names of the model files, with slashes, as in `Server.warm`."""
         return frozenset(with_slashes(file.name) for file in self.files)
 
     def dump(self, *more: str) -> str:
-        """As JSON, always the same for the same needs. `more`: classes besides."""
+        """Serialize deterministically to JSON; `more` are additional classes."""
         said = [f"{REFUSED}{json.dumps(refusal)}" for refusal in self.refused]
         classes = sorted({*self.classes, *said, *more})
         return json.dumps([classes, sorted(self.files)], separators=(",", ":"))
@@ -72,8 +73,11 @@ class Needs:
 
 
 def needs_of(prompt: Json) -> Needs:
-    """The needs of a checked prompt. What counts as a model file is told by its name: choices of
-    other kinds (samplers, modes) are ComfyUI's to check."""
+    """Return the needs of a checked prompt.
+
+    Model files are recognized by their names; other choices (samplers, modes) are validated by
+    ComfyUI.
+    """
     return Needs(frozenset(node["class_type"] for node in prompt.values()), _files_of(prompt))
 
 
@@ -88,7 +92,7 @@ def _files_of(prompt: Json) -> frozenset[ModelFile]:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """What one server does not have of a prompt's needs."""
+    """The needs that one server does not meet."""
 
     classes: tuple[str, ...] = ()
     files: tuple[ModelFile, ...] = ()
@@ -97,7 +101,7 @@ class Lack:
         return len(self.classes) + len(self.files)
 
     def weight(self) -> int:
-        """Names that it counts for where it is kept."""
+        """Weight in a bounded cache."""
         return 50 + len(self)
 
     def __str__(self) -> str:
@@ -110,12 +114,12 @@ class Lack:
 
 
 def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
-    """What is missing on a server with these node types (its object_info).
+    """Return what a server with these node types (its object_info) lacks.
 
-    A file counts as missing only if the input is a list of choices there that does not name it;
-    a text that happens to look like a file name is none.
+    A file counts as missing only if the input is a list of choices without that name, so that a
+    text that looks like a file name is not a need.
     """
-    offered: dict[tuple[str, str], frozenset[str] | None] = {}  # looked up once an input
+    offered: dict[tuple[str, str], frozenset[str] | None] = {}  # cached per input
     missing = []
     for file in needs.files:
         place = (file.class_type, file.input)
@@ -134,7 +138,7 @@ def lack_of(needs: Needs, node_types: Mapping[str, Json]) -> Lack:
 def names_offered(
     class_type: str, input_name: str, node_types: Mapping[str, Json]
 ) -> list[str] | None:
-    """The names that an input takes; None if it takes any."""
+    """Return the names that an input accepts; None if it accepts any."""
     node = {"class_type": class_type, "inputs": {}}
     definition = definition_of(node, input_name, node_types)
     choices = choices_of(definition)
@@ -144,8 +148,11 @@ def names_offered(
 
 
 def shape_of(prompt: Json) -> str:
-    """The same for prompts that should take the same time: the graph with its numbers and model
-    files, without seeds and texts. 32 hexadecimal digits."""
+    """Return the shape of a prompt, as 32 hexadecimal digits; equal shapes should take equally
+    long.
+
+    The shape covers the graph with its numbers and model files, without seeds and texts.
+    """
     return _shape([_part(node_id, node) for node_id, node in sorted(prompt.items())])
 
 
@@ -159,8 +166,10 @@ def _part(node_id: str, node: Json) -> str:
 
 
 class Variations:
-    """What variations of one prompt need, and their shapes: the nodes in `varied` (ids) may have
-    other inputs, all else is looked at once."""
+    """Needs and shapes of variations of one prompt.
+
+    Only the nodes in `varied` (ids) may have other inputs, so the rest is evaluated once.
+    """
 
     def __init__(self, prompt: Json, varied: Collection[str]) -> None:
         rest = {node_id: node for node_id, node in prompt.items() if node_id not in varied}
@@ -171,11 +180,11 @@ class Variations:
             node_id: "" if node_id in varied else _part(node_id, prompt[node_id])
             for node_id in sorted(prompt)
         }
-        self._known: dict[str, tuple[Needs, str]] = {}  # by their varied nodes
-        self._needs: dict[Needs, Needs] = {}  # each once, however many variations have it
+        self._known: dict[str, tuple[Needs, str]] = {}  # by the varied nodes
+        self._needs: dict[Needs, Needs] = {}  # interned: many variations have equal needs
 
     def of(self, nodes: Json) -> tuple[Needs, str]:
-        """Of the prompt with these nodes in place of its own: as `needs_of` and `shape_of` say."""
+        """Return `needs_of` and `shape_of` the prompt with these nodes in place of its own."""
         nodes = {**self._varied, **nodes}
         parts = {node_id: _part(node_id, node) for node_id, node in nodes.items()}
         key = _shape(parts.values())

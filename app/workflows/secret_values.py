@@ -1,8 +1,8 @@
-"""Which values of `extra_data` are secret, by their names at any depth: taken out of what is
-stored, and put back into what is sent. Pure.
+"""Secrets in `extra_data`: removed from what is stored, and restored in what is sent. Pure.
 
-Secrets are JSON of the same form that holds nothing else: objects with the names on the way to each
-text, and for lists `{place: ...}`.
+Secrets are recognized by the names of members, at any depth. They are kept as JSON of the same
+structure that contains nothing else: objects with the names on the path to each secret text, and
+`{index: ...}` for lists.
 """
 
 import re
@@ -13,9 +13,9 @@ from app.errors import InvalidInput
 
 Secrets = Mapping[Any, Any]
 
-MOST_SECRET = 8192  # characters of all secrets together: they stay in memory until the task ends
+MOST_SECRET = 8192  # total characters, as secrets stay in memory until the task ends
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# What ComfyUI's own nodes ask for, and what custom ones are likely to call such a thing.
+# Names of secrets in ComfyUI's own nodes, and likely names in custom ones.
 _SECRET = re.compile(
     r"(token|secret|password|passwd|passphrase|credential|cookie|authorization|bearer)s?\b"
     r"|(api|access|private|auth) ?keys?\b|\b(auth|pwd|jwt)\b|\bcomfy org$"
@@ -24,20 +24,25 @@ _KEY = re.compile(r"\bkeys?$")
 
 
 def taken_out(value: Any) -> tuple[Any, Secrets]:
-    """The value without its secrets, and these. Texts only: a number, such as `max_tokens`, is
-    none."""
+    """Return the value without its secrets, and the secrets.
+
+    Only texts can be secret: a number such as `max_tokens` is not.
+    """
     kept, secrets = _parted(value, told=False, key=_KEY)
     return kept, secrets if isinstance(secrets, dict) else {}
 
 
 def taken_out_of_page(page: Any) -> tuple[Any, Secrets]:
-    """The same of a file of ComfyUI's page, whose tables have `key` for other things."""
+    """Split a UI-format file like `taken_out`, but without names ending in `key`.
+
+    The tables of such files use these names for other things.
+    """
     kept, secrets = _parted(page, told=False, key=None)
     return kept, secrets if isinstance(secrets, dict) else {}
 
 
 def put_back(value: Any, secrets: Any) -> Any:
-    """The value with its secrets where they were; the value itself stays as it is."""
+    """Return a copy of the value with the secrets restored."""
     if isinstance(secrets, str):
         return secrets
     found: Any = list(value) if isinstance(value, list) else dict(value or {})
@@ -56,7 +61,7 @@ def texts_of(secrets: Secrets) -> Iterator[str]:
 
 
 def check_secrets(secrets: Secrets) -> None:
-    """Raises InvalidInput if they are too long. It repeats none of them."""
+    """Raise InvalidInput if the secrets are too long; the message does not quote them."""
     if (size := _size(secrets)) > MOST_SECRET:
         raise InvalidInput(
             f"extra_data: its secrets and their names have {size} characters; {MOST_SECRET} are "
@@ -73,13 +78,14 @@ def _size(secrets: Any) -> int:
 
 
 def _parted(value: Any, *, told: bool, key: re.Pattern[str] | None) -> tuple[Any, Any]:
-    """`told`: a name on the way here says that this is secret. `key`: what else says so."""
+    """Split a value; `told`: a parent's name marks it as secret, `key`: additional pattern of
+    names."""
     if isinstance(value, str):
         return ("", value) if told and value else (value, None)
     if not isinstance(value, dict | list):
         return value, None
     items = value.items() if isinstance(value, dict) else enumerate(value)
-    # Lists of headers have {"name": "Authorization", "value": ...}.
+    # Lists of headers contain {"name": "Authorization", "value": ...}.
     named = value.get("name") if isinstance(value, dict) else None
     kept: dict[Any, Any] = {}
     secrets: dict[Any, Any] = {}
@@ -89,7 +95,7 @@ def _parted(value: Any, *, told: bool, key: re.Pattern[str] | None) -> tuple[Any
         if found:
             secrets[name] = found
         if isinstance(found, str) and isinstance(value, dict):
-            del kept[name]  # in a list the others keep their places
+            del kept[name]  # items of a list keep their indices instead
     if not secrets:
         return value, None
     return (kept if isinstance(value, dict) else list(kept.values())), secrets

@@ -1,1 +1,1 @@
-"""What is refused before it is queued. Pure."""
+"""Checks of prompts before they are queued. Pure."""

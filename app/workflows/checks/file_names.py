@@ -1,4 +1,4 @@
-"""What no file can be called: refused before it is queued, since no server could have it. Pure."""
+"""Refusal of file names that are impossible on any file system, before a prompt is queued. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,19 @@ from app.workflows.checks.prompt import MAX_FAULTS, fault, needed_by_outputs
 from app.workflows.parameters.model import names_file
 from app.workflows.references.assets import is_reference
 
-MAX_COMPONENT = 255  # bytes of a name, on all common file systems
-MAX_PATH = 4096  # of a name with its folders
+MAX_COMPONENT = 255  # bytes of a path component, on all common file systems
+MAX_PATH = 4096  # bytes of a path
 FORMS = (
     'A file input takes the name of a file or an upload, {"upload": NAME}, an http(s) URL, a data: '
     'URI, {"base64": ..., "filename": ...}, or a result: {"task_id": ..., "filename": ...}.'
 )
-PREFIX = "filename_prefix"  # of the names of results
+PREFIX = "filename_prefix"  # input with the prefix of result names
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SEPARATORS = re.compile(r"[/\\]")
 
 
 def fault_of(name: str) -> str | None:
-    """Why no file can have this name, folders included; None if one can."""
+    """Return why no file can have this path; None if one can."""
     if len(name) > MAX_PATH or (size := len(name.encode(errors="replace"))) > MAX_PATH:
         return f"has {len(name)} characters: the name of a file has {MAX_PATH} bytes at most"
     if _CONTROL.search(name):
@@ -36,7 +36,7 @@ def fault_of(name: str) -> str | None:
 
 
 def check_name(label: str, value: str) -> None:
-    """Raises InvalidParameter, under this label, for what no file can be called."""
+    """Raise InvalidParameter for an impossible file name; `label` names the parameter."""
     if why := fault_of(value):
         raise InvalidParameter(
             f"Parameter {quoted(label)} names a file, and {quoted(value)} {why}.",
@@ -46,8 +46,10 @@ def check_name(label: str, value: str) -> None:
 
 
 def check_names(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
-    """Raises InvalidWorkflow, with node_errors by node, for such values in a checked prompt.
-    Answers warnings of those at nodes that no output needs: ComfyUI does not run these."""
+    """Raise InvalidWorkflow, with node_errors, for impossible file names in a checked prompt.
+
+    Returns warnings for nodes that no output needs, as ComfyUI does not run these.
+    """
     errors: Json = {}
     needed = needed_by_outputs(prompt, object_info)
     unused: list[str] = []
@@ -65,7 +67,7 @@ def check_names(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
 
 
 def _unusable(prompt: Json, object_info: Mapping[str, Json]) -> Iterator[tuple[str, str, str]]:
-    """Node, input, and what is wrong with the name that stands there."""
+    """Yield (node id, input, message) for each impossible name."""
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
             if name == PREFIX and isinstance(value, str) and (why := _fault_of_prefix(value)):
@@ -75,7 +77,7 @@ def _unusable(prompt: Json, object_info: Mapping[str, Json]) -> Iterator[tuple[s
 
 
 def _fault_of_value(value: Any) -> str | None:
-    # "__value__": ComfyUI's wrapping of a list.
+    # "__value__" is ComfyUI's wrapping of a list.
     if isinstance(value, dict) and "__value__" not in value and not is_reference(value):
         return "the object there is none of the forms in which one can be given"
     why = fault_of(value) if isinstance(value, str) else None
@@ -83,7 +85,7 @@ def _fault_of_value(value: Any) -> str | None:
 
 
 def _fault_of_prefix(text: str) -> str | None:
-    """Why no name can begin so. What the server fills in (%date%) may make parts of it shorter."""
+    """Return why no name can start with this prefix; what the server fills in may shorten it."""
     if "\0" in text:
         return "holds a NUL character: no file is named so"
     return fault_of(text) if len(text.encode(errors="replace")) > MAX_PATH else None

@@ -1,4 +1,4 @@
-"""Values of a prompt that may name files on a server which are not the client's. Pure."""
+"""Detection of values in a prompt that may name files of other users on a server. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from app.workflows.checks.prompt import fault
 from app.workflows.parameters.apply import Change
 from app.workflows.parameters.model import choices_of, definition_of, names_file
 
-# An upload of somebody's, by its name there, or something else: a result, a file of the machine.
-# Or a name that a node makes, which only the server gets to see.
+# "placed" and "short": may be the staged upload of another user; "elsewhere" and "path": a result
+# or another file of the machine; "made": a name that a node computes, known to the server only.
 Sort = Literal["placed", "short", "elsewhere", "path", "made"]
-# Nodes whose text is one of those that stand in the prompt, and nothing that is put together.
+# Nodes whose output text appears verbatim in the prompt.
 _LITERAL = {
     *("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode", "CustomCombo"),
     *("PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "ComfySwitchNode", "Reroute"),
@@ -23,7 +23,7 @@ _LITERAL = {
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A text in the input of a node that may name another one's file."""
+    """A text in a node's input that may name the file of another user."""
 
     node_id: str
     class_type: str
@@ -35,7 +35,7 @@ class Suspect:
 def suspects_in(
     prompt: Json, changes: Iterable[Change], object_info: Mapping[str, Json]
 ) -> list[Suspect]:
-    """All of them, in a checked prompt and in what is to be set in it."""
+    """Return all suspects in a checked prompt and in the changes to be applied to it."""
     found: list[Suspect] = []
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
@@ -60,7 +60,7 @@ def _is_link(value: Any, prompt: Json) -> bool:
 
 
 def _made(prompt: Json, node_id: str, name: str) -> Iterator[Suspect]:
-    """The first node on the way to a file input that may put a name together."""
+    """Yield the first node upstream of a file input that may compute a name."""
     stack, seen = [prompt[node_id]["inputs"][name]], set[str]()
     while stack:
         source = str(stack.pop()[0])
@@ -85,12 +85,12 @@ def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) 
     if not names_file(node, name, object_info):
         return None
     if is_absolute(text) and choices_of(definition_of(node, name, object_info)) is not None:
-        return "path"  # and no text that is meant to be a path
+        return "path"  # not for inputs that are meant to be a path
     return "elsewhere" if elsewhere or leads_out(text) else "short"
 
 
 def _is_like_a_file(text: str) -> bool:
-    """Whether a text that ends in "[output]" is a name, and not a prompt: it has a suffix."""
+    """Return whether a text that ends in "[output]" is a file name: it has a suffix."""
     stem = text[: text.rindex("[") - 1]
     return "\n" not in stem and stem[-6:].rfind(".") >= 0
 
@@ -108,7 +108,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def refusal(suspect: Suspect) -> InvalidWorkflow:
-    """The error for one that is not the client's."""
+    """Return the error for a suspect."""
     if suspect.sort == "path":
         what = "names a path on a server's disk, which is not there on every server"
         hint = "POST /api/image/upload keeps a file; use the name in its answer, or send its bytes."

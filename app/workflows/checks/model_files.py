@@ -1,15 +1,14 @@
-"""What model files are called. Pure."""
+"""Recognition and comparison of model file names. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
 
-# By these names ComfyUI and its loaders know model files (folder_paths.supported_pt_extensions),
-# and what custom loaders add to them.
+# Suffixes of folder_paths.supported_pt_extensions in ComfyUI, and those of custom loaders.
 SUFFIXES = (
     *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"),
     *(".gguf", ".onnx", ".engine"),
 )
-LONGEST = 1000  # characters: what is longer is a text
+LONGEST = 1000  # characters; anything longer is a text
 _END = max(map(len, SUFFIXES))
 
 
@@ -20,12 +19,12 @@ def is_model_file(value: Any) -> bool:
 
 
 def with_slashes(name: str) -> str:
-    """The name by which files are compared: Windows lists `sdxl\\a.ckpt`, others `sdxl/a.ckpt`."""
+    r"""Return the name used for comparisons: Windows lists `sdxl\\a.ckpt`, others `sdxl/a.ckpt`."""
     return name.replace("\\", "/")
 
 
 def as_among(value: Any, choices: Sequence[Any]) -> Any:
-    """The choice that differs from the value by its separators only; else the value itself."""
+    """Return the choice that differs from the value only in path separators, else the value."""
     if not isinstance(value, str) or len(value) > LONGEST or value in choices:
         return value
     wanted = with_slashes(value)

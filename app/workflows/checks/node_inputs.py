@@ -1,8 +1,8 @@
-"""Whether a server would take a prompt, as far as its object_info can tell. Pure.
+"""Prediction whether a server accepts a prompt, from its object_info. Pure.
 
-A false refusal is worse than a late one. So what object_info does not tell is left to the server:
-files among the choices, which come and go; lists that its page fills; and what classes of custom
-nodes look at themselves, their values and the types of their links.
+A wrong refusal is worse than a late one, so what object_info does not determine is left to the
+server: files among the choices, which may change; lists filled by its page; and values and link
+types that classes of custom nodes validate themselves.
 """
 
 import re
@@ -20,10 +20,10 @@ from app.workflows.checks.prompt import MAX_FAULTS
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.references.assets import is_reference
 
-MOST_WALKS = 50  # through a graph, for variations that cannot be told by their nodes alone
-# Whose rules are known; a class that does not tell where it is from may be anybody's.
+MOST_WALKS = 50  # full validations of variations per prompt
+# Modules whose rules are known; a class that does not name its module may be a custom node's.
 _CORE = re.compile(r"nodes|(comfy_extras|comfy_api_nodes)\..+|custom_nodes\.websocket_image_save")
-# What no custom node means something of its own by.
+# Types that no custom node uses in another sense.
 _PLAIN: Final = frozenset(
     {
         *("IMAGE", "MASK", "LATENT", "MODEL", "CLIP", "VAE", "CONDITIONING", "CONTROL_NET"),
@@ -34,7 +34,7 @@ _PLAIN: Final = frozenset(
 
 
 class Known(PromptRules):
-    """ComfyUI's rules, as far as object_info tells what they are held against."""
+    """ComfyUI's rules, as far as object_info determines them."""
 
     most = MAX_FAULTS
 
@@ -46,9 +46,9 @@ class Known(PromptRules):
         if not choices or any(options.get(name) for name in ("remote", "remote_combo")):
             return True
         if any(name.endswith("_upload") for name in options) or is_reference(value):
-            return True  # a reference to an asset is sent as the name of a file that is put there
+            return True  # an asset reference is sent as the name of a staged file
         items = value if isinstance(value, list) else [value]
-        sent = [as_among(item, choices) for item in items]  # as the server has its separators
+        sent = [as_among(item, choices) for item in items]  # with the server's path separators
         return sent != items and all(item in choices for item in sent)
 
     def received(self, definition: Json, outputs: tuple[Any, ...], slot: Any) -> Any:
@@ -57,7 +57,7 @@ class Known(PromptRules):
             return None if isinstance(found, list) else found
         try:
             found = outputs[slot]
-        except LookupError:  # some have as many as are asked for
+        except LookupError:  # some custom nodes have any number of outputs
             return None
         return found if isinstance(found, str) and found in _PLAIN else None
 
@@ -67,34 +67,36 @@ def _is_custom(definition: Json) -> bool:
 
 
 class Acceptance:
-    """Of one checked prompt, and of variations of it, by servers with one object_info."""
+    """Predicts whether servers with this object_info accept a checked prompt and its variations."""
 
     def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._types = NodeTypes(object_info)
         self._validator = Validator(prompt, self._types, Known())
         self._walks = MOST_WALKS
-        self._known: dict[frozenset[tuple[Any, ...]], Acceptance] = {}  # variations met
+        self._known: dict[frozenset[tuple[Any, ...]], Acceptance] = {}  # results of variations
         outputs = self._validator.outputs()
         self.verdict: Verdict = self._validator.verdict(outputs)
-        # An unknown class may be that of an output which is good.
+        # A node of an unknown class may be a valid output.
         self._is_told = bool(outputs) and all(
             node["class_type"] in self._types for node in prompt.values()
         )
 
     @property
     def takes(self) -> bool:
-        """False if the server would certainly refuse it."""
+        """False if the server would certainly refuse the prompt."""
         return bool(self.verdict.outputs) or not self._is_told
 
     @property
     def faults(self) -> int:
-        """How many nodes have some."""
+        """The number of nodes with errors."""
         return len(self.verdict.node_errors) + self.verdict.untold
 
     def of(self, changed: Json, whole: Callable[[], Json]) -> "Acceptance":
-        """That of a variation, in which the nodes `changed` are not as here; `whole` makes its
-        prompt, if it is needed."""
+        """Return the prediction for a variation that differs in the nodes `changed`.
+
+        `whole` returns the prompt of the variation; it is called only if needed.
+        """
         if not self._is_told:
             return self
         differences = frozenset(
@@ -107,19 +109,21 @@ class Acceptance:
             return self
         if differences not in self._known:
             if not self._walks:
-                return Acceptance({}, {})  # nothing is said of it
+                return Acceptance({}, {})  # the limit is reached: no prediction
             self._walks -= 1
             self._known[differences] = Acceptance(whole(), self._types.object_info)
         return self._known[differences]
 
     def _matters(self, before: Looked, found: Looked) -> bool:
-        """Whether a node may decide otherwise than before: all is well already while none of those
-        that are looked at is worse."""
+        """Return whether a changed node may change the prediction.
+
+        If the prompt is accepted, a node that is no worse than before cannot change that.
+        """
         is_better = found.valid and not before.valid and self.takes
         return found.links != before.links or (found.valid != before.valid and not is_better)
 
     def refusal(self, **extra: Any) -> InvalidWorkflow:
-        """The error that names the faulty nodes; `extra`: further members of it."""
+        """Return the error that lists the invalid nodes, with `extra` members."""
         errors = self.verdict.node_errors
         node_id, node = next(iter(errors.items()))
         first = node["errors"][0]

@@ -1,8 +1,8 @@
-"""Texts that stand for numbers no JSON has: refused where a graph names them. Pure.
+"""Refusal of texts that ComfyUI would parse as infinite or NaN. Pure.
 
-ComfyUI reads the text of a FLOAT as Python does: "inf", "nan" and "1e999" are numbers to it, which
-its own limits let pass where there are none (and NaN everywhere). No node means them, and what a
-server then says of the prompt is no JSON.
+ComfyUI parses the text of a FLOAT like Python: "inf", "nan" and "1e999" are numbers, and pass the
+limits of an input if it has none (NaN always does). No node expects them, and the server's answers
+about such a prompt are not valid JSON.
 """
 
 import math
@@ -20,8 +20,10 @@ FINITE = "Send a finite number: floats end at about 1.8e308."
 
 
 def check_numbers(prompt: Json, object_info: Mapping[str, Json]) -> None:
-    """Raises InvalidWorkflow, with node_errors by node, for such texts in a checked prompt, at
-    nodes that an output needs: ComfyUI looks at no others."""
+    """Raise InvalidWorkflow, with node_errors, for such texts in a checked prompt.
+
+    Only nodes that an output needs are checked, as in ComfyUI.
+    """
     endless = {node_id for node_id, node in prompt.items() if any(_faults(node, object_info))}
     needed = needed_by_outputs(prompt, object_info) if endless else ()
     faulty = [node_id for node_id in needed if node_id in endless]
@@ -53,7 +55,7 @@ def _faults(node: Json, object_info: Mapping[str, Json]) -> Iterator[Json]:
 
 
 def is_endless(value: Any) -> bool:
-    """Whether Python reads an infinity, or no number at all (NaN), in this text."""
+    """Return whether Python parses the text as an infinity or NaN."""
     if not isinstance(value, str):
         return False
     with suppress(ValueError):

@@ -1,12 +1,12 @@
-"""Refuse prompts that ComfyUI would choke on, before they are queued. Pure.
+"""Refusal of prompts that ComfyUI cannot handle, before they are queued. Pure.
 
-The structural rules hold without knowing any server. They are stricter than ComfyUI's own
-where it is known to take a prompt and then never run anything again: a link to a node that is
-not there, in an input that the class does not know, kills its worker thread (measured on
-0.3.64 and 0.33.0), as a node without inputs does; a cycle through such an input is recorded as a
-success. Links of nodes that no output needs are another thing: ComfyUI runs such prompts, so they
-are sent as they are, with a warning. So is an output that it leaves out for a link to nowhere, in
-an input that the class knows, beside one that it runs.
+The structural rules apply without knowledge of a server. They are stricter than ComfyUI's own where
+it accepts a prompt and then never runs anything again: a link to a missing node, in an input that
+the class does not declare, ends its worker thread (measured on 0.3.64 and 0.33.0), as does a node
+without inputs; a cycle through such an input is recorded as a success. Nodes that no output needs
+are different: ComfyUI runs such prompts, so they are sent unchanged with a warning. The same holds
+for an output that ComfyUI skips because a declared input is linked to a missing node, if another
+output can run.
 """
 
 import math
@@ -25,18 +25,18 @@ Errors = dict[str, list[Json]]
 
 _NONE: Final[Mapping[str, Json]] = MappingProxyType({})
 
-MAX_NODES = 10_000  # ComfyUI itself gives up far earlier: 1,000 nodes in a row are too many
-MAX_NAME = text_lengths.NODE_ID  # characters of a node's id, of its class and of an input's name
-MAX_IDS = 500_000  # characters of all node ids: each answer about a task repeats them
-MAX_INPUTS = 1000  # of a node; real ones have a few dozen
-MAX_FAULTS = 20  # that are told of; a node that has one counts, and so does each that it has
+MAX_NODES = 10_000  # ComfyUI fails much earlier: a path of 1,000 nodes is too long
+MAX_NAME = text_lengths.NODE_ID  # characters of a node id, a class and an input name
+MAX_IDS = 500_000  # total characters of the node ids: each answer about a task repeats them
+MAX_INPUTS = 1000  # per node; real ones have a few dozen
+MAX_FAULTS = 20  # maximum reported nodes with errors, and errors per node
 
 
 def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> list[str]:
-    """Raise InvalidWorkflow, with node_errors by node, unless the graph is well-formed. Answers
-    warnings of links that lead nowhere or in a cycle, at nodes that no output needs.
+    """Raise InvalidWorkflow, with node_errors, unless the graph is well-formed.
 
-    `object_info` tells which nodes are outputs; one of a class that is not in it may be one.
+    Returns warnings about links that lead nowhere or form a cycle at nodes that no output needs.
+    `object_info` determines the output nodes; a node of an unknown class may be one.
     """
     if len(prompt) > MAX_NODES:
         raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
@@ -56,8 +56,10 @@ def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> li
 
 
 def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collection[str]:
-    """The nodes that output nodes depend on, by any of their inputs, in the prompt's order; all,
-    if there is no output. What is no node at all counts as an output."""
+    """Return the nodes that outputs depend on, in the prompt's order; all if there is no output.
+
+    A malformed node counts as an output.
+    """
     found = _upstream(prompt, _outputs(prompt, object_info))
     return {node_id: None for node_id in prompt if node_id in found or not found}
 
@@ -71,7 +73,7 @@ def _outputs(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
 
 
 def _upstream(prompt: Json, node_ids: Iterable[str]) -> set[str]:
-    """These nodes and all that they depend on."""
+    """Return these nodes and all that they depend on."""
     stack = list(node_ids)
     found = set(stack)
     while stack:
@@ -86,8 +88,10 @@ def _upstream(prompt: Json, node_ids: Iterable[str]) -> set[str]:
 def _needed_by_the_good(
     prompt: Json, needed: Collection[str], object_info: Mapping[str, Json]
 ) -> Collection[str]:
-    """Those of the needed nodes that outputs need which ComfyUI does not leave out for a link to
-    nowhere; all, if there is no such output."""
+    """Return the needed nodes of outputs that ComfyUI does not skip; all if there is none.
+
+    ComfyUI skips outputs that depend on a link to a missing node.
+    """
     lost = {node_id for node_id in needed if _is_refused(prompt[node_id], prompt, object_info)}
     if not lost:
         return needed
@@ -107,7 +111,7 @@ def _needed_by_the_good(
 
 
 def _is_refused(node: Any, prompt: Json, object_info: Mapping[str, Json]) -> bool:
-    """Whether an input that its class knows is linked to a node that is not there."""
+    """Return whether a declared input is linked to a missing node."""
     class_type = _class_type(node)
     definition = object_info.get(class_type) if isinstance(class_type, str) else None
     sections = ((definition or {}).get("input") or {}).values()
@@ -122,7 +126,7 @@ def _may_be_output(class_type: Any, object_info: Mapping[str, Json]) -> bool:
 
 
 def _faults_in(prompt: Json, needed: Collection[str]) -> tuple[Errors, int]:
-    """By node, of the first ones; and how many nodes have faults."""
+    """Return the errors of the first nodes, and the number of all nodes with errors."""
     errors: Errors = {}
     count = 0
     for node_id, node in prompt.items():
@@ -151,7 +155,7 @@ def _unused_faults(prompt: Json, needed: Collection[str]) -> list[str]:
 
 
 def check_outputs(prompt: Json, object_info: Mapping[str, Json]) -> None:
-    """Raise InvalidWorkflow for a graph without output, if all its node types are known.
+    """Raise InvalidWorkflow for a graph without an output, if all its node types are known.
 
     `object_info` is ComfyUI's: class name -> definition.
     """
@@ -164,7 +168,7 @@ def check_outputs(prompt: Json, object_info: Mapping[str, Json]) -> None:
 
 
 def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
-    """(input name, node id) for each input that is a link `[node_id, slot]`."""
+    """Yield (input name, node id) for each input that is a link `[node_id, slot]`."""
     for name, value in inputs.items():
         if isinstance(value, list) and len(value) == 2:
             target, slot = value
@@ -173,13 +177,13 @@ def links_of(inputs: Json) -> Iterator[tuple[str, str]]:
 
 
 def _unusable(name: str, what: str) -> Iterator[Json]:
-    """Names stand in what is stored of a task: its progress, results and errors."""
+    """Yield an error for a name that cannot be stored in progress, results and errors of a task."""
     if not is_sound(name):
         yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
 
 
 def _node_faults(node_id: str, node: Any, prompt: Json, *, linked: bool) -> Iterator[Json]:
-    """`linked`: its links count, too."""
+    """Yield the errors of a node; `linked`: include those of its links."""
     if len(node_id) > MAX_NAME:
         yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
     yield from _unusable(node_id, "node id")
@@ -223,7 +227,7 @@ def _input_faults(inputs: Json) -> Iterator[Json]:
 
 
 def _finite(value: Any) -> bool:
-    """False if a NaN or an infinity stands anywhere in the value (1e999 reads as infinity)."""
+    """Return False if the value contains a NaN or an infinity (1e999 is parsed as infinity)."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -237,9 +241,9 @@ def _finite(value: Any) -> bool:
 
 
 def _in_a_cycle(prompt: Json, among: Collection[str]) -> list[str]:
-    """Those among the nodes that stand in a cycle or behind one; others are none's concern.
+    """Return the nodes of `among` that are in a cycle or behind one.
 
-    Kahn's algorithm: take away nodes with no open links until nothing is left, or a cycle is.
+    Kahn's algorithm: remove nodes without open links until none or only cycles are left.
     """
     needs = {
         node_id: {target for _, target in links_of(prompt[node_id]["inputs"]) if target in among}
@@ -261,13 +265,13 @@ def _in_a_cycle(prompt: Json, among: Collection[str]) -> list[str]:
 
 
 def fault(kind: str, message: str, input_name: str | None = None) -> Json:
-    """One error in the shape that ComfyUI's node_errors have."""
+    """Return one error in the format of ComfyUI's node_errors."""
     extra = {"input_name": input_name} if input_name else {}
     return {"type": kind, "message": message, "details": input_name or "", "extra_info": extra}
 
 
 def _invalid(prompt: Json, errors: Errors, count: int) -> InvalidWorkflow:
-    """`count`: nodes with faults, those that `errors` leaves out included."""
+    """Return the error; `count` is the number of nodes with errors, including omitted ones."""
     first, faults = next(iter(errors.items()))
     more = f" ({count - 1} more nodes have faults)" if count > 1 else ""
     node_errors = {

@@ -1,4 +1,4 @@
-"""The separator of folders in choices, as the server has it that runs a prompt. Pure."""
+"""Path separators in choices, in the spelling of the server that runs a prompt. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,8 +9,10 @@ from app.workflows.parameters.model import WRAPPED, choices_of, definition_of, t
 
 
 def as_listed(prompt: Json, object_info: Mapping[str, Json]) -> Json:
-    """The prompt with choices written as a server with this object_info lists them: it knows
-    `sdxl/a.ckpt` or `sdxl\\a.ckpt`, and not both. What needs no change is shared."""
+    r"""Return the prompt with choices as a server with this object_info lists them.
+
+    A server knows either `sdxl/a.ckpt` or `sdxl\\a.ckpt`. Unchanged nodes are shared with `prompt`.
+    """
     found = dict(prompt)
     for node_id, node in prompt.items():
         changed = dict(_others(node, object_info))

@@ -1,1 +1,1 @@
-"""Results and assets named in a workflow in place of files. Pure."""
+"""References to results and assets in a workflow, in place of file names. Pure."""

@@ -1,6 +1,6 @@
 """References to assets in a workflow, in place of file names. Pure.
 
-`{"__type": "core/ASSET", "info": {"id": ..., "hash": ..., "file_path": ...}}`, anywhere in it.
+The format is `{"__type": "core/ASSET", "info": {"id": ..., "hash": ..., "file_path": ...}}`.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def is_reference(value: Any) -> TypeGuard[Json]:
 
 
 def references(value: Any) -> Iterator[Json]:
-    """The `info` of each reference. Raises MissingAsset for one without an id."""
+    """Yield the `info` of each reference. Raises MissingAsset for one without an id."""
     if is_reference(value):
         info = value.get("info")
         if not isinstance(info, dict) or not isinstance(info.get("id"), str) or not info["id"]:
@@ -39,7 +39,7 @@ def references(value: Any) -> Iterator[Json]:
 
 
 def replaced(value: Any, replacement: Callable[[Json], Any]) -> Any:
-    """The same with each reference replaced by what its `info` stands for."""
+    """Return the value with each reference replaced by `replacement(info)`."""
     if is_reference(value):
         return replacement(value["info"])
     if isinstance(value, dict):

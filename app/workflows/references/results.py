@@ -1,7 +1,7 @@
-"""Results of tasks as values of inputs that name files. Pure.
+"""References to results of tasks in inputs that name files. Pure.
 
-A value may be `{"task_id": ..., "filename": ...}`, the `url` of a result (or of an asset, or of an
-upload), relative or absolute, or `name [output]` as ComfyUI itself writes it.
+A value may be `{"task_id": ..., "filename": ...}`, the `url` of a result, an asset or an upload,
+relative or absolute, or `name [output]` in ComfyUI's own notation.
 """
 
 import re
@@ -16,17 +16,17 @@ from app.limits.json_types import Json
 from app.workflows.parameters.model import names_file
 from app.workflows.references.ids import as_stored
 
-_FIELDS = {"task_id", "filename", "subfolder", "type", "node_id"}  # each may be left out but one
+_FIELDS = {"task_id", "filename", "subfolder", "type", "node_id"}  # all optional except filename
 _PATH = re.compile(r"/api/(?:image/([^/]+)|v2/assets/([^/]+)/content)$")
 _VIEW = {"width", "height", "format", "quality", "metadata"}
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRef:
-    """What a value says of a file that is here; what it does not say is None.
+    """A reference to a file of the gateway; unspecified fields are None.
 
-    `host`: of an absolute URL, which may be another one's after all. `asset_id` stands for all
-    else. `is_name`: ComfyUI's own spelling, which a server may know though we do not.
+    `host`: of an absolute URL, which may belong to another service. `asset_id` replaces all other
+    fields. `is_name`: ComfyUI's notation, which may be a file that only a server knows.
     """
 
     filename: str = ""
@@ -40,8 +40,10 @@ class ResultRef:
 
 
 def result_ref(value: Any) -> ResultRef | None:
-    """What the value refers to, None if it is none of these. Raises InvalidParameter for one that
-    is, and cannot be used."""
+    """Return the reference in a value; None if it is none.
+
+    Raises InvalidParameter for a reference that is invalid.
+    """
     if isinstance(value, dict):
         return _in_object(value)
     if not isinstance(value, str) or len(value) > LONGEST:
@@ -57,7 +59,7 @@ def result_ref(value: Any) -> ResultRef | None:
 def _in_object(value: Json) -> ResultRef | None:
     if "filename" not in value or {"base64", "upload"} & value.keys():
         return None
-    if isinstance(url := value.get("url"), str):  # a result as a task shows it
+    if isinstance(url := value.get("url"), str):  # a result in the format of task answers
         return result_ref(url)
     if value.keys() - _FIELDS or not all(isinstance(text, str | None) for text in value.values()):
         raise InvalidParameter(
@@ -83,7 +85,7 @@ def _in_url(value: str) -> ResultRef | None:
         return ResultRef(asset_id=as_stored(unquote(found[2])), host=host)
     if _VIEW & query.keys():
         if host is not None:
-            return None  # fetched, as any picture
+            return None  # fetched like any other URL
         raise InvalidParameter(
             "A view of a result cannot be an input.",
             hint="Leave width, height, format and the like out of the URL.",
@@ -94,7 +96,7 @@ def _in_url(value: str) -> ResultRef | None:
 
 
 def named_in(workflow: Any) -> bool:
-    """Whether a value somewhere in a workflow's JSON may be one of these."""
+    """Return whether any value in a workflow's JSON may be a reference."""
     stack = [workflow]
     while stack:
         item = stack.pop()
@@ -113,7 +115,7 @@ def named_in(workflow: Any) -> bool:
 def results_in(
     prompt: Json, set_already: Collection[tuple[str, str]], object_info: Mapping[str, Json]
 ) -> Iterator[tuple[str, Any]]:
-    """The key and the value of each file input that names a result and is not set anew."""
+    """Yield the key and value of each file input with a reference that is not in `set_already`."""
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
             if (
@@ -126,8 +128,8 @@ def results_in(
 
 
 def is_result(value: Any) -> bool:
-    """Whether it is one of these, be it one that can be used or not."""
+    """Return whether the value is a reference, valid or not."""
     try:
         return result_ref(value) is not None
-    except InvalidParameter:  # said with the parameter's name, when it is looked up
+    except InvalidParameter:  # reported later with the parameter's name
         return True

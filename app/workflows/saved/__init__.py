@@ -1,1 +1,1 @@
-"""The workflow files in workflows/: names, versions, changes."""
+"""The workflow files in workflows/: names, versions, editing."""

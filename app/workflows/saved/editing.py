@@ -1,4 +1,4 @@
-"""Saved workflows as users see and change them."""
+"""Use cases for saved workflows: describe, save and edit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from app.workflows.saved.write_back import set_params
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A workflow as users see it. `graph` is in the file's own format."""
+    """A workflow for display; `graph` is in the file's own format."""
 
     format: Format
     graph: Json
@@ -30,7 +30,10 @@ class Description:
 
 
 def describe(workflow: Any, definitions: Mapping[str, Json]) -> Description:
-    """Raises InvalidWorkflow and its kinds. The keys of parameters are those of the API format."""
+    """Return the description; keys of parameters are those of the API format.
+
+    Raises InvalidWorkflow and its subclasses.
+    """
     kind, graph = unwrap(workflow)
     prompt, warnings = graph, []
     if kind is Format.UI:
@@ -48,9 +51,10 @@ def keep(
     *,
     overwrite: bool,
 ) -> Saved:
-    """Save the workflow in a file: JSON, or a picture that ComfyUI made.
+    """Save a workflow from a JSON text or an image that ComfyUI saved.
 
-    Raises InvalidJson, InvalidWorkflow and its kinds, InvalidInput for the name, WorkflowExists.
+    Raises InvalidJson, InvalidWorkflow and its subclasses, InvalidInput for the name, and
+    WorkflowExists.
     """
     if is_image(content):
         filename, workflow = name_for_image(filename), extract(content)
@@ -60,8 +64,10 @@ def keep(
 
 
 def _to_keep(workflow: Any, definitions: Mapping[str, Json]) -> Json:
-    """The graph, and beside one in API format the page's file, if it came with it: results of later
-    runs hold that. Nothing else: what came with it may be secret."""
+    """Return the graph; for API format with the UI-format file, which later results embed.
+
+    Everything else in the upload is dropped, as it may be secret.
+    """
     found = describe(workflow, definitions)
     return with_page(found.graph, page_file(workflow) if found.format is Format.API else None)
 
@@ -74,11 +80,11 @@ def update(
     definitions: Mapping[str, Json],
     matches: Check | None = None,
 ) -> Saved:
-    """Save a new graph, or new parameter values, into a file.
+    """Save a new graph or new parameter values into a file.
 
-    A seed of -1 is saved as it is into API format: every run then gets another one. Raises
-    WorkflowNotFound, PreconditionFailed, InvalidWorkflow and InvalidParameter; the file is
-    unchanged then.
+    A seed of -1 is stored as such in API format, so that every run draws another one. Raises
+    WorkflowNotFound, PreconditionFailed, InvalidWorkflow and InvalidParameter, with the file
+    unchanged.
     """
 
     def changed(name: str, present: Any) -> Json:
@@ -90,10 +96,10 @@ def update(
 
 
 def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[str, Json]) -> Json:
-    """A saved workflow with new values, in its own format; the page's file beside a graph in API
-    format shows them, too.
+    """Return a saved workflow with new values, in its own format.
 
-    Raises InvalidWorkflow and InvalidParameter.
+    A UI-format file next to an API-format graph is updated, too. Raises InvalidWorkflow and
+    InvalidParameter.
     """
     kind, graph = unwrap(workflow)
     if kind is Format.UI:

@@ -1,4 +1,4 @@
-"""What can go wrong with the folder of workflows, as errors of ours. Pure."""
+"""Translation of OSErrors in the folder of workflows into the gateway's errors. Pure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,10 @@ from app.workflows.saved.names import SUFFIX
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Raises StorageUnavailable for what cannot be read. What is no file, or too large, or a
-    file that is not there, passes on: who looks for it tells that."""
+    """Raise StorageUnavailable for an OSError while reading.
+
+    NotRegular, TooLarge and a missing workflow file pass through: the caller handles them.
+    """
     try:
         yield
     except (NotRegular, TooLarge):
@@ -27,7 +29,7 @@ def reading() -> Iterator[None]:
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Raises StorageFull for what cannot be written."""
+    """Raise StorageFull for an OSError while writing."""
     try:
         yield
     except OSError as error:

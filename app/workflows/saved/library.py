@@ -1,4 +1,4 @@
-"""The workflow files in workflows/: this and versions.py are what does I/O in this package."""
+"""The workflow files in workflows/; only this module and versions.py do I/O in app/workflows."""
 
 import json
 import os
@@ -30,25 +30,25 @@ from app.workflows.saved.errors import reading, storing
 from app.workflows.saved.names import SUFFIX, checked_name
 from app.workflows.saved.versions import Version, Versions, named, version_of
 
-State = tuple[int, int, int]  # of a file: when it was changed, its size, its inode
-LARGEST = 8 << 20  # bytes of a file that is read
-MOST_KNOWN = 20_000  # files whose format is remembered
-SET_OUT = 250_000  # characters of a file that is set out in lines
-LOCK_POLL = 0.01  # seconds between two tries to get the lock of the folder
+State = tuple[int, int, int]  # mtime in ns, size and inode of a file
+LARGEST = 8 << 20  # maximum bytes of a file that is read
+MOST_KNOWN = 20_000  # files whose format is cached
+SET_OUT = 250_000  # maximum characters of a file that is indented
+LOCK_POLL = 0.01  # seconds between two attempts to lock the folder
 READ_AT_ONCE = 256 << 20  # bytes of files that one listing reads
 
 Change = Callable[[str, Any], Any]
-Check = Callable[[str], bool]  # of a file's version
+Check = Callable[[str], bool]  # predicate on a file's version
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryEntry:
-    """A workflow file. `format` is None if the file cannot be read as a workflow."""
+    """A workflow file; `format` is None if the file is no valid workflow."""
 
     filename: str
     format: Format | None
     size_bytes: int
-    modified_at: float  # seconds since the epoch
+    modified_at: float  # Unix timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,11 @@ class Saved:
 
 
 class Library:
-    """The folder of saved workflows. Files are written atomically, and what a save replaces is
-    kept as a version. A name in another case, or another Unicode form, is the same name."""
+    """The folder of saved workflows.
+
+    Files are written atomically, and replaced contents are kept as versions. Names that differ only
+    in case or Unicode form are equal.
+    """
 
     def __init__(self, folder: Path, *, max_bytes: int = LARGEST) -> None:
         self.folder = folder
@@ -73,14 +76,16 @@ class Library:
         folder.mkdir(parents=True, exist_ok=True)
 
     def list(self) -> list[LibraryEntry]:
-        """By name; names that are no text (UTF-8) are left out. A file is read when it has changed
-        since it was last listed; what is beyond READ_AT_ONCE of those has no format until the next
-        time. Raises StorageUnavailable."""
+        """List the files by name, without names that are not UTF-8. Raises StorageUnavailable.
+
+        A file is read if it has changed since the last listing. Beyond READ_AT_ONCE bytes the
+        format is left None until the next listing.
+        """
         with reading(), os.scandir(self.folder) as entries:
             names = sorted(one.name for one in entries if _is_listed(one.name))
         found, left = [], READ_AT_ONCE
         for name in names:
-            with suppress(OSError):  # deleted this moment, or a link that leads nowhere
+            with suppress(OSError):  # deleted just now, or a dangling link
                 path = self.folder / name
                 stat = path.stat()
                 if not S_ISREG(stat.st_mode):
@@ -91,13 +96,13 @@ class Library:
         return found
 
     def _format(self, path: Path, stat: os.stat_result, most: int) -> tuple[Format | None, int]:
-        """What a file is, and how many bytes were read for it: no more than `most`."""
+        """Return the format of a file, and the bytes read for it, at most `most`."""
         state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         known = self._formats.get(path.name)
         if known is not None and known[0] == state:
             return known[1], 0
         kind, read = None, 0
-        if stat.st_size <= self._max_bytes:  # a larger one is no workflow, and is not read
+        if stat.st_size <= self._max_bytes:  # larger files are no workflows
             if stat.st_size > most:
                 return None, 0
             kind, read = _format_of(path, self._max_bytes), stat.st_size
@@ -105,17 +110,17 @@ class Library:
         return kind, read
 
     def open(self, filename: str) -> Saved:
-        """Raises WorkflowNotFound, InvalidJson and StorageUnavailable."""
+        """Read a file. Raises WorkflowNotFound, InvalidJson and StorageUnavailable."""
         path, content = self._existing(filename)
         return Saved(path.name, _parsed(path.name, content), version_of(content))
 
     def read(self, filename: str) -> tuple[str, Any]:
-        """The file's name and JSON. Raises as `open` does."""
+        """Return the file's name and JSON. Raises what `open` raises."""
         saved = self.open(filename)
         return saved.filename, saved.workflow
 
     def save(self, filename: str, workflow: Any, *, overwrite: bool) -> Saved:
-        """Keep a workflow. Raises WorkflowExists and StorageFull."""
+        """Save a workflow. Raises WorkflowExists and StorageFull."""
         with self._writing():
             path = self._path(filename)
             if not overwrite and self._is_there(path):
@@ -126,10 +131,10 @@ class Library:
             return self._write(path, _text(workflow, self._max_bytes), workflow)
 
     def change(self, filename: str, change: Change, matches: Check | None = None) -> Saved:
-        """Save what `change(name, workflow)` makes of a file; nobody else's save comes between.
+        """Save what `change(name, workflow)` returns for a file, under the lock.
 
-        Raises WorkflowNotFound, PreconditionFailed if the present version does not match, and
-        whatever `change` raises.
+        Raises WorkflowNotFound, PreconditionFailed if the current version does not match, and what
+        `change` raises.
         """
         with self._writing():
             path, content = self._existing(filename)
@@ -138,7 +143,7 @@ class Library:
             return self._write(path, _text(changed, self._max_bytes), changed)
 
     def delete(self, filename: str, matches: Check | None = None) -> None:
-        """Remove a file; its content stays as a version. Raises as `change` does."""
+        """Delete a file; its content stays as a version. Raises what `change` raises."""
         with self._writing():
             path, content = self._existing(filename)
             _check(path.name, content, matches)
@@ -147,7 +152,8 @@ class Library:
                 path.unlink()
 
     def versions(self, filename: str) -> Sequence[Version]:
-        """The former contents, newest first; also of a deleted file. Raises WorkflowNotFound."""
+        """Return the former contents, newest first; also of a deleted file. Raises
+        WorkflowNotFound."""
         with reading():
             found = self._versions.of(checked_name(filename))
         if not found:
@@ -155,12 +161,12 @@ class Library:
         return found
 
     def version(self, filename: str, version: str) -> Saved:
-        """A former content. Raises VersionNotFound and InvalidJson."""
+        """Return a former content. Raises VersionNotFound and InvalidJson."""
         name, content = self._version(filename, version)
         return Saved(name, _parsed(name, content), version_of(content))
 
     def restore(self, filename: str, version: str) -> Saved:
-        """Make a former content the present one. Raises as `version` and `save` do."""
+        """Restore a former content. Raises what `version` and `save` raise."""
         with self._writing():
             name, content = self._version(filename, version)
             workflow = _parsed(name, content)
@@ -171,17 +177,17 @@ class Library:
             )
 
     def _version(self, filename: str, version: str) -> tuple[str, bytes]:
-        """The file's name as it was, and a former content."""
+        """Return the name at that time, and a former content."""
         name = checked_name(filename)
         with reading(), _limited(name, self._versions.most):
             return self._versions.read(name, version)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One save at a time, also of other processes that share the folder."""
+        """Hold the lock for writing, also across processes that share the folder."""
         with self._lock, ExitStack() as stack:
             with storing():
-                self.folder.stat()  # FileLock would make it; a volume that is gone is an error
+                self.folder.stat()  # FileLock would create the folder; a missing volume is an error
                 stack.enter_context(FileLock(self.folder / ".lock", poll_interval=LOCK_POLL))
             yield
 
@@ -214,14 +220,14 @@ class Library:
 
 
 def _content(path: Path, most: int) -> bytes:
-    """Raises OSError, and InvalidJson for a file of more bytes."""
+    """Read a file. Raises OSError, and InvalidJson for a file with more than `most` bytes."""
     with _limited(path.name, most):
         return read_regular(path, most)
 
 
 @contextmanager
 def _limited(name: str, most: int) -> Iterator[None]:
-    """Raises InvalidJson for a file that has more bytes than can be read."""
+    """Raise InvalidJson for TooLarge."""
     try:
         yield
     except TooLarge as error:
@@ -232,8 +238,10 @@ def _limited(name: str, most: int) -> Iterator[None]:
 
 
 def _is_listed(name: str) -> bool:
-    """Bytes of a name that are no UTF-8 are lone surrogates here: no request can name such a file,
-    and no answer can show it."""
+    """Return whether a file is listed.
+
+    Bytes of a name that are not UTF-8 are lone surrogates, which no request or answer can contain.
+    """
     return is_sound(name) and name.lower().endswith(SUFFIX)
 
 
@@ -257,17 +265,18 @@ def _check(name: str, content: bytes, matches: Check | None) -> None:
 def _parsed(name: str, content: bytes) -> Any:
     try:
         return parse_leniently(content)
-    except InvalidRequest as error:  # or it holds too many values
+    except InvalidRequest as error:  # also too many values
         raise InvalidJson(f"The file {name!r} cannot be read. {error.detail}") from error
 
 
 def _text(workflow: Any, most: int) -> bytes:
-    """As it is kept: set out in lines, unless it is large. Raises InvalidWorkflow."""
+    """Serialize a workflow, indented unless it is large. Raises InvalidWorkflow."""
     try:
         text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         if len(text) <= SET_OUT:
             lines = json.dumps(workflow, ensure_ascii=False, indent=2, allow_nan=False)
-            text = lines if len(lines) <= most // 8 else text  # what is nested deeply grows a lot
+            # Indentation of deeply nested values grows a lot
+            text = lines if len(lines) <= most // 8 else text
     except ValueError as error:
         raise InvalidWorkflow("The workflow holds a number that is not finite.") from error
     content = f"{text}\n".encode()

@@ -1,4 +1,4 @@
-"""Names of workflow files: what may be one, and which names are one and the same. Pure."""
+"""Validation and comparison of workflow file names. Pure."""
 
 import unicodedata
 
@@ -8,14 +8,14 @@ SUFFIX = ".json"
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 MAX_BYTES = 200  # of a name in UTF-8; file systems allow 255
 
-# Windows takes these for devices, whatever stands behind the first dot.
+# Device names of Windows, which ignores everything from the first dot on.
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
 _DEVICES |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 _MARKS = " _-.()"
 
 
 def checked_name(filename: str) -> str:
-    """The name as we store it: in NFC, ending in ".json". Raises InvalidInput for a bad one."""
+    """Return the name as stored: in NFC, ending in ".json". Raises InvalidInput."""
     name = unicodedata.normalize("NFC", filename)
     if name.lower().endswith(SUFFIX):
         name = name[: -len(SUFFIX)]
@@ -24,7 +24,8 @@ def checked_name(filename: str) -> str:
         raise _refused(filename, f"It is longer than {MAX_BYTES} bytes.")
     if _is_device(name):
         raise _refused(filename, "Windows keeps this name for a device.")
-    # A plain name in any script; no folders, no leading dot, nothing that a shell or URL minds.
+    # A plain name in any script: no folders, no leading dot, no special characters of shells and
+    # URLs.
     if not name[0].isalnum() or not all(map(_allowed, name)) or ".." in name:
         raise _refused(
             filename,
@@ -34,7 +35,7 @@ def checked_name(filename: str) -> str:
 
 
 def name_for_image(filename: str) -> str:
-    """The name for the workflow out of an image: picture.png -> picture.json."""
+    """Return the name for a workflow from an image: picture.png -> picture.json."""
     for suffix in IMAGE_SUFFIXES:
         if filename.lower().endswith(suffix):
             return f"{filename[: -len(suffix)]}{SUFFIX}"
@@ -42,12 +43,12 @@ def name_for_image(filename: str) -> str:
 
 
 def fold(name: str) -> str:
-    """What two names have in common that some file systems take for one: "É.json", "é.JSON"."""
+    """Return a key that is equal for names which some file systems equate: "É.json", "é.JSON"."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _allowed(character: str) -> bool:
-    """Letters with their marks, digits, and a few signs."""
+    """Return whether a character is a letter, mark, digit or one of a few signs."""
     return character in _MARKS or unicodedata.category(character)[0] in "LMN"
 
 

@@ -14,43 +14,45 @@ from app.errors import VersionNotFound
 from app.files.stores.atomic import NotRegular, read_regular, write_atomically
 from app.workflows.saved.names import SUFFIX, fold
 
-MAX_BYTES = 64 << 20  # of a file that is read, unless workflows may have more
-MAX_VERSIONS = 50  # versions of a file; the oldest goes when there are more
+MAX_BYTES = 64 << 20  # minimum limit for the size of a file that is read
+MAX_VERSIONS = 50  # per file; the oldest is deleted beyond that
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A former content. The id begins with the time when it was replaced."""
+    """A former content; the id starts with the time of the replacement."""
 
     id: str
-    saved_at: float  # seconds since the epoch
+    saved_at: float  # Unix timestamp
     size_bytes: int
 
 
 def version_of(content: bytes) -> str:
-    """What tells one content of a file from another."""
+    """Return the version of a content: the first 32 hexadecimal digits of its BLAKE3 hash."""
     return blake3(content).hexdigest()[:32]
 
 
 def named(folder: Path, name: str) -> Path:
-    """The entry of the folder with this name in whatever case, or where it would be."""
+    """Return the entry of the folder with this name in any case, or the path for a new one."""
     present = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     same = [name] if name in present else sorted(n for n in present if fold(n) == fold(name))
     return folder / (same[0] if same else name)
 
 
 class Versions:
-    """Not safe for several threads: the library holds its lock around each call that writes.
-    `max_bytes`: what a file may have that is saved; others put larger ones into the folder."""
+    """The versions of all files. Not thread-safe: the library holds its lock during writes.
+
+    `max_bytes`: limit for saved workflows; other programs may put larger files into the folder.
+    """
 
     def __init__(self, folder: Path, *, max_bytes: int = 0) -> None:
         self._folder = folder
-        self.most = max(MAX_BYTES, max_bytes)  # bytes of a file that can be kept
+        self.most = max(MAX_BYTES, max_bytes)  # maximum bytes of a kept file
 
     def keep(self, path: Path) -> None:
-        """Keep what the file holds now, for good. Raises OSError."""
+        """Keep the current content of the file. Raises OSError."""
         content, saved_at = read_regular(path, self.most), path.stat().st_mtime
         folder = named(self._folder, path.name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,17 +64,17 @@ class Versions:
             old.unlink(missing_ok=True)
 
     def of(self, name: str) -> list[Version]:
-        """The versions of a file, newest first."""
+        """Return the versions of a file, newest first."""
         found = []
         for path in self._paths(name):
-            with suppress(OSError):  # the oldest, which has just made room
+            with suppress(OSError):  # the oldest may be deleted concurrently
                 about = path.stat()
                 if path.is_file():
                     found.append(Version(path.stem, about.st_mtime, about.st_size))
         return found
 
     def read(self, name: str, version: str) -> tuple[str, bytes]:
-        """The file's name as it was, and the content. Raises VersionNotFound."""
+        """Return the file's name at that time and the content. Raises VersionNotFound."""
         folder = named(self._folder, name)
         path = folder / f"{version}{SUFFIX}"
         try:

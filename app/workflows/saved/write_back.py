@@ -1,11 +1,11 @@
-"""Set parameters in a UI-format file, so that ComfyUI's page still opens it. Pure.
+"""Sets parameters in a UI-format file, such that ComfyUI's page still opens it. Pure.
 
-Only widget values change. Where a value stands in the file is found by trying: a place that holds
-the present value is changed, the file is converted, and the change is kept if exactly the wanted
-input has become another one (or all inputs that the one widget feeds). So whatever the conversion
-understands can be set, promoted widgets of subgraphs and group nodes included, and nothing is set
-by mistake. Places on the node itself, and on the subgraph nodes around it, are tried first: most
-often the first one is it. All tries of a request together have a bound.
+Only widget values change. The place of a value is found by trial: a place with the current value is
+changed, the file is converted, and the change is kept if exactly the wanted input has changed (or
+all inputs of one widget). So every value that the conversion understands can be set, including
+promoted widgets of subgraphs and group nodes, and nothing is set by mistake. Places on the node
+itself and on the subgraph nodes around it are tried first, which is usually successful. The total
+effort per request is limited.
 """
 
 import copy
@@ -23,18 +23,18 @@ from app.workflows.parameters.apply import apply_params
 from app.workflows.parameters.model import unwrapped
 from app.workflows.parameters.roles import InputKey
 
-Path = tuple[Any, ...]  # from the whole file to a value in it: keys and indices
-# A list or an object in the file, the index or key in it, the id of the node it is on, its path.
+Path = tuple[Any, ...]  # path from the file to a value: keys and indices
+# A list or object in the file, the index or key in it, the id of its node, the path.
 Location = tuple[Any, Any, str, Path]
 
-MAX_TRIALS = 300  # of a value that stands in very many places, such as 0
-MAX_EFFORT = 3_000_000  # steps of all conversions together; of the largest official file, 120
+MAX_TRIALS = 300  # for a value that occurs very often, such as 0
+MAX_EFFORT = 3_000_000  # steps of all conversions together; the largest official file takes 120
 
 
 def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[str, Json]) -> Json:
-    """A copy of the file with the parameters set. Raises InvalidParameter and InvalidWorkflow.
+    """Return a copy of the file with the parameters set. Raises InvalidParameter, InvalidWorkflow.
 
-    A seed of -1 is saved as a random one: the page has no such value.
+    A seed of -1 is saved as a random one, as the page has no such value.
     """
     trial = _Trial(copy.deepcopy(workflow), object_info)
     before = trial.prompt
@@ -49,8 +49,10 @@ def set_params(workflow: Json, params: Mapping[str, Any], object_info: Mapping[s
 def find_places(
     workflow: Json, values: Mapping[InputKey, Any], object_info: Mapping[str, Json]
 ) -> tuple[dict[InputKey, Path], list[str]]:
-    """Where the file holds these inputs of its prompt, each with another value than the one given,
-    and the keys of those for which no place is found. Raises InvalidWorkflow."""
+    """Return the paths in the file of inputs that differ from the given values.
+
+    Also returns the keys for which no place was found. Raises InvalidWorkflow.
+    """
     trial = _Trial(copy.deepcopy(workflow), object_info)
     locations: dict[InputKey, Path] = {}
     missed: list[str] = []
@@ -68,12 +70,12 @@ def find_places(
 
 
 def prompt_of(workflow: Json, object_info: Mapping[str, Json]) -> Json:
-    """The prompt that a file stands for, always the same one. Raises InvalidWorkflow."""
+    """Convert the file to a prompt, deterministically. Raises InvalidWorkflow."""
     return convert(workflow, object_info, choose=_first).prompt
 
 
 def with_values(workflow: Json, values: Iterable[tuple[Path, Any]]) -> Json:
-    """The file with values at places that were found in it; what none of them is in is shared."""
+    """Return the file with values set at these paths; unaffected parts are shared."""
     for path, value in values:
         workflow = _with_value(workflow, path, unwrapped(value))
     return workflow
@@ -88,7 +90,7 @@ def _with_value(item: Any, path: Sequence[Any], value: Any) -> Any:
 
 
 class _Trial:
-    """A file that is being changed, and the prompt that it stands for now."""
+    """A file that is being changed, and its current prompt."""
 
     def __init__(self, workflow: Json, object_info: Mapping[str, Json]) -> None:
         self.workflow = workflow
@@ -97,10 +99,10 @@ class _Trial:
         self._size = _size(workflow)
         found = convert(workflow, object_info, choose=_first)
         self.prompt = found.prompt
-        self._texts = found.texts  # as they stand in the file; what they become may follow
+        self._texts = found.texts  # verbatim texts of the file, before dynamic prompts
 
     def set(self, target: InputKey, value: Any) -> Path:
-        """Set it, and say where. Raises InvalidParameter."""
+        """Set the input and return its path in the file. Raises InvalidParameter."""
         node_id, name = target
         present = unwrapped(self.prompt[node_id]["inputs"].get(name))
         present = self._texts.get(target, present)
@@ -108,7 +110,8 @@ class _Trial:
         locations = sorted(_locations(self.workflow, present, self._effort), key=_nearness(node_id))
         for location in islice(locations, MAX_TRIALS):
             holder, index, _, path = location
-            held, holder[index] = holder[index], unwrapped(value)  # a list stands there as it is
+            # Lists are not wrapped in the file
+            held, holder[index] = holder[index], unwrapped(value)
             after = self._converted(target)
             changes = _changes(self.prompt, after, self._texts.keys() - {target})
             if changes is not None and changes.keys() == {target}:
@@ -124,7 +127,7 @@ class _Trial:
                 hint="Give it with each run, or change it in ComfyUI and save the file there.",
                 parameter=key,
             )
-        # One widget that feeds several inputs: in the page they change together.
+        # One widget feeds several inputs: in the page they change together.
         (holder, index, _, path), self.prompt = shared[0]
         holder[index] = unwrapped(value)
         return path
@@ -146,12 +149,12 @@ class _Trial:
 
 
 def _first(options: Sequence[str]) -> str:
-    """Of a dynamic prompt's options always the same, so that trials can be compared."""
+    """Choose the same option of a dynamic prompt each time, so that trials are comparable."""
     return options[0]
 
 
 def _locations(workflow: Json, present: Any, effort: Effort) -> Iterator[Location]:
-    """Where widgets hold this value, in the whole file: nodes, subgraphs, group nodes."""
+    """Yield the widgets with this value in the whole file: nodes, subgraphs, group nodes."""
     stack: list[tuple[Any, Path]] = [(workflow, ())]
     while stack:
         item, path = stack.pop()
@@ -175,18 +178,18 @@ def _held(values: Any, present: Any, effort: Effort) -> Iterator[Any]:
 
 
 def _is_dynamic(text: str) -> bool:
-    """Whether the page may make another text of it."""
+    """Return whether the page may replace parts of the text."""
     return "{" in text or "//" in text or "/*" in text or "\\" in text
 
 
 def _nearness(node_id: str) -> Callable[[Location], int]:
-    """The lower, the likelier: the node itself, then what is around it ("1:10:20" is node 20)."""
+    """Return a sort key: the node itself first, then those around it ("1:10:20" is node 20)."""
     ranks = {part: location for location, part in enumerate(reversed(node_id.split(":")))}
     return lambda location: ranks.get(location[2], len(ranks))
 
 
 def _size(value: Any) -> int:
-    """How many values there are."""
+    """Return the number of values."""
     count, stack = 0, [value]
     while stack:
         item = stack.pop()
@@ -197,8 +200,7 @@ def _size(value: Any) -> int:
 
 
 def _changes(before: Json, after: Json, beside: Collection[InputKey]) -> dict[InputKey, Any] | None:
-    """The inputs that differ now, with their new values, without those `beside`; None if there are
-    other nodes now."""
+    """Return the new values of the inputs that differ, except `beside`; None if nodes differ."""
     if before.keys() != after.keys():
         return None
     return {
