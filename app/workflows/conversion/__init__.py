@@ -1,6 +1,7 @@
-"""Convert a workflow from the format that ComfyUI's page saves to the one that `/prompt` takes.
+"""Converts a workflow from UI format to API format.
 
-`app.graphToPrompt()` of the page is the measure: the answer has the same nodes, ids and values.
+The reference is `app.graphToPrompt()` of ComfyUI's page: the result has the same nodes, ids and
+values.
 """
 
 import random
@@ -29,10 +30,13 @@ __all__ = ["Conversion", "convert"]
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """`drawn`: the inputs (node id, name) that the file marks to be drawn anew for each run, in
-    lists of those that get the same value. `alike`: those that one primitive sets. `texts`: of the
-    inputs whose text was filled in, the text in the file; `named`: the ids of the nodes whose
-    widgets these name, by the name that they use."""
+    """The result of a conversion; inputs are given as (node id, name).
+
+    `drawn`: inputs that the file marks to be drawn anew for each run, in lists that share a value.
+    `alike`: inputs that one primitive sets. `texts`: the original text of inputs whose text was
+    filled in; `named`: the ids of the nodes whose widgets these texts refer to, by the name in the
+    text.
+    """
 
     prompt: dict[str, Any]
     warnings: list[str]
@@ -49,16 +53,16 @@ def convert(
     choose: Callable[[Sequence[str]], str] = random.choice,
     effort: Effort | None = None,
 ) -> Conversion:
-    """The prompt for a workflow file; `choose` decides in dynamic prompts. `effort`: what this and
-    other conversions may take together.
+    """Convert a workflow file to a prompt.
 
-    Raises InvalidWorkflow, and nothing else, whatever the file holds.
+    `choose` selects options in dynamic prompts. `effort` is a limit that may be shared by several
+    conversions. Raises InvalidWorkflow, and nothing else, for any file.
     """
     try:
         document = read(workflow)
         document.effort = effort or document.effort
         return _convert(document, Definitions(object_info), choose)
-    except RecursionError as error:  # of values in values in values; nothing else here recurses
+    except RecursionError as error:  # deeply nested values; nothing else is recursive here
         raise InvalidWorkflow("The workflow's values are nested too deeply.") from error
 
 
@@ -67,7 +71,7 @@ def _convert(
 ) -> Conversion:
     renumber(document)
     unfold(document, definitions)
-    put_inner_first(document)  # a promoted widget shows what its inside is set to
+    put_inner_first(document)  # promoted widgets get the values inside the subgraph
     promotions = Promotions(document)
     everywhere.take_seeds(document, definitions)
     for graph in document.graphs():
@@ -76,7 +80,7 @@ def _convert(
         everywhere.broadcast(document, graph, in_file)
         promotions.settle(graph)
         adopt(document, promotions, graph)
-    replacements = Replacements(document)  # of texts, by what all widgets are set to now
+    replacements = Replacements(document)  # of texts, by the final values of all widgets
     primitives.apply(document, replacements)
     assembler = Assembler(document, promotions, replacements, choose)
     prompt = assembler.prompt()

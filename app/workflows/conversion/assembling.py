@@ -1,4 +1,4 @@
-"""Write the prompt: every node that runs, with its widgets' values and its links."""
+"""Assembles the prompt: every node that runs, with its widget values and links."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from app.workflows.conversion.resolution import GraphScope, Origin, Resolver
 from app.workflows.conversion.subgraphs.promotion import Promotions
 from app.workflows.conversion.virtual import VIRTUAL
 
-MAX_NODES = 50_000  # a few nested subgraphs that use each other twice make any number of nodes
+MAX_NODES = 50_000  # nested subgraphs that are used repeatedly may unfold to any number of nodes
 
 
 class Assembler:
@@ -32,7 +32,8 @@ class Assembler:
         self._drawn: dict[Drawn, list[tuple[str, str]]] = {}
         self._primitives: dict[str, list[tuple[str, str]]] = {}
         self._texts: dict[tuple[str, str], str] = {}
-        self._ids: dict[Node, str] = {}  # in the prompt; of one that stands there often, the first
+        # Ids in the prompt; the first one if a node occurs repeatedly
+        self._ids: dict[Node, str] = {}
 
     def prompt(self) -> Json:
         prompt: Json = {}
@@ -48,16 +49,15 @@ class Assembler:
         return dict(sorted(prompt.items(), key=_page_order))
 
     def drawn(self) -> list[list[tuple[str, str]]]:
-        """The inputs of the prompt (node id, name) whose values the file marks to be drawn anew
-        for each run; those of one list get the same value."""
+        """Return the inputs that the file marks to be drawn anew, in lists that share a value."""
         return list(self._drawn.values())
 
     def texts(self) -> dict[tuple[str, str], str]:
-        """Those of the file that another run fills in otherwise, by the input of the prompt."""
+        """Return the original texts that each run fills in anew, by the input of the prompt."""
         return self._texts
 
     def named(self) -> dict[str, str]:
-        """The ids of the nodes whose widgets these texts name, by the name that they use."""
+        """Return the ids of the nodes that these texts refer to, by the name in the text."""
         return {
             name: self._ids[node]
             for text in self._texts.values()
@@ -66,13 +66,13 @@ class Assembler:
         }
 
     def alike(self) -> list[list[tuple[str, str]]]:
-        """The inputs that one primitive sets."""
+        """Return the lists of inputs that one primitive sets."""
         return [keys for keys in self._primitives.values() if len(keys) > 1]
 
     def _running(self) -> list[tuple[GraphScope, Node]]:
-        """All nodes, subgraphs unfolded where they stand.
+        """Return all nodes that run, with subgraphs unfolded in place.
 
-        A subgraph that is off at the root is not unfolded; the page looks no deeper than that.
+        A muted or bypassed subgraph of the root is not unfolded; deeper ones are, as in the page.
         """
         root = GraphScope(self._document.root)
         found: list[tuple[GraphScope, Node]] = []
@@ -147,7 +147,7 @@ class Assembler:
         return self._replacements.apply(node, widget)
 
     def _chosen_index(self, scope: GraphScope, node: Node) -> int:
-        """A CustomCombo sends the number of its choice among its options."""
+        """Return the index of a CustomCombo's choice, which is what it sends."""
         combo = node.widgets[0]
         choice = combo.value
         for place, slot in enumerate(node.inputs):
@@ -160,7 +160,7 @@ class Assembler:
 
 
 def wrapped(widget: Widget | None, value: Any) -> Any:
-    """A list in a prompt is a link; one that is a value is wrapped. The caller gets a copy."""
+    """Return a copy of a value, with lists wrapped: a plain list in a prompt is a link."""
     if isinstance(value, list | dict):
         value = copy.deepcopy(value)
     if widget is not None and widget.type == "CURVE" and value is not None:
@@ -169,7 +169,7 @@ def wrapped(widget: Widget | None, value: Any) -> Any:
 
 
 def _drop_dangling_links(prompt: Json) -> None:
-    """Without links to nodes that do not run."""
+    """Remove links to nodes that do not run."""
     for node in prompt.values():
         inputs = node["inputs"]
         for name in [
@@ -181,6 +181,6 @@ def _drop_dangling_links(prompt: Json) -> None:
 
 
 def _page_order(item: tuple[str, Any]) -> tuple[int, int]:
-    """Numbers come first, in their order, as in every object of JavaScript."""
+    """Sort key: numeric ids first and in order, like keys of a JavaScript object."""
     number = as_number(item[0])
     return (1, 0) if number is None else (0, number)

@@ -1,7 +1,7 @@
-"""Bring the nodes of a graph to the state in which the page holds them once a file is open.
+"""Brings the nodes of a graph into the state that the page has after loading a file.
 
-The class decides which inputs there are; the file says what is connected and what it is set to.
-Links are matched by the input's name, since the number of an input changes between versions.
+The class determines the inputs, the file their links and values. Links are matched by the name of
+the input, as its index differs between versions of a class.
 """
 
 from app.limits.quoting import quoted
@@ -13,7 +13,7 @@ from app.workflows.conversion.virtual import EVERYWHERE, VIRTUAL
 
 
 def configure(document: Document, graph: Graph, definitions: Definitions) -> None:
-    """Lay out every node of the graph, set its values, connect its inputs."""
+    """Lay out all nodes of the graph, set their values, and connect their inputs."""
     incoming: dict[str, list[Link]] = {}
     for link in graph.links.values():
         incoming.setdefault(link.target, []).append(link)
@@ -57,7 +57,7 @@ def _configure_by_class(node: Node, node_class: NodeClass, links: list[Link]) ->
 
 
 def _keep_matched_types(node: Node, saved: list[Slot], node_class: NodeClass) -> None:
-    """Inputs that take the type of what is connected: the file knows which."""
+    """Take the types of inputs with a matched type from the file."""
     types = {slot.name: slot.type for slot in saved if slot.name in node_class.matched}
     for slot in node.inputs if types else ():
         slot.type = types.get(slot.name, slot.type)
@@ -66,8 +66,11 @@ def _keep_matched_types(node: Node, saved: list[Slot], node_class: NodeClass) ->
 def _move_strays(
     node: Node, gone: list[Slot], links: list[Link], at_first: list[str], choices: tuple[str, ...]
 ) -> None:
-    """The page leaves the link of an autogrow input of another choice where its number leads in
-    the layout before the choice; it connects whatever stands there, if that stays."""
+    """Rename saved autogrow inputs of another choice like the page does.
+
+    The page keeps the link at its index in the layout before the choice, so the link goes to the
+    input at that index, if the input stays.
+    """
     numbers = {link.id: link.target_slot for link in links} if gone else {}
     for slot in gone:
         number = numbers.get(slot.link_id or "", -1)
@@ -79,25 +82,28 @@ def _move_strays(
 
 
 def _may_stay(node: Node, slot: Slot, choices: tuple[str, ...]) -> bool:
-    """Whether an input that the class does not lay out is kept. Custom code adds such inputs,
-    and groups grow; but one goes whose widget is gone, or that belongs to another choice."""
+    """Return whether to keep a saved input that the class does not lay out.
+
+    Custom code adds such inputs, and autogrow groups have more members. An input is dropped if its
+    widget is gone or it belongs to another choice.
+    """
     if _is_of_another_choice(node, slot.name, choices):
         return False
     return slot.widget is None or node.widget(slot.widget) is not None
 
 
 def _dynamic_combos(node: Node) -> tuple[str, ...]:
-    """How the names of inputs begin that a choice brings."""
+    """Return the prefixes of the inputs that depend on a dynamic combo."""
     return tuple(f"{widget.name}." for widget in node.widgets if widget.type == DYNAMIC_COMBO)
 
 
 def _is_of_another_choice(node: Node, name: str, choices: tuple[str, ...]) -> bool:
-    """Whether an input that is not there would be there if a dynamic combo were set otherwise."""
+    """Return whether the input exists only with another choice of a dynamic combo."""
     return name.rpartition(".")[0] not in node.groups and name.startswith(choices)
 
 
 def _retype_outputs(node: Node, node_class: NodeClass) -> None:
-    """Types are the class's, but an output with a type by what is connected keeps its own."""
+    """Set the types of outputs to those of the class, except types that depend on a link."""
     for place, kind in enumerate(node_class.outputs):
         if place >= len(node.outputs):
             node.outputs.append(Slot("", "*" if kind.startswith("COMFY_") else kind))
@@ -106,7 +112,7 @@ def _retype_outputs(node: Node, node_class: NodeClass) -> None:
 
 
 def _configure_unknown(document: Document, node: Node) -> None:
-    """A type that the server lacks: newer files name its widgets in the inputs, in order."""
+    """Lay out a node of an unknown class; newer files name its widgets in the inputs, in order."""
     node.title = node.title or node.type
     if isinstance(node.values, dict):
         node.widgets = [Widget(name, "", value) for name, value in node.values.items()]
@@ -119,8 +125,10 @@ def _configure_unknown(document: Document, node: Node) -> None:
 
 
 def connect(node: Node, saved: list[Slot], links: list[Link]) -> list[Link]:
-    """Give each link its input: the one of the name under which the file has it, or of the number
-    if the file has it under none. Returns the links whose input is gone."""
+    """Connect each link to the input of its name in the file, or by its index if it has none.
+
+    Returns the links whose input does not exist.
+    """
     names: dict[str, list[str]] = {}
     for slot in saved:
         if slot.link_id is not None:

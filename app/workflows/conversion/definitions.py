@@ -1,8 +1,8 @@
-"""Node classes as the page sees them: `object_info`, and what the page's own code adds to it.
+"""Node classes in ComfyUI's page: `object_info`, with the inputs that the page adds.
 
-A definition lists its inputs; each becomes a socket, a widget, or both. The page adds a few
-inputs that the server does not know: upload buttons, players, 3D views. They matter, because a
-file holds a place in `widgets_values` for most of them.
+Each input of a definition becomes a socket, a widget, or both. The page adds inputs that the server
+does not know: upload buttons, players, 3D views. They matter because most of them have a place in
+`widgets_values`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ class InputSpec:
 
 
 class NodeClass:
-    """A class; `inputs` as defined, `ordered` as laid out: by `input_order` if there is one."""
+    """A class: `inputs` in definition order; `sockets` and `widgets` by `input_order`."""
 
     def __init__(
         self, title: str, inputs: list[InputSpec], ordered: list[InputSpec], outputs: list[str]
@@ -71,7 +71,7 @@ class NodeClass:
 
 
 class Definitions:
-    """`object_info`, read class by class when one is asked for; lives for one conversion."""
+    """The classes of an `object_info`, parsed on demand; used for one conversion."""
 
     def __init__(self, object_info: Mapping[str, Any]) -> None:
         self._object_info = object_info
@@ -85,7 +85,7 @@ class Definitions:
 
 
 def read_specs(groups: Any, prefix: str = "") -> Iterator[InputSpec]:
-    """The inputs in `{"required": {...}, "optional": {...}}`."""
+    """Yield the inputs in `{"required": {...}, "optional": {...}}`."""
     if not isinstance(groups, dict):
         return
     for group in ("required", "optional"):
@@ -98,9 +98,9 @@ def read_specs(groups: Any, prefix: str = "") -> Iterator[InputSpec]:
 def _spec(name: str, spec: list[Any] | tuple[Any, ...], *, optional: bool) -> InputSpec:
     kind = spec[0]
     options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
-    if optional and options.get("defaultInput"):  # an older name for it
+    if optional and options.get("defaultInput"):  # the older name of forceInput
         options = {**options, "forceInput": True}
-    if isinstance(kind, list):  # the old way to write a combo: its choices in the type's place
+    if isinstance(kind, list):  # old notation of a combo: the choices in place of the type
         return InputSpec(name, "COMBO", {**options, "options": kind}, optional)
     return InputSpec(name, str(kind), options, optional)
 
@@ -139,7 +139,7 @@ def _added_by_the_page(name: str, required: list[InputSpec]) -> Iterator[InputSp
 
 
 def _in_order(inputs: list[InputSpec], order: Any) -> list[InputSpec]:
-    """By `input_order`; what it does not name comes last."""
+    """Sort by `input_order`; unlisted inputs come last."""
     rank = {
         (name, group == "optional"): place
         for place, (group, name) in enumerate(

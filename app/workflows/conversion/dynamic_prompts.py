@@ -1,7 +1,7 @@
 """Dynamic prompts: `a {red|green|{light|dark} blue} car // a note`.
 
-Each group in braces becomes one of its choices, which may hold groups themselves; C-style
-comments go; a backslash takes a brace or a bar literally.
+Each group in braces is replaced by one of its options, which may contain groups; C-style comments
+are removed; a backslash escapes a brace or a bar.
 """
 
 import re
@@ -13,7 +13,7 @@ LINE_COMMENT = re.compile(r"//.*")
 COMMENT_START = re.compile(r"//|/\*")
 TOKEN = re.compile(r"\\[\s\S]|[{}|]|\\$")
 ESCAPED = re.compile(r"\\([{}|])")
-MAX_DEPTH = 100  # deeper groups are left as they are
+MAX_DEPTH = 100  # deeper groups are kept verbatim
 
 
 def choose_texts(
@@ -22,8 +22,11 @@ def choose_texts(
     effort: Effort | None = None,
     depth: int = 0,
 ) -> str:
-    """The text with its groups chosen. What a group chose is read anew, which is counted as
-    `effort`: groups in groups take the square of their length. Raises InvalidWorkflow."""
+    """Return the text with an option chosen for each group. Raises InvalidWorkflow.
+
+    Chosen options are parsed again, which is charged to `effort`: nested groups take quadratic
+    time.
+    """
     effort = effort or Effort()
     effort.read(text)
     effort.make(1)
@@ -44,7 +47,7 @@ def _without_comments(text: str) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """What stands between comments. A `/*` that nothing closes is none."""
+    """Yield the text between comments; an unterminated `/*` is not a comment."""
     position = 0
     while (found := COMMENT_START.search(text, position)) is not None:
         start = found.start()
@@ -52,7 +55,7 @@ def _pieces(text: str) -> Iterator[str]:
             end = LINE_COMMENT.match(text, start).end()  # type: ignore[union-attr]
         elif (close := text.find("*/", start + 2)) >= 0:
             end = close + 2
-        else:  # nor is any behind it
+        else:  # so there is no further comment of this kind
             yield LINE_COMMENT.sub("", text[position:])
             return
         yield text[position:start]
@@ -66,8 +69,10 @@ def _find_brace(text: str, position: int) -> int | None:
 
 
 def _options(text: str, start: int, effort: Effort) -> tuple[list[str], int]:
-    """The choices of the group that opens before `start`, and where the group ends. One that is
-    never closed reaches to the end of the text."""
+    """Return the options of the group that opens before `start`, and the end of the group.
+
+    An unterminated group extends to the end of the text.
+    """
     options, depth = [], 0
     for token in TOKEN.finditer(text, start):
         mark = token.group()

@@ -1,17 +1,17 @@
-"""A bound on what a conversion does and makes, whatever the file holds.
+"""Limits the work and the output of a conversion.
 
-What is in a file can be used many times: a subgraph by its instances, a text by what shows it, a
-list of links by whatever follows them. So a small file can stand for a huge prompt, or for endless
-work. Whoever does in a loop more than once what the file holds once says so here.
+Parts of a file can be used repeatedly: a subgraph by its instances, a text by its references, a
+list of links by the nodes that use it. So a small file can unfold to a huge prompt or to endless
+work. Every loop that may process a part repeatedly is charged here.
 """
 
 from typing import Any
 
 from app.errors import InvalidWorkflow
 
-MAX_STEPS = 1_500_000  # steps; the largest official workflow takes 10,000
-OBJECT = 4  # steps that an object is taken for: it costs memory, too
-LETTERS = 16  # letters of a text that are taken for a step
+MAX_STEPS = 1_500_000  # the largest official workflow takes 10,000
+OBJECT = 4  # steps per created object, as it also takes memory
+LETTERS = 16  # characters of a text per step
 
 
 class Effort:
@@ -20,7 +20,7 @@ class Effort:
         self._left = most
 
     def spend(self, steps: int) -> None:
-        """Raises InvalidWorkflow when it is all too much."""
+        """Charge steps. Raises InvalidWorkflow when the limit is exceeded."""
         self._left -= steps
         if self._left < 0:
             raise InvalidWorkflow(
@@ -36,7 +36,7 @@ class Effort:
         self.spend(1 + len(text) // LETTERS)
 
     def copy(self, value: Any) -> None:
-        """A JSON value is written down once more."""
+        """Charge a copy of a JSON value."""
         stack = [value]
         while stack:
             item = stack.pop()

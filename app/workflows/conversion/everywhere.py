@@ -1,8 +1,8 @@
-"""Use Everywhere: nodes whose input goes to all inputs of its type that nothing is connected to.
+"""Use Everywhere (custom node pack): nodes that send to all unconnected inputs of a type.
 
-The pack adds these links on the page, just before the prompt is written; files do not hold them.
-Newer ones name them in `extra.ue_links`. For the others what the pack does is done here, as far as
-it is simple; what follows from regular expressions, groups or colours is told in a warning.
+The pack adds these links in the page, just before the prompt is created; files do not contain them.
+Newer versions save them in `extra.ue_links`. For older ones the simple rules are implemented here;
+a warning is given for rules with regular expressions, groups or colors.
 """
 
 import re
@@ -28,17 +28,17 @@ from app.workflows.conversion.virtual import EVERYWHERE, PRIMITIVE, REROUTES, VI
 ANYTHING, PROMPTS, SEED = "Anything Everywhere", "Prompts Everywhere", "Seed Everywhere"
 BY_PATTERN = "Anything Everywhere?"
 SEEDS = ("seed", "noise_seed")
-PROMPT_NAMES = ("pos", "neg")  # how the inputs begin that its first and its second input go to
-# Alternatives of plain words: whatever else an expression of a file is, it is not run here.
+PROMPT_NAMES = ("pos", "neg")  # name prefixes of the inputs that its first and second input go to
+# Alternatives of plain words: other regular expressions from a file are not executed.
 _SIMPLE = re.compile(r"(\^?[\w -]+\$?)(\|\^?[\w -]+\$?)*")
-SEARCH = 50  # objects that a search for an expression is taken for
-LONGEST = 100  # characters of an expression
+SEARCH = 50  # objects charged per search of an expression
+LONGEST = 100  # maximum characters of an expression
 WAY_OUT = "If an input is missing, send the API format (Workflow > Export (API))."
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """What one input of a node sends, and to which inputs of its type."""
+    """What one input of a node sends, and the inputs of its type that receive it."""
 
     node: Node
     origin: str
@@ -51,7 +51,7 @@ class Broadcast:
 
 
 def connect_saved(document: Document, graph: Graph, links: list[Link]) -> None:
-    """Add the links that the file names outright, where nothing is connected."""
+    """Add the links that the file lists, unless the input is connected."""
     taken = {(link.target, link.target_slot) for link in graph.links.values()}
     for link in links:
         if (link.target, link.target_slot) in taken:
@@ -64,7 +64,7 @@ def connect_saved(document: Document, graph: Graph, links: list[Link]) -> None:
             continue
         taken.add((link.target, link.target_slot))
         graph.links[link.id] = link
-        graph.sends_everywhere = False  # it is all there
+        graph.sends_everywhere = False  # all links are listed in the file
 
 
 def _begins(graph: Graph, link: Link) -> bool:
@@ -89,7 +89,7 @@ def _ends(graph: Graph, link: Link) -> bool:
 
 
 def take_seeds(document: Document, definitions: Definitions) -> None:
-    """Where no server has the node that sends a seed it is what a primitive is."""
+    """Treat the pack's seed node as a primitive if no server has its class."""
     if definitions.get(SEED) is None:
         for graph in document.graphs():
             for node in graph.nodes.values():
@@ -101,8 +101,10 @@ def take_seeds(document: Document, definitions: Definitions) -> None:
 
 
 def broadcast(document: Document, graph: Graph, saved: dict[str, set[str]]) -> None:
-    """Connect what the graph's nodes send everywhere. `saved`: the inputs that the file has, by
-    node: a widget that is no input there takes none."""
+    """Connect what the nodes of the graph send everywhere.
+
+    `saved`: the inputs in the file by node; a widget that is not an input there receives nothing.
+    """
     if not graph.sends_everywhere:
         return
     found = [one for node in graph.nodes.values() for one in _sent_by(document, graph, node)]
@@ -122,12 +124,12 @@ def broadcast(document: Document, graph: Graph, saved: dict[str, set[str]]) -> N
 
 
 def _is_open(node: Node, slot: Slot, saved: set[str], *, to_seeds: bool) -> bool:
-    """Whether an input takes what is sent: all sockets do, of widgets those that are inputs."""
+    """Return whether an input may receive: all sockets do, and widgets that are inputs."""
     own = _object(node.properties.get("ue_properties"))
     chosen = own.get("widget_ue_connectable", node.properties.get("widget_ue_connectable"))
     if slot.widget is None:
         return not _object(own.get("input_ue_unconnectable")).get(slot.name)
-    if isinstance(chosen, dict):  # newer versions of the pack have widgets chosen one by one
+    if isinstance(chosen, dict):  # newer versions of the pack select widgets individually
         return bool(chosen.get(slot.name))
     # Files of newer pages list all widgets among the inputs.
     is_old = any(other.widget and other.name not in saved for other in node.inputs)
@@ -197,7 +199,7 @@ def _all(
 
 
 def _suiting(node: Node, place: int, slot: Slot, *, alike: bool) -> Callable[[Node, Slot], bool]:
-    """By the names of inputs: prompts, and where a node sends two of one type."""
+    """Return the restriction by input names: for prompts, and for several inputs of one type."""
     if node.type == PROMPTS and place < len(PROMPT_NAMES):
         return lambda _, other: other.name.lower().startswith(PROMPT_NAMES[place])
     if alike:
@@ -206,7 +208,7 @@ def _suiting(node: Node, place: int, slot: Slot, *, alike: bool) -> Callable[[No
 
 
 def _source(document: Document, graph: Graph, slot: Slot) -> tuple[str, int, str] | None:
-    """Where what is connected comes from, and its type, which nodes that pass it on do not tell."""
+    """Return the source of a link and its type, resolved through nodes that pass values on."""
     link, kind = slot.link, slot.type
     if link is None:
         return None
@@ -233,7 +235,7 @@ def _source(document: Document, graph: Graph, slot: Slot) -> tuple[str, int, str
 def _patterns(
     node: Node, own: Json
 ) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None] | None:
-    """Of titles and of names of inputs; None if there are others than simple ones."""
+    """Return the patterns of titles and of input names; None if they are not simple."""
     given = [own.get(f"{what}_regex") for what in ("title", "input", "group")]
     if node.type == BY_PATTERN and not own and isinstance(node.values, list):
         given = [*node.values[:3], None, None, None][:3]

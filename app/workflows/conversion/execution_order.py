@@ -1,4 +1,4 @@
-"""The order in which the page takes the nodes of the root: each after those it needs."""
+"""The order in which the page processes the nodes of the root: dependencies first."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from app.workflows.conversion.model import Graph, Link, Node
 
 
 def in_order(graph: Graph) -> list[Node]:
-    """Nodes that need nothing come first, in the file's order; nodes in a circle come last."""
+    """Return nodes without dependencies first, in the file's order; nodes of a cycle last."""
     waiting_for = {
         node.id: sum(slot.link is not None for slot in node.inputs) for node in graph.nodes.values()
     }

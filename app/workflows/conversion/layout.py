@@ -1,8 +1,8 @@
-"""A new node of a class: its widgets with their default values, and its sockets.
+"""The layout of a new node of a class: its sockets, and widgets with default values.
 
-Some inputs give more than one widget (a seed brings `control_after_generate`), and some grow:
-a dynamic combo has further inputs for each choice, named `combo.input`, laid out behind it when
-the choice is made; an autogrow group offers `group.name0`, `group.name1` ... as they are used.
+Some inputs have several widgets (a seed has `control_after_generate`), and some grow: a dynamic
+combo has further inputs for each choice, named `combo.input`, which follow it when the choice is
+made; an autogrow group has `group.name0`, `group.name1` ... as they are used.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "AUDIOUPLOAD": "",
     "AUDIO_UI": "",
 }
-# Widgets that only show something; the first kind has no place in the file either.
+# Display-only widgets: those without a place in the file, and those that are not sent.
 NOT_SAVED = frozenset({"IMAGECOMPARE", "RESOLUTION_PREVIEW", "AUDIO_UI", "CAMERA_INFO_STATE"})
 NOT_SENT = frozenset(
     {
@@ -57,7 +57,7 @@ TEXT_PREVIEWS = frozenset({"PreviewAny", "SaveText"})
 
 
 def lay_out(node: Node, node_class: NodeClass) -> None:
-    """Give the node the widgets and sockets of its class, instead of those it has."""
+    """Replace the node's widgets and sockets with those of its class."""
     node.widgets, node.inputs = [], []
     for spec in node_class.sockets:
         add_sockets(node, spec)
@@ -67,7 +67,7 @@ def lay_out(node: Node, node_class: NodeClass) -> None:
 
 
 def add_sockets(node: Node, spec: InputSpec) -> None:
-    """Append the sockets of an input that has no widget."""
+    """Append the sockets of an input without a widget."""
     template = spec.options.get("template")
     if spec.type == AUTOGROW and isinstance(template, dict):
         node.groups.add(spec.name)
@@ -81,7 +81,7 @@ def add_sockets(node: Node, spec: InputSpec) -> None:
 
 
 def _autogrow_names(template: Json) -> list[str]:
-    """The first members of a group: as many as it needs, and one to go on with."""
+    """Return the first members of a group: the minimum number and one more."""
     count = template.get("min", 1) + 1 if isinstance(template.get("min", 1), int) else 1
     names = template.get("names")
     if isinstance(names, list):
@@ -90,7 +90,7 @@ def _autogrow_names(template: Json) -> list[str]:
 
 
 def add_widgets(node: Node, spec: InputSpec) -> None:
-    """Append what the page makes of an input that is a widget."""
+    """Append the widgets of an input."""
     kind = spec.widget_type
     if kind == "LOAD_3D" and node.widget("model_file"):
         node.widgets.extend(Widget(name, "BUTTON", text) for name, text in MODEL_BUTTONS.items())
@@ -111,7 +111,7 @@ def add_widgets(node: Node, spec: InputSpec) -> None:
 
 
 def default(kind: str, options: Json) -> Any:
-    """The value of a widget that nobody has set."""
+    """Return the default value of a widget."""
     if kind == DYNAMIC_COMBO:
         return next(iter(choices(options)), UNSET)
     if kind == "COMBO":
@@ -132,19 +132,21 @@ def _combo_default(options: Json) -> Any:
 
 
 def choices(options: Json) -> list[Any]:
-    """What a combo offers. The page keeps a dynamic combo's keys in an object, where those that
-    are whole numbers come first, in their order."""
+    """Return the choices of a combo.
+
+    The page stores the keys of a dynamic combo in an object, so integers come first, in order.
+    """
     offered = options.get("options")
     if not isinstance(offered, list):
         return []
-    if not offered or not isinstance(offered[0], dict):  # they are of one kind
+    if not offered or not isinstance(offered[0], dict):  # all choices are of the same kind
         return offered
     keys = [str(item.get("key")) for item in offered if isinstance(item, dict)]
     return sorted(keys, key=lambda key: (as_number(key) is None, as_number(key) or 0))
 
 
 def _companions(widget: Widget) -> Iterator[Widget]:
-    """The widgets that come along with another one."""
+    """Yield the additional widgets of a widget."""
     if widget.type == "AUDIO_RECORD":
         yield Widget(widget.name, "BUTTON", "", sent=False)
     elif widget.type == "BOUNDING_BOX":
@@ -174,11 +176,12 @@ def _has_refresh_button(options: Json) -> bool:
 
 
 def lay_out_choice(node: Node, combo: Widget) -> None:
-    """Replace a dynamic combo's further inputs with those of its present choice."""
+    """Replace the inputs of a dynamic combo with those of its current choice."""
     prefix = f"{combo.name}."
     node.widgets = [widget for widget in node.widgets if not widget.name.startswith(prefix)]
     node.inputs = [slot for slot in node.inputs if not slot.name.startswith(prefix)]
-    behind = Node("", "", "", 0, [], [], [], {})  # collects what the choice brings
+    # Temporary node that collects the inputs of the choice
+    behind = Node("", "", "", 0, [], [], [], {})
     for spec in read_specs(_chosen(combo), prefix):
         if spec.is_widget:
             add_widgets(behind, spec)
@@ -199,7 +202,7 @@ def _chosen(combo: Widget) -> Any:
 
 
 def add_extras(node: Node) -> None:
-    """What the page's code for single node types adds to them."""
+    """Append the widgets that the page adds for individual node types."""
     if node.type == "CustomCombo":
         node.widgets.append(Widget("index", "INDEX", 0))
         node.widgets.append(Widget("option1", "OPTION", ""))

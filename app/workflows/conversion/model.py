@@ -1,7 +1,7 @@
-"""The graph as ComfyUI's page holds it after loading a file: what every pass here works on.
+"""The graph as ComfyUI's page has it after loading a file; all passes operate on it.
 
-A file has one root graph and any number of subgraph definitions; both are a `Graph`. Nothing in
-here is shared with the caller's JSON, so the passes may change it freely.
+A file has one root graph and any number of subgraph definitions; both are a `Graph`. Nothing is
+shared with the caller's JSON, so passes may modify it.
 """
 
 import re
@@ -12,38 +12,37 @@ from typing import Any
 from app.limits.json_types import Json
 from app.workflows.conversion.effort import Effort
 
-# The two ends of a subgraph are written as nodes with these ids.
+# Node ids of the two boundaries of a subgraph.
 INPUT_BOUNDARY = "-10"
 OUTPUT_BOUNDARY = "-20"
 
 MUTED, BYPASSED = 2, 4
 
-# The value of a widget that has none: JavaScript's undefined, which is not sent. None is null.
+# The value of a widget without one: JavaScript's undefined, which is not sent. None is null.
 UNSET = ...
 
 NUMBER = re.compile("0|[1-9][0-9]{0,14}")
 
 
 def as_number(text: str) -> int | None:
-    """The number that an id is, if it is written as JavaScript would write it."""
+    """Return an id as a number if it is in JavaScript's canonical notation."""
     return int(text) if NUMBER.fullmatch(text) else None
 
 
-# What a value is one of that the page draws anew: equal for all inputs that get the same value.
+# Identity of a value that the page draws anew: equal for all inputs that share the value.
 Drawn = tuple[int, ...]
 
 
 def is_drawn(mark: Any) -> bool:
-    """Of the values of `control_after_generate` the one by which a value is drawn anew."""
+    """Return whether a value of `control_after_generate` means to draw a new one."""
     return isinstance(mark, str) and mark == "randomize"
 
 
-MAX_WARNINGS, MAX_WARNING = 1000, 300  # of one conversion, and characters of each
+MAX_WARNINGS, MAX_WARNING = 1000, 300  # warnings per conversion, and characters of each
 
 
 class NameIndex:
-    """Finds the first item of a name in a list; looks anew when the list is another one, and on
-    when it is longer."""
+    """Index of the first item of each name in a list, updated when the list grows."""
 
     def __init__(self) -> None:
         self._items: list[Any] | None = None
@@ -61,7 +60,7 @@ class NameIndex:
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """One wire: from an output (or a subgraph's input) to an input (or a subgraph's output)."""
+    """A link from an output (or a subgraph's input) to an input (or a subgraph's output)."""
 
     id: str
     origin: str
@@ -71,37 +70,37 @@ class Link:
 
     @property
     def age(self) -> tuple[int, str]:
-        """Links sort by their ids, which are numbers unless a file is odd."""
+        """Sort key: by ids, which are usually numbers."""
         return (as_number(self.id) or 0, self.id)
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A socket. `widget` names the widget that an input socket stands for, if it does."""
+    """A socket; `widget` is the name of the widget of an input socket, if any."""
 
     name: str
     type: str
     widget: str | None = None
-    link_id: str | None = None  # what the file says; `link` is what holds
+    link_id: str | None = None  # as in the file; `link` is the actual one
     link: Link | None = None
     label: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Widget:
-    """A value on a node. `type` is the widget's type, `options` its part of the definition."""
+    """A value on a node; `type` is the widget's type, `options` the options of its definition."""
 
     name: str
     type: str
     value: Any
     options: Json = field(default_factory=dict)
-    saved: bool = True  # takes a place in `widgets_values`
-    sent: bool = True  # goes into the prompt
-    control: "Widget | None" = None  # says what the page does to the value after a run
+    saved: bool = True  # has a place in `widgets_values`
+    sent: bool = True  # included in the prompt
+    control: "Widget | None" = None  # determines how the page changes the value after a run
 
     @property
     def drawn(self) -> Drawn | None:
-        """Not None if the page draws the value anew for each run."""
+        """Identity of the value if the page draws it anew for each run, else None."""
         return (id(self.control),) if self.control and is_drawn(self.control.value) else None
 
 
@@ -116,7 +115,7 @@ class Node:
     values: list[Any] | Json
     properties: Json
     widgets: list[Widget] = field(default_factory=list)
-    groups: set[str] = field(default_factory=set)  # names of its autogrow groups
+    groups: set[str] = field(default_factory=set)  # names of autogrow groups
     promoted: Json = field(default_factory=dict)  # subgraph input name -> value set on this node
     _widget_index: NameIndex = field(default_factory=NameIndex)
     _input_index: NameIndex = field(default_factory=NameIndex)
@@ -136,7 +135,7 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Boundary:
-    """An input or output of a subgraph; its links are those on the inside."""
+    """An input or output of a subgraph, with its links inside."""
 
     name: str
     type: str
@@ -151,7 +150,7 @@ class Graph:
     links: dict[str, Link]
     inputs: list[Boundary] = field(default_factory=list)
     outputs: list[Boundary] = field(default_factory=list)
-    sends_everywhere: bool = True  # by rules: the file does not name the links
+    sends_everywhere: bool = True  # by rules; False if the file lists the links
     _input_index: NameIndex = field(default_factory=NameIndex)
 
     def input(self, name: str) -> Boundary | None:
@@ -162,7 +161,7 @@ class Graph:
         return (self.links[link_id] for link_id in boundary.link_ids if link_id in self.links)
 
     def target_of(self, link: Link) -> tuple[Node, Slot] | None:
-        """The node and the input that a link ends at, if both are there."""
+        """Return the node and the input at the end of a link, if they exist."""
         node = self.nodes.get(link.target)
         if node is None or not 0 <= link.target_slot < len(node.inputs):
             return None
@@ -171,18 +170,18 @@ class Graph:
 
 @dataclass(slots=True)
 class Document:
-    """A file: the root graph, and the subgraph definitions with those they use first."""
+    """A file: the root graph and the subgraph definitions, inner ones first."""
 
     root: Graph
     subgraphs: dict[str, Graph]
     groups: Json
     last_node_id: int
     warnings: list[str]
-    twins: list[Node] = field(default_factory=list)  # of the root, with ids that stand twice
+    twins: list[Node] = field(default_factory=list)  # nodes of the root with duplicate ids
     effort: Effort = field(default_factory=Effort)
 
     def warn(self, text: str) -> None:
-        """The first ones are kept."""
+        """Add a warning, up to MAX_WARNINGS."""
         if len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(text if len(text) <= MAX_WARNING else f"{text[:MAX_WARNING]}...")
 
@@ -190,7 +189,7 @@ class Document:
         return [*self.subgraphs.values(), self.root]
 
     def definition(self, node: Node) -> Graph | None:
-        """The subgraph that a node is an instance of."""
+        """Return the subgraph that a node is an instance of, or None."""
         return self.subgraphs.get(node.type)
 
     def mint_node_id(self, used: Container[str]) -> str:

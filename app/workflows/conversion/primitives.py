@@ -1,8 +1,7 @@
-"""PrimitiveNode: a value of its own for widgets of other nodes.
+"""PrimitiveNode: a value for the widgets of other nodes.
 
-It does not run. Just before the page writes the prompt, each primitive writes its value into the
-widgets that it is linked to; those then send it as theirs. On the way the value is fitted to
-each widget, as if somebody had typed it.
+It does not run. Just before the page creates the prompt, each primitive writes its value into the
+linked widgets, fitted to each of them as if a user had typed it.
 """
 
 import math
@@ -49,7 +48,7 @@ def _apply_one(
         return
     widgets = [(node, widget) for node, slot in targets if (widget := node.widget(slot.widget))]
     value = _own_value(primitive, *targets[0])
-    if any(widget.type in NUMBERS for _, widget in widgets):  # which are fitted by arithmetic
+    if any(widget.type in NUMBERS for _, widget in widgets):  # numbers are fitted by arithmetic
         value = _as_number(value)
     for _, widget in widgets:
         value = _within(value, widget)
@@ -57,14 +56,14 @@ def _apply_one(
         value = replacements.fill(value)
     for node, widget in widgets:
         if isinstance(value, list | dict):
-            document.effort.copy(value)  # some widgets write it as a text
-        if widget.type == DYNAMIC_COMBO:  # which lays its node out anew
+            document.effort.copy(value)  # some widgets convert it to text
+        if widget.type == DYNAMIC_COMBO:  # lays out its node again
             document.effort.make(len(node.widgets) + len(node.inputs))
         set_value(node, widget, fitted(value, widget))
 
 
 def _own_value(primitive: Node, node: Node, slot: Slot) -> Any:
-    """Its value in the file, unless it was saved for another type of widget."""
+    """Return the primitive's value in the file, unless it was saved for another widget type."""
     theirs = node.widget(slot.widget)
     saved = primitive.values if isinstance(primitive.values, list) else []
     own = primitive.outputs[0].type if primitive.outputs else "*"
@@ -74,7 +73,7 @@ def _own_value(primitive: Node, node: Node, slot: Slot) -> Any:
 
 
 def _as_number(value: Any) -> Any:
-    """The number that a text holds, if JavaScript reads one there."""
+    """Convert a text to a number if JavaScript would do so."""
     if not isinstance(value, str) or not NUMERAL.fullmatch(value):
         return value
     with suppress(ValueError):
@@ -83,10 +82,10 @@ def _as_number(value: Any) -> Any:
 
 
 def fitted(value: Any, widget: Widget) -> Any:
-    """A number as the widget takes it: whole, in its steps, in its limits."""
+    """Fit a number to the widget: integer, step, limits."""
     if isinstance(value, bool) or not _is_usual(value):
         return value
-    with suppress(ArithmeticError):  # 1e308 in steps of 1e-9
+    with suppress(ArithmeticError):  # for example 1e308 in steps of 1e-9
         if widget.type == "INT":
             return _in_steps(value, widget)
         if widget.type == "FLOAT":
@@ -115,13 +114,13 @@ def _rounded(value: float, widget: Widget) -> int | float:
 
 
 def _within(value: Any, widget: Widget) -> Any:
-    """The value in the limits of a target; the primitive takes those of all of them."""
+    """Clamp the value to the limits of a target; the primitive applies those of all targets."""
     if widget.type not in NUMBERS or isinstance(value, bool):
         return value
     if not isinstance(value, int | float):
         return value
     if is_random(value) and names_seed(widget.name):
-        return value  # to be drawn, which the page knows nothing of
+        return value  # -1 draws a random seed, which the page does not know
     low, high = _number(widget, "min", 0), _number(widget, "max", 2048)
     return low if value < low else high if value > high else value
 
@@ -132,5 +131,5 @@ def _number(widget: Widget, name: str, otherwise: float) -> int | float:
 
 
 def _is_usual(value: Any) -> TypeGuard[int | float]:
-    """A number that arithmetic takes: not NaN, not infinite, no integer beyond all floats."""
+    """Return whether arithmetic is safe: no NaN, no infinity, no int beyond the range of floats."""
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max

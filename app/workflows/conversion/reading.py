@@ -1,9 +1,8 @@
-"""Read a file into the model, whichever way it is written, however mangled it is.
+"""Parses a file of any version into the model; tolerates malformed parts.
 
-Links are arrays `[id, origin, slot, target, slot, type]` in the old schema (0.4) and objects in
-the new one (1.0) and in subgraphs; ids are numbers or strings. Native reroutes only bend a wire
-on the canvas: a link has its true ends, so they need no care. What cannot be read is left out
-with a warning.
+Links are arrays `[id, origin, slot, target, slot, type]` in schema 0.4 and objects in schema 1.0
+and in subgraphs; ids are numbers or strings. Native reroutes need no handling: they only affect
+drawing, and links have their actual ends. Unreadable parts are skipped with a warning.
 """
 
 from collections import deque
@@ -17,15 +16,15 @@ from app.workflows.conversion.everywhere import connect_saved
 from app.workflows.conversion.model import Boundary, Document, Graph, Link, Node, Slot
 from app.workflows.conversion.refusing import refused
 
-MAX_SLOTS = 1000  # of a node; real ones have a few dozen
-MAX_TITLE = 500  # characters: it stands in the names of much else
-LARGEST = 2**53  # whole numbers beyond are not exact in JavaScript
+MAX_SLOTS = 1000  # per node; real ones have a few dozen
+MAX_TITLE = 500  # characters, as other names include it
+LARGEST = 2**53  # larger integers are not exact in JavaScript
 EVERYWHERE_FIELDS = ("upstream", "upstream_slot", "downstream", "downstream_slot")
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
 def read(workflow: Any) -> Document:
-    """The file's content. Raises InvalidWorkflow if it is no graph at all."""
+    """Parse a file. Raises InvalidWorkflow if it has no graph."""
     if not isinstance(workflow, dict) or not isinstance(workflow.get("nodes"), list):
         raise InvalidWorkflow('The workflow has no "nodes" (an array).')
     extra = _object(workflow.get("extra"))
@@ -41,7 +40,7 @@ def read(workflow: Any) -> Document:
 
 
 def _definitions(workflow: Json) -> Iterator[Json]:
-    """All subgraph definitions; one may hold further ones."""
+    """Yield all subgraph definitions, including nested ones."""
     pending = deque([workflow])
     while pending:
         found = _items(_object(pending.popleft().get("definitions")).get("subgraphs"))
@@ -76,7 +75,7 @@ def _graph(document: Document, data: Json, twins: list[Node]) -> Graph:
 
 
 def _everywhere(data: Json) -> list[Link]:
-    """The links that Use Everywhere adds on the page, as it notes them in the file."""
+    """Return the links of Use Everywhere that are listed in the file."""
     items = _items(_object(data.get("extra")).get("ue_links"))
     found = (
         _link([f"everywhere>{number}", *map(item.get, EVERYWHERE_FIELDS)])
@@ -122,7 +121,7 @@ def _slot(item: Any) -> Slot:
 
 
 def slot_type(value: Any) -> str:
-    """A socket's type. Old files list a combo's choices in its place; 0 and -1 are wildcards."""
+    """Return a socket's type. Old files list a combo's choices instead; 0 and -1 are wildcards."""
     if isinstance(value, list):
         return ",".join(item for item in value if isinstance(item, str)) or "*"
     return value if isinstance(value, str) and value else "*"
@@ -141,8 +140,11 @@ def _boundaries(value: Any) -> list[Boundary]:
 
 
 def _links(data: Json, nodes: Iterable[Node], boundaries: Iterable[Boundary]) -> dict[str, Link]:
-    """The links by id. An input holds one link: of two, the first counts, unless they differ and
-    only the second is the one that its node names. What names the other one then names this."""
+    """Return the links by id, one per input.
+
+    If two links have the same input the first is kept, unless they differ and only the second is
+    named by its node. References to a dropped link are changed to the kept one.
+    """
     slots = [slot for node in nodes for slot in node.inputs]
     named = {slot.link_id for slot in slots}
     taken: dict[tuple[str, int], Link] = {}
@@ -183,7 +185,7 @@ def _link(item: Any) -> Link | None:
 
 
 def _id(value: Any) -> str | None:
-    """Ids are compared as text: files mix 3 and "3"."""
+    """Return an id as text, since files mix 3 and "3"."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str):
@@ -193,7 +195,7 @@ def _id(value: Any) -> str | None:
 
 
 def _integer(value: Any) -> int:
-    """Slots are numbers, or numbers written as text in some files."""
+    """Convert a slot index, which is text in some files."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,6 +1,6 @@
-"""Fill `%Node.widget%` and `%date:yyyy-MM-dd%` into the file names of nodes that save.
+"""Fills `%Node.widget%` and `%date:yyyy-MM-dd%` into the file names of output nodes.
 
-The server only knows `%width%`, `%year%` and their like; these are left to it.
+Placeholders of the server, such as `%width%` and `%year%`, are kept.
 """
 
 import datetime
@@ -24,18 +24,17 @@ UNFIT = re.compile(r'[/?<>\\:*|"\x00-\x1F\x7F]')
 DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 
 
-UNKNOWN: Final = object()  # there is no such widget
+UNKNOWN: Final = object()  # marks a widget that does not exist
 
 
 def names_in(text: str) -> set[str]:
-    """Those of the nodes whose widgets stand between percent signs."""
+    """Return the node names of all `%Node.widget%` in the text."""
     found = (match.group(1).split(".") for match in PATTERN.finditer(text))
     return {parts[0] for parts in found if len(parts) == 2}
 
 
 def filled(text: str, value: Callable[[str, str], Any]) -> str:
-    """The text with what stands between percent signs; `value`: of a node's widget, by the names
-    of both."""
+    """Return the text with its placeholders filled in; `value(node name, widget name)`."""
 
     def replacement(match: re.Match[str]) -> str:
         parts = match.group(1).split(".")
@@ -57,7 +56,7 @@ class Replacements:
         self._names: dict[str, Node] | None = None
 
     def apply(self, node: Node, widget: Widget) -> Any:
-        """The widget's text, filled in if it is the file name of a node that saves."""
+        """Return the widget's text, filled in if it is the file name of an output node."""
         if widget.name != "filename_prefix" or node.type not in SAVING:
             return widget.value
         return self.fill(widget.value)
@@ -66,7 +65,7 @@ class Replacements:
         return filled(text, self._value)
 
     def named(self, text: str) -> dict[str, Node]:
-        """The nodes whose widgets a text names."""
+        """Return the nodes whose widgets a text refers to."""
         found = {name: self._by_name().get(name) for name in names_in(text)}
         return {name: node for name, node in found.items() if node is not None}
 
@@ -79,7 +78,7 @@ class Replacements:
         return None if widget.value is UNSET else widget.value
 
     def _by_name(self) -> dict[str, Node]:
-        """Nodes by the name that replacements use: their alias, else their title."""
+        """Return the nodes by the name in placeholders: their alias, else their title."""
         if self._names is None:
             nodes = [
                 node

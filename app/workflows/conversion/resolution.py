@@ -1,8 +1,8 @@
-"""Follow a link back to the node that makes its value.
+"""Resolves a link to the node that produces its value.
 
-What runs is only ordinary nodes. On the way back lie nodes that pass a value on: reroutes,
-bypassed nodes, the borders of subgraphs. Each step leads to exactly one next step, so the way is
-a loop, not a recursion, and all steps of a way share its end.
+Only ordinary nodes run. A link may pass through others: reroutes, bypassed nodes, boundaries of
+subgraphs. Each step has exactly one successor, so the path is followed in a loop, and its result is
+cached for all of its steps.
 """
 
 from dataclasses import dataclass, field
@@ -31,35 +31,37 @@ from app.workflows.conversion.virtual import (
     wire_name,
 )
 
-LONGEST = 200  # characters of a type that is taken apart
+LONGEST = 200  # maximum characters of a type that is split at commas
 
 
 @dataclass(slots=True, eq=False)
 class GraphScope:
-    """A graph as it stands in the prompt: the root, or one instance of a subgraph."""
+    """A graph in the prompt: the root, or one instance of a subgraph."""
 
     graph: Graph
-    prefix: str = ""  # of the ids of its nodes
-    host: Node | None = None  # the subgraph node, in the scope `outside`
+    prefix: str = ""  # prefix of the ids of its nodes
+    host: Node | None = None  # the subgraph node in the scope `outside`
     outside: "GraphScope | None" = None
-    inside: "dict[str, GraphScope]" = field(default_factory=dict)  # by id of the subgraph node
+    inside: "dict[str, GraphScope]" = field(default_factory=dict)  # by the id of the subgraph node
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: an output, or (`value`, boxed) a promoted widget; or from nowhere,
-    but a primitive is what it is drawn by."""
+    """The source of a value: an output, or a promoted widget (`value`, boxed).
+
+    Both are empty for a primitive, which has written its value already.
+    """
 
     node_id: str = ""
     slot: int = 0
     value: tuple[Any] | None = None
     drawn: Drawn | None = None
-    primitive: str = ""  # its id in its scope
+    primitive: str = ""  # id in its scope
 
 
 @dataclass(slots=True, eq=False)
 class LinkStep:
-    """A place on the way: an input or an output of a node, and the type that is looked for."""
+    """A step of the path: an input or output of a node, and the wanted type."""
 
     scope: GraphScope
     node: Node
@@ -80,7 +82,7 @@ class Resolver:
         self._wires: dict[str, dict[str, Node]] = {}
 
     def origin(self, scope: GraphScope, node: Node, slot: int) -> Origin | None:
-        """What an input gets; None if nothing reaches it."""
+        """Return the source of an input; None if it has none."""
         step: LinkStep | Origin | None = LinkStep(scope, node, slot, None, is_input=True)
         way: dict[Any, None] = {}
         while isinstance(step, LinkStep) and step.key not in self._ends:
@@ -108,7 +110,7 @@ class Resolver:
         return LinkStep(step.scope, node, socket.link.origin_slot, step.type or socket.type, False)
 
     def _from_border(self, scope: GraphScope, slot: int) -> LinkStep | Origin | None:
-        """From a subgraph's own input to the input of the subgraph node outside."""
+        """Return the step from a subgraph's input to the input of the subgraph node."""
         host, outside = scope.host, scope.outside
         if host is None or outside is None or not 0 <= slot < len(scope.graph.inputs):
             return None
@@ -129,7 +131,7 @@ class Resolver:
             )
         if self._document.definition(node) is not None:
             return self._from_inside(step)
-        if node.type == PRIMITIVE:  # has written its value already, as far as it goes
+        if node.type == PRIMITIVE:  # its value is already in the targets
             marks = node.values[1:2] if isinstance(node.values, list) else []
             drawn = (id(node),) if any(map(is_drawn, marks)) else None
             return Origin(drawn=drawn, primitive=f"{step.scope.prefix}{node.id}")
@@ -138,12 +140,12 @@ class Resolver:
         return Origin(f"{step.scope.prefix}{node.id}", step.slot) if step.slot >= 0 else None
 
     def _from_virtual(self, step: LinkStep) -> LinkStep | None:
-        """Through a reroute, or from a get node to the set node of the same name."""
+        """Return the step through a reroute, or from a get node to its set node."""
         scope: GraphScope | None = step.scope
         node: Node | None = step.node
         if step.node.type in GETTERS:
             node = None
-            while scope is not None:  # it may stand further out
+            while scope is not None:  # the set node may be in an outer graph
                 node = self._setters(scope.graph).get(wire_name(step.node))
                 if node is not None:
                     break
@@ -164,7 +166,7 @@ class Resolver:
         return found
 
     def _from_inside(self, step: LinkStep) -> LinkStep | Origin | None:
-        """From a subgraph node's output to what its inside connects there."""
+        """Return the step from a subgraph node's output to its source inside."""
         inner = step.scope.inside.get(step.node.id)
         if inner is None or not 0 <= step.slot < len(inner.graph.outputs):
             return None
@@ -178,8 +180,11 @@ class Resolver:
 
 
 def bypass_input(node: Node, output: int, wanted: str) -> int | None:
-    """Which input a bypassed node passes on at an output: that of the same number if its type
-    fits, else the first of exactly the type that is looked for, else the first that fits."""
+    """Return the input that a bypassed node passes to an output.
+
+    That is the input of the same index if its type fits, else the first of exactly the wanted type,
+    else the first that fits.
+    """
     inputs = node.inputs
     if wanted == "*":
         return output if 0 <= output < len(inputs) else (0 if inputs else None)
@@ -196,11 +201,11 @@ def bypass_input(node: Node, output: int, wanted: str) -> int | None:
 
 
 def types_match(one: str, other: str) -> bool:
-    """Whether sockets of these types may be connected: `*` fits all, `A,B` is A or B."""
+    """Return whether sockets of these types may be connected: `*` fits all, `A,B` is A or B."""
     if one in ("", "*") or other in ("", "*") or one == other:
         return True
     if max(len(one), len(other)) > LONGEST:
-        return False  # the choices of some combo, which old files have in the type's place
+        return False  # choices of a combo, which old files have in place of the type
     first, second = _kinds(one), _kinds(other)
     return not first.isdisjoint(second) or "*" in first or "*" in second
 

@@ -1,8 +1,8 @@
-"""Put the values of a file into a node's widgets.
+"""Assigns the values of a file to a node's widgets.
 
-`widgets_values` is a list in the order of the widgets, without names. So it can only be read by
-walking the widgets as the page does, and setting one may bring further ones: the rest of the
-list belongs to those. A dict (some custom nodes write one) goes by name.
+`widgets_values` is a list in the order of the widgets, without names. It can only be interpreted by
+iterating over the widgets like the page does, as setting a widget may add further ones, which the
+following values belong to. A dict (of some custom nodes) is assigned by name.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ OLD_SAMPLER_PREFIX = "sample_"
 
 
 def restore(node: Node, node_class: NodeClass) -> None:
-    """Set the laid-out widgets of the node to its file's values; the others keep defaults."""
+    """Set the widgets of the laid-out node to the values in the file."""
     if isinstance(node.values, dict):
         _restore_by_name(node, node.values)
     else:
@@ -29,7 +29,7 @@ def restore(node: Node, node_class: NodeClass) -> None:
 
 def _restore_in_order(node: Node, values: list[Any]) -> None:
     place = position = 0
-    while place < len(node.widgets) and position < len(values):  # the list may grow meanwhile
+    while place < len(node.widgets) and position < len(values):  # the list of widgets may grow
         widget = node.widgets[place]
         place += 1
         if widget.saved:
@@ -47,10 +47,10 @@ def _restore_by_name(node: Node, values: Json) -> None:
 
 
 def _aligned(values: list[Any], node_class: NodeClass, widgets: list[Widget]) -> list[Any]:
-    """The values without those that have no widget (any more).
+    """Return the values without those that have no widget.
 
-    Pages before 1.16 saved a value for an input with `forceInput`, and others saved one for
-    widgets that only show something. It is only known from the number of values.
+    Pages before 1.16 saved a value for inputs with `forceInput`, others for display-only widgets.
+    Only the number of values distinguishes these cases.
     """
     saved = {widget.name: widget.saved for widget in widgets}
     dummies: list[bool] = []
@@ -70,11 +70,11 @@ def _aligned(values: list[Any], node_class: NodeClass, widgets: list[Widget]) ->
 
 
 def set_value(node: Node, widget: Widget, value: Any) -> None:
-    """What happens on the page when a widget gets a value."""
+    """Set a widget's value like the page does."""
     if widget.type in VIEWS:
         return
     if widget.type == "STRING" and widget.options.get("multiline"):
-        value = _as_text(value)  # it lives in a text area, which holds nothing else
+        value = _as_text(value)  # text areas contain only text
     widget.value = value
     if widget.type == DYNAMIC_COMBO:
         lay_out_choice(node, widget)
@@ -89,7 +89,7 @@ def _as_text(value: Any) -> str:
 
 
 def _mend(node: Node, widget: Widget) -> None:
-    """What the page mends in every file that it opens."""
+    """Apply the repairs that the page applies to every file."""
     if widget.value in (None, UNSET) and widget.type in ("COMBO", DYNAMIC_COMBO):
         offered = _option_values(node) if node.type == "CustomCombo" else choices(widget.options)
         if offered:

@@ -1,7 +1,7 @@
-"""What widgets send that the page draws or records itself; no value of the file gets in.
+"""Values of widgets that the page renders or records itself; values in the file are ignored.
 
-A 3D view sends how it is looked at: as the file has it, or as the page looks at first. Pictures
-of the view and recordings are made on the page alone; here they are empty.
+A 3D view sends its camera, from the file or the page's default. Renderings and recordings exist in
+the page only, so they are empty here.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ FIRST_CAMERA: Json = {
 
 
 def view_value(node: Node, name: str) -> Any:
-    """The value of a view's widget."""
+    """Return the value of a view's widget."""
     if name != STATE_INPUT:
         return ""
     camera = node.properties.get("Camera Config")

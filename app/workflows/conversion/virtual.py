@@ -1,7 +1,7 @@
-"""Node types that live on the page only: the server never hears of them.
+"""Node types that exist in the page only and are never sent to the server.
 
-Notes and switches of the page itself go without a trace. Others pass a value on: reroutes, and
-pairs of set and get nodes, which are wires without a line; both ends hold the same name.
+Notes and switches have no effect. Others pass a value on: reroutes, and pairs of set and get nodes
+with a common name, which replace a link.
 """
 
 from app.workflows.conversion.model import Node
@@ -19,7 +19,7 @@ IDLE = frozenset(
         *("Node Collector (rgthree)", "Random Unmuter (rgthree)"),
     }
 )
-# Send what is connected to them to other inputs; see everywhere.py.
+# These send their inputs to other nodes; see everywhere.py.
 EVERYWHERE = frozenset(
     {
         *("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?"),
@@ -30,7 +30,7 @@ VIRTUAL = IDLE | EVERYWHERE | REROUTES | GETTERS | {PRIMITIVE}
 
 
 def wire_name(node: Node) -> str:
-    """The name that a set node and its get nodes share."""
+    """Return the name shared by a set node and its get nodes."""
     values = node.values.values() if isinstance(node.values, dict) else node.values
     name = next(iter(values), "")
     return "" if isinstance(name, list | dict) else str(name)

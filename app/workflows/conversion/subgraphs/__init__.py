@@ -1,1 +1,1 @@
-"""Subgraphs and group nodes, turned into plain nodes."""
+"""Conversion of subgraphs and group nodes to plain nodes."""

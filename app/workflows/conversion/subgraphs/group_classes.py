@@ -1,8 +1,8 @@
-"""The node class that a group node stands for, made from the group's definition.
+"""The node class of a group node, built from the group's definition.
 
-Group nodes came before subgraphs. `extra.groupNodes` holds, by name, the nodes of a group and
-their links (by number, not id); a node of type `workflow>name` is an instance. It shows the
-widgets and the unconnected inputs of all its nodes, which the page names and orders like this.
+Group nodes preceded subgraphs. `extra.groupNodes` has the nodes of each group by name, and their
+links by index; a node of type `workflow>name` is an instance. It shows the widgets and the
+unconnected inputs of all its nodes, named and ordered like in the page.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,18 @@ from app.workflows.conversion.model import Node
 from app.workflows.conversion.virtual import PRIMITIVE, REROUTES, VIRTUAL
 
 SEEDS = ("seed", "noise_seed")
-GroupLink = tuple[int, int, int, int, str]  # from node, slot, to node, slot, type
+GroupLink = tuple[int, int, int, int, str]  # origin index, slot, target index, slot, type
 
 
 @dataclass(slots=True)
 class GroupClass:
-    """What an instance shows, and where each part of it lies inside (node number and name)."""
+    """What an instance shows, with the corresponding inner node (by index) and name."""
 
     nodes: list[Node]
     links: list[GroupLink]
     specs: dict[str, InputSpec] = field(default_factory=dict)
-    widgets: list[tuple[int, str, str]] = field(default_factory=list)  # node, inner, outer name
+    # Node index, inner name, outer name
+    widgets: list[tuple[int, str, str]] = field(default_factory=list)
     inputs: list[tuple[int, str]] = field(default_factory=list)
     outputs: list[tuple[int, int]] = field(default_factory=list)
 
@@ -66,13 +67,13 @@ class GroupReader:
             for place, spec in enumerate(slots):
                 self._add_input(number, spec, place)
             self._add_outputs(number, outputs)
-        for number, spec in converted:  # these come last, whatever node they are of
+        for number, spec in converted:  # converted widgets come last, for all nodes
             if self._add_input(number, spec, 0):
                 self._group.widgets.append((number, spec.name, next(reversed(self._group.specs))))
         return self._group
 
     def _shape(self, number: int, node: Node) -> tuple[list[InputSpec], int]:
-        """The inputs and the number of outputs of an inner node."""
+        """Return the inputs and the number of outputs of an inner node."""
         node_class = self._definitions.get(node.type)
         if node_class is not None:
             return [*node_class.inputs], len(node_class.outputs)
@@ -91,7 +92,7 @@ class GroupReader:
         )
 
     def _primitive_spec(self, link: GroupLink) -> InputSpec:
-        """A primitive's widget is of the type of its first target, and brings the control."""
+        """Return a primitive's widget: the type of its first target, with a control widget."""
         target = self._group.nodes[link[2]]
         node_class = self._definitions.get(target.type)
         slot = target.inputs[link[3]] if link[3] < len(target.inputs) else None
@@ -111,7 +112,7 @@ class GroupReader:
         self._group.widgets.append((number, spec.name, name))
 
     def _add_input(self, number: int, spec: InputSpec, place: int) -> bool:
-        """Show an input that nothing inside is connected to. False if something is."""
+        """Show an input unless it is connected inside; return whether it is unconnected."""
         slots = [slot.name for slot in self._group.nodes[number].inputs]
         place = slots.index(spec.name) if spec.name in slots else place
         if (number, place) in self._linked_in:
@@ -133,7 +134,7 @@ class GroupReader:
                 self._group.outputs.append((number, slot))
 
     def _outer_name(self, number: int, name: str) -> str:
-        """Its own name, with the node's title or type before it if it stands there already."""
+        """Return the name shown; prefixed with the node's title or type if it is already used."""
         node = self._group.nodes[number]
         custom = self._custom(number, "input", name).get("name")
         slot = node.input(name)
@@ -148,7 +149,7 @@ class GroupReader:
         return outer
 
     def _custom(self, number: int, kind: str, name: str) -> Json:
-        """What the user has set for an input or output: `{"name", "visible"}`."""
+        """Return the user's settings of an input or output: `{"name", "visible"}`."""
         found: Any = self._config
         for key in (str(number), kind, name):
             found = found.get(key) if isinstance(found, dict) else None
@@ -165,7 +166,7 @@ def _links(items: Any, count: int) -> Iterator[GroupLink]:
             continue
         ends = item[:4]
         if not all(isinstance(end, int) and not isinstance(end, bool) for end in ends):
-            continue  # one that comes from outside has no number
+            continue  # links from outside have no index
         if 0 <= ends[0] < count and 0 <= ends[2] < count and min(ends) >= 0:
             kind = item[5] if len(item) > 5 and isinstance(item[5], str) else "*"
             yield (ends[0], ends[1], ends[2], ends[3], kind)

@@ -1,7 +1,7 @@
-"""Turn group nodes into subgraphs, which is what the page does when it opens an old file.
+"""Converts group nodes to subgraphs, like the page does with old files.
 
-Each instance becomes a subgraph of its own: its nodes get new ids, then so does the subgraph
-node that takes the group node's place. The values on the group node go to the nodes inside.
+Each instance becomes a separate subgraph: its nodes get new ids, then the subgraph node that
+replaces the group node. The values of the group node are assigned to the inner nodes.
 """
 
 from dataclasses import replace
@@ -26,19 +26,19 @@ from app.workflows.conversion.subgraphs.group_classes import GroupClass, GroupRe
 from app.workflows.conversion.values import restore, set_value
 from app.workflows.conversion.virtual import PRIMITIVE
 
-PREFIXES = ("workflow>", "workflow/")  # the second is the older way to write it
+PREFIXES = ("workflow>", "workflow/")  # the second is the older prefix
 NEW_NAME = "New Subgraph"
 
 
 def unfold(document: Document, definitions: Definitions) -> None:
-    """Replace every group node of the root, as far as the server knows what is in it."""
+    """Replace all group nodes of the root whose inner node types the server knows."""
     used = {node_id for graph in document.graphs() for node_id in graph.nodes}
     links = len(document.root.links)
     for host in list(document.root.nodes.values()):
         name = next((host.type[len(p) :] for p in PREFIXES if host.type.startswith(p)), None)
         data = document.groups.get(name) if name is not None else None
         if isinstance(data, dict) and isinstance(data.get("nodes"), list):
-            document.effort.copy(data)  # each instance is made anew
+            document.effort.copy(data)  # parsed anew for each instance
             document.effort.spend(links)
             nodes = [
                 read_node({**item, "id": -1}) for item in data["nodes"] if isinstance(item, dict)
@@ -51,7 +51,7 @@ def unfold(document: Document, definitions: Definitions) -> None:
 
 
 class Unfolding:
-    """One group node on its way to a subgraph."""
+    """The conversion of one group node to a subgraph."""
 
     def __init__(
         self, document: Document, definitions: Definitions, host: Node, group: GroupClass
@@ -77,9 +77,9 @@ class Unfolding:
                 names = {slot.name for slot in node.inputs}
                 node.inputs += [slot for slot in saved if slot.name not in names]
             elif node.type == PRIMITIVE:
-                node.values = []  # the page loses them on the way; the targets keep theirs
+                node.values = []  # the page loses their values here; the targets keep theirs
             for slot in node.inputs:
-                slot.link_id = None  # group nodes have links of their own
+                slot.link_id = None  # links of a group are listed separately
         outside = self._connect_outside()
         self._hand_in_values(outside)
         for link in self._group.links:
@@ -90,7 +90,7 @@ class Unfolding:
         self._document.subgraphs[self._inside.id] = self._inside
 
     def _connect_outside(self) -> Node:
-        """The group node laid out with its values and links."""
+        """Return the group node laid out with its values and links."""
         outer = replace(self._host)
         node_class = self._group.node_class(self._host.type)
         lay_out(outer, node_class)
@@ -101,7 +101,7 @@ class Unfolding:
         return outer
 
     def _hand_in_values(self, outer: Node) -> None:
-        """Widgets get the values of those that show them; names that stand twice, in order."""
+        """Assign the shown values to the inner widgets; equal names in order."""
         shown: dict[str, list[Widget]] = {}
         for widget in reversed(outer.widgets):
             shown.setdefault(widget.name, []).append(widget)
@@ -121,7 +121,7 @@ class Unfolding:
         self._add(Link(f"{target}:{place}", origin.id, slot, node.id, place), node.inputs[place])
 
     def _add(self, link: Link, slot: Slot) -> None:
-        """An input holds one link: a later one takes its place."""
+        """Add a link; it replaces an earlier one of the same input."""
         if slot.link_id is not None:
             self._inside.links.pop(slot.link_id, None)
         slot.link_id = link.id
@@ -136,7 +136,7 @@ class Unfolding:
         return host
 
     def _bring_in(self, outer: Node, host: Node) -> None:
-        """Links to the group node go on, through an input of the subgraph each."""
+        """Redirect links to the group node through an input of the subgraph each."""
         for place, (number, name) in enumerate(self._group.inputs):
             link = outer.inputs[place].link if place < len(outer.inputs) else None
             node = self._group.nodes[number]
@@ -173,7 +173,7 @@ class Unfolding:
             link.origin, link.origin_slot = host.id, border
 
     def _output(self, link: Link) -> tuple[Node, int] | None:
-        """The output inside that a link of the group node comes from, if it fits its target."""
+        """Return the inner output behind a link of the group node, if its type fits the target."""
         target = self._root.nodes.get(link.target)
         if target is None or not 0 <= link.origin_slot < len(self._group.outputs):
             return None
@@ -184,7 +184,7 @@ class Unfolding:
 
 
 def _may_connect(origin: Node, slot: int, target: Slot) -> bool:
-    """Whether the page makes this link; it makes those of a group anew, and looks at types."""
+    """Return whether the page makes this link; it checks types when it rebuilds a group."""
     if origin.type == PRIMITIVE:
         return target.widget is not None
     kind = origin.outputs[slot].type if 0 <= slot < len(origin.outputs) else "*"

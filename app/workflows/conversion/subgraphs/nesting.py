@@ -1,4 +1,4 @@
-"""Which subgraph uses which: inner ones are worked on first, and none may hold itself."""
+"""The nesting of subgraphs: inner ones are processed first, cycles are refused."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from app.workflows.conversion.refusing import refused
 
 
 def put_inner_first(document: Document) -> None:
-    """Order the subgraphs that the root uses, at any depth, inner ones first; drop the others.
+    """Sort the subgraphs used by the root, at any depth, inner ones first; drop unused ones.
 
-    Raises InvalidWorkflow if one is in itself, which would never end.
+    Raises InvalidWorkflow if a subgraph contains itself.
     """
     ordered: dict[str, Graph] = {}
-    open_: dict[str, None] = {}  # entered and not finished: those around the present one
+    open_: dict[str, None] = {}  # entered but not completed: the ancestors
     stack = [_used_by(document, document.root)]
     while stack:
         found = next(stack[-1], None)

@@ -1,7 +1,8 @@
-"""Give nodes of subgraphs new ids where two have the same.
+"""Assigns new ids to nodes of subgraphs whose ids are not unique.
 
-Ids are unique in the whole file for the page. Old files number the nodes of each subgraph anew;
-the page renumbers those that clash, from the highest id on, and the prompt shows the new ids.
+In the page ids are unique in the whole file. Old files number the nodes of each subgraph
+independently; the page renumbers clashing ones from the highest id on, and the prompt has the new
+ids.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from app.workflows.conversion.subgraphs.proxies import PROPERTY
 
 
 def renumber(document: Document) -> None:
-    """Make all node ids of the file distinct; those of the root stay, but for second ones."""
+    """Make all node ids of the file unique; those of the root stay, except duplicates."""
     used = set(document.root.nodes)
     changes: dict[str, dict[str, str]] = {}
     for graph in document.subgraphs.values():
@@ -51,7 +52,7 @@ def _move_ends(link: Link, changed: dict[str, str]) -> None:
 
 
 def _rename_promoted(node: Node, changed: dict[str, str]) -> None:
-    """An instance names nodes inside in its list of promoted widgets."""
+    """Rename the inner nodes in the promoted widgets of an instance."""
     entries: list[Any] = listed(node.properties.get(PROPERTY))
     node.properties = {
         **node.properties,

@@ -1,8 +1,8 @@
-"""Widgets of a subgraph's inside that are shown, and set, on the subgraph node outside.
+"""Promoted widgets: inner widgets that are shown and set on the subgraph node.
 
-An input of the subgraph that leads to a widget is promoted: each instance of the subgraph has a
-value of its own for it, which counts where nothing is connected. Until somebody sets it, it is
-the value inside. A chain of nested subgraphs hands the value through.
+An input of a subgraph that leads to a widget is promoted: each instance has its own value for it,
+which is used if the input is not connected. Until it is set the inner value is used. Nested
+subgraphs pass the value through.
 """
 
 import json
@@ -16,26 +16,26 @@ from app.workflows.conversion.model import Boundary, Document, Drawn, Graph, Nod
 from app.workflows.json_text import check_values
 
 MAX_LISTED = 20_000  # values in the JSON text of a property
-OWN_INPUT = "-1"  # names the subgraph's own input where otherwise a node id stands
+OWN_INPUT = "-1"  # in place of a node id: the subgraph's own input
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """A value, and what it is one of if the widget inside is marked to be drawn anew."""
+    """A promoted value, and its identity if the inner widget is marked to be drawn anew."""
 
     value: Any
     drawn: Drawn | None
 
 
 class Promotions:
-    """Which inputs of which subgraph lead to a widget, and what each instance has set."""
+    """The inputs of subgraphs that lead to a widget, and the values set on instances."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._sources: dict[str, dict[str, tuple[Node, Slot] | None]] = {}
 
     def source(self, definition: Graph, boundary: Boundary) -> tuple[Node, Slot] | None:
-        """The input inside that gives a promoted input its widget, one step in."""
+        """Return the inner node and input that a promoted input leads to, one level down."""
         known = self._sources.setdefault(definition.id, {})
         if boundary.name not in known:
             known[boundary.name] = self._find(definition, boundary)
@@ -53,11 +53,11 @@ class Promotions:
         inner = self._document.definition(node)
         if inner is None:
             return node.widget(slot.widget) is not None
-        boundary = inner.input(slot.name)  # known already: inner subgraphs are settled first
+        boundary = inner.input(slot.name)  # cached, as inner subgraphs are settled first
         return boundary is not None and self.source(inner, boundary) is not None
 
     def target(self, definition: Graph, boundary: Boundary) -> tuple[str, str] | None:
-        """The id of the node inside that an input leads to, and its widget's or input's name."""
+        """Return the inner node id and the widget or input name that an input leads to."""
         for link in definition.links_of(boundary):
             self._document.effort.spend(1)
             node, slot = definition.target_of(link) or (None, None)
@@ -70,11 +70,11 @@ class Promotions:
         return None
 
     def forget(self, definition: Graph) -> None:
-        """The subgraph's inputs have changed."""
+        """Drop the cache of a subgraph whose inputs have changed."""
         self._sources.pop(definition.id, None)
 
     def value(self, node: Node, name: str) -> Promoted | None:
-        """The value of an instance's promoted input; None if it is not promoted."""
+        """Return the value of an instance's promoted input; None if it is not promoted."""
         set_here: list[tuple[Any, int]] = []
         while (definition := self._document.definition(node)) is not None:
             self._document.effort.spend(1)
@@ -90,12 +90,12 @@ class Promotions:
             if widget is not None:
                 if not set_here:
                     return Promoted(widget.value, widget.drawn)
-                value, owner = set_here[0]  # which has one of its own
+                value, owner = set_here[0]  # the outermost instance that sets the value
                 return Promoted(_mended(value, widget), widget.drawn and (*widget.drawn, owner))
         return None
 
     def settle(self, graph: Graph) -> None:
-        """Read the values that the file holds for the graph's subgraph nodes."""
+        """Read the values of the graph's subgraph nodes."""
         for boundary in graph.inputs:
             self.source(graph, boundary)
         for node in graph.nodes.values():
@@ -104,7 +104,7 @@ class Promotions:
                 self._read_values(node, definition)
 
     def _read_values(self, node: Node, definition: Graph) -> None:
-        """`widgets_values` has one value for each promoted input, in their order."""
+        """Read `widgets_values`: one value for each promoted input, in order."""
         self._document.effort.spend(len(definition.inputs))
         kept = quarantined(node.properties)
         values = iter(node.values if isinstance(node.values, list) else ())
@@ -117,14 +117,14 @@ class Promotions:
 
 
 def _mended(value: Any, widget: Widget) -> Any:
-    """A combo that is set to nothing takes its first choice."""
+    """Return the first choice for a combo without a value."""
     if value is None and widget.type == "COMBO":
         return next(iter(choices(widget.options)), None)
     return value
 
 
 def quarantined(properties: Json) -> Json:
-    """Values by input that an earlier page could not place; it kept them beside the others."""
+    """Return the values by input that an earlier version of the page could not assign."""
     entries = listed(properties.get("proxyWidgetErrorQuarantine"))
     found: Json = {}
     for entry in entries:
@@ -135,7 +135,7 @@ def quarantined(properties: Json) -> Json:
 
 
 def listed(value: Any) -> list[Any]:
-    """A property that holds a list, or the JSON text of one."""
+    """Return a property that is a list or the JSON text of one."""
     if isinstance(value, str):
         try:
             check_values(value.encode(), MAX_LISTED)

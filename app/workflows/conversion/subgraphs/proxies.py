@@ -1,8 +1,8 @@
-"""Promoted widgets as files before 1.58 list them: `properties.proxyWidgets` of a subgraph node.
+"""Promoted widgets in files before 1.58: `properties.proxyWidgets` of a subgraph node.
 
-Each entry `[node id, widget name]` names a widget inside, and `widgets_values` of the subgraph
-node holds a value for each entry, in that order. The page turns them into inputs of the subgraph
-when it opens the file: a widget that no input leads to gets one. So does this.
+Each entry `[node id, widget name]` is an inner widget, and `widgets_values` of the subgraph node
+has a value for each entry, in order. When the page opens such a file it adds an input to the
+subgraph for each widget that no input leads to; so does this module.
 """
 
 import re
@@ -34,13 +34,13 @@ LIMITS = ("min", "max", "step", "round")
 class ProxyEntry:
     node_id: str
     widget: str
-    inner_id: str | None  # of the node in a nested subgraph, where names alone are ambiguous
-    own_input: str | None  # the entry names an input of the subgraph itself
-    value: tuple[Any] | None  # boxed; None: the file has none
+    inner_id: str | None  # node id in a nested subgraph, where names alone are ambiguous
+    own_input: str | None  # set if the entry is an input of the subgraph itself
+    value: tuple[Any] | None  # boxed; None if the file has no value
 
 
 def adopt(document: Document, promotions: Promotions, graph: Graph) -> None:
-    """Turn the lists of all subgraph nodes of the graph into inputs and values."""
+    """Convert the entries of all subgraph nodes of the graph to inputs and values."""
     for node in graph.nodes.values():
         definition = document.definition(node)
         if definition is not None and PROPERTY in node.properties:
@@ -58,13 +58,13 @@ class Adoption:
         self._host = host
         self._definition = definition
         document.effort.spend(len(definition.inputs))
-        self._counts: dict[str, int] = {}  # of the names that inputs were given
+        self._counts: dict[str, int] = {}  # number of inputs by name
         self._taken = {boundary.name for boundary in definition.inputs}
         targets = [(promotions.target(definition, b), b.name) for b in definition.inputs]
         self._leading_to = {target: name for target, name in reversed(targets) if target}
 
     def run(self) -> None:
-        # All are looked at before any is changed: of two for one widget, the second gets it.
+        # All entries are resolved before any change: of two for one widget, the second gets it.
         placed = [(entry, self._linked_input(entry)) for entry in self._entries()]
         primitives: dict[str, list[ProxyEntry]] = {}
         for entry, linked in placed:
@@ -79,7 +79,7 @@ class Adoption:
         self._replace_primitives(primitives)
 
     def _place(self, entry: ProxyEntry, linked: str | None, source: Node | None) -> None:
-        """Set the input that leads to the widget; make one if there is none."""
+        """Set the input that leads to the widget, adding one if there is none."""
         slot = self._slot(source, entry) if linked is None and source is not None else None
         if slot is not None and source is not None:
             linked = self._promote(entry.widget, slot.type, [(source, slot)])
@@ -118,7 +118,7 @@ class Adoption:
         return False
 
     def _linked_input(self, entry: ProxyEntry) -> str | None:
-        """The input of the subgraph that leads to the widget already."""
+        """Return the input of the subgraph that already leads to the widget, or None."""
         name = self._leading_to.get((entry.node_id, entry.widget))
         if name is not None:
             return name
@@ -127,7 +127,7 @@ class Adoption:
         return mark if isinstance(mark, str) and self._definition.input(mark) else None
 
     def _slot(self, source: Node, entry: ProxyEntry) -> Slot | None:
-        """The input inside that stands for the entry's widget."""
+        """Return the inner input of the entry's widget."""
         if entry.widget.startswith(PREVIEW):
             return None
         inner = self._document.definition(source)
@@ -155,7 +155,7 @@ class Adoption:
             self._host.promoted[boundary.name] = entry.value[0]
 
     def _promote(self, name: str, kind: str, targets: list[tuple[Node, Slot]]) -> str:
-        """Add an input to the subgraph that leads to these inputs inside."""
+        """Add an input to the subgraph that leads to these inner inputs; return its name."""
         unique, number = name, self._counts.get(name, 0)
         while unique in self._taken:
             number += 1
@@ -190,7 +190,7 @@ class Adoption:
     def _replace_primitive(
         self, primitive: Node, entries: list[ProxyEntry], links: list[Link]
     ) -> None:
-        """A promoted primitive gives way: its targets are connected to the subgraph's input."""
+        """Replace a promoted primitive: its targets are connected to an input of the subgraph."""
         targets = [self._definition.target_of(link) for link in links]
         found = [target for target in targets if target is not None]
         kind = primitive.outputs[0].type if primitive.outputs else "*"
@@ -217,7 +217,7 @@ def _is_entry(item: Any) -> bool:
 
 
 def _alike(targets: list[tuple[Node, Slot]], kind: str) -> bool:
-    """Whether one input can lead to all these: same types, and widgets with the same limits."""
+    """Return whether one input can lead to all targets: same type, widgets with equal limits."""
     if kind != "*" and any(slot.type not in (kind, "*") for _, slot in targets):
         return False
     widgets = [widget for node, slot in targets if (widget := node.widget(slot.widget))]
