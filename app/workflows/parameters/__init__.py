@@ -1,1 +1,1 @@
-"""The editable inputs of a prompt: found, named, checked, set. Pure."""
+"""The parameters of a prompt: finding, naming, validating and setting them. Pure."""

@@ -1,4 +1,4 @@
-"""Setting parameters of a prompt, by key or by name, strictly. Pure."""
+"""Sets parameters of a prompt by key or name, with strict validation. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,12 +22,12 @@ NOTHING_TO_RENEW = (
     "randomize: there is no seed to draw anew. In UI format it is for those that the file marks "
     'with control_after_generate "randomize"; a seed of -1 in params is random in any file.'
 )
-MAX_PARAMS = 1000  # of one task
+MAX_PARAMS = 1000  # per task
 
 _OPTION = re.compile(r"\boption\d+")
-# Inputs whose seeds are drawn anew, in lists of those that get the same one.
+# Inputs whose seeds are drawn anew, in lists that share a seed.
 Renewed = Iterable[Iterable[InputKey]] | Literal["all"]
-Change = tuple[str, str, Any]  # node id, input, its new value
+Change = tuple[str, str, Any]  # node id, input, new value
 
 
 def apply_params(
@@ -38,19 +38,19 @@ def apply_params(
     any_file: bool = False,
     new_seed: Draw = draw,
 ) -> tuple[Json, Json]:
-    """A copy of the prompt with `params` (by key or by name) set, and the values used."""
+    """Return a copy of the prompt with `params` (by key or name) set, and the values used."""
     setter = Setter(prompt, object_info, any_file=any_file, new_seed=new_seed)
     changes, used = setter.changes(params)
     return with_changes(prompt, changes), used
 
 
 def with_changes(prompt: Json, changes: Iterable[Change]) -> Json:
-    """A copy of the prompt with these values set. Nodes that none of them is in are the same."""
+    """Return a copy of the prompt with the changes; unchanged nodes are shared."""
     return {**prompt, **changed_nodes(prompt, changes)}
 
 
 def changed_nodes(prompt: Json, changes: Iterable[Change]) -> Json:
-    """Copies of the nodes that changes are in, by id, with these values set."""
+    """Return copies of the changed nodes by id."""
     found: Json = {}
     for node_id, name, value in changes:
         if node_id not in found:
@@ -64,10 +64,12 @@ def _copied(node: Json) -> Json:
 
 
 class Setter:
-    """Sets parameters of one prompt, as often as there are sets of them: what depends on the
-    prompt alone is found once. `any_file`: model files may be named that are not among the choices
-    yet. `renewed`: whose seeds are drawn anew each time. `alike`: inputs that get one seed for -1,
-    as it stands once for them. `texts`: fills in texts each time."""
+    """Sets parameters of one prompt, possibly many times; what depends on the prompt is cached.
+
+    `any_file`: accept model files that are not among the choices yet. `renewed`: inputs whose seeds
+    are drawn anew each time. `alike`: inputs that share a seed drawn for -1. `texts`: fills in
+    texts each time.
+    """
 
     def __init__(
         self,
@@ -88,24 +90,25 @@ class Setter:
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
         self._located: dict[str, InputKey] = {}
         self._seeds = Seeds(prompt, object_info)
-        self._open = self._seeds.open_in(prompt)  # by the prompt itself
+        self._open = self._seeds.open_in(prompt)  # seeds of -1 in the prompt itself
         self._alike = {key: keys for keys in alike for key in keys}
         marked = None if renewed == "all" else renewed
         self._renewed = self._seeds.to_renew(marked)
         self._renews_nothing = renewed != () and not self._renewed
-        self.warnings: list[str] = []  # of the last set of parameters
-        self.from_templates: set[InputKey] = set()  # what follows from texts of the file; as above
+        self.warnings: list[str] = []  # of the last call of `changes`
+        # Inputs filled from texts of the file in the last call
+        self.from_templates: set[InputKey] = set()
 
     @cached_property
     def _finder(self) -> Finder:
         return Finder(self._prompt, self._object_info)
 
     def changes(self, params: Mapping[str, Any]) -> tuple[list[Change], Json]:
-        """What to change in the prompt to set `params` (by key or by name), and the values used.
+        """Return the changes that set `params` (by key or name), and the values used.
 
-        A seed of -1, given or in the prompt, becomes a random one, as do those to renew that are
-        not given; they are among the values answered. Raises InvalidParameter for all faults at
-        once (MAX_FAULTS are told, the others counted), the first ones with the nearest valid key,
+        A seed of -1 in `params` or in the prompt is replaced by a random one, as are the seeds to
+        renew that are not given; the used values include them. Raises one InvalidParameter for all
+        faults: MAX_FAULTS are listed, the others counted, and the first suggest the nearest key,
         name or choice.
         """
         if len(params) > MAX_PARAMS:
@@ -113,7 +116,7 @@ class Setter:
                 f"There are {len(params)} params; {MAX_PARAMS} are allowed.",
                 hint="Put values that are the same each time into the workflow itself.",
             )
-        nodes: Json = {}  # as they are changed so far: one choice may decide what another input is
+        nodes: Json = {}  # changed so far; one choice may determine the definition of another input
         used: Json = {}
         words = self._set_all(params, nodes, used)
         for keys in self._renewed:
@@ -127,7 +130,7 @@ class Setter:
         return list(_differences(nodes, self._prompt)), used
 
     def _set_all(self, params: Mapping[str, Any], nodes: Json, used: Json) -> dict[InputKey, str]:
-        """Set what is given, and say by which words: the client's name for an input, or its key."""
+        """Set the given values; return the word for each input: the client's name, or the key."""
         words: dict[InputKey, str] = {}
         first: dict[InputKey, str] = {}
         guesses, faults = Guesses(), Faults()
@@ -147,16 +150,17 @@ class Setter:
         return words
 
     def _locate(self, given: str, guesses: Guesses, nodes: Json) -> InputKey:
-        """Raises InvalidParameter."""
+        """Return the input of a key or name. Raises InvalidParameter."""
         if given in self._located:
             return self._located[given]
         key = self._finder.locate(given, guesses, nodes)
-        if key[1] in self._prompt[key[0]]["inputs"]:  # others may depend on what else is set
+        # Others depend on the values of other parameters
+        if key[1] in self._prompt[key[0]]["inputs"]:
             self._located[given] = key
         return key
 
     def _node(self, nodes: Json, key: InputKey) -> Json:
-        """The node that an input is in, as one that may be changed."""
+        """Return the input's node as a copy that may be modified."""
         if key[0] not in nodes:
             nodes[key[0]] = _copied(self._prompt[key[0]])
         node: Json = nodes[key[0]]
@@ -169,7 +173,7 @@ class Setter:
         parameter = parameter_at(key, node, self._object_info, given)
         value = from_text(parameter, value)
         if is_random(value) and self._seeds.is_open(key, node):
-            checked = -1  # drawn when everything else is set
+            checked = -1  # drawn after everything else is set
         else:
             checked = check_value(parameter, value, any_file=self._any_file, guesses=guesses)
         node["inputs"][key[1]] = checked
@@ -178,7 +182,7 @@ class Setter:
     def _draw(
         self, keys: list[InputKey], nodes: Json, used: Json, words: Mapping[InputKey, str]
     ) -> None:
-        """One seed for all of these inputs; one for each if none fits them all."""
+        """Draw one seed for all inputs, or one each if no seed is within the limits of all."""
         held = [self._node(nodes, key)["inputs"] for key in keys]
         limits = self._seeds.common_limits(keys, nodes)
         if limits is None and len(keys) > 1:
@@ -190,7 +194,7 @@ class Setter:
                 used[words.get(key, ".".join(key))] = inputs[key[1]] = seed
 
     def _draw_open(self, nodes: Json, used: Json, words: Mapping[InputKey, str]) -> bool:
-        """Whether there were any."""
+        """Draw the seeds of -1; return whether there were any."""
         left = dict.fromkeys(self._open_seeds(nodes))
         found = bool(left)
         while left:
@@ -215,7 +219,7 @@ class Setter:
         self.from_templates = texts.templates - words.keys()
 
     def _open_seeds(self, nodes: Json) -> list[InputKey]:
-        """Those to draw, in the order of the prompt."""
+        """Return the inputs with a seed of -1 in the prompt's order."""
         found = [key for key in self._open if key[0] not in nodes] + self._seeds.open_in(nodes)
         return sorted(found, key=lambda key: self._places[key[0]])
 
@@ -228,8 +232,7 @@ def _set_twice(first: str, second: str) -> InvalidParameter:
 
 
 def _rank(given: str) -> tuple[bool, int]:
-    """Choices that stand in inputs of their own, `option1`, come before the one that is made among
-    them; what a choice brings with it, `combo.input`, comes after the choice itself."""
+    """Sort key: `option1` before the combo that chooses from it, `combo.input` after the combo."""
     return not _OPTION.search(given), given.count(".")
 
 
@@ -242,7 +245,7 @@ def _differences(nodes: Json, prompt: Json) -> Iterator[Change]:
 
 
 class Faults:
-    """Those of one request: the first are told, the others counted."""
+    """The faults of one request: the first are listed, the others counted."""
 
     def __init__(self) -> None:
         self._told: list[InvalidParameter] = []
@@ -255,7 +258,7 @@ class Faults:
             self._more += 1
 
     def check(self) -> None:
-        """Raises one InvalidParameter for all, if there are any."""
+        """Raise one InvalidParameter for all faults, if there are any."""
         if not self._told:
             return
         if len(self._told) == 1:

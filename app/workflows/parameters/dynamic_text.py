@@ -1,8 +1,8 @@
-"""Texts of a prompt, filled in as ComfyUI's page does it with those that are typed into it. Pure.
+"""Fills in texts of a prompt like ComfyUI's page does with typed texts. Pure.
 
-`{red|green}` becomes one of the two where an input is declared so; `%date:yyyy-MM-dd%` and
-`%Node.widget%` are for the file names of nodes that save. What is left, such as wildcards
-(`__animal__`), is the server's.
+`{red|green}` is replaced by one of the options if the input is declared as dynamic;
+`%date:yyyy-MM-dd%` and `%Node.widget%` apply to file names of output nodes. Other notations, such
+as wildcards (`__animal__`), are left to the server.
 """
 
 import random
@@ -21,14 +21,17 @@ from app.workflows.parameters.names import title_of
 from app.workflows.parameters.roles import InputKey
 
 MAX_EFFORT = 6_000_000  # steps for all tasks of a request
-TOLD = 5  # inputs that a warning names
+TOLD = 5  # inputs that a warning lists
 _MARKS = ("{", "//", "/*", "\\", "%")
 
 
 class DynamicTexts:
-    """Those of one prompt; `own`: that it has itself are to be filled in, too, and not only what is
-    set in it. `in_file`: the texts that stand in the page's file in place of those of the prompt,
-    and the nodes that they name. `given`: whether what is set in it is filled in."""
+    """The dynamic texts of one prompt.
+
+    `own`: fill in the prompt's own texts, too, not only the given ones. `in_file`: texts of the
+    UI-format file that replace those of the prompt; `named`: the nodes that they refer to. `given`:
+    whether given values are filled in.
+    """
 
     def __init__(
         self,
@@ -56,8 +59,10 @@ class DynamicTexts:
 
     @cached_property
     def templates(self) -> set[InputKey]:
-        """The inputs whose text stays as it is in the page's file: what runs follows from it. That
-        of ComfyUI's page does so with names of files, and has in prompts what was chosen."""
+        """The inputs whose text in the UI-format file stays a template.
+
+        ComfyUI's page does so with file names; prompts contain the chosen options of other texts.
+        """
         return {
             key
             for key, text in self._in_file.items()
@@ -65,8 +70,10 @@ class DynamicTexts:
         }
 
     def filled(self, key: InputKey, nodes: Mapping[str, Json], *, given: bool) -> Any:
-        """The value at an input with what it stands for filled in; `nodes`: those that are other
-        ones by now; `given`: that one of them is for this. Raises InvalidParameter."""
+        """Return the value of an input, filled in. Raises InvalidParameter.
+
+        `nodes`: changed nodes; `given`: the value was set by the client.
+        """
         value = self._at(key, nodes)
         if given and not self._fills_given:
             return value
@@ -82,7 +89,7 @@ class DynamicTexts:
             ) from error
 
     def is_told(self, key: InputKey, *, changed: bool) -> bool:
-        """Whether what a text of the prompt itself became is one of the task's values."""
+        """Return whether the result for a text of the prompt itself is one of the task's values."""
         return key not in self.templates and (changed or key in self._in_file)
 
     def _text_in_file(self, key: InputKey, value: Any) -> Any:
@@ -113,7 +120,7 @@ class DynamicTexts:
         if node_id is None:
             return UNKNOWN
         value = (nodes.get(node_id) or self._prompt[node_id])["inputs"].get(input_name, UNKNOWN)
-        if isinstance(value, list | dict):  # a link: what comes over it is not known yet
+        if isinstance(value, list | dict):  # a link, whose value is not known yet
             return UNKNOWN
         if isinstance(value, str):
             self._effort.read(value)
@@ -121,7 +128,7 @@ class DynamicTexts:
 
     @cached_property
     def _named(self) -> dict[str, str]:
-        """Ids of nodes by their class and by their title, the first of each."""
+        """Ids of nodes by class and by title, the first of each."""
         nodes = list(reversed(self._prompt.items()))
         titles = {title: node_id for node_id, node in nodes if (title := title_of(node))}
         return titles | {node["class_type"]: node_id for node_id, node in nodes}
@@ -132,7 +139,7 @@ def _marked(value: Any) -> bool:
 
 
 def left_unfilled(prompt: Json) -> list[str]:
-    """A warning of `%date:...%` in a graph that is sent as it is: ComfyUI itself knows none."""
+    """Return a warning for `%date:...%` in a prompt sent as is: the server does not fill it in."""
     found = [
         f"{node_id}.filename_prefix"
         for node_id, node in prompt.items()

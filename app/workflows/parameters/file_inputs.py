@@ -1,4 +1,4 @@
-"""Which of the values that a client sets go to inputs that name an input file. Pure."""
+"""Detects which of the values that a client sets belong to file inputs. Pure."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,9 +13,9 @@ from app.workflows.parameters.roles import InputKey
 def file_inputs(
     prompt: Json, given: Iterable[str], object_info: Mapping[str, Json]
 ) -> dict[str, str]:
-    """The words among `given` (keys or names) that are such inputs -> image, video, ...
+    """Return the kind (image, video, ...) for the words in `given` (keys or names) of file inputs.
 
-    What is no parameter at all is left out: setting it tells what is wrong with it.
+    Unknown words are skipped; setting them raises the error.
     """
     found: dict[str, str] = {}
     for word, (node_id, name) in located(prompt, given, object_info).items():
@@ -27,7 +27,7 @@ def file_inputs(
 def located(
     prompt: Json, given: Iterable[str], object_info: Mapping[str, Json]
 ) -> dict[str, InputKey]:
-    """The inputs that these words mean, without those that mean none."""
+    """Return the inputs for these words, without unknown ones."""
     finder = Finder(prompt, object_info)
     found: dict[str, InputKey] = {}
     for word in given:

@@ -1,7 +1,7 @@
-"""Which input of a prompt a client means: by its key, "<node_id>.<input>", or by a name. Pure.
+"""Finds the input of a prompt for a key, "<node_id>.<input>", or a name. Pure.
 
-Ids of nodes and names of inputs may hold dots themselves. A key means the node with the longest id
-that fits and has such an input.
+Node ids and input names may contain dots. A key stands for the node with the longest matching id
+that has such an input.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from app.workflows.parameters.suggestions import Guesses
 
 
 def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[InputKey]:
-    """Node and input, in each way to read a key as that, the longest node id first."""
+    """Yield (node id, input) for each way to split a key, the longest node id first."""
     end = given.rfind(".", 0, MAX_NAME + 1)
     while end >= 0:
         if given[:end] in prompt:
@@ -26,7 +26,7 @@ def readings(given: str, prompt: Mapping[str, Json]) -> Iterator[InputKey]:
 
 
 class Finder:
-    """Finds inputs by key or by friendly name."""
+    """Finds inputs by key or name."""
 
     def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
         self._prompt = prompt
@@ -36,8 +36,10 @@ class Finder:
     def locate(
         self, given: str, guesses: Guesses | None = None, changed: Mapping[str, Json] | None = None
     ) -> InputKey:
-        """`changed`: nodes that are other ones by now. Raises InvalidParameter, naming the nearest
-        key or name as far as `guesses` go."""
+        """Return the input; `changed` are modified nodes.
+
+        Raises InvalidParameter, with the nearest key or name while `guesses` are left.
+        """
         if given in self._names:
             return self._names[given]
         could, links = None, None
@@ -65,11 +67,11 @@ class Finder:
         )
 
     def _known(self) -> Iterator[str]:
-        """All that could be meant: each name with its key, what people change most first."""
+        """Yield all names with their keys, in the order of importance."""
         for name, (node_id, input_name) in self._names.items():
             yield name
             yield f"{node_id}.{input_name}"
 
     def is_name(self, given: str) -> bool:
-        """Whether it is a friendly name, and not a key."""
+        """Return whether the word is a name, not a key."""
         return given in self._names

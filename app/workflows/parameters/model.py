@@ -1,7 +1,7 @@
-"""The editable inputs of a prompt, with types, limits and names. Pure.
+"""The parameters of a prompt, with types, limits and names. Pure.
 
-A parameter's key is "<node_id>.<input>"; most have a friendly name, too. Types, limits and choices
-come from ComfyUI's `object_info`; without it a type is a guess from the value.
+A parameter's key is "<node_id>.<input>"; most have a name, too. Types, limits and choices come from
+ComfyUI's `object_info`; without it the type is guessed from the value.
 """
 
 import re
@@ -16,10 +16,10 @@ from app.workflows.checks.prompt import links_of
 from app.workflows.parameters.names import names_of, title_of
 from app.workflows.parameters.roles import roles_of
 
-WRAPPED = "__value__"  # {"__value__": [...]} is how a list goes to ComfyUI that is no link
-MAX_NESTING = 8  # of dynamic combos in one another
+WRAPPED = "__value__"  # ComfyUI's notation for a list that is no link: {"__value__": [...]}
+MAX_NESTING = 8  # nesting depth of dynamic combos
 MAX_LISTED = 5000  # parameters; the largest official workflow has 220
-MAX_CHOICES = 300_000  # of all that are listed together
+MAX_CHOICES = 300_000  # total of all listed parameters
 Type = Literal["int", "float", "string", "boolean", "choice", "any"]
 
 _TYPES: dict[str, Type] = {
@@ -33,13 +33,13 @@ _CHOICE_BESIDE = re.compile(r"option\d+")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An editable input. Limits are inclusive; `choices` only for type "choice"."""
+    """A parameter. Limits are inclusive; `choices` is set for type "choice" only."""
 
     key: str
-    node_id: str  # the two parts of the key, either of which may hold dots
+    node_id: str  # the two parts of the key, either of which may contain dots
     input: str
-    name: str | None  # a friendly one, unique in the workflow
-    role: str | None  # what it does: prompt, seed, width, ...
+    name: str | None  # unique in the workflow
+    role: str | None  # its function: prompt, seed, width, ...
     type: Type
     value: Any
     class_type: str
@@ -49,23 +49,24 @@ class Parameter:
     max: float | None = None
     step: float | None = None
     choices: list[Any] | None = None
-    multiselect: bool = False  # a list of choices, which goes to ComfyUI wrapped
+    multiselect: bool = False  # a list of choices, which is sent wrapped
     multiline: bool = False
-    upload: str | None = None  # image, video, ...: names an uploaded file, among the choices or not
+    # Image, video, ...: names an uploaded file, which need not be a choice
+    upload: str | None = None
     tooltip: str | None = None
-    known: bool = True  # False: no server told its type, which is a guess from its value
+    known: bool = True  # False: the type is unknown and was guessed from the value
 
     @property
     def label(self) -> str:
-        """How to speak of it."""
+        """The word for messages."""
         return self.name or self.key
 
 
 def list_parameters(prompt: Json, object_info: Mapping[str, Json]) -> list[Parameter]:
-    """The parameters of a checked prompt: every input that is a value and not a link.
+    """Return the parameters of a checked prompt: all inputs that are not links.
 
-    What people change first comes first, then the rest node by node. Raises InvalidWorkflow if
-    there are too many to be listed: each comes with its choices, its title and more.
+    The most important ones come first, the rest follows node by node. Raises InvalidWorkflow if
+    there are too many to list, as each comes with its choices and title.
     """
     roles = roles_of(prompt)
     names = names_of(prompt, roles)
@@ -92,9 +93,9 @@ def _too_many(what: str) -> InvalidWorkflow:
 
 
 def definition_of(node: Json, name: str, object_info: Mapping[str, Json]) -> list[Any] | None:
-    """An input's `[type, options]` in object_info, or None if it is not known there.
+    """Return an input's `[type, options]` in object_info, or None if it is unknown.
 
-    "model.size" is an input that the choice made in the dynamic combo "model" brings with it.
+    "model.size" is an input that belongs to a choice of the dynamic combo "model".
     """
     inputs = object_info.get(node["class_type"], {}).get("input", {})
     definition = _among(inputs, name)
@@ -122,17 +123,17 @@ def options_of(definition: list[Any] | None) -> Json:
 
 
 def takes_upload(definition: list[Any] | None) -> str | None:
-    """image, video, ... for an input that names a file in the server's input folder."""
+    """Return the kind (image, video, ...) of a file input with uploads, or None."""
     options = options_of(definition)
     kinds = [name for name in options if str(name).endswith("_upload") and options[name]]
     return str(kinds[0]).removesuffix("_upload") if kinds else None
 
 
 def names_file(node: Json, name: str, object_info: Mapping[str, Json]) -> str | None:
-    """image, video, ... for an input that names an input file, by its definition or its looks."""
+    """Return the kind (image, video, ...) of a file input, by its definition or its name."""
     if kind := takes_upload(definition_of(node, name, object_info)):
         return kind
-    # Some loaders list the input folder without saying that it takes uploads.
+    # Some loaders list the input folder without declaring uploads.
     is_loader = node["class_type"].startswith("Load") and name in ("image", "audio", "video")
     return name if is_loader else None
 
@@ -144,7 +145,7 @@ def parameter_at(
     name: str | None = None,
     role: str | None = None,
 ) -> Parameter:
-    """The parameter at (node id, input), whether the input is in the node or only could be."""
+    """Return the parameter at (node id, input), whether or not the node has a value for it."""
     node_id, input_name = key
     definition = definition_of(node, input_name, object_info)
     options = options_of(definition)
@@ -177,13 +178,13 @@ def parameter_at(
 
 
 def _limit(options: Json, name: str) -> float | None:
-    """Strangers write it: what is no number limits nothing."""
+    """Return a limit; object_info of custom nodes may contain other types than numbers."""
     value = options.get(name)
     return value if isinstance(value, int | float) else None
 
 
 def choices_of(definition: list[Any] | None) -> list[Any] | None:
-    """What a combo allows, or None for an input that is no combo or tells no choices."""
+    """Return the choices of a combo; None for other inputs and for a combo that lists none."""
     if definition is None:
         return None
     choices = definition[0] if isinstance(definition[0], list) else None
@@ -196,8 +197,10 @@ def choices_of(definition: list[Any] | None) -> list[Any] | None:
 
 
 def _choices_beside(node: Json) -> list[Any]:
-    """Those of a combo that declares none: texts in option1, option2 and so on of the same node
-    (CustomCombo). None if a link may bring more of them."""
+    """Return the choices of a CustomCombo: the texts in its inputs option1, option2 and so on.
+
+    Empty if a link may provide more of them.
+    """
     inputs = node["inputs"]
     found = [inputs[name] for name in inputs if _CHOICE_BESIDE.fullmatch(name)]
     return [c for c in found if c] if all(isinstance(c, str) for c in found) else []
@@ -212,7 +215,7 @@ def _takes_several(definition: list[Any] | None, value: Any) -> bool:
 
 
 def _as_chosen(value: Any, choices: Sequence[Any], multiselect: bool) -> Any:
-    """As the choices have it: lists of several as they are, files with the server's separator."""
+    """Return the value in the notation of the choices: unwrapped, with the server's separators."""
     if not multiselect:
         return as_among(value, choices)
     chosen = unwrapped(value)
@@ -220,7 +223,7 @@ def _as_chosen(value: Any, choices: Sequence[Any], multiselect: bool) -> Any:
 
 
 def unwrapped(value: Any) -> Any:
-    """The list in what ComfyUI takes for a list that is no link."""
+    """Return the list in ComfyUI's wrapping, other values unchanged."""
     return value[WRAPPED] if isinstance(value, dict) and WRAPPED in value else value
 
 
@@ -233,6 +236,6 @@ def _type(definition: list[Any] | None, choices: list[Any] | None, value: Any) -
 def _type_of(value: Any) -> Type:
     for kind, name in ((bool, "boolean"), (int, "int"), (float, "float"), (str, "string")):
         if isinstance(value, kind):
-            # An int in a file may stand for a float: 8 for 8.0. So only "number" can be told.
+            # An int in a file may stand for a float (8 for 8.0), so only "number" is certain.
             return "float" if name == "int" else name  # type: ignore[return-value]
     return "any"

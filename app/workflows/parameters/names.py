@@ -1,6 +1,6 @@
-"""Friendly names for parameters: from roles, and from the marks that people put into titles. Pure.
+"""Names of parameters, from roles and from marks in titles. Pure.
 
-Marks that are honoured (each the convention of a known tool): `$name` in a title; titles
+Supported marks, each a convention of an existing tool: `$name` in a title; titles
 `input;Name;...;custom_id=name`; titles with VC_BASIC or VC_ADV; nodes ComfyUIDeployExternal*
 (`input_id`), CPackInput* (title) and ServingInput* (`argument`).
 """
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from app.limits.json_types import Json
 from app.workflows.parameters.roles import InputKey
 
-MAX_TITLE = 500  # characters of a title that are shown; it comes with each input of its node
-MAX_LENGTH = 100  # characters of a title or a mark that go into a name
+MAX_TITLE = 500  # characters of a title in answers; it is repeated for each input of the node
+MAX_LENGTH = 100  # characters of a title or mark that are used for a name
 
 _DOLLAR = re.compile(r"\$([A-Za-z_][\w-]*)")
 _VIEWCOMFY = re.compile(r"\bVC_(?:BASIC|ADV)\w*")
@@ -20,10 +20,10 @@ _CARRIERS = ("default_value", "value", "default", "image", "text")
 
 
 def names_of(prompt: Mapping[str, Json], roles: Mapping[InputKey, str]) -> dict[InputKey, str]:
-    """A name for each literal input that can have one. No name stands twice, nor is it a key."""
+    """Return unique names for the literal inputs; no name equals a key."""
     names: dict[InputKey, str] = {}
     taken = {f"{node_id}.{name}" for node_id, node in prompt.items() for name in node["inputs"]}
-    counts: dict[str, int] = {}  # of the names that were wanted more than once
+    counts: dict[str, int] = {}  # for names that are used repeatedly
 
     def give(key: InputKey, name: str) -> None:
         if name and key not in names:
@@ -45,13 +45,15 @@ def names_of(prompt: Mapping[str, Json], roles: Mapping[InputKey, str]) -> dict[
 
 
 def slug(text: str) -> str:
-    """ "Load Image (2)" -> "load_image_2"; letters of any script stay."""
+    """Convert a title to a name, keeping letters: "Load Image (2)" -> "load_image_2"."""
     return re.sub(r"\W+", "_", text[:MAX_LENGTH].lower()).strip("_")
 
 
 def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
-    """The name, or with the lowest number that is free: none that was taken becomes free again, so
-    each is tried once."""
+    """Return the name, with the lowest free number if it is taken.
+
+    Taken names stay taken, so each number is tried once.
+    """
     candidate, number = name, counts.get(name, 1)
     while candidate in taken:
         number += 1
@@ -61,7 +63,7 @@ def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
 
 
 def _marked(node_id: str, node: Json) -> list[tuple[InputKey, str]]:
-    """The literal inputs that a mark on the node names."""
+    """Return the literal inputs that a mark on the node names."""
     mark = _mark(node)
     literals = [key for key in _literals({node_id: node}) if key[1] not in ("input_id", "argument")]
     if not mark or not literals:
@@ -92,7 +94,7 @@ def _mark(node: Json) -> str | None:
 
 
 def title_of(node: Json) -> str | None:
-    """The title that the node's author gave it, if there is one."""
+    """Return the title that the author of the workflow gave the node, or None."""
     meta = node.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
     return title[:MAX_TITLE] if isinstance(title, str) else None

@@ -1,8 +1,8 @@
-"""What an input does in its workflow: found by following links, no marker needed. Pure.
+"""Roles of inputs, determined by following links, without markers. Pure.
 
-A text is the prompt if it reaches a sampler's positive side, through whatever chain of nodes, and
-the negative prompt if it reaches only the negative side. A number in a primitive node does what
-the input does that it feeds. All else goes by the input's name.
+A text is the prompt if it reaches the positive input of a sampler through any chain of nodes, and
+the negative prompt if it reaches only the negative input. A number in a primitive node has the role
+of the input that it feeds. All other roles follow from input names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from app.workflows.checks.prompt import links_of
 
 InputKey = tuple[str, str]  # node id, input name
 
-# What people change first comes first.
+# In the order of importance to users.
 ORDER = (
     "prompt",
     "negative_prompt",
@@ -87,12 +87,12 @@ NUMBERS = frozenset(
 )
 POSITIVE = ("positive", "conditioning", "cond1")
 NEGATIVE = ("negative", "cond2")
-SECOND_BEST = ("string", "clip_l", "text_l")  # nodes that work on text; short second encoders
+SECOND_BEST = ("string", "clip_l", "text_l")  # text processing nodes, and short second encoders
 VALUE_INPUTS = ("value", "default_value", "string", "text", "int", "float", "number")
 
 
 def roles_of(prompt: Mapping[str, Json]) -> dict[InputKey, str]:
-    """The role of each literal input that has one, most important first."""
+    """Return the role of each literal input that has one, most important first."""
     graph = _Graph(prompt)
     found: dict[InputKey, str] = {}
     for key in graph.literals():
@@ -109,12 +109,12 @@ def roles_of(prompt: Mapping[str, Json]) -> dict[InputKey, str]:
 
 
 class _Graph:
-    """The prompt with its links both ways, and what samplers reach."""
+    """The prompt with its links in both directions, and the nodes upstream of samplers."""
 
     def __init__(self, prompt: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._links = {node_id: dict(links_of(node["inputs"])) for node_id, node in prompt.items()}
-        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its outputs go to
+        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its outputs feed
         for node_id, links in self._links.items():
             for name, source in links.items():
                 self._feeds.setdefault(source, []).append((node_id, name))
@@ -140,8 +140,11 @@ class _Graph:
         return _fitting(_role_named(name), value)
 
     def rank(self, key: InputKey, role: str) -> int:
-        """0 before 1: the size of the latent that is sampled before the size of anything else,
-        and the positive side's own text before what happens to be called prompt."""
+        """Return the order among inputs of the same role, lowest first.
+
+        The size of the sampled latent precedes other sizes, and the text of the positive input
+        precedes inputs that are merely called prompt.
+        """
         node_id, name = key
         if role in ("width", "height", "length", "batch_size"):
             return 0 if node_id in self._latents else 1
@@ -159,10 +162,10 @@ class _Graph:
         return not self._links[node_id] and node_id in self._feeds
 
     def _roles_downstream(self) -> dict[str, str]:
-        """By node, the role of the first input that its value reaches, node by node: of all such
-        inputs one that is the fewest links away, in the order of the links.
+        """Return, by node, the role of the nearest input that its value reaches.
 
-        All nodes at once, from the inputs back, so that each link is looked at twice.
+        Among equally distant inputs the first link counts. Computed for all nodes at once, from the
+        inputs backwards, so that each link is visited twice.
         """
         found: dict[str, str] = {}
         for source, fed in self._feeds.items():
@@ -181,8 +184,10 @@ class _Graph:
     def _upstream(
         self, nodes: list[str], side: tuple[str, ...], other_side: tuple[str, ...]
     ) -> set[str]:
-        """All that feeds the nodes' inputs of one side. A node that has both sides on its way
-        passes each on by itself."""
+        """Return all nodes upstream of the nodes' inputs of one side.
+
+        A node with inputs of both sides is assumed to pass them on separately.
+        """
         seen: set[str] = set()
         stack = [self._links[i][name] for i in nodes for name in side if name in self._links[i]]
         while stack:
@@ -192,7 +197,7 @@ class _Graph:
             seen.add(node_id)
             links = self._links[node_id]
             if _is_sampler(links) and "latent_image" in links:
-                continue  # an earlier pass: its texts have sides of their own
+                continue  # an earlier pass, whose texts belong to its own sides
             has_both = any(name in links for name in side) and any(n in links for n in other_side)
             stack.extend(
                 source for name, source in links.items() if not (has_both and name in other_side)
@@ -201,18 +206,18 @@ class _Graph:
 
 
 def _role_named(name: str) -> str | None:
-    """Also of a seed that a dynamic combo brings with it: `sampling_mode.seed`."""
+    """Return the role for an input name, also for a seed of a dynamic combo (`mode.seed`)."""
     last = name.rpartition(".")[2]
     return BY_NAME.get(name) or (BY_NAME[last] if last in ("seed", "noise_seed") else None)
 
 
 def _fitting(role: str | None, value: Any) -> str | None:
-    """The role, if a value of this type can have it: a switch is no width."""
+    """Return the role if the value has a suitable type: a boolean cannot be a width."""
     if role in NUMBERS:
         return role if isinstance(value, int | float) and not isinstance(value, bool) else None
     return role if isinstance(value, str) else None
 
 
 def _is_sampler(links: Mapping[str, str]) -> bool:
-    """Samplers and guiders: a model and conditioning come together in them."""
+    """Return whether the node is a sampler or guider: it has a model and conditioning."""
     return "model" in links and any(name in links for name in (*POSITIVE, *NEGATIVE))

@@ -1,7 +1,7 @@
-"""Seeds of a prompt: where they really stand, and within which limits one may be drawn. Pure.
+"""Seeds of a prompt, and the limits within which they may be drawn. Pure.
 
-A seed stands in an input that is called so, or in a primitive, an integer node or a switch whose
-number goes to such an input over any chain of links.
+A seed is an input with such a name, or the number of a primitive, an integer node or a switch that
+feeds such an input through any chain of links.
 """
 
 import random
@@ -14,8 +14,8 @@ from app.limits.quoting import quoted
 from app.workflows.parameters.model import definition_of, options_of
 from app.workflows.parameters.roles import InputKey
 
-MAX_SEED = 2**53 - 1  # what JavaScript can hold exactly; nodes allow up to 2**64 - 1
-# What inputs are called that pass on a number as it is: of primitives, integer nodes, switches.
+MAX_SEED = 2**53 - 1  # the largest exact integer of JavaScript; nodes allow up to 2**64 - 1
+# Names of inputs that pass on a number unchanged: in primitives, integer nodes, switches.
 _CARRIES = re.compile(
     r"(default_)?value\d*|default|int(eger)?|number|float|any(_?\d+)?|input_?\d*"
     r"|(on|if)_(true|false)|(true|false)_value",
@@ -25,24 +25,24 @@ _WHOLE = re.compile(r"-?\d{1,20}")
 _NUMBERS = ("INT", "FLOAT", "NUMBER")
 
 
-Draw = Callable[[int, int], int]  # (smallest, largest), both inclusive
+Draw = Callable[[int, int], int]  # (minimum, maximum), both inclusive
 
 draw: Draw = random.randint
 
 
 def names_seed(name: str) -> bool:
-    """seed, noise_seed, Seed, sampling_mode.seed, ..."""
+    """Return whether the name is that of a seed: seed, noise_seed, Seed, sampling_mode.seed, ..."""
     last = name.rpartition(".")[2].lower()
     return last == "seed" or last.endswith("_seed")
 
 
 class Seeds:
-    """Those of one prompt. Values may change; links and node types are looked at once."""
+    """The seeds of one prompt; links and node types are evaluated once, values may change."""
 
     def __init__(self, prompt: Mapping[str, Json], object_info: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._object_info = object_info
-        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its numbers go to
+        self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its numbers feed
         for key in _keys(prompt):
             source = self._number_from(prompt[key[0]]["inputs"][key[1]])
             if source is not None:
@@ -50,20 +50,21 @@ class Seeds:
         self._feeding = self._nodes_that_feed_seeds()
 
     def limits(self, key: InputKey, node: Json) -> tuple[int, int] | None:
-        """Within which a -1 is drawn at this input of a node as it is now; None if it is no
-        seed, if -1 is among what is allowed there, or if nothing is."""
+        """Return the limits for drawing a seed at an input of the given node.
+
+        None if the input is no seed, if it allows -1, or if no value is within all limits.
+        """
         found = self._range(key, node)
         return found if found and found[0] >= 0 else None
 
     def common_limits(self, keys: Iterable[InputKey], nodes: Json) -> tuple[int, int] | None:
-        """Within which one seed may be drawn for all these inputs, as they are now."""
+        """Return the limits for drawing one seed for all these inputs."""
         found = [one for key in keys if (one := self._range(key, nodes[key[0]])) is not None]
         low, high = max([0, *(one[0] for one in found)]), min((one[1] for one in found), default=-1)
         return (low, high) if low <= high else None
 
     def to_renew(self, marked: Iterable[Iterable[InputKey]] | None) -> list[list[InputKey]]:
-        """The inputs that hold a seed, of the marked ones or of all: those of one list hold the
-        same one."""
+        """Return the inputs that contain a seed, of `marked` or of all; lists share a seed."""
         if marked is None:
             marked = ([key] for key in _keys(self._prompt) if self._is_only_seed(key))
         found = ([key for key in keys if self._holds_seed(key)] for keys in marked)
@@ -75,7 +76,7 @@ class Seeds:
         return _is_whole(value) and self._range(key, node) is not None
 
     def _is_only_seed(self, key: InputKey) -> bool:
-        """Whether its number goes to seeds alone, and not to a width, say."""
+        """Return whether the input's number feeds seeds only, and not a width, for example."""
         if key[0] not in self._feeding or names_seed(key[1]):
             return True
         return not any(
@@ -85,7 +86,7 @@ class Seeds:
         )
 
     def _range(self, key: InputKey, node: Json) -> tuple[int, int] | None:
-        """What may stand at an input that is a seed, as its node is now."""
+        """Return the limits of an input that is a seed; None if it is none."""
         node_id, name = key
         carries = node_id in self._feeding and self._carries(node, name)
         definition = definition_of(node, name, self._object_info)
@@ -109,11 +110,11 @@ class Seeds:
         return (low, high) if low <= high else None
 
     def is_open(self, key: InputKey, node: Json) -> bool:
-        """A -1 is drawn in this input; `node` is its node as it is changed so far."""
+        """Return whether a -1 in this input of the given node is replaced by a random seed."""
         return self.limits(key, node) is not None
 
     def open_in(self, nodes: Json) -> list[InputKey]:
-        """Those of these nodes that hold a -1 to be drawn."""
+        """Return the inputs of these nodes with a -1 to be replaced."""
         return [
             key
             for key in _keys(nodes)
@@ -121,7 +122,7 @@ class Seeds:
         ]
 
     def _number_from(self, value: Any) -> str | None:
-        """The node that a link comes from, unless what comes is known to be no number."""
+        """Return the origin of a link, or None if its type cannot be a number."""
         if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
             return None
         source, output = value
@@ -146,14 +147,15 @@ class Seeds:
         return found
 
     def _carries(self, node: Json, name: str) -> bool:
-        """Whether the node passes on the number of this input: by its name, or it has no other."""
+        """Return whether the node passes on this input's number: by its name, or as its only
+        number."""
         if names_seed(name) or _CARRIES.fullmatch(name):
             return True
         values = node["inputs"].values()
         return sum(_is_number(v) for v in values) == 1 and not any(_is_list(v) for v in values)
 
     def _fed_by(self, node_id: str) -> Iterator[tuple[Json, str]]:
-        """All inputs that the node's number reaches, each once."""
+        """Yield all inputs that the node's number reaches, each once."""
         seen, stack = {node_id}, [node_id]
         while stack:
             for fed, name in self._feeds.get(stack.pop(), ()):
@@ -164,14 +166,14 @@ class Seeds:
 
 
 def is_random(value: Any) -> bool:
-    """-1, or its text, which ComfyUI takes for the number."""
+    """Return whether the value is -1, or "-1", which ComfyUI converts to the number."""
     if isinstance(value, str):
         return value.strip() == "-1"
     return value == -1 and not isinstance(value, bool)
 
 
 def left_open(nodes: Mapping[str, Json]) -> Iterator[str]:
-    """What to say of each seed among these nodes that is sent as -1."""
+    """Yield a warning for each seed of these nodes that is sent as -1."""
     for node_id, name in _keys(nodes):
         if names_seed(name) and is_random(nodes[node_id]["inputs"][name]):
             yield (
@@ -188,7 +190,7 @@ def _keys(nodes: Mapping[str, Json]) -> Iterator[InputKey]:
 
 
 def _may_be_number(kind: Any) -> bool:
-    """Whether numbers may go through a socket of this type in object_info."""
+    """Return whether a socket of this type in object_info may carry numbers."""
     if not isinstance(kind, str):
         return False
     return (
@@ -197,14 +199,16 @@ def _may_be_number(kind: Any) -> bool:
 
 
 def _is_controlled(name: str, definition: list[Any] | None) -> bool:
-    """Whether the page can draw it anew for each run; but many nodes' numbers are what they pass
-    on, whatever it is."""
+    """Return whether the page can draw the value anew for each run.
+
+    Excludes names of inputs that pass on any number.
+    """
     controlled = options_of(definition).get("control_after_generate")
     return bool(controlled) and (definition or [None])[0] == "INT" and not _CARRIES.fullmatch(name)
 
 
 def _is_whole(value: Any) -> bool:
-    """A number without a fraction, or its text, as form tools send it."""
+    """Return whether the value is an integer or the text of one, as form tools send it."""
     if isinstance(value, str):
         return _WHOLE.fullmatch(value) is not None
     return _is_number(value) and value == value // 1

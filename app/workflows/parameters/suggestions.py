@@ -1,9 +1,8 @@
-"""Names near a word that is none, for "did you mean". Pure.
+"""Names similar to an unknown word, for "did you mean". Pure.
 
-What clients send decides how many words there are, how long they are and how many names they are
-held against, and the exact comparison takes the square of their length. So only a few words of a
-request are looked at, short ones; names are ranked by what takes linear time, and only the best of
-them are compared exactly.
+Clients control the number of words, their length and the number of names, and the exact comparison
+takes quadratic time. So only a few short words per request are considered, names are ranked by a
+linear-time measure, and only the best of them are compared exactly.
 """
 
 import difflib
@@ -13,14 +12,14 @@ from itertools import islice, pairwise
 
 from app.workflows.checks.model_files import is_model_file, with_slashes
 
-MOST_WORDS = 5  # of one request
-MOST_NAMES = 5000  # that one word is held against
-LONGEST = 100  # characters of a word, or of a name
+MOST_WORDS = 5  # per request
+MOST_NAMES = 5000  # compared with one word
+LONGEST = 100  # characters of a word or a name
 COMPARED = 20  # names that are compared exactly
 
 
 class Guesses:
-    """The guesses that one request may have."""
+    """The suggestions for one request, limited in number."""
 
     def __init__(self, words: int = MOST_WORDS) -> None:
         self._left = words
@@ -28,13 +27,13 @@ class Guesses:
     def near(
         self, word: str, names: Iterable[object], *, most: int = 1, cutoff: float = 0.6
     ) -> list[str]:
-        """The names nearest to the word, the best first; none once the guesses are used up."""
+        """Return the names most similar to the word, best first; none after `words` calls."""
         if self._left <= 0 or len(word) > LONGEST:
             return []
         self._left -= 1
         short = [name for name in map(str, islice(names, MOST_NAMES)) if len(name) <= LONGEST]
         found = _near(word, short, most, cutoff)
-        if is_model_file(word):  # people leave out folders, or keep files in others
+        if is_model_file(word):  # users omit folders, or have other ones
             by_file = {_file(name): name for name in reversed(short)}
             same = [by_file[name] for name in _near(_file(word), by_file, most, cutoff)]
             found = list(dict.fromkeys([*same, *found]))[:most]
@@ -48,12 +47,12 @@ def _near(word: str, names: Iterable[str], most: int, cutoff: float) -> list[str
 
 
 def _file(name: str) -> str:
-    """A model file without its folders."""
+    """Return the name of a model file without folders."""
     return with_slashes(name).rpartition("/")[2]
 
 
 def _marks(word: str) -> frozenset[str]:
-    """Its characters, and the pairs of those that stand beside each other."""
+    """Return the characters of the word and the pairs of adjacent ones."""
     return frozenset((*word, *map("".join, pairwise(word))))
 
 

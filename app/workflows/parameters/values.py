@@ -1,4 +1,4 @@
-"""Whether a value fits a parameter, and what ComfyUI makes of it. Pure."""
+"""Validation and conversion of parameter values. Pure."""
 
 import sys
 from contextlib import suppress
@@ -19,7 +19,7 @@ LONGEST_NUMBER = 400  # characters; a float has 309 digits at most
 def check_value(
     parameter: Parameter, value: Any, *, any_file: bool = False, guesses: Guesses | None = None
 ) -> Any:
-    """The value as ComfyUI wants it. Raises InvalidParameter if it does not fit."""
+    """Return the value as ComfyUI expects it. Raises InvalidParameter if it is invalid."""
     if is_random(value) and names_seed(parameter.input) and not (parameter.min or 0) < 0:
         return value
     guesses = guesses or Guesses()
@@ -40,14 +40,16 @@ def check_value(
 
 
 def from_text(parameter: Parameter, value: Any) -> Any:
-    """The number or boolean that a text stands for where one is wanted, as forms and automations
-    send it; anything else as it is."""
+    """Convert a text to a number or boolean if the parameter has that type.
+
+    Forms and automation tools send texts. Other values are returned unchanged.
+    """
     if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
         return value
     match parameter.type:
         case "int":
             return _parsed(value, int)
-        case "float":  # a whole one stays exact: what is told of its type may be a guess
+        case "float":  # integers stay exact, as the type may be a guess
             return _parsed(value, int, float)
         case "boolean":
             return {"true": True, "false": False}.get(value.strip().lower(), value)
@@ -55,7 +57,7 @@ def from_text(parameter: Parameter, value: Any) -> Any:
 
 
 def _parsed(text: str, *kinds: type[int] | type[float]) -> Any:
-    """As ComfyUI reads it, which is as Python does."""
+    """Parse a text like ComfyUI, which uses Python's conversions."""
     for kind in kinds:
         with suppress(ValueError):
             return kind(text)
@@ -65,7 +67,7 @@ def _parsed(text: str, *kinds: type[int] | type[float]) -> Any:
 def _check_number(parameter: Parameter, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(parameter, "a number", value)
-    if not abs(value) <= sys.float_info.max:  # NaN is not equal to anything
+    if not abs(value) <= sys.float_info.max:  # also False for NaN
         raise InvalidParameter(
             f"Parameter {quoted(parameter.label)} must be a finite number; "
             f"{quoted(value)} was given.",
@@ -90,7 +92,7 @@ def _check_number(parameter: Parameter, value: Any) -> int | float:
 
 
 def _choice(parameter: Parameter, value: Any, any_file: bool, guesses: Guesses) -> Any:
-    """The choice that is meant."""
+    """Return the matching choice. Raises InvalidParameter."""
     choices = parameter.choices or []
     value = value if parameter.upload else as_among(value, choices)
     if value in choices:
@@ -114,7 +116,7 @@ def _choice(parameter: Parameter, value: Any, any_file: bool, guesses: Guesses) 
 
 
 def _says(text: str, choice: Any) -> bool:
-    """Whether the text stands for a choice that is a number or a boolean."""
+    """Return whether the text equals a choice that is a number or a boolean."""
     if isinstance(choice, bool):
         return text.strip().lower() == str(choice).lower()
     if not isinstance(choice, int | float) or len(text) > LONGEST_NUMBER:
@@ -123,7 +125,7 @@ def _says(text: str, choice: Any) -> bool:
 
 
 def _sees_to(parameter: Parameter) -> bool:
-    """Whether the node itself decides which values are good, as far as that is known."""
+    """Return whether the node is known to validate this input itself."""
     return parameter.input in own_rules(parameter.class_type).names
 
 
