@@ -1,4 +1,4 @@
-"""Decides who may do what: from a key's text to a caller, while the keys may change."""
+"""Authentication of callers by API keys, which may change at run time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +10,13 @@ from app.auth.rate_limits import Allowance, LocalRates, RateLimits
 from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
 from app.limits.periodic import every
 
-REVOCATION_CHECK_INTERVAL = (
-    0.5  # seconds between two looks whether keys of open streams were revoked
-)
+REVOCATION_CHECK_INTERVAL = 0.5  # seconds between two checks for revoked keys of open streams
 
 
 class Access:
-    """`setting`: the path of a file of keys, or the keys themselves; empty: no keys are in use.
+    """`setting`: the path of a file of keys, or the keys themselves; empty: keys are not used.
 
-    `shared`: keys see each other's tasks and files. Raises InvalidInput for keys that are none.
+    `shared`: keys see each other's tasks and files. Raises InvalidInput for invalid keys.
     """
 
     def __init__(
@@ -29,7 +27,8 @@ class Access:
         self._rates = rates or LocalRates()
         self._file: KeyFile | None = None
         self._fixed = Keys({})
-        self._open: dict[Callable[[], None], str] = {}  # how to end a stream -> its key's hash
+        # Callback that ends a stream -> hash of its key
+        self._open: dict[Callable[[], None], str] = {}
         if self.in_use and is_inline(setting):
             self._fixed = parse(setting)
         elif self.in_use:
@@ -38,12 +37,14 @@ class Access:
 
     @property
     def keys(self) -> Keys:
-        """Those in force at this moment."""
+        """The keys currently in force."""
         return self._file.current() if self._file else self._fixed
 
     def check_owner(self, name: str | None) -> None:
-        """Raises InvalidInput for the name of a key that is not in force any more: what is made in
-        its name would be nobody's, and no limit would hold for it."""
+        """Raise InvalidInput for a key that is no longer in force.
+
+        A task in its name would have no owner, and no limit would apply to it.
+        """
         if name is not None and self.in_use and self.keys.named(name) is None:
             raise InvalidInput(
                 f"The task is of the API key {name!r}, which was removed.",
@@ -57,7 +58,7 @@ class Access:
         return self._file.trouble if self._file else None
 
     def identify(self, text: str | None) -> AccessKey | None:
-        """The key with this text; None without one. Raises Unauthorized for a wrong one."""
+        """Return the key with this text; None without one. Raises Unauthorized for a wrong one."""
         if text is None or not self.in_use:
             return None
         key = self.keys.find(text)
@@ -69,7 +70,7 @@ class Access:
         return key
 
     def caller(self, key: AccessKey | None, needed: AccessLevel) -> Caller:
-        """Who asks, if it may do what needs such a scope. Raises Unauthorized and Forbidden."""
+        """Return the caller if its scope is sufficient. Raises Unauthorized and Forbidden."""
         if not self.in_use:
             return EVERYBODY
         if key is None:
@@ -87,7 +88,7 @@ class Access:
         return caller_of(key, shared=self._shared)
 
     async def count(self, key: AccessKey | None) -> Allowance | None:
-        """Count a request against the key's rate; None without one. Raises RateLimited."""
+        """Count a request against the key's rate; None without a limit. Raises RateLimited."""
         if key is None or key.rate is None:
             return None
         allowance = await self._rates.take(key.name, key.rate)
@@ -100,17 +101,17 @@ class Access:
         return allowance
 
     async def count_caller(self, caller: Caller) -> None:
-        """The same for something that a caller does within a request. Raises RateLimited."""
+        """Count an additional action within a request of the caller. Raises RateLimited."""
         if caller.name is not None and self.in_use:
             await self.count(self.keys.named(caller.name))
 
     def concurrency(self) -> Mapping[str, int]:
-        """How many tasks keys may have on servers at a time, of those that have such a limit."""
+        """Return the limits of tasks on servers at a time, for the keys that have one."""
         return {key.name: key.concurrent for key in self.keys if key.concurrent is not None}
 
     @contextmanager
     def until_revoked(self, key: AccessKey, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` if the key is revoked while the context lasts."""
+        """Call `end` if the key is revoked while the context is open."""
         self._open[end] = key.hash
         try:
             yield
@@ -118,7 +119,7 @@ class Access:
             self._open.pop(end, None)
 
     async def run(self) -> None:
-        """End streams of keys that were revoked, until cancelled."""
+        """End streams of revoked keys until cancelled."""
         await every(REVOCATION_CHECK_INTERVAL, self._end_revoked, "ending streams of revoked keys")
 
     async def _end_revoked(self) -> None:

@@ -1,4 +1,4 @@
-"""python start.py keys add NAME --scope run | list | revoke NAME"""
+"""Command line: python start.py keys add NAME --scope run | list | revoke NAME"""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ FILE = "api_keys.json"
 
 
 def main(arguments: Sequence[str], setting: str) -> int:
-    """`setting`: the present value of COMFYUI_API_KEYS. Raises InvalidInput and NotFound."""
+    """Run a command; `setting` is the value of COMFYUI_API_KEYS. Raises InvalidInput, NotFound."""
     options = parser().parse_args(arguments)
     if options.file is None and is_inline(setting) and not getattr(options, "inline", False):
         raise InvalidInput(
@@ -96,5 +96,5 @@ def _list(file: KeyFile) -> None:
 
 
 def _say(text: str) -> None:
-    """Beside what a script wants to read."""
+    """Print to stderr, as stdout is for scripts."""
     sys.stderr.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""Where keys are kept: a JSON file that may change at any time, or the setting itself."""
+"""Storage of keys: a JSON file that may change at any time, or the setting itself."""
 
 import hmac
 import json
@@ -21,28 +21,32 @@ from app.limits.json_types import Json
 
 log = logging.getLogger(__name__)
 
-MODE = 0o600  # for the operator's eyes only
+MODE = 0o600  # readable for the operator only
 Stamp = tuple[int, int, int]  # differs whenever the file was replaced or written
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A set of keys, by their hashes. `former`: names of keys that were revoked, with the time.
-    What they made is still there, and belongs to whoever has the name."""
+    """A set of keys by their hashes; `former`: names of revoked keys with the time.
+
+    Tasks and files of a revoked key still exist, and belong to the key of that name.
+    """
 
     by_hash: dict[str, AccessKey]
     former: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, keys: Iterable[AccessKey], former: Mapping[str, str] | None = None) -> "Keys":
-        """Raises InvalidInput."""
+        """Return a set of keys. Raises InvalidInput."""
         found = list(keys)
         check_names(found)
         return cls({key.hash: key for key in found}, dict(former or {}))
 
     def find(self, text: str) -> AccessKey | None:
-        """The key with this text. All are compared, each in constant time: how long it takes
-        tells nothing of which one was nearest."""
+        """Return the key with this text.
+
+        All keys are compared, each in constant time, so that the duration reveals nothing.
+        """
         wanted, found = hash_of(text), None
         for key in self.by_hash.values():
             if hmac.compare_digest(key.hash, wanted):
@@ -57,9 +61,9 @@ class Keys:
 
 
 def parse(text: str | bytes) -> Keys:
-    """Keys out of JSON: {"keys": [...]}, or the list alone. Raises InvalidInput."""
+    """Parse keys from JSON: {"keys": [...]}, or the list alone. Raises InvalidInput."""
     try:
-        # Of bytes it finds the encoding by itself: Notepad puts a mark there, PowerShell UTF-16.
+        # json.loads detects the encoding of bytes: Notepad adds a BOM, PowerShell writes UTF-16.
         value = json.loads(text.encode() if isinstance(text, str) else text)
     except ValueError as error:
         raise InvalidInput(f"The keys are not valid JSON: {error}.") from error
@@ -71,7 +75,7 @@ def parse(text: str | bytes) -> Keys:
 
 
 def _former(entries: Any) -> dict[str, str]:
-    """Raises InvalidInput."""
+    """Parse the revoked keys. Raises InvalidInput."""
     found = {}
     for entry in [] if entries is None else entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
@@ -81,31 +85,31 @@ def _former(entries: Any) -> dict[str, str]:
 
 
 def is_inline(setting: str) -> bool:
-    """Whether the setting is the keys themselves, not the path of their file."""
+    """Return whether the setting contains the keys themselves instead of a path."""
     return setting.lstrip()[:1] in ("[", "{")
 
 
 class KeyFile:
-    """The keys in a file. A missing file has none."""
+    """The keys in a file; a missing file has none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.trouble: str | None = None  # why the file as it is now is not in force
+        self.trouble: str | None = None  # why the current content is not in force
         self._stamp: Stamp | None = None
         self._keys = Keys({})
 
     def load(self) -> Keys:
-        """Raises InvalidInput for a file that is none of ours."""
+        """Read the file. Raises InvalidInput for invalid content."""
         stamp = self._stamp_now()
         self._keys = Keys({}) if stamp is None else parse(self.path.read_bytes())
         self._stamp = stamp
         return self._keys
 
     def current(self) -> Keys:
-        """What is in the file now. Looking costs a stat, so it is done for each request.
+        """Return the keys currently in the file; cheap enough for each request, as it costs a stat.
 
-        A file that somebody is editing by hand, and that is not JSON for a moment, changes
-        nothing: the keys before it stay in force, and `trouble` says so.
+        If the content is invalid, for example while it is edited by hand, the previous keys stay in
+        force and `trouble` is set.
         """
         try:
             if self._stamp_now() != self._stamp:
@@ -119,8 +123,11 @@ class KeyFile:
         return self._keys
 
     def add(self, key: AccessKey, *, take_over: bool = False) -> None:
-        """Raises InvalidInput if the name is taken; or was, unless what belongs to that name is to
-        be taken over."""
+        """Add a key. Raises InvalidInput if the name is in use.
+
+        With `take_over` the name of a revoked key is accepted; its tasks and files belong to the
+        new key.
+        """
         with self._locked():
             keys = self.load()
             former = dict(keys.former)
@@ -134,7 +141,7 @@ class KeyFile:
             self._write(Keys.of([*keys, key], former))
 
     def revoke(self, name: str) -> None:
-        """The name is remembered. Raises NotFound."""
+        """Remove a key; its name is remembered. Raises NotFound."""
         with self._locked():
             keys = self.load()
             if keys.named(name) is None:
@@ -145,8 +152,11 @@ class KeyFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time: two commands that both read the old file would lose a change. The lock
-        ends with its process, however that ends. Raises InvalidInput."""
+        """Hold an exclusive lock on the file: two commands that read the old file would lose a
+        change.
+
+        The lock ends with its process. Raises InvalidInput if it is held.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         path = self.path.with_name(f".{self.path.name}.lock")
         lock = FileLock(path, timeout=0, mode=MODE)
@@ -159,18 +169,19 @@ class KeyFile:
         try:
             yield
         finally:
-            with suppress(PermissionError):  # Windows, where it is open
-                path.unlink(missing_ok=True)  # while we have it: who waits sees that it is gone
+            with suppress(PermissionError):  # on Windows while the file is open
+                # Unlinked while locked: a waiting process notices that
+                path.unlink(missing_ok=True)
             lock.release()
 
     def _write(self, keys: Keys) -> None:
-        """Whole or not at all, and never readable for others."""
+        """Write the file atomically, readable for its owner only."""
         entries: Json = {"keys": [key.dump() for key in keys]}
         if keys.former:
             times = keys.former.items()
             entries["former"] = [{"name": name, "revoked_at": time} for name, time in times]
         text = json.dumps(entries, indent=2)
-        remove_left(self.path.parent, deep=False)  # of commands that were killed
+        remove_left(self.path.parent, deep=False)  # temporary files of killed commands
         write_atomically(self.path, f"{text}\n".encode(), MODE, durable=True)
 
     def _stamp_now(self) -> Stamp | None:

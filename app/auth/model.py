@@ -1,4 +1,4 @@
-"""Keys, what they allow, and who asks. Pure."""
+"""API keys, scopes and callers. Pure."""
 
 import re
 from collections.abc import Collection
@@ -9,16 +9,16 @@ from typing import Any
 from app.errors import Forbidden, InvalidInput
 from app.limits.json_types import Json
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # also the name of a folder, on any file system
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # also valid as a folder name on any file system
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RATE = re.compile(r"([1-9]\d{0,6})/(second|minute|hour|day)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class AccessLevel(IntEnum):
-    """Each allows what those before it allow."""
+    """Scopes; each includes the preceding ones."""
 
-    OPEN = 0  # what needs no key
+    OPEN = 0  # no key needed
     READ = 1
     RUN = 2
     MANAGE = 3
@@ -33,14 +33,14 @@ SCOPES = [scope.word for scope in AccessLevel if scope is not AccessLevel.OPEN]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in so many seconds."""
+    """A number of requests per number of seconds."""
 
     requests: int
     seconds: int
 
     @classmethod
     def parse(cls, text: str) -> "Rate":
-        """From "60/minute". Raises InvalidInput."""
+        """Parse a rate such as "60/minute". Raises InvalidInput."""
         found = _RATE.fullmatch(text)
         if found is None:
             raise InvalidInput(
@@ -55,9 +55,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A key as it is kept: `hash` is the SHA-256 of its text, in hex. A limit of None is none.
+    """A stored key; `hash` is the SHA-256 of its text, in hex. A limit of None means no limit.
 
-    `concurrent`: tasks on servers at a time; `queued`: tasks that may wait; `daily`: tasks a day.
+    `concurrent`: tasks on servers at a time; `queued`: waiting tasks; `daily`: tasks per day.
     """
 
     name: str
@@ -70,7 +70,7 @@ class AccessKey:
     created_at: str = ""
 
     def dump(self) -> Json:
-        """As JSON, without what is not set."""
+        """Return the key as JSON, without unset fields."""
         fields: Json = {
             "name": self.name,
             "hash": self.hash,
@@ -85,7 +85,7 @@ class AccessKey:
 
     @classmethod
     def load(cls, fields: Any) -> "AccessKey":
-        """Raises InvalidInput that names the key and what is wrong with it."""
+        """Parse a key. Raises InvalidInput that names the key and the fault."""
         if not isinstance(fields, dict):
             raise InvalidInput("A key must be a JSON object.")
         name = fields.get("name")
@@ -131,10 +131,10 @@ def _limit(fields: Json, name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: what it makes belongs to `name`; it sees what belongs to
-    `visible_owner`, None for all.
+    """The sender of a request.
 
-    `queued` and `daily` are the limits of its key.
+    Things that it creates belong to `name`; it sees things that belong to `visible_owner`, None for
+    all. `queued` and `daily` are the limits of its key.
     """
 
     scope: AccessLevel
@@ -148,15 +148,15 @@ class Caller:
         return self.visible_owner is None
 
     def need_all(self, what: str) -> None:
-        """Raises Forbidden if it may see its own things only, and `what` shows everybody's."""
+        """Raise Forbidden unless the caller may see everything; `what` shows data of all owners."""
         if not self.is_unrestricted:
             raise Forbidden(
                 f"{what} shows what belongs to others, too.", hint="Use a key with scope manage."
             )
 
 
-EVERYBODY = Caller(AccessLevel.MANAGE)  # while no keys are in use
-STRANGER = Caller(AccessLevel.OPEN, visible_owner="")  # without a key: nothing belongs to ""
+EVERYBODY = Caller(AccessLevel.MANAGE)  # if keys are not used
+STRANGER = Caller(AccessLevel.OPEN, visible_owner="")  # without a key; nothing belongs to ""
 
 
 def caller_of(key: AccessKey, *, shared: bool) -> Caller:
@@ -165,7 +165,7 @@ def caller_of(key: AccessKey, *, shared: bool) -> Caller:
 
 
 def check_names(keys: Collection[AccessKey]) -> None:
-    """Raises InvalidInput if two keys have the same name: whose would a task be?"""
+    """Raise InvalidInput if two keys have the same name, since tasks belong to names."""
     names = [key.name for key in keys]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInput(f"There are two keys named {twice[0]!r}.", hint="Revoke one of them.")

@@ -1,5 +1,7 @@
-"""From where browsers may ask: against pages that drive a gateway on the visitor's own machine,
-and against names that are made to point there (DNS rebinding). Pure."""
+"""Checks of Host and Origin of browser requests. Pure.
+
+They protect a gateway on a user's own machine from other pages and from DNS rebinding.
+"""
 
 import ipaddress
 import re
@@ -13,9 +15,9 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::\d+)?")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-@lru_cache(maxsize=256)  # asked for each request
+@lru_cache(maxsize=256)  # called for each request
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine only."""
+    """Return whether a listening address can be reached from this machine only."""
     if _is_local_name(host):
         return True
     try:
@@ -25,15 +27,15 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without the port."""
+    """Return the name in a Host header, without the port."""
     found = _HOST.fullmatch(host.strip())
     return found[1].lower().rstrip(".") if found else ""
 
 
 def check_host(host: str, allowed: Collection[str]) -> None:
-    """Raises HostNotAllowed unless the Host header names this machine, or is in the list.
+    """Raise HostNotAllowed unless the Host header names this machine or is in the list.
 
-    A page on evil.example whose name is made to point to 127.0.0.1 has its own name in Host.
+    A page on evil.example whose name resolves to 127.0.0.1 sends its own name in Host.
     """
     name = host_name(host)
     if not is_loopback(name) and name not in allowed:
@@ -46,11 +48,11 @@ def check_host(host: str, allowed: Collection[str]) -> None:
 def check_origin(
     method: str, *, host: str, origin: str | None, fetch_site: str | None, allowed: Collection[str]
 ) -> None:
-    """Raises OriginNotAllowed for a request that changes something and comes from a page of
-    another origin. `method` is "WEBSOCKET" for one.
+    """Raise OriginNotAllowed for a modifying request from a page of another origin.
 
-    Programs send no Origin. Browsers always do for these; where one should not, Sec-Fetch-Site
-    tells. The scheme is not compared: behind a proxy that ends TLS we do not know it.
+    `method` is "WEBSOCKET" for a WebSocket. Programs send no Origin. Browsers always send it for
+    these requests; if one does not, Sec-Fetch-Site decides. Schemes are not compared, as the
+    gateway does not know its own behind a proxy that terminates TLS.
     """
     if method in SAFE_METHODS or "*" in allowed:
         return
@@ -67,7 +69,8 @@ def check_origin(
 
 
 def checked_origin(text: str) -> str:
-    """An origin as browsers write it: scheme://host[:port], or * for all. Raises InvalidInput."""
+    """Return an origin in the notation of browsers: scheme://host[:port], or *. Raises
+    InvalidInput."""
     if text == "*":
         return text
     parts = urlsplit(text.rstrip("/").lower())
@@ -79,7 +82,7 @@ def checked_origin(text: str) -> str:
 
 
 def _place(origin: str) -> str:
-    """host[:port] of an origin; a port that goes without saying is left out, as in Host."""
+    """Return host[:port] of an origin, without a default port, as in Host."""
     parts = urlsplit(origin.lower())
     default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     return parts.netloc.removesuffix(default) if default else parts.netloc

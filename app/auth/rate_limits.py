@@ -1,9 +1,9 @@
-"""Rate limits: token buckets. Behind an interface, so that replicas can share them.
+"""Rate limits by token buckets, with an interface that replicas can share.
 
-Written out because the library `limits` (5.8) has windows only, and no token bucket: there a key
-that has used up 60/minute waits until its oldest request is a minute old, here a second. Its moving
-window keeps a timestamp for each request, without a bound on keys in memory, and goes by the clock
-of each replica instead of by that of Redis.
+Not based on the library `limits` (5.8), which has windows only: there a key that has used up
+60/minute waits until its oldest request is a minute old, here for a second. Its moving window keeps
+a timestamp per request, has no limit on keys in memory, and uses the clock of each replica instead
+of Redis's.
 """
 
 import math
@@ -14,13 +14,16 @@ from typing import Protocol
 from app.auth.model import Rate
 from app.limits.lru_cache import BoundedCache
 
-MAX_BUCKETS = 10_000  # buckets, one a key
+MAX_BUCKETS = 10_000  # one per key
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What came of a request: may it be done, how many more may follow at once, and in how many
-    seconds there will be another one, or all of them."""
+    """The result of counting a request.
+
+    `remaining`: further requests possible now; `retry_after`: seconds until the next one is
+    possible; `reset`: seconds until all are.
+    """
 
     allowed: bool
     limit: int
@@ -36,10 +39,11 @@ class RateLimits(Protocol):
 
 
 class LocalRates:
-    """The counters of this process."""
+    """Counters of this process."""
 
     def __init__(self) -> None:
-        # By name: tokens, as of when. Whoever asks that seldom has a full one anyway.
+        # By name: (tokens, time). A key that is dropped from the cache would have a full bucket
+        # anyway.
         self._buckets: BoundedCache[str, tuple[float, float]] = BoundedCache(MAX_BUCKETS)
 
     async def take(self, name: str, rate: Rate) -> Allowance:
@@ -51,8 +55,7 @@ class LocalRates:
 
 
 def take(rate: Rate, tokens: float, elapsed: float) -> tuple[Allowance, float]:
-    """A token out of the bucket, `elapsed` seconds after there were so many in it; answers also
-    how many are left. Pure."""
+    """Take a token from a bucket that had `tokens` `elapsed` seconds ago; return the rest. Pure."""
     pace = rate.requests / rate.seconds
     tokens = min(rate.requests, tokens + elapsed * pace)
     allowed = tokens >= 1

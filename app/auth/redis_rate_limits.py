@@ -1,4 +1,4 @@
-"""Rate limits that replicas share: the same token buckets, in Redis and by its clock."""
+"""Rate limits shared by replicas: the same token buckets in Redis, with Redis's clock."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ from app.auth.rate_limits import Allowance, LocalRates, take
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 0.25  # seconds that a request waits for Redis
-REDIS_RETRY_INTERVAL = 2.0  # seconds without asking it, once it did not answer
+REDIS_RETRY_INTERVAL = 2.0  # seconds without further requests to Redis after a failure
 
-# As `take` does it; answers what was in the bucket before.
+# Like `take`; returns the tokens before this request.
 _SCRIPT = """
 local limit, pace = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -33,7 +33,7 @@ return string.format('%.6f', tokens)
 
 
 class SharedRates:
-    """While Redis is away each process counts for itself."""
+    """Counters in Redis; while it is unavailable each process counts by itself."""
 
     def __init__(self, redis: Redis) -> None:
         self._bucket = redis.register_script(_SCRIPT)
@@ -45,7 +45,7 @@ class SharedRates:
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT):
                     return await self._take(name, rate)
-            except (RedisError, OSError) as error:  # a timeout is an OSError, too
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
                 log.warning("rates are counted by each process for itself: %r", error)
                 self._away_until = time.monotonic() + REDIS_RETRY_INTERVAL
         return await self._local.take(name, rate)

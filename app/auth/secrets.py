@@ -1,14 +1,14 @@
-"""The text of a key, and what is kept of it. Pure, but for the dice.
+"""The text of a key and its hash. Pure except for randomness.
 
-A fast hash is right here: slow ones (argon2, bcrypt) protect passwords, which can be guessed. A
-key has 256 random bits. Nobody guesses those, however fast a guess is checked; and each request
+A fast hash is sufficient: slow ones (argon2, bcrypt) protect passwords, which can be guessed. A key
+has 256 random bits, which cannot be guessed however fast a guess is checked; and each request
 checks one.
 """
 
 import hashlib
 import secrets
 
-PREFIX = "cgw_"  # so that people and scanners know a key of ours when they find one
+PREFIX = "cgw_"  # allows people and secret scanners to recognize a key
 
 
 def new_key() -> str:

@@ -1,1 +1,1 @@
-"""Speaking to addresses that clients name: inputs by URL, webhooks. Nothing private is reached."""
+"""Requests to URLs that clients name (inputs, webhooks), without access to private addresses."""

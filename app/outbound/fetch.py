@@ -1,4 +1,4 @@
-"""Fetching what a URL names, within limits of size and time."""
+"""Downloads of URLs, with limits on size and time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,25 +13,25 @@ from app.outbound.guard import refused
 from app.outbound.transport import Remote
 
 MAX_REDIRECTS = 5
-STALLED = 15.0  # seconds without a byte after which a fetch is given up
+STALLED = 15.0  # seconds without data after which a download is aborted
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a URL answers: what it calls itself, and the bytes as they come."""
+    """The answer for a URL: declared name and type, and its content as a stream."""
 
-    filename: str  # from the URL's path; "" if there is none
+    filename: str  # from the path of the URL; "" if it has none
     content_type: str
     chunks: AsyncIterator[bytes]
 
 
 @asynccontextmanager
 async def fetching(remote: Remote, text: str, *, seconds: float) -> AsyncIterator[Fetched]:
-    """Follow a URL to its content. Each redirect is checked as the first URL is.
+    """Stream the content of a URL; each redirect is checked like the first URL.
 
-    `seconds`: for all of it, what is done with the content included. Raises UrlNotAllowed, and
-    UrlFailed for all that can go wrong on the way.
+    `seconds` limits the whole context, including the caller's processing. Raises UrlNotAllowed, and
+    UrlFailed for all other errors.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -73,7 +73,7 @@ def _check(response: httpx.Response) -> None:
     if response.status_code != 200:
         raise _failed(f"Its host answered {response.status_code}.")
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        # We did not ask for it, and what it unpacks to has no limit.
+        # It was not requested, and the decompressed size has no limit.
         raise _failed("Its host sends it compressed, unasked.")
 
 

@@ -1,5 +1,8 @@
-"""What a URL from a client may lead to. A name is looked up once, and what was checked is what is
-connected to (transport.py): between the two nothing can change."""
+"""Checks of URLs from clients.
+
+A name is resolved once, and the connection uses the checked addresses (transport.py), so that they
+cannot change in between.
+"""
 
 import asyncio
 import re
@@ -25,7 +28,7 @@ _HINT = (
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the order in which to try them."""
+    """Resolve a name to addresses, in the order in which to try them."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -43,7 +46,7 @@ class Guard:
             self._allow(entry)
 
     def check(self, text: str) -> httpx.URL:
-        """The URL, if it is one that may be asked as far as can be told without a look-up.
+        """Return the URL if it may be requested, as far as is known without resolving its host.
 
         Raises UrlNotAllowed.
         """
@@ -64,7 +67,7 @@ class Guard:
         return url
 
     async def addresses_of(self, url: httpx.URL) -> list[str]:
-        """Look the host up: the addresses to connect to. One that is refused refuses them all.
+        """Resolve the host to the addresses to connect to; all of them must be allowed.
 
         Raises UrlNotAllowed, and UrlFailed if the name has no address.
         """
@@ -99,7 +102,8 @@ class Guard:
         elif not _HOST.fullmatch(host) or len(host) > 253:
             raise refused("It has no host, or a host that cannot be.")
         elif _NUMBER.fullmatch(host.rpartition(".")[2]):
-            # Resolvers take 0x7f.1 and 2130706433 for addresses. Nobody writes a public one so.
+            # Resolvers accept 0x7f.1 and 2130706433 as addresses; public hosts are not written like
+            # that.
             raise refused(f"{host!r} is an odd way to write an address.")
 
     def _may_reach(self, host: str, address: Address) -> bool:
@@ -119,7 +123,7 @@ def refused(why: str) -> UrlNotAllowed:
 
 
 def check_allowed(entry: str) -> str:
-    """An entry of COMFYUI_ALLOW_PRIVATE_URLS as it is kept. Raises InvalidInput."""
+    """Return an entry of COMFYUI_ALLOW_PRIVATE_URLS in normal form. Raises InvalidInput."""
     text = entry.strip().lower()
     try:
         ip_network(text, strict=False)

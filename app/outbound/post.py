@@ -1,4 +1,4 @@
-"""Posting a message to a URL: one try, whose outcome is always an answer."""
+"""POST of a message to a URL: a single attempt, whose outcome is always an `Answer`."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ import httpx
 from app.errors import GatewayError
 from app.outbound.transport import Remote
 
-MAX_ANSWER_BYTES = 1024  # bytes of an answer's body
-BODY_SECONDS = 2.0  # for them; the status is what counts
+MAX_ANSWER_BYTES = 1024  # bytes of an answer's body that are kept
+BODY_SECONDS = 2.0  # seconds for reading the body; only the status matters
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` is None if there was no answer; `error` says why then."""
+    """The outcome; `status` is None without an answer, and `error` is the reason."""
 
     status: int | None = None
     error: str | None = None
@@ -29,7 +29,7 @@ class Answer:
 async def post(
     remote: Remote, url: str, content: bytes, headers: Mapping[str, str], *, seconds: float
 ) -> Answer:
-    """POST once; `seconds` for all of it. Redirects are not followed."""
+    """POST once, without following redirects; `seconds` limits the whole request."""
     try:
         async with asyncio.timeout(seconds):
             target = remote.guard.check(url)
@@ -47,7 +47,7 @@ async def post(
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """What the answer begins with. The answer counts, even if its body breaks off."""
+    """Return the beginning of the body; an interrupted body is no error."""
     body = b""
     with suppress(httpx.HTTPError, TimeoutError):
         async with asyncio.timeout(BODY_SECONDS):
@@ -59,7 +59,7 @@ async def _beginning(response: httpx.Response) -> str:
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds to wait, from either form of the header."""
+    """Return the seconds of a Retry-After header, given in seconds or as a date (RFC 9110)."""
     if text.strip().isdigit() and len(text) < 10:
         return float(text)
     try:

@@ -1,4 +1,4 @@
-"""httpx over addresses that the guard has let through."""
+"""httpx transport that connects to addresses accepted by the guard."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -13,10 +13,10 @@ HEADERS = {"User-Agent": "comfyui-gateway", "Accept": "*/*", "Accept-Encoding": 
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """Looks a host up, checks every address, and connects to those addresses and no others.
+    """Resolves a host, checks every address, and connects to these addresses only.
 
-    The name stays in the Host header, in SNI and in the certificate's check. No connection is
-    kept: it would be found again by its address, and one address may have many names.
+    The name is kept in the Host header, in SNI and in certificate verification. Connections are not
+    reused: httpx pools them by address, and one address may have many names.
     """
 
     def __init__(self, guard: Guard, context: ssl.SSLContext) -> None:
@@ -26,13 +26,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises UrlNotAllowed, UrlFailed and what httpx raises."""
+        """Send the request. Raises UrlNotAllowed, UrlFailed and what httpx raises."""
         refusal: httpx.ConnectError | httpx.ConnectTimeout | None = None
         for address in await self._guard.addresses_of(request.url):
             try:
                 return await self._inner.handle_async_request(_aimed_at(address, request))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                refusal = error  # nothing was sent: the next address may answer
+                refusal = error  # nothing was sent, so the next address may be tried
         assert refusal is not None
         raise refusal
 
@@ -45,15 +45,18 @@ def _aimed_at(address: str, request: httpx.Request) -> httpx.Request:
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
-        headers=request.headers,  # with the Host that httpx wrote for the name
+        headers=request.headers,  # including the Host header for the name
         stream=request.stream,
         extensions={**request.extensions, "sni_hostname": name},
     )
 
 
 class Remote:
-    """Asks foreign servers. By the transport alone, without httpx's client: no proxies or settings
-    from the environment, no cookies, no redirects, and no URLs with secrets in the log."""
+    """HTTP client for foreign servers.
+
+    It uses the transport without httpx's client: no proxies or settings from the environment, no
+    cookies, no redirects, and no URLs with secrets in the log.
+    """
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -69,10 +72,9 @@ class Remote:
         content: bytes | None = None,
         timeout: float,
     ) -> AsyncIterator[httpx.Response]:
-        """One request, its answer unread; redirects are answers like others.
+        """Send one request and yield the response with its body unread; redirects are not followed.
 
-        `timeout`: seconds without any progress. Raises UrlNotAllowed, UrlFailed and
-        httpx.HTTPError.
+        `timeout`: seconds without progress. Raises UrlNotAllowed, UrlFailed and httpx.HTTPError.
         """
         request = httpx.Request(
             method,
@@ -94,7 +96,7 @@ class Remote:
 
 
 def can_be_sent(url: httpx.URL, headers: Mapping[str, str]) -> bool:
-    """Whether the libraries that send it would, and its receiver would read the same headers."""
+    """Return whether h11 can send the URL and headers such that a receiver reads the same ones."""
     try:
         request = httpx.Request("POST", url, headers=_headers(headers), content=b"")
         ours, theirs = h11.Connection(h11.CLIENT), h11.Connection(h11.SERVER)
@@ -104,7 +106,7 @@ def can_be_sent(url: httpx.URL, headers: Mapping[str, str]) -> bool:
         theirs.receive_data(ours.send(asked) or b"")
         read = theirs.next_event()
         sent = {(name.lower().encode(), value.encode()) for name, value in headers.items()}
-    except (h11.ProtocolError, httpx.InvalidURL, ValueError):  # UnicodeEncodeError is one
+    except (h11.ProtocolError, httpx.InvalidURL, ValueError):  # includes UnicodeEncodeError
         return False
     return isinstance(read, h11.Request) and sent <= set(read.headers)
 

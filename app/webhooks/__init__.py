@@ -1,1 +1,1 @@
-"""Webhooks: the events of tasks, signed, retried for hours, and never lost."""
+"""Webhooks: signed deliveries of task events, retried for hours and never lost."""

@@ -1,7 +1,8 @@
-"""Makes the deliveries, in the background.
+"""Sends deliveries in the background.
 
-Receivers are told at least once, with the same webhook-id each time. A slow or a dead one costs
-the others nothing: hosts and API keys get few of the places (fair_share.py), and they take turns.
+Each event is delivered at least once, with the same webhook-id in every attempt. A slow or dead
+receiver does not delay others: hosts and API keys are limited to a few slots (fair_share.py), and
+take turns.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from app.webhooks.signing import headers_of
 
 log = logging.getLogger(__name__)
 
-GATHERED = 0.05  # seconds in which news is gathered: a task has three at once when it is short
+GATHERED = 0.05  # seconds in which changes are collected: a short task has three at once
 RESULTS = {
     DeliveryStatus.PENDING: "retry",
     DeliveryStatus.DELIVERED: "delivered",
@@ -33,7 +34,7 @@ RESULTS = {
 
 
 class Deliverer:
-    """`everywhere`: the webhook that the operator has set, and what may reach it."""
+    """Sends deliveries; `everywhere` is the operator's webhook and the `Remote` for it."""
 
     def __init__(
         self,
@@ -46,25 +47,27 @@ class Deliverer:
         self._remote = remote
         self._pace = pace
         self._everywhere = everywhere
-        self.results: Counter[str] = Counter()  # of tries, since the start
+        self.results: Counter[str] = Counter()  # results of attempts since the start
         self._slots = DeliverySlots(pace)
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._has_work = asyncio.Event()
-        self._sweep_at = 0.0  # monotonic; when to look at all open webhooks, not only at the news
+        self._sweep_at = 0.0  # monotonic time of the next check of all open webhooks
 
     def changed(self, task_id: str) -> None:
-        """A task's status may have changed. Only makes things faster: all are looked at anyway."""
-        if len(self._news) < MAX_BATCH_WEBHOOKS:  # with more than that all are looked at
+        """Note that a task's status may have changed; an optimization, as all are checked
+        regularly."""
+        if len(self._news) < MAX_BATCH_WEBHOOKS:  # beyond that all open webhooks are checked
             self._news.add(task_id)
         self._has_news.set()
 
     def wake(self) -> None:
-        """There may be a delivery that is due."""
+        """Look for due deliveries now."""
         self._has_work.set()
 
     async def run(self) -> None:
-        """Work until cancelled; then let go, so that another process can go on at once."""
+        """Work until cancelled; then release the claims, so that another process can continue at
+        once."""
         for runner_id in await self._outbox.runner_ids():
             if is_dead(runner_id):
                 await self._outbox.hand_back(runner_id)
@@ -76,16 +79,15 @@ class Deliverer:
             await asyncio.shield(self._outbox.hand_back())
 
     async def _announce_all(self) -> None:
-        """Make deliveries of what happened, until cancelled."""
+        """Create deliveries for events until cancelled."""
         await every(self._pace.idle, self._announce, "announcing webhooks", self._has_news)
 
     async def _announce(self) -> None:
-        """Make deliveries of what happened to the tasks of the news; at times, of all that have
-        open webhooks."""
+        """Create deliveries for the changed tasks, and at intervals for all tasks with webhooks."""
         await asyncio.sleep(GATHERED)
         self._has_news.clear()
         news, self._news = self._news, set()
-        next_sweep, self._sweep_at = self._sweep_at, 0.0  # if this fails, all are looked at next
+        next_sweep, self._sweep_at = self._sweep_at, 0.0  # if this fails, all are checked next
         sweep = time.monotonic() >= next_sweep or len(news) >= MAX_BATCH_WEBHOOKS
         found = await self._outbox.announce(None if sweep else news)
         if found:
@@ -96,7 +98,7 @@ class Deliverer:
             self._sweep_at = time.monotonic() + self._pace.idle if sweep else next_sweep
 
     async def _deliver_all(self, group: asyncio.TaskGroup) -> None:
-        """Start what is due, until cancelled. After a failure: go on when the time is up."""
+        """Start due deliveries until cancelled; after a failure continue at the next interval."""
         wait = self._pace.idle
 
         async def start() -> None:
@@ -107,13 +109,13 @@ class Deliverer:
         await every(lambda: wait, start, "delivering webhooks", self._has_work)
 
     async def _start_due(self, group: asyncio.TaskGroup) -> float:
-        """Start what is due, as far as there is room; seconds until the next is due."""
+        """Start due deliveries while slots are free; return the seconds until the next is due."""
         while not self._slots.full:
             due = await self._outbox.lanes()
             order = self._slots.order(due, time.time())
             if not order:
                 return self._slots.wait(due, time.time())
-            for lane in order:  # one each: whoever has much waits for who has little
+            for lane in order:  # one each, so that busy lanes do not delay others
                 if not self._slots.full and (delivery := await self._claimed(lane)) is not None:
                     self._slots.begin(lane, delivery.place, delivery.host)
                     work = self._deliver(lane, delivery)
@@ -121,8 +123,10 @@ class Deliverer:
         return self._pace.idle
 
     async def _claimed(self, lane: str) -> Delivery | None:
-        """The lane's next delivery to a host that has room; None if there is none, or another
-        process was faster."""
+        """Claim the lane's next delivery to a host with free slots.
+
+        Return None if there is none, or another process was faster.
+        """
         began = time.monotonic()
         large = self._slots.is_slow(lane)
         delivery = await self._outbox.claim(lane, self._slots.busy, large=large)
@@ -130,8 +134,7 @@ class Deliverer:
         return delivery
 
     async def _deliver(self, lane: str, delivery: Delivery) -> None:
-        """Try it once. If what came of it cannot be written, its lease ends, and it is tried
-        again."""
+        """Make one attempt. If its result cannot be written, the lease ends and it is repeated."""
         try:
             await attempt(partial(self._try, delivery), f"webhook {delivery.delivery_id}")
         finally:
@@ -157,7 +160,7 @@ class Deliverer:
             log.warning("webhook %s to %s is given up", delivery.delivery_id, delivery.host)
 
     def _target(self, delivery: Delivery) -> tuple[Webhook, Remote]:
-        """The gateway's own webhook is the one that is set now, not when the task came."""
+        """Return the webhook; for the operator's own one the current setting."""
         if delivery.webhook.scope == EVERYWHERE and self._everywhere is not None:
             return self._everywhere
         return delivery.webhook, self._remote

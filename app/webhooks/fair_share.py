@@ -1,9 +1,9 @@
-"""Who gets the places in which deliveries are made. Pure.
+"""Allocation of delivery slots to lanes and hosts. Pure.
 
-A lane is an API key; what the operator's own webhook is told of a key's tasks is a lane of its own.
-Without keys there is one lane. A host is a name or an address, whatever its ports: a client can
-name any number of ports and, with a wildcard in its DNS, any number of hosts, so each key has a
-limit, too.
+A lane is an API key; deliveries of the operator's webhook about a key's tasks are a separate lane.
+Without keys there is one lane. A host is a name or address regardless of the port. A client can
+name any number of ports and, with wildcard DNS, any number of hosts, so each key is limited as
+well.
 """
 
 import time
@@ -14,39 +14,39 @@ from dataclasses import dataclass
 from app.tasks.webhook import OPERATOR
 from app.webhooks.retries import SCHEDULE
 
-MOST_FAILING = 10_000  # addresses (with ports) that are remembered
-QUICK = 0.002  # seconds: a look that takes longer is made in a thread
-RESTS = 20  # times as long as a look took that found nothing, until the next
+MOST_FAILING = 10_000  # addresses (with ports) whose last delivery failed
+QUICK = 0.002  # seconds; a slower query runs in a thread
+RESTS = 20  # pause after a query without result, as a multiple of its time
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPace:
-    """Times in seconds."""
+    """Limits of deliveries; times in seconds."""
 
     schedule: Sequence[float] = SCHEDULE
-    timeout: float = 15.0  # for one try
+    timeout: float = 15.0  # per attempt
     parallel: int = 32  # deliveries at a time
-    per_key: int = 8  # of them of one API key
-    per_host: int = 4  # of them to one host; 1 to an address while its last one failed
-    idle: float = 5.0  # between two looks for what nobody told us of
-    lease: float = 30.0  # beyond the timeout, after which another process tries
+    per_key: int = 8  # of these, per API key
+    per_host: int = 4  # of these, per host; 1 per address while its last delivery failed
+    idle: float = 5.0  # interval of checks for events without a notification
+    lease: float = 30.0  # beyond the timeout, before another process may try
 
     @property
     def held(self) -> float:
-        """How long a delivery is a process's own."""
+        """Duration of a claim."""
         return self.timeout + self.lease
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """What has all the places that it may have: hosts, and addresses (hosts with their ports)."""
+    """Hosts and addresses (hosts with ports) that have no free slot."""
 
     hosts: Sequence[str] = ()
     addresses: Sequence[str] = ()
 
 
 class DeliverySlots:
-    """The deliveries of one process that are under way."""
+    """The deliveries of one process that are in progress."""
 
     def __init__(self, pace: DeliveryPace) -> None:
         self._pace = pace
@@ -54,9 +54,10 @@ class DeliverySlots:
         self._hosts: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
         self._failing: set[str] = set()
-        self._turns: dict[str, int] = {}  # of lanes: who had the last one how long ago
+        self._turns: dict[str, int] = {}  # lane -> turn of its last delivery
         self._turn = 0
-        self._looks: dict[str, tuple[float, float]] = {}  # lane -> (until when it rests, seconds)
+        # Lane -> (end of its pause, seconds of its last query)
+        self._looks: dict[str, tuple[float, float]] = {}
 
     @property
     def full(self) -> bool:
@@ -74,8 +75,11 @@ class DeliverySlots:
         return Busy(hosts, addresses)
 
     def order(self, due: Mapping[str, float], now: float) -> list[str]:
-        """The lanes that may have another place, those with the fewest first, then who waits for
-        its turn the longest. `due`: when their first deliveries are."""
+        """Return the lanes that may start a delivery: fewest in progress first, then longest
+        waiting.
+
+        `due`: the time of the first delivery of each lane.
+        """
         for known in (self._turns, self._looks):
             for lane in known.keys() - due.keys():
                 del known[lane]
@@ -83,7 +87,7 @@ class DeliverySlots:
         return sorted(found, key=lambda lane: (self._lanes[lane], self._turns.get(lane, 0)))
 
     def wait(self, due: Mapping[str, float], now: float) -> float:
-        """Seconds until there may be something to start, if nothing changes meanwhile."""
+        """Return the seconds until a delivery may be startable if nothing changes."""
         rests = {lane: until - time.monotonic() for lane, (until, _) in self._looks.items()}
         open_lanes = [lane for lane in due if not self._has_all(lane)]
         waits = [max(due[lane] - now, rests.get(lane, 0.0)) for lane in open_lanes]
@@ -102,13 +106,15 @@ class DeliverySlots:
                 del counter[name]
 
     def looked(self, lane: str, seconds: float, *, found: bool) -> None:
-        """A look for something to start took so long. What waits for busy hosts is passed over by
-        each look, and there may be very much of it."""
+        """Record the time of a query for a delivery.
+
+        Each query skips the deliveries to busy hosts, which may be very many.
+        """
         rest = 0.0 if found else max(seconds * RESTS, 0.05)
         self._looks[lane] = (time.monotonic() + rest, seconds)
 
     def is_slow(self, lane: str) -> bool:
-        """Whether the last look took long."""
+        """Return whether the last query was slow."""
         return self._looks.get(lane, (0.0, 0.0))[1] > QUICK
 
     def note(self, address: str, success: bool) -> None:

@@ -1,7 +1,7 @@
-"""SQL that tells which lanes have something to do, however much each of them has, and claims it.
+"""SQL to find the lanes that have due rows, in time independent of their number, and to claim one.
 
-A loose scan of an index: the first lane, then the first one behind it, and so on; a few steps of
-the index for each lane, where DISTINCT would read every row.
+It is a loose index scan: the first lane, then the first one after it, and so on, with a few index
+lookups per lane, where DISTINCT would read every row.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from app.db.webhooks import is_pending
 
 
 def _lanes(table: Table, condition: str, column: str) -> Select[Any]:
-    """(lane, the least value `at` of the column) of the rows that meet the condition."""
+    """Return a query for (lane, minimum of `column` as `at`) of rows that meet the condition."""
 
     def rows(name: str) -> tuple[FromClause, ColumnElement[bool]]:
         return table.alias(name), literal_column(f"{name}.{condition}")
@@ -37,7 +37,7 @@ def _lanes(table: Table, condition: str, column: str) -> Select[Any]:
     step = select(behind.scalar_subquery()).where(found.c.lane.is_not(None))
     found = found.union_all(step)
     its, known = rows("its_rows")
-    # The first row from there on is the lane's own. By min() PostgreSQL would read all of it.
+    # The first row from there on belongs to the lane. With min() PostgreSQL would read all rows.
     at = select(its.c[column]).where(known, its.c.lane >= found.c.lane)
     at = at.order_by(its.c.lane, its.c[column]).limit(literal_column("1"))
     known_lanes = found.c.lane.is_not(None)
@@ -56,7 +56,7 @@ _DUE = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-# The delivery of a lane that is due longest, to a host that is not busy.
+# Claims the longest due delivery of a lane to a host that is not busy.
 TAKE_DUE = (
     update(deliveries)
     .where(deliveries.c.seq.in_(_DUE))

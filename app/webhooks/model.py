@@ -1,4 +1,4 @@
-"""Deliveries: one event of one task on its way to one webhook. Pure."""
+"""A delivery: one event of one task for one webhook. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -23,8 +23,7 @@ MASK = "***"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that is to be made now. `tries` were made before. `place`: its host, whatever the
-    port."""
+    """A claimed delivery, with `tries` earlier attempts. `place`: its host without the port."""
 
     delivery_id: str
     host: str
@@ -41,7 +40,7 @@ def body_of(event: str, at: float | None, task: TaskJson) -> str:
 
 
 def masked(text: str, webhook: Webhook) -> str:
-    """The text without secrets of ours: receivers repeat what they were sent."""
+    """Return the text without secrets of the webhook, which receivers may echo."""
     for secret in sorted(_secrets(webhook), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
@@ -51,12 +50,12 @@ def _secrets(webhook: Webhook) -> Iterable[str]:
     parts = urlsplit(webhook.url)
     values = [value for _, value in parse_qsl(parts.query)] + tokens_of(parts.path)
     for value in (*webhook.headers.values(), *values, webhook.secret or ""):
-        # "Bearer abc" may come back as "abc".
+        # "Bearer abc" may be echoed as "abc".
         yield from (part for part in (value, *value.split()) if len(part) > 3)
 
 
 def delivery_view(row: Any) -> Json:
-    """A row of deliveries, joined with its webhook, as the API shows it."""
+    """Return the JSON of a row of deliveries joined with its webhook."""
     pending = row["status"] == "pending"
     return {
         "delivery_id": row["delivery_id"],

@@ -1,4 +1,4 @@
-"""The SQL of webhooks: what ended becomes deliveries; deliveries are claimed, recorded, listed."""
+"""SQL of webhooks: deliveries are created for events, claimed, recorded and listed."""
 
 import json
 import time
@@ -36,7 +36,7 @@ from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
 from app.webhooks.retries import DeliveryStatus, RetryStep
 
-MAX_BATCH_WEBHOOKS = 100  # webhooks that one transaction looks after
+MAX_BATCH_WEBHOOKS = 100  # webhooks per transaction
 NOBODY = Busy()
 
 _IS_PENDING = is_pending()
@@ -61,7 +61,7 @@ _ONE = _JOINED.where(deliveries.c.delivery_id == bindparam("id"))
 
 
 class Outbox:
-    """What one gateway process (`runner_id`) delivers. `view`: a task as JSON, as polls show it."""
+    """The deliveries of one process (`runner_id`). `view` returns a task as JSON, as in polls."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Outbox:
         self._view = view
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
-        """Make deliveries of what has happened to tasks (to these, or to any, as many of each
-        lane); answers how many webhooks had news: MAX_BATCH_WEBHOOKS or more: there may be more.
+        """Create deliveries for events of these tasks, or of any (an equal number per lane).
 
-        A webhook is closed in the transaction that writes its last delivery. Whenever we are
-        killed, it is either open, and found again, or its delivery is there.
+        Return the number of webhooks with events; MAX_BATCH_WEBHOOKS or more means that there may
+        be more. A webhook is closed in the transaction that writes its last delivery, so after a
+        crash it is either open, and found again, or its delivery exists.
         """
         ids = None if task_ids is None else list(task_ids)
 
@@ -92,7 +92,7 @@ class Outbox:
         def work(connection: Connection) -> int:
             number, may_be_more = 0, False
             for query, values in _parts(connection, ids):
-                # Two processes never tell the same: what one looks after, the other skips.
+                # Rows locked by another process are skipped, so that no event is announced twice.
                 locking = query.with_for_update(of=webhooks, skip_locked=True)
                 found = connection.execute(locking, values).mappings().all()
                 for row in found:
@@ -101,14 +101,14 @@ class Outbox:
                 may_be_more = may_be_more or len(found) == values["most"]
             return max(number, MAX_BATCH_WEBHOOKS) if may_be_more else number
 
-        # On SQLite a write waits for its turn, and mostly there is nothing to write.
+        # Read first: on SQLite a write waits for its turn, and mostly there is nothing to write.
         large = task_ids is None or len(task_ids) > FEW_ROWS
         if not await self._database.read(look, large=large):
             return 0
         return await self._database.write(work, large=True)
 
     async def lanes(self) -> dict[str, float]:
-        """When the first delivery of each lane is due, of those that have any."""
+        """Return when the first delivery of each lane is due."""
 
         def work(connection: Connection) -> dict[str, float]:
             return {row.lane: row.at for row in connection.execute(DUE_LANES)}
@@ -118,8 +118,8 @@ class Outbox:
     async def claim(
         self, lane: str = "", busy: Busy = NOBODY, *, large: bool = False
     ) -> Delivery | None:
-        """Take the delivery of a lane that is due longest, to a host that is not busy. It is ours
-        until it is recorded, or the lease ends. `large`: the look will take long."""
+        """Claim the longest due delivery of a lane to a host that is not busy, until `record` or
+        the end of the lease. `large`: the query is expected to be slow."""
         now = time.time()
         values = {
             "me": self._runner_id,
@@ -139,7 +139,7 @@ class Outbox:
         return await self._database.write(work, large=large)
 
     async def record(self, delivery: Delivery, attempt: Json, step: RetryStep) -> bool:
-        """Write what came of a try. False if the delivery is no longer ours."""
+        """Write the result of an attempt; return False if the claim was lost."""
         log = [*delivery.log, attempt][-KEPT_TRIES:]
         now = time.time()
         statement = (
@@ -158,7 +158,7 @@ class Outbox:
         return await self._database.write(lambda c: c.execute(statement).rowcount == 1)
 
     async def hand_back(self, runner_id: str | None = None) -> None:
-        """Let go of what we (or a dead owner) were about to deliver: it is due at once."""
+        """Release the claims of this process or of a dead one: the deliveries are due at once."""
         statement = (
             update(deliveries)
             .where(deliveries.c.owner == (runner_id or self._runner_id), _IS_PENDING)
@@ -170,11 +170,11 @@ class Outbox:
         query = select(deliveries.c.owner).where(_IS_PENDING, deliveries.c.owner.is_not(None))
         return await self._database.read(lambda c: list(c.scalars(query.distinct())), large=True)
 
-    # -- for everybody --------------------------------------------------------------------------
+    # -- for the API ----------------------------------------------------------------------------
 
     async def of_task(self, caller: Caller, task_id: str) -> list[Json]:
-        """The deliveries of a task, oldest first. Raises TaskNotFound if the caller may not see
-        the task."""
+        """Return the deliveries of a task, oldest first. Raises TaskNotFound, also for other
+        owners."""
         query = _JOINED.where(deliveries.c.task_id == task_id).order_by(deliveries.c.seq)
 
         def work(connection: Connection) -> list[Json]:
@@ -192,7 +192,8 @@ class Outbox:
         limit: int,
         before: int | None,
     ) -> tuple[list[Json], int | None]:
-        """Deliveries that the caller may see, newest first, and where the next page begins."""
+        """Return the deliveries visible to the caller, newest first, and the start of the next
+        page."""
         query = _JOINED.where(_mine(caller)).order_by(deliveries.c.seq.desc()).limit(limit + 1)
         if statuses:
             query = query.where(deliveries.c.status.in_([str(status) for status in statuses]))
@@ -207,8 +208,10 @@ class Outbox:
         return await self._database.read(work, large=True)
 
     async def replay(self, caller: Caller, delivery_id: str) -> Json:
-        """Make it due now, with all its tries before it, under the same id. What is just being
-        delivered is left alone. Raises DeliveryNotFound."""
+        """Make a delivery due now, under the same id, keeping its log.
+
+        A delivery in progress is not changed. Raises DeliveryNotFound.
+        """
         now = time.time()
         statement = (
             update(deliveries)
@@ -232,7 +235,7 @@ class Outbox:
 
 
 def _mine(caller: Caller) -> ColumnElement[bool]:
-    """The condition for deliveries that the caller may see."""
+    """Return the condition for deliveries that the caller may see."""
     if caller.is_unrestricted:
         return true()
     mine = select(tasks.c.task_id).where(tasks.c.key_name == caller.visible_owner)
@@ -240,7 +243,7 @@ def _mine(caller: Caller) -> ColumnElement[bool]:
 
 
 def _parts(connection: Connection, ids: list[str] | None) -> list[tuple[Select[Any], Json]]:
-    """Queries for the webhooks to look after: of these tasks, or of each lane as many."""
+    """Return queries for open webhooks with events: of these tasks, or the same number per lane."""
     if ids is not None:
         return [(_NEWS_OF, {"ids": ids, "most": MAX_BATCH_WEBHOOKS})]
     lanes = [row.lane for row in connection.execute(OPEN_LANES)]

@@ -1,4 +1,4 @@
-"""Webhooks as clients ask for them."""
+"""Validation of webhooks in requests."""
 
 import re
 from collections import Counter
@@ -15,10 +15,10 @@ from app.webhooks.signing import key_of
 
 MAX_HEADERS = 20
 MAX_NAME, MAX_VALUE = 100, 4096  # characters
-MAX_TOTAL = 16 * 1024  # of all names and values; servers refuse more
+MAX_TOTAL = 16 * 1024  # characters of all names and values; servers refuse more
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
-# Ours to set, or about the connection.
+# Set by the gateway, or about the connection.
 _RESERVED = {
     *("host", "connection", "content-length", "content-type", "content-encoding", "expect"),
     *("transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "accept-encoding"),
@@ -26,9 +26,9 @@ _RESERVED = {
 
 
 async def wanted(value: str | Mapping[str, Any], guard: Guard) -> Webhook:
-    """The webhook of a submit: its URL, or {url, events, headers, secret}.
+    """Return the webhook of a submit: its URL, or {url, events, headers, secret}.
 
-    Raises UrlNotAllowed and InvalidInput. A name that cannot be looked up now may be later.
+    Raises UrlNotAllowed and InvalidInput. A host that cannot be resolved now is accepted.
     """
     fields: Mapping[str, Any] = {"url": value} if isinstance(value, str) else value
     webhook = Webhook(
@@ -49,7 +49,7 @@ async def wanted(value: str | Mapping[str, Any], guard: Guard) -> Webhook:
 
 
 def events_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The events without doubles. Raises InvalidInput for one that is not there."""
+    """Return the events without duplicates. Raises InvalidInput for an unknown one."""
     for name in names:
         if name not in EVENTS:
             raise InvalidInput(
@@ -59,7 +59,7 @@ def events_of(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_headers(url: Any, headers: Mapping[str, str]) -> None:
-    """Raises InvalidInput, which names the header and does not repeat its value."""
+    """Raise InvalidInput for an invalid header; the message does not contain its value."""
     if len(headers) > MAX_HEADERS or sum(map(len, [*headers, *headers.values()])) > MAX_TOTAL:
         raise InvalidInput(
             f"A webhook may have {MAX_HEADERS} headers, of {MAX_TOTAL} characters together.",
@@ -76,7 +76,7 @@ def _check_headers(url: Any, headers: Mapping[str, str]) -> None:
             raise _refused(name, "it stands there twice, in another case")
         if len(value) > MAX_VALUE:
             raise _refused(name, f"its value has {len(value)} characters, and may have {MAX_VALUE}")
-        usual = _VALUE.fullmatch(value)  # h11 sends control characters
+        usual = _VALUE.fullmatch(value)  # h11 accepts control characters
         if not usual or not can_be_sent(url, {name: value}):
             raise _refused(name, "its value cannot be sent")
 

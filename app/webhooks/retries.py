@@ -1,4 +1,4 @@
-"""What becomes of a delivery after a try. Pure but for chance."""
+"""The next step of a delivery after an attempt. Pure except for randomness."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from app.outbound.post import Answer
 
-# Seconds from one try to the next: over a day in all.
+# Seconds between attempts; more than a day in total.
 SCHEDULE = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0, 21600.0, 43200.0)
-JITTER = 0.2  # up to so much is added, that not all come back at once
-LONGEST_WAIT = 86400.0  # of what a receiver may ask for with Retry-After
+JITTER = 0.2  # up to this fraction is added, so that retries are spread
+LONGEST_WAIT = 86400.0  # limit for a receiver's Retry-After
 GONE = 410
 
 
@@ -22,7 +22,7 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryStep:
-    """`wait`: seconds until the next try, for what is still PENDING."""
+    """`wait`: seconds until the next attempt while PENDING."""
 
     status: DeliveryStatus
     wait: float | None = None
@@ -38,7 +38,7 @@ def next_step(
     schedule: Sequence[float] = SCHEDULE,
     chance: Callable[[], float] = random.random,
 ) -> RetryStep:
-    """`tries` were made, the one with this answer included."""
+    """Return the next step; `tries` counts the attempts including the one with this answer."""
     if is_success(answer):
         return RetryStep(DeliveryStatus.DELIVERED)
     if answer.status == GONE or tries > len(schedule):

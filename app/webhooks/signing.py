@@ -17,7 +17,7 @@ _HINT = (
 
 
 def key_of(secret: str) -> bytes:
-    """The key in a secret. Raises InvalidInput, which does not repeat the secret."""
+    """Return the key in a secret. Raises InvalidInput, without the secret in the message."""
     text = secret.removeprefix(PREFIX)
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -32,8 +32,10 @@ def key_of(secret: str) -> bytes:
 
 
 def headers_of(delivery_id: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """The three headers; without a secret there is no signature. `timestamp`: seconds since the
-    epoch; `body`: JSON as UTF-8."""
+    """Return the webhook headers; without a secret there is no signature.
+
+    `timestamp`: Unix timestamp in seconds; `body`: JSON as UTF-8.
+    """
     headers = {"webhook-id": delivery_id, "webhook-timestamp": str(timestamp)}
     if secret is not None:
         at = datetime.fromtimestamp(timestamp, UTC)
