@@ -1,4 +1,4 @@
-"""SQL of assets: records of uploads, results by their asset ids, what still needs them."""
+"""SQL of assets: records of uploads, results by asset id, and which tasks still need them."""
 
 import json
 import time
@@ -29,8 +29,10 @@ _FIELDS = (
 
 
 def get(connection: Connection, asset_id: str, kept: float | None, caller: Caller) -> Asset | None:
-    """An upload that has not expired, or a result, if the caller may see it. `kept`: seconds that
-    results are."""
+    """Return an unexpired upload or a result that the caller may see, or None.
+
+    `kept`: seconds for which results are kept.
+    """
     found = _upload(connection, asset_id) or _result(connection, asset_id, kept)
     return found if found and _is_seen(found, caller) else None
 
@@ -50,7 +52,7 @@ def _is_seen(asset: Asset, caller: Caller) -> bool:
 
 
 def by_hash(connection: Connection, hash: str, caller: Caller) -> list[Asset]:
-    """All uploads and results with these bytes that the caller may see."""
+    """Return all uploads and results with this hash that the caller may see."""
     query = select(assets).where(assets.c.hash == hash, _alive()).order_by(assets.c.created_at)
     found = _uploads(connection, query)
     ids = select(outputs.c.asset_id).where(outputs.c.hash == hash, outputs.c.key.is_not(None))
@@ -69,7 +71,7 @@ def extend(connection: Connection, asset_id: str, expires_at: float | None) -> N
 
 
 def remove(connection: Connection, asset: Asset) -> bool:
-    """Remove the record; True if no other one has its file."""
+    """Delete the record; return True if no other record refers to its file."""
     connection.execute(delete(assets).where(assets.c.asset_id == asset.asset_id))
     others = select(assets.c.asset_id).where(
         assets.c.upload == asset.upload, assets.c.key_name.is_not_distinct_from(asset.owner)
@@ -78,7 +80,7 @@ def remove(connection: Connection, asset: Asset) -> bool:
 
 
 def is_needed(connection: Connection, asset: Asset) -> bool:
-    """Does a task that has still to end name it, by id or by the name of its file?"""
+    """Return whether an unfinished task refers to the asset, by id or by file name."""
     named = [
         column.contains(text, autoescape=True)
         for text in (asset.asset_id, json.dumps(asset.upload))
@@ -91,13 +93,13 @@ def is_needed(connection: Connection, asset: Asset) -> bool:
         .where(is_active(), or_(*named))
         .limit(1)
     )
-    if asset.owner is not None:  # others may have files of the same name
+    if asset.owner is not None:  # other owners may have files of the same name
         query = query.where(tasks.c.key_name == asset.owner)
     return connection.scalar(query) is not None
 
 
 def of_other_bytes(connection: Connection, upload: str, hash: str) -> list[Asset]:
-    """Uploads of that name, whosever they are, that have another hash."""
+    """Return the uploads of that name, of any owner, with another hash."""
     query = select(assets).where(assets.c.upload == upload, assets.c.hash != hash)
     return _uploads(connection, query)
 

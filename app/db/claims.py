@@ -1,6 +1,6 @@
-"""What a gateway process drives: the part of the store that is for runners.
+"""SQL for runners: the tasks that a gateway process owns.
 
-Every write is fenced by its owner, so that one who lost its lease changes nothing.
+Every write is fenced by the owner, so that a process that lost its lease changes nothing.
 """
 
 import time
@@ -49,14 +49,14 @@ from app.tasks.outcome import Outcome
 from app.workflows.requirements import Needs
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
-# What others may have changed of a task of ours, or the change itself decides.
+# Columns that other processes may change, or that the change itself computes.
 _BY_OTHERS = (tasks.c.status, tasks.c.cancel_reason, tasks.c.started_at)
 _CHANGE = update(tasks).where(_IS_MINE)
 _START = _CHANGE.values(
     status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
     started_at=func.coalesce(tasks.c.started_at, bindparam("began")),
 ).returning(*_BY_OTHERS)
-# From the task's row, locked: what is not ours gets none.
+# Selected from the task's row, locked, so that nothing is inserted without the claim.
 _NEW_OUTPUT = [column for column in outputs.columns if column is not outputs.c.id]
 _ADD_OUTPUT = insert(outputs).from_select(
     [column.name for column in _NEW_OUTPUT],
@@ -68,11 +68,11 @@ _ADD_OUTPUT = insert(outputs).from_select(
 
 
 class LostClaim(Exception):
-    """The task is not (or no longer) this owner's: somebody else drives it now, or it ended."""
+    """The task is not, or no longer, owned by this process: it has another owner or has ended."""
 
 
 class Claims:
-    """The tasks that one process (`runner_id`) drives."""
+    """The tasks that one process (`runner_id`) owns."""
 
     def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
@@ -80,7 +80,7 @@ class Claims:
         self._lease = lease
 
     async def renew(self) -> None:
-        """The heartbeat: keep everything that we drive."""
+        """Extend the leases of all owned tasks."""
         await self._write(
             update(tasks)
             .where(tasks.c.owner == self.runner_id, is_active())
@@ -98,14 +98,17 @@ class Claims:
         await self._database.write(work)
 
     async def submitted(self, task: Task, *, client_id: str, attempts: Sequence[Attempt]) -> Task:
-        """The prompt is about to be handed over. Written before the POST: after a crash in
-        between, the next owner looks on the server before it sends anything."""
+        """Record the submission of the prompt.
+
+        Written before the POST: after a crash in between, the next owner checks the server before
+        it sends anything.
+        """
         return await self._update(
             task, submitted_at=time.time(), client_id=client_id, attempts=tuple(attempts)
         )
 
     async def started(self, task: Task, started_at: float) -> Task:
-        """ComfyUI runs it. A task that is CANCELING stays so."""
+        """Record the start; a task in state CANCELING stays in it."""
         return await self._update(task, _START, {"began": started_at})
 
     async def cancel_owned(self, task: Task, reason: CancelReason) -> Task:
@@ -126,7 +129,7 @@ class Claims:
         await self._database.write(work)
 
     async def settle(self, task: Task, outcome: Outcome, attempts: Sequence[Attempt]) -> Task:
-        """Write how the task ended."""
+        """Write the end of the task."""
         return await self._update(
             task,
             changed={"lease_until": None},
@@ -139,8 +142,7 @@ class Claims:
         )
 
     async def give_up(self, task: Task, error: TaskError) -> Task:
-        """The end where no other one can be written: there is nothing in it but the error, which
-        is to be in our own words."""
+        """Fail the task with nothing but this error, which must be known to be storable."""
         return await self._update(
             task,
             changed={"lease_until": None},
@@ -158,11 +160,14 @@ class Claims:
         behind: bool = False,
         needs: Needs | None = None,
     ) -> Task:
-        """Back into the queue, for any server, without the results of the run that was lost;
-        `behind`: as if it came only now; `needs`: others than before, of a task that wants no
-        server. A task that is CANCELING ends as CANCELED."""
+        """Put the task back into the queue for any server, without the results of the lost run.
+
+        `behind`: with the rank of a new task; `needs`: new requirements, for a task without a
+        wanted server. A task in state CANCELING becomes CANCELED instead.
+        """
         canceling = tasks.c.status == Status.CANCELING
-        ours = and_(~canceling, tasks.c.needs_key)  # nobody else has its key
+        # A task with a paid node key stays ours: no other process has the key
+        ours = and_(~canceling, tasks.c.needs_key)
         change = _CHANGE.values(
             status=case((canceling, Status.CANCELED), else_=Status.QUEUED),
             finished_at=case((canceling, time.time()), else_=None),
@@ -177,7 +182,7 @@ class Claims:
         )
 
         if behind:
-            # As mapping.new_row has it, not from the rank before: that has former waits in it.
+            # As in mapping.new_row; the current rank would include earlier waiting times.
             ageing = literal(mapping.PRIORITY_AGEING_SECONDS, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
@@ -198,10 +203,10 @@ class Claims:
         return await self._database.write(work)
 
     async def hand_back(self, runner_id: str | None = None) -> None:
-        """Let go of everything of ours (or of a dead owner) at once.
+        """Release all tasks of this process, or of a dead one.
 
-        Where a prompt is on a server the next owner re-attaches. What was not handed over yet
-        is free for any server again, or canceled if that was asked for.
+        If a prompt was submitted the next owner re-attaches to it. Other tasks become available to
+        any server again, or CANCELED if that was requested.
         """
         not_there = tasks.c.submitted_at.is_(None)
         canceled = and_(not_there, tasks.c.status == Status.CANCELING)
@@ -220,21 +225,21 @@ class Claims:
         )
 
     async def let_go(self, task_id: str) -> None:
-        """Make one task of ours free to be claimed again."""
+        """Release one task, so that it can be claimed again."""
         mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.runner_id)
         await self._write(
             update(tasks).where(mine).values(owner=None, lease_until=None), topic=Topic.LEFT
         )
 
     async def driven(self) -> set[str]:
-        """All that is ours, and on a server."""
+        """Return the owned tasks that are assigned to a server."""
         query = select(tasks.c.task_id).where(
             tasks.c.owner == self.runner_id, is_active(), tasks.c.server.is_not(None)
         )
         return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def canceled(self) -> list[str]:
-        """What we drive, and somebody wants to stop."""
+        """Return the owned tasks whose cancel was requested."""
         query = select(tasks.c.task_id).where(
             tasks.c.owner == self.runner_id,
             is_active(),
@@ -243,7 +248,7 @@ class Claims:
         )
         return await self._database.read(lambda connection: list(connection.scalars(query)))
 
-    # -- plumbing -------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     async def _write(self, statement: Update, topic: Topic | None = None) -> None:
         def work(connection: Connection) -> None:
@@ -259,9 +264,11 @@ class Claims:
         changed: Json | None = None,
         **fields: Any,
     ) -> Task:
-        """One fenced change: of these fields, or what the statement says; `changed` has values
-        for it that are no fields. Answers the task after it. Raises LostClaim if the task is not
-        the owner's."""
+        """Apply one fenced change and return the updated task.
+
+        The change consists of `fields`, or is given by `statement`; `changed` has values of columns
+        that are no fields. Raises LostClaim if the task has another owner.
+        """
         change = _change_to(fields.get("status")) if statement is None else statement
         values = {
             **mapping.columns(fields),
@@ -288,7 +295,9 @@ class Claims:
 
 @cache
 def _change_to(status: Status | None) -> Update:
-    """A change, and if it is one of the status, from one that may come before. Built once: putting
-    a statement together costs more than running it."""
+    """Return an UPDATE, restricted to the states from which `status` may be reached.
+
+    Cached, since building a statement takes longer than executing it.
+    """
     change = _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))
     return change.returning(*_BY_OTHERS)

@@ -1,4 +1,4 @@
-"""Removes rows that nobody needs any more, in batches, so that nothing waits long for it."""
+"""Deletes rows that are no longer needed, in batches, so that other writers do not wait long."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,9 +9,9 @@ from app.db.engine.database import Database
 from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.limits.periodic import every
 
-CLEANUP_INTERVAL = 60.0  # seconds between two looks
+CLEANUP_INTERVAL = 60.0  # seconds between two cleanups
 
-# Each removes some rows in a transaction, and answers how many: MAX_LIST_ROWS if there may be more.
+# Deletes some rows in a transaction; returns their number: MAX_LIST_ROWS if there may be more.
 Removal = Callable[[Connection], int]
 REMOVALS: Sequence[Removal] = (
     requirements.forget_unused,
@@ -29,7 +29,7 @@ class Tidying:
         self._database = database
 
     async def run(self) -> None:
-        """Remove old rows every CLEANUP_INTERVAL seconds, until cancelled."""
+        """Delete old rows every CLEANUP_INTERVAL seconds until cancelled."""
         await every(CLEANUP_INTERVAL, self._tidy_alone, "removing old rows", at_once=False)
 
     async def _tidy_alone(self) -> None:
@@ -38,7 +38,7 @@ class Tidying:
                 await self.tidy()
 
     async def tidy(self) -> None:
-        """Remove all rows that nobody needs, in batches."""
+        """Delete all rows that are no longer needed, in batches."""
         for removal in REMOVALS:
             while await self._database.write(removal, large=True) == MAX_LIST_ROWS:
                 pass

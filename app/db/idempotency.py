@@ -1,7 +1,7 @@
-"""Idempotency keys: the same submit sent twice makes one task.
+"""Idempotency keys: a submit that is sent twice creates one task.
 
-After the IETF draft on the Idempotency-Key header: the same key with the same body is answered
-with what it made the first time; with another body it is an error. Keys are kept for a day.
+Follows the IETF draft of the Idempotency-Key header: the same key with the same body returns the
+tasks of the first request; with another body it is an error. Keys are kept for a day.
 """
 
 import time
@@ -29,7 +29,7 @@ _FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
 _HELD = select(keys.c.key, keys.c.task_id).where(any_of(keys.c.task_id, "task_ids"))
 _DROP = delete(keys).where(keys.c.key == bindparam("name"))
 _MOVE = update(keys).where(keys.c.key == bindparam("name")).values(task_id=bindparam("to"))
-# Locked, on PostgreSQL: whoever deletes it meanwhile waits, and then finds the key at it.
+# Locked on PostgreSQL: a concurrent delete of this task waits, and then finds the key moved to it.
 _LEFT = (
     select(tasks.c.task_id)
     .where(tasks.c.batch_id == bindparam("batch"))
@@ -42,8 +42,10 @@ _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """The header's value, and what stands for the request that came with it. `owner`: the name of
-    the API key, since two clients may choose the same value."""
+    """The header's value and a digest of the request.
+
+    `owner`: the name of the API key, since clients may choose equal values.
+    """
 
     name: str
     digest: str
@@ -51,14 +53,14 @@ class IdempotencyKey:
 
     @property
     def stored(self) -> str:
-        """What stands for it in the table."""
+        """The key in the table."""
         if not self.owner:
             return self.name
         return f"of:{blake3(f'{self.owner}/{self.name}'.encode()).hexdigest()}"
 
 
 def is_known(connection: Connection, key: IdempotencyKey) -> bool:
-    """Raises KeyReused if it is, with another request."""
+    """Return whether the key was used. Raises KeyReused if it was, with another request."""
     row = connection.execute(_KNOWN, _values(key)).mappings().first()
     if row is not None and row["digest"] != key.digest:
         raise KeyReused(
@@ -69,7 +71,7 @@ def is_known(connection: Connection, key: IdempotencyKey) -> bool:
 
 
 def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
-    """Keep the key for a task that is about to be added; False if it is known. Raises KeyReused."""
+    """Store the key for a task that is added next; False if it was used. Raises KeyReused."""
     connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEY_LIFETIME_SECONDS})
     row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
     if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
@@ -78,7 +80,7 @@ def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
 
 
 def forget_old(connection: Connection) -> int:
-    """Delete some of those that are kept no longer; MAX_LIST_ROWS if there may be more."""
+    """Delete some expired keys; return MAX_LIST_ROWS if there may be more."""
     until = time.time() - KEY_LIFETIME_SECONDS
     names = list(connection.scalars(_OLD, {"until": until}))
     if names:
@@ -87,12 +89,15 @@ def forget_old(connection: Connection) -> int:
 
 
 def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
-    """Free the keys of tasks that were just removed. `removed`: their batches, by their ids. The
-    key of a batch stays, at another task of it, until all of the batch is gone."""
+    """Release the keys of deleted tasks; `removed` maps their ids to their batches.
+
+    The key of a batch is moved to another of its tasks until the whole batch is deleted.
+    """
     for row in connection.execute(_HELD, {"task_ids": list(removed)}).all():
         batch = removed[row.task_id]
         left = connection.scalar(_LEFT, {"batch": batch}) if batch else None
-        if batch and left is None:  # or was the one that it waited for deleted by somebody else?
+        # Another process may have deleted the task that the query waited for
+        if batch and left is None:
             left = connection.scalar(_LEFT, {"batch": batch})
         if left is None:
             connection.execute(_DROP, {"name": row.key})
@@ -101,7 +106,7 @@ def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
 
 
 def tasks_of(connection: Connection, key: IdempotencyKey) -> list[Task]:
-    """What a known key has made: one task, or all of a batch."""
+    """Return what the key created: one task, or all of a batch."""
     row = connection.execute(_KNOWN, _values(key)).mappings().one()
     first = fetch_one(connection, row["task_id"])
     if first.batch_id is None:

@@ -1,4 +1,4 @@
-"""Leases on tasks: the name of the gateway process that drives one, and until when it is its."""
+"""Leases on tasks: the id of a gateway process, and the duration of its claims."""
 
 import os
 import socket
@@ -8,17 +8,17 @@ from uuid import uuid4
 
 
 def new_runner_id() -> str:
-    """A name for this process. Host and pid tell after a crash that it is gone for good."""
+    """Return an id for this process; host and pid show after a crash that it is dead."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
 
 
 def is_dead(runner_id: str) -> bool:
-    """True if `runner_id` was a process on this host that no longer runs."""
+    """Return whether `runner_id` was a process on this host that no longer runs."""
     host, pid, _ = runner_id.rsplit(":", 2)
     if host != socket.gethostname():
         return False
     if int(pid) == os.getpid():
-        return True  # not us, but it had our pid: a container's pids start at 1 each time
+        return True  # a predecessor with our pid: pids of a container start at 1 each time
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -30,7 +30,7 @@ def is_dead(runner_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who drives tasks, and for how long without renewing it."""
+    """The id of a process, and the seconds until its claims expire without renewal."""
 
     runner_id: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Rows of the tables <-> the dataclasses of the model."""
+"""Conversion between rows and dataclasses."""
 
 import json
 import time
@@ -68,7 +68,7 @@ _DUMPED: dict[str, Callable[[Any], str | None]] = {
 
 
 def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a task as the table has them."""
+    """Convert fields of a task to values of columns."""
     return {
         _COLUMNS.get(name, name): _DUMPED[name](value) if name in _DUMPED else value
         for name, value in fields.items()
@@ -111,19 +111,22 @@ def requirements_id_for(needs: str, wanted_server: str | None) -> str:
 
 
 def needs_text(task: NewTask) -> str:
-    """What servers must have, as the table `routes` says it. An older gateway, which cannot read
-    shared graphs, finds no server that has all of it, and leaves the task to others."""
+    """Return the task's needs as stored in the table `routes`.
+
+    An older gateway that cannot read shared graphs finds no server for such a task, and leaves it
+    to newer ones.
+    """
     return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
 
 
 def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | None) -> Task:
-    """The task whose row was just written: what it does not name is empty."""
+    """Return the task for a row that was just written; columns that it omits are NULL."""
     whole = defaultdict[str, Any](lambda: None, row, webhook=webhook)
     return task_of(whole, queue_position=queue_position)
 
 
 def long_params(task: NewTask) -> str | None:
-    """As JSON, if they are too long for the task's row."""
+    """Return the parameters as JSON if they are too long for the task's row, else None."""
     text = dump(task.params)
     return text if len(text) > MAX_ROW_PARAMS_BYTES else None
 
@@ -163,7 +166,7 @@ def output_of(row: Row) -> Output:
 
 
 def numbered(outputs: Iterable[Output]) -> Iterator[Output]:
-    """The results of one task, with what copies they are."""
+    """Yield the outputs of one task with `copy` set."""
     before: Counter[tuple[object, ...]] = Counter()
     for output in outputs:
         this = (*output.identity, output.length)

@@ -1,4 +1,4 @@
-"""SQL that adds tasks to the queue, as the part of the transaction that a submit is."""
+"""SQL that adds tasks to the queue, within the transaction of a submit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ _ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 
 
 def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) -> list[Task]:
-    """Write them with their prompts and webhooks; `made` are their rows."""
+    """Insert the tasks with their prompts and webhooks; `made` are their rows."""
     prompts.write(connection, new)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
     task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])

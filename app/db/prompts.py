@@ -1,6 +1,7 @@
-"""Prompts in the database. A single task has its own. Tasks of a batch, and tasks made again,
-share a graph: each has only what is changed in it. What goes to ComfyUI along with a prompt is
-shared by all that were submitted with the same.
+"""Storage of prompts.
+
+A single task has its own prompt. Tasks of a batch and retries share a graph and store only their
+changes. Extra data is shared by all tasks that were submitted with the same.
 """
 
 import json
@@ -21,15 +22,15 @@ from app.workflows.requirements import SHARED_GRAPH
 
 
 class PromptParts(NamedTuple):
-    """A prompt that others may share, the changes in it, and what goes along."""
+    """A prompt that may be shared, the changes to apply to it, and its extra data."""
 
     prompt: Json
     changes: tuple[Change, ...]
     extra: Json | None
 
 
-# A gateway older than shared graphs finds this in their place. It takes no such task from the
-# queue (see needs_text in mapping.py); should it come to one in another way, ComfyUI refuses it.
+# Stored in place of the prompt for gateways older than shared graphs. They take no such task from
+# the queue (see needs_text in mapping.py); if they get one otherwise, ComfyUI refuses this prompt.
 NOT_FOR_OLD = mapping.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
 
 GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)
@@ -44,13 +45,16 @@ _FORGET = (
 
 
 def graph_of(prompt: Json, owner: str | None) -> SharedGraph:
-    """For tasks of one API key: nobody learns from the database what another one has stored."""
+    """Return a graph for sharing between tasks of one API key.
+
+    The id includes the owner, so that nobody can find out what others have stored.
+    """
     text = mapping.dump(prompt)
     return SharedGraph(_fingerprint(text, owner), text)
 
 
 def extra_of(extra: Json, owner: str | None) -> Extra:
-    """The same of what goes along with prompts."""
+    """Return extra data for sharing, like `graph_of`."""
     text = mapping.dump(extra)
     return Extra(_fingerprint(text, owner), text)
 
@@ -60,7 +64,7 @@ def _fingerprint(text: str, owner: str | None) -> str:
 
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """The prompts of tasks that are about to be added."""
+    """Insert the prompts of tasks that are added next."""
     GRAPHS.keep(connection, {task.graph.graph_id: task.graph.text for task in new if task.graph})
     EXTRAS.keep(connection, {task.extra.extra_id: task.extra.text for task in new if task.extra})
     connection.execute(insert(prompts), [_row(task) for task in new])
@@ -79,7 +83,7 @@ def _row(task: NewTask) -> Json:
 
 
 def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, PromptParts]:
-    """The prompts as they are stored, by task."""
+    """Return the stored parts of the prompts by task id."""
     found = connection.execute(_PROMPTS, {"task_ids": list(task_ids)}).all()
     shared = GRAPHS.read(connection, {row.graph_id for row in found if row.graph_id})
     along = EXTRAS.read(connection, {row.extra_id for row in found if row.extra_id})
@@ -94,12 +98,12 @@ def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, Prompt
 
 
 def whole(found: PromptParts) -> Json:
-    """The prompt to run."""
+    """Return the prompt to run, with the changes applied."""
     return with_changes(found.prompt, found.changes) if found.changes else found.prompt
 
 
 def forget(connection: Connection, task_ids: Collection[str]) -> None:
-    """The prompts of tasks that were deleted, and what no task has any more."""
+    """Delete the prompts of deleted tasks, and shared texts that no task refers to any more."""
     found = connection.execute(_FORGET, {"task_ids": list(task_ids)}).all()
     GRAPHS.drop(connection, {row.graph_id for row in found if row.graph_id})
     EXTRAS.drop(connection, {row.extra_id for row in found if row.extra_id})

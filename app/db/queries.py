@@ -1,4 +1,4 @@
-"""Reading tasks: rows with their outputs and their place in the queue."""
+"""Reading tasks: rows with their outputs and queue positions."""
 
 import json
 from collections import defaultdict
@@ -32,7 +32,7 @@ from app.tasks.truncation import MAX_TEXT_CHARACTERS
 
 
 def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
-    """As a literal: SQLite uses a partial index only if it sees its condition in the query."""
+    """A literal, as SQLite uses a partial index only if its condition appears in the query."""
     return table.c.status == literal_column("'queued'")
 
 
@@ -41,12 +41,12 @@ def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.status.in_(words)
 
 
-# The API key of tasks that are found by something else, in the queue or by their ids. For the plain
-# column SQLite would take the index of all tasks of a key, and walk over all of them.
+# The API key in queries that find tasks by the queue or by ids. With the plain column SQLite would
+# use the index of all tasks of a key, and scan all of them.
 KEY_NAME = func.coalesce(tasks.c.key_name, "")
-FOUND_KEY_NAME = tasks.c.key_name.concat("")  # what is nobody's is not that of the key ""
+FOUND_KEY_NAME = tasks.c.key_name.concat("")  # NULL stays NULL, so that it differs from the key ""
 
-# Built once: putting a statement together costs more than running it.
+# Built once, since building a statement takes longer than executing it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
 _TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
 _OUTPUTS_OF = (
@@ -58,14 +58,14 @@ _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     func.substr(outputs.c.text, 1, MAX_TEXT_CHARACTERS).label("text"),
     func.length(outputs.c.text).label("length"),
 )
-# The option of an engine that tells which requirements those have: a process judges for itself.
+# Execution option of an engine with the stuck requirements; each process determines its own.
 STUCK = "stuck_routes"
 _IS_AHEAD = or_(
     tasks.c.rank < bindparam("rank"),
     and_(tasks.c.rank == bindparam("rank"), tasks.c.seq < bindparam("seq")),
 )
-# A task that is on a server already counts with what that server has to do, and one that no server
-# takes now with nothing: it holds nobody up.
+# A task on a server is included in that server's wait, and a task that no server accepts at present
+# delays nobody.
 _IS_HERE = and_(tasks.c.server.is_(None), none_of(tasks.c.route, "stuck"))
 _AHEAD = select(
     func.count(),
@@ -80,7 +80,7 @@ _FROM_THERE_ON = (
 
 
 def fetch_one(connection: Connection, task_id: str) -> Task:
-    """Raises TaskNotFound."""
+    """Return a task. Raises TaskNotFound."""
     this = {"task_id": task_id}
     row = connection.execute(_TASK, this).mappings().first()
     if row is None:
@@ -90,7 +90,7 @@ def fetch_one(connection: Connection, task_id: str) -> Task:
 
 
 def whole(connection: Connection, task: Task) -> Task:
-    """The task with all that its row has no room for."""
+    """Return the task with the parameters that its row has no room for."""
     if not task.cut:
         return task
     query = select(prompts.c.params).where(prompts.c.task_id == task.task_id)
@@ -105,8 +105,10 @@ def fetch(
     *,
     brief: bool = False,
 ) -> list[Task]:
-    """The tasks that a query made from `TASKS` answers. `brief`: of texts that are results only
-    what lists show is read."""
+    """Return the tasks of a query derived from `TASKS`.
+
+    `brief`: read only the beginning of text results, as shown in lists.
+    """
     found = connection.execute(query, values).mappings().all()
     results: dict[str, list[Output]] = defaultdict(list)
     if found:
@@ -120,8 +122,10 @@ def fetch(
 
 
 def positions_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[int, QueuePosition]:
-    """Where the tasks with these rows stand in the queue, by seq: counted for the first of them,
-    and walked from there to the last."""
+    """Return the queue positions of tasks by seq.
+
+    Counted for the first of these rows, and advanced from there to the last.
+    """
     queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
     if not queued:
         return {}
@@ -140,7 +144,7 @@ def positions_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[i
 
 @cache
 def newest_result(*given: str) -> Select[Any]:
-    """The newest stored result with these columns as they are given."""
+    """Return a query for the newest stored result with the given columns."""
     equal = [outputs.c[name] == bindparam(name) for name in given]
     stored = select(outputs).where(outputs.c.key.is_not(None), *equal)
     return stored.order_by(outputs.c.id.desc()).limit(1)

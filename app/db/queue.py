@@ -1,8 +1,8 @@
-"""The queue: the SQL by which tasks come to those who drive them.
+"""SQL to claim tasks from the queue.
 
-The task table is the queue. A claim is an UPDATE that writes owner and lease. Processes that share
-the table give out tasks one after the other: each sees what the others put on a server, so that
-none gets more than its slots.
+The task table is the queue. A claim is an UPDATE of owner and lease. Processes that share the table
+claim one after the other, so that each sees how many tasks the others have assigned to a server,
+and no server gets more than its slots.
 """
 
 import time
@@ -37,10 +37,10 @@ from app.limits.json_types import Json
 from app.tasks.model import Assignment, Task, WaitingTask
 from app.workflows.requirements import Needs
 
-MAX_CANDIDATES = 32  # tasks at the head of the queue among which the next ones are chosen
-CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL's advisory lock: one process gives out tasks at a time
+MAX_CANDIDATES = 32  # tasks at the head of the queue that are considered at a time
+CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL advisory lock: one process claims at a time
 
-# Taken for the transaction; from a process that is frozen in it PostgreSQL takes it away.
+# Held until the end of the transaction; PostgreSQL aborts that of a process that is suspended.
 _ONE_AT_A_TIME = select(
     func.set_config("idle_in_transaction_session_timeout", "5000", True),
     func.pg_advisory_xact_lock(CLAIM_LOCK_ID),
@@ -56,12 +56,12 @@ _NEWEST = (
     .order_by(tasks.c.submitted_at)
 )
 
-# Let go, or its owner's lease lapsed. Our own, late as we may be, are still ours.
+# Released, or with an expired lease. Our own tasks stay ours even if the lease is late.
 _OWNERLESS = or_(
     tasks.c.owner.is_(None),
     and_(tasks.c.lease_until < bindparam("now"), tasks.c.owner != bindparam("me")),
 )
-# A task in the queue has an owner if it came with an API key, which is in that one's memory only.
+# A queued task has an owner if it came with a paid node key, which only that process holds.
 _FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
 _WAITING = (
     select(
@@ -74,7 +74,7 @@ _WAITING = (
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(MAX_CANDIDATES)
 )
-# A cancel may come between.
+# A cancel may have come in between.
 _STILL_THERE = (
     select(tasks.c.seq)
     .where(any_of(tasks.c.seq, "seqs"))
@@ -85,7 +85,8 @@ _GIVE = (
     update(tasks)
     .where(tasks.c.seq.in_(_STILL_THERE))
     .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
-    .returning(tasks.c.seq)  # alone: columns have no table there, so no subquery can mean its own
+    # Only this: RETURNING omits table names, so a column of a subquery would be ambiguous
+    .returning(tasks.c.seq)
 )
 _ROUTES_THAT_WAIT = select(tasks.c.route).where(is_queued(), tasks.c.server.is_(None)).distinct()
 _REROUTE = (
@@ -102,7 +103,7 @@ _LEFT_BEHIND = select(tasks.c.seq).where(is_active(), tasks.c.server.is_not(None
 
 
 def _taking(condition: ColumnElement[bool]) -> Any:
-    # SQLite has one writer and needs no row locks: it ignores the FOR UPDATE.
+    # SQLite ignores FOR UPDATE: it has one writer and needs no row locks.
     rows_to_take = _LEFT_BEHIND.where(condition).limit(100).with_for_update(skip_locked=True)
     return (
         update(tasks)
@@ -118,7 +119,7 @@ _TAKE_ORPHANS = _taking(none_of(tasks.c.server, "servers"))
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task that we drive until its lease ends, with the graph to run and what that needs."""
+    """A task owned until its lease ends, with the graph to run and its needs."""
 
     task: Task
     prompt: Json = field(repr=False)
@@ -127,14 +128,16 @@ class Claim:
 
 
 Choose = Callable[[Sequence[WaitingTask]], Sequence[Assignment]]
-# From how many tasks each server holds to the requirements to pass over, and how to choose of the
-# rest; None if there is no room.
+# Maps the tasks held per server to the requirements to pass over and a function that chooses among
+# the other tasks; None without free slots.
 Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
 
 
 class Queue:
-    """Gets tasks for one process. `concurrency`: how many tasks API keys may have on servers at a
-    time, of those that have such a limit."""
+    """Claims tasks for one process.
+
+    `concurrency` returns the limits of tasks on servers at a time, for the API keys that have one.
+    """
 
     def __init__(
         self,
@@ -148,12 +151,12 @@ class Queue:
         self.requirements = RequirementsCache()
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
-        """Claim what is on these servers and has no live owner: it is re-attached to."""
+        """Claim the tasks on these servers without a live owner, to re-attach to them."""
         values = {**self._terms(), "servers": list(servers)}
         return await self._database.write(lambda c: self._taken(c, _TAKE_OVER, values), large=True)
 
     async def adopt(self, *, keep_servers: Collection[str]) -> list[Claim]:
-        """Claim tasks on servers that are not in `keep_servers` and that have no live owner."""
+        """Claim the tasks on servers other than `keep_servers` without a live owner."""
         values = {**self._terms(), "servers": list(keep_servers)}
         return await self._database.write(
             lambda c: self._taken(c, _TAKE_ORPHANS, values), large=True
@@ -162,14 +165,16 @@ class Queue:
     async def assign(
         self, offer: Offer, *, barred: Collection[str] = (), large: bool = False
     ) -> tuple[list[Claim], bool]:
-        """Show the head of the queue to what `offer` answers, and claim what it gives to servers.
-        Keys that have all that they may have on servers are passed over, and `barred` ones.
-        Answers the claims, and whether there may be more to give. `large`: many requirements are
-        passed over."""
+        """Pass the head of the queue to the function that `offer` returns, and claim what it
+        assigns.
+
+        Tasks of `barred` API keys, and of keys at their limit, are passed over. Returns the claims,
+        and whether there may be more tasks to assign. `large`: many requirements are passed over.
+        """
         lease, limits = self._terms(), self._concurrency()
 
         def work(connection: Connection) -> tuple[list[Claim], bool]:
-            if connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
+            if connection.dialect.name == "postgresql":  # SQLite has a single writer
                 connection.execute(_ONE_AT_A_TIME)
             held = {row.server: row.held for row in connection.execute(_HELD)}
             offered = offer(held)
@@ -190,7 +195,7 @@ class Queue:
         return await self._database.write(work, large=large)
 
     async def newest(self) -> dict[str, Needs]:
-        """By server, what the last prompt needs that it got, of those that are not finished."""
+        """Return the needs of the prompt submitted last to each server, among unfinished tasks."""
 
         def work(connection: Connection) -> dict[str, Needs]:
             last = {row.server: row.route for row in connection.execute(_NEWEST)}
@@ -200,21 +205,21 @@ class Queue:
         return await self._database.read(work)
 
     async def waiting_requirements(self) -> list[str]:
-        """Of tasks in the queue, each once."""
+        """Return the distinct requirements of queued tasks."""
         return await self._database.read(
             lambda connection: list(connection.scalars(_ROUTES_THAT_WAIT)), large=True
         )
 
     def note_stuck(self, requirements_ids: Sequence[str]) -> None:
-        """These no server takes now: see `queries.positions_of`."""
+        """Set the requirements that no server accepts now, see `queries.positions_of`."""
         self._database.remember(**{STUCK: tuple(requirements_ids)})
 
     async def read_requirements(self, wanted: Collection[str]) -> Mapping[str, Requirements]:
-        """What these stand for."""
+        """Return the requirements by id."""
         return await self._database.read(lambda c: self.requirements.read(c, wanted), large=True)
 
     async def reroute(self, requirements_id: str, needs: Needs) -> None:
-        """What waits there has these needs from now on. It wants no server."""
+        """Replace the needs of queued tasks with these requirements, without a wanted server."""
         row = requirements.row(needs, None)
 
         def work(connection: Connection) -> None:
@@ -225,7 +230,7 @@ class Queue:
         await self._database.write(work, large=True)
 
     async def locations_of(self, held: Iterable[str]) -> dict[str, tuple[str | None, bool]]:
-        """Of those that are tasks of ours: the server that has the task, and is it finished."""
+        """Return, for ids of our tasks, their server and whether they are finished."""
         found: dict[str, tuple[str | None, bool]] = {}
         for part in parts_of(task_ids(held)):
             for row in await self._database.read(partial(_places, part)):
@@ -238,7 +243,7 @@ class Queue:
             lambda connection: list(connection.scalars(query)), large=True
         )
 
-    # -- plumbing -------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def _terms(self) -> dict[str, Any]:
         return {"me": self._lease.runner_id, "now": time.time(), "until": self._lease.until()}
@@ -246,8 +251,10 @@ class Queue:
     def _give(
         self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
     ) -> list[Task]:
-        """Claim them, in the order of the queue; what was canceled meanwhile is left out. What
-        waits has no results yet."""
+        """Claim the tasks in queue order, except those canceled meanwhile.
+
+        They have no results yet, so none are read.
+        """
         by_server: dict[str, list[int]] = {}
         for gift in gifts:
             by_server.setdefault(gift.server, []).append(gift.seq)
@@ -269,7 +276,7 @@ class Queue:
             return []
         parts = prompts.parts(connection, [task.task_id for task in found])
         requirements = self.requirements.read(connection, {task.requirements_id for task in found})
-        # Without its prompt it fails, by itself: it must not keep the others from being claimed.
+        # A task without its prompt fails on its own; it must not block other claims.
         return [
             Claim(
                 task,

@@ -1,5 +1,4 @@
-"""How much may wait, and what API keys may have of it: tasks that wait, tasks a day, tasks on
-servers at a time."""
+"""Limits of the queue and of API keys: queued tasks, tasks per day, tasks on servers at a time."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,8 +26,10 @@ _ON_SERVERS = (
 
 
 def check_queue_limit(connection: Connection, caller: Caller, most: int, more: int) -> None:
-    """Raises QueueFull if `more` tasks are too many for the queue, which holds `most`, and
-    KeyQueueFull if they are too many for the key."""
+    """Raise QueueFull if the queue has no room for `more` tasks, KeyQueueFull if the key has none.
+
+    `most` is the limit of the queue.
+    """
     waiting = connection.scalar(_QUEUED) or 0
     if waiting + more > most:
         raise QueueFull(
@@ -47,10 +48,10 @@ def check_queue_limit(connection: Connection, caller: Caller, most: int, more: i
 
 
 def count_daily(connection: Connection, caller: Caller, more: int) -> None:
-    """Count what the key makes; in the transaction that makes it. Raises QuotaExceeded.
+    """Count tasks of the key, in the transaction that creates them. Raises QuotaExceeded.
 
-    In a row of its own: a count of tasks would shrink when tasks are deleted. The row is locked
-    until the transaction ends, so two submits of a key never pass each other, here and in
+    A separate row is used, as a count of tasks would decrease when tasks are deleted. It is locked
+    until the end of the transaction, so that submits of a key are serialized, also for
     `check_queue_limit`.
     """
     if caller.queued is None and caller.daily is None:
@@ -77,7 +78,7 @@ def count_daily(connection: Connection, caller: Caller, more: int) -> None:
 
 
 def forget_old(connection: Connection) -> int:
-    """Delete some of the counts of former days; MAX_LIST_ROWS if there may be more."""
+    """Delete some counts of earlier days; return MAX_LIST_ROWS if there may be more."""
     former = key_usage.c.day < _day(time.time())
     names = list(
         connection.scalars(select(key_usage.c.key_name).where(former).limit(MAX_LIST_ROWS))
@@ -93,7 +94,7 @@ def _day(now: float) -> str:
 
 
 def free_slots(connection: Connection, limits: Mapping[str, int]) -> dict[str, int]:
-    """How many more tasks of these keys may go to servers; where nobody else claims meanwhile."""
+    """Return how many more tasks of these keys may go to servers; requires the claim lock."""
     if not limits:
         return {}
     held: dict[str, int] = {}
@@ -103,14 +104,14 @@ def free_slots(connection: Connection, limits: Mapping[str, int]) -> dict[str, i
 
 
 def exhausted_keys(room: Mapping[str, int]) -> list[str]:
-    """The keys that have none left."""
+    """Return the keys without free slots."""
     return [name for name, left in room.items() if left <= 0]
 
 
 def cap_by_key(
     room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[WaitingTask]
 ) -> Collection[Assignment]:
-    """As many of the chosen tasks of each key as it has room for. Pure."""
+    """Return the chosen tasks, limited for each key to its free slots. Pure."""
     owners = {task.seq: task.owner for task in waiting}
     left, kept = dict(room), []
     for gift in chosen:

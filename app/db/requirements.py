@@ -1,8 +1,8 @@
-"""What tasks need of a server: rows that tasks share, and what a process remembers of them.
+"""Requirements of tasks: rows that tasks share, and a cache of them.
 
-A row is there as long as an unfinished task has its id. Whoever adds a task holds the row (FOR
-KEY SHARE) to the end of its transaction, and whoever removes rows looks for such tasks once more
-after it has locked them: so no task is left without its row, whatever process does what.
+A row exists as long as an unfinished task refers to it. A transaction that adds a task holds the
+row (FOR KEY SHARE) to its end, and one that deletes rows checks for such tasks again after locking
+them, so that no task loses its row, whatever other processes do.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,8 +19,8 @@ from app.limits.lru_cache import BoundedCache
 from app.tasks.model import NewTask
 from app.workflows.requirements import Needs
 
-MAX_CACHE_CHARACTERS = 16 << 20  # characters, about 20,000 of the usual ones
-OVERHEAD_CHARACTERS = 200  # characters that each counts for beside its names
+MAX_CACHE_CHARACTERS = 16 << 20  # about 20,000 typical entries
+OVERHEAD_CHARACTERS = 200  # per entry, in addition to its names
 
 _THESE = select(routes).where(any_of(routes.c.route, "wanted"))
 _HELD = select(routes.c.route).where(any_of(routes.c.route, "wanted"))
@@ -42,7 +42,7 @@ def _size(requirements: Requirements) -> int:
 
 
 class RequirementsCache:
-    """What was asked for last; the rest is in the database."""
+    """Cache of the requirements that were read last."""
 
     def __init__(self) -> None:
         self._known: BoundedCache[str, Requirements] = BoundedCache(MAX_CACHE_CHARACTERS, _size)
@@ -51,12 +51,15 @@ class RequirementsCache:
         return self._known.get(requirements_id)
 
     def know(self, requirements_id: str, needs: Needs, wanted_server: str | None) -> None:
-        """Requirements whose row was just written."""
+        """Add requirements whose row was just written."""
         self._known.put(requirements_id, Requirements(needs, wanted_server))
 
     def read(self, connection: Connection, wanted: Collection[str]) -> Mapping[str, Requirements]:
-        """All of these, remembered or not. One without a row (an older version of the gateway, in
-        use beside this one, does not hold it) needs nothing: ComfyUI is the judge then."""
+        """Return the requirements by id, from the cache or the database.
+
+        A missing row means no needs, so that ComfyUI decides. It may be missing if an older gateway
+        runs beside this one, which does not hold rows.
+        """
         found = {name: self.get(name) for name in wanted}
         for part in parts_of(name for name, requirements in found.items() if requirements is None):
             for row in connection.execute(_THESE, {"wanted": part}).mappings():
@@ -71,8 +74,7 @@ class RequirementsCache:
 
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Write the requirements of tasks that are about to be added, as far as they are not there, and
-    hold them until the transaction ends."""
+    """Insert missing requirements of tasks that are added next, and hold them."""
     rows: dict[str, Any] = {}
     for task in new:
         requirements_id = requirements_id_of(task)
@@ -83,14 +85,14 @@ def write(connection: Connection, new: Sequence[NewTask]) -> None:
 
 
 def row(needs: Needs, wanted_server: str | None) -> dict[str, Any]:
-    """Of what a task needs, that may not be as it was submitted."""
+    """Return the row for requirements that may differ from the submitted ones."""
     text = needs.dump()
     requirements_id = requirements_id_for(text, wanted_server)
     return {"route": requirements_id, "wanted_server": wanted_server, "needs": text}
 
 
 def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
-    """Hold these rows until the transaction ends, and write those that are not there."""
+    """Lock these rows until the end of the transaction, and insert missing ones."""
     rows = {row["route"]: row for row in wanted}
     for part in parts_of(sorted(rows)):
         while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
@@ -99,7 +101,7 @@ def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
 
 
 def forget_unused(connection: Connection) -> int:
-    """Delete some of the rows that no unfinished task has; MAX_LIST_ROWS if there may be more."""
+    """Delete some rows without unfinished tasks; return MAX_LIST_ROWS if there may be more."""
     taken = list(connection.scalars(_TAKE_UNUSED))
     if taken:
         connection.execute(_FORGET, {"taken": taken})

@@ -1,4 +1,4 @@
-"""How long prompts take: learnt from past runs, by workflow shape, server and node."""
+"""Run times of prompts, learned from past runs, by workflow shape, server and node."""
 
 import json
 import time
@@ -15,28 +15,28 @@ from app.db.tables import run_times
 from app.limits.lru_cache import BoundedCache
 
 KEPT_ROWS = 20_000  # in the database
-READ_ROWS = 2_000  # of them at a time, the newest
-KEPT_NODES = 300_000  # in memory, of all runs
-A_RUN = 10  # nodes that a run counts for beside its own
-MOST_NODES = 500  # of one run; of a larger one only the whole is learnt
+READ_ROWS = 2_000  # per query, newest first
+KEPT_NODES = 300_000  # total in memory
+A_RUN = 10  # weight of a run in addition to its nodes
+MOST_NODES = 500  # per run; of a larger one only the total time is kept
 NEWEST = 0.3  # weight of the newest run in the average
-OVERLAP = 60.0  # seconds by which the clocks of processes may differ
-DEFAULT_SECONDS = 10.0  # seconds of a run, while nothing is known at all
+OVERLAP = 60.0  # seconds by which clocks of processes may differ
+DEFAULT_SECONDS = 10.0  # assumed run time while nothing is known
 
 
 @dataclass(frozen=True, slots=True)
 class RunTime:
-    """Seconds of a whole run and of its nodes: averages in which the newest runs weigh most."""
+    """Seconds of a run and of its nodes, as exponential averages."""
 
     seconds: float
     nodes: Mapping[str, float]
 
     def bounded(self) -> "RunTime":
-        """Without its nodes if they are too many to be kept."""
+        """Drop the nodes if they are too many."""
         return self if len(self.nodes) <= MOST_NODES else RunTime(self.seconds, {})
 
     def blend(self, newer: "RunTime") -> "RunTime":
-        """Of nodes that did not run this time the last known time stays."""
+        """Return the average with a newer run; nodes that it did not run keep their times."""
         nodes = {
             node: _blend(self.nodes.get(node, seconds), seconds)
             for node, seconds in newer.nodes.items()
@@ -56,17 +56,17 @@ def _blend(old: float, new: float) -> float:
 
 
 class RunTimes:
-    """In memory, kept in the database by `save`. All times in seconds."""
+    """Run times in memory, stored by `save`. All times in seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: BoundedCache[str, Runs] = BoundedCache(KEPT_NODES, _size)
-        self._read_to = 0.0  # when the newest was saved that was read
+        self._read_to = 0.0  # the newest `updated_at` that was read
         self._unsaved: set[tuple[str, str]] = set()
-        self.average: float | None = None  # of all runs lately
+        self.average: float | None = None  # of recent runs
 
     async def learn_from_others(self) -> None:
-        """Read what other processes have saved since the last time; at first, what all have."""
+        """Read what other processes saved since the last call; everything in the first call."""
         newer = (
             select(run_times)
             .where(run_times.c.updated_at > self._read_to - OVERLAP)
@@ -90,28 +90,29 @@ class RunTimes:
         self._keep(shape, server, before.blend(run) if before else run)
 
     def _keep(self, shape: str, server: str, run: RunTime) -> None:
-        # Replaced, never changed: threads of the database ask, too.
+        # Replaced, never modified, as database threads read it.
         self._known.put(shape, {**(self._known.get(shape) or {}), server: run})
         self._note_average(run.seconds)
 
     def known(self, shape: str, server: str | None = None) -> RunTime | None:
-        """On that server; or else where it was fastest, since caches make the rest slower."""
+        """Return the run time on that server, else of the fastest one, as cached runs are too
+        short."""
         found = self._known.get(shape)
         if not found:
             return None
         return found.get(server or "") or min(found.values(), key=lambda run: run.seconds)
 
     def proven(self, shape: str) -> bool:
-        """Has it ever succeeded?"""
+        """Return whether the shape has ever succeeded."""
         return shape in self._known
 
     def seconds(self, shape: str, server: str) -> float:
-        """The best guess there is."""
+        """Return the best available estimate."""
         run = self.known(shape, server)
         return run.seconds if run else self.average or DEFAULT_SECONDS
 
     async def save(self) -> None:
-        """Write what was learnt since the last time."""
+        """Write what was learned since the last call."""
         changed, self._unsaved = self._unsaved, set()
         now = time.time()
         found = [
@@ -143,7 +144,7 @@ class RunTimes:
 
 
 def forget_oldest(connection: Connection) -> int:
-    """Delete some of the rows beyond the newest KEPT_ROWS; MAX_LIST_ROWS if there may be more."""
+    """Delete some rows beyond the newest KEPT_ROWS; return MAX_LIST_ROWS if there may be more."""
     times = run_times.c.updated_at
     newest_of_old = select(times).order_by(times.desc()).offset(KEPT_ROWS).limit(1)
     at = connection.scalar(newest_of_old)

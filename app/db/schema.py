@@ -1,7 +1,7 @@
-"""The schema: migrations of Alembic make it, and bring an older one up.
+"""Creation and upgrade of the schema by Alembic migrations.
 
-Migrations are numbered, so that the names of their files tell the newest: Alembic, which takes a
-seventh of a second to import, is needed only where there is one to run.
+Migrations are numbered, so that the file names show the newest one. Alembic, whose import takes a
+seventh of a second, is only needed if there is a migration to run.
 """
 
 import logging
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
 NEWEST_REVISION = max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
-MIGRATION_LOCK_ID = 0x6F1A_0001  # PostgreSQL's advisory lock: one process migrates at a time
+MIGRATION_LOCK_ID = 0x6F1A_0001  # PostgreSQL advisory lock: one process migrates at a time
 
-_version = table("alembic_version", column("version_num"))  # Alembic's own
+_version = table("alembic_version", column("version_num"))  # Alembic's table
 
 
 def is_current(connection: Connection) -> bool:
-    """Is there nothing to do? A newer schema will do, too: migrations only add."""
+    """Return whether the schema is current; a newer one is accepted, as migrations only add."""
     if not inspect(connection).has_table(_version.name):
         return False
     version = connection.scalar(select(_version)) or ""
@@ -30,9 +30,11 @@ def is_current(connection: Connection) -> bool:
 
 
 def bring_up(connection: Connection) -> None:
-    """Run the migrations that are missing, in this transaction. Raises InvalidInput for a
-    schema that is older than the first migration."""
-    if connection.dialect.name == "postgresql":  # on SQLite the transaction is the lock
+    """Run missing migrations in this transaction.
+
+    Raises InvalidInput for a schema older than the first migration.
+    """
+    if connection.dialect.name == "postgresql":  # on SQLite the transaction is exclusive
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK_ID)))
     if is_current(connection):  # another process was faster
         return
@@ -40,7 +42,7 @@ def bring_up(connection: Connection) -> None:
 
 
 def migrate(connection: Connection, to: str = NEWEST_REVISION) -> None:
-    """Run what is missing. A database without a version may have the first schema already."""
+    """Run missing migrations; a database without a version may have the first schema already."""
     from alembic import command
 
     log.info("the database is brought up to version %s", to)
@@ -48,7 +50,7 @@ def migrate(connection: Connection, to: str = NEWEST_REVISION) -> None:
 
 
 def alembic_config(connection: Connection) -> Any:
-    """How Alembic's commands find our migrations, and the database."""
+    """Return the configuration of Alembic with our migrations and this connection."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})

@@ -1,4 +1,4 @@
-"""What was changed about the servers while the gateway ran: in the database, for all processes."""
+"""Changes of the servers at run time, stored for all processes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ State = Literal["active", "draining", "leaving", "removed"]
 class ServerRow:
     id: str
     url: str
-    slots: int | None  # None: as the settings say
+    slots: int | None  # None for the default of the settings
     state: State
 
 
@@ -28,7 +28,7 @@ class ServerRepository:
         self._database = database
 
     async def rows(self) -> Sequence[ServerRow]:
-        """What is known of servers beyond the settings."""
+        """Return the servers that differ from the settings."""
         found = await self._database.read(
             lambda connection: connection.execute(select(servers)).mappings().all()
         )
@@ -45,12 +45,12 @@ class ServerRepository:
         await self._database.write(work)
 
     async def running_on(self, server_id: str) -> int:
-        """How many tasks run there, whoever drives them."""
+        """Return how many tasks run on the server, of any process."""
         query = _ON_IT.where(tasks.c.started_at.is_not(None))
         return await self._database.read(lambda c: c.scalar(query, {"it": server_id}) or 0)
 
     async def driven_on(self, server_id: str) -> int:
-        """How many tasks somebody drives there."""
+        """Return how many tasks on the server have an owner."""
         query = _ON_IT.where(tasks.c.owner.is_not(None))
         return await self._database.read(lambda c: c.scalar(query, {"it": server_id}) or 0)
 

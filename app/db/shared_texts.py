@@ -1,8 +1,8 @@
-"""Texts that prompts share, each stored once: the graph of a batch, and what goes along with it.
+"""Texts shared by prompts, each stored once: graphs of batches, and extra data.
 
-One goes in the transaction that deletes the last prompt that names it. Its id comes from its
-content: whoever adds a prompt to it, or looks whether prompts still have it, holds its row until
-the end of the transaction.
+A text is deleted in the transaction that deletes the last prompt that refers to it. Its id is a
+hash of its content: a transaction that adds such a prompt, or checks for prompts, holds the text's
+row to its end.
 """
 
 import json
@@ -16,7 +16,7 @@ from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 
 
 class SharedTexts:
-    """The table of `id_` and `text`; `reference` is the column of prompts that names an id."""
+    """The table of `id_` and `text`; `reference` is the column of prompts that refers to an id."""
 
     def __init__(self, id_: Column[str], text: Column[str], reference: Column[str]) -> None:
         self._id, self._text, self._table = id_, text, id_.table
@@ -24,42 +24,45 @@ class SharedTexts:
         these = any_of(id_, "ids")
         self._read = select(id_, text).where(these)
         self._lock = select(id_).where(these).order_by(id_).with_for_update()
-        # Two statements: what others have added before we had the lock is seen by the second one.
+        # After the lock, in a second statement, which sees what others added before it.
         self._drop = delete(self._table).where(these, ~is_shared)
         self._unused = (
             select(id_).where(~is_shared).limit(MAX_LIST_ROWS).with_for_update(skip_locked=True)
         )
 
     def keep(self, connection: Connection, texts: Mapping[str, str]) -> None:
-        """They are there then, and nobody deletes them before the end of the transaction."""
+        """Insert the texts, or lock existing ones against deletion until the end of the
+        transaction."""
         for id_ in sorted(texts):
             row = {self._id.name: id_, self._text.name: texts[id_]}
             connection.execute(self._insert_or_lock(connection), row)
 
     def _insert_or_lock(self, connection: Connection) -> Insert:
-        if connection.dialect.name == "sqlite":  # which has one writer
+        if connection.dialect.name == "sqlite":  # has a single writer
             return sqlite.insert(self._table).on_conflict_do_nothing()
         return postgresql.insert(self._table).on_conflict_do_update(
             index_elements=[self._id], set_={self._id.name: self._id}
         )
 
     def read(self, connection: Connection, ids: Collection[str]) -> dict[str, Any]:
-        """Their JSON, by id."""
+        """Return the parsed texts by id."""
         if not ids:
             return {}
         found = connection.execute(self._read, {"ids": sorted(ids)})
         return {id_: json.loads(text) for id_, text in found}
 
     def drop(self, connection: Connection, ids: Collection[str]) -> None:
-        """Those of them that no prompt has any more."""
+        """Delete those of the texts that no prompt refers to."""
         if ids:
             these = {"ids": sorted(ids)}
             connection.execute(self._lock, these)
             connection.execute(self._drop, these)
 
     def forget_unused(self, connection: Connection) -> int:
-        """Delete some that no prompt has: an older gateway deletes tasks without them.
-        MAX_LIST_ROWS if there may be more."""
+        """Delete some texts without prompts, left by older gateways that delete tasks without them.
+
+        Returns MAX_LIST_ROWS if there may be more.
+        """
         found = list(connection.scalars(self._unused))
         self.drop(connection, found)
         return len(found)

@@ -1,7 +1,7 @@
-"""The schema. JSON stands in TEXT columns: PostgreSQL's json types refuse NUL characters.
+"""The schema. JSON is stored as TEXT, since PostgreSQL's json types reject NUL characters.
 
-The types of the columns refuse what cannot be stored (engine/columns.py), by the lengths that
-borders know, too (app/limits/text_lengths.py).
+The column types reject values that cannot be stored (engine/columns.py), with the lengths that are
+checked in requests (app/limits/text_lengths.py).
 """
 
 from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, text
@@ -15,40 +15,38 @@ metadata = MetaData()
 tasks = Table(
     "tasks",
     metadata,
-    # The order of arrival; lists and queue positions page over it.
+    # The order of arrival; lists and queue positions use it for paging.
     Column("seq", Whole(), primary_key=True, autoincrement=True),
     Column("task_id", Words(text_lengths.ID), nullable=False, unique=True),
     Column("status", Words(text_lengths.WORD), nullable=False),
     Column("priority", Whole(), nullable=False),
-    # The order of the queue, lowest first: the time of arrival, less a head start for priority.
-    # So what has waited long enough comes before what is important and new.
+    # The queue order, lowest first: the time of arrival minus a bonus for priority, so that a task
+    # that waited long precedes a new one of higher priority.
     Column("rank", Number(), nullable=False),
     Column("route", Words(text_lengths.FINGERPRINT), nullable=False),  # see `routes`
     Column("shape", Words(text_lengths.FINGERPRINT), nullable=False),  # see `run_times`
-    Column("expected", Number()),  # seconds of running, by past runs of the shape
+    Column("expected", Number()),  # seconds, from past runs of the shape
     Column("created_at", Number(), nullable=False),
     Column("started_at", Number()),
     Column("finished_at", Number()),
     # The claim. `owner` is the gateway process that drives the task until `lease_until`; a row
-    # without a live owner may be claimed. `server` stays when an owner lets go: the prompt is
-    # still there, and the next owner re-attaches with the same client_id.
+    # without a live owner may be claimed. `server` is kept when an owner releases the task: the
+    # prompt is still there, and the next owner re-attaches with the same client_id.
     Column("owner", Words(text_lengths.OWNER)),
     Column("lease_until", Number()),
     Column("server", Words(text_lengths.SERVER)),
     Column("wanted_server", Words(text_lengths.SERVER)),
     Column("client_id", Words(text_lengths.CLIENT_ID)),
-    Column("submitted_at", Number()),  # set just before the POST that hands over the prompt
+    Column("submitted_at", Number()),  # set just before the POST of the prompt
     Column("cancel_reason", Words(text_lengths.WORD)),
     Column("timeout", Number()),
     Column("filename", Words(text_lengths.SAVED_NAME)),
     Column("retry_of", Words(text_lengths.ID)),
     Column("batch_id", Words(text_lengths.ID)),
     Column("needs_key", Flag(), nullable=False),  # see app/runner/paid_node_keys.py
-    Column("key_name", Words(text_lengths.KEY_NAME)),  # whose it is: of the key that made it
+    Column("key_name", Words(text_lengths.KEY_NAME)),  # the API key that created it
     Column("params", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    Column(
-        "cut", LongWords(text_lengths.LONG_TEXT)
-    ),  # if params are cut there: which, and how long they are
+    Column("cut", LongWords(text_lengths.LONG_TEXT)),  # the original lengths of truncated params
     Column("metadata", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("progress", LongWords(text_lengths.LONG_TEXT)),
     Column("error", LongWords(text_lengths.LONG_TEXT)),
@@ -56,9 +54,9 @@ tasks = Table(
     Column("warnings", LongWords(text_lengths.LONG_TEXT), nullable=False),
 )
 
-# The graph, large and read once or twice, apart from the rows that lists walk over. A task that
-# shares one (see prompts.py) has only its `changes`: [[node_id, input, value], ...]. `params` are
-# there if they are too long for the task's row, which has them cut.
+# The graph is large and rarely read, so it is kept apart from the rows that lists scan. A task with
+# a shared graph (see prompts.py) has only `changes`: [[node_id, input, value], ...]. `params` are
+# set if they are too long for the task's row, which has them truncated.
 prompts = Table(
     "prompts",
     metadata,
@@ -70,7 +68,7 @@ prompts = Table(
     Column("params", LongWords(text_lengths.LONG_TEXT)),
 )
 
-# What tasks of a batch share. It goes with the last of them.
+# Graphs shared by tasks of a batch; deleted with the last of them.
 graphs = Table(
     "graphs",
     metadata,
@@ -78,7 +76,7 @@ graphs = Table(
     Column("prompt", LongWords(text_lengths.PROMPT), nullable=False),
 )
 
-# What goes to ComfyUI along with prompts: see app/workflows/extra_data.py. Shared in the same way.
+# Extra data of prompts, see app/workflows/extra_data.py; shared in the same way.
 extras = Table(
     "extras",
     metadata,
@@ -86,7 +84,7 @@ extras = Table(
     Column("extra", LongWords(text_lengths.PROMPT), nullable=False),
 )
 
-# What a task can be found by (see task_filters.py), apart from its row for the same reason.
+# Texts for the search of tasks (see task_filters.py), kept apart from the rows that lists scan.
 task_texts = Table(
     "task_texts",
     metadata,
@@ -114,16 +112,16 @@ outputs = Table(
     Column("created_at", Number()),
 )
 
-# Uploads by the ids that Comfy API v2 gives them; one file may have several.
+# Uploads by their asset ids in Comfy API v2; one file may have several.
 assets = Table(
     "assets",
     metadata,
     Column("asset_id", Words(text_lengths.ID), primary_key=True),
     Column("hash", Words(text_lengths.HASH), nullable=False, index=True),
-    # Its name among the uploads.
+    # Its name in the uploads.
     Column("upload", Words(text_lengths.SAVED_NAME), nullable=False, index=True),
-    Column("key_name", Words(text_lengths.KEY_NAME)),  # whose it is
-    Column("file_path", Words(text_lengths.FILE_PATH)),  # as the client calls it
+    Column("key_name", Words(text_lengths.KEY_NAME)),  # the API key that created it
+    Column("file_path", Words(text_lengths.FILE_PATH)),  # the client's name for it
     Column("content_type", Words(text_lengths.CONTENT_TYPE), nullable=False),
     Column("size_bytes", BigWhole(), nullable=False),
     Column("tags", LongWords(text_lengths.LONG_TEXT), nullable=False),
@@ -131,8 +129,8 @@ assets = Table(
     Column("expires_at", Number(), index=True),
 )
 
-# What servers must have, for all tasks that need the same: so that the queue can be asked for
-# what a server can run, however long it is.
+# Requirements, one row for all tasks with the same ones, so that the queue can be searched by what
+# a server can run, however long it is.
 routes = Table(
     "routes",
     metadata,
@@ -141,7 +139,7 @@ routes = Table(
     Column("needs", LongWords(text_lengths.LONG_TEXT), nullable=False),
 )
 
-# How long prompts of a shape ran on a server, and each of their nodes.
+# Run times of shapes on servers, in total and per node.
 run_times = Table(
     "run_times",
     metadata,
@@ -152,17 +150,17 @@ run_times = Table(
     Column("updated_at", Number(), nullable=False),
 )
 
-# What was answered to a submit with an Idempotency-Key.
+# The tasks created by submits with an Idempotency-Key.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("key", Words(text_lengths.IDEMPOTENCY_KEY), primary_key=True),
     Column("digest", Words(text_lengths.HASH), nullable=False),
-    Column("task_id", Words(text_lengths.ID), nullable=False),  # the first one, of a batch
+    Column("task_id", Words(text_lengths.ID), nullable=False),  # the first one of a batch
     Column("created_at", Number(), nullable=False, index=True),
 )
 
-# How many tasks API keys with a quota have made in a day (UTC).
+# Number of tasks per day (UTC) of API keys with a quota.
 key_usage = Table(
     "key_usage",
     metadata,
@@ -171,7 +169,7 @@ key_usage = Table(
     Column("tasks", Whole(), nullable=False),
 )
 
-# Servers that were added, changed or removed while the gateway ran.
+# Servers that were added, changed or removed at run time.
 servers = Table(
     "servers",
     metadata,
@@ -182,11 +180,11 @@ servers = Table(
 )
 
 _QUEUED = text("status = 'queued'")
-# In the order in which queries write it: SQLite compares the conditions as they stand.
+# In the spelling of the queries: SQLite compares conditions textually.
 _ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
 _FINISHED = text("finished_at IS NOT NULL")
 
-# Partial, so that they stay as small as the queue is, however many tasks are finished.
+# Partial, so that their size depends on the queue, not on the finished tasks.
 Index(
     "tasks_queued",
     tasks.c.rank,
@@ -205,7 +203,7 @@ Index(
     sqlite_where=_ACTIVE,
     postgresql_where=_ACTIVE,
 )
-# Of finished ones only: SQLite would take it for the queue, too, and sort that each time.
+# Finished tasks only: otherwise SQLite would use it for the queue, too, and sort each time.
 Index(
     "tasks_finished",
     tasks.c.status,
@@ -231,12 +229,12 @@ webhooks = Table(
         index=True,
     ),
     Column("scope", Words(text_lengths.WORD), nullable=False),
-    Column("state", Words(8), nullable=False),  # open, closed
-    Column("start_wanted", Flag(), nullable=False),  # and not told yet
+    Column("state", Words(8), nullable=False),  # open or closed
+    Column("start_wanted", Flag(), nullable=False),  # task.started is wanted and not announced yet
     Column("host", Words(text_lengths.HOST), nullable=False),
     Column("events", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("shown", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    # Of a task's own webhook only.
+    # Set for a task's own webhook only.
     Column("url", LongWords(text_lengths.LONG_TEXT)),
     Column("headers", LongWords(text_lengths.LONG_TEXT)),
     Column("secret", LongWords(text_lengths.LONG_TEXT)),
@@ -245,7 +243,7 @@ webhooks = Table(
     ),  # app/webhooks/fair_share.py
     Column(
         "place", Words(text_lengths.HOST), nullable=False, server_default=""
-    ),  # host without port
+    ),  # the host without the port
 )
 
 deliveries = Table(
@@ -264,12 +262,12 @@ deliveries = Table(
     Column("event", Words(40), nullable=False),
     Column("host", Words(text_lengths.HOST), nullable=False),
     Column("body", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    Column("status", Words(text_lengths.WORD), nullable=False),  # pending, delivered, dead
+    Column("status", Words(text_lengths.WORD), nullable=False),  # pending, delivered or dead
     Column("tries", Whole(), nullable=False),  # since the last replay
     Column("log", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("created_at", Number(), nullable=False),
     Column("finished_at", Number()),
-    # When it is due. While an owner has it, when its lease ends.
+    # When the delivery is due; while claimed, the end of the lease.
     Column("next_at", Number()),
     Column("owner", Words(text_lengths.OWNER)),
     Column("lane", Words(text_lengths.LANE), nullable=False, server_default=""),
@@ -280,8 +278,8 @@ _OPEN = text("state = 'open'")
 _PENDING = text("status = 'pending'")
 Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
 Index("deliveries_due", deliveries.c.next_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
-# For app/webhooks/lanes.py. With the state in front, though it is always the same: SQLite would
-# take another index otherwise.
+# For app/webhooks/lanes.py. The constant state comes first, as SQLite would otherwise use another
+# index.
 Index(
     "webhooks_of_lane",
     *(webhooks.c.state, webhooks.c.lane, webhooks.c.id),

@@ -1,4 +1,4 @@
-"""Which tasks a list is about: by state, batch, workflow, time, and by what is written in them."""
+"""Filters of task lists: by state, batch, workflow, time, and text."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ from app.limits import text_lengths
 from app.tasks.model import TERMINAL, NewTask, Status, TaskError
 
 MAX_COUNTED_TASKS = 100_000  # tasks that are counted
-_ERROR = 2000  # characters of an error that are looked through
+_ERROR = 2000  # characters of an error that are searched
 _DEPTH = 12  # levels of lists and objects
 
-# Written over what an older gateway may have left, which deletes tasks alone: SQLite gives the
-# number of the newest task again.
+# Upsert: older gateways delete tasks without their texts, and SQLite reuses the number of the
+# newest task.
 _KEEP = {
     name: new.on_conflict_do_update(
         index_elements=[task_texts.c.seq], set_={"text": new.excluded.text}
@@ -66,8 +66,12 @@ _FORGET = delete(task_texts).where(any_of(task_texts.c.seq, "seqs"))
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`labels` leaves out most of what has not these pairs in its metadata, and nothing that has.
-    `since` and `until`: of the tasks' arrival, in seconds since 1970, both included."""
+    """A filter of tasks.
+
+    `labels` is a prefilter: it may let through tasks without these pairs in their metadata, but
+    never drops one with them. `since` and `until` are Unix timestamps of the arrival, both
+    inclusive.
+    """
 
     statuses: Collection[Status] = ()
     batch_id: str | None = None
@@ -98,13 +102,13 @@ class Selection:
 
 
 def counted(conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
-    """How many there are; MAX_COUNTED_TASKS + 1 if there are more than MAX_COUNTED_TASKS."""
+    """Return a query for the number of matches, at most MAX_COUNTED_TASKS + 1."""
     these = select(literal(1)).select_from(tasks).where(*conditions).limit(MAX_COUNTED_TASKS + 1)
     return select(func.count()).select_from(these.subquery())
 
 
 def keep(connection: Connection, new: Sequence[tuple[int, NewTask]]) -> None:
-    """What tasks that are just added, with these numbers, can be found by."""
+    """Store the search texts of tasks that were just added with these numbers."""
     texts = [{"seq": seq, "text": text_of(task)} for seq, task in new]
     connection.execute(_KEEP[connection.dialect.name], texts)
 
@@ -119,7 +123,7 @@ def text_of(task: NewTask) -> str:
 
 
 def found_by(filename: str | None, params: Any, metadata: Any) -> str:
-    """The texts, one a line, as `folded` makes them; the beginning, if they are long."""
+    """Return the search text, one text per line, normalized by `folded` and truncated."""
     return joined(
         [filename, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)], text_lengths.SEARCHED
     )
@@ -135,8 +139,10 @@ def joined(texts: Iterable[str | None], most: int) -> str:
 
 
 def folded(text: str) -> str:
-    """Without differences of case and width, and without what cannot be stored. By ourselves:
-    SQLite knows the case of ASCII only, and PostgreSQL that of its locale."""
+    """Normalize case and width, and drop what cannot be stored.
+
+    Not done in SQL, as SQLite lowers ASCII only, and PostgreSQL depends on its locale.
+    """
     text = sound_text(text)
     if text.isascii():
         return text.lower()
@@ -156,7 +162,7 @@ def _texts(value: Any, levels: int) -> Iterator[str]:
 
 
 def forget_left(connection: Connection) -> int:
-    """Remove some texts whose task is gone: an older gateway deletes tasks alone."""
+    """Delete some texts whose task is gone: older gateways delete tasks without them."""
     seqs = list(connection.scalars(_LEFT))
     if seqs:
         connection.execute(_FORGET, {"seqs": seqs})
@@ -171,7 +177,7 @@ def _says(text: str) -> ColumnElement[bool]:
 
 
 class _Holds(FunctionElement[bool]):
-    """Whether the one text has the other in it, as it stands: LIKE would have signs of its own."""
+    """SQL function: whether a text contains another one literally; LIKE has wildcards."""
 
     inherit_cache = True
 
@@ -187,7 +193,7 @@ def _strpos(element: _Holds, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def _has_one_of(statuses: frozenset[Status]) -> ColumnElement[bool]:
-    """All finished ones are found by walking over the rows; of one kind, by their index."""
+    """All finished tasks are found by a scan of the rows, single states by their index."""
     if statuses == TERMINAL:
         return tasks.c.finished_at.is_not(None)
     condition = tasks.c.status.in_(sorted(statuses))

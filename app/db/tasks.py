@@ -1,4 +1,4 @@
-"""Tasks for everybody: add, read, list, ask to cancel, delete. See claims.py for runners."""
+"""Repository of tasks: add, read, list, request a cancel, delete. See claims.py for runners."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -45,10 +45,10 @@ ALL = Selection()
 
 @dataclass(frozen=True, slots=True)
 class TaskTable:
-    """Where tasks are stored. Only a `TaskRepository` reads them, which has a caller.
+    """The storage of tasks, to be accessed through a `TaskRepository`, which has a caller.
 
-    `max_queued`: tasks that may wait; `lease`: of this process, which alone may drive tasks that
-    come with a key of a paid service.
+    `max_queued`: limit of queued tasks; `lease`: of this process, the only one that may drive tasks
+    with paid node keys.
     """
 
     database: Database
@@ -57,7 +57,7 @@ class TaskTable:
 
 
 class TaskRepository:
-    """The tasks that `caller` may see; all others do not exist for it."""
+    """The tasks that `caller` may see; others do not exist for it."""
 
     __slots__ = ("_caller", "_database", "_table")
 
@@ -67,7 +67,7 @@ class TaskRepository:
         self._caller = caller
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
-        """Queue these tasks, all or none; with a key that was used already, the tasks of then.
+        """Queue the tasks, all or none; with a key that was used, return its tasks.
 
         Raises QueueFull, QuotaExceeded, and KeyReused if the key came with another body.
         """
@@ -105,7 +105,7 @@ class TaskRepository:
         }
 
     async def answered(self, key: IdempotencyKey | None) -> list[Task] | None:
-        """The tasks that the key has made, None if it is new. Raises KeyReused."""
+        """Return the tasks created with the key, None if it is new. Raises KeyReused."""
         key = self._own(key)
 
         def work(connection: Connection) -> list[Task] | None:
@@ -116,20 +116,20 @@ class TaskRepository:
         return await self._database.read(work)
 
     async def get(self, task_id: str) -> Task:
-        """All of it. Raises TaskNotFound."""
+        """Return the whole task. Raises TaskNotFound."""
         return await self._database.read(lambda c: whole(c, self._one(c, task_id)))
 
     async def several(self, task_ids: Collection[str]) -> list[Task]:
-        """Those of these tasks that there are, as lists show them."""
+        """Return the existing ones of these tasks, as shown in lists."""
         mine, large = self._mine(found=True), len(task_ids) > FEW_ROWS
         return await self._database.read(lambda c: bulk.several(c, mine, task_ids), large=large)
 
     async def prompt(self, task_id: str) -> Json:
-        """The graph to run. Raises TaskNotFound."""
+        """Return the graph to run. Raises TaskNotFound."""
         return prompts.whole(await self.prompt_parts(task_id))
 
     async def prompt_parts(self, task_id: str) -> PromptParts:
-        """The same as it is stored. Raises TaskNotFound."""
+        """Return the stored parts of the prompt. Raises TaskNotFound."""
 
         mine = self._mine(found=True)
 
@@ -141,13 +141,13 @@ class TaskRepository:
         return await self._database.read(work)
 
     async def webhook(self, task_id: str) -> Webhook | None:
-        """The webhook that a task was submitted with that the caller has got."""
+        """Return the webhook of a task's submit; for a task that the caller has already read."""
         return await self._database.read(lambda connection: webhooks.own(connection, task_id))
 
     async def page(
         self, selection: Selection = ALL, *, limit: int = 50, before: int | None = None
     ) -> list[Task]:
-        """Newest first; `before` is the seq to go on from."""
+        """Return tasks newest first; `before` is the seq at which the page starts."""
         conditions = [self._mine(), *selection.conditions()]
         if before is not None:
             conditions.append(tasks.c.seq < before)
@@ -157,12 +157,12 @@ class TaskRepository:
         )
 
     async def total(self, selection: Selection) -> int:
-        """How many tasks there are of it; one more than `MAX_COUNTED_TASKS` if there are more."""
+        """Return the number of matching tasks, at most `MAX_COUNTED_TASKS` + 1."""
         query = counted([self._mine(), *selection.conditions()])
         return await self._database.read(lambda c: c.scalar(query) or 0, large=True)
 
     async def queue(self, *, limit: int = 1000) -> list[Task]:
-        """What is not finished, in the order in which it will run."""
+        """Return the unfinished tasks in the order in which they will run."""
         query = (
             TASKS.where(is_active(), self._mine(found=True))
             .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
@@ -171,7 +171,7 @@ class TaskRepository:
         return await self._database.read(lambda c: fetch(c, query, brief=True), large=True)
 
     async def waiting(self, *, limit: int) -> list[Task]:
-        """Those that are next, in the order of the queue."""
+        """Return the next tasks in queue order."""
         query = (
             TASKS.where(is_queued(), self._mine(found=True))
             .order_by(tasks.c.rank, tasks.c.seq)
@@ -180,7 +180,7 @@ class TaskRepository:
         return await self._database.read(lambda c: fetch(c, query, brief=True), large=True)
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
-        """How many tasks of a batch are in which state; empty if there is no such batch."""
+        """Return the number of tasks of a batch by state; empty if there is no such batch."""
         query = (
             select(tasks.c.status, func.count())
             .where(tasks.c.batch_id == batch_id, self._mine())
@@ -192,7 +192,7 @@ class TaskRepository:
         return {Status(status): number for status, number in found}
 
     async def unfinished(self, batch_id: str | None = None) -> list[str]:
-        """The ids of what is not finished: of a batch, or of all that only waits."""
+        """Return the ids of unfinished tasks of a batch, or of all queued tasks."""
         query = select(tasks.c.task_id).where(self._mine(found=True)).order_by(tasks.c.seq)
         if batch_id is None:
             query = query.where(is_queued())
@@ -203,21 +203,23 @@ class TaskRepository:
         )
 
     async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
-        """Of those of the ids that are tasks of ours: are they finished?"""
+        """Return, for ids of existing tasks, whether they are finished."""
         mine, ids = self._mine(found=True), list(task_ids)
         return await self._database.read(
             lambda c: bulk.ends(c, mine, ids), large=len(ids) > FEW_ROWS
         )
 
     async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
-        """Those of the ids that are tasks of ours."""
+        """Return those of the ids that belong to existing tasks."""
         return set(await self.ends(task_ids))
 
     async def request_cancel(
         self, task_id: str, reason: CancelReason = CancelReason.REQUEST
     ) -> Task:
-        """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is. Raises
-        TaskNotFound."""
+        """Cancel a task: CANCELED at once if it is on no server, else CANCELING.
+
+        A finished task is returned unchanged. Raises TaskNotFound.
+        """
 
         def work(connection: Connection) -> Task:
             bulk.cancel(connection, self._mine(found=True), [task_id], reason)
@@ -226,7 +228,7 @@ class TaskRepository:
         return await self._database.write(work)
 
     async def request_cancels(self, task_ids: Sequence[str]) -> list[Task]:
-        """The same with those of these tasks that there are."""
+        """Cancel the existing ones of these tasks, like `request_cancel`."""
 
         mine = self._mine(found=True)
 
@@ -237,25 +239,27 @@ class TaskRepository:
         return await self._database.write(work, large=True)
 
     async def newest(self) -> int:
-        """The seq of the task that came last; 0 if there is none."""
+        """Return the highest seq; 0 without tasks."""
         return await self._database.read(lambda c: c.scalar(select(func.max(tasks.c.seq))) or 0)
 
     async def finished(self, after: int, until: int) -> tuple[list[str], int]:
-        """The ids of some finished tasks whose seq is beyond `after`, up to `until`, and the seq to
-        go on from; none when there are no more."""
+        """Return ids of some finished tasks with a seq in (after, until], and where to continue."""
         mine = self._mine()
         return await self._database.read(lambda c: bulk.finished(c, mine, after, until), large=True)
 
     async def delete(self, task_ids: Sequence[str]) -> list[str]:
-        """Remove those of the tasks that are finished; answers their ids."""
+        """Delete the finished ones of these tasks; return their ids."""
         mine, large = self._mine(found=True), len(task_ids) > 1
         return await self._database.write(lambda c: bulk.delete(c, mine, task_ids), large=large)
 
     async def find_output(
         self, filename: str, *, own: bool = False, **about: str | None
     ) -> Output | None:
-        """The newest stored result of that name. `about`: its task_id, subfolder, type or node_id,
-        if they matter; `own`: of tasks that the caller made, whatever else it may see."""
+        """Return the newest stored result of that name.
+
+        `about`: task_id, subfolder, type or node_id, if given; `own`: only of tasks that the
+        caller's key created, whatever else it may see.
+        """
         given = {"filename": filename}
         given |= {name: value for name, value in about.items() if value is not None}
         query = newest_result(*given)
@@ -270,22 +274,23 @@ class TaskRepository:
         return mapping.output_of(row) if row else None
 
     async def owner_of(self, task_id: str) -> tuple[str | None, float | None]:
-        """The name of the API key whose it is, None if it is nobody's; and when it was made, None
-        if it is not there."""
+        """Return the API key that created the task and the creation time; None for unknown ones."""
         query = select(tasks.c.key_name, tasks.c.created_at).where(tasks.c.task_id == task_id)
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return (row.key_name, row.created_at) if row else (None, None)
 
     def _mine(self, *, found: bool = False) -> ColumnElement[bool]:
-        """What the caller may see, of all tasks, or of those that are `found` by something else:
-        by their ids, or in the queue."""
+        """Return the condition for tasks that the caller may see.
+
+        `found`: the query finds tasks by id or in the queue, so that the index by key is not used.
+        """
         if self._caller.is_unrestricted:
             return true()
         column: ColumnElement[str] = FOUND_KEY_NAME if found else tasks.c.key_name
         return column == self._caller.visible_owner
 
     def _one(self, connection: Connection, task_id: str) -> Task:
-        """Raises TaskNotFound."""
+        """Return a task that the caller may see. Raises TaskNotFound."""
         task = fetch_one(connection, task_id)
         if not self._caller.is_unrestricted and task.owner != self._caller.visible_owner:
             raise no_task(task_id)

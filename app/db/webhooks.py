@@ -1,8 +1,8 @@
-"""The webhooks that a task carries: written with it, gone with it. app/webhooks sends them.
+"""Webhooks of tasks: stored and deleted with the task; app/webhooks sends them.
 
-A webhook is `open` until the task's end was turned into a delivery, in one transaction with it.
-So whatever ends a task needs not know of webhooks, and none is lost: the end of a task with an
-open webhook is found by looking (app/webhooks/outbox.py).
+A webhook is `open` until the end of its task was turned into a delivery, in the same transaction.
+So code that ends a task need not know of webhooks, and none is lost: finished tasks with an open
+webhook are found by a query (app/webhooks/outbox.py).
 """
 
 import json
@@ -33,24 +33,24 @@ _OWN = (
 
 
 def is_open() -> ColumnElement[bool]:
-    """As a literal, for the partial index."""
+    """A literal, for the partial index."""
     return webhooks.c.state == literal_column("'open'")
 
 
 def is_pending() -> ColumnElement[bool]:
-    """Of deliveries, the same."""
+    """Condition on deliveries; a literal, for the partial index."""
     return deliveries.c.status == literal_column("'pending'")
 
 
 def is_to_be_told(task_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Of a task that has ended: it has an open webhook, or a delivery that is not made yet."""
+    """Condition on a finished task: it has an open webhook or a pending delivery."""
     unannounced = exists().where(webhooks.c.task_id == task_id, is_open())
     undelivered = exists().where(deliveries.c.task_id == task_id, is_pending())
     return unannounced | undelivered
 
 
 def shown_of(task_id: ColumnElement[str]) -> ColumnElement[str | None]:
-    """As a column of a query over tasks: the task's own webhook as JSON that may be seen."""
+    """Column for queries of tasks: the public part of the task's own webhook, as JSON."""
     return (
         select(webhooks.c.shown)
         .where(webhooks.c.task_id == task_id, webhooks.c.scope == TASK)
@@ -62,19 +62,19 @@ def shown_of(task_id: ColumnElement[str]) -> ColumnElement[str | None]:
 def keep(
     connection: Connection, task_id: str, wanted: Sequence[Webhook], owner: str | None = None
 ) -> None:
-    """In the transaction that adds the task, which is this key's."""
+    """Insert the webhooks in the transaction that adds the task; `owner` is the task's API key."""
     if wanted:
         made = [_row(task_id, webhook, owner or "") for webhook in wanted]
         connection.execute(insert(webhooks), made)
 
 
 def shown_json(wanted: Sequence[Webhook]) -> str | None:
-    """What `shown_of` finds once these are kept."""
+    """Return what `shown_of` yields for these webhooks."""
     return next((_shown_json(webhook) for webhook in wanted if webhook.scope == TASK), None)
 
 
 def own(connection: Connection, task_id: str) -> Webhook | None:
-    """The webhook that the task was submitted with."""
+    """Return the webhook of the task's submit, or None."""
     row = connection.execute(_OWN, {"task_id": task_id}).mappings().first()
     return webhook_of(row) if row else None
 
