@@ -1,1 +1,1 @@
-"""Connections, transactions and types of columns, of SQLite and PostgreSQL."""
+"""Connections, transactions and column types for SQLite and PostgreSQL."""

@@ -1,8 +1,8 @@
-"""Types of columns that refuse, on both databases alike, what PostgreSQL would refuse.
+"""Column types that reject on both databases what PostgreSQL would reject.
 
-SQLite takes texts of any length, NUL characters, numbers in text columns and texts in numeric ones.
-What one database refuses and the other takes is a fault that nobody meets before production: so the
-types themselves look at each value that is bound.
+SQLite accepts texts of any length, NUL characters, numbers in text columns and texts in numeric
+ones. A value that only one database rejects would be found in production only, so the types check
+each bound value.
 """
 
 import logging
@@ -23,7 +23,7 @@ from app.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 
-NOWHERE = "\ufdd0\ufdd1"  # stands in no column: these are no characters, by Unicode's own word
+NOWHERE = "\ufdd0\ufdd1"  # never stored: Unicode noncharacters
 _LOOKUPS = {eq, ne, lt, le, gt, ge, in_op, not_in_op}
 
 
@@ -31,29 +31,29 @@ class Unstorable(DontWrapMixin, InvalidInput):
     """A value cannot be stored."""
 
     def __init__(self, column: str, fault: str) -> None:
-        """`fault` never has the value in it: it is logged, and shown to whoever asks."""
+        """`fault` must not contain the value: it is logged and shown to clients."""
         super().__init__(f"{column or 'A value'}: {fault}.", field=column or None)
 
 
 class _Checked(TypeDecorator[Any]):
-    name = ""  # of the column; see `name_columns`
+    name = ""  # of the column, see `name_columns`
 
     def refuse(self, fault: str) -> Unstorable:
         return Unstorable(self.name, fault)
 
 
 def findable(text: Any) -> str:
-    """A text to look for; for one that cannot be stored, one that stands nowhere."""
+    """Return a text to search for; if it cannot be stored, one that is never stored."""
     if not isinstance(text, str):
         raise Unstorable("", f"a text is looked for, not {type(text).__name__}")
     return text if is_sound(text) else NOWHERE
 
 
 class _LookedUp(TypeDecorator[Any]):
-    """A text that is compared with a column: what cannot be stored there is equal to nothing.
+    """A text that is compared with a column; one that cannot be stored there equals nothing.
 
-    So who asks for a name that cannot be finds nothing, and one such name among many costs the
-    others nothing.
+    So a query for an impossible name finds nothing, and one such name in a list does not affect
+    others.
     """
 
     impl = String
@@ -64,7 +64,7 @@ class _LookedUp(TypeDecorator[Any]):
 
 
 class Words(_Checked):
-    """Text of so many characters at most."""
+    """Text with a maximum number of characters."""
 
     impl = String
     cache_ok = True
@@ -96,7 +96,7 @@ class Words(_Checked):
 
 
 class LongWords(Words):
-    """Text of a column without a length; `length` is where it ends all the same."""
+    """Text in a column without a declared length, with a limit of its own."""
 
     impl = Text
     cache_ok = True
@@ -107,7 +107,7 @@ class LongWords(Words):
 
 
 class Whole(_Checked):
-    """A whole number of 32 bits."""
+    """A 32-bit integer."""
 
     impl = Integer
     cache_ok = True
@@ -125,7 +125,7 @@ class Whole(_Checked):
 
 
 class BigWhole(Whole):
-    """A whole number of 64 bits."""
+    """A 64-bit integer."""
 
     impl = BigInteger
     cache_ok = True
@@ -164,7 +164,7 @@ class Flag(_Checked):
 
 @contextmanager
 def ignoring_unstorable(what: str) -> Iterator[None]:
-    """What cannot be stored is left out, so that it does not keep others from being written."""
+    """Skip a value that cannot be stored, so that others are written."""
     try:
         yield
     except Unstorable as error:
@@ -172,7 +172,7 @@ def ignoring_unstorable(what: str) -> Iterator[None]:
 
 
 def name_columns(metadata: MetaData) -> None:
-    """Tell the types which columns they are of, for what they say when they refuse."""
+    """Set the column names of the types, for their errors."""
     for table in metadata.tables.values():
         for column in table.columns:
             if isinstance(column.type, _Checked):
@@ -180,5 +180,5 @@ def name_columns(metadata: MetaData) -> None:
 
 
 def _is_value(other: Any) -> bool:
-    """What is bound, not another column."""
+    """Return whether this is a bound value, not another column."""
     return isinstance(other, BindParameter) or not isinstance(other, ClauseElement)

@@ -1,9 +1,8 @@
-"""Transactions on SQLite and PostgreSQL behind one pair of methods.
+"""Transactions on SQLite and PostgreSQL with one interface.
 
-A transaction is a plain function of a connection. On SQLite the whole of it runs in one go, here
-or in a thread, where an asynchronous driver makes a hop to a thread for each statement. On
-PostgreSQL it runs on the event loop over asyncpg. Either way a cancelled caller leaves nothing
-half done.
+A transaction is a function of a connection. On SQLite it runs as a whole, in the event loop or in a
+thread; an asynchronous driver would switch to a thread for each statement. On PostgreSQL it runs in
+the event loop with asyncpg. In both cases a cancelled caller leaves nothing half done.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from app.db.schema import bring_up, is_current
 from app.errors import InvalidInput
 
 _HINT = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
-FEW_ROWS = 10  # rows; what touches more is large
+FEW_ROWS = 10  # rows; a transaction on more is large
 
 
 def is_sqlite(database_url: str) -> bool:
@@ -30,35 +29,39 @@ def is_sqlite(database_url: str) -> bool:
 
 
 class Database(Protocol):
-    """`read` and `write` run a function in a transaction and answer what it returns. `large`: it
-    touches more than a few rows."""
+    """`read` and `write` run a function in a transaction and return its result.
+
+    `large`: the function processes more than a few rows.
+    """
 
     async def read(self, work: Work[T], *, large: bool = False) -> T: ...
 
     async def write(self, work: Work[T], *, large: bool = False) -> T: ...
 
     def remember(self, **facts: Any) -> None:
-        """Of this process: options of the engines that every connection's `engine` has."""
+        """Set execution options of the engines, which transactions read."""
         ...
 
     def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
-        """True if no other process does what has this name, and none will meanwhile."""
+        """Yield True if no other process holds this name, and hold it."""
         ...
 
     def locked(self, name: str) -> AbstractAsyncContextManager[object]:
-        """Waits for whoever does what has this name."""
+        """Hold this name exclusively, waiting for other holders."""
         ...
 
     async def listen(self, hear: Callable[[str], None]) -> None:
-        """Call it with what other processes tell, until cancelled (see notify.py); and with ""
-        whenever something may have been missed."""
+        """Call `hear` with notifications of other processes until cancelled (see notify.py).
+
+        It is called with "" whenever some may have been missed.
+        """
         ...
 
     async def close(self) -> None: ...
 
 
 def parse_url(database_url: str) -> URL:
-    """sqlite:///FILE or postgresql://... Raises InvalidInput for what cannot be used."""
+    """Parse sqlite:///FILE or postgresql://... Raises InvalidInput for unusable URLs."""
     try:
         url = make_url(database_url)
     except ArgumentError as error:
@@ -71,8 +74,11 @@ def parse_url(database_url: str) -> URL:
 
 
 async def open_database(database_url: str, *, patience: float = RECONNECT_TIMEOUT) -> Database:
-    """Connect, and bring the schema up. `patience`: seconds to wait for a server that does not
-    answer. Raises InvalidInput, and Unreachable after that."""
+    """Connect and upgrade the schema.
+
+    `patience`: seconds to wait for an unreachable server. Raises InvalidInput, and Unreachable
+    after that time.
+    """
     url = parse_url(database_url)
     database: Sqlite | Postgresql
     if url.get_backend_name() == "sqlite":
@@ -89,7 +95,7 @@ async def open_database(database_url: str, *, patience: float = RECONNECT_TIMEOU
 
 
 def insert_if_new(connection: Connection, table: Table) -> Insert:
-    """An INSERT that leaves rows alone whose key is there already."""
+    """Return an INSERT that skips rows whose key exists."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()

@@ -1,8 +1,8 @@
-"""What went wrong with a statement: of which kind it is, and no word of what was in it.
+"""Classification of database errors, and removal of values from them.
 
-Databases and drivers tell in their errors what could not be written ("Failing row contains (...)",
-"invalid input for query argument $3: '...'"). That would put prompts, tokens and secrets into the
-log. `keep_quiet` strikes it out of an engine's errors, before anybody sees them.
+Databases and drivers include the rejected values in their messages ("Failing row contains (...)",
+"invalid input for query argument $3: '...'"), which would put prompts, tokens and secrets into the
+log. `keep_quiet` removes them from all errors of an engine.
 """
 
 import sqlite3
@@ -16,48 +16,48 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError, TimeoutE
 from app.db.engine.columns import Unstorable
 
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
-# Classes of SQLSTATEs after which the same may go well another time: no connection, cut off by
-# others, no room, stopped by the operator, the system's fault.
+# SQLSTATE classes of temporary errors: no connection, conflict with other transactions, no space,
+# operator intervention, system error.
 _PASSING_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
-# A value that cannot be had (22), or that is too large for an index (54).
+# Invalid value (22), or too large for an index (54).
 _DATA_CLASSES = ("22", "54")
-# Classes whose messages name things of the schema and the system, and no values.
+# Classes whose messages name objects of the schema and the system, but no values.
 _SPOKEN = ("08", "23", "25", "28", "3D", "40", "42", "53", "55", "57", "58")
 _LITE_DATA = ("SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE")
 _LITE_FAULTY = (*_LITE_DATA, "SQLITE_CONSTRAINT", "SQLITE_ERROR")
 
 
 class Unreachable(SQLAlchemyError):
-    """The database does not take connections."""
+    """The database does not accept connections."""
 
 
 class InDoubt(SQLAlchemyError):
-    """The connection was lost in a commit, which may have been done or not."""
+    """The connection was lost during a commit, which may or may not have happened."""
 
 
 def is_full(error: BaseException) -> bool:
-    """Is there no room left to write?"""
+    """Return whether there is no space left to write."""
     return code_of(error) in ("SQLITE_FULL", DISK_FULL)
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Is it the fault of what was to be written? Then it fails each time."""
+    """Return whether the values to be written caused the error, so that it recurs."""
     if isinstance(error, Unstorable):
         return True
     if not isinstance(error, StatementError):
         return False
     if not isinstance(error, DBAPIError):
-        return True  # the values could not even be handed over
+        return True  # the values could not be bound
     code = code_of(error)
     if code:
         return code[:2] in _DATA_CLASSES or code.startswith(_LITE_DATA)
-    # Drivers refuse values without a code.
+    # Drivers reject values without a code.
     origin = error.orig.__cause__ or error.orig if error.orig else None
     return isinstance(origin, ValueError | TypeError | OverflowError | sqlite3.InterfaceError)
 
 
 def is_away(error: BaseException) -> bool:
-    """Is the database down, full or locked? What failed is worth another try, however often."""
+    """Return whether the database is down, full or locked, so that a retry makes sense."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, Unreachable | InDoubt | TimeoutError | OSError)
     code = code_of(error)
@@ -69,18 +69,18 @@ def is_away(error: BaseException) -> bool:
 
 
 def cannot_write(error: BaseException) -> bool:
-    """Did the database fail, and not for what was to be written?"""
+    """Return whether a database error was not caused by the values to be written."""
     return isinstance(error, SQLAlchemyError) and not is_data_error(error)
 
 
 def code_of(error: BaseException) -> str:
-    """SQLite's name or PostgreSQL's SQLSTATE; "" if there is none."""
+    """Return SQLite's error name or PostgreSQL's SQLSTATE; "" without one."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     return getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or ""
 
 
 def keep_quiet(engine: Engine) -> Engine:
-    """Strike values out of all errors of the engine's statements."""
+    """Remove values from all errors of the engine's statements."""
     event.listen(engine, "handle_error", _silence)
     return engine
 
@@ -100,10 +100,10 @@ def _silence(context: ExceptionContext) -> None:
 
 
 def _told(error: BaseException) -> str:
-    """What may be said of it."""
+    """Return the message without values."""
     state = getattr(error, "sqlstate", None)
     if state is None:
-        # SQLite's own words name tables and columns; others repeat values that they did not like.
+        # SQLite's messages name tables and columns only; other errors quote the rejected values.
         plain = isinstance(error, sqlite3.Error) or _is_lost(error)
         return str(error) if plain else "a value cannot be used"
     cause = error.__cause__ or error
@@ -115,13 +115,13 @@ def _told(error: BaseException) -> str:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """An error of the connection, which has no values."""
+    """Return whether it is a connection error, which has no values."""
     cause: Any = error.__cause__ or error
     return isinstance(cause, OSError) or not isinstance(cause, ValueError | TypeError)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came of."""
+    """Yield the error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ if error.__cause__ is not error else None

@@ -1,7 +1,7 @@
-"""Lists in SQL, as one parameter each: a statement is the same however long the list is.
+"""Lists in SQL as single parameters, so that a statement is independent of the list's length.
 
-PostgreSQL takes 32,767 parameters in a statement, SQLite as many or fewer; and each number of them
-makes another statement, to be put together and planned anew.
+PostgreSQL accepts 32,767 parameters per statement, SQLite a similar number; and each number of
+parameters would make another statement to compile and plan.
 """
 
 import json
@@ -20,10 +20,8 @@ from app.limits import text_lengths
 
 T = TypeVar("T")
 
-MAX_LIST_ROWS = 500  # rows or ids that one statement is about, where there may be any number
-MAX_INSERT_ROWS = (
-    25  # that one INSERT writes, where it answers what they are; each has 30 parameters or so
-)
+MAX_LIST_ROWS = 500  # rows or ids per statement, if there may be any number
+MAX_INSERT_ROWS = 25  # per INSERT with RETURNING; each has about 30 parameters
 
 
 class _Values(TypeDecorator[Any]):
@@ -48,7 +46,7 @@ class _Values(TypeDecorator[Any]):
 
 class _InList(FunctionElement[bool]):
     inherit_cache = True
-    sql: ClassVar[dict[str, str]]  # by dialect, of the column and the list
+    sql: ClassVar[dict[str, str]]  # by dialect; placeholders for the column and the list
 
 
 class _AnyOf(_InList):
@@ -62,19 +60,19 @@ class _AnyOf(_InList):
 class _NoneOf(_InList):
     inherit_cache = True
     sql: ClassVar = {
-        # By a hash table; "<> ALL" would compare each row with each value.
+        # Uses a hash table; "<> ALL" would compare each row with each value.
         "postgresql": "({} NOT IN (SELECT unnest({})))",
         "sqlite": "({} NOT IN (SELECT value FROM json_each({})))",
     }
 
 
 def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """Whether the column is one of the values of the parameter `name`, a list of any length."""
+    """Return whether the column is in the list parameter `name`."""
     return _AnyOf(column, _parameter(column, name))
 
 
 def none_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """The opposite; the column must not be NULL."""
+    """Return whether the column, which must not be NULL, is not in the list parameter `name`."""
     return _NoneOf(column, _parameter(column, name))
 
 
@@ -89,13 +87,12 @@ def _in_list(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def parts_of(values: Iterable[T], most: int = MAX_LIST_ROWS) -> Iterator[Sequence[T]]:
-    """The values in lists of so many at most."""
+    """Split the values into lists of at most `most`."""
     found = list(values)
     for start in range(0, len(found), most):
         yield found[start : start + most]
 
 
 def task_ids(values: Iterable[str]) -> list[str]:
-    """Those that may be ids of tasks of ours, each once: whatever clients and servers send, no
-    other text goes into a query."""
+    """Return the distinct values that may be task ids, so that no other text reaches a query."""
     return [id for id in dict.fromkeys(values) if len(id) == text_lengths.ID and id.isprintable()]

@@ -1,4 +1,4 @@
-"""PostgreSQL, which many processes share: it may be restarted under them, and carries signals."""
+"""PostgreSQL: shared by processes, may be restarted while they run, and delivers notifications."""
 
 import asyncio
 import logging
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHANNEL = "gateway"
-RECONNECT_TIMEOUT = 10.0  # seconds that a transaction waits for a server that is being restarted
-LARGE_READS = 4  # of one caller at a time; there are 15 connections
-RETRY = 0.2  # seconds between two tries
-PING = 15.0  # seconds between two looks whether the connection for signals lives
+RECONNECT_TIMEOUT = 10.0  # seconds that a transaction waits for a server that is restarting
+LARGE_READS = 4  # per caller at a time; the pool has 15 connections
+RETRY = 0.2  # seconds between two attempts
+PING = 15.0  # seconds between two checks of the connection for notifications
 CONNECT_TIMEOUT = 5.0
-STATEMENT_TIMEOUT = 60.0  # of a server that is there, and does not answer
-# SQLSTATEs after which the same transaction may well succeed: connection lost (08...), the server
-# stops or starts, deadlock, no agreement with others.
+STATEMENT_TIMEOUT = 60.0  # for a server that is connected but does not answer
+# SQLSTATEs after which the same transaction may succeed: connection lost (08...), the server stops
+# or starts, deadlock, serialization failure.
 _PASSING = ("57P01", "57P02", "57P03", "40P01", "40001")
 
 
 class Postgresql:
-    """`patience`: seconds to wait for a server that does not take connections."""
+    """`patience`: seconds to wait for a server that does not accept connections."""
 
     def __init__(self, url: URL, patience: float = RECONNECT_TIMEOUT) -> None:
         self._patience = patience
@@ -47,13 +47,13 @@ class Postgresql:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = CallerSlots(LARGE_READS, free=True)
         self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
-        # For what takes its time, or for ever.
+        # For operations without a time limit.
         self._slow = self._make_engine(url, poolclass=NullPool)
 
     def _make_engine(
         self, url: URL, *, command_timeout: float | None = None, pre_ping: bool = False, **more: Any
     ) -> "AsyncEngine":
-        # A tenth of all that is imported at a start, and of no use with SQLite.
+        # A tenth of all import time at startup, and not needed for SQLite.
         from sqlalchemy.ext.asyncio import create_async_engine
 
         arguments = {
@@ -103,13 +103,13 @@ class Postgresql:
 
     @asynccontextmanager
     async def locked(self, name: str) -> AsyncIterator[None]:
-        # Its own lock first: a process waits with one connection only.
+        # The process's own lock first, so that a process waits with one connection only.
         async with self._locks[name], self._holding(func.pg_advisory_lock, name):
             yield
 
     @asynccontextmanager
     async def _holding(self, lock: Any, name: str) -> AsyncIterator[Any]:
-        """An advisory lock, which goes with its connection, whatever becomes of us."""
+        """Hold an advisory lock, which ends with its connection."""
         async with AsyncExitStack() as stack:
             with _reaching():
                 connection = await stack.enter_async_context(self._slow.connect())
@@ -128,7 +128,7 @@ class Postgresql:
             await asyncio.sleep(1)
 
     async def _listen(self, hear: Callable[[str], None]) -> None:
-        """Until the connection is lost."""
+        """Listen until the connection is lost."""
         lost = asyncio.Event()
 
         def take(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
@@ -140,7 +140,7 @@ class Postgresql:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             driver.add_termination_listener(lambda _: lost.set())
             await driver.add_listener(CHANNEL, take)
-            hear("")  # whatever was said before
+            hear("")  # earlier notifications were missed
             while not await wait_or_timeout(lost, PING):
                 await driver.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT)
 
@@ -149,7 +149,7 @@ class Postgresql:
         await self._slow.dispose()
 
     async def _patiently(self, run: Callable[[], Awaitable[T]]) -> T:
-        """Do it again where it failed for a reason that passes, unless it may have been done."""
+        """Retry after a temporary error, unless the transaction may have been committed."""
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -172,8 +172,8 @@ def _passes(error: SQLAlchemyError) -> bool:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """asyncpg lets through as it is what it meets while it connects."""
-    from asyncpg import InterfaceError, PostgresError  # optional
+    """Raise Unreachable for errors that asyncpg raises while connecting."""
+    from asyncpg import InterfaceError, PostgresError  # optional package
 
     try:
         yield

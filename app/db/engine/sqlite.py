@@ -1,4 +1,4 @@
-"""SQLite: one writer beside readers, short transactions on the event loop."""
+"""SQLite: one writer beside readers, short transactions in the event loop."""
 
 import asyncio
 import os
@@ -24,14 +24,14 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 
-MAX_THREADS = 3  # SQLite reads beside a write, Python's lock lets few run at once
+MAX_THREADS = 3  # SQLite reads beside a write; the GIL limits parallelism
 
 
-CHECKPOINT_WRITES = 500  # writes of a few kB each after which SQLite moves them into the main file
+CHECKPOINT_WRITES = 500  # writes of a few kB, after which the WAL is moved into the main file
 
 
 def file_of(url: URL) -> Path | None:
-    """The file that holds a database of SQLite; None where it is in memory."""
+    """Return the file of an SQLite database; None for one in memory."""
     name = url.database or ":memory:"
     if name.startswith("file:") and "uri" in url.query:
         name = unquote(urlsplit(name).path)
@@ -41,18 +41,18 @@ def file_of(url: URL) -> Path | None:
 
 
 class Sqlite:
-    """One writer at a time, beside readers: write-ahead logging keeps them apart.
+    """One writer at a time beside readers, which is possible with write-ahead logging.
 
-    What touches a few rows runs at once, on the event loop: it takes a tenth of a millisecond,
-    and a hop to a thread and back takes as long again, or, while the loop has much to do, many
-    times that. What is `large`, and what finds the database locked, runs in a thread.
+    A transaction on a few rows runs directly in the event loop: it takes about 0.1 ms, and
+    switching to a thread and back would take as long again, or many times that while the loop is
+    busy. A `large` transaction, and one that finds the database locked, runs in a thread.
     """
 
     def __init__(self, url: URL) -> None:
         if (path := file_of(url)) is not None and not str(url.database).startswith("file:"):
             _make_private(path)
-        # IMMEDIATE takes the write lock at once: a transaction that first reads and then writes
-        # would otherwise fail when another process has written in between.
+        # IMMEDIATE acquires the write lock at once: a transaction that first reads and then writes
+        # would fail if another process has written in between.
         self._read_here = _Transactions(url, "BEGIN", patience=0)
         self._write_here = _Transactions(url, "BEGIN IMMEDIATE", patience=0)
         self._read_apart = _Transactions(url, "BEGIN")
@@ -60,7 +60,7 @@ class Sqlite:
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="database")
         self._slots = CallerSlots(
             MAX_THREADS - 1, free=True
-        )  # for reads: a write is waited for by others
+        )  # for reads only: a waiting write blocks others
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
         self._settling: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class Sqlite:
 
     async def read(self, work: Work[T], *, large: bool = False) -> T:
         if not large:
-            await asyncio.sleep(0)  # one of many in a loop lets others in
+            await asyncio.sleep(0)  # let others run when called in a loop
             try:
                 return self._read_here.run(work)
             except OperationalError as error:
@@ -99,24 +99,24 @@ class Sqlite:
         else:
             answer = self._write_here.run(work)
         self._unsettled += 1
-        if self._unsettled == CHECKPOINT_WRITES:  # it waits for the disk, so not here
+        if self._unsettled == CHECKPOINT_WRITES:  # in a thread, as it waits for the disk
             self._settling = asyncio.create_task(self._settle())
         return answer
 
     async def _settle(self) -> None:
-        """Writes wait meanwhile: the log begins anew only when all of it has been moved."""
+        """Checkpoint without concurrent writes: the WAL restarts only when all of it was moved."""
         self._unsettled = 0
         await self._writing.acquire()
-        with suppress(sqlite3.Error):  # the next one does it
+        with suppress(sqlite3.Error):  # left to the next checkpoint
             await self._apart(self._write_apart.settle, self._writing.release)
 
     async def _apart(self, run: Callable[[], T], then: Callable[[], None] | None = None) -> T:
-        """In a thread, which comes to its end even if the caller is cancelled."""
+        """Run in a thread, to completion even if the caller is cancelled."""
         running = asyncio.get_running_loop().run_in_executor(self._threads, run)
 
         def ended(done: asyncio.Future[T]) -> None:
             if not done.cancelled():
-                done.exception()  # whoever asked may be gone
+                done.exception()  # mark as retrieved: the caller may be gone
             if then is not None:
                 then()
 
@@ -125,13 +125,13 @@ class Sqlite:
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[bool]:
-        yield True  # it is made for one process; what two do at once does no harm
+        yield True  # SQLite is for one process; concurrent work of two is harmless
 
     def locked(self, name: str) -> AbstractAsyncContextManager[object]:
         return self._locks[name]
 
     async def listen(self, hear: Callable[[str], None]) -> None:
-        await asyncio.Event().wait()  # there is nobody
+        await asyncio.Event().wait()  # no other processes
 
     async def close(self) -> None:
         if self._settling is not None:
@@ -142,14 +142,16 @@ class Sqlite:
 
 
 def _make_private(path: Path) -> None:
-    """For its owner's eyes only: it holds the secrets that sign webhooks."""
+    """Create the file readable for its owner only, as it contains secrets of webhooks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 class _Transactions:
-    """Runs transactions in whatever thread asks, on a connection that this keeps while all goes
-    well. `patience`: milliseconds to wait for others that have the database locked."""
+    """Runs transactions in the calling thread, on a connection that is kept until an error.
+
+    `patience`: milliseconds to wait while others have locked the database.
+    """
 
     def __init__(self, url: URL, begin: str, *, patience: int = 30_000) -> None:
         self.engine = _sqlite_engine(url, begin, patience)
@@ -162,14 +164,14 @@ class _Transactions:
             with connection.begin():
                 answer = work(connection)
         except BaseException:
-            connection.close()  # which ends a transaction that could not be committed
+            connection.close()  # rolls back a failed commit
             raise
         self._kept[thread] = connection
         return answer
 
     def settle(self) -> None:
-        """Move what was written into the main file, as far as nobody needs it to stay."""
-        with closing(self.engine.raw_connection()) as connection:  # in no transaction
+        """Move the WAL into the main file, except what readers still need."""
+        with closing(self.engine.raw_connection()) as connection:  # outside a transaction
             connection.cursor().execute("PRAGMA wal_checkpoint")
 
     def close(self) -> None:
@@ -198,12 +200,14 @@ def _sqlite_engine(url: URL, begin: str, patience: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by itself
+        connection.isolation_level = None  # the driver must not begin transactions
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=NORMAL",  # survives a crash of ours; a power cut may cost the last writes
+            # Survives a crash of the process; a power failure may lose the last writes
+            "synchronous=NORMAL",
             f"busy_timeout={patience}",
-            f"wal_autocheckpoint={1000 if patience else 0}",  # pages: it waits for the disk
+            # pages; 0 in the event loop, as a checkpoint waits for the disk
+            f"wal_autocheckpoint={1000 if patience else 0}",
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
