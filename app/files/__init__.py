@@ -1,1 +1,1 @@
-"""Results and uploads: where they are kept, what kind they are, smaller views of them."""
+"""Results and uploads: storage, types, and views."""

@@ -1,6 +1,6 @@
-"""A ZIP archive as a stream: written as it is read, never whole in memory or on disk.
+"""A ZIP archive as a stream, never as a whole in memory or on disk.
 
-Everything is stored as it is: media is compressed already.
+Entries are not compressed, as media files are compressed already.
 """
 
 import io
@@ -17,16 +17,16 @@ MISSING = "MISSING.txt"
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntry:
-    """A file of the archive: under a key of the store, or a text, or (neither) one to be missed."""
+    """An entry: a key in the store, a text, or (neither) a missing file."""
 
     name: str
     key: str | None = None
     text: str | None = None
-    reason: str | None = None  # why there is no file
+    reason: str | None = None  # why the file is missing
 
 
 async def archived(files: FileStore, entries: Iterable[ArchiveEntry]) -> AsyncIterator[bytes]:
-    """The archive, piece by piece. What is not there is listed in MISSING.txt."""
+    """Yield the archive in pieces. Missing files are listed in MISSING.txt."""
     sink, missing = _Sink(), []
     names = _Names({MISSING})
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
@@ -37,7 +37,7 @@ async def archived(files: FileStore, entries: Iterable[ArchiveEntry]) -> AsyncIt
                 missing.append(f"{entry.name}: {entry.reason or 'The file is gone.'}\n")
             else:
                 info = _info(names.unique(entry.name))
-                info.file_size = size  # so that zipfile knows in time whether it needs ZIP64
+                info.file_size = size  # tells zipfile whether ZIP64 is needed
                 with archive.open(info, "w") as file:
                     async for piece in files.read(entry.key or ""):
                         file.write(piece)
@@ -56,7 +56,7 @@ async def _size_of(files: FileStore, entry: ArchiveEntry) -> int | None:
 
 
 class _Sink(io.RawIOBase):
-    """Takes what zipfile writes until it is sent on. It cannot seek: sizes follow the data."""
+    """Buffers what zipfile writes until it is sent. Not seekable, so sizes follow the data."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -74,11 +74,11 @@ class _Sink(io.RawIOBase):
 
 
 class _Names:
-    """Names for one folder, safe on every system and never twice, capitals or not."""
+    """Unique names for one folder, safe on every system, compared without case."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = {name.lower() for name in taken}
-        self._numbers: dict[str, int] = {}  # the last one that a name got
+        self._numbers: dict[str, int] = {}  # the last number used for a name
 
     def unique(self, wanted: str) -> str:
         name = plain = safe_name(wanted)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from app.files.magic import sniff
 
-# Not in every system's table, or named there in old ways.
+# Missing in some systems' tables, or with outdated types there.
 _TYPES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
@@ -49,7 +49,7 @@ MODEL3D_SUFFIXES = frozenset(
     {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz", ".ksplat"}
 )
 
-# One container holds sounds or pictures, one format has several names: the name knows better.
+# Containers for audio or video, and formats with several names: here the suffix is more specific.
 _FAMILIES = (
     {"video/mp4", "video/quicktime", "video/x-m4v", "audio/mp4", "video/3gpp"},
     {"video/webm", "video/x-matroska", "audio/webm", "audio/x-matroska"},
@@ -59,7 +59,7 @@ _FAMILIES = (
 )
 _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 
-# What a browser may show from our origin: it runs nothing in these, whatever their bytes are.
+# Types that browsers may display in our origin, as they run no scripts for any content.
 _INLINE = {
     *(kind for kind in _TYPES.values() if kind != "application/octet-stream"),
     *("image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff"),
@@ -67,7 +67,7 @@ _INLINE = {
     *("video/mpeg", "video/x-m4v", "video/3gpp"),
 }
 _JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[\]{\"\d])")
-# Bytes with which a page or a picture that runs scripts begins; a text may begin with others.
+# First bytes of a page or image that may run scripts; texts may start with other markup.
 _MARKUP = re.compile(
     rb"<(!doctype|html|head|body|script|style|iframe|object|embed|svg|math|!--|[?]xml"
     rb"|[a-z0-9]+:(html|svg|script)\b)",
@@ -86,8 +86,7 @@ class Kind(StrEnum):
 
 
 def content_type_of(filename: str, said: str | None = None, head: bytes = b"") -> str:
-    """From the first bytes where they are plain, else the extension, else what the server said,
-    else octet-stream."""
+    """Return the content type by the first bytes, else the suffix, else the server's header."""
     suffix = suffix_of(filename)
     named = _TYPES.get(suffix) or mimetypes.types_map.get(suffix)
     proven = sniff(head)
@@ -98,7 +97,7 @@ def content_type_of(filename: str, said: str | None = None, head: bytes = b"") -
 
 
 def kind_of(filename: str, content_type: str) -> Kind:
-    """Not from the key that a node used: ComfyUI's videos stand under `images`."""
+    """Return the kind by name and type; the node's key is unreliable (videos are in `images`)."""
     suffix = suffix_of(filename)
     main = content_type.partition("/")[0]
     if main in ("image", "video", "audio", "text"):
@@ -109,8 +108,11 @@ def kind_of(filename: str, content_type: str) -> Kind:
 
 
 def is_no_media(filename: str, head: bytes) -> bool:
-    """Whether these first bytes cannot be those of the picture, video or sound that the name says:
-    there are none, or they are a text that something sent in its place: a page to log in, JSON."""
+    """Return whether these first bytes cannot be of the image, video or audio file named.
+
+    That is so if they are empty, or a text that something sent instead, such as a login page or
+    JSON.
+    """
     content_type = content_type_of(filename)
     if kind_of(filename, content_type) not in (Kind.IMAGE, Kind.VIDEO, Kind.AUDIO):
         return False
@@ -122,28 +124,30 @@ def is_no_media(filename: str, head: bytes) -> bool:
 
 
 def is_inline(content_type: str, head: bytes = b"") -> bool:
-    """Whether a browser may show it; what is not known to be harmless is served as an attachment,
-    as is what looks like markup by its first bytes."""
+    """Return whether a browser may display the file.
+
+    Types that are not known to be harmless, and content that looks like markup, are attachments.
+    """
     plain = content_type.partition(";")[0].strip().lower()
     return plain in _INLINE and not is_markup(head)
 
 
 def is_markup(head: bytes) -> bool:
-    """Whether the first bytes are those of HTML, SVG or XML, in whatever encoding."""
+    """Return whether the first bytes are HTML, SVG or XML, in any encoding."""
     plain = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\x0b\x0c")
     return _MARKUP.match(plain) is not None
 
 
 def suffix_of(filename: str) -> str:
-    """The extension in small letters, with its dot; "" without one."""
+    """Return the suffix in lower case with its dot; "" without one."""
     dot = filename.rfind(".")
     return filename[dot:].lower() if dot >= 0 else ""
 
 
 def _agree(named: str | None, proven: str) -> bool:
-    """True if the name's type is at least as exact as what the bytes prove."""
+    """Return whether the type by name is at least as specific as the type by content."""
     if named == proven or any({named, proven} <= family for family in _FAMILIES):
         return True
     main = (named or "").partition("/")[0]
-    # Many formats are a zip file, and many of cameras a kind of TIFF.
+    # Many formats are ZIP files, and many camera formats are a kind of TIFF.
     return (proven, main) in (("application/zip", "application"), ("image/tiff", "image"))

@@ -1,10 +1,10 @@
-"""What a file is by its first bytes. Pure.
+"""Content types by the first bytes of a file. Pure.
 
-A table of our own: what ComfyUI's nodes write is a short list, and the libraries for this either
-rest since 2022 (filetype) or answer with many guesses (puremagic).
+The formats of ComfyUI's nodes are a short list; the libraries for this are either unmaintained
+since 2022 (filetype) or return many guesses (puremagic).
 """
 
-SNIFFED_BYTES = 512  # bytes that are enough for all of it
+SNIFFED_BYTES = 512  # sufficient for all formats
 
 # (offset, bytes, content type)
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -27,7 +27,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "application/pdf"),
     (0, b"PK\x03\x04", "application/zip"),
 )
-# The type of a RIFF or IFF file.
+# Types of RIFF and IFF files.
 _CHUNKED = {
     b"WEBP": "image/webp",
     b"WAVE": "audio/wav",
@@ -35,7 +35,7 @@ _CHUNKED = {
     b"AIFF": "audio/aiff",
     b"AIFC": "audio/aiff",
 }
-# The type of an ISO media file, by its major brand; what is not here is MP4.
+# Types of ISO media files by major brand; MP4 for all others.
 _BRANDS = {
     b"avif": "image/avif",
     b"avis": "image/avif",
@@ -49,7 +49,7 @@ _BRANDS = {
 
 
 def sniff(head: bytes) -> str | None:
-    """The content type that the first bytes prove, or None."""
+    """Return the content type that the first bytes prove, or None."""
     for offset, magic, content_type in _MAGIC:
         if head.startswith(magic, offset):
             return content_type

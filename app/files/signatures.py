@@ -1,11 +1,11 @@
-"""Whether an input may have a file, by the file's first bytes, whatever its name says. Pure."""
+"""Whether a file is acceptable for an input, by its first bytes, whatever its name. Pure."""
 
 from dataclasses import dataclass
 
 from app.files.kinds import Kind, kind_of
 from app.files.magic import sniff
 
-# With their dots. Types that are not here (archives, documents) tell nothing of what is inside.
+# Suffixes by type. Other types (archives, documents) do not determine the content.
 _SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -36,7 +36,7 @@ _SUFFIXES = {
     "model/ply": ".ply",
     "model/fbx": ".fbx",
 }
-# What else than its own kind an input may take: sound tracks, moving pictures.
+# Kinds that an input accepts: video files have audio tracks, animated images are images.
 _ALSO = {
     "image": {Kind.IMAGE},
     "animated_image": {Kind.IMAGE},
@@ -47,7 +47,7 @@ _ALSO = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`suffix` with its dot."""
+    """The detected type; `suffix` with its dot."""
 
     kind: Kind
     content_type: str
@@ -55,7 +55,7 @@ class Signature:
 
 
 def signature_of(head: bytes) -> Signature | None:
-    """What the bytes are; None for what is not known here."""
+    """Return the type by the first bytes; None if it is unknown."""
     content_type = sniff(head) or _frames(head)
     if content_type not in _SUFFIXES:
         return None
@@ -64,15 +64,17 @@ def signature_of(head: bytes) -> Signature | None:
 
 
 def _frames(head: bytes) -> str | None:
-    """Sound that begins with a frame: 11 bits, enough where sound is expected, and only there."""
+    """Detect audio by the sync word of a frame: 11 bits, reliable only where audio is expected."""
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg"
     return None
 
 
 def fits(wanted: str, signature: Signature | None) -> bool:
-    """Whether an input that takes uploads of the kind `wanted` may have it. Kinds that are not
-    known here (meshes, anything) may have what is not known here, too."""
+    """Return whether an input with uploads of kind `wanted` accepts the file.
+
+    Inputs of other kinds (meshes, any file) accept everything.
+    """
     allowed = _ALSO.get(wanted)
     if allowed is None:
         return True

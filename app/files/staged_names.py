@@ -1,8 +1,8 @@
-"""Names of uploads on servers. Pure.
+"""Names of staged uploads on servers. Pure.
 
-There they lie in one folder with everybody's, so their names tell nothing and cannot be guessed:
-gw-<whose it is>-<what it is>.png, both hashes with a secret of this installation. They are taken
-out of all that a server tells, and out of prompts of those whose they are not.
+On a server all uploads are in one folder, so their names must reveal nothing and not be guessable:
+gw-<owner hash>-<content hash>.png, keyed with a secret of this installation. They are removed from
+everything that a server reports, and prompts of other owners may not contain them.
 """
 
 import re
@@ -15,15 +15,19 @@ HIDDEN = "(an upload)"
 SECRET_BYTES = 32
 _NAME = re.compile(r"gw-([0-9a-f]{8})-[0-9a-f]{32}", re.IGNORECASE)
 _IN_TEXTS = re.compile(r"gw-[0-9a-f]{8}-[0-9a-f]{32}(\.[a-z0-9]{1,12})?", re.IGNORECASE)
-# What Windows calls such files besides: GW-3F1~1.PNG, or GW3F1C~1.PNG.
+# Short names of such files on Windows: GW-3F1~1.PNG, or GW3F1C~1.PNG.
 _SHORT = re.compile(r"(?:^|[/\\])gw-?[0-9a-f]{0,4}~\d", re.IGNORECASE)
-_WHERE = re.compile(r".\[(input|output|temp)\]$", re.DOTALL)  # which folder: "name [input]"
-LONGEST = 1000  # characters of a value that may be the name of a file
+# ComfyUI's notation of the folder: "name [input]"
+_WHERE = re.compile(r".\[(input|output|temp)\]$", re.DOTALL)
+LONGEST = 1000  # characters of a value that may be a file name
 
 
 def name_of(secret: bytes, place: str, name: str, digest: str) -> str:
-    """The name on servers of an upload at `place` (its folder in the store) with this hash. The
-    same for the same bytes under the same name, so that ComfyUI's cache knows them."""
+    """Return the staged name of an upload at `place` (its folder in the store) with this hash.
+
+    The same bytes with the same name get the same staged name, so that ComfyUI's cache recognizes
+    them.
+    """
     what = blake3("\0".join(("file", place, name, digest)).encode(), key=secret).hexdigest()[:32]
     _, dot, suffix = name.rpartition(".")
     kept = f".{suffix.lower()}" if dot and re.fullmatch(r"[A-Za-z0-9]{1,12}", suffix) else ""
@@ -31,12 +35,12 @@ def name_of(secret: bytes, place: str, name: str, digest: str) -> str:
 
 
 def tag_of(secret: bytes, place: str) -> str:
-    """Whose the uploads at a place are: as it stands in their names."""
+    """Return the tag in staged names that identifies the owner of the uploads at a place."""
     return blake3(f"owner\0{place}".encode(), key=secret).hexdigest()[:8]
 
 
 def tags_in(text: str) -> set[str]:
-    """Of all the names of uploads that stand anywhere in a text, whoever placed them."""
+    """Return the tags of all staged names that occur in a text."""
     return {tag.lower() for tag in _NAME.findall(text)}
 
 
@@ -45,13 +49,15 @@ def is_short_for_one(text: str) -> bool:
 
 
 def is_staged(text: Any) -> bool:
-    """Whether a choice of a server's is a file that a gateway placed."""
+    """Return whether a choice of a server is a file staged by a gateway."""
     return isinstance(text, str) and _NAME.search(text) is not None
 
 
 def without_staged(value: Any) -> Any:
-    """A value of a server's JSON without the files that gateways placed: they are left out of
-    lists, and texts that are one become empty. The same object where there are none."""
+    """Return a server's JSON without staged files.
+
+    They are dropped from lists, and replaced by "" elsewhere. Unchanged values are returned as is.
+    """
     if isinstance(value, str):
         return "" if is_staged(value) else value
     if isinstance(value, list):
@@ -68,25 +74,24 @@ def without_staged(value: Any) -> Any:
 
 
 def readable(text: str, names: Mapping[str, str]) -> str:
-    """What a server says, with the uploads' own names in place of theirs there (`names`), and
-    without those of others."""
+    """Replace staged names in a text by those in `names`, and all others by HIDDEN."""
     return _IN_TEXTS.sub(lambda found: names.get(found[0], HIDDEN), text)
 
 
 def folder_named(text: str) -> str | None:
-    """input, output or temp, if it stands behind the name; ComfyUI takes it from any input."""
+    """Return the folder (input, output, temp) named in a value, as ComfyUI accepts it, or None."""
     found = _WHERE.search(text) if len(text) <= LONGEST else None
     return found[1] if found else None
 
 
 def leads_out(text: str) -> bool:
-    """Whether the name of a file leads out of the server's input folder, on any system."""
+    """Return whether a file name leads out of the server's input folder, on any system."""
     path = text.replace("\\", "/")
     return path.startswith(("/", "~")) or path[1:2] == ":" or ".." in path.split("/")
 
 
 def is_absolute(text: str) -> bool:
-    """Whether it is a path from the root of a disk, or from somebody's home."""
+    """Return whether the text is a path from a root or a home directory."""
     path = text.replace("\\", "/")
     return path.startswith(("/", "~/")) or path[1:3] == ":/" or path[:5].lower() == "file:"
 

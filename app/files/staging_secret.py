@@ -1,4 +1,4 @@
-"""What uploads are called on servers, by a secret that stands beside them in their store."""
+"""Staged names of uploads, keyed with a secret that is stored with the uploads."""
 
 import secrets
 from collections.abc import Callable, Collection
@@ -7,15 +7,15 @@ from contextlib import AbstractAsyncContextManager
 from app.files.staged_names import SECRET_BYTES, name_of, tag_of, tags_in
 from app.files.stores.store import FileStore, once
 
-SECRET = ".placing"  # no upload is called so
-OWN = ".keys"  # the folder of the folders of keys
-# Before the name of a subfolder in the store: nothing there is both a folder and an upload.
+SECRET = ".placing"  # no upload can have this name
+OWN = ".keys"  # parent of the folders of API keys
+# Prefix of subfolders in the store, so that a folder and an upload never have the same name.
 FOLDER = ".in-"
 Lock = Callable[[], AbstractAsyncContextManager[object]]
 
 
 def placed_in(key: str) -> tuple[str, str]:
-    """The folder in the store that is all of one owner's, and the name of the upload there."""
+    """Return the owner's folder in the store, and the name of the upload in it."""
     parts = key.split("/")
     mine = 2 if parts[0] == OWN else 0
     names = [part.removeprefix(FOLDER) for part in parts[mine:]]
@@ -23,7 +23,7 @@ def placed_in(key: str) -> tuple[str, str]:
 
 
 class Placing:
-    """`naming`: a lock of all that share the store."""
+    """Computes staged names; `naming` is a lock shared by all users of the store."""
 
     def __init__(self, store: FileStore, naming: Lock) -> None:
         self._store = store
@@ -31,12 +31,12 @@ class Placing:
         self._secret: bytes | None = None
 
     async def name_of(self, key: str, digest: str) -> str:
-        """The name on servers of the upload with that key in the store."""
+        """Return the staged name of the upload with that key in the store."""
         place, name = placed_in(key)
         return name_of(await self._key(), place, name, digest)
 
     async def are_of(self, text: str, places: Collection[str]) -> bool:
-        """Whether all names of placed files in a text are of uploads at these places."""
+        """Return whether all staged names in a text are of uploads at these places."""
         found = tags_in(text)
         if not found:
             return True
@@ -55,7 +55,7 @@ class Placing:
             return await self._read()
 
     async def _read(self) -> bytes:
-        """The secret; empty if there is none."""
+        """Return the secret; empty if there is none."""
         if not await self._store.exists(SECRET):
             return b""
         pieces = self._store.read(SECRET, 0, SECRET_BYTES)

@@ -1,7 +1,7 @@
-"""Uploaded inputs: kept by name, put on the server that runs a task which names them.
+"""Uploads: stored by name, and staged on the server that runs a task with them.
 
-Those of an API key are in a folder of its own, unless keys share: so nobody else can name them, nor
-find out by a name that is taken that they are there. What is in no such folder is everybody's.
+Each API key has a folder of its own, unless keys share, so that other keys can neither use its
+uploads nor detect them by a name conflict. Uploads outside of such a folder are everybody's.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from app.files.stores.streams import Counted
 from app.limits.lru_cache import BoundedCache
 from app.limits.quoting import quoted
 
-KNOWN = 10_000  # uploads of which it is remembered what they are; others are read once more
-MAX_FOLDERS = 8  # that are in each other
-MAX_SUBFOLDER = 70  # characters: with the longest name it is what an asset can have
+KNOWN = 10_000  # uploads whose type and hash are cached; others are read again
+MAX_FOLDERS = 8  # nesting depth
+MAX_SUBFOLDER = 70  # characters; with the longest name this is the limit of an asset
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An uploaded file. `key` is its place in the store; `hash` is "blake3:<hex>"."""
+    """An uploaded file. `key` is its key in the store; `hash` is "blake3:<hex>"."""
 
     name: str
     key: str
@@ -39,15 +39,17 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A file that is here, and has no name yet."""
+    """A received file without its final name."""
 
     wanted: str
     stored: Stored
 
 
 def folders_of(subfolder: str) -> str:
-    """What is to stand before the names of uploads in a subfolder: "" or "a/b/". Raises
-    InvalidInput for what leads out, or cannot be a folder."""
+    """Return the prefix for names in a subfolder: "" or "a/b/".
+
+    Raises InvalidInput for one that leads out or is no valid folder.
+    """
     parts = [part for part in subfolder.replace("\\", "/").split("/") if part]
     if len(parts) > MAX_FOLDERS or len(subfolder) > MAX_SUBFOLDER or not all(map(is_plain, parts)):
         raise InvalidInput(
@@ -60,8 +62,11 @@ def folders_of(subfolder: str) -> str:
 
 
 class UploadFolders:
-    """The uploads of all owners: `of` gives those of one. `naming`: a lock that all have in common
-    who give names in the store. `shared`: API keys have no folders of their own."""
+    """The uploads of all owners; `of` returns those of one.
+
+    `naming`: a lock shared by all processes that name uploads in the store. `shared`: API keys have
+    no folders of their own.
+    """
 
     def __init__(
         self,
@@ -77,31 +82,31 @@ class UploadFolders:
         ours = asyncio.Lock()
         self.naming: Lock = naming or (lambda: ours)
         self.placing = Placing(store, self.naming)
-        # By their keys: the etag of the file that was read, and what it is.
+        # By key: the etag of the file that was read, and the result.
         self.known: BoundedCache[str, tuple[str, Upload]] = BoundedCache(KNOWN)
 
     def of(self, owner: str | None) -> "Uploads":
-        """The uploads of an API key (None: of nobody)."""
+        """Return the uploads of an API key; None: of nobody."""
         return Uploads(self, owner)
 
 
 class Uploads:
-    """The uploads of one API key: its own, then what is everybody's. New ones become its own."""
+    """The uploads of one API key: its own, then everybody's. New ones are its own."""
 
     def __init__(self, folders: UploadFolders, owner: str | None) -> None:
         own = f"{OWN}/{owner}/" if owner else ""
         self.store = folders.store
         self._folders = folders
-        self._below = "" if folders.shared else own  # where new ones go, and where they are removed
-        self._places = (own, "") if own else ("",)  # where they are looked for
+        self._below = "" if folders.shared else own  # where uploads are added and deleted
+        self._places = (own, "") if own else ("",)  # where uploads are searched
 
     async def staged_name(self, key: str, digest: str) -> str:
-        """The name on servers of an upload with that key and hash: of its content and owner, so
-        that it never collides there."""
+        """Return the staged name of an upload; it depends on content and owner, so it never
+        collides."""
         return await self._folders.placing.name_of(key, digest)
 
     async def may_name(self, text: str) -> bool:
-        """Whether the files on servers that a text names, as ours are named there, are ours."""
+        """Return whether all staged names in a text are of uploads that this owner may use."""
         return await self._folders.placing.are_of(text, self._places)
 
     async def save(
@@ -112,11 +117,11 @@ class Uploads:
         subfolder: str = "",
         overwrite: bool = False,
     ) -> Upload:
-        """Keep a file. The same name with the same bytes is the same upload; with other bytes it
-        gets " (1)" and so on, as in ComfyUI, or, with `overwrite`, takes the place of that one.
+        """Store a file and return the upload.
 
-        Raises InvalidInput for an empty file and a subfolder that cannot be, PayloadTooLarge, and
-        StorageFull.
+        The same name with the same bytes is the same upload; with other bytes it gets " (1)" and so
+        on, as in ComfyUI, or replaces the existing one with `overwrite`. Raises InvalidInput for an
+        empty file and an invalid subfolder, PayloadTooLarge, and StorageFull.
         """
         async with self.arriving(filename, chunks, subfolder=subfolder) as arrived:
             return await self.settle(arrived, overwrite=overwrite)
@@ -130,8 +135,10 @@ class Uploads:
         expected_hash: str | None = None,
         subfolder: str = "",
     ) -> AsyncIterator[Arrived]:
-        """A file that is being sent, once it is here; it goes again unless it is settled. Raises
-        as `save` does, and HashMismatch."""
+        """Receive a file, and delete it at the end unless `settle` was called.
+
+        Raises what `save` raises, and HashMismatch.
+        """
         name = safe_name(filename)
         wanted = f"{folders_of(subfolder)}{name}"
         key = f"{self._below}.arriving-{uuid4().hex}-{name}"
@@ -146,7 +153,7 @@ class Uploads:
             await self.store.delete(key)
 
     async def settle(self, arrived: Arrived, *, overwrite: bool = False) -> Upload:
-        """Give it its name."""
+        """Give a received file its name."""
         async with self._folders.naming():
             digest = arrived.stored.hash
             if overwrite:
@@ -157,7 +164,7 @@ class Uploads:
             return await self._remember(await self.store.stat(key), digest)
 
     async def get(self, name: str) -> Upload:
-        """Raises FileNotFound."""
+        """Return an upload. Raises FileNotFound."""
         return await self._looked_at(await self._stat(name))
 
     async def exists(self, name: str) -> bool:
@@ -165,26 +172,26 @@ class Uploads:
 
     @asynccontextmanager
     async def on_disk(self, name: str) -> AsyncIterator[Path]:
-        """A path to read it from while the context lasts. Raises FileNotFound."""
+        """Yield a path to read the upload from. Raises FileNotFound."""
         info = await self._stat(name)
         async with self.store.on_disk(info.key) as path:
             yield path
 
     async def head(self, name: str) -> bytes:
-        """Its first bytes, which tell what it is. Raises FileNotFound."""
+        """Return the first bytes, which determine the type. Raises FileNotFound."""
         return await self._head(await self._stat(name))
 
     async def forget(self, key: str) -> None:
-        """Remove the one at this place in the store; a missing one is no error."""
+        """Delete the upload with this key; a missing one is no error."""
         await self.store.delete(key)
         self._folders.known.discard(key)
 
     async def key_of(self, name: str) -> str | None:
-        """The place in the store of one of these that is not everybody's, unless all are."""
+        """Return the key of an upload that this owner may delete, or None."""
         return await self._first([self._below], name)
 
     async def find(self, name: str) -> str | None:
-        """Its place in the store, if it is there."""
+        """Return the key of an upload, or None."""
         return await self._first(self._places, name)
 
     async def _first(self, places: Sequence[str], name: str) -> str | None:
@@ -229,7 +236,7 @@ class Uploads:
         return counted.hash
 
     async def _key_for(self, wanted: str, digest: str) -> str:
-        """Where to put a file of this name: what has it and other bytes stays."""
+        """Return the key for a new file of this name, without replacing one with other bytes."""
         folders, slash, name = wanted.rpartition("/")
         key, number = self._below + _path(wanted), 0
         while await self.store.exists(key):
@@ -241,6 +248,6 @@ class Uploads:
 
 
 def _path(name: str) -> str:
-    """Where an upload of that name is, below the folder of its key."""
+    """Return the path of an upload in its owner's folder."""
     *folders, last = name.split("/")
     return "".join(f"{FOLDER}{folder}/" for folder in folders) + last

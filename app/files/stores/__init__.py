@@ -1,1 +1,1 @@
-"""Where files are kept: a local folder or a bucket."""
+"""File storage: a local folder or a bucket."""

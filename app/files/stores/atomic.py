@@ -1,5 +1,8 @@
-"""Files on a disk that others change, too: written so that readers see the old one or the new one,
-never half of it, and read only where they are files."""
+"""Access to files that other processes change.
+
+Files are written such that readers see the old or the new content, never a part of it, and only
+regular files are read.
+"""
 
 import errno
 import os
@@ -9,14 +12,16 @@ from typing import BinaryIO
 
 from app.files.stores.temporary import open_part
 
-SHARED_MODE = 0o644  # readable by other users of the machine
+SHARED_MODE = 0o644  # readable for other users of the machine
 
 
 def write_atomically(
     path: Path, content: bytes, mode: int = SHARED_MODE, *, durable: bool = False
 ) -> None:
-    """Write beside the target, then rename. `durable`: on the disk before that, so that it is
-    whole after a power cut, too. Raises OSError; leaves nothing behind then."""
+    """Write a temporary file, then rename it. Raises OSError, leaving nothing behind.
+
+    `durable`: sync to disk before the rename, so that the file is complete after a power failure.
+    """
     file = open_part(path.parent)
     partial = Path(file.name)
     try:
@@ -25,7 +30,7 @@ def write_atomically(
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-            partial.chmod(mode)  # it was made for its owner alone
+            partial.chmod(mode)  # temporary files are readable for their owner only
             partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -33,20 +38,22 @@ def write_atomically(
 
 
 class NotRegular(OSError):
-    """It is there, but no file: a folder, a pipe, a socket, a device, a link to itself."""
+    """The path is no regular file: a folder, pipe, socket, device, or a link to itself."""
 
 
 class TooLarge(OSError):
-    """It is larger than what is read."""
+    """The file is larger than the limit."""
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises OSError, and NotRegular for what is no file: to open a pipe
-    waits for whoever writes into it, and a device may never end."""
+    """Open a regular file for reading. Raises OSError, and NotRegular for anything else.
+
+    Opening a pipe would wait for a writer, and a device may never end.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ELOOP, errno.EISDIR):  # a socket, a loop
+        if error.errno in (errno.ENXIO, errno.ELOOP, errno.EISDIR):  # a socket, a loop of links
             raise NotRegular(error.errno, "it is no regular file", str(path)) from error
         raise
     try:
@@ -59,8 +66,10 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """The content of a file of at most so many bytes. Raises OSError as `open_regular` does, and
-    TooLarge."""
+    """Return the content of a file of at most `most` bytes.
+
+    Raises what `open_regular` raises, and TooLarge.
+    """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most + 1) if size <= most else b""

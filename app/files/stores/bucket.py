@@ -1,6 +1,6 @@
-"""Files in a bucket: S3 and what speaks like it, Google Cloud Storage, Azure. Needs obstore.
+"""Files in a bucket: S3 and compatible services, Google Cloud Storage, Azure. Needs obstore.
 
-Credentials and endpoints come from the environment, under each vendor's own names.
+Credentials and endpoints are taken from the environment, under each vendor's names.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Bytes of a part. Up to PARALLEL + 1 of them are in memory for each file that is written; S3
-# takes 10,000 parts, so that the largest file has 80 GB.
+# Bytes of a part. Up to PARALLEL + 1 parts are in memory per file being written; S3 accepts 10,000
+# parts, so files are limited to 80 GB.
 PART_BYTES = 8 << 20
 PARALLEL = 3
-# Bytes asked for at a time. Short requests, so that a client who reads slowly holds no
-# connection and no timeout of the bucket's: each of them is repeated by itself if it fails.
+# Bytes per request. Requests are short, so that a slow client occupies no connection and causes no
+# timeout; each is retried separately.
 READ = 2 << 20
 AT_ONCE = 8  # keys that are deleted at a time
-TRUSTED = 60.0  # seconds for which a write tells that others can be made
-ROOM = ".room"  # the key that is written when there is nothing else
-PIECE = 256 << 10  # bytes handed on at a time; larger ones hold up events
+TRUSTED = 60.0  # seconds after a write in which check_room assumes that writing is possible
+ROOM = ".room"  # the key written by check_room
+PIECE = 256 << 10  # bytes per chunk; larger ones delay the event loop
 
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
 _RETRY: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
@@ -48,7 +48,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class BucketStore:
-    """A FileStore in a bucket, below the prefix of the URL. Raises InvalidInput if it cannot be."""
+    """A FileStore in a bucket, below the prefix of the URL. Raises InvalidInput."""
 
     def __init__(self, url: str) -> None:
         self._written_at = float("-inf")
@@ -72,7 +72,8 @@ class BucketStore:
             if len(first) < PART_BYTES:
                 await obstore.put_async(self._store, key, first, use_multipart=False)
             else:
-                # Taken back by obstore if the stream fails: nobody ever sees half a file.
+                # obstore aborts the multipart upload if the stream fails, so no partial file
+                # appears.
                 await obstore.put_async(
                     self._store,
                     key,
@@ -84,8 +85,7 @@ class BucketStore:
         return Stored(key, counted.size, counted.hash)
 
     async def check_room(self) -> None:
-        """A bucket is not full, but may refuse writing. A success counts for a while: each try
-        costs its owner money."""
+        """Check that the bucket accepts writes; a success is cached, as attempts cost money."""
         if time.monotonic() - self._written_at < TRUSTED:
             return
         with _translating(writing=True):
@@ -151,7 +151,8 @@ class BucketStore:
         await asyncio.gather(*map(delete, keys))
 
     async def remove_left(self, prefix: str = "") -> None:
-        """Nothing of it can be seen: the bucket's own rules end uploads that were broken off."""
+        """Do nothing: incomplete uploads are invisible, and removed by the bucket's lifecycle
+        rules."""
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         listing = obstore.list(self._store, prefix, chunk_size=1000)
@@ -161,12 +162,12 @@ class BucketStore:
             if page is None:
                 return
             for meta in page:
-                if meta["path"].rpartition("/")[2] != ROOM:  # which is no file of anybody's
+                if meta["path"].rpartition("/")[2] != ROOM:  # not a stored file
                     yield _info(meta["path"], meta)
 
 
 def _client_options() -> ClientConfig:
-    """An endpoint that was named as http:// is wanted without TLS."""
+    """Allow HTTP if the configured endpoint is http://."""
     endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
     return {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") else _CLIENT
 
@@ -188,7 +189,7 @@ def _etag(meta: ObjectMeta) -> str:
 
 @contextmanager
 def _translating(key: str = "", *, writing: bool = False) -> Iterator[None]:
-    """obstore's exceptions as ours. Its words go to the log only: they name keys and hosts."""
+    """Convert obstore's exceptions; their texts are only logged, as they name keys and hosts."""
     try:
         yield
     except FileNotFoundError as error:
@@ -203,7 +204,7 @@ def _translating(key: str = "", *, writing: bool = False) -> Iterator[None]:
 
 
 def _is_refusal(error: BaseError) -> bool:
-    # A listing that was refused comes as a general error.
+    # A refused listing is raised as a general error.
     refusals = (PermissionDeniedError, UnauthenticatedError)
     return isinstance(error, refusals) or "403 Forbidden" in str(error)
 

@@ -1,4 +1,4 @@
-"""From the URL of a file store to the store."""
+"""Creation of file stores from URLs."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +13,9 @@ _FORMS = "Write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or
 
 
 def parse_files_url(url: str) -> str:
-    """The URL of a store as it was given, if it can be used. Raises InvalidInput.
+    """Return the URL of a store if it is valid. Raises InvalidInput.
 
-    Credentials in a URL are refused: settings are shown, and they belong into the environment.
+    URLs with credentials are refused, as settings are displayed; they belong in the environment.
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -34,7 +34,7 @@ def parse_files_url(url: str) -> str:
 
 
 def open_store(url: str, folder: Path) -> FileStore:
-    """The store of a URL that `parse_files_url` accepts, or `folder` if it is empty."""
+    """Open the store of a URL accepted by `parse_files_url`, or `folder` if the URL is empty."""
     parts = urlsplit(url)
     if parts.scheme not in BUCKET_SCHEMES:
         return LocalStore(Path(unquote(parts.path)) if url else folder)
@@ -44,7 +44,7 @@ def open_store(url: str, folder: Path) -> FileStore:
 
 
 def open_uploads(url: str, folder: Path) -> FileStore:
-    """Where uploads are: beside the results if these are in a bucket, or else in `folder`."""
+    """Open the store of uploads: next to the results if these are in a bucket, else in `folder`."""
     if urlsplit(url).scheme in BUCKET_SCHEMES:
         return open_store(f"{url.rstrip('/')}/uploads", folder)
     return LocalStore(folder)

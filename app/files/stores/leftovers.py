@@ -1,5 +1,4 @@
-"""Removes what writers left behind that were killed: at the start, and now and then, for those of
-other replicas."""
+"""Removal of temporary files of killed writers, at startup and at intervals for other replicas."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,19 +13,18 @@ LEFTOVERS_INTERVAL = 3600.0  # seconds
 
 
 class Leftovers:
-    """`workflows`: a folder that is its owner's, too: only what is in it itself is looked at, and
-    the versions below."""
+    """`workflows` also contains the user's files: only itself and its versions are searched."""
 
     def __init__(self, stores: Sequence[FileStore], workflows: Path) -> None:
         self._stores = stores
         self._folders = [(workflows, False), (workflows / ".versions", True)]
 
     async def run(self) -> None:
-        """Remove them every LEFTOVERS_INTERVAL seconds, until cancelled."""
+        """Remove leftovers every LEFTOVERS_INTERVAL seconds until cancelled."""
         await every(LEFTOVERS_INTERVAL, self.remove, "removing what was left behind")
 
     async def remove(self) -> None:
-        """Remove what is there now."""
+        """Remove the leftovers that exist now."""
         for folder, deep in self._folders:
             await asyncio.to_thread(partial(remove_left, folder, deep=deep))
         for store in self._stores:

@@ -1,4 +1,4 @@
-"""Files in a local folder: written beside their name and renamed, read in pieces by threads."""
+"""Files in a local folder: written to a temporary file and renamed, read in chunks by threads."""
 
 import asyncio
 import errno
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PIECE = 256 << 10  # bytes written or read in one go; larger ones hold up events
-TRIED = 64 << 10  # bytes that are written to see whether there is room
-# Apart from the threads that everybody uses: many downloads must not hold up a conversion.
+PIECE = 256 << 10  # bytes per read or write; larger ones delay the event loop
+TRIED = 64 << 10  # bytes written by check_room
+# Separate from the default threads, so that many downloads do not delay other work.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -41,8 +41,10 @@ class LocalStore:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, key: str) -> Path:
-        """The local path of a key. Raises FileNotFound for a key that leads out of the folder, or
-        nowhere: through a link to itself."""
+        """Return the path of a key.
+
+        Raises FileNotFound for one that leads out of the folder, or through a link to itself.
+        """
         try:
             path = (self.folder / key).resolve()
         except (OSError, RuntimeError, ValueError) as error:
@@ -140,12 +142,13 @@ class LocalStore:
             yield info
 
     def _below(self, folder: Path) -> list[FileInfo]:
-        """Links to folders are not followed, and what cannot be read is left out."""
+        """Return the files below a folder, without following links to folders; unreadable ones are
+        skipped."""
         found = []
         for where, _, names in os.walk(folder):
             for name in names:
                 if not is_part(name):
-                    with suppress(FileNotFound, StorageUnavailable):  # or just removed
+                    with suppress(FileNotFound, StorageUnavailable):  # or removed concurrently
                         found.append(self._info(Path(where, name)))
         return found
 
@@ -158,7 +161,8 @@ class LocalStore:
                 content = file.read(most + 1)
         except OSError as error:
             raise FileNotFound(f"There is no file {info.key!r}.") from error
-        return info, content if len(content) == info.size_bytes else None  # or just replaced
+        # Replaced concurrently if the size differs
+        return info, content if len(content) == info.size_bytes else None
 
     def _info(self, path: Path) -> FileInfo:
         key = path.relative_to(self.folder).as_posix()
@@ -170,7 +174,7 @@ class LocalStore:
             raise _unavailable(error) from error
         if not stat.S_ISREG(about.st_mode):
             raise FileNotFound(f"There is no file {key!r}.")
-        # Two files of one size can be written in one tick of the clock that file systems read.
+        # The inode is included, since two files of equal size may have the same timestamp.
         etag = f"{about.st_mtime_ns:x}-{about.st_size:x}-{about.st_ino:x}"
         return FileInfo(key, about.st_size, etag, about.st_mtime)
 
@@ -183,7 +187,7 @@ class LocalStore:
 
 
 def _unavailable(error: OSError) -> StorageUnavailable:
-    """Its words go to the log only: they name folders of this machine."""
+    """Return the error; the OSError is only logged, as it names local folders."""
     log.error("files cannot be stored or read: %s", error)
     return StorageUnavailable(
         f"The folder of files cannot be used at the moment: {error.strerror}.",
@@ -192,7 +196,7 @@ def _unavailable(error: OSError) -> StorageUnavailable:
 
 
 def try_to_write(folder: Path) -> None:
-    """Raises NoRoom for a folder that is full, read-only or gone."""
+    """Raise NoRoom if the folder is full, read-only or missing."""
     try:
         found = os.statvfs(folder)
         if found.f_bavail * found.f_frsize < TRIED or (found.f_files and not found.f_favail):
@@ -207,10 +211,10 @@ def try_to_write(folder: Path) -> None:
 
 
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
-    """Write beside the target, then rename. Leaves nothing behind where it fails."""
+    """Write a temporary file and rename it; delete it after an error."""
     part, held = _Part(target), b""
     try:
-        # One piece behind, so that a small file is written and renamed in one go.
+        # One chunk behind, so that a small file is written and renamed in one call.
         async for piece in pieces_of(chunks, PIECE):
             if held:
                 await _in_thread(partial(part.write, held))
@@ -226,8 +230,10 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 
 class _Part:
-    """A file that is being written, by threads, beside the place where it will be. It is made by
-    the first write. Discarding waits for one that is under way, and no other comes after it."""
+    """A file being written by threads, next to its target; created by the first write.
+
+    `discard` waits for a write in progress and prevents further ones.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -240,12 +246,12 @@ class _Part:
             self._opened().write(piece)
 
     def finish(self, piece: bytes) -> None:
-        """The last piece, and the file is there."""
+        """Write the last chunk and rename the file to its target."""
         with self._lock, self._opened() as file:
             file.write(piece)
             file.flush()
             path = Path(file.name)
-            path.chmod(0o644)  # temporary files are made for their owner alone
+            path.chmod(0o644)  # temporary files are readable for their owner only
             path.replace(self._target)
 
     def discard(self) -> None:
@@ -257,7 +263,7 @@ class _Part:
 
     def _opened(self) -> IO[bytes]:
         if self._discarded:
-            raise ValueError("discarded")  # nobody waits for it
+            raise ValueError("discarded")  # nobody awaits this write
         if self._file is None:
             folder = self._target.parent
             folder.mkdir(parents=True, exist_ok=True)
@@ -266,8 +272,11 @@ class _Part:
 
 
 class _Reader:
-    """A file that is opened by its first read, in the same thread: who asked for it may be gone
-    by then, and nobody else would close it. Closing waits for a read that is under way."""
+    """A file that is opened by the first read, in the same thread.
+
+    If it were opened earlier, nobody would close it after a cancel. `close` waits for a read in
+    progress.
+    """
 
     def __init__(self, path: Path, start: int) -> None:
         self._path = path

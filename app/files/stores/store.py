@@ -1,4 +1,4 @@
-"""Where results are kept, by key. One interface; a local folder or a bucket stands behind it."""
+"""The interface of file stores: files by key in a local folder or a bucket."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]")
-MAX_NAME = 180  # bytes; file systems allow 255, and we add to it
+MAX_NAME = 180  # bytes; file systems allow 255, and names get additions
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that was just written. `hash` is "blake3:<hex>"."""
+    """A file that was just written; `hash` is "blake3:<hex>"."""
 
     key: str
     size_bytes: int
@@ -22,8 +22,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A file that is there. `etag` changes with its content; it has no quotes. `modified_at`:
-    seconds since the epoch."""
+    """An existing file; `modified_at` is a Unix timestamp.
+
+    `etag` changes with the content, and has no quotes.
+    """
 
     key: str
     size_bytes: int
@@ -32,81 +34,87 @@ class FileInfo:
 
 
 class FileStore(Protocol):
-    """Files by key, such as "<task_id>/<name>". Keys never lead out of the store.
+    """Files by key, such as "<task_id>/<name>"; keys never lead out of the store.
 
-    A bucket that cannot be used raises StorageUnavailable from every method.
+    All methods of a bucket raise StorageUnavailable if it cannot be used.
     """
 
     async def save(
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
     ) -> Stored:
-        """Write a stream under the key, replacing what is there, whole or not at all.
+        """Write a stream to the key atomically, replacing an existing file.
 
-        Raises PayloadTooLarge beyond `max_bytes`, StorageFull when the disk is full.
+        Raises PayloadTooLarge beyond `max_bytes`, and StorageFull.
         """
         ...
 
     async def check_room(self) -> None:
-        """Try to write a little, under no key. Raises NoRoom where that cannot be."""
+        """Check that a small file can be written. Raises NoRoom."""
         ...
 
     async def stat(self, key: str) -> FileInfo:
-        """Raises FileNotFound."""
+        """Return a file's metadata. Raises FileNotFound."""
         ...
 
     async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
-        """The same, with the content of a file of at most so many bytes, if it is at hand: one
-        way to a local disk instead of two."""
+        """Return `stat`, and the content if it has at most `most` bytes and is cheap to get.
+
+        That saves a second access to a local disk.
+        """
         ...
 
     async def exists(self, key: str) -> bool: ...
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to, not including, `end`. Raises FileNotFound."""
+        """Yield the bytes from `start` up to, not including, `end`. Raises FileNotFound."""
         ...
 
     def on_disk(self, key: str) -> AbstractAsyncContextManager[Path]:
-        """A path to read the file from while the context lasts. Raises FileNotFound."""
+        """Yield a path to read the file from. Raises FileNotFound."""
         ...
 
     async def move(self, key: str, to: str) -> None:
-        """Give a file another key, replacing what is there. Raises FileNotFound."""
+        """Rename a file, replacing an existing one. Raises FileNotFound."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove a file, or all files under a folder's key. A missing one is no error."""
+        """Delete a file, or all files below a folder's key; a missing one is no error."""
         ...
 
     async def delete_all(self, keys: Sequence[str]) -> None:
-        """The same for each of these."""
+        """Delete several keys like `delete`."""
         ...
 
     async def remove_left(self, prefix: str = "") -> None:
-        """Remove what was being written under a folder's key when its writer was killed. What
-        somebody writes now stays."""
+        """Delete incomplete files below a folder's key whose writer was killed."""
         ...
 
     def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
-        """All files under a folder's key, in no order."""
+        """Yield all files below a folder's key, unordered."""
         ...
 
 
 def safe_name(filename: str) -> str:
-    """A plain file name: folders cut off, characters that file systems mind replaced."""
-    plain = filename.encode(errors="replace").decode()  # half characters
+    """Return a plain file name, without folders and special characters."""
+    plain = filename.encode(errors="replace").decode()  # replaces lone surrogates
     name = _UNSAFE.sub("_", plain.replace("\\", "/").rsplit("/", 1)[-1]).strip(" .") or "file"
     return _shortened(name)
 
 
 def numbered(name: str, number: int) -> str:
-    """The name with " (1)" and so on in front of its suffix, as ComfyUI does; as it is for 0. Safe
-    if the name is: where there is no room left, the stem gives way."""
+    """Insert " (1)" and so on before the suffix, as ComfyUI does; unchanged for 0.
+
+    The result is safe if the name is: the stem is truncated if necessary.
+    """
     return _shortened(name, f" ({number})") if number else name
 
 
 def is_plain(name: str) -> bool:
-    """Whether it can be the name of a file here: of one that was named by `safe_name`, now or by
-    former rules, which left room for a few bytes more."""
+    """Return whether it can be a file name here.
+
+    That is one that `safe_name` returns, now or in earlier versions, whose limit was a few bytes
+    higher.
+    """
     size = len(name.encode(errors="replace"))
     return name == safe_name(name) if size <= MAX_NAME else size < 255 and not _UNSAFE.search(name)
 
@@ -123,5 +131,5 @@ def _shortened(name: str, before_suffix: str = "") -> str:
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:
-    """Bytes that are at hand, as the stream that `save` takes."""
+    """Yield the bytes, as the stream that `save` expects."""
     yield content

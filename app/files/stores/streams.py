@@ -1,4 +1,4 @@
-"""Streams of bytes: counted and hashed on their way, cut into pieces, looked into."""
+"""Streams of bytes: counting and hashing, splitting, peeking."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 
@@ -8,9 +8,9 @@ from app.errors import PayloadTooLarge
 
 
 class Counted:
-    """A stream that knows its size and hash once it has been read. Of one use.
+    """A stream that knows its size and hash after it was read; single use.
 
-    Raises PayloadTooLarge where it grows beyond `max_bytes`.
+    Raises PayloadTooLarge beyond `max_bytes`.
     """
 
     def __init__(self, chunks: AsyncIterable[bytes], *, max_bytes: int | None = None) -> None:
@@ -21,7 +21,7 @@ class Counted:
 
     @property
     def hash(self) -> str:
-        """ "blake3:<hex>" of what was read so far."""
+        """ "blake3:<hex>" of the bytes read so far."""
         return f"blake3:{self._digest.hexdigest()}"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -37,7 +37,7 @@ class Counted:
 
 
 async def pieces_of(chunks: AsyncIterable[bytes], size: int) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of at least `size`, but for the last."""
+    """Yield the bytes in chunks of at least `size`, except the last."""
     piece = bytearray()
     async for chunk in chunks:
         piece += chunk
@@ -49,7 +49,7 @@ async def pieces_of(chunks: AsyncIterable[bytes], size: int) -> AsyncIterator[by
 
 
 async def look_into(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncIterator[bytes]]:
-    """The first bytes (`size` if there are so many), and the stream with them in front again."""
+    """Return the first bytes (up to `size`), and the stream including them."""
     head = bytearray()
     async for chunk in chunks:
         head += chunk

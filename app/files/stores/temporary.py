@@ -1,10 +1,8 @@
-"""Files and folders for as long as somebody writes or works in them: named so that no list shows
-them, and locked. Whoever is killed leaves them behind without the lock, and they are removed.
+"""Temporary files and folders: hidden from listings, and locked while they are in use.
 
-A file of a former version has no lock, nor has one where the file system knows none: it goes once
-it is old.
-
-The lock is on the file itself, and goes along as it is renamed; `filelock` locks a file beside it.
+A killed process leaves them unlocked, so that they can be deleted. Files of an earlier version and
+on file systems without locks are unlocked, too; they are deleted when they are old. The lock is on
+the file itself and is kept when it is renamed; `filelock` would lock another file.
 """
 
 import logging
@@ -26,10 +24,10 @@ except ImportError:  # Windows
 log = logging.getLogger(__name__)
 
 SUFFIX = ".part"
-LOCKED = ".held-"  # how the names of those begin that are locked
-FOLDER = "comfyui-gateway-work-"  # and of folders to work in
-YOUNG = 60.0  # seconds in which a folder may not be locked yet
-OLD = 3600.0  # seconds since anything was written, after which nobody goes on with it
+LOCKED = ".held-"  # name prefix of locked files
+FOLDER = "comfyui-gateway-work-"  # name prefix of working folders
+YOUNG = 60.0  # seconds in which a new folder may not be locked yet
+OLD = 3600.0  # seconds since the last write after which an unlocked file is unused
 _NAMES = re.compile(r"\.(?:held-|room-)?[a-z0-9_]{8}\.part")
 
 
@@ -38,12 +36,12 @@ def is_part(name: str) -> bool:
 
 
 def open_part(folder: Path) -> IO[bytes]:
-    """A new file to be written, whose `name` is to be replaced by its own. Raises OSError."""
+    """Create a locked file to be renamed by the caller. Raises OSError."""
     while True:
         file: IO[bytes] = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed, not closed here)
             dir=folder, prefix=LOCKED, suffix=SUFFIX, delete=False
         )
-        # Until it is locked it looks like one that was left: then it is gone, and another is made.
+        # Before it is locked it may be deleted as a leftover; then another one is created.
         if not _lock(file.fileno()) or _is_there(file.fileno(), Path(file.name)):
             return file
         file.close()
@@ -51,7 +49,7 @@ def open_part(folder: Path) -> IO[bytes]:
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """A folder to work in, and nothing of it afterwards."""
+    """Yield a working folder that is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix=FOLDER) as name, _locked_folder(name):
         yield Path(name)
 
@@ -69,8 +67,10 @@ def _locked_folder(name: str) -> Iterator[None]:
 
 
 def remove_left(folder: Path, *, deep: bool = True) -> int:
-    """Remove what was left behind in a folder, and with `deep` in those below it; how many files
-    that were. What is being written by anybody stays, and so does what cannot be removed."""
+    """Delete leftovers in a folder, with `deep` also below it; return their number.
+
+    Files in use, and files that cannot be deleted, are kept.
+    """
     removed = 0
     for where, folders, names in os.walk(folder):
         if not deep:
@@ -85,7 +85,7 @@ def remove_left(folder: Path, *, deep: bool = True) -> int:
 
 
 def remove_left_folders() -> None:
-    """Remove what processes of this machine left behind that worked in a `work_folder`."""
+    """Delete working folders of dead processes of this machine."""
     for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
@@ -110,7 +110,7 @@ def _remove(path: Path) -> bool:
 
 
 def _is_left(descriptor: int, *, has_lock: bool) -> bool:
-    """Whether nobody works on it. Holds the lock afterwards, if so."""
+    """Return whether the file is unused; if so its lock is held afterwards."""
     about = os.fstat(descriptor)
     is_old = about.st_mtime < time.time() - OLD
     if fcntl is None:
@@ -125,7 +125,7 @@ def _is_left(descriptor: int, *, has_lock: bool) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """False where there are no locks."""
+    """Lock the file; return False where locks are not supported."""
     if fcntl is None:
         return False
     try:
@@ -136,7 +136,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_there(descriptor: int, path: Path) -> bool:
-    """Whether the file that is open still has this name."""
+    """Return whether the open file still has this path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
