@@ -1,1 +1,1 @@
-"""Pictures that strangers sent: decoded apart, made smaller, masked."""
+"""Processing of untrusted images: decoded in separate processes, scaled, masked."""

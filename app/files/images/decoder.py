@@ -1,13 +1,13 @@
-"""A program: makes one picture out of files that strangers sent, within limits.
+"""Program that creates one image from untrusted files, with limits.
 
     python decoder.py JOB SECONDS MEMORY ALLOWED
 
 JOB is JSON, see decoding.py; SECONDS of CPU time and bytes of MEMORY are limits of the process, and
-an image that takes more than ALLOWED bytes is not decoded.
+an image that needs more than ALLOWED bytes is not decoded.
 
-Pillow's readers, and the formats themselves, can be made to take any memory and time: thousands of
-scans, directories whose entries all name the whole file. Here that ends this process only. It
-answers on its standard output with JSON: {} or an error's words.
+Files can make Pillow's readers use any amount of memory and time: thousands of scans, directories
+whose entries all refer to the whole file. Here that ends only this process. It prints JSON:
+nothing, or an error.
 """
 
 import json
@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 1 << 30  # bytes of a file that is written
-LESS_URGENT = 5  # than the gateway, which serves everybody else meanwhile
-# Exit codes: a check says that it is no image, an error is told, it needs more memory.
+LESS_URGENT = 5  # niceness relative to the gateway
+# Exit codes: not an image (for a check), an error that is printed, more memory needed.
 BROKEN, FAULT, MORE = 5, 3, 4
 
 
 def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
     _limit(seconds, memory)
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-    from app.errors import GatewayError, InvalidInput  # after the limits
+    from app.errors import GatewayError, InvalidInput  # after the limits are set
     from app.files.images.safety import UNREADABLE, NeedsMore
 
     try:
@@ -63,7 +63,7 @@ def _do(job: dict[str, Any], allowed: int) -> None:
 
 
 def _ran_out(error: BaseException | None) -> bool:
-    """Whether it came of a lack of memory."""
+    """Return whether a lack of memory caused the error."""
     while error is not None:
         if isinstance(error, MemoryError):
             return True
@@ -80,7 +80,7 @@ def _limit(seconds: int, memory: int) -> None:
         (resource.RLIMIT_FSIZE, LARGEST),
         (resource.RLIMIT_CORE, 0),
     ):
-        with suppress(ValueError, OSError):  # macOS has not all of them
+        with suppress(ValueError, OSError):  # some do not exist on macOS
             resource.setrlimit(limit, (value, value))
 
 

@@ -1,7 +1,7 @@
-"""Pictures that strangers sent are decoded by a process with limits (decoder.py), never here.
+"""Decoding of untrusted images in a process with limits (decoder.py).
 
-What takes little memory may be decoded beside others; what takes more, one at a time. All of it
-blocks: it runs in threads of `Gateway.decoders`, which has places for two callers.
+Jobs with little memory run beside others; larger ones run one at a time. All functions block: they
+run in threads of `Gateway.decoders`, which has places for two callers.
 """
 
 import json
@@ -21,43 +21,51 @@ from app.files.images import decoder
 from app.files.images.render import View
 from app.files.images.safety import MAX_DECODED
 
-SECONDS = 10  # of CPU time for one process
-DECODER_TIMEOUT = 40.0  # seconds of the clock for one process
-# Bytes that a decoded image may take beside another one, and alone; and what a process may take
-# then: itself, the result, and what encoders need.
+SECONDS = 10  # CPU time of one process
+DECODER_TIMEOUT = 40.0  # elapsed seconds for one process
+# Bytes of a decoded image in a concurrent and in an exclusive job, and bytes of the whole process,
+# including the interpreter, the result and encoders.
 LITTLE, WITH_LITTLE = 40 << 20, 104 << 20
 WITH_MOST = 400 << 20
-_FAULTS = (InvalidInput, NotInstalled, StorageFull, StorageUnavailable)  # that are told
-_one_at_a_time = threading.Lock()  # what takes more than that
+# Errors that the process reports
+_FAULTS = (InvalidInput, NotInstalled, StorageFull, StorageUnavailable)
+_one_at_a_time = threading.Lock()  # for jobs of the higher level
 _Level = tuple[int, int, AbstractContextManager[object]]
 _LEVELS: tuple[_Level, ...] = (
     (LITTLE, WITH_LITTLE, nullcontext()),
-    (MAX_DECODED, WITH_MOST, _one_at_a_time),  # videos begin here: their frames are of any size
+    # Videos start here, as their frames may have any size
+    (MAX_DECODED, WITH_MOST, _one_at_a_time),
 )
 
 
 def make_view(source: Path, target: Path, view: View, content_type: str) -> None:
-    """Write the view of a picture or video to `target`. Raises InvalidInput, NotInstalled,
-    StorageFull and StorageUnavailable."""
+    """Write the view of an image or video to `target`.
+
+    Raises InvalidInput, NotInstalled, StorageFull and StorageUnavailable.
+    """
     job = {"work": "view", "view": asdict(view), "content_type": content_type}
     takes_most = view.format is not None and content_type.startswith("video/")
     _done(job, source, target, levels=_LEVELS[1:] if takes_most else _LEVELS)
 
 
 def apply_mask(original: Path, mask: Path, target: Path) -> None:
-    """Write the original with the mask's alpha to `target`. Raises InvalidInput, StorageFull and
-    StorageUnavailable."""
+    """Write the original with the mask's alpha channel to `target`.
+
+    Raises InvalidInput, StorageFull and StorageUnavailable.
+    """
     _done({"work": "mask"}, original, mask, target)
 
 
 def is_readable(path: Path) -> bool:
-    """Whether it is an image, as far as its header tells. Raises InvalidInput for a huge one."""
+    """Return whether the header is that of an image. Raises InvalidInput for a huge one."""
     return _done({"work": "check"}, path) == 0
 
 
 def _done(job: dict[str, Any], *paths: Path, levels: Sequence[_Level] = _LEVELS) -> int:
-    """Do it, in little memory if that is enough; the exit code: 0, or BROKEN for a
-    check of what is no image."""
+    """Run a job, with little memory if that suffices; return the exit code.
+
+    The code is 0, or BROKEN for a check of a file that is no image.
+    """
     text = json.dumps({**job, "paths": [str(path) for path in paths]})
     for allowed, memory, alone in levels:
         with alone:
@@ -74,7 +82,7 @@ def _done(job: dict[str, Any], *paths: Path, levels: Sequence[_Level] = _LEVELS)
 
 
 def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
-    """The exit code and what the process said."""
+    """Run the process; return its exit code and output."""
     limits = [str(limit) for limit in (SECONDS, memory, allowed)]
     command = [sys.executable, "-I", decoder.__file__, job, *limits]
     with subprocess.Popen(
@@ -82,7 +90,7 @@ def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that what it starts ends with it
+        start_new_session=True,  # so that its child processes can be killed with it
     ) as process:
         try:
             answer, _ = process.communicate(timeout=DECODER_TIMEOUT)

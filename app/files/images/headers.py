@@ -1,5 +1,8 @@
-"""The first bytes of pictures, read before Pillow reads them: it makes a step of each part, joins
-parts that grow, and makes room for a WebP before it can tell the size."""
+"""Checks of image headers before Pillow reads them.
+
+Pillow processes each part separately, joins parts that grow, and allocates memory for a WebP before
+it checks the size.
+"""
 
 import re
 import struct
@@ -7,16 +10,18 @@ from typing import IO
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
-MAX_CHUNKS = 100_000  # of a PNG; 512 MB in pieces of 8 kB are 65,536
-MAX_SEGMENTS = 512  # in front of the pixels; a colour profile has 255 at most
-MAX_HEAD = 64 << 20  # bytes of them
-MAX_FILL = 4096  # 0xFF bytes in a row, which the format allows in front of a marker
+MAX_CHUNKS = 100_000  # of a PNG; 512 MB in chunks of 8 kB are 65,536
+MAX_SEGMENTS = 512  # before the image data; a color profile has 255 at most
+MAX_HEAD = 64 << 20  # bytes before the image data
+MAX_FILL = 4096  # consecutive 0xFF bytes, which may precede a marker
 _MARKER = re.compile(rb"\xff+([^\xff])")
 
 
 def check_head(head: bytes, file: IO[bytes]) -> None:
-    """Raises ValueError for a picture of too many parts. One that ends too early, or breaks off,
-    passes: its reader will tell."""
+    """Raise ValueError for an image with too many parts.
+
+    A truncated or invalid one passes; the reader reports it.
+    """
     if head.startswith(JPEG):
         _check_segments(file)
     elif head.startswith(PNG):
@@ -35,7 +40,7 @@ def _check_chunks(file: IO[bytes]) -> None:
 
 
 def _check_segments(file: IO[bytes]) -> None:
-    """In front of the pixels."""
+    """Check the segments before the image data."""
     file.seek(2)
     for _ in range(MAX_SEGMENTS):
         at = file.tell()
@@ -58,7 +63,7 @@ def _check_segments(file: IO[bytes]) -> None:
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP by its first chunk; None where it is not one of the three."""
+    """Return width and height of a WebP by its first chunk; None for an unknown one."""
     if len(head) < 30:
         return None
     match head[12:16]:

@@ -1,4 +1,4 @@
-"""A mask that comes in, put onto an upload: the outcome is another upload."""
+"""Application of a mask to an upload, which creates another upload."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -25,8 +25,10 @@ async def masked_upload(
     subfolder: str = "",
     overwrite: bool = False,
 ) -> Upload:
-    """Keep the original with the mask's alpha. Raises FileNotFound, InvalidInput, PayloadTooLarge,
-    StorageFull and StorageUnavailable."""
+    """Store the original with the mask's alpha channel as an upload.
+
+    Raises FileNotFound, InvalidInput, PayloadTooLarge, StorageFull and StorageUnavailable.
+    """
     with work_folder() as folder:
         painted, target = folder / "mask", folder / "masked.png"
         async with uploads.on_disk(original) as path:
@@ -42,18 +44,18 @@ async def masked_upload(
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """For files that are made, until they are kept. Raises StorageFull and StorageUnavailable."""
+    """Yield a folder for temporary files. Raises StorageFull and StorageUnavailable."""
     try:
         with temporary.work_folder() as folder:
             yield folder
     except OSError as error:
-        if error.errno is None:  # of no file
+        if error.errno is None:  # not an error of the file system
             raise
         raise unwritten(error) from error
 
 
 async def read_file(path: Path) -> AsyncIterator[bytes]:
-    """The bytes of a file of ours, piece by piece."""
+    """Yield the bytes of a local file in chunks."""
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, PIECE):
             yield piece

@@ -1,4 +1,4 @@
-"""Put a mask into an image's alpha channel, as ComfyUI's mask editor does. Runs in decoder.py."""
+"""Applies a mask to an image's alpha channel, like ComfyUI's mask editor. Runs in decoder.py."""
 
 from pathlib import Path
 
@@ -16,18 +16,17 @@ from app.files.images.safety import (
 
 
 def apply_mask(original: Path, mask: Path, target: Path, allowed: int = MAX_DECODED) -> None:
-    """Write a PNG to `target`: the original with the mask's alpha. LoadImage gives its MASK output
-    from it.
+    """Write a PNG to `target`: the original with the mask's alpha channel, for LoadImage's MASK.
 
-    Raises InvalidInput if one is no image, or their sizes differ, NeedsMore where more than
-    `allowed` bytes are needed, and StorageFull and StorageUnavailable.
+    Raises InvalidInput if a file is no image or the sizes differ, NeedsMore beyond `allowed` bytes,
+    and StorageFull and StorageUnavailable.
     """
     try:
         with open_image(original, allowed) as picture, open_image(mask, allowed) as painted:
             _check_sizes(picture, painted)
             _check_room(picture, painted, allowed)
             alpha = _alpha_of(painted)
-            painted.close()  # before the original is decoded: one of them at a time
+            painted.close()  # frees it before the original is decoded
             masked = _with_alpha(picture, alpha)
         with writing(target) as file:
             masked.save(file, "png", compress_level=4)
@@ -45,7 +44,8 @@ def _check_sizes(picture: Image.Image, painted: Image.Image) -> None:
 
 
 def _check_room(picture: Image.Image, painted: Image.Image, allowed: int) -> None:
-    """The alpha channel is kept while either of the two is decoded, and made RGBA if it is not."""
+    """Check the memory: the alpha channel is held while each image is decoded and converted to
+    RGBA."""
     pixels = picture.width * picture.height
     most = max(
         decoded_bytes(image) + (0 if image.mode in ("RGB", "RGBA") else 4 * pixels)
@@ -67,6 +67,6 @@ def _with_alpha(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     picture.load()
     if picture.mode not in ("RGB", "RGBA"):
         picture = picture.convert("RGBA")
-    picture.putalpha(alpha)  # RGB and RGBA have four bytes a pixel: nothing is copied
+    picture.putalpha(alpha)  # RGB and RGBA both have four bytes per pixel, so nothing is copied
     picture.info = {}
     return picture

@@ -1,10 +1,9 @@
-"""A picture without the workflow, prompt, place and time that stand in it; pixels untouched.
+"""Removal of metadata (workflow, prompt, place, time) from an image, with its pixels unchanged.
 
-What may stay is listed, not what must go: tools write their own chunks (ComfyUI's animated PNGs
-keep the workflow in `comf`), and bytes behind the end of the picture go, too.
-
-What a file may repeat at will is passed over in C (fill bytes, stuffed bytes, restarts), and the
-parts that are looked at one by one have a bound.
+The allowed parts are listed instead of the forbidden ones, since tools write chunks of their own
+(ComfyUI's animated PNGs have the workflow in `comf`); data after the image is dropped, too.
+Repetitive parts of a file are skipped in C code (fill bytes, stuffed bytes, restarts), and the
+number of parts processed individually is limited.
 """
 
 import mmap
@@ -24,24 +23,25 @@ _PNG_KEPT = frozenset(
     b"tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT acTL fcTL fdAT".split()
 )
 _WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
-_WEBP_FLAGS = 0x08 | 0x04  # in VP8X: there is EXIF, there is XMP
+_WEBP_FLAGS = 0x08 | 0x04  # VP8X flags: EXIF present, XMP present
 _ORIENTATION = 0x0112
 _PIECE = 1 << 20
-MAX_PARTS = 200_000  # chunks or segments of a file; a PNG of 512 MB in pieces of 8 kB has 65,536
+MAX_PARTS = 200_000  # chunks or segments of a file; a PNG of 512 MB in chunks of 8 kB has 65,536
 _NOT_FILL = re.compile(rb"[^\xff]")
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: what is no data and no restart
+# A marker within a scan, without stuffed bytes and restarts
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
-Span = tuple[int, int]  # from, up to
+Span = tuple[int, int]  # start, end (exclusive)
 
 
 class _Broken(Exception):
-    """The file does not hold to its format."""
+    """The file violates its format."""
 
 
 def without_metadata(source: Path, target: Path) -> None:
-    """Write the picture to `target` with nothing in it but the picture.
+    """Write the image to `target` without metadata.
 
-    Raises InvalidInput where it is no PNG, JPEG or WebP, or a broken one; StorageFull and
+    Raises InvalidInput for a file that is no valid PNG, JPEG or WebP, StorageFull and
     StorageUnavailable.
     """
     if not source.stat().st_size:
@@ -147,14 +147,14 @@ def _jpeg_segments(data: mmap.mmap) -> Iterator[Span]:
 
 
 def _is_kept(data: mmap.mmap, at: int, marker: int) -> bool:
-    """Of the application's segments: JFIF, colour profiles, Adobe's colours. No comments."""
+    """Keep JFIF, color profiles and Adobe's color information of the application segments."""
     if marker == 0xE2:
         return data[at + 4 : at + 16] == b"ICC_PROFILE\0"
     return marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE)
 
 
 def _end_of_scan(data: mmap.mmap, at: int) -> int:
-    """Where the next marker stands; in the data of a scan 0xFF is followed by 0 or a restart."""
+    """Return the position of the next marker; in a scan 0xFF is followed by 0 or a restart."""
     found = _MARKER.search(data, at)
     if found is None:
         raise _Broken

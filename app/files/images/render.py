@@ -1,4 +1,4 @@
-"""One view made from one file on disk. Slow, and of files made to harm: runs in decoder.py."""
+"""Rendering of one view from a file. Slow and exposed to malicious files: runs in decoder.py."""
 
 import math
 import os
@@ -29,10 +29,10 @@ from app.files.magic import SNIFFED_BYTES, sniff
 
 ViewFormat = Literal["webp", "jpeg", "png", "avif"]
 MAX_SIDE = 4096  # of the view
-FRAME_SECONDS = 25.0  # after which a video is given up
+FRAME_SECONDS = 25.0  # timeout for a video
 STRIP = 2_000_000  # pixels that are converted and scaled at a time
-ENCODING = 16  # bytes that it takes to write a pixel of the view
-_GAP = 2  # JPEG is decoded at this many times the size that is wanted, or more
+ENCODING = 16  # bytes needed to encode a pixel of the view
+_GAP = 2  # JPEG is decoded at this multiple of the wanted size or more
 _DEMUXERS = {
     "video/mp4": "mov",
     "video/quicktime": "mov",
@@ -42,7 +42,7 @@ _DEMUXERS = {
     "audio/ogg": "ogg",
     "video/ogg": "ogg",
 }
-DRAFTED = ("JPEG", "MPO")  # decoded in an eighth of the size, if that is enough
+DRAFTED = ("JPEG", "MPO")  # can be decoded at a fraction of the size, down to an eighth
 _ORIENTATION = 0x0112
 _TURNED = range(5, 9)  # orientations that swap width and height
 _UPRIGHT = {
@@ -60,7 +60,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is wanted: a picture in a format, or (`format` None) the file without its metadata."""
+    """A view: an image in a format, or (`format` None) the file without its metadata."""
 
     format: ViewFormat | None
     width: int | None = None
@@ -71,9 +71,11 @@ class View:
 def make_view(
     source: Path, target: Path, view: View, content_type: str, allowed: int = MAX_DECODED
 ) -> None:
-    """Write the view to `target`. Raises InvalidInput, NotInstalled, StorageFull,
-    StorageUnavailable, and NeedsMore where more than `allowed` bytes are needed; `target` may be
-    half written then."""
+    """Write the view to `target`.
+
+    Raises InvalidInput, NotInstalled, StorageFull, StorageUnavailable, and NeedsMore beyond
+    `allowed` bytes; `target` may be incomplete then.
+    """
     if view.format is None:
         without_metadata(source, target)
     elif content_type.startswith("video/"):
@@ -89,15 +91,15 @@ def make_view(
 def _scaled(source: Path, target: Path, view: View, name: str, allowed: int) -> None:
     try:
         with open_image(source, allowed) as image:
-            if image.format not in DRAFTED:  # to ask for the EXIF of a PNG decodes it
+            if image.format not in DRAFTED:  # reading the EXIF of a PNG decodes it
                 check_room(decoded_bytes(image), allowed)
             turn = image.getexif().get(_ORIENTATION)
             profile = image.info.get("icc_profile")
             small = _fitted(image, view, allowed, turned=turn in _TURNED)
-            image.close()  # which frees the pixels; the end of the context does not
+            image.close()  # frees the pixels, unlike the end of the context
         if turn in _UPRIGHT:
             small = small.transpose(_UPRIGHT[turn])
-        # Nothing else of what stood in it: not the prompt, nor where it was taken.
+        # All other metadata is dropped, such as the prompt and the place.
         about = {"icc_profile": profile} if profile else {}
         with writing(target) as file:
             small.save(file, view.format, quality=view.quality, **about)
@@ -108,12 +110,15 @@ def _scaled(source: Path, target: Path, view: View, name: str, allowed: int) -> 
 
 
 def _fitted(image: Image.Image, view: View, allowed: int, *, turned: bool) -> Image.Image:
-    """The image as the view wants it, scaled down to fit. It takes the memory of the decoded
-    image, and of a strip besides: conversions of the whole would take as much again."""
+    """Return the image scaled down to fit the view.
+
+    Works in strips, as converting the whole image would double the memory.
+    """
     room = (view.width or MAX_SIDE, view.height or MAX_SIDE)
     size = fitting(image.size, room[::-1] if turned else room)
     coded, box = image.size, (float(image.width), float(image.height))
-    drafted = image.draft(None, (size[0] * _GAP, size[1] * _GAP))  # of JPEG: decoded smaller
+    # JPEG only: decode at a smaller size
+    drafted = image.draft(None, (size[0] * _GAP, size[1] * _GAP))
     if drafted is not None:
         box = drafted[1][2:]
     check_room(decoded_bytes(image, coded[0] * coded[1]), allowed)
@@ -134,8 +139,11 @@ def _fitted(image: Image.Image, view: View, allowed: int, *, turned: bool) -> Im
 def _strips(
     image: Image.Image, box: tuple[float, float], size: Size
 ) -> Iterator[tuple[int, Image.Image, tuple[tuple[float, float, float, float], int]]]:
-    """The image in strips for rows of a picture of `size`: the first row, the strip with a margin
-    for the filter, where in it the rows come from, and how many rows."""
+    """Yield strips of the image for the rows of an image of `size`.
+
+    Each item is the first row, the strip with a margin for the filter, the source box in it, and
+    the number of rows.
+    """
     ratio = box[1] / size[1]
     margin = math.ceil(4 * ratio) + 2
     rows = max(1, int(STRIP / image.width / ratio))
@@ -149,14 +157,14 @@ def _strips(
 
 
 def fitting(size: Size, room: Size) -> Size:
-    """The size scaled down to fit into `room`, its sides as before to each other; never larger."""
+    """Return the size scaled down to fit into `room`, with the same aspect ratio."""
     scale = min(room[0] / size[0], room[1] / size[1], 1.0)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _in_mode_for(image: Image.Image, format: ViewFormat | None) -> Image.Image:
-    """The image in a mode that the format can hold."""
-    if image.mode.startswith(("I", "F")):  # 16 bits and more, of depth maps
+    """Convert the image to a mode that the format supports."""
+    if image.mode.startswith(("I", "F")):  # 16 bits or more, e.g. depth maps
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -164,7 +172,7 @@ def _in_mode_for(image: Image.Image, format: ViewFormat | None) -> Image.Image:
 
 
 def _first_frame(source: Path, target: Path) -> None:
-    """In a process of its own, whose limits leave room for PyAV."""
+    """Extract the first frame in a separate process, whose limits leave room for PyAV."""
     if not video_frame.available():
         raise NotInstalled(
             "A view of a video needs the package av.",

@@ -1,6 +1,7 @@
-"""Images that strangers sent: which are opened, what Pillow raises for bad ones, how much memory
-one may take, and how another one is written. Only decoder.py, a process with limits, opens any:
-Pillow's readers were written for good files."""
+"""Safe handling of untrusted images with Pillow: formats, errors, memory limits, writing.
+
+Only decoder.py, a process with limits, opens images, as Pillow's readers are not hardened.
+"""
 
 import errno
 import struct
@@ -17,11 +18,11 @@ from app.errors import InvalidInput, StorageFull, StorageUnavailable
 from app.files.images.headers import check_head, webp_size
 from app.files.magic import SNIFFED_BYTES, sniff
 
-MAX_PIXELS = 89_000_000  # beyond it an image is refused before it is decoded
-MAX_SIDE = 65_535  # a row is decoded as a whole; JPEG has no longer ones
-MAX_BYTES = 256 << 20  # of a file: Pillow reads WebP and AVIF whole
-MAX_DECODED = 272 << 20  # bytes that the decoding of one image may take: 8192x8192 does
-# No others: Pillow would hand PostScript to Ghostscript, for one. By name: the module with it.
+MAX_PIXELS = 89_000_000  # larger images are refused before decoding
+MAX_SIDE = 65_535  # a row is decoded as a whole; JPEG has no larger sides
+MAX_BYTES = 256 << 20  # Pillow reads WebP and AVIF files into memory
+MAX_DECODED = 272 << 20  # bytes for decoding one image; sufficient for 8192x8192
+# Only these: Pillow would pass PostScript to Ghostscript, for example. Name: module.
 _WANTED = {
     "PNG": "Png",
     "JPEG": "Jpeg",
@@ -36,7 +37,7 @@ _WANTED = {
 for _module in _WANTED.values():
     import_module(f"PIL.{_module}ImagePlugin")
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
-# Its decoders were written for good files; bad ones surface as nearly anything.
+# Pillow's decoders raise almost any exception for invalid files.
 UNREADABLE = (
     UnidentifiedImageError,
     OSError,
@@ -52,23 +53,26 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )
-# Bytes of a pixel in memory, by mode; 4 where it is not here.
+# Bytes per pixel by mode; 4 for all others.
 _NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-# What decoders hold of each pixel besides: canvases, planes, strips (measured, rounded up).
+# Additional bytes per pixel in decoders: canvases, planes, strips (measured, rounded up).
 _BESIDES = {"WEBP": 12, "AVIF": 12, "TIFF": 4}
 
 
 class NeedsMore(Exception):
-    """It can be decoded, but not within so little memory."""
+    """Decoding is possible, but not with this little memory."""
 
 
 class TakesTooMuch(InvalidInput):
-    """An image that may be used, but not decoded here."""
+    """A valid image that is too large to be decoded here."""
 
 
 def open_image(path: Path, allowed: int = MAX_DECODED) -> Image.Image:
-    """The image, not decoded yet. Raises InvalidInput for a huge one, UNREADABLE for no image, and
-    NeedsMore where it takes more than `allowed` bytes to open it."""
+    """Open an image without decoding it.
+
+    Raises InvalidInput for a huge one, UNREADABLE for other files, and NeedsMore if opening it
+    needs more than `allowed` bytes.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInput(f"The image file is larger than {MAX_BYTES >> 20} MiB.")
     _look_at_head(path, allowed)
@@ -85,8 +89,11 @@ def open_image(path: Path, allowed: int = MAX_DECODED) -> Image.Image:
 
 
 def _look_at_head(path: Path, allowed: int) -> None:
-    """What Pillow is not to open: a file of parts without end, a WebP for which it
-    would make canvases before it tells the size."""
+    """Refuse files that Pillow must not open.
+
+    They are files with endless parts, and WebP files whose canvas Pillow would allocate before it
+    checks the size.
+    """
     with path.open("rb") as file:
         head = file.read(SNIFFED_BYTES)
         check_head(head, file)
@@ -96,18 +103,19 @@ def _look_at_head(path: Path, allowed: int) -> None:
 
 
 def decoded_bytes(image: Image.Image, coded: int | None = None) -> int:
-    """What it takes to decode an image that was opened. `coded`: its pixels in the file, where it
-    will be decoded smaller."""
+    """Return the bytes needed to decode an open image.
+
+    `coded`: its pixels in the file if it is decoded at a smaller size.
+    """
     pixels = image.width * image.height
     taken = pixels * (_NARROW.get(image.mode, 4) + _BESIDES.get(image.format or "", 0))
-    if "progressive" in image.info:  # 16 bits of each value are kept, whatever the size wanted
+    if "progressive" in image.info:  # 16 bits per value are kept, whatever the decoded size
         taken += 2 * len(image.getbands()) * (coded or pixels)
     return taken
 
 
 def check_room(taken: int, allowed: int) -> None:
-    """Raises InvalidInput for what takes more than there is, and NeedsMore where it is less than
-    there may be."""
+    """Raise TakesTooMuch above MAX_DECODED, and NeedsMore above `allowed`."""
     if taken > MAX_DECODED:
         raise TakesTooMuch(
             f"The image takes {taken >> 20} MiB of memory to decode; "
@@ -120,38 +128,43 @@ def check_room(taken: int, allowed: int) -> None:
 
 @contextmanager
 def writing(target: Path) -> Iterator[IO[bytes]]:
-    """A file that is written. Raises StorageFull and StorageUnavailable where it cannot be: no
-    fault of the picture, which is what UNREADABLE would tell."""
+    """Yield a file for writing. Raises StorageFull and StorageUnavailable.
+
+    Such errors are not the image's fault, which UNREADABLE would indicate.
+    """
     try:
         with target.open("wb") as file:
             yield cast("IO[bytes]", _Target(file))
     except OSError as error:
-        if error.errno is None:  # Pillow's own
+        if error.errno is None:  # raised by Pillow itself
             raise
         raise unwritten(error) from error
 
 
 def unwritten(error: OSError) -> InvalidInput | StorageFull | StorageUnavailable:
-    """What it means that the system would not write a file."""
+    """Return the gateway's error for an OSError while writing."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(
             "There is no room left to make the picture.", hint="Make room for temporary files."
         )
-    if error.errno == errno.EFBIG:  # the limit of the process
+    if error.errno == errno.EFBIG:  # RLIMIT_FSIZE of the process
         return InvalidInput("What would be made of it is too large a file.")
     return StorageUnavailable(f"The picture cannot be written: {error.strerror}.")
 
 
 class _Target:
-    """All that Pillow needs of a file to write one. It must not have the descriptor: there it
-    takes half a write, the last one on a full disk, for a whole one."""
+    """A file without a descriptor, for Pillow.
+
+    With a descriptor Pillow treats a partial write, such as the last one on a full disk, as
+    complete.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write = file.write
 
 
 def _refuse_huge(width: int, height: int) -> None:
-    """Raises InvalidInput for an image of too many pixels. Opening one has not decoded it yet."""
+    """Raise InvalidInput for an image with too many pixels, before it is decoded."""
     if width * height > MAX_PIXELS:
         raise _huge()
     if max(width, height) > MAX_SIDE:

@@ -1,9 +1,9 @@
-"""A program: the first frame of a video as a PNG. Needs PyAV.
+"""Program that writes the first frame of a video as a PNG. Needs PyAV.
 
     python video_frame.py VIDEO PNG DEMUXER MAX_PIXELS
 
-DEMUXER is FFmpeg's: it must not guess, as a playlist would make it read other files. This runs in
-a process of its own, with limits, and so imports nothing of ours.
+DEMUXER is FFmpeg's; it must not be detected, as a playlist would make it read other files. Runs in
+a separate process with limits, and therefore imports nothing of the gateway.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ import resource
 import sys
 from importlib.util import find_spec
 
-MEMORY = 2 << 30  # bytes of address space; of data, what decoder.py was given
-SECONDS = 15  # of CPU time
-UNWRITTEN = 4  # exit code: it says by its number why the PNG cannot be written
+MEMORY = 2 << 30  # bytes of address space; the data limit is inherited from decoder.py
+SECONDS = 15  # CPU time
+UNWRITTEN = 4  # exit code; the errno of the failed write is printed
 
 
 def available() -> bool:
-    """True if PyAV is installed."""
+    """Return whether PyAV is installed."""
     return find_spec("av") is not None
 
 
@@ -27,9 +27,9 @@ def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
         (resource.RLIMIT_CPU, SECONDS),
         (resource.RLIMIT_CORE, 0),
     ):
-        with contextlib.suppress(ValueError, OSError):  # macOS has not all of them
+        with contextlib.suppress(ValueError, OSError):  # some do not exist on macOS
             resource.setrlimit(limit, (value, value))
-    import av  # after the limits
+    import av  # after the limits are set
 
     options = {"protocol_whitelist": "file"}
     with av.open(source, format=demuxer, options=options) as container:
@@ -43,7 +43,7 @@ def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
     try:
         image.save(target, compress_level=1)
     except OSError as error:
-        if error.errno is None:  # Pillow's own
+        if error.errno is None:  # raised by Pillow itself
             raise
         print(error.errno)  # noqa: T201 (its answer)
         return UNWRITTEN
