@@ -35,6 +35,7 @@ from app.auth.model import AccessLevel
 from app.container import build
 from app.db.engine.database import open_database
 from app.gateway import Gateway
+from app.limits.periodic import cancel_all
 from app.redis import connect
 from app.settings import VERSION, Settings
 
@@ -146,9 +147,9 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         yield gateway
     finally:
         gateway.stop()
-        for job in work:
-            job.cancel()
-        await asyncio.wait(work)
+        await cancel_all(work)
+        await gateway.views.close()
+        await gateway.readiness.close()
         if gateway.hub.event_bus is not None:
             await gateway.hub.event_bus.flush()
         if redis is not None:

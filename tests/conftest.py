@@ -141,6 +141,7 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     server = GatewayServer(app, settings.model_copy(update={"port": 0}))
     server.config.timeout_graceful_shutdown = 1
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    _running.add(server)
     serving = asyncio.create_task(server.serve())
     try:
         await wait_until(lambda: server.started or serving.done())
@@ -153,6 +154,22 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     finally:
         server.should_exit = True
         await serving
+        _running.discard(server)
+    if not _running:
+        assert not (left := own_tasks()), f"the gateway has ended, but not {left}"
+
+
+_running: set[GatewayServer] = set()  # in this process
+
+
+def own_tasks() -> list[asyncio.Task[Any]]:
+    """The tasks of the event loop that run code of the gateway."""
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if (code := getattr(task.get_coro(), "cr_code", None))
+        and Path(code.co_filename).is_relative_to(ROOT / "app")
+    ]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from app.limits.periodic import cancel_all
+
 IDENTITY_TIMEOUT = 3.0  # seconds
 LARGEST = 1 << 20  # maximum bytes of a message
 _ASKED = json.dumps({"type": "feature_flags", "data": {}})
@@ -46,9 +48,7 @@ async def _who_is_answered(first: ClientConnection, second: ClientConnection) ->
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return any(waiting[task] is second and task.result() for task in done)
     finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
+        await cancel_all(waiting)
 
 
 async def _answer(socket: ClientConnection) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,14 @@ async def attempt(
             log.exception("%s failed", name)
         return type(error)
     return None
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks and wait until they have ended. What they raise is not looked at."""
+    if running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
 
 
 async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from app.limits.periodic import cancel_all
 from app.runner.messages import CancelRequest
 from app.runner.remote_prompt import RemotePrompt
 from app.servers.event_inbox import EventInbox
@@ -88,9 +89,7 @@ async def unless_canceled(
             return Finish(True, reason)
         return Finish(False, reason or CancelReason.TIMEOUT)
     finally:
-        for task in both:
-            task.cancel()
-        await asyncio.wait(both)
+        await cancel_all(both)
 
 
 async def _cancel_in(inbox: EventInbox) -> CancelReason:

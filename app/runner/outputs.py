@@ -18,7 +18,7 @@ from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
 from app.limits.json_types import Json
-from app.limits.periodic import attempt
+from app.limits.periodic import attempt, cancel_all
 from app.runner.download_outputs import Fetching, is_nameable
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
@@ -110,9 +110,7 @@ class OutputCollector:
             await asyncio.wait(self._fetching)
 
     async def abandon(self) -> None:
-        for fetching in self._fetching:
-            fetching.cancel()
-        await self.settle()
+        await cancel_all(self._fetching)
 
     async def say_missing(self, node_id: str, filename: str | None, reason: str) -> None:
         """Record a note in place of a result that cannot be fetched."""

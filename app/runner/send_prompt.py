@@ -8,6 +8,7 @@ from typing import Any
 from app.comfyui.answers import TOO_LARGE, may_be_the_prompts
 from app.db.queue import Claim
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
+from app.limits.periodic import cancel_all
 from app.runner.cache_marks import marked
 from app.runner.cancellation import AFTER_CANCEL
 from app.runner.context import RunContext
@@ -84,8 +85,7 @@ class PromptSender:
                 return sending.result()
             return self._canceled.result()
         finally:
-            sending.cancel()
-            await asyncio.wait([sending])
+            await cancel_all([sending])
 
     async def _dropped(self, reason: CancelReason) -> Outcome | None:
         """Return the outcome of a canceled task whose POST was not answered.

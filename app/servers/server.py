@@ -14,7 +14,7 @@ from app.errors import ComfyError, ComfyUnreachable
 from app.files.staged_names import without_staged
 from app.limits.json_types import Json
 from app.limits.lru_cache import BoundedCache
-from app.limits.periodic import wait_or_timeout
+from app.limits.periodic import cancel_all, wait_or_timeout
 from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.event_inbox import EventInbox
 from app.servers.fifo_lock import FifoLock
@@ -168,8 +168,7 @@ class Server:
         try:
             yield
         finally:
-            receiving.cancel()
-            await asyncio.wait([receiving])
+            await cancel_all([receiving])
 
     @asynccontextmanager
     async def while_hoped_for(self) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine.database import Database
 from app.db.tables import idempotency_keys
 from app.errors import DatabaseUnavailable, GatewayError, StorageUnavailable
-from app.limits.periodic import every
+from app.limits.periodic import cancel_all, every
 
 WRITE_TIMEOUT = 2.0  # seconds that a write may take
 FRESH = 2.0  # seconds for which a look at the places of files counts
@@ -47,6 +47,10 @@ class WritableStores:
             await self._look()
         for name, error in self._found.items():
             raise type(error)(f"{name}: {error.detail}", hint=error.hint)
+
+    async def close(self) -> None:
+        """Give up the checks that are running."""
+        await cancel_all(self._running.values())
 
     async def _look(self) -> None:
         self._looked_at = time.monotonic()
@@ -107,6 +111,11 @@ class Readiness:
         except SQLAlchemyError as error:
             raise DatabaseUnavailable("The database cannot be written.") from error
         await self.stores.check()
+
+    async def close(self) -> None:
+        """Give up the checks that are running."""
+        await cancel_all([self._trying] if self._trying else [])
+        await self.stores.close()
 
     async def _try(self) -> None:
         await self._database.write(_write)

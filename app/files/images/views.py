@@ -9,6 +9,7 @@ from app.files.images.decoding import make_view
 from app.files.images.mask_uploads import read_file, work_folder
 from app.files.images.render import View
 from app.files.stores.store import FileStore
+from app.limits.periodic import cancel_all
 from app.limits.worker_threads import Workers
 
 VIEWS = ".views"  # the folder of the store that holds them, by the key of their file
@@ -44,6 +45,10 @@ class Views:
             making.add_done_callback(lambda _: self._making.pop(wanted))
         await asyncio.shield(making)  # others may wait for it, too
         return wanted
+
+    async def close(self) -> None:
+        """Give up the views that are being made."""
+        await cancel_all(self._making.values())
 
     async def _make(
         self, source: FileStore, key: str, view: View, content_type: str, wanted: str
