@@ -1,1 +1,1 @@
-"""All of HTTP: the only room that imports FastAPI or Starlette."""
+"""The HTTP API; the only package that imports FastAPI or Starlette."""

@@ -1,4 +1,4 @@
-"""The access level of a route, declared on what answers it: an endpoint, or a mounted app."""
+"""Access levels of routes, declared on endpoints and mounted apps."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +14,12 @@ _ATTRIBUTE = "access_level"
 
 
 def requires(level: AccessLevel) -> Callable[[T], T]:
-    """Decorator of an endpoint or a mounted app: the level that an API key needs to call it.
+    """Declare the access level that an API key needs to call an endpoint or a mounted app.
 
-    OPEN: what tells that the gateway lives, and what is the same for everybody who has a copy of
-    it. READ: looking, and computing what is kept nowhere. RUN: making tasks and files, and what may
-    be done to one's own. MANAGE: changing what everybody shares, such as servers and the saved
-    workflows that others run by name.
+    OPEN: liveness, and content that is the same for every installation. READ: reading, and
+    computations without stored results. RUN: creating tasks and files, and changing one's own.
+    MANAGE: changing what all keys share, such as servers and saved workflows, which others run by
+    name.
     """
 
     def declare(endpoint: T) -> T:
@@ -31,7 +31,7 @@ def requires(level: AccessLevel) -> Callable[[T], T]:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one route. `method`: "WS" for a WebSocket."""
+    """One method of one route; `method` is "WS" for a WebSocket."""
 
     method: str
     path: str
@@ -40,12 +40,12 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """Such as "GET /api/tasks"."""
+        """The name, such as "GET /api/tasks"."""
         return f"{self.method} {self.path}"
 
     @property
     def level(self) -> AccessLevel:
-        """Raises LookupError if none is declared."""
+        """The declared level. Raises LookupError if there is none."""
         level = getattr(self.answered_by, _ATTRIBUTE, None)
         if not isinstance(level, AccessLevel):
             raise LookupError(
@@ -55,7 +55,7 @@ class Endpoint:
 
 
 def endpoints_of(routes: Iterable[BaseRoute]) -> Iterator[Endpoint]:
-    """Every method of every route, in order. A mounted folder of files is read only."""
+    """Yield every method of every route, in order; a mounted folder is read only."""
     for route in routes:
         match route:
             case Route():
@@ -69,10 +69,10 @@ def endpoints_of(routes: Iterable[BaseRoute]) -> Iterator[Endpoint]:
 
 
 def access_levels(routes: Iterable[BaseRoute]) -> dict[str, AccessLevel]:
-    """The level of each route by its name. Raises LookupError for a route without one."""
+    """Return the level of each route by name. Raises LookupError for a route without one."""
     return {each.name: each.level for each in endpoints_of(routes)}
 
 
 def names(routes: Iterable[BaseRoute]) -> list[str]:
-    """ "GET /api/tasks" of each."""
+    """Return the names of the routes, such as "GET /api/tasks"."""
     return [each.name for each in endpoints_of(routes)]

@@ -1,4 +1,4 @@
-"""Reading request bodies: with a limit, strictly, and with errors that say what to do."""
+"""Reading of request bodies: limited, strict, and with errors that suggest a remedy."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ M = TypeVar("M", bound=Strict)
 T = TypeVar("T")
 
 CHUNK = 1 << 20
-UNCOUNTED = 16 * 1024  # bytes of a body that waits for no room
-MAX_UNKNOWN, MAX_FAULTS = 20, 500  # unknown fields, and faults, that are looked at
-WORKED_ON_HERE = 64 * 1024  # bytes of a body that is not worth a thread
-MAX_PICTURE = 64 << 20  # bytes of a picture with a workflow: only its texts are parsed
-# What else ComfyUI's own body may hold, and what to send in its place.
+UNCOUNTED = 16 * 1024  # bytes of a body that needs no reservation of memory
+MAX_UNKNOWN, MAX_FAULTS = 20, 500  # unknown fields, and errors, that are processed
+WORKED_ON_HERE = 64 * 1024  # bytes up to which a body is processed in the event loop
+MAX_PICTURE = 64 << 20  # bytes of an image with a workflow, of which only the texts are parsed
+# Fields of ComfyUI's own body that have no effect, and their replacements.
 COMFYUI_FIELDS = {
     "number": '"priority": higher runs first',
     "front": '"priority": higher runs first',
@@ -38,17 +38,20 @@ COMFYUI_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class BodySchema:
-    """In `Annotated[T, Depends(read), BodySchema(...)]`: what `read` takes from the body, for
-    OpenAPI. Where a route takes a model itself, FastAPI describes it."""
+    """Describes for OpenAPI what a dependency reads from the body.
+
+    Used as `Annotated[T, Depends(read), BodySchema(...)]`. For a route with a model as its
+    parameter, FastAPI describes the body.
+    """
 
     model: type[Strict]
     required: bool = True
-    or_workflow: bool = False  # the body may be the workflow itself
+    or_workflow: bool = False  # whether the body may be the workflow itself
     or_form: bool = False
 
 
 async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:
-    """Do it with the body: at once with a small one, in a thread with a large one."""
+    """Call `work` with the body, in a thread if the body is large."""
     if len(body) <= WORKED_ON_HERE:
         return work(body)
     gateway: Gateway = request.state.gateway
@@ -56,8 +59,7 @@ async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> 
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body; it comes once, and is kept for whoever asks again. Raises PayloadTooLarge and
-    TooManyBodies."""
+    """Read the whole body, cached for further calls. Raises PayloadTooLarge and TooManyBodies."""
     known: bytes | None = getattr(request.state, "body", None)
     if known is None:
         gateway: Gateway = request.state.gateway
@@ -89,23 +91,27 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 def read_model(model: type[M], body: bytes) -> M:
-    """The JSON of a body as a model. Raises what `parse_json` and `model_of` raise."""
+    """Parse a body as a model. Raises what `parse_json` and `model_of` raise."""
     return model_of(model, parse_json(body))
 
 
 def model_of(model: type[M], value: Any) -> M:
-    """A JSON value as a model. Raises InvalidInput, and RequestValidationError as FastAPI does;
-    of what may be millions of faults it looks at a few."""
+    """Validate a JSON value as a model.
+
+    Raises InvalidInput, and RequestValidationError like FastAPI; of many errors only a few are
+    processed.
+    """
     if not isinstance(value, Mapping):
         raise InvalidInput(f"The body must be a JSON object; it is {describe(value)}.")
     known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
     unknown = [name for name in value if name not in known]
-    if beyond := set(unknown[MAX_UNKNOWN:]):  # the first are enough to tell of
+    if beyond := set(unknown[MAX_UNKNOWN:]):  # the first few are enough for the error
         value = {name: item for name, item in value.items() if name not in beyond}
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        if error.error_count() > MAX_FAULTS:  # each is an object, and an answer names few
+        # Each error is an object, and the answer lists a few only
+        if error.error_count() > MAX_FAULTS:
             raise InvalidInput(
                 f"The body has {error.error_count()} faults, in fields that are not what they "
                 "should be.",
@@ -117,7 +123,7 @@ def model_of(model: type[M], value: Any) -> M:
 
 
 def _faults(error: ValidationError, value: Mapping[str, Any]) -> list[Any]:
-    """What is wrong. A webhook is a URL or an object: of one that was sent, as that."""
+    """Return the errors; for a webhook only those of the variant (URL or object) that was sent."""
     other = "str" if isinstance(value.get("webhook"), Mapping) else "WebhookRequest"
     found = []
     for fault in error.errors():
@@ -131,7 +137,7 @@ def _faults(error: ValidationError, value: Mapping[str, Any]) -> list[Any]:
 
 
 async def submission(request: Request) -> Submission:
-    """Both forms of a submit: an envelope {workflow | filename, params, ...}, or the workflow."""
+    """Return a submit from an envelope {workflow | filename, params, ...} or a bare workflow."""
     found = await by_size(request, _submitted, await read_body(request))
     return found if isinstance(found, Submission) else await submission_of(found, request)
 
@@ -140,19 +146,22 @@ def _submitted(body: bytes) -> Submission | SubmitRequest:
     value = as_envelope(parse_json(body))
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
-        return Submission(workflow=value)  # what is wrong with it is said when it is unwrapped
+        return Submission(workflow=value)  # errors in it are reported when it is unwrapped
     return model_of(SubmitRequest, value)
 
 
 def as_envelope(body: Any) -> Any:
-    """A body as it is, or, if it is ComfyUI's own, the envelope that says the same. All else in it
-    must be something we know. Raises InvalidInput."""
+    """Convert ComfyUI's own body to an envelope; other values are returned unchanged.
+
+    Raises InvalidInput for fields without effect.
+    """
     if not isinstance(body, dict) or not (is_api(body.get("prompt")) or is_ui(body.get("prompt"))):
         return body
     for name, instead in COMFYUI_FIELDS.items():
         if body.get(name) not in (None, False):
             raise InvalidInput(f"{name}: it has no effect here.", hint=f"Send {instead}.")
-    dropped = ("prompt", "workflow", "client_id", *COMFYUI_FIELDS)  # the socket's id is ours
+    # The socket's client_id is the gateway's
+    dropped = ("prompt", "workflow", "client_id", *COMFYUI_FIELDS)
     found = {name: value for name, value in body.items() if name not in dropped}
     if is_ui(page := body.get("workflow")) and isinstance(found.get("extra_data", {}), dict):
         extra = found.get("extra_data", {})
@@ -163,21 +172,23 @@ def as_envelope(body: Any) -> Any:
 
 
 async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
-    """Raises UrlNotAllowed and InvalidInput for a webhook that cannot be."""
+    """Return the submit. Raises UrlNotAllowed and InvalidInput for an invalid webhook."""
     gateway: Gateway = request.state.gateway
     fields = {name: getattr(body, name) for name in type(body).model_fields}
     if (webhook := fields["webhook"]) is not None:
         asked = webhook if isinstance(webhook, str) else webhook.model_dump()
         fields["webhook"] = await wanted(asked, gateway.guard)
-    if extra := fields["extra_data"]:  # it may be as large as a body
+    if extra := fields["extra_data"]:  # in a thread, as it may be as large as a body
         fields["extra_data"], fields["secrets"] = await gateway.workers.run(parted, extra)
         fields["warnings"] = remarks_on(extra)
     return Submission(**fields, **more)
 
 
 def file_content(file: UploadFile, limit: int) -> bytes:
-    """A file of a form, in a thread; a picture may be larger than `limit`. Raises
-    PayloadTooLarge."""
+    """Read a file of a form; an image may exceed `limit`. Raises PayloadTooLarge.
+
+    Called in a thread.
+    """
     content = file.file.read(limit + 1)
     if len(content) > limit and is_image(content):
         limit = max(limit, MAX_PICTURE)

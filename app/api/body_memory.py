@@ -1,4 +1,4 @@
-"""Memory for bodies: taken before one is read, given back when nothing of it is needed any more."""
+"""Memory budget for bodies: reserved before a body is read, released when it is processed."""
 
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -12,7 +12,7 @@ from app.gateway import Gateway
 
 
 async def hold(request: Request, size: int) -> None:
-    """Wait until there is room for so many bytes of a body. Raises TooManyBodies."""
+    """Wait until `size` bytes are reserved for a body. Raises TooManyBodies."""
     gateway: Gateway = request.state.gateway
     seconds = body_limits.CLIENT_TIMEOUT_SECONDS
     try:
@@ -28,6 +28,6 @@ async def hold(request: Request, size: int) -> None:
 
 
 def let_go(scope: MutableMapping[str, Any]) -> None:
-    """Nothing of the request's body is needed any more."""
+    """Drop the request's body and release its memory."""
     scope["state"].pop("body", None)
     give_back(scope)

@@ -1,4 +1,4 @@
-"""ComfyUI's own routes, which are not served at the root: what to use in their place. Pure."""
+"""Replacements of ComfyUI's own routes, which are not served at the root. Pure."""
 
 _INSTEAD = {
     "prompt": "POST /api/workflow/submit (the same body), GET /api/queue",
@@ -22,7 +22,7 @@ _INSTEAD = {
 
 
 def hint_for(path: str) -> str | None:
-    """What to use in place of a route of ComfyUI, with or without its /api; None for others."""
+    """Return the replacement of a ComfyUI route, with or without /api; None for other paths."""
     parts = path.strip("/").removeprefix("api/").split("/")
     instead = _INSTEAD.get("/".join(parts[:2])) or _INSTEAD.get(parts[0])
     return f"ComfyUI's own routes are not served. Use {instead}." if instead else None

@@ -1,6 +1,6 @@
-"""What routes ask for, REST and WebSocket alike.
+"""Dependencies of REST and WebSocket routes.
 
-All dependencies are coroutines, however little they do: FastAPI runs others in threads.
+All of them are coroutines, as FastAPI runs plain functions in threads.
 """
 
 from typing import Annotated

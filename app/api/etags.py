@@ -19,14 +19,14 @@ def etag(version: str) -> str:
 
 
 def matching(if_match: str | None) -> Callable[[str], bool] | None:
-    """What If-Match asks of the present version; None without one."""
+    """Return a predicate on the current version for If-Match; None without the header."""
     if if_match is None:
         return None
     return lambda version: bool({"*", etag(version)} & _tags(if_match))
 
 
 def is_known(version: str, if_none_match: str | None) -> bool:
-    """True if If-None-Match names the version."""
+    """Return whether If-None-Match contains the version."""
     tags = {tag.removeprefix("W/") for tag in _tags(if_none_match or "")}
     return bool({"*", etag(version)} & tags)
 

@@ -1,4 +1,4 @@
-"""Files of a store over HTTP: Range, ETag, HEAD, and headers that let nothing run (RFC 9110)."""
+"""Files of a store over HTTP: Range, ETag, HEAD, and headers that prevent execution (RFC 9110)."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,18 +13,19 @@ from app.files.kinds import is_inline
 from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileInfo, FileStore, once
 
-MAX_ONE_PIECE_BYTES = 256 << 10  # bytes that are sent in one go: a stream costs more than it saves
+# Bytes that are sent at once, as a stream would cost more than it saves
+MAX_ONE_PIECE_BYTES = 256 << 10
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class Unsatisfiable(Exception):
-    """The range lies outside of the file."""
+    """The range is outside of the file."""
 
 
 async def stored_file(
     request: Request, files: FileStore, key: str, *, content_type: str, filename: str
 ) -> Response:
-    """The file, the part that Range asks for, or 304 or 416. Raises FileNotFound."""
+    """Return the file, the part requested by Range, or 304 or 416. Raises FileNotFound."""
     info, content = await files.look(key, MAX_ONE_PIECE_BYTES)
 
     def read(start: int, end: int) -> AsyncIterator[bytes]:
@@ -36,7 +37,7 @@ async def stored_file(
 
 
 async def head_of(files: FileStore, info: FileInfo) -> bytes:
-    """The first bytes, which tell what it is."""
+    """Return the first bytes, which determine the type."""
     pieces = files.read(info.key, 0, min(SNIFFED_BYTES, info.size_bytes))
     return b"".join([piece async for piece in pieces])
 
@@ -44,7 +45,7 @@ async def head_of(files: FileStore, info: FileInfo) -> bytes:
 async def stored_bytes(
     request: Request, content: bytes, *, content_type: str, filename: str
 ) -> Response:
-    """The same for bytes that are at hand."""
+    """Return bytes in memory like `stored_file`."""
     info = FileInfo(filename, len(content), blake3(content).hexdigest()[:32], 0.0)
     headers = safe_headers(content_type, filename, content[:SNIFFED_BYTES])
     return await _served(
@@ -82,10 +83,9 @@ async def _served(
 
 
 def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int, int] | None:
-    """(from, up to) of the one range that is wanted; None for the whole file.
+    """Return (start, end) of a requested range, end exclusive; None for the whole file.
 
-    Several ranges at once, and what cannot be read, count as none, which RFC 9110 allows. Raises
-    Unsatisfiable.
+    Multiple ranges and invalid ones are ignored, which RFC 9110 allows. Raises Unsatisfiable.
     """
     wanted = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
     if wanted is None or headers.get("if-range", etag(version)) != etag(version):
@@ -105,7 +105,10 @@ def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int
 
 
 def safe_headers(content_type: str, filename: str, head: bytes = b"") -> dict[str, str]:
-    """Files come from strangers: nothing in them may run on our origin. `head`: the first bytes."""
+    """Return headers that prevent untrusted content from running in our origin.
+
+    `head`: the first bytes of the file.
+    """
     disposition = "inline" if is_inline(content_type, head) else "attachment"
     return {
         "Content-Disposition": named(disposition, filename),
@@ -116,7 +119,7 @@ def safe_headers(content_type: str, filename: str, head: bytes = b"") -> dict[st
 
 
 def named(disposition: str, filename: str) -> str:
-    """A Content-Disposition with a name (RFC 6266)."""
+    """Return a Content-Disposition with a file name (RFC 6266)."""
     quoted = quote(filename, safe="")
     if quoted == filename:
         return f'{disposition}; filename="{filename}"'

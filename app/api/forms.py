@@ -1,4 +1,4 @@
-"""A submit as a form (multipart): the workflow, its params, and the files that they name."""
+"""A submit as multipart/form-data: the workflow, its params, and the files for them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,13 +34,13 @@ from app.workflows.json_text import BLANK, parse_json
 M = TypeVar("M", bound=RunRequest)
 Otherwise = Callable[[FormData, int], Json]
 
-# Byte order marks, in Latin-1.
+# Byte order marks, decoded as Latin-1.
 MARKS = ("\xef\xbb\xbf", "\xff\xfe", "\xfe\xff", "\0\0\xfe\xff")
 JSON_PARTS = ("request", "workflow", "params")
 
 
 async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
-    """A submit in any of its forms. Files of a form stay open until the answer is out."""
+    """Yield a submit in any format; files of a form stay open until the response is sent."""
     if not is_form(request):
         yield await submission(request)
         return
@@ -51,7 +51,7 @@ async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
 
 
 async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
-    """The same for a saved workflow: the body may be empty, and a form has no workflow."""
+    """Yield a run of a saved workflow; the body may be empty, and a form has no workflow."""
     if not is_form(request):
         yield await submission_of(await _run_request(request), request, filename=filename)
         return
@@ -67,7 +67,7 @@ async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submissi
 
 
 async def _run_request(request: Request) -> RunRequest:
-    """The body; none is a run with nothing changed."""
+    """Return the body's model; an empty body is a run without changes."""
     body = await read_body(request)
     if not body.strip(BLANK):
         return RunRequest()
@@ -75,7 +75,7 @@ async def _run_request(request: Request) -> RunRequest:
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a form with parts."""
+    """Return whether the body is multipart/form-data."""
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
@@ -89,12 +89,12 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
 
 
 async def parsed_form(request: Request) -> FormData:
-    """The form; it is read once, and kept for whoever asks again (see FormRequest)."""
+    """Return the form, which is parsed once and cached (see FormRequest)."""
     return await request.form()
 
 
 async def _read(request: Request, form: FormData, model: type[M], otherwise: Otherwise) -> M:
-    """What the parts `request`, `workflow` and `params` say."""
+    """Return the model for the parts `request`, `workflow` and `params`."""
     gateway: Gateway = request.state.gateway
     limit = gateway.settings.max_body_bytes
     return await gateway.workers.run(lambda: model_of(model, _envelope(form, limit, otherwise)))
@@ -110,7 +110,7 @@ def _with_files(found: Submission, form: FormData) -> Submission:
 
 
 def _envelope(form: FormData, limit: int, otherwise: Otherwise) -> Any:
-    """The part `request`, or what `otherwise` makes of the form."""
+    """Return the envelope in the part `request`, or what `otherwise` returns for the form."""
     if "request" not in form:
         return otherwise(form, limit)
     if "workflow" in form or "params" in form:
@@ -119,7 +119,7 @@ def _envelope(form: FormData, limit: int, otherwise: Otherwise) -> Any:
 
 
 def _workflow(form: FormData, limit: int) -> Json:
-    """The envelope that the parts `workflow` and `params` make."""
+    """Return the envelope for the parts `workflow` and `params`."""
     if "workflow" not in form:
         raise InvalidInput(
             "The form has no workflow.",
@@ -154,8 +154,7 @@ def _content(value: UploadFile | str, limit: int) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """What a field was before it was read: what is no text in the form's charset, such as UTF-16,
-    was taken for Latin-1."""
+    """Encode a field as it was received: text not in the form's charset was decoded as Latin-1."""
     other = text.startswith(MARKS) or "\0" in text[:4]
     return text.encode("latin-1" if other else "utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""Idempotency keys of requests: what stands for a request, whatever its form."""
+"""The Idempotency-Key of requests, with a digest of the request in any format."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from app.api.forms import is_form, parsed_form
 from app.db.idempotency import IdempotencyKey
 from app.limits import text_lengths
 
-ABOUT_THE_ANSWER = ("wait", "inline")  # parts of the query that change nothing that is queued
+ABOUT_THE_ANSWER = ("wait", "inline")  # query parameters that do not affect what is queued
 
 
 async def idempotency_key(
@@ -25,7 +25,7 @@ async def idempotency_key(
         ),
     ] = None,
 ) -> IdempotencyKey | None:
-    """What stands for this request, if the client wants it to be done once only."""
+    """Return the key with a digest of the request; None without the header."""
     if idempotency_key is None:
         return None
     items = request.query_params.multi_items()
@@ -39,7 +39,7 @@ async def idempotency_key(
 
 
 async def _add_parts(digest: Any, form: FormData) -> None:
-    """The parts' names, file names and bytes, but not the boundary: that is new each time."""
+    """Add names, file names and contents of the parts, but not the boundary, which is random."""
     for name, value in form.multi_items():
         if isinstance(value, str):
             digest.update(repr((name, value)).encode())

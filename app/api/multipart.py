@@ -1,6 +1,4 @@
-"""Forms with parts (multipart): read with a bound on what they hold in memory, and off the event
-loop, since their parser is Python.
-"""
+"""Parsing of multipart forms with limited memory, outside of the event loop for large chunks."""
 
 import codecs
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -20,17 +18,16 @@ from app.gateway import Gateway
 from app.limits.quoting import SHORT, cut
 from app.limits.worker_threads import Workers
 
-MAX_PARTS = 100  # files, and as many others
-SPOOL = 16 * 1024  # bytes of a file that are in memory; more go to the disk
-FREE = 64 * 1024  # bytes in memory for which nobody waits
-PARSED_HERE = 8 * 1024  # bytes of a piece that is not worth a thread
-# Ways to write names of hosts: no charsets of texts, and what they take grows as the square of the
-# length.
+MAX_PARTS = 100  # files, and as many other parts
+SPOOL = 16 * 1024  # bytes of a file that are kept in memory; larger files are spooled to disk
+FREE = 64 * 1024  # bytes in memory that need no reservation
+PARSED_HERE = 8 * 1024  # bytes of a chunk that is parsed in the event loop
+# Encodings of host names, not of text; their time is quadratic in the length.
 _OF_HOSTS = ("idna", "punycode")
 
 
 class FormRequest(Request):
-    """A request whose form is read as above, whoever asks for it."""
+    """A request whose form is parsed by BoundedMultiPartParser, whoever calls `form`."""
 
     async def _get_form(self, **_: Any) -> FormData:
         if self._form is None:
@@ -38,7 +35,8 @@ class FormRequest(Request):
             form = await self._parts() if kind == b"multipart/form-data" else FormData()
             try:
                 _check(form, _fields_of(self.scope.get("route")))
-            except InvalidInput as error:  # as above
+            # FastAPI would report other exceptions as an invalid form
+            except InvalidInput as error:
                 await form.close()
                 raise HTTPException(error.status, error.detail) from error
             self._form = form
@@ -58,19 +56,21 @@ class FormRequest(Request):
                 ).parse()
         except MultiPartException as error:
             raise HTTPException(400, error.message) from error
-        except GatewayError as error:  # FastAPI takes any other kind for a form that is no form
+        except GatewayError as error:  # see _get_form
             raise HTTPException(error.status, error.detail) from error
 
 
 def _fields_of(route: Any) -> dict[str, bool]:
-    """The parts that a route names itself, and whether one may come several times; none for a
-    route that reads the form otherwise."""
+    """Return the form fields that a route declares, and whether each may be repeated.
+
+    Empty for a route that parses the form itself.
+    """
     named = route.dependant.body_params if isinstance(route, APIRoute) else ()
     return {field.alias: "list" in str(field.field_info.annotation) for field in named}
 
 
 def _check(form: FormData, fields: Mapping[str, bool]) -> None:
-    """Raises InvalidInput for a part without effect, and for an empty file."""
+    """Raise InvalidInput for an unknown or repeated part, and for an empty file."""
     seen: set[str] = set()
     for name, value in form.multi_items():
         if fields and name not in fields:
@@ -90,8 +90,11 @@ def _check(form: FormData, fields: Mapping[str, bool]) -> None:
 
 
 class BoundedMultiPartParser(MultiPartParser):
-    """Starlette's, with one bound for all parts that are no files, `max_bytes`, and in the threads
-    of `workers`. `hold` is awaited once before more than a little is held in memory."""
+    """Starlette's parser with a common limit for all parts that are no files, `max_bytes`.
+
+    Large chunks are parsed in `workers`. `hold` is awaited once before more than FREE bytes are in
+    memory.
+    """
 
     spool_max_size = SPOOL
 
@@ -123,7 +126,7 @@ class BoundedMultiPartParser(MultiPartParser):
         super().on_part_data(data, start, end)
 
     async def parse(self) -> FormData:
-        """Raises MultiPartException, PayloadTooLarge and TooManyBodies."""
+        """Parse the form. Raises MultiPartException, PayloadTooLarge and TooManyBodies."""
         held = False
         try:
             parser = self._parser()
@@ -164,7 +167,7 @@ class BoundedMultiPartParser(MultiPartParser):
         )
 
     def _take(self, parser: MultipartParser, chunk: bytes) -> None:
-        """A piece of the body, into the parts that it belongs to."""
+        """Parse a chunk of the body and write it to its parts."""
         parser.write(chunk)
         for part, data in self._file_parts_to_write:
             if part.file is not None:
@@ -178,9 +181,9 @@ class BoundedMultiPartParser(MultiPartParser):
 
 
 def _charset(wanted: str) -> str:
-    """Python's name for it; that of Latin-1 for what is none."""
+    """Return Python's name of the charset; that of Latin-1 for an unknown one."""
     try:
         name = codecs.lookup(wanted).name
-    except (LookupError, ValueError):  # ValueError: a NUL
+    except (LookupError, ValueError):  # ValueError for a NUL
         return "latin-1"
     return "latin-1" if name in _OF_HOSTS else name

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with what it cannot know of keys, errors and bodies."""
+"""The OpenAPI document: FastAPI's, completed with keys, errors and bodies."""
 
 from collections.abc import Iterator, Sequence
 from typing import get_type_hints
@@ -46,13 +46,13 @@ _FORM = {
 
 
 def describe(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Make `app.openapi` tell all of it. `routes`: all that the application has."""
+    """Complete `app.openapi`; `routes` are all routes of the application."""
     generate = app.openapi
 
     def openapi() -> Json:
         if app.openapi_schema is None:
             _complete(generate(), routes)
-        return generate()  # what it has made, it keeps
+        return generate()  # cached by FastAPI
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -79,7 +79,7 @@ def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def _add_problems(operation: Json) -> None:
-    """Every error is a problem document; FastAPI says otherwise of those of its validation."""
+    """Set the error responses, as FastAPI assumes its own format for validation errors."""
     answers = operation["responses"]
     own = answers.get("422", {}).get("description", "")
     has_codes = "`" in own
@@ -88,7 +88,7 @@ def _add_problems(operation: Json) -> None:
 
 
 def _add_access(operation: Json, path: str, level: AccessLevel) -> None:
-    """Which key it needs, and how a request is refused before it gets there."""
+    """Set the required scope, and the refusals by the middleware."""
     if level is not AccessLevel.OPEN:
         operation["security"] = _EITHER
         operation["x-scope"] = level.word
@@ -108,14 +108,14 @@ def _refusal(text: str, *, is_v2: bool) -> Json:
 
 
 def _body_schema(route: APIRoute) -> BodySchema | None:
-    """What the route's dependencies read from the body."""
+    """Return the BodySchema of the route's dependencies, if any."""
     hints = get_type_hints(route.endpoint, include_extras=True).values()
     marks = (mark for hint in hints for mark in getattr(hint, "__metadata__", ()))
     return next((mark for mark in marks if isinstance(mark, BodySchema)), None)
 
 
 def _request_body(body: BodySchema, schemas: Json) -> Json:
-    """Adds the models that it names to `schemas`."""
+    """Return the requestBody; the models that it refers to are added to `schemas`."""
     _, made = models_json_schema([(body.model, "validation")], ref_template=_REF)
     for name, component in made["$defs"].items():
         schemas.setdefault(name, component)

@@ -1,5 +1,8 @@
-"""Pages of lists: their cursors, which are the number of the last row of the page before, as text;
-and tasks read in parts, so that no more than a part of a page is in memory whole."""
+"""Paging of lists.
+
+A cursor is the number of the last row of the previous page, as text. Tasks are read in parts, so
+that only a part of a page is in memory in full.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -11,15 +14,18 @@ from app.limits.quoting import quoted
 from app.tasks.model import Task
 
 T = TypeVar("T")
-PAGE_PART_TASKS = 50  # tasks
-LARGEST = 2**31 - 1  # what the columns hold (app/db/tables.py)
+PAGE_PART_TASKS = 50  # tasks per read
+LARGEST = 2**31 - 1  # the limit of the columns (app/db/tables.py)
 PATTERN = "^[0-9]{1,10}$"
 _HINT = "Use next_cursor as it was given."
 
 
 def position(cursor: str, unreadable: type[GatewayError] = InvalidInput) -> int:
-    """The number. Raises `unreadable` for what is none, and InvalidInput for one that no row can
-    have: PostgreSQL refuses it, where SQLite would find nothing."""
+    """Return the number of a cursor.
+
+    Raises `unreadable` for an invalid one, and InvalidInput for one out of range, which PostgreSQL
+    would refuse and SQLite would not find.
+    """
     if not cursor.isascii() or not cursor.isdigit():
         raise unreadable(f"cursor: {quoted(cursor)} is none of ours.", hint=_HINT)
     if len(cursor) > 10 or int(cursor) > LARGEST:
@@ -40,14 +46,14 @@ async def _before(
 
 Before = Annotated[int | None, Depends(_before)]
 
-# From how many there may be, and where to go on, to tasks and where the next ones begin.
+# Maps the maximum number and the position to tasks and the position of the next ones.
 Read = Callable[[int, int | None], Awaitable[tuple[list[Task], int | None]]]
 
 
 async def tasks_json(
     read: Read, view: Callable[[Task], T], limit: int, before: int | None = None
 ) -> tuple[list[T], int | None]:
-    """Views of so many tasks at most, and where the next page begins."""
+    """Return views of at most `limit` tasks, and the start of the next page."""
     views: list[T] = []
     while True:
         tasks, before = await read(min(PAGE_PART_TASKS, limit - len(views)), before)

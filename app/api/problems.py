@@ -1,4 +1,4 @@
-"""Errors -> application/problem+json (RFC 9457): the one place that does it."""
+"""Conversion of errors to application/problem+json (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -48,7 +48,7 @@ class Problem(BaseModel):
 
 
 def document(error: GatewayError) -> Json:
-    """The problem of an error of ours."""
+    """Return the problem document of an error."""
     problem: Json = {
         "type": f"urn:comfyui-gateway:{error.code}",
         "title": error.title(),
@@ -71,7 +71,7 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
-    """The `responses=` of a route that may raise these."""
+    """Return the `responses=` of a route that may raise these errors."""
     found: dict[int | str, Json] = {}
     for error in errors:
         text = f"{error.title()} (`{error.code}`)."
@@ -85,8 +85,10 @@ def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 
 def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The response to a request: a problem document, or what clients of Comfy API v2 expect. It
-    repeats a little at most of what was sent, whatever the error holds."""
+    """Return the response: a problem document, or the format of Comfy API v2.
+
+    Long values are truncated, so that the answer repeats little of the request.
+    """
     problem = bounded(problem)
     if v2_errors.is_v2(scope):
         return v2_errors.response(scope, problem, headers)
@@ -94,7 +96,7 @@ def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -
 
 
 def refusal(scope: Scope, error: GatewayError) -> JSONResponse:
-    """The response that an error of ours is; also to the handshake of a WebSocket."""
+    """Return the response for an error, also for a refused WebSocket handshake."""
     headers = {}
     if seconds := error.extra.get("retry_after"):
         headers["Retry-After"] = str(seconds)
@@ -109,7 +111,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _gone(request: Request, error: Exception) -> JSONResponse:
-    """Nobody reads this answer; but it is no failure of ours."""
+    """Answer a client that disconnected: nobody reads it, but it is no failure of the gateway."""
     return answer(request.scope, document(InvalidRequest("The body ended before it was complete.")))
 
 
@@ -135,7 +137,7 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
 
 
 def validation_problem(faults: list[Json]) -> Json:
-    """The problem of pydantic's errors: the first in words, the first few of them in `errors`."""
+    """Return the problem document for pydantic's errors, with the first few in `errors`."""
     errors = [
         {"field": field_of(fault), "message": _message(fault)} for fault in faults[:MAX_ENTRIES]
     ]
@@ -160,7 +162,7 @@ def _message(fault: Json) -> str:
 
 
 def field_of(fault: Json) -> str:
-    """Where a fault stands: "timeout", "query.limit"."""
+    """Return the path of a field: "timeout", "query.limit"."""
     place = [str(part) for part in fault.get("loc", ())]
     return ".".join(place[1:] if place[:1] == ["body"] and len(place) > 1 else place) or "body"
 

@@ -1,4 +1,4 @@
-"""The JSON of requests, as OpenAPI shows it: what it does not name is refused."""
+"""The JSON of requests, documented in OpenAPI; unknown fields are refused."""
 
 import json
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from app.comfyui.cleaning import is_sound
 from app.limits.json_types import Json
 from app.workflows.references.ids import as_stored
 
-MAX_METADATA = 64 * 1024  # it comes along with every answer and event of the task
+MAX_METADATA = 64 * 1024  # it is part of every answer and event of the task
 
 
-# A graph that every ComfyUI runs, with no model: documentation shows it, fuzzing starts from it.
+# A graph that every ComfyUI runs, without a model; used by documentation and fuzzing.
 RUNNABLE: Json = {
     "1": {
         "class_type": "EmptyImage",
@@ -36,14 +36,14 @@ RUNNABLE: Json = {
 
 
 def storable(text: str) -> str:
-    """A text as it came, if it can be stored as it is."""
+    """Validate that a text can be stored."""
     if not is_sound(text):
         raise ValueError("holds a NUL character or half of a character, which cannot be stored")
     return text
 
 
 def canonical(text: str | None) -> str | None:
-    """A UUID with hyphens in lower case, as ComfyUI takes it."""
+    """Return a UUID in ComfyUI's notation: with hyphens, in lower case."""
     try:
         if text is None or str(UUID(text)) == text.lower():
             return text and text.lower()
@@ -53,7 +53,7 @@ def canonical(text: str | None) -> str | None:
 
 
 def _with_nulls(schema: Json) -> None:
-    """Says in a schema that optional fields may be null."""
+    """Document in a schema that optional fields may be null."""
     for name, field in schema.get("properties", {}).items():
         if name not in schema.get("required", ()) and {"type": "null"} not in field.get(
             "anyOf", ()
@@ -67,8 +67,10 @@ def _with_nulls(schema: Json) -> None:
 
 
 class Strict(BaseModel):
-    """A request body: an unknown field is an error, it is a typing mistake. An optional field that
-    is null is as one that is not there."""
+    """A request body: unknown fields are an error, since they are typing mistakes.
+
+    An optional field that is null counts as absent.
+    """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_with_nulls)
 

@@ -1,4 +1,4 @@
-"""The JSON of answers, as OpenAPI shows it."""
+"""The JSON of answers, documented in OpenAPI."""
 
 from typing import Any, Literal
 

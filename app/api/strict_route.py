@@ -1,8 +1,7 @@
-"""Routes whose bodies are read strictly: JSON by our parser into models that refuse unknown fields,
-forms by our parser of forms.
+"""Routes with strict parsing of bodies: JSON by `parse_json` into `Strict` models, and forms.
 
-FastAPI reads a body before it calls dependencies, and turns each error that it does not know into a
-400 of its own. Errors of ours travel through it as the cause of an HTTPException.
+FastAPI reads a body before it calls dependencies, and converts unknown exceptions to a 400 of its
+own. So the gateway's errors are passed through it as the cause of an HTTPException.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,9 +30,9 @@ _JSON = (b"content-type", b"application/json")
 
 
 class StrictRoute(APIRoute):
-    """A route with a form, a `Strict` model as its body, or none.
+    """A route with a form, a `Strict` model, or no body.
 
-    Whatever Content-Type a body of JSON comes with, it is JSON: `curl -d` calls it a form.
+    JSON is accepted with any Content-Type, as `curl -d` sends that of a form.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class StrictRoute(APIRoute):
     ) -> None:
         answer = get_type_hints(endpoint).get("return")
         if is_typeddict(answer):
-            # Shown in OpenAPI only: mypy has checked it, FastAPI would check and copy each answer.
+            # For OpenAPI only: mypy checks the type; FastAPI would validate and copy each answer.
             options["response_model"] = Json
             responses = {**(responses or {}), status_code or 200: {"model": answer}}
         super().__init__(path, endpoint, status_code=status_code, responses=responses, **options)
@@ -73,7 +72,7 @@ class StrictRoute(APIRoute):
         return handler
 
     def _model(self) -> type[Strict] | None:
-        """The model of a body of JSON. Raises TypeError for one that would take unknown fields."""
+        """Return the model of a JSON body. Raises TypeError unless it is a subclass of Strict."""
         if self.body_field is None or isinstance(self.body_field.field_info, Form):
             return None
         model = self.body_field.field_info.annotation
@@ -83,7 +82,7 @@ class StrictRoute(APIRoute):
 
 
 class JsonRequest(Request):
-    """A request whose body is the JSON of `model`. Where it is optional, blanks are no body."""
+    """A request with a JSON body of `model`; if it is optional a blank body counts as none."""
 
     def __init__(self, request: Request, model: type[Strict], is_optional: bool) -> None:
         super().__init__(_as_json(request.scope), request.receive)
@@ -91,15 +90,15 @@ class JsonRequest(Request):
         self._is_optional = is_optional
 
     async def body(self) -> bytes:
-        """Raises HTTPException, caused by PayloadTooLarge or TooManyBodies."""
+        """Read the body. Raises HTTPException, caused by PayloadTooLarge or TooManyBodies."""
         with _through_fastapi():
             body = await read_body(self)
             if self._is_optional:
                 return body if body.strip(BLANK) else b""
-            return body or b" "  # FastAPI takes b"" for a body that was left out
+            return body or b" "  # FastAPI treats b"" as a missing body
 
     async def json(self) -> Any:
-        """The model, checked. Raises HTTPException, caused by the error of the parser."""
+        """Return the validated model. Raises HTTPException, caused by the parser's error."""
         with _through_fastapi():
             return await by_size(self, partial(read_model, self._model), await read_body(self))
 

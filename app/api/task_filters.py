@@ -1,4 +1,4 @@
-"""What lists of tasks are asked for, by their query parameters."""
+"""Query parameters of task lists."""
 
 import re
 from dataclasses import replace
@@ -13,19 +13,21 @@ from app.errors import InvalidInput
 from app.limits.quoting import quoted
 from app.tasks.model import Status
 
-LONGEST = 200  # characters of a text to search for
+LONGEST = 200  # characters of a search text
 DAY = 86_400  # seconds
-LATEST = 1e11  # seconds: what is larger is milliseconds
+LATEST = 1e11  # seconds; larger numbers are milliseconds
 _HINT = "Write ISO 8601, such as 2026-01-31T09:30:00Z or 2026-01-31, or seconds since 1970."
 _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?")
 _DAY = re.compile(r"\d{4}-?\d\d-?\d\d")
 _FRACTION = re.compile(r":\d\d[.,](\d+)")
-_PLUS_LOST = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)")  # "+" in a URL is a space
+_PLUS_LOST = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)")  # "+" in a URL is decoded to a space
 
 
 def moment(name: str, text: str, *, is_end: bool = False) -> float:
-    """Seconds since 1970. Without a zone it is UTC; `is_end`: a day, a second or a thousandth is
-    meant to its end. Raises InvalidInput."""
+    """Parse a time to a Unix timestamp; the default zone is UTC. Raises InvalidInput.
+
+    `is_end`: return the last moment of the given day, second or fraction.
+    """
     text = text.strip()
     if _NUMBER.fullmatch(text):
         if float(text) < LATEST:
@@ -45,7 +47,7 @@ def moment(name: str, text: str, *, is_end: bool = False) -> float:
 
 
 def _rest_of(text: str) -> float:
-    """What is left of the last digit that a time has, in seconds."""
+    """Return the length of the last given digit of a time, in seconds."""
     fraction = _FRACTION.search(text)
     return 10.0 ** -min(len(fraction[1]) if fraction else 0, 6) - 1e-6
 

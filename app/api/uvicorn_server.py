@@ -1,6 +1,6 @@
-"""uvicorn with limits on its clients: how many, how slow, how much before a request begins.
+"""uvicorn with limits on the number of connections, slow clients, and the size of heads.
 
-uvicorn has no timeout for a request that never ends and for a reader that never reads.
+uvicorn itself has no timeout for incomplete requests and for clients that do not read.
 """
 
 import asyncio
@@ -19,25 +19,25 @@ from app.api.problems import MEDIA_TYPE, document
 from app.errors import GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
 from app.settings import Settings
 
-# Seconds that a connection is kept for a further request: longer than pools of clients and proxies
-# keep theirs (httpx 5, nginx 60, Go 90, Caddy 120), or a request meets a connection that we close.
+# Seconds that an idle connection is kept: longer than clients and proxies keep theirs (httpx 5,
+# nginx 60, Go 90, Caddy 120), so that no request is sent on a connection that is being closed.
 KEEP_ALIVE = 130
-GRACE = 8  # seconds for open requests after a SIGTERM
-MAX_MESSAGE = 1 << 18  # bytes that a WebSocket client may send at once
-BODY_PROGRESS = 16 * 1024  # bytes of a body that must come within the timeout
-# What the WebSocket library takes; it fails without an answer beyond that.
+GRACE = 8  # seconds for open requests after SIGTERM
+MAX_MESSAGE = 1 << 18  # bytes of a message of a WebSocket client
+BODY_PROGRESS = 16 * 1024  # bytes of a body that must arrive within the timeout
+# Limits of the WebSocket library, which fails without an answer beyond them.
 MAX_UPGRADE_HEADERS, MAX_UPGRADE_LINE = 100, 8000
 
 
 class Connection(HttpToolsProtocol):
-    """One connection, with what `Patience` wants to know of it."""
+    """An HTTP connection that records what `Patience` needs."""
 
     def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
         super().__init__(config, *args, **options)
-        self.access_log = False  # app/api/middleware/request_log.py says more
-        self.limit_concurrency = None  # uvicorn would count requests, and leave WebSockets out
+        self.access_log = False  # replaced by app/api/middleware/request_log.py
+        self.limit_concurrency = None  # uvicorn would count requests, without WebSockets
         self._most = config.limit_concurrency
-        self._head = 0  # bytes of a head that is not complete
+        self._head = 0  # bytes of an incomplete head
         self._in_head = False
         self.requests = 0
         self.received = 0
@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
         if self._most is None or len(self.connections) <= self._most:
             return
         if idle := next(filter(_is_idle, self.connections), None):
-            idle.transport.close()  # a place that nobody uses
+            idle.transport.close()  # make room by closing an idle connection
         else:
             text = f"There are {self._most} connections, which is all that are allowed."
             self.refuse(TooManyConnections(text, hint="Try again later.", retry_after=5))
@@ -81,7 +81,7 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def refuse(self, error: GatewayError) -> None:
-        """An answer outside of the application; then the connection is closed."""
+        """Send an error outside of the application, and close the connection."""
         body = json.dumps(document(error)).encode()
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close"
         if seconds := error.extra.get("retry_after"):
@@ -98,15 +98,15 @@ class Socket(WebSocketsSansIOProtocol):
         super().resume_writing()
 
 
-Debt = tuple[str, tuple[int, int]]  # what a client owes, and a measure of how far it is
+Debt = tuple[str, tuple[int, int]]  # what the client has to do, and a measure of its progress
 
 
 class Patience:
-    """Ends connections whose client neither sends what it began nor takes what it is sent."""
+    """Closes connections whose client neither continues its request nor reads the response."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._known: dict[Any, tuple[Debt, float]] = {}  # with the time since when it is so
+        self._known: dict[Any, tuple[Debt, float]] = {}  # with the time of its last progress
 
     def look(self, connections: Iterable[Any]) -> None:
         now = time.monotonic()
@@ -122,7 +122,7 @@ class Patience:
 
 
 def _is_idle(connection: Any) -> bool:
-    """It waits for a further request: uvicorn's own timeout runs."""
+    """Return whether the connection waits for another request, with uvicorn's own timeout."""
     waits = getattr(connection, "timeout_keep_alive_task", None) is not None
     return waits and not connection.transport.is_closing()
 
@@ -136,7 +136,7 @@ def _debt(connection: Any) -> Debt | None:
     if cycle is None or cycle.response_complete:
         return None if _is_idle(connection) else ("head", (connection.requests, 0))
     if cycle.more_body and not connection.flow.read_paused:
-        return "body", (connection.received // BODY_PROGRESS, 0)  # trickling is no progress
+        return "body", (connection.received // BODY_PROGRESS, 0)  # a few bytes are no progress
     return None
 
 
@@ -146,7 +146,7 @@ def _moved(before: Debt, now: Debt) -> bool:
 
 def _end(connection: Any, owed: str) -> None:
     if owed == "reading" or connection.transport.is_closing():
-        connection.transport.abort()  # a close would wait until all is read
+        connection.transport.abort()  # a close would wait until everything is read
     elif connection.cycle is not None and connection.cycle.response_started:
         connection.transport.close()
     else:
@@ -154,8 +154,10 @@ def _end(connection: Any, owed: str) -> None:
 
 
 class GatewayServer(uvicorn.Server):
-    """Ends our streams before uvicorn waits for its connections to close, and lets a load balancer
-    see that we are not ready before it refuses connections."""
+    """Closes streams before uvicorn waits for connections at shutdown.
+
+    Reports not ready for `drain_seconds` before that, so that a load balancer notices.
+    """
 
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__(
@@ -171,7 +173,7 @@ class GatewayServer(uvicorn.Server):
                 http=Connection,
                 ws=Socket,
                 ws_max_size=MAX_MESSAGE,
-                # Each connection would compress the same text anew, and keep 300 kB for it.
+                # Each connection would compress the same text again, and use 300 kB for that.
                 ws_per_message_deflate=False,
                 limit_concurrency=settings.max_connections,
             )
@@ -181,7 +183,7 @@ class GatewayServer(uvicorn.Server):
         self._patience = Patience(body_limits.CLIENT_TIMEOUT_SECONDS)
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:  # every second
+        if counter % 10 == 0:  # once per second
             self._patience.look(self.server_state.connections)
         return await super().on_tick(counter)
 
@@ -189,7 +191,7 @@ class GatewayServer(uvicorn.Server):
         if gateway := getattr(self._app.state, "gateway", None):
             gateway.stop()
             until = time.monotonic() + self._drain_seconds
-            # A second signal sets force_exit; uvicorn has no event for that.
+            # A second signal sets force_exit; uvicorn has no event for it.
             while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await super().shutdown(sockets)

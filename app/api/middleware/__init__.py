@@ -1,1 +1,1 @@
-"""What every request passes before a route sees it: host, origin, key, scope, rate."""
+"""Middleware before all routes: host, origin, key, scope, rate."""

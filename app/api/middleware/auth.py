@@ -1,4 +1,4 @@
-"""ASGI middleware in front of all routes: nothing gets past it that is not allowed to."""
+"""ASGI middleware for authentication and authorization of all requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from app.outbound.addresses import parse_address, site_of
 
 @dataclass(frozen=True, slots=True)
 class TrustedOrigins:
-    """From where requests may come. `hosts`: names we are known under; None: any."""
+    """The allowed origins of requests; `hosts` are the gateway's names, None for any."""
 
     hosts: Sequence[str] | None
     origins: Sequence[str]
 
     def check(self, scope: Scope) -> None:
-        """Raises HostNotAllowed and OriginNotAllowed."""
+        """Check the headers. Raises HostNotAllowed and OriginNotAllowed."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self.hosts is not None:
@@ -80,7 +80,7 @@ class AuthMiddleware:
 
 
 def _name_of(key: AccessKey | None, scope: Scope) -> str:
-    """Whom the work of a request counts for."""
+    """Return the name under which the work of a request is accounted."""
     if key:
         return f"key {key.name}"
     host, _ = scope.get("client") or ("", 0)
@@ -94,7 +94,7 @@ def _gateway(scope: Scope) -> Gateway:
 
 
 def _with_rate(send: Send, allowance: Allowance | None) -> Send:
-    """Tell how much of its rate the key has left, as the IETF's draft on it has these headers."""
+    """Add the RateLimit headers of the IETF draft, if the key has a rate."""
     if allowance is None:
         return send
 

@@ -1,5 +1,7 @@
-"""Limits on requests before anything reads them: their head, their body (multipart is spooled to
-disk). app/api/uvicorn_server.py has those on connections."""
+"""Limits on heads and bodies of requests, before they are read (multipart is spooled to disk).
+
+Limits on connections are in app/api/uvicorn_server.py.
+"""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,15 +13,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import answer, document
 from app.errors import HeadTooLarge, InvalidRequest, PayloadTooLarge
 
-HELD = "held"  # of the request's state: what gives back the room for its body
-MAX_HEAD = 64 * 1024  # bytes of the URL and the headers
-# After which a client is let go that does not go on sending its request, or reading its answer.
+HELD = "held"  # key of the request's state: callbacks that release the memory for its body
+MAX_HEAD = 64 * 1024  # bytes of URL and headers
+# Seconds without progress after which a client that sends a request or reads a response is
+# disconnected.
 CLIENT_TIMEOUT_SECONDS = 30.0
 
 
 class RequestLimits:
-    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`. 400 for a NUL in the
-    URL: no name has one, and PostgreSQL fails over it."""
+    """ASGI middleware: 431 beyond MAX_HEAD, 413 beyond a body of `max_bytes`.
+
+    400 for a NUL in the URL, since no name contains one and PostgreSQL fails on it.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -49,7 +54,7 @@ class RequestLimits:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise HTTPException(413, text)  # a kind that body parsers let through
+                raise HTTPException(413, text)  # body parsers let HTTPException through
             return message
 
         try:
@@ -59,7 +64,7 @@ class RequestLimits:
 
 
 def give_back(scope: MutableMapping[str, Any]) -> None:
-    """The room for the body of a request, which is not needed any more."""
+    """Release the memory for the body of a request."""
     for free in scope.get("state", {}).pop(HELD, ()):
         free()
 

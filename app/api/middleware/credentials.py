@@ -1,6 +1,7 @@
-"""The text of a key in a request. Never in a URL: those are logged, kept and shared.
+"""The API key in a request.
 
-Nor as a password (Basic): browsers keep those and send them unasked, also for pages of others.
+Keys are not accepted in URLs, which are logged, stored and shared, and not as passwords (Basic),
+which browsers store and send automatically, also for pages of other origins.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,13 @@ from starlette.types import Scope
 
 from app.errors import Unauthorized
 
-PROTOCOL = "comfyui-gateway"  # the subprotocol that we speak; answered if it is offered
-_KEY_PROTOCOL = "key."  # how browsers send a key with a WebSocket: they can set no header
+PROTOCOL = "comfyui-gateway"  # the subprotocol of the gateway, accepted if it is offered
+# Prefix of a key as a subprotocol, since browsers cannot set headers of WebSockets
+_KEY_PROTOCOL = "key."
 
 
 def key_text(scope: Scope) -> str | None:
-    """Raises Unauthorized for two different ones."""
+    """Return the key of a request, or None. Raises Unauthorized for two different ones."""
     headers = Headers(scope=scope)
     found = {*_from_headers(headers)}
     if scope["type"] == "websocket":
@@ -30,7 +32,7 @@ def key_text(scope: Scope) -> str | None:
 
 
 def offered(scope: Scope) -> Sequence[str]:
-    """The subprotocols of a WebSocket's handshake."""
+    """Return the subprotocols offered in a WebSocket handshake."""
     return [str(protocol) for protocol in scope.get("subprotocols", ())]
 
 

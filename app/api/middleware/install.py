@@ -1,4 +1,4 @@
-"""What stands in front of the routes, in its order."""
+"""Installation of all middleware, in its order."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from app.api.middleware.security_headers import SecurityHeaders, ShortHeaders
 from app.api.v2_errors import V2_REQUEST_ID
 from app.settings import Settings
 
-MULTIPART_ROOM = 1 << 20  # bytes for the parts around a file of the largest size
-# Headers that scripts of other origins may read, besides the usual ones.
+MULTIPART_ROOM = 1 << 20  # bytes for multipart framing around a file of maximum size
+# Headers that scripts of other origins may read, in addition to the default ones.
 EXPOSED = (
     *("ETag", "Location", "Retry-After", "Content-Disposition", "Content-Range"),
     *(REQUEST_ID, V2_REQUEST_ID, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
@@ -23,12 +23,13 @@ EXPOSED = (
 
 
 def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None:
-    """Put it there, from the inside out. Raises LookupError for a route without an access level."""
+    """Add the middleware, innermost first. Raises LookupError if a route has no access level."""
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(RequestLimits, max_bytes=largest)
     trusted_origins = TrustedOrigins(settings.hosts(), settings.cors_origins)
     app.add_middleware(AuthMiddleware, rules=Rules(routes), trusted_origins=trusted_origins)
-    if settings.cors_origins:  # never with credentials: we have no cookies, and keys are headers
+    # Never with credentials: there are no cookies, and keys are in headers
+    if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,

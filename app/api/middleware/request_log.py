@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its place in the metrics."""
+"""The id, log line and metrics of every request."""
 
 import logging
 import re
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
 _USABLE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
-# Asked every few seconds by machines: of interest only when something is looked for.
+# Polled every few seconds by machines, so logged at debug level.
 _QUIET = ("/api/health", "/api/ready", "/metrics")
 
 
 class RequestLog:
-    """ASGI middleware. Neither bodies nor queries nor the values in paths come into the log."""
+    """ASGI middleware. Bodies, queries and values in paths are never logged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,17 +50,17 @@ class RequestLog:
 
 
 def id_of(given: str | None) -> str:
-    """The caller's id for the request if it is one that can be logged, or a new one."""
+    """Return the client's request id if it is loggable, else a new one."""
     return given if given and _USABLE.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
 class _Seen:
-    """What is to be told of one request."""
+    """The data for the log line of one request."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._began = time.monotonic()
-        self._status = 499 if scope["type"] == "http" else 403  # unless an answer says otherwise
+        self._status = 499 if scope["type"] == "http" else 403  # default if no response is sent
         self._is_stream = scope["type"] == "websocket"
 
     def look_at(self, message: Message) -> None:
@@ -77,7 +77,7 @@ class _Seen:
         route = route_of(self._scope)
         key = None
         if gateway := self._scope.get("state", {}).get("gateway"):
-            key = gateway.caller.name  # of the API key, if one came
+            key = gateway.caller.name  # of the API key, if there is one
             took = None if self._is_stream else seconds
             gateway.metrics.request(method, route, self._status, took)
         level = logging.DEBUG if route in _QUIET and self._status < 400 else logging.INFO
@@ -88,7 +88,7 @@ class _Seen:
 
 
 def begins_stream(message: Message) -> bool:
-    """Whether what follows goes on as long as somebody listens."""
+    """Return whether the response is a stream without a natural end."""
     if message["type"] == "http.response.start":
         content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
         return content_type.startswith("text/event-stream")
@@ -96,6 +96,6 @@ def begins_stream(message: Message) -> bool:
 
 
 def route_of(scope: Scope) -> str:
-    """The template, not the path: values in it may be private, and there is no end of them."""
+    """Return the route's template; values in the path may be private, and are unlimited."""
     route = scope.get("route")
     return str(getattr(route, "path", None) or "unmatched")

@@ -1,4 +1,4 @@
-"""Ends what goes on and on (WebSockets, server-sent events) when its key is revoked."""
+"""Ends streams (WebSockets, server-sent events) when their API key is revoked."""
 
 import asyncio
 from contextlib import ExitStack, suppress
@@ -17,8 +17,10 @@ _ENDED = {"type": "http.response.body", "body": b"", "more_body": False}
 async def serve_until_revoked(
     app: ASGIApp, access: Access, key: AccessKey, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Serve a request. A stream is cancelled when the key is revoked; what has an end of its own
-    was allowed when it began, and may come to it."""
+    """Serve a request; if it is a stream, cancel it when the key is revoked.
+
+    Other requests were allowed when they began, and may complete.
+    """
     serving = asyncio.current_task()
     assert serving is not None
     revoked = False
@@ -38,7 +40,7 @@ async def serve_until_revoked(
         try:
             await app(scope, receive, watched)
         except asyncio.CancelledError:
-            if not revoked or serving.uncancel() > 0:  # somebody else wants the end of all of it
+            if not revoked or serving.uncancel() > 0:  # cancelled for another reason
                 raise
             with suppress(OSError, RuntimeError):  # the client may be gone
                 await send(_CLOSED if scope["type"] == "websocket" else _ENDED)

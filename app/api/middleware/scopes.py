@@ -1,4 +1,4 @@
-"""Finds the access level that a request needs, by the routes of the application."""
+"""Determines the access level that a request needs, by the routes of the application."""
 
 from collections.abc import Iterable
 
@@ -11,14 +11,16 @@ from app.auth.model import AccessLevel
 
 
 class Rules:
-    """The access levels of these routes, in the order in which routes are matched. Raises
-    LookupError for a route that declares no level."""
+    """The access levels of routes, in matching order.
+
+    Raises LookupError for a route without a level.
+    """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._rules = [(each.method, each.pattern, each.level) for each in endpoints_of(routes)]
 
     def needed(self, connection: Connection) -> AccessLevel:
-        """The level that a request needs; OPEN where no route matches: it is a 404 or 405."""
+        """Return the required level; OPEN if no route matches, which leads to 404 or 405."""
         path = path_of(connection)
         method = connection.get("method", "WS")
         for allowed, pattern, level in self._rules:

@@ -1,4 +1,4 @@
-"""Security headers on every answer that has none of its own; no headers that repeat a request."""
+"""Default security headers of responses, and removal of headers that repeat a long request."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,13 +7,13 @@ from app.api.problems import answer, document
 from app.api.v2_errors import path_of
 from app.errors import NotFound
 
-# The page has no inline scripts, talks to us alone, and shows pictures that it has fetched.
+# The page has no inline scripts, connects to this origin only, and shows images that it fetched.
 _PAGE = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-# FastAPI's pages of the API load their scripts from a CDN, and start them with a line of their own.
+# FastAPI's documentation pages load scripts from a CDN, and start them inline.
 _DOCS = (
     "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
     "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
@@ -28,12 +28,12 @@ _ALWAYS = {
     "X-Frame-Options": "DENY",
 }
 
-MAX_ECHO = 500  # bytes of a value in errors, and where CORS repeats headers of the request
+MAX_ECHO = 500  # bytes of header values in errors and CORS responses
 MAX_LOCATION = 2000  # bytes; a redirect repeats path and query
 
 
 class ShortHeaders:
-    """ASGI middleware: no answer repeats long headers, and no redirect a long URL."""
+    """ASGI middleware that removes long headers, and redirects with a long URL, from responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -68,12 +68,12 @@ def _leads_too_far(message: Message) -> bool:
     return len(Headers(raw=message.get("headers", [])).get("location", "")) > MAX_LOCATION
 
 
-# With keys in use, what is embedded needs one, and who gives it to a page means it.
+# Not with keys: an embedded resource needs one then, so that embedding is intentional.
 _OURS = {"Cross-Origin-Resource-Policy": "same-origin"}
 
 
 class SecurityHeaders:
-    """`open_to_pages`: pages of all origins may use what needs no key."""
+    """ASGI middleware; `open_to_pages`: all origins may use what needs no key."""
 
     def __init__(self, app: ASGIApp, *, keys_in_use: bool, open_to_pages: bool) -> None:
         self._app = app
@@ -96,7 +96,7 @@ class SecurityHeaders:
 
 
 def policy_of(path: str) -> str:
-    """The Content-Security-Policy of what stands there."""
+    """Return the Content-Security-Policy for a path."""
     if path.startswith(("/docs", "/redoc")):
         return _DOCS
     return _PAGE if path == "/" or path.startswith("/static/") else _DATA

@@ -1,14 +1,14 @@
-"""WebSockets: the subprotocol in the answer to a handshake, and the close code of a refusal."""
+"""WebSockets: the subprotocol in the handshake response, and the close code of a refusal."""
 
 from starlette.types import Message, Scope, Send
 
 from app.api.middleware.credentials import PROTOCOL, offered
 
-REFUSED = 1008  # the close code for what is against the rules
+REFUSED = 1008  # policy violation (RFC 6455)
 
 
 def answering_protocol(scope: Scope, send: Send) -> Send:
-    """A `send` that accepts with our subprotocol if the client offers it: browsers insist."""
+    """Return a `send` that accepts with our subprotocol if it was offered, as browsers require."""
     if PROTOCOL not in offered(scope):
         return send
 
