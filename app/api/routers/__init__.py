@@ -1,1 +1,1 @@
-"""HTTP and WebSocket routes: declare, call once, return."""
+"""HTTP and WebSocket routes, each of which calls one method of the gateway."""

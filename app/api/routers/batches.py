@@ -1,4 +1,4 @@
-"""Batches: the tasks of one submit, looked at and canceled together."""
+"""Routes of batches: reading and canceling the tasks of one submit together."""
 
 from collections import Counter
 from typing import Annotated
@@ -34,7 +34,7 @@ class BatchJson(TypedDict):
 
 
 def batch_view(batch_id: str, tasks: list[TaskJson]) -> BatchJson:
-    """`tasks`: as they are shown."""
+    """Return the JSON of a batch; `tasks` is the JSON of its tasks."""
     counts = Counter[str](task["status"] for task in tasks)
     return {
         "batch_id": batch_id,
@@ -48,10 +48,10 @@ def batch_view(batch_id: str, tasks: list[TaskJson]) -> BatchJson:
 @router.get("/batch/{batch_id}", responses=responses(BatchNotFound))
 @requires(AccessLevel.READ)
 async def get_batch(batch_id: Id, gateway: GatewayDep) -> BatchJson:
-    """All tasks of a batch, in its order.
+    """Return all tasks of a batch, in its order.
 
-    `finished` is true when all are; `counts` tells how many have which status. Tasks that were
-    deleted are gone from it.
+    `finished` is true when all tasks are finished; `counts` is the number of tasks by status.
+    Deleted tasks are not included.
     """
     await gateway.tasks.counts(batch_id)
     tasks, _ = await tasks_json(
@@ -65,6 +65,6 @@ async def get_batch(batch_id: Id, gateway: GatewayDep) -> BatchJson:
 @router.post("/batch/{batch_id}/cancel", responses=responses(BatchNotFound))
 @requires(AccessLevel.RUN)
 async def cancel_batch(batch_id: Id, gateway: GatewayDep) -> BatchJson:
-    """Cancel all tasks of a batch that are not finished; answers the batch."""
+    """Cancel all unfinished tasks of a batch; returns the batch."""
     await gateway.tasks.cancel_batch(batch_id)
     return await get_batch(batch_id, gateway)

@@ -1,4 +1,4 @@
-"""Files: results by name, smaller views of them, uploads of inputs."""
+"""Routes of files: results by name, views of them, uploads."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -102,12 +102,12 @@ async def get_image(
         Query(description="Without workflow, prompt, place and time; the pixels as they are."),
     ] = None,
 ) -> Response:
-    """Any result by its name, not only images; the newest if several have the name.
+    """Return a result of any type by its name; the newest one if several have the name.
 
-    `width`, `height` and `format` make a smaller view, a `webp` unless `format` says otherwise,
-    which keeps its proportions and is never enlarged. `Range`, `If-Range`, `ETag`, `If-None-Match`
-    and HEAD work, but not with `server`. What is not known to be harmless, such as HTML, SVG, XML
-    and PDF, comes as an attachment.
+    `width`, `height` and `format` request a smaller view, by default as `webp`, which keeps the
+    aspect ratio and is never enlarged. `Range`, `If-Range`, `ETag`, `If-None-Match` and HEAD are
+    supported, except with `server`. Types that are not known to be harmless, such as HTML, SVG, XML
+    and PDF, are sent as attachments.
     """
     wish = _wish(width, height, format, quality, metadata)
     if server is not None:
@@ -141,7 +141,7 @@ def _wish(
     quality: int,
     metadata: Literal["strip"] | None,
 ) -> View | None:
-    """The view that the query asks for; None for the file as it is."""
+    """Return the view that the query requests; None for the unchanged file."""
     if width or height or format:
         return View(format or "webp", width, height, quality)
     return View(None) if metadata else None
@@ -157,10 +157,9 @@ def _wish(
 )
 @requires(AccessLevel.READ)
 async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
-    """All outputs of a finished task in one ZIP file, which is made while it is read.
+    """Return all outputs of a finished task as a ZIP file, which is created while it is sent.
 
-    Names are plain and never twice; texts are `node<id>.txt`. `MISSING.txt` lists what is not
-    there.
+    Names are unique, without folders; texts are `node<id>.txt`. `MISSING.txt` lists missing files.
     """
     content = await gateway.tasks.archive(task_id)
     headers = safe_headers("application/zip", f"{task_id}.zip")
@@ -180,12 +179,12 @@ async def upload_image(
     overwrite: Overwrite = False,
     type: InputFolder = "input",
 ) -> Json:
-    """Keep an input file: an image, a sound, a video. `name` is then a value of inputs, on every
+    """Store an input file: an image, audio or video; `name` is then a valid input value on every
     server.
 
-    The same name with the same bytes is the same upload. With other bytes it gets another name,
-    such as `result (1).png`, unless it may overwrite: tasks that still wait then run with the new
-    file. A field that is not here, or is there twice, is refused.
+    The same name with the same bytes is the same upload. With other bytes the upload gets another
+    name, such as `result (1).png`, or replaces the existing one with `overwrite`; queued tasks then
+    use the new file. Unknown and repeated form fields are refused.
     """
     upload = await gateway.uploads.save(
         image.filename or "upload", chunks_of(image), subfolder=subfolder, overwrite=overwrite
@@ -215,9 +214,10 @@ async def upload_mask(
     overwrite: Overwrite = False,
     type: InputFolder = "input",
 ) -> Json:
-    """A new upload: the original with the mask as its alpha channel, for LoadImage's MASK.
+    """Create an upload from the original with the mask as its alpha channel, for LoadImage's MASK.
 
-    The mask has the same size; transparent means masked. The name is such as `masked-result.png`.
+    The mask must have the same size; transparent means masked. The name is like
+    `masked-result.png`.
     """
     upload = await masked_upload(
         gateway.uploads,
@@ -232,7 +232,7 @@ async def upload_mask(
 
 
 def _original(name: str | None, ref: str | None) -> str:
-    """The name of the upload that a mask is for. Raises InvalidInput."""
+    """Return the name of the upload that a mask is for. Raises InvalidInput."""
     if (name is None) == (ref is None):
         raise InvalidInput('Send either "original" or "original_ref".', field="original")
     if ref is None:
@@ -252,8 +252,10 @@ def _original(name: str | None, ref: str | None) -> str:
 
 
 async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
-    """The answer to an upload, once it has an asset's record. What is shown of one that it took
-    the place of goes."""
+    """Record the upload as an asset and return its JSON.
+
+    The views of a replaced upload are deleted.
+    """
     if overwritten:
         await gateway.files.delete(folder_of_upload(upload.key))
     await gateway.assets.note(upload, overwritten=overwritten)
@@ -263,7 +265,7 @@ async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
 async def _relayed(
     request: Request, server: Server, filename: str, subfolder: str, folder: str
 ) -> Response:
-    """A file as the server has it, streamed through."""
+    """Stream a file from a server."""
     view = server.client.view(filename, subfolder=subfolder, type=folder)
     answer = await view.__aenter__()
     try:

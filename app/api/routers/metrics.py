@@ -1,4 +1,4 @@
-"""The gateway's figures, for Prometheus."""
+"""Route of the metrics for Prometheus."""
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -19,6 +19,5 @@ router = APIRouter(tags=["system"], route_class=StrictRoute)
 )
 @requires(AccessLevel.READ)
 async def metrics(gateway: GatewayDep) -> Response:
-    """Tasks, queue, servers, streams, webhooks and requests in figures, in Prometheus's text
-    format."""
+    """Return metrics of tasks, queue, servers, streams, webhooks and requests for Prometheus."""
     return Response(await gateway.metrics.page(), headers={"Content-Type": CONTENT_TYPE})

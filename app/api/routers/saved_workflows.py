@@ -1,4 +1,4 @@
-"""Saved workflows: keep, change, run, go back to a former version."""
+"""Routes of saved workflows: save, edit, run, restore versions."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -62,11 +62,11 @@ async def upload(
     filename: Annotated[str | None, Form(description="Another name to keep it under.")] = None,
     overwrite: Annotated[bool, Form(description="Replace one of that name.")] = False,
 ) -> Json:
-    """Keep a workflow, out of a file of its own or out of a picture; answers its parameters.
+    """Save a workflow from a JSON file or an image; returns its parameters.
 
-    Out of `fox.png`, a picture that ComfyUI saved, comes `fox.json`; the picture is not kept. A
-    workflow in UI format is kept so; the keys of its parameters are those that it has once it is
-    converted. Names have letters, digits, spaces and `- _ . ( )`, 200 bytes at most.
+    An image `fox.png` that ComfyUI saved becomes `fox.json`; the image itself is not stored. A
+    workflow in UI format is stored in that format; the keys of its parameters are those of its API
+    format. Names consist of letters, digits, spaces and `- _ . ( )`, at most 200 bytes.
     """
     name, definitions = filename or file.filename or "", gateway.pool.definitions()
     limit = gateway.settings.max_body_bytes
@@ -82,7 +82,7 @@ async def upload(
 @router.get("/workflows", responses={200: {"model": WorkflowList}})
 @requires(AccessLevel.READ)
 async def list_workflows(gateway: GatewayDep) -> Json:
-    """The saved workflows, by name."""
+    """List the saved workflows by name."""
     return {"workflows": await gateway.workers.run(editing.listing, gateway.library)}
 
 
@@ -102,10 +102,10 @@ async def update_workflow(
     response: Response,
     if_match: IfMatch = None,
 ) -> Json:
-    """Save new parameter values, or a whole new workflow, into a saved file.
+    """Save new parameter values, or a new workflow, into a saved file.
 
-    A seed of -1 is saved as it is, so every run gets a new one; in UI format as a random one. After
-    an error the file is unchanged. What it was becomes a version.
+    A seed of -1 is saved as such, so that every run gets a new one; in UI format a random seed is
+    saved. After an error the file is unchanged. The previous content becomes a version.
     """
     saved = await gateway.workers.run(
         editing.update,
@@ -132,7 +132,7 @@ async def update_workflow(
 async def get_workflow(
     filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> Json | Response:
-    """A saved workflow, its format and its parameters; `.json` may be left out. `ETag` names it."""
+    """Return a saved workflow, its format and parameters, with an `ETag`; `.json` is optional."""
     saved = await gateway.workers.run(gateway.library.open, filename)
     if is_known(saved.version, if_none_match):
         return Response(status_code=304, headers={"ETag": etag(saved.version)})
@@ -146,7 +146,7 @@ async def get_workflow(
 )
 @requires(AccessLevel.MANAGE)
 async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch = None) -> None:
-    """Remove a saved workflow. Its content stays as a version, so that it can be restored."""
+    """Delete a saved workflow. Its content is kept as a version, which can be restored."""
     await gateway.workers.run(gateway.library.delete, filename, matching(if_match))
 
 
@@ -157,16 +157,17 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
 )
 @requires(AccessLevel.RUN)
 async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
-    """Queue a saved workflow; the answer is that of a submit. The body may be empty."""
+    """Queue a saved workflow; the response is that of a submit. The body may be empty."""
     return await submit_and_answer(gateway, body, asked)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)
 @requires(AccessLevel.READ)
 async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
-    """An OpenAPI document of the route that runs this workflow, with its own parameters.
+    """Return an OpenAPI document of the route that runs this workflow, with its parameters.
 
-    By key and by name, with types, limits, choices (up to 200) and present values as defaults.
+    Parameters are listed by key and by name, with types, limits, choices (up to 200) and their
+    current values as defaults.
     """
     saved = await gateway.workers.run(gateway.library.open, filename)
     shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
@@ -180,7 +181,7 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
 )
 @requires(AccessLevel.READ)
 async def list_versions(filename: str, gateway: GatewayDep) -> Json:
-    """What the workflow was before each save, newest first; also of a deleted one. 50 are kept."""
+    """List the former contents of a workflow, newest first; also of a deleted one. 50 are kept."""
     return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
 
 
@@ -190,7 +191,7 @@ async def list_versions(filename: str, gateway: GatewayDep) -> Json:
 )
 @requires(AccessLevel.READ)
 async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
-    """A former content of the workflow."""
+    """Return a former content of the workflow."""
     saved = await gateway.workers.run(gateway.library.version, filename, version)
     return await _shown(gateway, saved, response)
 
@@ -207,7 +208,7 @@ async def get_version(filename: str, version: str, gateway: GatewayDep, response
 async def restore_version(
     filename: str, body: RestoreRequest, gateway: GatewayDep, response: Response
 ) -> Json:
-    """Make a former content the present one; what was present becomes a version."""
+    """Restore a former content; the current one becomes a version."""
     saved = await gateway.workers.run(gateway.library.restore, filename, body.version)
     return await _shown(gateway, saved, response)
 

@@ -1,4 +1,4 @@
-"""The ComfyUI servers: look, add, drain, resume, change, remove."""
+"""Routes of the ComfyUI servers: list, add, drain, resume, change, remove."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 
 
 def server_json(gateway: Gateway, server: Server) -> ServerJson:
-    """A server as health, info and the list of servers show it."""
+    """Return the JSON of a server for health, info and the list of servers."""
     runs = gateway.dispatcher.running_on(server)
     moves = server.online and not server.stalled
     return {
@@ -55,7 +55,7 @@ def server_json(gateway: Gateway, server: Server) -> ServerJson:
 @router.get("/servers")
 @requires(AccessLevel.READ)
 async def list_servers(gateway: GatewayDep) -> ServerListJson:
-    """All servers, with what each is doing."""
+    """List all servers with their state."""
     return {"servers": [server_json(gateway, server) for server in gateway.pool]}
 
 
@@ -65,7 +65,7 @@ async def list_servers(gateway: GatewayDep) -> ServerListJson:
 )
 @requires(AccessLevel.READ)
 async def get_server(server_id: str, gateway: GatewayDep) -> ServerDetailJson:
-    """One server: what it is doing, the tasks it holds, what it has."""
+    """Return one server: its state, tasks, models and system_stats."""
     server = gateway.pool.get(server_id)
     try:
         models = await inventory.models([server]) if server.online else {}
@@ -90,13 +90,13 @@ async def get_server(server_id: str, gateway: GatewayDep) -> ServerDetailJson:
 )
 @requires(AccessLevel.MANAGE)
 async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
-    """Use another ComfyUI server, from now on and after restarts.
+    """Add a ComfyUI server, permanently.
 
-    Answers after at most 2 seconds: one that does not answer is added, too, and used as soon as it
-    does. Two addresses of one ComfyUI process are one server.
+    Returns after at most 2 seconds: a server that does not answer is added as well, and used as
+    soon as it answers. Two addresses of one ComfyUI process are one server.
     """
     server = await gateway.fleet.add(body.address, body.slots)
-    await wait_or_timeout(server.seen, 2)  # most often it answers at once: show what it is
+    await wait_or_timeout(server.seen, 2)  # usually it answers at once, so that its state is known
     return server_json(gateway, server)
 
 
@@ -106,7 +106,7 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
 )
 @requires(AccessLevel.MANAGE)
 async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> ServerJson:
-    """Set how many prompts the server may hold. What it holds already stays there."""
+    """Set how many prompts the server may hold. Prompts that it already holds are not affected."""
     return server_json(gateway, await gateway.fleet.set_slots(server_id, body.slots))
 
 
@@ -116,10 +116,10 @@ async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep)
 )
 @requires(AccessLevel.MANAGE)
 async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
-    """No new work: what waits there goes to others, what runs there may end.
+    """Stop assigning tasks: pending ones move to other servers, running ones may finish.
 
-    When `running` is 0 the server can be restarted. It stays `draining`, also over restarts of the
-    gateway, until it is resumed.
+    The server can be restarted when `running` is 0. It stays `draining`, also across restarts of
+    the gateway, until it is resumed.
     """
     return server_json(gateway, await gateway.fleet.drain(server_id))
 
@@ -130,7 +130,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
 )
 @requires(AccessLevel.MANAGE)
 async def resume_server(server_id: str, gateway: GatewayDep) -> ServerJson:
-    """Work again: after a drain, or at once where the server counts as stalled or failing."""
+    """Assign tasks again: after a drain, or at once to a server that is stalled or failing."""
     return server_json(gateway, await gateway.fleet.resume(server_id))
 
 
@@ -145,9 +145,10 @@ async def remove_server(
         bool, Query(description="Also stop what runs there; it runs again elsewhere.")
     ] = False,
 ) -> None:
-    """Use it no longer. What waits there goes back to the queue.
+    """Remove a server. Its pending tasks go back to the queue.
 
-    While a task runs there it is refused, unless `force` is given; then, too, if the server has not
-    let go of its tasks within 10 seconds: try again. One that is offline can always be removed.
+    While a task runs there the request is refused, unless `force` is given. With `force` it is
+    refused if the server has not released its tasks within 10 seconds; try again then. An offline
+    server can always be removed.
     """
     await gateway.fleet.remove(server_id, force=force)

@@ -1,4 +1,4 @@
-"""Tasks: look, list, cancel, retry, forget; the queue and the history."""
+"""Routes of tasks: get, list, cancel, retry, delete; queue and history."""
 
 from dataclasses import replace
 from typing import Annotated, NotRequired
@@ -65,10 +65,10 @@ class HistoryJson(TaskPageJson):
 @router.get("/task/{task_id}", responses=responses(TaskNotFound))
 @requires(AccessLevel.READ)
 async def get_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
-    """All of a task: the truth, which streams only show sooner.
+    """Return the whole task; this is authoritative, streams only show it sooner.
 
-    Lists, batches, streams and webhooks show the beginning of long values, and say in `cut` how
-    long they are.
+    Lists, batches, streams and webhooks contain the beginning of long values, with the original
+    lengths in `cut`.
     """
     return gateway.tasks.view(await gateway.tasks.get(task_id), None)
 
@@ -76,9 +76,9 @@ async def get_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
 @requires(AccessLevel.READ)
 async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
-    """The graph that the task runs, in API format, with its parameters set.
+    """Return the graph that the task runs, in API format, with its parameters set.
 
-    Answers `workflow` and `format`, which is `api`.
+    The response has `workflow` and `format`, which is `api`.
     """
     return {"workflow": await gateway.tasks.prompt(task_id), "format": "api"}
 
@@ -92,9 +92,9 @@ async def list_tasks(
     limit: Limit = 50,
     total: WithTotal = False,
 ) -> TaskPageJson:
-    """Tasks that fit all filters which are given, newest first.
+    """List the tasks that match all given filters, newest first.
 
-    `next_cursor` is null on the last page. Of `total` no more than 100,000 are counted.
+    `next_cursor` is null on the last page. `total` counts at most 100,000 tasks.
     """
     return await _page(gateway, wanted, limit, before, total)
 
@@ -102,11 +102,11 @@ async def list_tasks(
 @router.post("/task/{task_id}/cancel", responses=responses(TaskNotFound))
 @requires(AccessLevel.RUN)
 async def cancel_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
-    """Cancel a task in whatever state it is; a finished one stays as it is.
+    """Cancel a task in any state; a finished one is unchanged.
 
-    A queued one is `canceled` at once, one that is on a server becomes `canceling` first. Only this
-    task is stopped, never a prompt of somebody else. If the run ended before the cancel got there,
-    the task ends as the run did, and a warning says that the cancel came too late.
+    A queued task is `canceled` at once, one on a server becomes `canceling` first. Only this task
+    is stopped, never a prompt of another client. If the run ended before the cancel arrived, the
+    task ends with its outcome, and a warning says that the cancel came too late.
     """
     return gateway.tasks.view(await gateway.tasks.cancel(task_id), None)
 
@@ -114,8 +114,7 @@ async def cancel_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
 @router.post("/interrupt/{prompt_id}", responses=responses(TaskNotFound))
 @requires(AccessLevel.RUN)
 async def interrupt(prompt_id: Id, gateway: GatewayDep) -> TaskJson:
-    """Cancel the task with this id, by ComfyUI's word for it. Only ever stops a task of the
-    gateway."""
+    """Cancel the task with this id, by ComfyUI's name for it. Stops only tasks of the gateway."""
     return gateway.tasks.view(await gateway.tasks.cancel(prompt_id), None)
 
 
@@ -126,9 +125,10 @@ async def interrupt(prompt_id: Id, gateway: GatewayDep) -> TaskJson:
 )
 @requires(AccessLevel.RUN)
 async def retry_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
-    """A new task from the same request, with the same values, files and webhook.
+    """Create a new task from the same request, with the same values, files and webhook.
 
-    Seeds are not drawn again. Its `retry_of` names the old one; it belongs to no batch.
+    Seeds are not drawn again. `retry_of` is the id of the old task; the new one belongs to no
+    batch.
     """
     return gateway.tasks.view(await gateway.tasks.retry(task_id), None)
 
@@ -138,19 +138,19 @@ async def retry_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
 )
 @requires(AccessLevel.RUN)
 async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
-    """Forget a finished task, its files, and what its webhooks were told, or still were to be."""
+    """Delete a finished task, its files, and its webhook deliveries, including pending ones."""
     await gateway.tasks.delete([task_id])
 
 
 @router.get("/queue", responses=responses(ServerNotFound))
 @requires(AccessLevel.READ)
 async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
-    """Tasks that are not finished, and what each server holds.
+    """Return the unfinished tasks, and what each server holds.
 
-    `running` and `queued` hold tasks, the queued ones in the order of the queue; `running` also has
-    those that are `canceling`. Each of `servers` has `server`, `online`, `running` and `pending`
-    (prompt ids), and `others`, how many are not the gateway's; one that does not answer a `reason`.
-    A queued task may be pending on a server already.
+    `running` and `queued` contain tasks, queued ones in queue order; `running` includes those that
+    are `canceling`. Each entry of `servers` has `server`, `online`, `running` and `pending` (prompt
+    ids), and `others`, the number of prompts of other clients; for an unreachable server there is a
+    `reason`. A queued task may already be pending on a server.
     """
     tasks = [gateway.tasks.view(task, LIST) for task in await gateway.tasks.queue()]
     return {
@@ -163,10 +163,10 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 @router.post("/queue/clear")
 @requires(AccessLevel.RUN)
 async def clear_queue(gateway: GatewayDep) -> Json:
-    """Cancel all tasks that are queued, of those that the key may see; what runs goes on.
+    """Cancel all queued tasks that are visible to the key; running tasks continue.
 
-    Answers `canceled` (those that are) and `canceling` (those that are on a server already), 10,000
-    ids of each at most, and the `count` of both.
+    Returns the ids in `canceled` and `canceling` (those on a server already), at most 10,000 of
+    each, and the `count` of both.
     """
     canceled = await gateway.tasks.cancel_queued()
     return {
@@ -189,11 +189,11 @@ async def get_history(
     ] = False,
     server: ServerQuery = None,
 ) -> HistoryJson:
-    """Finished tasks with their outputs, newest first.
+    """List finished tasks with their outputs, newest first.
 
-    With `include_servers` or `server` there is also `servers`: for each `server` the `prompts` of
-    its own history that are not the gateway's. Only keys that may see everybody's tasks may ask for
-    that (`forbidden`).
+    With `include_servers` or `server` the response has `servers`: for each `server` the `prompts`
+    in its history that are not the gateway's. This is limited to keys that may see the tasks of all
+    keys (`forbidden`).
     """
     finished = replace(searched, statuses=TERMINAL)
     page = await _page(gateway, finished, limit, before, total)
@@ -210,10 +210,11 @@ async def get_history(
 )
 @requires(AccessLevel.RUN)
 async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> Json:
-    """Forget finished tasks and their files, by their ids or all of them.
+    """Delete finished tasks and their files, by their ids or all of them.
 
-    If one of the ids is unknown or not finished, nothing is deleted. With `all`, what was finished
-    when the request came is deleted. Answers `deleted`, 10,000 ids at most, and their `count`.
+    If one of the ids is unknown or unfinished, nothing is deleted. `all` refers to the tasks that
+    were finished when the request arrived. Returns the ids in `deleted`, at most 10,000, and their
+    `count`.
     """
     servers = gateway.pool.online() if body.servers else []
     removed = await gateway.tasks.delete(body.task_ids, also_on=servers)
@@ -221,7 +222,7 @@ async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> Json:
 
 
 async def _held(gateway: Gateway, server: str | None) -> list[Json]:
-    """What servers hold; of that, those who may not see it all see how much it is."""
+    """Return what servers hold; restricted callers get only the number of others' prompts."""
     found = await queues.held_by(gateway.pool, server, gateway.tasks.known)
     if gateway.caller.is_unrestricted:
         return found

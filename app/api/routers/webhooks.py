@@ -1,4 +1,4 @@
-"""Webhooks: what was sent, what is still to be sent, and sending it again."""
+"""Routes of webhooks: deliveries and their replay."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
 )
 @requires(AccessLevel.READ)
 async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
-    """What the task's webhooks were told, and are still to be told, with each try; oldest first."""
+    """List the deliveries of a task with all attempts, including pending ones; oldest first."""
     return {"deliveries": await gateway.outbox.of_task(gateway.caller, task_id)}
 
 
@@ -38,7 +38,7 @@ async def list_deliveries(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Deliveries in a page.")] = 50,
 ) -> Json:
-    """Deliveries of the webhooks of all tasks, newest first."""
+    """List the deliveries of the webhooks of all tasks, newest first."""
     found, following = await gateway.outbox.page(gateway.caller, status or (), limit, before)
     return {
         "deliveries": found,
@@ -53,10 +53,9 @@ async def list_deliveries(
 )
 @requires(AccessLevel.RUN)
 async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
-    """Send it again now, whatever its status, with the same id and body and all its tries before
-    it.
+    """Send a delivery again now, whatever its status, with the same id and body.
 
-    One that is just being sent is left alone.
+    Its log of attempts is kept. A delivery in progress is not affected.
     """
     delivery = await gateway.outbox.replay(gateway.caller, delivery_id)
     gateway.deliverer.wake()

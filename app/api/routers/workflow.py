@@ -1,4 +1,4 @@
-"""Workflows that come with the request: run one, see its parameters, convert it."""
+"""Routes of workflows in requests: submit, list parameters, convert."""
 
 from dataclasses import asdict
 
@@ -38,12 +38,12 @@ router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
     """Queue a workflow. The body is the workflow itself, an envelope around it, or a form.
 
-    202 with the queued task, and 200 if it is finished, which takes `wait`; a task that failed is a
-    200, too. `Location` names the task, or the batch. With `wait` and an `Accept` of `image/*`,
-    `video/*` or `audio/*` the answer is the task's only file of that type. The body may be
-    ComfyUI's own, `{"prompt": ..., "extra_data": ...}`, with any of the fields beside them. A form
-    that cannot be read is a `bad_request`. While no server has answered yet a workflow is taken,
-    and waits.
+    The response is 202 with the queued task, or 200 if it is finished, which requires `wait`; a
+    failed task is a 200, too. `Location` is the URL of the task or the batch. With `wait` and an
+    `Accept` of `image/*`, `video/*` or `audio/*` the response is the task's only file of that type.
+    The body may be ComfyUI's own, `{"prompt": ..., "extra_data": ...}`, with any of the additional
+    fields. An invalid form is a `bad_request`. While no server has answered yet, a workflow is
+    accepted and waits.
     """
     return await submit_and_answer(gateway, body, asked)
 
@@ -58,7 +58,8 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
 )
 @requires(AccessLevel.READ)
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
-    """The parameters of a workflow, for `params`. The body is that of a submit; nothing is kept."""
+    """Return the parameters of a workflow, for `params`. The body is that of a submit; nothing is
+    stored."""
     _, workflow = await gateway.submitter.workflow_of(body)
     shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
     return {
@@ -69,7 +70,7 @@ async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
 
 
 def doubts(gateway: GatewayDep) -> list[str]:
-    """What to say of parameters while no server has told its node types."""
+    """Return a warning about parameters while no server's node types are known."""
     if gateway.pool.node_types():
         return []
     return ["No ComfyUI server has answered yet: types are guesses, and choices are not known."]
@@ -85,9 +86,10 @@ def doubts(gateway: GatewayDep) -> list[str]:
 )
 @requires(AccessLevel.READ)
 async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
-    """The workflow in API format, with `params` set. The body is that of a submit; nothing is kept.
+    """Convert a workflow to API format, with `params` set. The body is that of a submit; nothing is
+    stored.
 
-    `warnings` tells what was doubtful. A workflow in API format comes back as it is.
+    `warnings` lists what was doubtful. A workflow in API format is returned unchanged.
     """
     converted = await gateway.submitter.convert(body)
     return {"workflow": converted.prompt, "warnings": converted.warnings}
