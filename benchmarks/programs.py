@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from benchmarks.load import Load
 from benchmarks.wire import Answer, Connection
+from tests import known_settings
 
 ROOT = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -141,7 +142,7 @@ class Gateway(Program):
             "max_queued": "1000000",
             **settings,
         }
-        environment = {f"COMFYUI_{name.upper()}": value for name, value in values.items()}
+        environment = known_settings.variables(values)
         named = [word for server in servers for word in ("--comfyui-server", server)]
         super().__init__(sys.executable, str(ROOT / "start.py"), *named, **environment)
 

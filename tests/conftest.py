@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.webhooks.outbox import Outbox
 from fake_comfyui.order import SetOrder
 from fake_comfyui.server import DemoServer
-from tests import services
+from tests import known_settings, services
 from tests.databases import KINDS, database_url
 from tests.proofs import unproved
 from tests.statements import none_too_large
@@ -95,6 +95,17 @@ def _statements_stay_small() -> Iterator[None]:
     """In every test that has a database in this process."""
     with none_too_large():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Settings.__init__
+
+    def checked(self: Settings, **values: Any) -> None:
+        known_settings.check(values)
+        make(self, **values)
+
+    monkeypatch.setattr(Settings, "__init__", checked)
 
 
 class RunningGateway:

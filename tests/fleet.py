@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from tests import known_settings
 from tests.conftest import ROOT, wait_until
 
 Json = dict[str, Any]
@@ -130,9 +131,7 @@ class Gateway(Program):
             "uploads_dir": folder / "uploads",
             "workflows_dir": folder / "workflows",
         }
-        environment = {
-            f"COMFYUI_{name.upper()}": str(value) for name, value in {**places, **settings}.items()
-        }
+        environment = known_settings.variables({**places, **settings})
         super().__init__(folder, [str(ROOT / "start.py"), *arguments], environment)
 
     async def submit(self, workflow: Json, **form: Any) -> str:
