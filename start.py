@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from app import logs
 from app.api.uvicorn_server import GatewayServer
 from app.auth import cli
+from app.container import checked
 from app.errors import GatewayError
 from app.main import create_app
 from app.settings import Settings
@@ -120,7 +121,7 @@ def main() -> int:
     options = parse_args([] if is_about_keys else sys.argv[1:])
     try:
         if is_about_keys:
-            return cli.main(sys.argv[2:], Settings().api_keys.get_secret_value())
+            return cli.main(sys.argv[2:], checked(Settings()).api_keys.get_secret_value())
         settings = settings_of(options)
         logs.configure(settings.log_level, settings.log_format)
         raise_file_limit()

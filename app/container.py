@@ -1,27 +1,36 @@
-"""Builds the parts of a gateway and tells each of the others that it needs."""
+"""Builds the parts of a gateway out of its settings, once these are checked."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
-from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
+from app.auth.origins import checked_origin, host_name
 from app.auth.rate_limits import RateLimits
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
-from app.db.engine.database import Database, is_sqlite, parse_url
+from app.db.engine.database import (
+    Database,
+    database_file,
+    identity_of,
+    is_sqlite,
+    parse_url,
+)
 from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
-from app.db.engine.sqlite import file_of
 from app.db.lease import Lease, new_runner_id
 from app.db.queue import Queue
 from app.db.run_times import RunTimes
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
+from app.errors import InvalidInput, UrlNotAllowed
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
-from app.files.stores.factory import open_store, open_uploads
+from app.files.stores.factory import open_store, open_uploads, parse_files_url
 from app.files.stores.leftovers import Leftovers
 from app.files.stores.local import LocalStore
 from app.files.stores.store import FileStore
@@ -29,8 +38,9 @@ from app.files.uploads import UploadFolders
 from app.gateway import Gateway
 from app.limits.worker_threads import MemoryBudget, Workers
 from app.metrics import Metrics
-from app.outbound.guard import Guard
+from app.outbound.guard import Guard, check_allowed
 from app.outbound.transport import Remote
+from app.redis import check_url
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
@@ -38,6 +48,7 @@ from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import StreamReconciler
+from app.servers.addresses import base_url
 from app.servers.pool import Pool
 from app.services.assets import AssetParts, AssetService
 from app.services.duplicate_servers import DuplicateServers
@@ -46,10 +57,12 @@ from app.services.servers import ServerService
 from app.services.submissions import SubmissionParts
 from app.services.tasks import TaskParts
 from app.settings import Settings
-from app.tasks.webhook import Webhook
+from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.fair_share import DeliveryPace
 from app.webhooks.outbox import Outbox
+from app.webhooks.requests import events_of
+from app.webhooks.signing import key_of
 from app.workflows.saved.library import Library
 
 # Bodies of the largest size that may be worked on at a time, and those of one caller.
@@ -57,6 +70,54 @@ BODIES, OWN_BODIES = 16, 2
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+
+class BadSettings(ValueError):
+    """A line for each setting that cannot be used, with its name and the remedy."""
+
+
+def _each(check: Callable[[str], str]) -> Callable[[Iterable[str]], list[str]]:
+    return lambda values: list(dict.fromkeys(map(check, values)))
+
+
+def _secret(check: Callable[[str], object]) -> Callable[[SecretStr | None], SecretStr | None]:
+    def checked(value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check(value.get_secret_value())
+        return value
+
+    return checked
+
+
+# These return the value in the form that the rest of the gateway expects, or raise.
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "comfyui_server": _each(base_url),
+    "database_url": _secret(parse_url),
+    "files_url": lambda url: parse_files_url(url) if url else url,
+    "redis_url": _secret(check_url),
+    "allow_private_urls": _each(check_allowed),
+    "webhook_url": _secret(Guard(["*"]).check),
+    "webhook_secret": _secret(key_of),
+    "webhook_events": lambda events: list(events_of(events)),
+    "api_keys": _secret(Access),
+    "allowed_hosts": _each(host_name),
+    "cors_origins": _each(checked_origin),
+}
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings as the gateway uses them. Raises BadSettings for values that it cannot use."""
+    values, faults = dict(settings), []
+    for name, check in _CHECKS.items():
+        try:
+            values[name] = check(values[name])
+        except (InvalidInput, UrlNotAllowed) as error:
+            hint = None if isinstance(error, UrlNotAllowed) else error.hint  # that is for clients
+            text = " ".join(filter(None, [error.detail, hint]))
+            faults.append(f"Setting COMFYUI_{name.upper()}: {text}")
+    if faults:
+        raise BadSettings("\n".join(faults))
+    return Settings.model_construct(settings.model_fields_set, **values)
 
 
 def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
@@ -119,7 +180,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             workers=workers,
             decoders=decoders,
         ),
-        everywhere=settings.everywhere(),
+        everywhere=_operators_webhook(settings),
         paid_node_keys=paid_node_keys,
         workers=workers,
     )
@@ -131,7 +192,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     figures.watch(pool, hub, dispatcher, deliverer)
     readiness = Readiness(database, _writable_stores(settings, files, uploads))
     return Gateway(
-        id=_identity(settings),
+        id=identity_of(settings.database_url.get_secret_value()),
         access=access,
         caller=EVERYBODY,
         settings=settings,
@@ -179,14 +240,6 @@ def _uploads(settings: Settings, database: Database) -> UploadFolders:
     )
 
 
-def _identity(settings: Settings) -> str:
-    """The same for all processes on one database, for ever; it tells nothing of where that is."""
-    url = parse_url(settings.database_url.get_secret_value())
-    file = file_of(url) if url.get_backend_name() == "sqlite" else None
-    place = str(file.resolve()) if file else url.render_as_string(hide_password=True)
-    return sha256(place.encode()).hexdigest()[:12]
-
-
 def _writable_stores(
     settings: Settings, files: FileStore, uploads: UploadFolders
 ) -> WritableStores:
@@ -196,8 +249,7 @@ def _writable_stores(
         "uploads": uploads.store.check_room,
         "saved workflows": LocalStore(settings.workflows_dir).check_room,
     }
-    url = parse_url(settings.database_url.get_secret_value())
-    if url.get_backend_name() == "sqlite" and (file := file_of(url)) is not None:
+    if file := database_file(settings.database_url.get_secret_value()):
         checks["database"] = LocalStore(file.parent).check_room
     return WritableStores(checks)
 
@@ -235,9 +287,22 @@ def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     return RedisEventBus(redis, hub)
 
 
+def _operators_webhook(settings: Settings) -> Webhook | None:
+    """The webhook that is told of every task."""
+    if settings.webhook_url is None:
+        return None
+    secret = settings.webhook_secret
+    return Webhook(
+        url=settings.webhook_url.get_secret_value(),
+        events=tuple(settings.webhook_events),
+        secret=secret.get_secret_value() if secret else None,
+        scope=EVERYWHERE,
+    )
+
+
 def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:
     """The operator's own webhook may be on a private host without more ado; only it."""
-    webhook = settings.everywhere()
+    webhook = _operators_webhook(settings)
     if webhook is None:
         return None
     return webhook, Remote(Guard([*settings.allow_private_urls, webhook.host_name]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.auth.authenticator import Access
 from app.auth.model import AccessLevel, Caller
+from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
 from app.errors import NoServer, Stopping, TooManyConnections
 from app.events.hub import Hub
@@ -78,7 +79,7 @@ class Gateway:
     def warnings(self) -> list[str]:
         """What an operator should hear of, loudly."""
         trouble = self.access.trouble
-        return [*self.settings.warnings(), *([trouble] if trouble else []), *self.fleet.notes]
+        return [*warnings(self.settings), *([trouble] if trouble else []), *self.fleet.notes]
 
     def for_caller(self, caller: Caller) -> "Gateway":
         """The gateway as a caller may use it. Routes get no other one: what belongs to others is
@@ -119,3 +120,21 @@ class Gateway:
         else:
             return
         raise TooManyConnections(text, hint="Ask with GET instead.", retry_after=5)
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What an operator should hear of, loudly."""
+    found = []
+    open_to_all = not settings.api_keys.get_secret_value()
+    if open_to_all and not is_loopback(settings.host):
+        found.append(
+            f"Everybody who can reach {settings.host}:{settings.port} can use this gateway: no API "
+            "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
+            "COMFYUI_API_KEYS=api_keys.json, and start again."
+        )
+    if open_to_all and "*" in settings.cors_origins:
+        found.append(
+            "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "
+            "visits use this gateway. Name the pages that may, or use API keys."
+        )
+    return found

@@ -32,9 +32,9 @@ from app.api.routers import (
     workflow,
 )
 from app.auth.model import AccessLevel
-from app.container import build
+from app.container import build, checked
 from app.db.engine.database import open_database
-from app.gateway import Gateway
+from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
 from app.settings import VERSION, Settings
@@ -90,8 +90,8 @@ class LifespanState(TypedDict):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application. Each call makes an independent one."""
-    settings = settings or Settings()
+    """The ASGI application. Each call makes an independent one. Raises BadSettings."""
+    settings = checked(settings or Settings())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
@@ -134,7 +134,7 @@ def routes_of(app: FastAPI) -> list[BaseRoute]:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with everything it does in the background."""
-    for warning in [*settings.warnings(), *removed_settings()]:
+    for warning in [*warnings(settings), *removed_settings()]:
         log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None

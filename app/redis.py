@@ -1,9 +1,7 @@
 """The way to the Redis that replicas share. Its package is optional: imported only when used."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import AfterValidator, SecretStr
+from typing import TYPE_CHECKING
 
 from app.errors import InvalidInput
 
@@ -27,17 +25,6 @@ def check_url(url: str) -> None:
         parse_url(url)
     except ValueError as error:
         raise InvalidInput("This is not the URL of a Redis.", hint=_HINT) from error
-
-
-def _checked(url: SecretStr) -> SecretStr:
-    try:
-        check_url(url.get_secret_value())
-    except InvalidInput as error:
-        raise ValueError(f"{error.detail} {error.hint}") from error
-    return url
-
-
-RedisUrl = Annotated[SecretStr, AfterValidator(_checked)]
 
 
 def connect(url: str) -> "Redis":

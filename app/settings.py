@@ -1,40 +1,19 @@
 """The settings: environment variables COMFYUI_*, a .env file, or the command line."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.auth.authenticator import Access
-from app.auth.origins import checked_origin, host_name, is_loopback
-from app.db.engine.database import parse_url
-from app.errors import InvalidInput, UrlNotAllowed
-from app.files.stores.factory import parse_files_url
-from app.logs import LogFormat
-from app.outbound.guard import Guard, check_allowed
-from app.redis import RedisUrl
-from app.servers.addresses import base_url
-from app.tasks.webhook import EVERYWHERE, FINALS, Webhook
-from app.webhooks.requests import events_of
-from app.webhooks.signing import key_of
-
 VERSION = "0.1.0"
 
 
-@contextmanager
-def _as_value_error() -> Iterator[None]:
-    """Let pydantic name the setting that an error of ours is about."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise ValueError(f"{error.detail} {error.hint or ''}".strip()) from error
-
-
 class Settings(BaseSettings):
-    """Each field is the environment variable COMFYUI_<NAME>; see .env.example."""
+    """Each field is the environment variable COMFYUI_<NAME>; see .env.example.
+
+    Only types and ranges are checked here. `app.container.checked` does the rest.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="COMFYUI_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
@@ -60,7 +39,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
-    redis_url: RedisUrl | None = Field(
+    redis_url: SecretStr | None = Field(
         None, description="Redis, for updates and rate limits of several gateways; none: one."
     )
     drain_seconds: float = Field(
@@ -117,7 +96,8 @@ class Settings(BaseSettings):
         None, description="Signs what is sent there: whsec_ and the base64 of 24 to 64 bytes."
     )
     webhook_events: Annotated[list[str], NoDecode] = Field(
-        list(FINALS), description="What to tell of there, separated by commas."
+        ["task.succeeded", "task.failed", "task.canceled"],
+        description="What to tell of there, separated by commas.",
     )
 
     api_keys: SecretStr = Field(
@@ -137,7 +117,7 @@ class Settings(BaseSettings):
     docs: bool = Field(True, description="Serve /docs, /redoc and /openapi.json.")
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: LogFormat = Field(
+    log_format: Literal["plain", "json"] = Field(
         "plain", description="plain, or json: an object in each line, for collectors of logs."
     )
 
@@ -152,73 +132,6 @@ class Settings(BaseSettings):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
-    @field_validator("comfyui_server")
-    @classmethod
-    def _addresses(cls, value: list[str]) -> list[str]:
-        with _as_value_error():
-            return list(dict.fromkeys(base_url(address) for address in value))
-
-    @field_validator("database_url")
-    @classmethod
-    def _database(cls, value: SecretStr) -> SecretStr:
-        with _as_value_error():
-            parse_url(value.get_secret_value())
-        return value
-
-    @field_validator("files_url")
-    @classmethod
-    def _files(cls, value: str) -> str:
-        with _as_value_error():
-            return parse_files_url(value) if value else value
-
-    @field_validator("allow_private_urls")
-    @classmethod
-    def _allowed(cls, value: list[str]) -> list[str]:
-        with _as_value_error():
-            return [check_allowed(entry) for entry in value]
-
-    @field_validator("api_keys")
-    @classmethod
-    def _keys(cls, value: SecretStr) -> SecretStr:
-        with _as_value_error():
-            Access(value.get_secret_value())
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _hosts(cls, value: list[str]) -> list[str]:
-        return [host_name(host) for host in value]
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: list[str]) -> list[str]:
-        with _as_value_error():
-            return [checked_origin(origin) for origin in value]
-
-    @field_validator("webhook_events")
-    @classmethod
-    def _events(cls, value: list[str]) -> list[str]:
-        with _as_value_error():
-            return list(events_of(value))
-
-    @field_validator("webhook_url")
-    @classmethod
-    def _url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            try:
-                Guard(["*"]).check(value.get_secret_value())
-            except UrlNotAllowed as error:
-                raise ValueError(error.detail) from error
-        return value
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
-        with _as_value_error():
-            if value is not None:
-                key_of(value.get_secret_value())
-        return value
-
     @field_validator(
         *("task_timeout", "retention_age", "retention_bytes", "webhook_url", "webhook_secret"),
         "redis_url",
@@ -228,46 +141,7 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value in ("", "none", "None") else value
 
-    def everywhere(self) -> Webhook | None:
-        """The webhook that is told of every task."""
-        if self.webhook_url is None:
-            return None
-        secret = self.webhook_secret
-        return Webhook(
-            url=self.webhook_url.get_secret_value(),
-            events=tuple(self.webhook_events),
-            secret=secret.get_secret_value() if secret else None,
-            scope=EVERYWHERE,
-        )
-
     def shown(self) -> dict[str, object]:
         """The settings in force, without secrets."""
         secret = {"database_url", "redis_url", "webhook_url", "api_keys"}
         return self.model_dump(mode="json", exclude=secret)
-
-    def hosts(self) -> list[str] | None:
-        """The names besides localhost under which it may be asked; None: any.
-
-        With keys no page gains anything by a name that is made to point here: it has none. Where
-        others can reach us we do not know what they call us, unless we are told.
-        """
-        if self.api_keys.get_secret_value():
-            return None
-        return self.allowed_hosts if self.allowed_hosts or is_loopback(self.host) else None
-
-    def warnings(self) -> list[str]:
-        """What an operator should hear of, loudly."""
-        found = []
-        open_to_all = not self.api_keys.get_secret_value()
-        if open_to_all and not is_loopback(self.host):
-            found.append(
-                f"Everybody who can reach {self.host}:{self.port} can use this gateway: no API "
-                "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
-                "COMFYUI_API_KEYS=api_keys.json, and start again."
-            )
-        if open_to_all and "*" in self.cors_origins:
-            found.append(
-                "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "
-                "visits use this gateway. Name the pages that may, or use API keys."
-            )
-        return found

@@ -66,6 +66,12 @@ def check_libraries(path: Path, here: str, used: set[str]) -> None:
         assert "httpx" not in roots, "only app/comfyui and app/outbound speak HTTP to others"
 
 
+def test_the_settings_know_nothing_of_what_they_set() -> None:
+    """Their types and ranges are checked where they stand, all else by `app.container.checked`."""
+    ours = {name for name in imports(ROOT / "app/settings.py") if name.split(".")[0] == "app"}
+    assert not ours
+
+
 @pytest.mark.parametrize("path", FAKE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_of_the_stand_in(path: Path) -> None:
     ours = {name.split(".")[1] for name in imports(path) if name.startswith("app.")}

@@ -12,6 +12,7 @@ from app.api.middleware.request_log import REQUEST_ID, RequestLog
 from app.api.middleware.scopes import Rules
 from app.api.middleware.security_headers import SecurityHeaders, ShortHeaders
 from app.api.v2_errors import V2_REQUEST_ID
+from app.auth.origins import is_loopback
 from app.settings import Settings
 
 MULTIPART_ROOM = 1 << 20  # bytes for multipart framing around a file of maximum size
@@ -26,7 +27,7 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
     """Add the middleware, innermost first. Raises LookupError if a route has no access level."""
     largest = max(settings.max_upload_bytes, settings.max_body_bytes) + MULTIPART_ROOM
     app.add_middleware(RequestLimits, max_bytes=largest)
-    trusted_origins = TrustedOrigins(settings.hosts(), settings.cors_origins)
+    trusted_origins = TrustedOrigins(_hosts(settings), settings.cors_origins)
     app.add_middleware(AuthMiddleware, rules=Rules(routes), trusted_origins=trusted_origins)
     # Never with credentials: there are no cookies, and keys are in headers
     if settings.cors_origins:
@@ -44,3 +45,14 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
         keys_in_use=bool(settings.api_keys.get_secret_value().strip()),
         open_to_pages="*" in settings.cors_origins,
     )
+
+
+def _hosts(settings: Settings) -> list[str] | None:
+    """The names besides localhost under which the gateway may be asked; None: any.
+
+    With keys a page gains nothing from a name that it points here: it has no key. Where others can
+    reach the gateway it does not know its names, unless it is told.
+    """
+    if settings.api_keys.get_secret_value():
+        return None
+    return settings.allowed_hosts if settings.allowed_hosts or is_loopback(settings.host) else None

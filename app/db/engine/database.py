@@ -7,7 +7,9 @@ the event loop with asyncpg. In both cases a cancelled caller leaves nothing hal
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Insert, Table
@@ -16,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.db.engine.postgresql import RECONNECT_TIMEOUT, Postgresql
-from app.db.engine.sqlite import Sqlite, T, Work
+from app.db.engine.sqlite import Sqlite, T, Work, file_of
 from app.db.schema import bring_up, is_current
 from app.errors import InvalidInput
 
@@ -71,6 +73,19 @@ def parse_url(database_url: str) -> URL:
     if url.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
         raise InvalidInput("PostgreSQL needs the package asyncpg.", hint="pip install asyncpg")
     return url
+
+
+def database_file(database_url: str) -> Path | None:
+    """The file of an SQLite database; None for one in memory, and for PostgreSQL."""
+    url = parse_url(database_url)
+    return file_of(url) if url.get_backend_name() == "sqlite" else None
+
+
+def identity_of(database_url: str) -> str:
+    """The same for all processes on one database, for ever; it tells nothing of where that is."""
+    file = database_file(database_url)
+    url = parse_url(database_url).render_as_string(hide_password=True)
+    return sha256((str(file.resolve()) if file else url).encode()).hexdigest()[:12]
 
 
 async def open_database(database_url: str, *, patience: float = RECONNECT_TIMEOUT) -> Database:

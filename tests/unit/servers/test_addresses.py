@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 import start
+from app.container import BadSettings, checked
 from app.errors import InvalidInput
 from app.servers.addresses import base_url, may_be_one_machine
 from app.settings import Settings
@@ -37,7 +37,8 @@ REFUSED = (
 def test_what_an_address_means(address: str) -> None:
     assert base_url(address) == MEANT[address]
     assert base_url(MEANT[address]) == MEANT[address]
-    assert Settings(comfyui_server=address, _env_file=None).comfyui_server == [MEANT[address]]
+    settings = checked(Settings(comfyui_server=address, _env_file=None))
+    assert settings.comfyui_server == [MEANT[address]]
 
 
 @pytest.mark.parametrize("address", REFUSED)
@@ -46,8 +47,8 @@ def test_what_is_no_address(address: str, monkeypatch: pytest.MonkeyPatch, capsy
         base_url(address)
     assert caught.value.hint
     assert "secret" not in caught.value.detail
-    with pytest.raises(ValidationError):
-        Settings(comfyui_server=[address], _env_file=None)
+    with pytest.raises(BadSettings):
+        checked(Settings(comfyui_server=[address], _env_file=None))
     monkeypatch.setattr(sys, "argv", ["start.py", f"--comfyui-server={address}"])
     if "," not in address:
         assert start.main() == 2
