@@ -1,1 +1,1 @@
-"""Use cases: what routers call, one public class a file."""
+"""Use cases, called by routers; one public class per file."""

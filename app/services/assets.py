@@ -1,4 +1,4 @@
-"""Assets over uploads and results: keep, find, refer to, delete."""
+"""Assets: creation, lookup, references in workflows, deletion."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -24,14 +24,14 @@ from app.tasks.asset import Asset, encoded
 from app.workflows.references.assets import reference, references, replaced
 from app.workflows.references.ids import as_stored
 
-MOST_REFERENCES = 1000  # of one workflow
+MOST_REFERENCES = 1000  # per workflow
 Gone = Callable[[str], Awaitable[None]]
-EXPIRY_INTERVAL = 30.0  # seconds between two looks for what has expired
+EXPIRY_INTERVAL = 30.0  # seconds between two checks for expired assets
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How an asset is to be kept: `file_path` as the client calls it; `expires_in` seconds."""
+    """Properties of a new asset; `file_path` is the client's name, `expires_in` in seconds."""
 
     file_path: str | None = None
     content_type: str | None = None
@@ -45,9 +45,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class AssetParts:
-    """What an `AssetService` works with, whoever asks. `kept`: seconds that results are kept after
-    their task's end; None: for ever. `gone` is told of each upload that is no more, by its name on
-    servers."""
+    """Dependencies of an `AssetService` that do not depend on the caller.
+
+    `kept`: seconds for which results are kept after their task's end, None for ever. `gone` is
+    called with the staged name of each deleted upload.
+    """
 
     database: Database
     uploads: UploadFolders
@@ -58,7 +60,7 @@ class AssetParts:
 
 
 class AssetService:
-    """The assets that `caller` may see; all others do not exist for it."""
+    """The assets that `caller` may see; others do not exist for it."""
 
     def __init__(self, parts: AssetParts, caller: Caller) -> None:
         self._database = parts.database
@@ -70,7 +72,7 @@ class AssetService:
         return self._parts.uploads.of(self._caller.name)
 
     async def get(self, asset_id: str) -> Asset:
-        """Raises AssetNotFound."""
+        """Return an asset. Raises AssetNotFound."""
         found = await self._database.read(
             lambda connection: assets.get(connection, asset_id, self._parts.kept, self._caller)
         )
@@ -86,7 +88,7 @@ class AssetService:
         expected_hash: str | None = None,
         key: IdempotencyKey | None = None,
     ) -> tuple[Asset, bool]:
-        """An asset of bytes that come in, and whether the bytes are new.
+        """Store bytes as an asset; return it and whether the bytes are new.
 
         Raises PayloadTooLarge, StorageFull, HashMismatch, and KeyReused if the key was used.
         """
@@ -101,7 +103,7 @@ class AssetService:
             return await self._minted(await self._uploads.settle(arrived), wish, key)
 
     async def from_hash(self, hash: str, wish: Wish) -> tuple[Asset, bool]:
-        """An asset over bytes that are here, and whether it is a new one. Raises BlobNotFound."""
+        """Return an asset of existing bytes, and whether it is a new one. Raises BlobNotFound."""
         async with self._one_at_a_time():
             found = await self._with_hash(hash)
             mine = [a for a in found if a.upload and a.owner == self._caller.name]
@@ -114,17 +116,19 @@ class AssetService:
             return (await self._minted(upload, wish))[0], True
 
     async def is_known(self, hash: str) -> bool:
-        """Can an asset be made of it without its bytes?"""
+        """Return whether an asset can be created without sending the bytes."""
         return bool(await self._with_hash(hash))
 
     async def note(self, upload: Upload, *, overwritten: bool = False) -> None:
-        """Make a record of a file that was uploaded otherwise, unless there is one. Those of a file
-        that it took the place of go: their bytes are here no longer."""
+        """Create an asset for a file that was uploaded otherwise, unless there is one.
+
+        Assets of a file that it replaced are deleted, as their bytes are gone.
+        """
         if not overwritten:
             await self._record(upload)
             return
         async with self._one_at_a_time():
-            # Another one may have taken its place meanwhile: records are of what is there.
+            # It may have been replaced in turn: the record must be of the current file.
             present = await self._uploads.get(upload.name)
             await self._forget_former(present)
             await self._record(present)
@@ -138,13 +142,13 @@ class AssetService:
             await self._minted(upload, Wish(upload.name))
 
     async def delete(self, asset_id: str) -> None:
-        """Remove a record, and its file with the last one. Raises AssetNotFound and AssetInUse."""
+        """Delete an asset, and its file with the last one. Raises AssetNotFound and AssetInUse."""
         asset = await self.get(asset_id)
         if asset.job_id is not None or not await self._removed(asset):
             raise AssetInUse("The asset is still needed, so it cannot be deleted.")
 
     async def run(self) -> None:
-        """Remove what has expired, until cancelled."""
+        """Delete expired assets until cancelled."""
         name = "removing expired assets"
         await every(EXPIRY_INTERVAL, self._remove_expired, name, at_once=False)
 
@@ -154,7 +158,7 @@ class AssetService:
                 await self._removed(asset)
 
     async def resolved(self, workflow: Any) -> Any:
-        """The workflow with references that say all that a run needs. Raises MissingAsset."""
+        """Return the workflow with complete references for a run. Raises MissingAsset."""
         ids = await self._parts.workers.run(
             lambda: {as_stored(info["id"]): None for info in references(workflow)}
         )
@@ -170,22 +174,23 @@ class AssetService:
         )
 
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
-        """Where its bytes are, unless they are a text. Raises FileNotFound."""
+        """Return the store and key of an asset that is no text. Raises FileNotFound."""
         if asset.upload is not None:
             upload = await self._parts.uploads.of(asset.owner).get(asset.upload)
             return self._uploads.store, upload.key
         return self._parts.files, asset.key or ""
 
     def _one_at_a_time(self) -> AbstractAsyncContextManager[object]:
-        """No file is removed while a record is made for it, by whatever process."""
+        """Lock of all processes: no file is deleted while a record of it is created."""
         return self._database.locked("assets")
 
-    # -- how ------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     async def _reference(self, asset_id: str) -> Any:
         try:
             asset = await self.get(asset_id)
-            # A result, or somebody else's: servers take inputs from the uploads of the task's key.
+            # A result, or an upload of another owner: inputs are staged from the uploads of the
+            # task's key.
             if asset.upload is None or asset.owner != self._caller.name:
                 upload = await self._upload_of(asset, asset.filename)
                 await self.note(upload)
@@ -200,7 +205,7 @@ class AssetService:
         candidates = await self._database.read(
             lambda connection: assets.of_other_bytes(connection, upload.name, upload.hash)
         )
-        for asset in candidates:  # others may have files of the same name
+        for asset in candidates:  # other owners may have files of the same name
             if await self._parts.uploads.of(asset.owner).find(upload.name) == upload.key:
                 await self._database.write(partial(assets.remove, asset=asset))
 
@@ -218,7 +223,7 @@ class AssetService:
         return await self._parts.files.exists(asset.key or "")
 
     async def _upload_of(self, asset: Asset, wanted: str) -> Upload:
-        """Its bytes as an upload of that name."""
+        """Return the asset's bytes as an upload with that name."""
         is_mine = asset.owner == self._caller.name
         if is_mine and asset.upload is not None and asset.upload == safe_name(wanted):
             return await self._uploads.get(asset.upload)
@@ -255,7 +260,7 @@ class AssetService:
         return asset, await self._database.write(work)
 
     async def _extended(self, asset: Asset, wish: Wish) -> Asset:
-        """Kept as long as is wanted now; never shorter than before."""
+        """Extend the lifetime of the asset as requested; never shorten it."""
         if asset.expires_at is None:
             return asset
         wanted = wish.expires_at
@@ -264,7 +269,7 @@ class AssetService:
         return replace(asset, expires_at=expires_at)
 
     async def _removed(self, asset: Asset) -> bool:
-        """Remove the record unless a task needs it."""
+        """Delete the record unless a task needs it; return whether it was deleted."""
 
         def work(connection: Connection) -> tuple[bool, bool]:
             if assets.is_needed(connection, asset):

@@ -1,5 +1,4 @@
-"""One submit, many tasks: the sets of parameters that a batch stands for, and how much of it there
-may be. Pure."""
+"""Parameter sets of batches, and limits on the size of a batch. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,24 +12,28 @@ from app.limits.quoting import SHORT, cut, quoted
 
 Mode = Literal["product", "zip"]
 
-MAX_TASKS = 1_000  # of one batch
-# Over all tasks of a batch:
+MAX_TASKS = 1_000  # per batch
+# Limits of a whole batch:
 MAX_VALUES = 200_000  # parameters
 MAX_NODES = 1_000_000
-MAX_INPUTS = 1_000_000  # of the nodes that are not the same in all tasks
-MAX_BYTES = 1 << 29  # of workflows, which are sent to the servers one by one
-MAX_OWN_BYTES = 16 << 20  # of what each task has of its own: parameters, metadata, warnings
-# Of one task:
-MAX_VALUE_BYTES = 1 << 20  # of a parameter
+MAX_INPUTS = 1_000_000  # of nodes that differ between tasks
+MAX_BYTES = 1 << 29  # total size of the workflows, which are sent one by one
+# Total of parameters, metadata and warnings, which each task has separately
+MAX_OWN_BYTES = 16 << 20
+# Limits of one task:
+MAX_VALUE_BYTES = 1 << 20  # per parameter
 MAX_PARAMS_BYTES = 4 << 20
 
 _FILES = "Upload large data as files (POST /api/image/upload) and name them."
 
 
 def expand(params: Json, batch: Mapping[str, list[Any]], mode: Mode) -> list[Json]:
-    """`params` with each combination of the lists (`product`, the last one turning fastest), or
-    with the first of each, the second of each and so on (`zip`). Raises InvalidParameter, and
-    PayloadTooLarge for too many values."""
+    """Return `params` with the values of `batch`, for each task.
+
+    `product`: each combination of the lists, the last list varying fastest; `zip`: the first of
+    each, the second of each, and so on. Raises InvalidParameter, and PayloadTooLarge for too many
+    values.
+    """
     for name, values in batch.items():
         if not values:
             raise InvalidParameter(f"batch.{cut(name, SHORT)}: the list is empty.", parameter=name)
@@ -56,15 +59,14 @@ def expand(params: Json, batch: Mapping[str, list[Any]], mode: Mode) -> list[Jso
 
 
 def check_graph(tasks: int, nodes: int, size: int) -> None:
-    """Raise PayloadTooLarge if so many tasks of a workflow of so many nodes and bytes are too much
-    for one request."""
+    """Raise PayloadTooLarge if that many tasks with a graph of this size exceed the limits."""
     if tasks > 1:
         _check(tasks, nodes, MAX_NODES, "nodes")
         _check(tasks, size, MAX_BYTES, "bytes", _FILES)
 
 
 def check_values(values: Iterable[tuple[str, Any]]) -> None:
-    """Raise PayloadTooLarge, with the parameter's word, for a value that is too large."""
+    """Raise PayloadTooLarge, naming the parameter, for a value that is too large."""
     for word, value in values:
         if (size := size_of(value)) > MAX_VALUE_BYTES:
             raise PayloadTooLarge(
@@ -75,7 +77,7 @@ def check_values(values: Iterable[tuple[str, Any]]) -> None:
 
 
 def check_params(params: Json) -> int:
-    """The bytes of one task's parameters. Raises PayloadTooLarge, with the word of the largest."""
+    """Return the size of one task's parameters. Raises PayloadTooLarge, naming the largest."""
     sizes = {word: len(word) + size_of(value) for word, value in params.items()}
     total = sum(sizes.values())
     if total > MAX_PARAMS_BYTES:
@@ -90,7 +92,7 @@ def check_params(params: Json) -> int:
 
 
 class OwnBytes:
-    """Adds up what the tasks of a batch have of their own; `each`: bytes that all of them have."""
+    """Adds up the separate data of the tasks of a batch; `each`: bytes that every task has."""
 
     def __init__(self, tasks: int, each: int) -> None:
         self._tasks = tasks
@@ -98,7 +100,7 @@ class OwnBytes:
         self._bytes = self._values = self._inputs = 0
 
     def add(self, params: Json, inputs: int) -> None:
-        """One more task, `inputs` of whose nodes vary. Raises PayloadTooLarge."""
+        """Add a task with `inputs` inputs in varied nodes. Raises PayloadTooLarge."""
         self._bytes += check_params(params) + self._each
         self._values += len(params)
         self._inputs += inputs
@@ -120,8 +122,10 @@ class OwnBytes:
 
 
 def check_needs(needs: Iterable[str]) -> None:
-    """Raise PayloadTooLarge if what the tasks of a batch need (as JSON, each once) is too much:
-    each has requirements of its own."""
+    """Raise PayloadTooLarge if the needs of the tasks (as JSON, without duplicates) are too large.
+
+    Each of them is stored as a separate row of requirements.
+    """
     total = 0
     for number, text in enumerate(needs, 1):
         total += len(text)
@@ -134,7 +138,7 @@ def check_needs(needs: Iterable[str]) -> None:
 
 
 def size_of(value: Any) -> int:
-    """About how many bytes of JSON a value is."""
+    """Return the approximate size of a value as JSON, in bytes."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
     if value is None or isinstance(value, bool | int | float):
@@ -143,7 +147,7 @@ def size_of(value: Any) -> int:
 
 
 def _check(tasks: int, each: int, limit: int, what: str, more: str = "") -> None:
-    """Raises PayloadTooLarge."""
+    """Raise PayloadTooLarge if `tasks` times `each` exceeds the limit."""
     if tasks * each > limit:
         raise PayloadTooLarge(
             f"The batch makes {tasks} tasks of {each} {what}, {tasks * each} in all; {limit} are "
@@ -153,7 +157,7 @@ def _check(tasks: int, each: int, limit: int, what: str, more: str = "") -> None
 
 
 def param_sets(params: Json, batch: Mapping[str, list[Any]] | None, mode: Mode) -> list[Json]:
-    """The parameters of each task. Raises InvalidParameter and PayloadTooLarge."""
+    """Return the parameters of each task. Raises InvalidParameter and PayloadTooLarge."""
     check_values(params.items())
     for word, values in (batch or {}).items():
         check_values((word, value) for value in values)

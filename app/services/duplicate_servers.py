@@ -1,5 +1,4 @@
-"""Finds servers that are one and the same under two addresses: counted twice, it would be given
-twice what it may hold."""
+"""Detection of servers that are in the pool under two addresses, which would double their slots."""
 
 import logging
 
@@ -21,17 +20,18 @@ class DuplicateServers:
     def __init__(self, pool: Pool, fleet: ServerService) -> None:
         self._pool = pool
         self._fleet = fleet
-        self._near: set[tuple[str, str]] = set()  # pairs that may be one, by their addresses
+        self._near: set[tuple[str, str]] = set()  # pairs of URLs that may be the same server
 
     async def run(self) -> None:
-        """Until cancelled: of two that turn out to be one, the later is used no longer."""
+        """Compare servers until cancelled; the later one of two equal servers is removed."""
         await every(COMPARISON_INTERVAL, self.look, "comparing servers")
 
     async def look(self) -> None:
-        """Compare those that have come online since the last look, and those with prompts."""
+        """Compare the servers that came online since the last call, and those with prompts."""
         servers = self._pool.online()
         absences = [server.absences for server in servers]
-        here = {server.base_url for server in servers}  # others are compared when they are back
+        # Offline servers are compared when they are back
+        here = {server.base_url for server in servers}
         self._near = {pair for pair in self._near if here.issuperset(pair)}
         for number, later in enumerate(servers):
             for earlier in servers[:number]:
@@ -46,7 +46,7 @@ class DuplicateServers:
             return True
         is_new = any(server.compared != server.absences for server in (one, other))
         urls = one.base_url, other.base_url
-        if is_new:  # to look up names takes time, so that is not done each time
+        if is_new:  # only then, as resolving names takes time
             self._near.discard(urls)
             if await may_be_one_machine(*urls):
                 self._near.add(urls)
@@ -58,7 +58,7 @@ class DuplicateServers:
         return hold and bool(set(await held_ids(one)) & set(await held_ids(other)))
 
     async def _merge(self, server: Server, kept: Server) -> None:
-        """Its tasks may end, then it goes."""
+        """Let the server's tasks end, then remove it."""
         if server.twin_of is None:
             server.twin_of = kept.id
             said = f"{server.id} and {kept.id} are one ComfyUI server: only {kept.id} is used."

@@ -1,4 +1,4 @@
-"""Files that stand in a value itself: base64, and data: URIs. Pure."""
+"""Files contained in a value: base64, and data: URIs. Pure."""
 
 import base64
 import binascii
@@ -6,12 +6,12 @@ from urllib.parse import unquote_to_bytes
 
 from app.errors import InvalidParameter
 
-PIECE = 256 << 10  # characters of a data: URI that are read at a time
+PIECE = 256 << 10  # characters of a data: URI that are decoded at a time
 _SPACES = b" \t\n\r\x0b\x0c"
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes of a text in base64, be it a data: URI. Raises InvalidParameter."""
+    """Decode base64, which may be in a data: URI. Raises InvalidParameter."""
     return from_data_uri(text) if text[:5].lower() == "data:" else _decoded(text)
 
 
@@ -24,7 +24,7 @@ def _decoded(text: str | bytes) -> bytes:
 
 
 def from_data_uri(text: str) -> bytes:
-    """The bytes of data:[type][;base64],DATA (RFC 2397). Raises InvalidParameter."""
+    """Decode data:[type][;base64],DATA (RFC 2397). Raises InvalidParameter."""
     about, comma, data = text.partition(",")
     if not comma:
         raise InvalidParameter("This data: URI has no comma, so it has no data.")
@@ -38,12 +38,14 @@ def from_data_uri(text: str) -> bytes:
 
 
 def _unquoted(text: str) -> bytes:
-    """The bytes of a percent-encoded text, a piece at a time: unquote_to_bytes makes many objects
-    of each escape, and a piece may be nothing else."""
+    """Decode a percent-encoded text in chunks.
+
+    unquote_to_bytes creates several objects per escape, and a text may consist of escapes only.
+    """
     pieces, at = [], 0
     while at < len(text):
         end = at + PIECE
-        escape = text.rfind("%", max(end - 2, 0), end)  # none is cut in two
+        escape = text.rfind("%", max(end - 2, 0), end)  # do not split an escape
         end = escape if escape > at else end
         pieces.append(unquote_to_bytes(text[at:end]))
         at = end

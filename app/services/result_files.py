@@ -1,4 +1,4 @@
-"""Results, assets and uploads that are here, as files for other tasks: by what a value says."""
+"""Results, assets and uploads as input files of other tasks, by reference."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from app.workflows.references.results import ResultRef
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that is here: an upload of the caller's by its name, or the bytes of another one."""
+    """An existing file: an upload of the caller by its name, or the bytes of another file."""
 
     filename: str
-    chunks: AsyncIterator[bytes] | None = None  # None: the upload has them
+    chunks: AsyncIterator[bytes] | None = None  # None for an upload
 
 
 class Results:
-    """The files that `caller` may see; all others do not exist for it."""
+    """The files that `caller` may see; others do not exist for it."""
 
     def __init__(self, table: TaskTable, assets: AssetParts, caller: Caller) -> None:
         self._store = TaskRepository(table, caller)
@@ -31,11 +31,13 @@ class Results:
         self._assets = AssetService(assets, caller)
 
     async def find(self, ref: ResultRef, here: str | None) -> Found | None:
-        """The file; None for a name, or a URL of another host than ours (`here`), of which nothing
-        is known. Raises InvalidParameter."""
-        elsewhere = ref.host not in (None, here)  # or here, behind a proxy that calls us otherwise
+        """Return the file for a reference. Raises InvalidParameter.
+
+        Returns None for an unknown file name, and for a URL of another host than ours (`here`).
+        """
+        elsewhere = ref.host not in (None, here)  # or here, if a proxy uses another name
         if elsewhere and not (ref.task_id or ref.asset_id or ref.type == "input"):
-            return None  # nothing says that it is ours: any site may have /api/image/NAME
+            return None  # any site may have a path like /api/image/NAME
         try:
             if ref.asset_id is not None:
                 return await self._asset(ref.asset_id)
@@ -74,7 +76,7 @@ class Results:
 
 
 def _missing(ref: ResultRef, task: Task) -> InvalidParameter:
-    """Why a task has no such result."""
+    """Return the error for a task that has no such result."""
     named = f"Task {task.task_id} has no result {quoted(ref.filename)}"
     gone = [one for one in task.outputs if one.filename == ref.filename and one.key is None]
     if task.status is Status.EXPIRED or any(one.error == EXPIRED_OUTPUT for one in gone):

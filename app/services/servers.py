@@ -1,5 +1,7 @@
-"""Adding, draining and removing servers while the gateway runs: for all processes on the database,
-and remembered across restarts."""
+"""Adding, draining and removing servers at run time.
+
+Changes apply to all processes on the database, and persist across restarts.
+"""
 
 import asyncio
 import logging
@@ -20,9 +22,9 @@ from app.servers.server import Server
 log = logging.getLogger(__name__)
 
 NOTES = 20
-LEAVING = 10.0  # seconds in which a server that is removed is to let go of its tasks
-LOOK = 0.2  # seconds between two looks whether it has
-CHANGES_INTERVAL = 5.0  # seconds between two looks at what other processes changed
+LEAVING = 10.0  # seconds for a removed server to release its tasks
+LOOK = 0.2  # seconds between two checks for that
+CHANGES_INTERVAL = 5.0  # seconds between two checks for changes by other processes
 
 
 class ServerService:
@@ -33,41 +35,41 @@ class ServerService:
         dispatcher: Dispatcher,
         named: Sequence[str] = (),
     ) -> None:
-        """`named`: addresses that the command line or a setting names."""
-        self.notes: deque[str] = deque(maxlen=NOTES)  # what an operator should hear of
+        """`named`: addresses from the command line or a setting."""
+        self.notes: deque[str] = deque(maxlen=NOTES)  # messages for the operator
         self._named = {base_url(address).split("://", 1)[-1] for address in named}
         self._pool = pool
         self._registry = registry
         self._dispatcher = dispatcher
-        self._changing = asyncio.Lock()  # what we are about to write is newer than what is read
+        self._changing = asyncio.Lock()  # so that no older state is applied after a change
         self._changed = asyncio.Event()
 
     def listen(self, notifications: Notifications) -> None:
-        """Hear of what other processes changed."""
+        """Subscribe to changes by other processes."""
         notifications.on(Topic.SERVERS, lambda _: self._changed.set())
         notifications.on(Topic.RESUMED, self._resumed)
 
     async def run(self) -> None:
-        """Follow what other processes change, until cancelled."""
+        """Apply changes by other processes until cancelled."""
         name = "reading the list of servers"
         await every(CHANGES_INTERVAL, self.recall, name, self._changed, at_once=False)
 
     async def recall(self) -> None:
-        """Bring the pool to what the registry says: of changes before a restart, or by another
-        process on the same database."""
+        """Apply the stored state: changes before a restart, or by another process."""
         async with self._changing:
             for row in await self._registry.rows():
                 if row.state == "removed":
                     await self._forget(row.id)
                     continue
-                url = base_url(row.url, port=80)  # as it was meant
+                url = base_url(row.url, port=80)  # 80 is the default of stored URLs
                 id = url.split("://", 1)[-1]
                 if id not in self._pool:
                     self._pool.add(url, slots=row.slots)
                 self._take(self._pool.get(id), row)
 
     async def begin(self) -> None:
-        """What is named at the start is used, whatever was done before; then as `recall`."""
+        """Activate servers named in the settings, whatever was stored before; then apply the stored
+        state."""
         for row in await self._registry.rows():
             if row.state in ("removed", "leaving") and row.id in self._named:
                 said = f"{row.id} was removed once, and is used again: the settings name it."
@@ -80,7 +82,7 @@ class ServerService:
         return bool(self._dispatcher.running_on(server))
 
     async def add(self, address: str, slots: int | None) -> Server:
-        """Raises InvalidInput, and ServerExists if it is in use already."""
+        """Add a server. Raises InvalidInput, and ServerExists if it is in the pool."""
         await refuse_twin(self._pool, base_url(address))
         async with self._changing:
             server = self._pool.add(address, slots=slots)
@@ -88,8 +90,7 @@ class ServerService:
         return server
 
     async def drain(self, server_id: str) -> Server:
-        """No new work; what waits there goes elsewhere, what runs there may end. Raises
-        ServerNotFound."""
+        """Stop assigning tasks; pending ones move, running ones may end. Raises ServerNotFound."""
         async with self._changing:
             server = self._pool.get(server_id)
             self._drain(server)
@@ -97,7 +98,7 @@ class ServerService:
         return server
 
     async def resume(self, server_id: str) -> Server:
-        """Work again, after a drain or whatever else made it stop. Raises ServerNotFound."""
+        """Assign tasks again, after a drain, stall or failure. Raises ServerNotFound."""
         async with self._changing:
             server = self._pool.get(server_id)
             server.draining = server.removed = False
@@ -106,7 +107,7 @@ class ServerService:
         return server
 
     async def set_slots(self, server_id: str, slots: int) -> Server:
-        """Raises ServerNotFound."""
+        """Set the number of slots. Raises ServerNotFound."""
         async with self._changing:
             server = self._pool.get(server_id)
             server.own_slots = slots
@@ -115,8 +116,11 @@ class ServerService:
         return server
 
     async def remove(self, server_id: str, *, force: bool) -> None:
-        """Let it go. Tasks that wait there go back to the queue; so do those that run there, if
-        it does not answer or with `force`. Raises ServerNotFound, and ServerBusy without it."""
+        """Remove a server; its pending tasks go back to the queue.
+
+        Running tasks do so, too, if the server is offline or with `force`; otherwise they raise
+        ServerBusy. Raises ServerNotFound.
+        """
         async with self._changing:
             server = self._pool.get(server_id)
             running = await self._registry.running_on(server.id)
@@ -138,10 +142,10 @@ class ServerService:
             await self._remember(server, "removed")
             await self._pool.remove(server)
 
-    # -- how ------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def _take(self, server: Server, row: ServerRow) -> None:
-        """Bring one server to what another process wrote of it."""
+        """Apply what another process stored about a server."""
         if (server.own_slots, server.draining) != (row.slots, row.state == "draining"):
             self._dispatcher.wake()
         server.own_slots = row.slots
@@ -163,7 +167,7 @@ class ServerService:
             server.give_up()
 
     async def _let_go(self, server: Server) -> bool:
-        """Wait until nobody drives anything there; False if that takes too long."""
+        """Wait until no process drives tasks on the server; return False after LEAVING seconds."""
         try:
             async with asyncio.timeout(LEAVING):
                 await self._dispatcher.until_idle(server)
@@ -175,12 +179,12 @@ class ServerService:
             return False
 
     async def _forget(self, server_id: str) -> None:
-        """Another process removed it, or it was removed before a restart."""
+        """Remove a server that another process removed, or that was removed before a restart."""
         if server_id not in self._pool:
             return
         log.warning("server %s was removed; POST /api/servers brings it back", server_id)
         server = self._pool.get(server_id)
-        self._leave(server)  # we may have given it something just before we heard
+        self._leave(server)  # a task may have been assigned just before the notification
         try:
             async with asyncio.timeout(LEAVING):
                 await self._dispatcher.until_idle(server)
