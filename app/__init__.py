@@ -1,1 +1,1 @@
-"""A gateway in front of one or many ComfyUI servers."""
+"""A gateway in front of one or more ComfyUI servers."""

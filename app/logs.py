@@ -1,4 +1,4 @@
-"""How the log is written: plain lines, or JSON objects. Facts travel as `extra=facts(...)`."""
+"""Log formats: plain lines, or JSON objects. Structured values are passed as `extra=facts(...)`."""
 
 import json
 import logging
@@ -12,25 +12,26 @@ from app.limits.quoting import cut
 LogFormat = Literal["plain", "json"]
 
 _REFUSED = (
-    "ASGI callable returned without completing handshake"  # uvicorn's, of each that we refuse
+    # Logged by uvicorn for each refused handshake
+    "ASGI callable returned without completing handshake"
 )
 
-LONGEST = 8_000  # bytes of a message, which may hold what a client sent
-LONGEST_TRACE = 32_000  # characters of a traceback; the end tells most
+LONGEST = 8_000  # bytes of a message, which may contain client data
+LONGEST_TRACE = 32_000  # characters of a traceback, whose end is kept
 
-# The request that is being answered, for all that is logged meanwhile.
+# The id of the current request, added to all log lines.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 
 
 def facts(**values: Any) -> Json:
-    """What a line tells besides its words, as `extra=`."""
+    """Return structured values of a log line, for `extra=`."""
     return {"facts": values}
 
 
 def configure(level: str, log_format: LogFormat) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_format == "json" else PlainLines())
-    # Libraries say too much: httpx tells URLs, websockets and httpcore headers.
+    # Libraries log too much: httpx URLs, websockets and httpcore headers.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
     uvicorn = logging.getLogger("uvicorn.error")
@@ -39,7 +40,7 @@ def configure(level: str, log_format: LogFormat) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """WebSockets have their line from us, refused ones too; uvicorn's tells the query."""
+    """Drop uvicorn's lines about WebSockets, which contain the query; there are own ones."""
     text = str(record.msg)
     return '"WebSocket ' not in text and not text.startswith(("connection ", _REFUSED))
 
@@ -68,7 +69,7 @@ class PlainLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         found = {"request_id": current_request.get(), **getattr(record, "facts", {})}
         told = [f"{name}={value}" for name, value in found.items() if value is not None]
-        # Whatever a client sends, a line stays a line.
+        # Keep each record on one line, whatever a client sent.
         text = " ".join([cut(super().formatMessage(record), LONGEST), *told])
         return text.replace("\r", "\\r").replace("\n", "\\n")
 

@@ -1,4 +1,4 @@
-"""The gateway's figures for Prometheus. Each gateway has a registry of its own."""
+"""Metrics for Prometheus, with a registry per gateway."""
 
 import time
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from app.webhooks.deliverer import Deliverer
 PREFIX = "comfyui_gateway"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS")
-MOST_SERVERS = 500  # in labels; those beyond are one
+MOST_SERVERS = 500  # in labels; further servers share one label
 
 _WAITS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 14400)
 _RUNS = (0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1800, 3600)
@@ -44,7 +44,7 @@ _ACTIVE = (
 
 
 class Metrics:
-    """What happens is counted as it happens; what is, is looked at when somebody asks."""
+    """Counters are updated by events; gauges are read when Prometheus asks."""
 
     def __init__(self, database: Database) -> None:
         self._registry = CollectorRegistry()
@@ -61,16 +61,17 @@ class Metrics:
         )
 
     def watch(self, pool: Pool, hub: Hub, dispatcher: Dispatcher, deliverer: Deliverer) -> None:
-        """Show these, too."""
+        """Add the gauges of these components."""
         self._registry.register(_Present(pool, hub, dispatcher, deliverer))
 
     async def page(self) -> bytes:
-        """All of it, as Prometheus reads it. Answers without the queue if there is no database."""
+        """Return all metrics in Prometheus's format; without the queue if the database is
+        unavailable."""
         queue = CollectorRegistry()
         queue.register(await self._look_at_queue())
         return generate_latest(self._registry) + generate_latest(queue)
 
-    # -- what happens ---------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------
 
     def published(self, update: Update) -> None:
         self._events.labels(update.type).inc()
@@ -86,13 +87,13 @@ class Metrics:
             self._run.labels(server, after).observe(ran)
 
     def request(self, method: str, route: str, status: int, seconds: float | None) -> None:
-        """`seconds` is None for streams, which take as long as somebody listens."""
+        """Count a request; `seconds` is None for streams, whose duration depends on the client."""
         method = method if method in METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         if seconds is not None:
             self._took.labels(method, route).observe(seconds)
 
-    # -- plumbing -------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)
@@ -103,7 +104,7 @@ class Metrics:
         return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self._registry)
 
     def _label(self, server: str | None) -> str:
-        """Servers come and go; their names must not fill the memory."""
+        """Return the label of a server; limited in number, as servers come and go."""
         if server is None:
             return ""
         if len(self._servers) < MOST_SERVERS:
@@ -117,7 +118,7 @@ class Metrics:
             return _Queue(None)
 
 
-Row = tuple[str, str, int, float]  # status, band of priority, how many, the oldest
+Row = tuple[str, str, int, float]  # status, priority band, count, oldest creation time
 
 
 def _look(connection: Connection) -> tuple[list[Row], float]:
@@ -125,7 +126,7 @@ def _look(connection: Connection) -> tuple[list[Row], float]:
 
 
 class _Queue(Collector):
-    """The queue as the database has it: the same for all processes that share it."""
+    """Gauges of the queue in the database, equal for all processes that share it."""
 
     def __init__(self, found: tuple[list[Row], float] | None) -> None:
         self._found = found
@@ -152,7 +153,7 @@ class _Queue(Collector):
 
 
 class _Present(Collector):
-    """Servers, streams and webhooks of this process."""
+    """Gauges of servers, streams and webhooks of this process."""
 
     def __init__(self, pool: Pool, hub: Hub, dispatcher: Dispatcher, deliverer: Deliverer) -> None:
         self._pool = pool

@@ -1,1 +1,1 @@
-"""The events of tasks, on their way to subscribers."""
+"""Distribution of task events to subscribers."""

@@ -1,4 +1,4 @@
-"""Notices when a task goes from one state to another, out of all that is published of it."""
+"""Detection of status transitions in published updates."""
 
 import logging
 import time
@@ -14,28 +14,28 @@ from app.tasks.view import timestamp
 
 log = logging.getLogger(__name__)
 
-MAX_REMEMBERED_TASKS = 50_000  # tasks whose state is remembered
-OLD = 60.0  # seconds after its end from which on an end that we have not seen is no news
+MAX_REMEMBERED_TASKS = 50_000  # tasks whose status is cached
+OLD = 60.0  # seconds after a task's end; a later first sight of it is no transition
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     task_id: str
-    before: str | None  # None: it was not seen before, in this process
+    before: str | None  # None if this process had not seen the task
     after: str
-    why: str | None  # a code, never a text: texts may tell what is private
+    why: str | None  # an error code, never a text, which may be private
     task: Mapping[str, Any]
 
 
 class StatusLog:
-    """Writes one line into the log for each, and tells whoever wants to know."""
+    """Logs each transition and calls `tell` with it."""
 
     def __init__(self, tell: Callable[[Transition], None]) -> None:
         self._tell = tell
         self._known: BoundedCache[str, str] = BoundedCache(MAX_REMEMBERED_TASKS)
 
     def look_at(self, update: Update) -> None:
-        """Log the update and tell of it, if it changes the status of its task."""
+        """Log the update if it changes the status of its task."""
         if update.type != "status":
             return
         after, before = update.data["status"], self._known.get(update.task_id)
@@ -43,7 +43,7 @@ class StatusLog:
             return
         self._known.put(update.task_id, after)
         if before is None and after != "expired" and _is_old(update.data):
-            return  # an end before our time that was told once more
+            return  # an old end that was published again
         transition = Transition(update.task_id, before, after, why(update.data), update.data)
         told = {"task_id": update.task_id, "from": before, "to": after, "why": transition.why}
         log.info("task %s", after, extra=facts(**told, server=update.data["server"]))
@@ -51,7 +51,7 @@ class StatusLog:
 
 
 def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """Between two times as tasks show them."""
+    """Return the seconds between two timestamps in the JSON format of tasks."""
     if earlier is None or later is None:
         return None
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
@@ -62,7 +62,7 @@ def _is_old(task: Mapping[str, Any]) -> bool:
 
 
 def why(task: Mapping[str, Any]) -> str | None:
-    """What brought the task there: the code of its error, or how its last attempt ended."""
+    """Return the cause of the status: the error code, or the outcome of the last attempt."""
     if task["error"]:
         return str(task["error"]["code"])
     attempts = task["attempts"]

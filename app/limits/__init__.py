@@ -1,2 +1,1 @@
-"""How much memory, threads and text this process spends on whom, and what it does at times; and the
-type of JSON."""
+"""Limits on memory, threads and texts, periodic work, and the type of JSON."""

@@ -1,4 +1,4 @@
-"""JSON that others make, and workflows: whatever is in it. JSON of ours has a type of its own."""
+"""The type of JSON with unknown content, such as workflows; the API's own JSON has TypedDicts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a process remembers in order to be quick, within a bound: what was not used goes first."""
+"""A bounded, thread-safe LRU cache."""
 
 import threading
 from collections.abc import Callable, Hashable
@@ -11,8 +11,10 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """An LRUCache of cachetools that several threads may use, and that drops a value larger than
-    all of it where that raises ValueError. `most`: entries, or the sum of their `size_of`."""
+    """cachetools' LRUCache with a lock; values larger than the whole cache are not stored.
+
+    LRUCache itself raises ValueError for these. `most`: number of entries, or the sum of `size_of`.
+    """
 
     def __init__(self, most: int, size_of: Callable[[V], int] | None = None) -> None:
         self.most = most
@@ -35,7 +37,7 @@ class BoundedCache(Generic[K, V]):
             self._kept.pop(key, None)
 
     def items(self) -> list[tuple[K, V]]:
-        """All of it, as it is now."""
+        """Return a snapshot of all entries."""
         with self._lock:
             return list(self._kept.items())
 
@@ -45,7 +47,7 @@ class BoundedCache(Generic[K, V]):
 
     @property
     def size(self) -> int:
-        """What is taken of `most`."""
+        """The used part of `most`."""
         return int(self._kept.currsize)
 
     def __len__(self) -> int:

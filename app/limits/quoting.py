@@ -1,7 +1,7 @@
-"""How much of what a client sent is repeated to it, or to the log. Pure.
+"""Limits on how much of a request is repeated in errors and in the log. Pure.
 
-Texts that are put together quote values with `quoted`; whatever else got into an error is cut by
-`bounded` on its way out. Lengths are bytes of JSON, in UTF-8.
+Sentences quote values with `quoted`; everything else in an error is truncated by `bounded` before
+it is sent. Lengths are bytes of JSON in UTF-8.
 """
 
 import json
@@ -15,16 +15,16 @@ from typing import Any
 
 from app.limits.json_types import Json
 
-SHORT = 80  # characters of a value within a sentence
-DETAIL, HINT = 900, 400  # bytes of the two texts of an error
-TEXTS = 2000  # bytes of all texts in an error; its own words for members do not count
+SHORT = 80  # characters of a value in a sentence
+DETAIL, HINT = 900, 400  # bytes of these fields of an error
+TEXTS = 2000  # bytes of all texts in an error, without its own member names
 MAX_ERROR_BYTES = 6000  # bytes of an error
 LONGEST = 200  # bytes of any other text
 MAX_ENTRIES = 20  # entries of a list or an object
-_CUTS = ((LONGEST, MAX_ENTRIES), (60, 3))  # tried one after the other: bytes of texts, entries
+_CUTS = ((LONGEST, MAX_ENTRIES), (60, 3))  # successive attempts: bytes of texts, entries
 WARNINGS = 20  # in the answer to a conversion
 
-# Members whose values are not the client's; and names of members, wherever they stand.
+# Members with the gateway's own values, and names of members at any depth.
 _OURS = ("type", "title", "status", "code", "request_id", "retry_after")
 _WORDS = frozenset(
     {
@@ -37,8 +37,8 @@ _WORDS = frozenset(
 
 
 def cut(text: str, most: int) -> str:
-    """The text, or its first characters (`most` bytes) and how many there were."""
-    head = text[:most].encode("utf-8", "replace").decode()  # no half of a surrogate pair
+    """Return the text, truncated to `most` bytes with its original length."""
+    head = text[:most].encode("utf-8", "replace").decode()  # replaces lone surrogates
     if len(text) <= most and cost(head) <= most:
         return head
     while cost(head) > most:
@@ -47,7 +47,7 @@ def cut(text: str, most: int) -> str:
 
 
 def quoted(value: object, most: int = SHORT) -> str:
-    """The value as Python writes it, with the end cut off if it is long."""
+    """Return the value's repr, truncated if it is long."""
     if isinstance(value, str):
         return (
             repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value)} characters)"
@@ -56,23 +56,22 @@ def quoted(value: object, most: int = SHORT) -> str:
 
 
 def listed(texts: Sequence[str], most: int = WARNINGS) -> list[str]:
-    """Texts for a list that is shown: so many, none of them long, and how many more there were."""
+    """Return at most `most` truncated texts, and the number of further ones."""
     found = [cut(text, LONGEST) for text in texts[:most]]
     return found if len(texts) <= most else [*found, f"... and {len(texts) - most} more"]
 
 
 def quoted_list(values: Iterable[object], most: int = 10) -> str:
-    """Values in a sentence: "'a', 'b' and 3 more"."""
+    """Return values for a sentence: "'a', 'b' and 3 more"."""
     every = list(values)
     said = ", ".join(quoted(value) for value in every[:most])
     return said if len(every) <= most else f"{said} and {len(every) - most} more"
 
 
 def bounded(problem: Mapping[str, Any]) -> Json:
-    """The problem document with all texts, lists and objects cut to what MAX_ERROR_BYTES and
-    TEXTS allow.
+    """Return the problem document, truncated to MAX_ERROR_BYTES and TEXTS.
 
-    `omitted` then says, by member, how many entries are left out.
+    `omitted` has the number of dropped entries by member.
     """
     found = {name: problem[name] for name in _OURS if name in problem}
     room = _Room()
@@ -90,20 +89,20 @@ def bounded(problem: Mapping[str, Any]) -> Json:
 
 
 class _Full(Exception):
-    """There is no room for it."""
+    """The value does not fit."""
 
 
 class _Room:
-    """What is left of an error, in bytes."""
+    """The bytes left in an error."""
 
     def __init__(self, texts: int = TEXTS, size: int = MAX_ERROR_BYTES) -> None:
         self.texts = texts
         self.size = size
 
     def take(self, value: Any) -> Any:
-        """Of a text, a number, a name. Raises _Full."""
+        """Take the bytes of a text, number or name. Raises _Full."""
         size = cost(value)
-        self.size -= size + 2  # with what stands between them
+        self.size -= size + 2  # including separators
         if isinstance(value, str) and value not in _WORDS:
             self.texts -= size
         if self.size < 0 or self.texts < 0:
@@ -112,8 +111,10 @@ class _Room:
 
 
 def _member(value: Any, room: _Room) -> tuple[Any, int]:
-    """As much of a member as there is room for, and how many entries are left out. Its entries are
-    there with all their members, or not at all."""
+    """Return as much of a member as fits, and the number of dropped entries.
+
+    Entries are kept with all their members, or dropped.
+    """
     if not isinstance(value, Mapping | list | tuple):
         found = _fitted(value, room)
         return found and found[0], 0
@@ -134,8 +135,10 @@ def _member(value: Any, room: _Room) -> tuple[Any, int]:
 
 
 def _fitted(value: Any, room: _Room) -> tuple[Any, int] | None:
-    """The value cut a little, or more, and how many entries that left out; takes the room for it.
-    None if there is not enough."""
+    """Return the value, truncated as little as possible, and the number of dropped entries.
+
+    Takes its bytes from `room`; returns None if it does not fit.
+    """
     for longest, most in _CUTS:
         trial = _Room(room.texts, room.size)
         cutting = _Cutting(trial, longest, most)
@@ -147,7 +150,7 @@ def _fitted(value: Any, room: _Room) -> tuple[Any, int] | None:
 
 
 class _Cutting:
-    """Cuts a value: texts to `longest` bytes, lists and objects to `most` entries."""
+    """Truncates a value: texts to `longest` bytes, lists and objects to `most` entries."""
 
     def __init__(self, room: _Room, longest: int, most: int) -> None:
         self._room = room
@@ -156,7 +159,7 @@ class _Cutting:
         self.left_out = 0
 
     def of(self, value: Any) -> Any:
-        """Raises _Full."""
+        """Return the truncated value. Raises _Full."""
         if isinstance(value, Mapping):
             self._room.take(None)
             return {self._text(str(name)): self.of(value[name]) for name in self._some(value)}
@@ -165,7 +168,7 @@ class _Cutting:
             return [self.of(item) for item in self._some(value)]
         if value is None or isinstance(value, bool):
             return self._room.take(value)
-        if isinstance(value, float) and isfinite(value):  # what is not is no JSON
+        if isinstance(value, float) and isfinite(value):  # other floats are not valid JSON
             return self._room.take(value)
         if isinstance(value, int) and value.bit_length() <= 64:
             return self._room.take(value)
@@ -192,5 +195,5 @@ _BRIEF = _Brief()
 
 
 def cost(value: Any) -> int:
-    """Bytes of the value as JSON."""
+    """Return the bytes of the value as JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

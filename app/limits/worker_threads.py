@@ -1,9 +1,8 @@
-"""Threads for work that would hold up the event loop, and memory for bodies, shared out among
-callers.
+"""Threads for blocking work, and memory for bodies, shared fairly among callers.
 
-A caller is an API key, or a client's address where no keys are in use. Each has a few places of its
-own, so that the heavy requests of one never stand in front of another's. A thread cannot be
-stopped: whatever runs here must be bounded by its input.
+A caller is an API key, or the client's address without keys. Each caller has a few slots of its
+own, so that heavy requests of one caller do not delay those of others. Threads cannot be stopped:
+work that runs here must be bounded by its input.
 """
 
 import asyncio
@@ -22,14 +21,14 @@ T = TypeVar("T")
 
 MAX_THREADS = 4
 PER_CALLER = 2
-STRETCH = 0.005  # seconds of the event loop that one loop takes before it lets others in
+STRETCH = 0.005  # seconds for which one loop may occupy the event loop
 
 _caller: ContextVar[str] = ContextVar("caller", default="")
 
 
 @contextmanager
 def working_for(caller: str) -> Iterator[None]:
-    """Whom all work in this context counts for; "" is the gateway itself."""
+    """Account all work in this context to `caller`; "" is the gateway itself."""
     token = _caller.set(caller)
     try:
         yield
@@ -38,28 +37,28 @@ def working_for(caller: str) -> Iterator[None]:
 
 
 def caller() -> str:
-    """Whom work counts for here."""
+    """Return the caller of this context."""
     return _caller.get()
 
 
 @dataclass(slots=True)
 class _Own:
-    """The places of one caller; `wanted_by` counts its work that has one or waits."""
+    """The slots of one caller; `wanted_by` counts holders and waiters."""
 
     free: asyncio.Semaphore
     wanted_by: int = field(default=0)
 
 
 class CallerSlots:
-    """So many for each caller; the gateway itself has as many as it wants, if `free` says so."""
+    """A number of slots for each caller; unlimited for the gateway itself with `free`."""
 
     def __init__(self, each: int, *, free: bool = False) -> None:
         self._each = each
         self._is_free = free
-        self._callers: dict[str, _Own] = {}  # that have one, or wait, at this moment
+        self._callers: dict[str, _Own] = {}  # callers that hold a slot or wait for one
 
     async def take(self) -> Callable[[], None]:
-        """Wait for a place; answers what gives it back."""
+        """Wait for a slot; return a function that releases it."""
         caller = _caller.get()
         if self._is_free and not caller:
             return lambda: None
@@ -84,15 +83,18 @@ class CallerSlots:
 
 
 class Workers:
-    """`threads` run at a time, `per_caller` of them for one caller; what is more waits in order."""
+    """A pool of `threads`, at most `per_caller` of them for one caller; further work waits in
+    order."""
 
     def __init__(self, threads: int = MAX_THREADS, per_caller: int = PER_CALLER) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._slots = CallerSlots(per_caller)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Call `work` with the rest in a thread; answers or raises what it does. Its place stays
-        taken until it ends, even if nobody waits for it any more."""
+        """Call `work` in a thread and return its result.
+
+        The slot is held until it ends, even if the caller is cancelled.
+        """
         give_back = await self._slots.take()
         running = self._threads.submit(copy_context().run, partial(work, *args, **options))
         loop = asyncio.get_running_loop()
@@ -105,12 +107,12 @@ class Workers:
         return await asyncio.wrap_future(running)
 
     def close(self) -> None:
-        """Nothing new begins; what runs goes on to its end."""
+        """Start no further work; running work continues."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class MemoryBudget:
-    """`total` bytes, `per_caller` of them for one caller; who wants more waits in order."""
+    """A budget of `total` bytes, at most `per_caller` per caller; others wait in order."""
 
     def __init__(self, total: int, per_caller: int) -> None:
         self._free = total
@@ -119,8 +121,10 @@ class MemoryBudget:
         self._waiting: list[_Wish] = []
 
     async def take(self, size: int, seconds: float) -> Callable[[], None]:
-        """Wait until there is room for so many bytes, or for as many as a caller may have; answers
-        what gives it back. Raises TimeoutError after so many seconds."""
+        """Wait for `size` bytes, at most the caller's share; return a function that releases them.
+
+        Raises TimeoutError after `seconds`.
+        """
         wish = _Wish(_caller.get(), min(size, self._per_caller))
         self._waiting.append(wish)
         self._admit()
@@ -133,7 +137,7 @@ class MemoryBudget:
         return partial(self._give_back, wish)
 
     def _admit(self) -> None:
-        behind: set[str] = set()  # callers of whom somebody waits further in front
+        behind: set[str] = set()  # callers with an earlier request that waits
         for wish in [*self._waiting]:
             room = min(self._free, self._per_caller - self._taken[wish.caller])
             if wish.caller in behind or wish.size > room:
@@ -145,11 +149,11 @@ class MemoryBudget:
             wish.admitted.set()
 
     def _give_back(self, wish: "_Wish") -> None:
-        """Once; also of a wish that was not fulfilled."""
+        """Release the bytes, or withdraw a waiting request; at most once."""
         if wish.admitted.is_set():
             self._free += wish.size
             self._taken[wish.caller] -= wish.size
-            self._taken += Counter()  # without zeros
+            self._taken += Counter()  # remove zeros
             wish.size = 0
         elif wish in self._waiting:
             self._waiting.remove(wish)
@@ -157,13 +161,13 @@ class MemoryBudget:
 
 
 class Breaths:
-    """For a loop that finds its next item there already: awaiting that lets nobody else in."""
+    """Yields for loops whose awaits return immediately, without yielding to the event loop."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
     async def take(self) -> None:
-        """Let others in if this was not called for STRETCH seconds."""
+        """Yield if the last yield was more than STRETCH seconds ago."""
         if time.monotonic() - self._since > STRETCH:
             await asyncio.sleep(0)
             self._since = time.monotonic()
