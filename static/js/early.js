@@ -1,5 +1,5 @@
-// Before the first paint, so that nothing flashes: the theme that was chosen, if one was.
+// Before the first paint, to avoid flashing: applies the chosen theme, if any.
 try {
 	const theme = localStorage.getItem("gateway.theme");
 	if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-} catch {} // a browser that keeps nothing has the system's theme
+} catch {} // without storage the system's theme is used

@@ -1,5 +1,5 @@
-// Defines the elements of the page and starts what keeps them fresh. A view's own modules come
-// when it is first looked at: js/views/<view>.js imports what that view is made of.
+// Defines the elements of the page and starts their updates. The modules of a view are loaded when it is
+// first shown: js/views/<view>.js imports them.
 import "./components/page/problem-box.js";
 import "./components/page/gateway-header.js";
 import "./page/toasts.js";
@@ -8,12 +8,12 @@ import { health } from "./api/health.js";
 import { key } from "./api/key.js";
 import { translate } from "./page/i18n.js";
 import { route } from "./page/router.js";
-import "./tasks/state.js"; // listens before the connection is open
+import "./tasks/state.js"; // subscribes before the connection is open
 import { styles } from "./page/styles.js";
 
 const sections = [...document.querySelectorAll("main > [data-view]")];
 
-// A view is shown once all that it is made of is here; until then the last one stays.
+// A view is shown once its modules are loaded; until then the previous one stays.
 async function show() {
 	const { view } = route;
 	await Promise.all([styles(view), import(`./views/${view}.js`)]);
@@ -21,7 +21,7 @@ async function show() {
 	for (const section of sections) section.hidden = section.dataset.view !== view;
 }
 
-// "/" goes to the search of the view, as on the pages that developers know.
+// "/" focuses the view's search, as on other developer pages.
 document.addEventListener("keydown", (event) => {
 	if (event.key !== "/" || /** @type {any} */ (event.target).closest?.("input, textarea, select, dialog")) return;
 	/** @type {HTMLInputElement | null} */

@@ -1,5 +1,5 @@
-// The gateway's REST API, with library.js and servers.js every route that the page uses.
-// Every failure is thrown as a Problem.
+// The gateway's REST API; with library.js and servers.js all routes that the page uses. Failures are thrown
+// as a Problem.
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
@@ -33,7 +33,7 @@ export const servers = () => get("/api/servers");
 export const server = (name) => get(`/api/servers/${id(name)}`);
 export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
 
-// Tasks, batches, the queue, deliveries of webhooks
+// Tasks, batches, the queue, webhook deliveries
 /** @type {(limit: number, cursor?: string | null, fields?: Record<string, any>) => Promise<TaskPage>} */
 export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
 /** @type {(name: string) => Promise<Task>} */
@@ -50,7 +50,7 @@ export const taskDeliveries = (name) => get(`/api/task/${id(name)}/deliveries`);
 export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
 export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
 
-// Workflows. A source is {filename} of a saved one, or {text, name} of one that is not.
+// Workflows. A source is {filename} of a saved one, or {text, name} of an unsaved one.
 /** @type {() => Promise<WorkflowList>} */
 export const workflows = () => get("/api/workflows");
 /** @type {(name: string) => Promise<Workflow>} */
@@ -69,14 +69,14 @@ export const upload = (image) => form("/api/image/upload", { image });
 export const uploadMask = (image, original) => form("/api/image/upload/mask", { image, original });
 export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
 
-// For what an element cannot fetch itself: <img> sends no key.
+// For resources that an element cannot fetch itself, as <img> sends no key.
 export async function blob(url, options = {}) {
 	const response = await exchange(url, options, (answer) => answer.blob());
 	if (response.ok) return response.body;
 	throw new Problem({ title: `HTTP ${response.status}`, status: response.status, detail: String(url) });
 }
 
-// A file's text goes out as it is: JSON.parse would round 64-bit seeds.
+// A file's text is sent verbatim, since JSON.parse would round 64-bit seeds.
 /** @param {Source} source @param {Record<string, any>} [options] */
 function envelope({ filename, text, name }, options = {}) {
 	if (filename) return json({ filename, ...options });
@@ -99,10 +99,10 @@ export function form(path, fields) {
 	return request(path, { method: "POST", body });
 }
 
-// The workflow of an answer as text, with its numbers as they stand in the file.
+// The workflow of an answer as text, with its numbers as in the file.
 async function exactly(path, options = {}) {
 	const { ok, body } = await exchange(path, options, (answer) => answer.text());
-	if (!ok) return request(path, options); // throws what is wrong
+	if (!ok) return request(path, options); // throws the Problem
 	return json(JSON.parse(body, raw).workflow);
 }
 
@@ -123,7 +123,7 @@ async function request(path, options) {
 	throw new Problem(answer?.detail ? answer : { title: `HTTP ${status}`, status, detail: body });
 }
 
-// Once the key was refused only what needs none is asked, without it, until there is another.
+// After a refused key, only requests that need no key are sent, without it, until there is another.
 async function exchange(path, options, read) {
 	for (;;) {
 		const used = key.value;
@@ -142,8 +142,8 @@ async function fetched(path, options, read) {
 	}
 }
 
-// Whole numbers that a JavaScript number cannot hold are kept as their digits: to be shown as text,
-// or to be written as JSON again.
+// Integers beyond JavaScript's exact range are kept as digits, to be displayed as text or written as JSON
+// again.
 const isRounded = (value, context) =>
 	Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source);
 export const exact = (_name, value, context) => (isRounded(value, context) ? context.source : value);

@@ -1,4 +1,4 @@
-// What this gateway can do, by the routes that it tells of: asked once, when somebody wants to know.
+// The features of this gateway, by the routes in its OpenAPI document; fetched once, on demand.
 import { key } from "./key.js";
 
 /** @type {Promise<any> | null} */
@@ -16,7 +16,7 @@ async function paths() {
 		const answer = await fetch("/openapi.json", { headers: key.headers });
 		return (await answer.json()).paths ?? {};
 	} catch {
-		asked = null; // later, perhaps
+		asked = null; // retried by the next call
 		return {};
 	}
 }

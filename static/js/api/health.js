@@ -1,4 +1,4 @@
-// Asks for the gateway's health every few seconds: "health" events, with null when it is away.
+// Polls the gateway's health: "health" events, with null while it is unreachable.
 import * as api from "./api.js";
 import { key } from "./key.js";
 
@@ -9,15 +9,15 @@ class Health extends EventTarget {
 	last = null;
 	/** @type {PromiseWithResolvers<void>} */
 	#answered = Promise.withResolvers();
-	#next = 0; // the timer
+	#next = 0; // timer
 	#turn = 0;
 
-	// Once the gateway has answered, or did not.
+	// Resolves after the first answer or failure.
 	get ready() {
 		return this.#answered.promise;
 	}
 
-	// Now, and every few seconds from now on. A late answer to an earlier question is not taken.
+	// Polls now, and every few seconds from now on. Late answers to earlier requests are dropped.
 	async start() {
 		clearTimeout(this.#next);
 		const turn = ++this.#turn;

@@ -1,19 +1,19 @@
-// The API key, if the gateway wants one. The browser keeps it until it is forgotten.
-// `key.ask` is called when the gateway answers 401; main.js says what it does.
+// The API key, if the gateway needs one; kept by the browser until it is removed. `key.ask` is called when
+// the gateway answers 401; main.js sets it.
 import { remember, remembered } from "../page/remember.js";
 
 const NAME = "gateway.key";
 
-// No header can hold another one.
+// Headers cannot contain other characters.
 export const canBe = (text) => /^[\x21-\x7e]*$/.test(text);
 
 class Key extends EventTarget {
 	#value = [remembered(NAME)].find(canBe) ?? "";
 	/** @type {Promise<boolean> | null} */
 	#asking = null;
-	#isDeclined = false; // nobody wanted to give another
-	refusal = null; // the answer to the key as it is: nothing is asked with that again
-	ask = async () => false; // resolves to true once there is another key
+	#isDeclined = false; // the user did not enter another key
+	refusal = null; // the answer that refused the current key, which is not sent again
+	ask = async () => false; // resolves to true when there is another key
 
 	get value() {
 		return this.#value;
@@ -36,12 +36,12 @@ class Key extends EventTarget {
 		return this.#value ? { Authorization: `Bearer ${this.#value}` } : {};
 	}
 
-	// A browser cannot send headers with a WebSocket: the key comes as one of its subprotocols.
+	// A browser cannot send headers with a WebSocket, so the key is sent as a subprotocol.
 	get protocols() {
 		return /^[\w-]+$/.test(this.#value) ? ["comfyui-gateway", `key.${this.#value}`] : [];
 	}
 
-	// All requests that were refused wait for the same answer. `used`: the key that was refused.
+	// All refused requests wait for the same dialog. `used`: the key that was refused.
 	async renew(used, answer) {
 		if (used !== this.#value) return true;
 		if (!this.refusal) {
@@ -52,7 +52,7 @@ class Key extends EventTarget {
 		this.#asking ??= this.ask().finally(() => (this.#asking = null));
 		const isNew = await this.#asking;
 		this.#isDeclined = !isNew;
-		if (isNew && used) location.reload(); // what is the other key's goes from the page
+		if (isNew && used) location.reload(); // removes the data of the other key from the page
 		return isNew;
 	}
 }

@@ -1,4 +1,4 @@
-// What changes the saved workflows, and their versions.
+// Requests that change saved workflows, and their versions.
 import { form, get, id, json, post, send } from "./api.js";
 
 export const update = (filename, params, version) =>

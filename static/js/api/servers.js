@@ -1,4 +1,4 @@
-// What changes the servers: of the view Servers only.
+// Requests that change servers; for the view Servers only.
 import { id, json, post, query, send } from "./api.js";
 
 export const addServer = (address, slots) => post("/api/servers", json({ address, ...(slots && { slots }) }));

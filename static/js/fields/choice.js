@@ -1,5 +1,5 @@
-// One of few, or several: a select. One of many: a text in which one searches. All keep a value that no server has.
-// Where no server tells choices: a text.
+// Controls for choices: a select for one of few or for several, a searchable text for one of many. All keep
+// a value that no server offers. Without known choices: a text.
 import { el } from "../page/dom.js";
 import { t } from "../page/i18n.js";
 import { text } from "../run/values.js";
@@ -7,7 +7,7 @@ import { Combobox } from "./combobox.js";
 import { textControl } from "./text.js";
 
 const MANY = 12;
-const SHOWN = 8; // of several, without scrolling
+const SHOWN = 8; // visible options of a multiple select
 
 export function choiceControl(parameter, change) {
 	const choices = parameter.choices ?? [];

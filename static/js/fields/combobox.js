@@ -1,5 +1,5 @@
-// A text input with a list under it that is searched while one types (WAI-ARIA's combobox).
-// All words must occur; "up", "down", Enter and Escape do what one expects.
+// A text input with a list that is filtered during typing (WAI-ARIA combobox). All words must occur; arrow
+// keys, Enter and Escape work as usual.
 import { el } from "../page/dom.js";
 
 const SHOWN = 100;
@@ -34,7 +34,7 @@ export class Combobox extends HTMLElement {
 		input.onblur = () => this.#close(true);
 		input.onkeydown = (event) => this.#pressed(event);
 		this.#list.onpointerdown = (event) => {
-			event.preventDefault(); // the input keeps the focus
+			event.preventDefault(); // keeps the focus in the input
 			const option = event.target.closest("li");
 			if (option) this.#choose(option.textContent);
 		};

@@ -1,4 +1,4 @@
-// Which control a parameter has. Those for files come with the first workflow that takes one.
+// The control of a parameter. Those for files are loaded with the first workflow that needs one.
 import { choiceControl } from "./choice.js";
 import { numberControl } from "./number.js";
 import { seedControl } from "./seed.js";
@@ -17,7 +17,7 @@ export function controlOf({ type, upload, role }) {
 	);
 }
 
-// Before fields of these are made.
+// To be called before such fields are built.
 export async function prepare(parameters) {
 	if (parameters.some(({ upload }) => upload)) ({ uploadControl } = await import("./upload.js"));
 }

@@ -1,9 +1,9 @@
-// A number, with a slider where the whole range fits under one.
+// A number, with a slider if the range has few steps.
 import { el } from "../page/dom.js";
 import { t } from "../page/i18n.js";
 import { parsed } from "../run/values.js";
 
-const STEPS = 200; // as many as one can still aim at
+const STEPS = 200; // maximum steps that can be selected with a slider
 
 export function numberControl(parameter, change) {
 	const { type, min, max, step } = parameter;

@@ -1,4 +1,4 @@
-// A seed: the dice make a new one for each run (-1), the lock keeps the one that was used last.
+// A seed: the dice draw a new one for each run (-1), the lock keeps the last one.
 import { el, icon } from "../page/dom.js";
 import { t } from "../page/i18n.js";
 import { isRandom, parsed } from "../run/values.js";
@@ -15,7 +15,7 @@ export function seedControl(parameter, change) {
 		{ type: "button", className: "icon-only", i18nAttr: "title:seed.lock;aria-label:seed.lock" },
 		icon("lock"),
 	);
-	let last = null; // what the last run drew
+	let last = null; // the seed that the last run drew
 	const show = () => {
 		const random = isRandom(input.value);
 		dice.setAttribute("aria-pressed", random);

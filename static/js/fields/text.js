@@ -1,4 +1,4 @@
-// Texts, long and short, and values of which only JSON is known.
+// Texts, long and short, and values of unknown type as JSON.
 import { el } from "../page/dom.js";
 import { t } from "../page/i18n.js";
 import { text } from "../run/values.js";

@@ -1,4 +1,4 @@
-// An input file: chosen, dropped or pasted, and seen. Pictures can get a mask.
+// An input file: chosen, dropped or pasted, with a preview. Images can get a mask.
 import * as api from "../api/api.js";
 import { health } from "../api/health.js";
 import { el, icon } from "../page/dom.js";
@@ -12,7 +12,7 @@ import { workspace } from "../run/workspace.js";
 await texts("dialogs");
 await styles("upload");
 
-// The same file, not made smaller.
+// The address of the file in its original size.
 function whole(address) {
 	const url = new URL(address, location.origin);
 	url.searchParams.delete("width");
@@ -47,7 +47,7 @@ export function uploadControl(parameter, change) {
 	input.setAttribute("list", list.id);
 	node.append(list);
 
-	// A file that a server has may be its own or an upload of ours: both places are tried.
+	// A file on a server may be the server's own or an upload: both addresses are tried.
 	let [shownAt, otherwise] = ["", ""];
 	const places = () => {
 		const { value } = input;
@@ -77,7 +77,7 @@ export function uploadControl(parameter, change) {
 		[shownAt, otherwise] = [otherwise, ""];
 		show(preview, shownAt);
 	});
-	let turn = 0; // what is chosen or typed later is not replaced
+	let turn = 0; // a later choice or input is not replaced
 	const take = async (file, original) => {
 		const mine = ++turn;
 		const { id } = workspace;
@@ -108,7 +108,7 @@ export function uploadControl(parameter, change) {
 		see();
 		change();
 	};
-	// The picture that is seen. A mask is put on an upload: what only a server has becomes one first.
+	// Edits the mask of the displayed image. A mask needs an upload, so a server's file is uploaded first.
 	const paint = async () => {
 		const { editMask } = await import("../components/run/mask-dialog.js");
 		const [name, place] = [input.value, shownAt];
@@ -129,7 +129,7 @@ export function uploadControl(parameter, change) {
 		node.classList.remove("over");
 		if (!event.dataTransfer.files[0]) return;
 		event.preventDefault();
-		event.stopPropagation(); // elsewhere on the page it would be a workflow
+		event.stopPropagation(); // elsewhere on the page it would open a workflow
 		document.body.classList.remove("dropping");
 		take(event.dataTransfer.files[0]);
 	});

@@ -1,11 +1,11 @@
-// Which nodes come before which, over all levels: a node that runs has had all of its sources.
+// The order of nodes over all levels: all sources of a running node are done.
 import { list, object } from "./values.js";
 
 const [INPUT, OUTPUT] = ["-10", "-20"];
 const DEEPEST = 20;
 
 export class Ancestry {
-	#sources = new Map(); // path, or "path:in:slot" and "path:out:slot" of a subgraph's sides -> sources
+	#sources = new Map(); // path, or "path:in:slot" and "path:out:slot" of a subgraph's boundaries -> sources
 
 	constructor(workflow, format) {
 		if (format === "api") this.#fromPrompt(object(workflow));
@@ -15,7 +15,7 @@ export class Ancestry {
 		}
 	}
 
-	// All before these; nodes only.
+	// All nodes before these.
 	before(paths) {
 		const seen = new Set();
 		const open = [...paths];
@@ -64,7 +64,7 @@ export class Ancestry {
 	}
 }
 
-// Inside of a subgraph its sides stand for the slots of the node outside.
+// Inside a subgraph its boundaries stand for the slots of the node outside.
 function place(prefix, id, slot, inner, side, sideWord, nodeWord) {
 	if (id === side) return `${prefix}${sideWord}:${slot}`;
 	return inner.has(id) ? `${prefix}${id}:${nodeWord}:${slot}` : prefix + id;

@@ -1,4 +1,4 @@
-// Where links begin and end, and the curve between.
+// The ends of links, and the curve between them.
 import { SLOT, TITLE } from "./rows.js";
 
 export function inputAt(node, slot) {
@@ -17,8 +17,8 @@ function side(node, slot, x) {
 
 export const slotY = (at) => (at + 0.7) * SLOT;
 
-// Through `via`, the points of reroutes on the way. Each piece leaves and comes in level,
-// and bends the more the longer it is.
+// The curve through `via`, the points of reroutes. Each segment starts and ends horizontally, with a
+// curvature that depends on its length.
 export function curve(from, to, via = []) {
 	const points = [from, ...via, to];
 	let path = `M${round(from)}`;

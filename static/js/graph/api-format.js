@@ -1,4 +1,5 @@
-// A workflow in API format: nodes without places. Sizes come from what they hold, places from the layout.
+// A workflow in API format, whose nodes have no positions: sizes follow from content, positions from the
+// layout.
 import { slotY } from "./anchors.js";
 import { arrange } from "./layout.js";
 import { heightFor, isLong, placed } from "./rows.js";

@@ -1,8 +1,8 @@
-// Gives nodes that have no places theirs: from left to right, as the data flows.
+// Lays out nodes without positions, from left to right in the direction of the data.
 import { Graph, layout } from "../../vendor/dagre/dagre.esm.js";
 import { TITLE } from "./rows.js";
 
-const MOST = 500; // above that the library takes seconds
+const MOST = 500; // nodes; above that the library takes seconds
 const [COLUMN, GAP] = [90, 36];
 
 export function arrange(nodes, links) {
@@ -20,7 +20,7 @@ export function arrange(nodes, links) {
 	}
 }
 
-// Each node one column after the last of its sources. A cycle ends at its second visit.
+// Each node is one column after its last source. A cycle ends at the second visit of a node.
 function columns(nodes, links) {
 	const sources = Map.groupBy ? Map.groupBy(links, ({ to }) => to) : grouped(links);
 	const column = new Map();

@@ -1,4 +1,4 @@
-// What a node does at present, drawn onto it: a badge above, a bar under its title, an error below.
+// The state of a node, drawn onto it: a badge above, a bar below its title, an error at the bottom.
 import { TITLE } from "./rows.js";
 import { svg } from "./svg.js";
 import { widthOf, wrap } from "./text.js";
@@ -16,7 +16,7 @@ export class NodeBadge {
 		this.#node = node;
 	}
 
-	// `state`: {name, step, steps, message} or null. True if something has changed.
+	// `state`: {name, step, steps, message} or null. Returns whether something changed.
 	show(state, words) {
 		const key = state ? `${state.name} ${state.step}/${state.steps} ${state.message}` : "";
 		if (key === this.#shown) return false;

@@ -1,4 +1,4 @@
-// What is known of a node type, from rows of GET /api/nodes or from ComfyUI's object_info.
+// Node types, from rows of GET /api/nodes or from ComfyUI's object_info.
 import { list, object, text } from "./values.js";
 
 const BY_INPUT = {
@@ -48,7 +48,7 @@ export class NodeTypes {
 		return types.map((type, at) => ({ name: text(names[at]) || typeName(type), type: typeName(type) }));
 	}
 
-	// The names of its widgets in their order, as far as object_info tells.
+	// The names of the widgets in order, as far as object_info has them.
 	widgets(name) {
 		const { required, optional } = object(this.#types.get(name)?.input);
 		const inputs = Object.entries({ ...object(required), ...object(optional) });
@@ -62,7 +62,7 @@ export class NodeTypes {
 	}
 }
 
-// A list instead of a name is a choice.
+// A list in place of a name is a combo.
 export function typeName(type) {
 	return Array.isArray(type) ? "COMBO" : String(type ?? "");
 }

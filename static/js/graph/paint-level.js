@@ -1,4 +1,4 @@
-// One level of a workflow as SVG: groups below, then links, then nodes.
+// One level of a workflow as SVG: groups, then links, then nodes.
 import { curve, inputAt, outputAt } from "./anchors.js";
 import { NodeBadge } from "./node-badge.js";
 import { isButton, paintNode } from "./paint-node.js";
@@ -30,13 +30,13 @@ export class PaintedLevel {
 		this.buttons = painted.filter(({ node }) => isButton(node));
 	}
 
-	// The links of one node stand out.
+	// Highlights the links of one node.
 	highlight(id) {
 		for (const link of this.element.querySelectorAll(".link.near")) link.classList.remove("near");
 		for (const link of this.#links.get(id) ?? []) link.classList.add("near");
 	}
 
-	// Of nodes out of sight the inside is not drawn: most of the work of moving about in a large graph.
+	// Hides the content of nodes out of sight, which makes moving in a large graph faster.
 	cull({ x, y, w, h }) {
 		for (const { node, detail } of this.nodes.values()) {
 			const isNear = node.x < x + w && node.x + node.w > x && node.y - TITLE < y + h && node.y + node.h > y;

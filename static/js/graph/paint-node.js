@@ -1,4 +1,4 @@
-// A node as SVG: box, title, slots, widgets. What changes while it runs is in node-badge.js.
+// A node as SVG: box, title, slots, widgets. What changes during a run is in node-badge.js.
 
 import { colorOf } from "./palette.js";
 import { TITLE } from "./rows.js";
@@ -6,8 +6,8 @@ import { svg } from "./svg.js";
 import { fit, widthOf, wrap } from "./text.js";
 
 const CORNER = 8;
-const SMALLEST = 16; // letters of a title that is seen from far away
-const BOLD = 0.92; // texts are measured in the regular weight
+const SMALLEST = 16; // font size of a title in the overview
+const BOLD = 0.92; // text is measured in regular weight
 
 export function paintNode(node, words) {
 	const group = svg("g", { class: "node", transform: `translate(${node.x} ${node.y})` });
@@ -22,7 +22,7 @@ export function paintNode(node, words) {
 	return group;
 }
 
-// All that can be pressed is a button to a screen reader; the sides of a subgraph are not.
+// Everything that can be pressed is a button for screen readers; a subgraph's boundaries are not.
 export const isButton = (node) => node.kind !== "side";
 
 function opened(node, words) {
@@ -43,7 +43,7 @@ function opened(node, words) {
 	].filter(Boolean);
 }
 
-// Seen from far away: the title again, so large that it can be read there.
+// For the overview: the title again, in a readable size.
 function overview(node) {
 	const { size, lines } = largest(node);
 	const spans = lines.map((line, at) => svg("tspan", { x: node.w / 2, dy: at ? size * 1.15 : 0 }, line));
@@ -51,7 +51,7 @@ function overview(node) {
 	return svg("text", { class: "overview", y, "font-size": size, "aria-hidden": "true" }, ...spans);
 }
 
-// The largest letters in which the whole title fits; in the smallest it may be cut.
+// The largest font size in which the whole title fits; in the smallest one it may be truncated.
 function largest(node) {
 	for (let size = Math.min(34, node.h / 1.8); ; size -= 2) {
 		const lines = wrap(
@@ -75,7 +75,7 @@ function collapsed(node, words) {
 	];
 }
 
-// The line around it: thicker where it has the focus, coloured by what it does.
+// The border: thicker with focus, colored by state.
 function frame(node, above) {
 	return svg("rect", { class: "frame", x: 0, y: -above, width: node.w, height: node.h + above, rx: CORNER });
 }

@@ -1,4 +1,4 @@
-// The colour of a type of link: those that ComfyUI users know by heart, and one of its own for any other.
+// The color of a link type: ComfyUI's for known types, a derived one for others.
 const KNOWN = {
 	CLIP: "#ffd500",
 	CLIP_VISION: "#a8dadc",
@@ -29,7 +29,7 @@ export function colorOf(type) {
 	return `hsl(${hash / 10} 60% 70%)`;
 }
 
-// A colour out of a file goes into a style only if it is one and nothing else.
+// A color from a file is used in a style only if it is a valid color.
 export function safeColor(value) {
 	return typeof value === "string" && value.length < 40 && CSS.supports("color", value) ? value : null;
 }

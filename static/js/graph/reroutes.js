@@ -1,4 +1,4 @@
-// Reroutes that are points on a link, not nodes: from the last one that a link names back to its origin.
+// Reroutes that are points of a link, not nodes: from the last one that the link names to its origin.
 import { list, pair } from "./values.js";
 
 export function viaPoints(graph, link) {

@@ -1,4 +1,4 @@
-// The rows of a node: its widgets with their values, and where each is.
+// The rows of a node: its widgets with their values and positions.
 import { list, object, shown, text } from "./values.js";
 
 export const SLOT = 20;
@@ -8,7 +8,7 @@ const GAP = 6;
 const LINE = 15;
 const CONTROL = new Set(["fixed", "increment", "decrement", "randomize"]);
 
-// [{label, value}] from what the file holds; old files tell no names.
+// [{label, value}] from the file; old files have no names.
 export function widgetRows(node, types) {
 	const named = object(node.widgets_values_named);
 	if (Object.keys(named).length) return rows(Object.entries(named));
@@ -29,7 +29,7 @@ export function widgetRows(node, types) {
 function rows(pairs) {
 	return (
 		pairs
-			// Not values: ComfyUI keeps the button that uploads among them.
+			// Not values: ComfyUI saves the upload button among them.
 			.filter(
 				([label, value]) =>
 					label !== "upload" && !(label === "" && value === "image") && value !== null && value !== undefined,
@@ -38,10 +38,10 @@ function rows(pairs) {
 	);
 }
 
-// A text that would not fit into a row gets all the room that the others leave.
+// A text that is too long for a row gets the space that the others leave.
 export const isLong = (row) => row.value.includes("\n") || row.value.length > 60;
 
-// Below the slots; what has no room is left out, as a node that was made small shows less.
+// Below the slots; rows that do not fit are omitted, as in a node that was made small.
 export function placed(rows, slots, height) {
 	const top = slots * SLOT + GAP;
 	const long = rows.filter(isLong);
@@ -63,7 +63,7 @@ export function placed(rows, slots, height) {
 	return shown;
 }
 
-// The height that shows all rows, with long texts in a few lines.
+// The height for all rows, with long texts in a few lines.
 export function heightFor(rows, slots, lines = 4) {
 	const heights = rows.map((row) => (isLong(row) ? lines * LINE + 18 : ROW));
 	return slots * SLOT + GAP * 2 + heights.reduce((sum, height) => sum + height, 0);

@@ -1,6 +1,6 @@
-// What each node of a task does, as far as the task and its progress tell. `progress.node_seconds`
-// names the nodes that are through, and those that came from the cache. What is known beyond that: the
-// current node runs; what comes before it, before an output or before the failed node is done.
+// The state of each node, derived from the task and its progress. `progress.node_seconds` names the
+// finished and cached nodes. Beyond that: the current node runs; nodes before it, before an output or
+// before the failed node are done.
 import { list, number, object } from "./values.js";
 
 const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
@@ -39,7 +39,7 @@ export class RunState {
 	}
 
 	/**
-	 * Of the node with that path, or of all inside of it; null without a task.
+	 * The state of the node with that path, or of all nodes inside it; null without a task.
 	 * @returns {NodeState | null}
 	 */
 	of(path, isSubgraph = false) {
@@ -62,7 +62,7 @@ export class RunState {
 		return this.#task?.error?.node_id ?? null;
 	}
 
-	// Of a subgraph only its nodes are told, and not how many there are: it is through with the task.
+	// Of a subgraph only some nodes are reported, and not their number: it is done when the task is.
 	#told(path, isSubgraph) {
 		const { progress, status } = /** @type {Task} */ (this.#task);
 		const seconds = object(progress?.node_seconds);

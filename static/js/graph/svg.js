@@ -1,4 +1,4 @@
-// Makes SVG elements. Attributes and text only: what a workflow holds is never read as markup.
+// Creates SVG elements. Attributes and text only: content of workflows is never parsed as markup.
 const SVG = "http://www.w3.org/2000/svg";
 
 export function svg(tag, attributes = {}, ...children) {

@@ -1,6 +1,6 @@
-// Text in SVG does not wrap and is not cut by itself. Widths are those of the page's font.
+// SVG does not wrap or truncate text. Widths are measured in the page's font.
 const ELLIPSIS = "…";
-const LONGEST = 4000; // characters that are looked at: a note may hold a whole README
+const LONGEST = 4000; // characters that are processed: a note may contain a whole README
 /** @type {any} the 2D context, with the page's font as `family` and the last font as `asked` */
 let context = null;
 const widths = new Map();
@@ -9,7 +9,7 @@ export function widthOf(text, size) {
 	return pen(size).measureText(text).width;
 }
 
-// The text, or as much of it as fits.
+// The text, truncated to fit.
 export function fit(text, width, size) {
 	const line = text.slice(0, 400).replace(/\s+/g, " ").trim();
 	if (width <= 0) return "";
@@ -24,7 +24,7 @@ export function fit(text, width, size) {
 	return low ? line.slice(0, low).trimEnd() + ELLIPSIS : ELLIPSIS;
 }
 
-// At most so many lines. The last one says if there is more.
+// At most `most` lines. The last one shows if there is more.
 export function wrap(text, width, size, most) {
 	const lines = [];
 	for (const paragraph of text.slice(0, LONGEST).split("\n")) {
@@ -58,7 +58,7 @@ function ended(lines, width, size) {
 	return lines;
 }
 
-// Character by character: the same few come again and again, and a sum is good enough here.
+// By character: the same few recur, and the sum is precise enough.
 function measured(text, size) {
 	let sum = 0;
 	for (const character of text) {

@@ -1,4 +1,4 @@
-// A workflow as ComfyUI's page saves it, one level at a time: the whole, or the inside of a subgraph.
+// A workflow in UI format, one level at a time: the root, or the inside of a subgraph.
 import { slotY } from "./anchors.js";
 import { safeColor } from "./palette.js";
 import { viaPoints } from "./reroutes.js";
@@ -8,7 +8,7 @@ import { list, number, object, pair, shown, text } from "./values.js";
 
 const MODES = { 2: "muted", 4: "bypassed" };
 const NOTES = new Set(["Note", "MarkdownNote"]);
-const [INPUT, OUTPUT] = ["-10", "-20"]; // the ids of the two sides of a subgraph
+const [INPUT, OUTPUT] = ["-10", "-20"]; // ids of the boundaries of a subgraph
 
 export class UiWorkflow {
 	#root;
@@ -21,7 +21,7 @@ export class UiWorkflow {
 		this.#subgraphs = new Map(list(this.#root.definitions?.subgraphs).map((graph) => [graph?.id, object(graph)]));
 	}
 
-	// `path`: the ids of the subgraph nodes that were opened, from the outside in.
+	// `path`: the ids of the opened subgraph nodes, from the outside in.
 	level(path) {
 		const graph = this.#descend(path);
 		const prefix = path.map((id) => `${id}:`).join("");
@@ -94,7 +94,7 @@ export class UiWorkflow {
 		return this.#subgraphs.has(type) ? "subgraph" : "node";
 	}
 
-	// An input that is a widget has its dot at the widget's row, all others stand above.
+	// A widget input has its slot at the widget's row, all others are above.
 	#slots(made, node) {
 		let at = 0;
 		made.inputs = list(node.inputs).map((input) => ({
@@ -120,7 +120,7 @@ export class UiWorkflow {
 	}
 }
 
-// Markdown is not drawn: its links would be mostly addresses.
+// Markdown is not rendered, as its links would be mostly addresses.
 const plain = (note) =>
 	note
 		.slice(0, 8000)
@@ -145,7 +145,7 @@ function link(given) {
 	};
 }
 
-// What a subgraph takes and gives, as two boxes at its left and right.
+// The inputs and outputs of a subgraph, as two boxes at the left and right.
 function sides(graph) {
 	const side = (id, frame, slots, key) => {
 		const [x, y] = pair(frame?.bounding, [0, 0]);

@@ -1,8 +1,8 @@
-// Pan and zoom of an SVG: drag, wheel, pinch. One change of the transform a frame, whatever comes in.
-// It is the <svg> as a whole that moves: a transform within it would lay all of it out anew.
+// Pan and zoom of an SVG: drag, wheel, pinch. At most one change of the transform per frame. The whole
+// <svg> is transformed: a transform inside it would lay out everything again.
 const [CLOSEST, FARTHEST] = [3, 0.02];
-const CLICK = 4; // pixels that a hand may tremble
-const READABLE = 0.42; // scale below which small text is only noise
+const CLICK = 4; // pixels of movement that still count as a click
+const READABLE = 0.42; // scale below which small text is unreadable
 const MARGIN = 40;
 
 export class Viewport {
@@ -15,9 +15,9 @@ export class Viewport {
 	#told;
 	#unit = 0;
 	#moved = 0;
-	isFitted = true; // nobody has moved it since
+	isFitted = true; // not moved by the user
 
-	// `moved`: called with what is in sight, in the graph's measure.
+	// `moved`: called with the visible area in the graph's coordinates.
 	constructor(surface, target, moved) {
 		this.#surface = surface;
 		this.#target = target;
@@ -63,7 +63,7 @@ export class Viewport {
 		this.#set({ ...this.#view, x: this.#view.x + x, y: this.#view.y + y });
 	}
 
-	// So that the box is in sight, with as little movement as can be.
+	// Moves the box into sight, by the shortest distance.
 	reveal({ x, y, w, h }) {
 		const { k } = this.#view;
 		const [left, top] = [x * k + this.#view.x, y * k + this.#view.y];
@@ -73,7 +73,8 @@ export class Viewport {
 		if (dx || dy) this.pan(dx, dy);
 	}
 
-	// About one pixel of the screen, for lines that stay visible from afar. In steps: each one is work.
+	// About one screen pixel, for lines that stay visible when zoomed out. In steps, as each change is
+	// expensive.
 	#measure(unit) {
 		if (unit === this.#unit) return;
 		this.#unit = unit;
@@ -83,7 +84,7 @@ export class Viewport {
 	#wheel(event) {
 		event.preventDefault();
 		const pixels = event.deltaY * (event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 400 : 1);
-		const speed = event.ctrlKey ? 0.01 : 0.0014; // with ctrl it is two fingers on a touchpad
+		const speed = event.ctrlKey ? 0.01 : 0.0014; // with ctrl it is a pinch on a touchpad
 		this.zoom(Math.exp(-Math.min(Math.max(pixels, -300), 300) * speed), this.#point(event));
 	}
 
@@ -102,7 +103,7 @@ export class Viewport {
 		this.#pointers.set(event.pointerId, now);
 		const [dx, dy] = [now[0] - before[0], now[1] - before[1]];
 		this.#moved += Math.hypot(dx, dy);
-		// Captured only now, or a click would not reach the node.
+		// Captured only now, as otherwise a click would not reach the node.
 		if (this.#moved > CLICK && !this.#surface.hasPointerCapture(event.pointerId))
 			this.#surface.setPointerCapture(event.pointerId);
 		if (!other) return this.pan(dx, dy);

@@ -1,4 +1,4 @@
-// Which node an arrow key leads to: the nearest in that direction, sideways ones count as farther.
+// The node in the direction of an arrow key: the nearest one, with sideways distance counting more.
 const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function neighbour(nodes, from, key) {

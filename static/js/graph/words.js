@@ -1,4 +1,4 @@
-// The words that are drawn, in the page's language.
+// Texts drawn in the graph, in the page's language.
 import { i18n, t, texts } from "../page/i18n.js";
 
 await texts("graph");

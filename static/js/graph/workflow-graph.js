@@ -1,6 +1,6 @@
-// <workflow-graph>: a workflow drawn, to look at. show({workflow, format, nodeTypes}) draws it,
-// `task` is the task that runs it. "node-click" {nodeId, path}: somebody chose a node; the path is the
-// id that a run has for it ("57:12" inside of subgraph node 57).
+// <workflow-graph>: a drawing of a workflow. show({workflow, format, nodeTypes}) draws it, `task` is the
+// task that runs it. "node-click" {nodeId, path}: the user chose a node; the path is its id in a run
+// ("57:12" inside the subgraph node 57).
 import { el } from "../page/dom.js";
 import { i18n, t } from "../page/i18n.js";
 import { styles } from "../page/styles.js";
@@ -77,7 +77,7 @@ class WorkflowGraph extends HTMLElement {
 		this.#viewport?.fit();
 	}
 
-	// Opens what it is in, and brings it into sight.
+	// Opens the subgraphs around the node, and scrolls it into sight.
 	reveal(path) {
 		const ids = String(path).split(":");
 		const inside = ids.slice(0, -1);
@@ -118,7 +118,7 @@ class WorkflowGraph extends HTMLElement {
 		this.#tools.failed.hidden = this.#run.failedNode === null;
 	}
 
-	// What a screen reader says of a node.
+	// The description of a node for screen readers.
 	#describe({ node, element }) {
 		const state = this.#run.of(node.path, node.kind === "subgraph");
 		const kind = node.kind === "note" || node.kind === "subgraph" ? words()[node.kind] : node.type;

@@ -1,4 +1,4 @@
-// Copies a text; where the browser forbids it (no https), by the old way.
+// Copies a text; without https by execCommand.
 
 import { t } from "./i18n.js";
 import { toast } from "./toasts.js";
@@ -8,7 +8,7 @@ export async function copy(text, near = document.body) {
 		await navigator.clipboard.writeText(text);
 	} catch {
 		const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
-		near.append(area); // within the dialog that is open, or it gets no focus
+		near.append(area); // inside an open dialog, as otherwise it gets no focus
 		area.select();
 		document.execCommand("copy");
 		area.remove();

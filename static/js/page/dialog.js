@@ -1,6 +1,6 @@
-// A native dialog that is made when it is opened and gone when it is closed.
-// openDialog(title, body, { buttons, className, isOfView }) answers the dialog; a button is {i18n, className, act}:
-// act() may answer false, or a promise of it, to keep it open. `closed` of the dialog resolves at the end.
+// A native dialog that is created when opened and removed when closed. openDialog(title, body, { buttons,
+// className, isOfView }) returns the dialog; a button is {i18n, className, act}: act() may return false, or
+// a promise of it, to keep it open. The dialog's `closed` resolves at the end.
 import { el, icon } from "./dom.js";
 import { t } from "./i18n.js";
 import { styles } from "./styles.js";
@@ -35,7 +35,7 @@ export function openDialog(title, body, { buttons = [], className = "", head = [
 		...(footer ? [footer] : []),
 	);
 	dialog.addEventListener("click", (event) => event.target === dialog && isOutside(dialog, event) && dialog.close());
-	const leave = () => isOfView && dialog.close(); // what it was about is not what is shown then
+	const leave = () => isOfView && dialog.close(); // the subject is no longer displayed then
 	addEventListener("hashchange", leave);
 	dialog.closed = new Promise((resolve) => {
 		dialog.onclose = () => {

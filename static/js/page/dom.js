@@ -21,8 +21,8 @@ export function el(tag, props = {}, ...children) {
 	return node;
 }
 
-// Puts children into an element, and answers a look-up of those that have a `part`; not of what other
-// elements put into themselves once they are there.
+// Puts children into an element, and returns a lookup of those with a `part`, without the ones that other
+// elements add to themselves later.
 /** @param {Element} element @param {Element[]} children @returns {Parts} */
 export function build(element, children) {
 	const parts = {};
@@ -33,7 +33,7 @@ export function build(element, children) {
 	return (name) => parts[name];
 }
 
-// Icons are symbols of /static/icons.svg: icon("play"). They say nothing to screen readers.
+// Icons are symbols of /static/icons.svg: icon("play"). They are hidden from screen readers.
 export function icon(name) {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const use = document.createElementNS("http://www.w3.org/2000/svg", "use");

@@ -1,20 +1,20 @@
-// Errors in the page's language. The gateway says them in English; in Chinese titles, hints and reasons
-// go by their codes, from a table that comes with the first error.
+// Errors in the page's language. The gateway's are in English; in Chinese, titles, hints and reasons are
+// looked up by code, in a table that is loaded with the first error.
 import { language } from "./i18n.js";
 
 /** @type {any} */
 let table = null;
 
-// True if there is more to say than before.
+// Resolves to true if more texts are available than before.
 export async function learn() {
 	if (language() !== "zh" || table) return false;
-	table = await import("../strings/zh/codes.js").catch(() => null); // away: English, then
+	table = await import("../strings/zh/codes.js").catch(() => null); // unreachable: stay English
 	return Boolean(table);
 }
 
 const known = () => (language() === "zh" ? table : null);
 
-// {title, hint} of a problem document, or of a task's error, which has no title but in Chinese.
+// {title, hint} of a problem document or a task's error, which has a title in Chinese only.
 export function said({ code, title, hint }) {
 	const [name, way, isMore] = known()?.CODES[code] ?? [];
 	if (!name) return { title, hint };
@@ -24,7 +24,7 @@ export function said({ code, title, hint }) {
 
 export const reasonOf = (type) => known()?.REASONS[type];
 
-// In one line.
+// As one line.
 export async function line(error) {
 	await learn();
 	const { code, message } = error;

@@ -1,11 +1,11 @@
-// Files of the gateway, in a tab of their own or on the disk.
+// Opens files of the gateway in a tab, or saves them.
 import * as api from "../api/api.js";
 import { key } from "../api/key.js";
 
-// In a tab of its own. With a key the browser could not ask for it by itself.
+// In a new tab. With a key the browser cannot load the file itself.
 export async function open(url) {
 	const tab = window.open("", "_blank");
-	if (!tab) return; // the browser forbids it
+	if (!tab) return; // blocked by the browser
 	tab.opener = null;
 	tab.location = key.value ? URL.createObjectURL(await api.blob(url)) : url;
 }

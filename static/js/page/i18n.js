@@ -1,12 +1,12 @@
-// The page in English or Chinese. t("key", {name}) answers the text of now; elements with
-// data-i18n="key" or data-i18n-attr="title:key;aria-label:key" follow a change by themselves;
-// everything else listens: i18n.addEventListener("language", ...).
-// Texts stand in strings/<language>/<part>.js; what is loaded later asks for its own: await texts("tasks").
+// The page in English or Chinese. t("key", {name}) returns the current text; elements with data-i18n="key"
+// or data-i18n-attr="title:key;aria-label:key" are updated automatically; other code listens:
+// i18n.addEventListener("language", ...). Texts are in strings/<language>/<part>.js; modules that are
+// loaded later load theirs with: await texts("tasks").
 import { remember, remembered } from "./remember.js";
 
 const KEY = "gateway.language";
 const tables = { en: {}, zh: {} };
-const parts = new Set(); // whose texts are here, or on their way
+const parts = new Set(); // whose texts are loaded or loading
 
 export const languages = { en: "English", zh: "中文" };
 export const i18n = new EventTarget();
@@ -45,7 +45,7 @@ export async function setLanguage(name) {
 	i18n.dispatchEvent(new Event("language"));
 }
 
-// Writes the texts of an element and of all within it.
+// Sets the texts of an element and its descendants.
 export function translate(root) {
 	for (const node of marked(root, "data-i18n")) node.textContent = t(node.dataset.i18n);
 	for (const node of marked(root, "data-i18n-attr")) {

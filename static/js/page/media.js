@@ -1,9 +1,9 @@
-// Pictures of the gateway in elements: without a key by their address, with one fetched by us,
-// since <img> and <video> send none.
+// Images of the gateway in elements: by address without a key, fetched by script with one, since <img> and
+// <video> cannot send it.
 import * as api from "../api/api.js";
 import { key } from "../api/key.js";
 
-// Only what the gateway itself serves is shown or linked.
+// Only files of the gateway itself are shown or linked.
 export function ours(path) {
 	const url = typeof path === "string" ? URL.parse(path, location.origin) : null;
 	return url?.origin === location.origin ? url : null;
@@ -17,7 +17,7 @@ export function view(path, width) {
 
 export async function show(element, url) {
 	element.dataset.url = url;
-	const priority = "low"; // or a click waits for all pictures in sight
+	const priority = "low"; // so that a click does not wait for all visible images
 	element.fetchPriority = priority;
 	if (!key.value || !url) {
 		element.src = url;

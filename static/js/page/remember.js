@@ -1,4 +1,4 @@
-// Choices that this browser keeps. One that keeps nothing has them until the reload.
+// Choices kept in localStorage; without it they last until the reload.
 export function remembered(name) {
 	try {
 		return localStorage.getItem(name) ?? "";
@@ -11,5 +11,5 @@ export function remember(name, text) {
 	try {
 		if (text) localStorage.setItem(name, text);
 		else localStorage.removeItem(name);
-	} catch {} // it works all the same
+	} catch {} // optional
 }

@@ -1,11 +1,11 @@
-// Where we are: #/run/<workflow>, #/tasks/<id>, #/servers. `route.view` and `route.id` tell;
-// "change" when they do; go("tasks", id) goes there; href("tasks", id) is for links.
+// The route: #/run/<workflow>, #/tasks/<id>, #/servers. `route.view` and `route.id` are the current one;
+// "change" when it changes; go("tasks", id) navigates; href("tasks", id) is for links.
 export const href = (view, id) => `#/${view}${id ? `/${encodeURIComponent(id)}` : ""}`;
 
 const VIEWS = /^(run|tasks|servers)$/;
 const parts = () => location.hash.split("/").slice(1);
 
-// Read from the address each time: it is ahead of its own event for a moment.
+// Read from the address each time, as it changes before its event.
 class Route extends EventTarget {
 	constructor() {
 		super();
@@ -36,7 +36,7 @@ class Route extends EventTarget {
 
 export const route = new Route();
 
-// `isQuiet`: without an entry in the history, for what nobody would go back to, and at once.
+// `isQuiet`: without a history entry, and synchronously.
 export function go(view, id, isQuiet = false) {
 	if (location.hash === href(view, id)) return;
 	if (!isQuiet) {

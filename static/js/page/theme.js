@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it. early.js sets it before the first paint.
+// The theme: light, dark, or the system's. early.js applies it before the first paint.
 const KEY = "gateway.theme";
 const ORDER = ["auto", "light", "dark"];
 
@@ -11,5 +11,5 @@ export function nextTheme() {
 	try {
 		if (next === "auto") localStorage.removeItem(KEY);
 		else localStorage.setItem(KEY, next);
-	} catch {} // not remembered then
+	} catch {} // not persistent then
 }

@@ -1,5 +1,5 @@
-// Short words on what has happened. toast("saved") or toast(error); what failed, or can be undone, stays longer.
-// `about`: what was tried; only the last word on that stays, and none once it works: settle(about).
+// Short notifications. toast("saved") or toast(error); failures, and actions that can be undone, stay
+// longer. `about`: the subject; only its last notification stays, and none after settle(about).
 import { el, icon } from "./dom.js";
 import { line } from "./errors.js";
 
@@ -33,7 +33,7 @@ export class ToastList extends HTMLElement {
 		);
 		const drop = () => this.#drop(row);
 		this.append(row);
-		// In the top layer, and above a dialog that was opened meanwhile.
+		// In the top layer, above a dialog that was opened meanwhile.
 		if (this.matches(":popover-open")) this.hidePopover();
 		this.showPopover();
 		setTimeout(drop, tone === "bad" || action ? SHOWN_LONG : SHOWN);

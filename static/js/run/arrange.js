@@ -1,4 +1,4 @@
-// Which parameters come first, how wide they are, and what they are called. Pure.
+// The order, widths and labels of parameters. Pure.
 const FIRST = {
 	prompt: "full",
 	negative_prompt: "full",
@@ -43,12 +43,12 @@ export function arrange(parameters) {
 	};
 }
 
-// What a node gets its name for in ComfyUI (`$name`, `input;Name`) is wanted first, whatever it is.
+// A node with a name mark (`$name`, `input;Name`) comes first, whatever its role.
 const isFirst = (parameter) => parameter.role in FIRST || parameter.multiline || parameter.upload;
 const rank = (parameter) =>
 	(ORDER.indexOf(parameter.role) + 1 || ORDER.length + 1) - (parameter.multiline && !parameter.role ? ORDER.length : 0);
 
-// Width and height of one node are one field; alone they are numbers like others.
+// Width and height of one node are one field; alone they are ordinary numbers.
 function paired(first) {
 	const made = [];
 	const taken = new Set();
@@ -68,7 +68,7 @@ function paired(first) {
 	return made;
 }
 
-// What tells fields of one role apart, and where the title of the node says more than the role does.
+// Distinguishes fields of one role, and uses a node's title if it says more than the role.
 const TITLED = /^(prompt|negative_prompt|image|mask|video|audio)$/;
 const PLAIN = /^(clip text encode.*|load (image|video|audio|mask).*|(positive|negative)?[ _-]*prompt)$/i;
 

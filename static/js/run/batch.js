@@ -1,23 +1,23 @@
-// Lists of values for a batch, from what was typed. Pure but for the texts of faults.
+// Lists of values for a batch, parsed from input. Pure except for the texts of faults.
 import { t } from "../page/i18n.js";
 import { exact, isRandom } from "./values.js";
 
-export const MOST = 1000; // tasks of one batch
+export const MOST = 1000; // tasks per batch
 
-// What is wrong with how many seeds there are to be, or "".
+// The fault of the number of seeds, or "".
 export function countFault(typed) {
 	if (!/^-?\d+$/.test(typed)) return t("field.needsWhole");
 	if (Number(typed) < 1) return t("field.atLeast", { min: 1 });
 	return Number(typed) > MOST ? t("field.atMost", { max: MOST }) : "";
 }
 
-// `count` seeds: new ones by chance, or those that follow the one that is locked.
+// `count` seeds: random ones, or consecutive ones from the locked one.
 export function seeds(value, count) {
 	if (isRandom(value) || !/^\d+$/.test(String(value ?? ""))) return Array(count).fill(-1);
 	return Array.from({ length: count }, (_, index) => exact({ type: "int" }, String(BigInt(value) + BigInt(index))));
 }
 
-// One value a line, for the parameter's type. Throws with the line that is none.
+// One value per line, for the parameter's type. Throws with the invalid line.
 export function values(parameter, lines) {
 	return lines
 		.split("\n")

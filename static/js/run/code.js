@@ -1,10 +1,10 @@
-// The run of now as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for
-// its language. `request` is {path, body, hasKey, origin}; body is a string of JSON: no digit is lost.
+// The current run as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for its
+// language. `request` is {path, body, hasKey, origin}; body is a JSON text, so that no digit is lost.
 const KEY = "COMFYUI_API_KEY";
 
-// A POSIX shell: between single quotes all is itself but the quote.
+// POSIX shell: inside single quotes only the quote is special.
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-// JSON's strings are JavaScript's, and with the escapes that JSON.stringify uses Python's, too.
+// JSON strings are valid in JavaScript and, with the escapes of JSON.stringify, in Python.
 const quoted = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, escaped);
 const readable = (text) => JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029\ud800-\udfff]/g, escapedUnlessPair);
 const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
@@ -96,7 +96,7 @@ ${note}with Comfy(${key}) as client:
 `;
 }
 
-// JSON as literals of another language, number by number as they stand in the text.
+// Converts JSON to literals of another language, with numbers verbatim.
 const PYTHON = { true: "True", false: "False", null: "None", string: quotedForPython };
 const JSON_ITSELF = { true: "true", false: "false", null: "null", string: (text) => text };
 

@@ -1,7 +1,7 @@
-// Unsaved work: changes to saved workflows, and opened files. It lasts until it is saved or discarded,
-// also without the tab: an entry for each workflow in localStorage, by key and gateway. Values are put
-// in one by one, so that tabs keep each other's; a tab's own are in its sessionStorage and go first.
-// A draft is {id, name, values: {key: value}, batch, at}; the text of an opened file is beside it.
+// Unsaved work: changes of saved workflows, and opened files. It is kept until saved or discarded, across
+// tabs and sessions: one localStorage entry per workflow, key and gateway. Values are merged one by one, so
+// that tabs keep each other's; a tab's own are in its sessionStorage and take precedence. A draft is {id,
+// name, values: {key: value}, batch, at}; the text of an opened file is stored separately.
 import { health } from "../api/health.js";
 import { key } from "../api/key.js";
 
@@ -20,10 +20,10 @@ export const idOf = ({ filename, name, text }) => filename ?? `~${hash(`${name}\
 class Drafts extends EventTarget {
 	constructor() {
 		super();
-		addEventListener("storage", ({ key: name }) => (!name || name.startsWith(DRAFT)) && this.#tell()); // another tab
+		addEventListener("storage", ({ key: name }) => (!name || name.startsWith(DRAFT)) && this.#tell()); // other tabs
 	}
 
-	// Not before the gateway has told which one it is.
+	// Empty until the gateway has reported its id.
 	get #scope() {
 		return `${hash(`${key.value}\n${health.last?.gateway ?? ""}`)}.`;
 	}
@@ -33,13 +33,13 @@ class Drafts extends EventTarget {
 		return read(TAB, DRAFT + this.#scope + id) ?? read(ALL, DRAFT + this.#scope + id);
 	}
 
-	// What another tab did since this one did anything to it.
+	// Changes by another tab after this tab's last change.
 	newer(id) {
 		const shared = read(ALL, DRAFT + this.#scope + id);
 		return shared?.at > (read(TAB, DRAFT + this.#scope + id)?.at ?? 0) ? shared : null;
 	}
 
-	// How the tab has it now, and what of it has just changed: values by their keys, the batch.
+	// Stores the tab's state, and merges the changed values (by key) and the batch.
 	put(draft, changed, isBatch) {
 		const entry = this.#scope + draft.id;
 		const at = Date.now();
@@ -60,7 +60,7 @@ class Drafts extends EventTarget {
 		return read(ALL, TEXT + this.#scope + id) ?? read(TAB, TEXT + this.#scope + id);
 	}
 
-	// One that finds no room is kept as long as the tab.
+	// If there is no space, the text is kept for the lifetime of the tab.
 	putText(id, text) {
 		const entry = this.#scope + id;
 		const said = JSON.stringify(text);
@@ -84,7 +84,7 @@ class Drafts extends EventTarget {
 		this.dispatchEvent(new Event("change"));
 	}
 
-	// The id of what was open last.
+	// The id of the workflow that was open last.
 	get last() {
 		return read(TAB, OPEN + this.#scope) ?? read(ALL, OPEN + this.#scope);
 	}
@@ -96,7 +96,7 @@ class Drafts extends EventTarget {
 
 export const drafts = new Drafts();
 
-// The oldest make room, whoever's they are. False if it cannot be.
+// Deletes the oldest entries to make space. Returns false if that fails.
 function keep(kind, entry, text) {
 	const others = namesOf(DRAFT)
 		.filter((name) => name !== DRAFT + entry)
@@ -117,7 +117,7 @@ const weightBut = (name) =>
 		0,
 	);
 
-// A browser may keep nothing, or no more: then a reload forgets it.
+// Storage may be unavailable or full; drafts are lost on reload then.
 const quietly = (act, otherwise) => {
 	try {
 		return act();
@@ -134,7 +134,7 @@ const write = (storage, name, text) =>
 	}, false);
 const remove = (storage, name) => quietly(() => storage().removeItem(name));
 
-// To tell keys, gateways and texts apart; no secret can be read from it.
+// A hash to distinguish keys, gateways and texts; it reveals no secret.
 function hash(text) {
 	let [a, b] = [0xdeadbeef, 0x41c6ce57];
 	for (let at = 0; at < text.length; at += 1) {

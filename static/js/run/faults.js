@@ -1,4 +1,4 @@
-// The faults of values that a problem document names: [{key, message}].
+// The faults of values in a problem document: [{key, message}].
 export function faultsOf(problem) {
 	const named = (problem.errors ?? []).map(({ field, message }) => ({ key: field, message }));
 	const ofNodes = Object.entries(problem.node_errors ?? {}).flatMap(([id, node]) =>

@@ -1,4 +1,4 @@
-// Times, sizes and names as people read them.
+// Formatting of times, sizes and names.
 import { t } from "../page/i18n.js";
 import { etaOf } from "../tasks/places.js";
 import { isFinished } from "../tasks/state.js";
@@ -24,7 +24,7 @@ export const bytes = (count) =>
 export const nameOf = (task) =>
 	task.workflow ?? (typeof task.metadata?.file === "string" ? task.metadata.file : t("task.unnamed"));
 
-// By its key or by its name, as the run was asked for.
+// By key or by name, as in the request.
 export const seedsOf = (task) =>
 	Object.entries(task.params ?? {})
 		.filter(([key, value]) => /(^|[^a-z])seed$/i.test(key) && /^-?\d+$/.test(value))
@@ -40,7 +40,7 @@ export const TONES = {
 	expired: "",
 };
 
-// What a task does at this moment, in one line.
+// The current activity of a task as one line.
 export function doing(task) {
 	if (isFinished(task)) return "";
 	const { class_type, step, steps, value = 0 } = task.progress ?? {};

@@ -1,4 +1,4 @@
-// The graph of the open workflow, beside the form, and on it what its newest task does.
+// The graph of the open workflow, with the state of its newest task.
 import * as api from "../api/api.js";
 import { el } from "../page/dom.js";
 import { tasks } from "../tasks/state.js";
@@ -8,11 +8,11 @@ import "../graph/workflow-graph.js";
 /** @type {any} */
 let element = null;
 /** @type {any} */
-let shown = null; // the workflow that it shows
+let shown = null; // the displayed workflow
 /** @type {any} */
 let nodeTypes = null;
 
-// `clicked(nodeId)` is called for a node that is clicked.
+// `clicked(nodeId)` is called for clicks on nodes.
 export async function show(host, clicked) {
 	if (!workspace.graph || shown === workspace.graph) return;
 	if (!element) {

@@ -1,6 +1,5 @@
-// Workflows that come from outside: files that are dropped anywhere, chosen, or pasted.
-// JSON is opened and kept only when it is saved. From a picture ComfyUI's workflow is read by the
-// gateway, which keeps it at once.
+// Workflows from outside: files dropped anywhere, chosen, or pasted. JSON is opened, and stored only when
+// it is saved. The workflow in an image is extracted by the gateway, which saves it at once.
 import { t } from "../page/i18n.js";
 import { go } from "../page/router.js";
 import { settle, toast } from "../page/toasts.js";
@@ -40,7 +39,7 @@ class Intake extends EventTarget {
 		this.text(await file.text(), file.name);
 	}
 
-	// False if it is no JSON; whether it is a workflow the gateway says.
+	// Returns false if it is not JSON; the gateway decides whether it is a workflow.
 	text(text, name, isTold = true) {
 		try {
 			JSON.parse(text);

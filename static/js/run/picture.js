@@ -1,4 +1,4 @@
-// A picture that may hold a workflow: the gateway reads it, and keeps it at once.
+// An image that may contain a workflow: the gateway extracts and saves it.
 import * as library from "../api/library.js";
 import { t, texts } from "../page/i18n.js";
 import { toast } from "../page/toasts.js";
@@ -17,7 +17,7 @@ export async function keep(file) {
 	}
 }
 
-// Under another name where there is one of that name.
+// Under another name if the name exists.
 async function uploaded(file) {
 	const base = file.name.replace(/\.[^.]*$/, "");
 	for (let turn = 1; ; turn += 1) {

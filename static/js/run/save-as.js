@@ -5,7 +5,8 @@ import { drafts } from "./drafts.js";
 import { intake } from "./intake.js";
 import { workspace } from "./workspace.js";
 
-// A new file of what is open, with the changes in it. The text goes as it is: no digit is lost.
+// Creates a file with the changes of the open workflow. The text is sent verbatim, so that no digit is
+// lost.
 export async function saveAs(filename, overwrite) {
 	const { source, id, values } = workspace;
 	const params = workspace.params();
@@ -20,7 +21,7 @@ export async function saveAs(filename, overwrite) {
 			throw error;
 		}
 	}
-	const typed = workspace.since(id, values); // meanwhile: it goes on with the new file
+	const typed = workspace.since(id, values); // typed meanwhile: applies to the new file
 	if (id === workspace.id) workspace.resetAll();
 	drafts.discard(id);
 	for (const [key, value] of typed) workspace.set(key, value, true, kept.filename);

@@ -1,4 +1,4 @@
-// The settings of an older result, back in the form: every value that it ran with.
+// Restores the settings of an older result in the form: every value of its run.
 import * as api from "../api/api.js";
 import { isLink } from "../graph/values.js";
 import { t } from "../page/i18n.js";
@@ -30,7 +30,7 @@ function valuesOf(graph) {
 	const values = {};
 	for (const { key, node_id, input } of workspace.parameters) {
 		const inputs = graph[node_id]?.inputs;
-		// A list that is no link is wrapped.
+		// Lists that are no links are wrapped.
 		if (inputs && input in inputs && !isLink(inputs[input], graph))
 			values[key] = inputs[input]?.__value__ ?? inputs[input];
 	}

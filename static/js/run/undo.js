@@ -1,4 +1,4 @@
-// What takes values out of the form tells so, and offers the way back to them; that leads there, too.
+// Actions that remove values from the form show a notification with an undo, which also navigates back.
 import * as library from "../api/library.js";
 import { t, texts } from "../page/i18n.js";
 import { go, route } from "../page/router.js";
@@ -8,7 +8,7 @@ import { workspace } from "./workspace.js";
 
 await texts("dialogs");
 
-// `undo`: what workspace.undo() answered before.
+// `undo`: the earlier result of workspace.undo().
 export function offer(text, undo, id = workspace.id) {
 	const act = async () => {
 		await undo();
@@ -31,7 +31,7 @@ export function discard() {
 	const { source, id } = workspace;
 	const undo = workspace.resetAll();
 	drafts.discard(id);
-	if (route.view !== "run" || route.id === id) workspace.close(); // else another one is on its way
+	if (route.view !== "run" || route.id === id) workspace.close(); // otherwise another one is loading
 	if (route.id === id) go("run", "");
 	const act = async () => {
 		await workspace.open(source);
@@ -41,7 +41,7 @@ export function discard() {
 	toast(t("drafts.discarded", { name: source?.name }), { action: { label: t("undo"), act } });
 }
 
-// A former content of the saved workflow that is open. Undone, there is again what was saved, and what was not.
+// Restores a version of the open workflow. Undo restores the saved and the unsaved state.
 export async function restore(filename, version) {
 	const listed = async () => (await library.versions(filename)).versions.map((each) => each.version);
 	const [undo, { isDirty }] = [workspace.undo(), workspace];
@@ -49,7 +49,7 @@ export async function restore(filename, version) {
 	const call = (name) => library.restore(filename, name);
 	const saved = (name) => (workspace.id === filename ? workspace.save(() => call(name)) : call(name));
 	await saved(version);
-	const was = (await listed()).find((each) => !before.includes(each)); // none: nothing else was saved
+	const was = (await listed()).find((each) => !before.includes(each)); // undefined if nothing else was saved
 	const back = async () => {
 		if (was) await saved(was);
 		undo();

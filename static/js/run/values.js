@@ -1,4 +1,4 @@
-// Values of parameters. Whole numbers that JavaScript cannot hold are kept as their digits.
+// Values of parameters. Integers beyond JavaScript's exact range are kept as digits.
 export const text = (value) => (typeof value === "string" ? value : (JSON.stringify(value ?? null) ?? ""));
 
 export const same = (a, b) => a === b || text(a) === text(b);
@@ -7,13 +7,13 @@ export const isRandom = (value) => Number(value) === -1;
 
 const isNumber = (parameter) => parameter?.type === "int" || parameter?.type === "float";
 
-// For JSON.stringify: digits become the number that they are.
+// For JSON.stringify: converts digits to the exact number.
 export function exact(parameter, value) {
 	const isDigits = typeof value === "string" && /^-?\d+$/.test(value);
 	return isNumber(parameter) && isDigits ? number(value) : value;
 }
 
-// From what was typed: the number, or its digits where a number would be rounded.
+// Parses input: a number, or its digits if a number would be rounded.
 export function parsed(raw) {
 	const value = Number(raw);
 	return Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(raw) ? raw : value;

@@ -1,7 +1,6 @@
-// The workflow that is worked on: its parameters, what is changed of them, and how to run it.
-// Changes are kept until they are saved or discarded, for each workflow.
-// Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the same one),
-// "value" {key, isQuiet}, "failed" Problem.
+// The open workflow: its parameters, their changes, and how to run it. Changes are kept per workflow until
+// saved or discarded. Events: "opened" {isAgain} (another workflow, or other parameters; isAgain: of the
+// same one), "value" {key, isQuiet}, "failed" Problem.
 import * as api from "../api/api.js";
 import { prepare } from "../fields/controls.js";
 import { drafts, idOf, isOpened } from "./drafts.js";
@@ -18,11 +17,11 @@ class Workspace extends EventTarget {
 	/** @type {any} */
 	graph = null; // the workflow itself
 	/** @type {string | null | undefined} */
-	version = null; // the ETag of the saved one
-	#values = new Map(); // key -> value, only what differs from the file
-	#turn = 0; // a late answer to an earlier choice is not taken
+	version = null; // ETag of the saved workflow
+	#values = new Map(); // key -> value, only those that differ from the file
+	#turn = 0; // late answers to earlier choices are dropped
 	/** @type {Source | null} */
-	#coming = null; // the source that is on its way
+	#coming = null; // the source that is loading
 	/** @type {BatchForm | null} */
 	#batch = null;
 
@@ -54,12 +53,12 @@ class Workspace extends EventTarget {
 		return this.#values.has(key);
 	}
 
-	// Where it is in the address of the page.
+	// Its id in the page's address.
 	get id() {
 		return this.source ? idOf(this.source) : "";
 	}
 
-	// What is open, or will be once it has come.
+	// What is open or loading.
 	get next() {
 		return this.#coming ?? this.source;
 	}
@@ -82,14 +81,14 @@ class Workspace extends EventTarget {
 		return !this.#turn;
 	}
 
-	// What is at an address: a saved workflow, one that was opened and is still kept, or nothing.
+	// The source at an address: a saved workflow, an opened one that is still kept, or null.
 	sourceOf(id) {
 		if (!isOpened(id)) return id ? { filename: id } : null;
 		const text = drafts.text(id);
 		return text && { text, name: drafts.of(id)?.name ?? "" };
 	}
 
-	// `isOnly`: without it nothing is open.
+	// `isOnly`: nothing else is open, so a failure leaves nothing open.
 	async open(source, isOnly = false) {
 		const turn = ++this.#turn;
 		this.#coming = source;
@@ -128,7 +127,7 @@ class Workspace extends EventTarget {
 		this.#tell("opened");
 	}
 
-	// `isQuiet`: the field itself says so and shows it already. `id`: where it was asked for, if that was a while ago.
+	// `isQuiet`: set by the field itself, which shows the value. `id`: the workflow of an earlier request.
 	set(key, value, isQuiet = false, id = this.id) {
 		if (id !== this.id) return this.#elsewhere(id, new Map([[key, value]]));
 		this.#keep(key, value);
@@ -140,7 +139,7 @@ class Workspace extends EventTarget {
 		this.set(key, this.parameter(key)?.value);
 	}
 
-	// What puts back how it is now, though another be open then.
+	// Returns a function that restores the current state, even if another workflow is open by then.
 	undo() {
 		const { id, name, values } = this;
 		const batch = this.#batch;
@@ -151,14 +150,14 @@ class Workspace extends EventTarget {
 		};
 	}
 
-	// As it was saved, or opened. Answers what takes that back.
+	// Resets all values to the file's. Returns the undo.
 	resetAll() {
 		const undo = this.undo();
 		this.#put(new Map(), null);
 		return undo;
 	}
 
-	// What another tab has changed of it meanwhile, if that is not as here.
+	// Changes of this workflow by another tab, if they differ from the state here.
 	get others() {
 		const newer = drafts.newer(this.id);
 		return newer && !same(this.#state, { values: newer.values, batch: newer.batch ?? null }) ? newer : null;
@@ -181,7 +180,7 @@ class Workspace extends EventTarget {
 		this.#tell("opened");
 	}
 
-	// The settings of an older result: all that it set, all else as in the file.
+	// Applies the settings of an older result: its values, and the file's for all others.
 	apply(params) {
 		const known = Object.entries(params).filter(([key]) => this.parameter(key));
 		for (const key of this.changed) if (!(key in params)) this.reset(key);
@@ -189,12 +188,12 @@ class Workspace extends EventTarget {
 		return known.length;
 	}
 
-	// As a submit wants them: what is changed, with whole numbers to their last digit.
+	// The changed values for a submit, with all digits of integers.
 	params() {
 		return Object.fromEntries([...this.#values].map(([key, value]) => [key, exact(this.parameter(key), value)]));
 	}
 
-	// `request(params)` answers the workflow as it is then. What is typed until then stays, as a change of that.
+	// `request(params)` resolves to the saved workflow. Values typed meanwhile stay as changes of it.
 	async save(request) {
 		const { id, values: sent } = this;
 		const answer = await request(this.params());
@@ -221,7 +220,7 @@ class Workspace extends EventTarget {
 		return new Map(this.#values);
 	}
 
-	// What is not as it was `sent`, from the workflow `id`.
+	// The values of workflow `id` that differ from `sent`.
 	since(id, sent) {
 		const draft = id === this.id ? null : (drafts.of(id)?.values ?? {});
 		const now = (key) => (draft ? draft[key] : this.value(key));
@@ -232,7 +231,7 @@ class Workspace extends EventTarget {
 		return new Map(typed.map((key) => [key, now(key)]));
 	}
 
-	// Into the draft of one that is not open, without what was `sent`.
+	// Stores values in the draft of a workflow that is not open, without those in `sent`.
 	#elsewhere(id, values, sent = new Map()) {
 		const draft = drafts.of(id) ?? { id, name: id, values: {}, batch: null };
 		const kept = Object.entries(draft.values ?? {}).filter(([key]) => !sent.has(key));
@@ -242,7 +241,7 @@ class Workspace extends EventTarget {
 		]);
 	}
 
-	// `isAgain`: it is open already, and what is typed here is newer than any draft.
+	// `isAgain`: it is already open, and the values here are newer than any draft.
 	#restore(isAgain) {
 		const draft = isAgain ? this.#state : drafts.of(this.id);
 		this.#values = new Map();
@@ -270,7 +269,7 @@ class Workspace extends EventTarget {
 	}
 }
 
-// All that makes a form of them.
+// Everything that determines the form.
 const shape = (parameters) => JSON.stringify(parameters.map(({ value, ...rest }) => rest));
 
 export const workspace = new Workspace();

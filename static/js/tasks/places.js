@@ -1,6 +1,6 @@
-// Places in the queue and ETAs between two words of the gateway. It tells of the tasks that are next;
-// those behind them take the same steps, and an ETA runs down with the clock.
-const told = new WeakMap(); // task -> when its ETA was
+// Queue positions and ETAs between updates of the gateway, which reports the next tasks only: those behind
+// them advance by the same steps, and an ETA decreases with the clock.
+const told = new WeakMap(); // task -> time of its ETA
 
 export const stamped = (task, like) => {
 	told.set(task, told.get(like) ?? performance.now());
@@ -15,20 +15,20 @@ export function etaOf(task) {
 const placeOf = (task) => (task?.status === "queued" ? task.queue_position : null);
 
 export class Steps {
-	#before = new Map(); // of what changed: task_id -> as it was
+	#before = new Map(); // changed tasks: task_id -> earlier state
 
 	note(known, task) {
 		if (!this.#before.has(task.task_id)) this.#before.set(task.task_id, known);
 	}
 
-	// What others become by what has changed since the last time: [[task, place, eta]].
+	// The changes of other tasks that follow from the changes since the last call: [[task, place, eta]].
 	take(tasks) {
 		const before = this.#before;
 		if (!before.size) return [];
 		this.#before = new Map();
 		/** @type {any} */
-		let last = null; // that waits and took a step
-		const left = []; // places of those that wait no more
+		let last = null; // the last waiting task that advanced
+		const left = []; // places of tasks that no longer wait
 		for (const [id, known] of before) {
 			const [from, task] = [placeOf(known), tasks.get(id)];
 			if (from == null) continue;

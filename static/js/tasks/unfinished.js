@@ -1,11 +1,11 @@
-// What waits and runs beyond the page of tasks that was read: the next ones to run are the oldest.
+// Waiting and running tasks beyond the loaded page: the next ones to run are the oldest.
 import * as api from "../api/api.js";
 
-const MOST = 1000; // that the API gives at once
-const MOST_PAGES = 20; // of one click
+const MOST = 1000; // limit of the API
+const MOST_PAGES = 20; // per click
 const RUNNING = ["running", "canceling"];
 
-// Puts them into `tasks`, and forgets what has ended meanwhile. Answers how many more there are.
+// Adds them to `tasks`, and drops those that ended meanwhile. Resolves to the number of further ones.
 export async function readUnfinished(tasks) {
 	const asked = performance.now();
 	const ask = (status) => api.tasks(MOST, null, { status, total: true });
@@ -19,11 +19,11 @@ export async function readUnfinished(tasks) {
 	return unread;
 }
 
-// More of the tasks that belong to what is shown, up to `most`: further pages until one has some.
+// Loads further pages until one has tasks to be shown, up to `most`.
 export async function readMore(tasks, belongs, most) {
 	const here = () => [...tasks.values()].filter(belongs).length;
 	const before = here();
 	for (let pages = 0; pages < MOST_PAGES && tasks.cursor && here() < most && here() === before; pages += 1) {
-		if (!(await tasks.more())) return; // it is told where it was asked for
+		if (!(await tasks.more())) return; // reported by the caller
 	}
 }

@@ -1,4 +1,4 @@
-// What the view "run" is made of.
+// The modules of the view "run".
 import "../components/run/parameter-field.js";
 import "../components/run/workflow-library.js";
 import "../components/run/run-form.js";

@@ -1,2 +1,2 @@
-// What the view "servers" is made of.
+// The modules of the view "servers".
 import "../components/servers/server-panel.js";

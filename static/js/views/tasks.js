@@ -1,4 +1,4 @@
-// What the view "tasks" is made of: the table, and beside it the task that the address names.
+// The modules of the view "tasks": the table, and the details of the task in the address.
 import "../components/tasks/task-table.js";
 import "../components/tasks/task-detail.js";
 import { go, route } from "../page/router.js";

@@ -1,4 +1,4 @@
-// Asks for the API key when the gateway wants one, and when somebody wants to change it.
+// Asks for the API key when the gateway needs one, or when the user wants to change it.
 
 import { canBe, key } from "../../api/key.js";
 import { openDialog } from "../../page/dialog.js";
@@ -7,7 +7,7 @@ import { t, texts } from "../../page/i18n.js";
 
 await texts("dialogs");
 
-// Resolves to true when there is a key that the gateway takes. Another one is not used at all.
+// Resolves to true when the gateway accepts a key; others are not used.
 export async function ask() {
 	const before = key.value;
 	const input = el("input", { type: "password", autocomplete: "off", id: "api-key", value: before });
@@ -26,7 +26,7 @@ export async function ask() {
 	);
 	const isFirst = key.isWanted && !before;
 	say(key.isWanted && (before ? "key.refused" : "key.wanted"));
-	input.oninput = () => say(isFirst && "key.wanted"); // that was said of the other one
+	input.oninput = () => say(isFirst && "key.wanted"); // the message was about the previous input
 	const use = async () => {
 		const text = input.value.trim();
 		const fault = text && (await faultOf(text));
@@ -56,7 +56,7 @@ export async function ask() {
 	return (await dialog.closed) === "used" && Boolean(key.value);
 }
 
-// One look with the key that was typed; what is not about the key is told where it matters.
+// A request with the typed key; errors that are not about the key are reported elsewhere.
 async function faultOf(text) {
 	if (!canBe(text)) return "key.refused";
 	try {

@@ -1,4 +1,4 @@
-// A problem document, in full: what is wrong, what to do, which nodes. Also an error of a task.
+// A problem document in full: what is wrong, what to do, which nodes. Also a task's error.
 import { Problem } from "../../api/api.js";
 import { health } from "../../api/health.js";
 import { build, el } from "../../page/dom.js";
@@ -31,13 +31,13 @@ export class ProblemBox extends HTMLElement {
 		health.removeEventListener("health", this.#passed);
 	}
 
-	// What could not be done while something was away can be tried again once all is well.
+	// A failure because something was unavailable is hidden once everything is available again.
 	#passed = ({ detail }) => {
 		const [error] = this.#shown;
 		if (detail?.status === "ok" && error instanceof Problem && PASSING.has(error.code)) this.show(null);
 	};
 
-	// `whole`: for an error that is shown cut, what fetches all of it.
+	// `whole`: fetches the full error, for one that is truncated.
 	show(error, whole = null) {
 		this.#shown = [error, whole];
 		this.hidden = !error;

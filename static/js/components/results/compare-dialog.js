@@ -1,4 +1,4 @@
-// Two results over each other; a slider moves the line between them. What differs is listed below.
+// Two results over each other, with a movable dividing line. Their differences are listed below.
 import * as api from "../../api/api.js";
 import { isLink } from "../../graph/values.js";
 import { openDialog } from "../../page/dialog.js";
@@ -10,7 +10,7 @@ import { mediaView } from "./media-view.js";
 
 await texts("dialogs");
 
-// Two tiles of results, the newer one first; they are not chosen any more then.
+// Takes two result tiles, the newer one first, and deselects them.
 export async function compareTiles(tiles) {
 	const [newer, older] = tiles.map(({ task }) => ({
 		task,
@@ -42,7 +42,7 @@ function compare(left, right) {
 	return dialog;
 }
 
-// Of what really ran: the graphs as they were queued, with all values that any of both has.
+// Compares the graphs as they were queued, with all values that either of them has.
 async function differences(left, right) {
 	const [before, after] = await Promise.all(
 		[left, right].map(async ({ task_id }) => (await api.taskWorkflow(task_id)).workflow),
@@ -91,7 +91,7 @@ function ofNode(id, before, after) {
 	return pairs.filter(([, one, other]) => one !== other);
 }
 
-// A node by its title, if it has one of its own.
+// A node's title, if it differs from its class, with class and id.
 function called(id, graph) {
 	const { class_type, _meta } = graph[id] ?? {};
 	return [_meta?.title, _meta?.title === class_type ? "" : class_type, `#${id}`].filter(Boolean).join(" ");

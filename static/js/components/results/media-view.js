@@ -1,11 +1,11 @@
-// One output of a task as an element: a picture, a film, a sound, a text, or a file to fetch.
+// One output of a task as an element: image, video, audio, text, or a download link.
 import { el, icon } from "../../page/dom.js";
 import { save } from "../../page/files.js";
 import { t } from "../../page/i18n.js";
 import { ours, show, view } from "../../page/media.js";
 import { bytes } from "../../run/format.js";
 
-// What makes an output this one; its element is kept while it stays.
+// The identity of an output; its element is reused while it is unchanged.
 export const identity = (output) =>
 	JSON.stringify([output.node_id, output.type, output.subfolder, output.filename, output.text, output.url]);
 

@@ -1,4 +1,4 @@
-// A result as large as the window, with its settings beside it; arrow keys go through the others.
+// A result in full window size, with its settings beside it; arrow keys select others.
 import * as api from "../../api/api.js";
 import { has } from "../../api/features.js";
 import { openDialog } from "../../page/dialog.js";

@@ -1,4 +1,4 @@
-// Results, newest first: of the open workflow, or of all. Two can be compared, each can be opened large.
+// Results, newest first: of the open workflow, or of all. Two can be compared, each can be enlarged.
 import { build, el, icon } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
 import { styles } from "../../page/styles.js";
@@ -7,9 +7,9 @@ import { workspace } from "../../run/workspace.js";
 import { isFinished, tasks } from "../../tasks/state.js";
 
 const PAGE = 48; // tiles; more on demand
-const NEXT = 6; // that wait are shown, the next to run: there are results, too
+const NEXT = 6; // queued tasks that are shown, next ones first, so that results stay visible
 /** @type {any} */
-let ResultTile = null; // comes with the first result
+let ResultTile = null; // loaded with the first result
 
 class ResultGallery extends HTMLElement {
 	/** @type {Parts} */
@@ -17,7 +17,7 @@ class ResultGallery extends HTMLElement {
 	#tiles = new Map();
 	#most = PAGE;
 	/** @type {string | null} */
-	#batch = null; // the id of the last one, until it is finished
+	#batch = null; // id of the last batch, until it is finished
 
 	connectedCallback() {
 		this.#part = build(this, content());
@@ -44,7 +44,7 @@ class ResultGallery extends HTMLElement {
 		this.#build();
 	}
 
-	// For the large view to go through.
+	// For navigation in the large view.
 	get pictures() {
 		return [...this.#part("tiles").children].flatMap(({ task }) =>
 			(task.outputs ?? []).filter(({ kind, url }) => kind === "image" && url).map((output) => ({ task, output })),
@@ -75,7 +75,7 @@ class ResultGallery extends HTMLElement {
 		if (this.#batch) this.#strip();
 	}
 
-	// Tiles are kept and only put in order: an image that is shown stays so.
+	// Tiles are reused and only reordered, so that displayed images stay.
 	#build(isAnew = false) {
 		this.#part("problem").show(null);
 		const known = tasks.sorted().filter((task) => this.#belongs(task));

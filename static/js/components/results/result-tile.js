@@ -1,4 +1,4 @@
-// A task in the gallery: what runs, what comes out, and what one can do with it.
+// A task in the gallery: its progress, its results, and its actions.
 import * as api from "../../api/api.js";
 import { build, el, icon } from "../../page/dom.js";
 import { t, texts } from "../../page/i18n.js";
@@ -17,7 +17,7 @@ export class ResultTile extends HTMLElement {
 	/** @type {Task} */
 	#task;
 	#shown = new Map(); // identity -> element
-	#frame = null; // the newest preview, while an older one is still loading
+	#frame = null; // the newest preview, while an older one is loading
 
 	constructor(task) {
 		super();
@@ -62,7 +62,7 @@ export class ResultTile extends HTMLElement {
 		if (before.params !== task.params || before.status !== task.status) this.tick();
 	}
 
-	// What changes with the time alone.
+	// Updates what depends on the time.
 	tick() {
 		const seeds = seedsOf(this.#task).map((seed) => t("task.seed", { seed }));
 		this.#progress(this.#task);

@@ -1,4 +1,5 @@
-// Many tasks at once: so many seeds, and lists of values of up to two parameters. Each combination runs.
+// Many tasks at once: a number of seeds, and lists of values of up to two parameters. Each combination
+// runs.
 import { el } from "../../page/dom.js";
 import { i18n, t, texts } from "../../page/i18n.js";
 import { countFault, isTooMany, MOST, seeds, tasksOf, values } from "../../run/batch.js";
@@ -31,19 +32,19 @@ class BatchPanel extends HTMLElement {
 		this.#fill();
 	}
 
-	// {key: [values]}, or null for a single run, or where something cannot be.
+	// {key: [values]}; null for a single run, or if an input is invalid.
 	get batch() {
 		const { batch, faults } = this.#read();
 		return faults.size || !Object.keys(batch).length ? null : batch;
 	}
 
-	// Tasks that a run makes; 0 where something cannot be.
+	// The number of tasks of a run; 0 if an input is invalid.
 	get count() {
 		const { batch, faults } = this.#read();
 		return faults.size ? 0 : tasksOf(batch);
 	}
 
-	// What is asked for, and what is wrong with which input.
+	// The batch, and faults by input.
 	#read() {
 		const batch = {};
 		const faults = new Map();
@@ -66,13 +67,13 @@ class BatchPanel extends HTMLElement {
 		return { batch, faults };
 	}
 
-	// Those that make it as large as it is.
+	// The inputs that determine the number of tasks.
 	#inputs(batch) {
 		const long = this.#axes.filter(({ select }) => batch[select.value]?.length > 1).map(({ text }) => text);
 		return Number(this.#count.value) > 1 ? [this.#count, ...long] : long;
 	}
 
-	// What is typed belongs to the workflow, and is kept with what else is changed of it.
+	// The inputs belong to the workflow, and are kept with its other changes.
 	#keep() {
 		const axes = this.#axes.map(({ select, text }) => ({ key: select.value, text: text.value }));
 		const isSet = this.#count.value !== "1" || axes.some(({ key }) => key);

@@ -1,4 +1,4 @@
-// The form of now as code, to be copied.
+// The current form as code to be copied.
 
 import * as api from "../../api/api.js";
 import { has } from "../../api/features.js";
@@ -12,7 +12,7 @@ import { workspace } from "../../run/workspace.js";
 
 await texts("dialogs");
 
-// A run of what is open, with these options.
+// Shows a run of the open workflow with these options.
 export function showRun(options) {
 	const { source } = workspace;
 	const graph = () => api.convertText(source, workspace.params());
@@ -24,7 +24,7 @@ export function showRun(options) {
 	});
 }
 
-// `request` is {path, body, isBatch, graph}; graph() answers the whole workflow as text, in API format.
+// `request` is {path, body, isBatch, graph}; graph() resolves to the workflow as text in API format.
 /** @param {{ path: string, body: string, isBatch: boolean, graph: () => Promise<string> }} asked */
 async function showCode({ graph, ...request }) {
 	const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
@@ -37,7 +37,7 @@ async function showCode({ graph, ...request }) {
 	const code = el("pre", { className: "code", tabIndex: 0 });
 	const fault = el("problem-box", { hidden: true });
 	const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
-	let chosen = null; // an answer that comes late must not replace the code of another tab
+	let chosen = null; // a late answer must not replace the code of another tab
 	const choose = async (name) => {
 		chosen = name;
 		for (const tab of tabs.children) tab.setAttribute("aria-selected", tab.textContent === name);

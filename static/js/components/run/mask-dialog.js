@@ -1,5 +1,5 @@
-// A mask, drawn with a brush over the picture. What is painted becomes transparent in the answer,
-// as ComfyUI wants masks. Left paints, right or "erase" takes away; [ and ] change the brush.
+// A mask drawn with a brush over an image. Painted areas become transparent in the result, as ComfyUI
+// expects. The left button paints, the right one or "erase" removes; [ and ] change the brush size.
 import { openDialog } from "../../page/dialog.js";
 import { el } from "../../page/dom.js";
 import { t, texts } from "../../page/i18n.js";
@@ -8,7 +8,7 @@ await texts("dialogs");
 
 const LARGEST = 4096;
 
-// Answers a PNG, or null if nothing was painted or it was left. `file` is the picture, a Blob.
+// Resolves to a PNG, or null if nothing was painted or the dialog was left. `file` is a Blob.
 export async function editMask(file) {
 	const picture = await createImageBitmap(file);
 	if (Math.max(picture.width, picture.height) > LARGEST) throw new Error(t("mask.tooLarge"));
@@ -58,7 +58,7 @@ export async function editMask(file) {
 
 class Brush {
 	canvas;
-	part = 0.1; // of the picture's larger side
+	part = 0.1; // fraction of the image's larger side
 	isErasing = false;
 	isUsed = false;
 	#context;
@@ -100,7 +100,7 @@ class Brush {
 		return new File([await made.convertToBlob({ type: "image/png" })], "mask.png", { type: "image/png" });
 	}
 
-	// The colour of the page; known once the canvas is in it.
+	// The color is known once the canvas is in the page.
 	#dip() {
 		this.#context.fillStyle = this.#context.strokeStyle = getComputedStyle(this.canvas).color;
 	}

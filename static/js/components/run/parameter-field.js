@@ -1,5 +1,5 @@
-// One parameter of the workflow: its label, the control for its type, what is wrong with it, and
-// whether it differs from the file.
+// One parameter of the workflow: its label, a control for its type, its fault, and whether it differs from
+// the file.
 
 import { controlOf } from "../../fields/controls.js";
 import { el, icon } from "../../page/dom.js";
@@ -11,7 +11,7 @@ let count = 0;
 export class ParameterField extends HTMLElement {
 	#parameter;
 	#control;
-	#pause = 0; // the timer
+	#pause = 0; // timer
 	#error = el("p", { className: "error", hidden: true });
 	#reset = el(
 		"button",
@@ -66,7 +66,7 @@ export class ParameterField extends HTMLElement {
 		return this.#control.input;
 	}
 
-	// The value of now, unless it is what one is just writing.
+	// Shows the current value, unless the user is typing it.
 	show() {
 		this.#control.value = workspace.value(this.#parameter.key);
 		this.mark();
@@ -95,7 +95,7 @@ export class ParameterField extends HTMLElement {
 		this.scrollIntoView({ block: "center" });
 	}
 
-	// What is wrong amid typing is said once nobody types any more.
+	// Faults during typing are shown after a pause.
 	#changed() {
 		const { fault } = this.#control;
 		clearTimeout(this.#pause);

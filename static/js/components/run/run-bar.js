@@ -1,4 +1,4 @@
-// The run: once or as a batch, how long the queue is, and what was refused.
+// The run bar: run once or as a batch, the length of the queue, and refusals.
 
 import * as api from "../../api/api.js";
 import { events } from "../../api/events.js";
@@ -13,9 +13,9 @@ import { etaOf } from "../../tasks/places.js";
 import { isFinished, tasks } from "../../tasks/state.js";
 
 const RANDOMIZE = "gateway.randomize";
-const QUEUE_EVERY = 500; // of tasks that change many times a second
+const QUEUE_EVERY = 500; // ms; tasks change many times per second
 
-// Of one that is away nothing comes any more, and it names none.
+// While the gateway is unreachable the module cannot be loaded, and there are no named faults.
 const faultsOf = async ({ code, document }) =>
 	document && code !== "away" ? (await import("../../run/faults.js")).faultsOf(document) : [];
 
@@ -41,7 +41,7 @@ class RunBar extends HTMLElement {
 		this.addEventListener("batch", () => this.#show());
 		for (const type of ["opened", "value"]) workspace.addEventListener(type, () => this.#show());
 		workspace.addEventListener("opened", () => this.#opened());
-		// What was refused is no answer to what stands there now.
+		// The refusal does not apply to the changed values.
 		workspace.addEventListener("value", () => this.#part("problem").show(null));
 		workspace.addEventListener("failed", ({ detail }) => this.#part("problem").show(detail));
 		tasks.addEventListener("change", () => this.#queueSoon());
@@ -79,7 +79,7 @@ class RunBar extends HTMLElement {
 		this.#show();
 	}
 
-	// What is sent beside the workflow. A parameter of the batch is in the batch alone.
+	// Options that are sent with the workflow. A parameter of the batch is only in the batch.
 	#options() {
 		const params = workspace.params();
 		const batch = this.#ofBatch("batch", null);
@@ -126,10 +126,10 @@ class RunBar extends HTMLElement {
 		}, QUEUE_EVERY);
 	}
 
-	// How many wait, and when all that is known should be done.
+	// The number of waiting tasks, and when all known tasks should be done.
 	#queue() {
 		let waiting = 0;
-		let last = 0; // place in the queue: there may be tasks that the page does not know
+		let last = 0; // last place in the queue: there may be tasks that the page does not know
 		let running = 0;
 		let eta = 0;
 		for (const task of tasks.values()) {
@@ -137,7 +137,7 @@ class RunBar extends HTMLElement {
 			if (task.status === "queued") waiting += 1;
 			else running += 1;
 			last = Math.max(last, task.queue_position ?? 0);
-			eta = Math.max(eta, etaOf(task) ?? NaN); // NaN stays: nobody knows when all is done
+			eta = Math.max(eta, etaOf(task) ?? NaN); // NaN propagates: the end is unknown
 		}
 		if (tasks.unread) eta = NaN;
 		waiting = Math.max(waiting + tasks.unread, last);

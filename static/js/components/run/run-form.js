@@ -1,4 +1,4 @@
-// The form: what people change first, then all other parameters by node, folded.
+// The form: the most important parameters first, then all others by node, folded.
 import { el } from "../../page/dom.js";
 import { t } from "../../page/i18n.js";
 import { arrange } from "../../run/arrange.js";
@@ -15,7 +15,7 @@ export class RunForm extends HTMLElement {
 		workspace.addEventListener("value", ({ detail }) => this.#follow(detail));
 	}
 
-	// Faults that can be seen without asking; the first one gets the focus.
+	// Checks the values locally; the first invalid field gets the focus.
 	check() {
 		const faulty = [...this.#fields.values()].filter((field) => {
 			field.complain(field.fault);
@@ -25,7 +25,7 @@ export class RunForm extends HTMLElement {
 		return !faulty.length;
 	}
 
-	// Faults that the gateway told of (run/faults.js), beside the fields that they name. True if all found their field.
+	// Shows the gateway's faults (run/faults.js) at the fields they name. True if all have a field.
 	complain(faults = []) {
 		for (const field of this.#fields.values()) field.complain("");
 		const named = faults.filter(({ key }) => this.#fields.has(key));
@@ -40,7 +40,7 @@ export class RunForm extends HTMLElement {
 		return Boolean(field);
 	}
 
-	// What a run has drawn for the seeds, so that a lock can keep it.
+	// Shows the seeds that a run drew, so that the lock can keep them.
 	used(params) {
 		for (const [key, value] of Object.entries(params)) this.#fields.get(key)?.used(value);
 	}
@@ -70,7 +70,7 @@ export class RunForm extends HTMLElement {
 		restore();
 	}
 
-	// A form that is made anew keeps what is being typed, though it be no value yet, and the place in it.
+	// A rebuilt form keeps invalid values that are being typed, and the focus.
 	#held() {
 		const kept = [...this.#fields]
 			.filter(([, { input, fault }]) => fault || input === document.activeElement)

@@ -1,4 +1,4 @@
-// The view in which one works: workflows, the form, results and the graph, and what ties them together.
+// The view "run": workflows, the form, results and the graph, and their connections.
 
 import { health } from "../../api/health.js";
 import { build, el, icon } from "../../page/dom.js";
@@ -16,7 +16,7 @@ class RunView extends HTMLElement {
 	/** @type {Parts} */
 	#part;
 	#isAway = false;
-	#able = null; // servers that take work, when the parameters were read
+	#able = null; // number of available servers when the parameters were read
 
 	connectedCallback() {
 		this.#part = build(this, content());
@@ -53,7 +53,7 @@ class RunView extends HTMLElement {
 		return this.#part("tab-graph").getAttribute("aria-selected") === "true";
 	}
 
-	// The address wins, then what the session had open, then the first of the library.
+	// Opens the workflow in the address, else the session's last one, else the first of the library.
 	async #start() {
 		this.#show();
 		await health.ready;
@@ -105,14 +105,14 @@ class RunView extends HTMLElement {
 		part("hello").hidden = Boolean(source);
 	}
 
-	// What could not be opened while the gateway was away is.
+	// Opens what could not be opened while the gateway was unreachable.
 	#healthy(health) {
 		if (health && this.#isAway && !workspace.source) this.#routed();
 		this.#isAway = !health;
 		if (health) this.#servers(health.servers ?? []);
 	}
 
-	// Choices and limits come from the servers: when one comes back, they are read anew.
+	// Choices and limits come from the servers, so they are reloaded when a server comes back.
 	#servers(servers) {
 		const able = servers.filter(({ online }) => online).length;
 		const isMore = this.#able !== null && able > this.#able;
@@ -136,7 +136,7 @@ class RunView extends HTMLElement {
 
 const isNext = (id) => workspace.next && idOf(workspace.next) === id;
 
-// What its code does is for what was open when it was asked for, and not for what is by then.
+// The action applies to the workflow that was open at the click, not to one opened meanwhile.
 async function act(coming, name) {
 	const { id } = workspace;
 	try {

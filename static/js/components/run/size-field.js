@@ -1,4 +1,4 @@
-// Width and height as one: with common ratios at the same area, and turned by a button.
+// Width and height as one field, with common ratios at the same area, and a button to swap them.
 import { el, icon } from "../../page/dom.js";
 import { workspace } from "../../run/workspace.js";
 import { ParameterField } from "./parameter-field.js";
@@ -37,7 +37,7 @@ class SizeField extends HTMLElement {
 		this.#ratio.value = near ?? "";
 	}
 
-	// The same area in another shape, in steps that the model can do.
+	// Applies a ratio at the same area, in steps that the model supports.
 	#shape(ratio) {
 		const [width, height] = [this.#width, this.#height].map(({ key }) => Number(workspace.value(key)));
 		const wide = Math.sqrt(width * height * quotient(ratio));

@@ -1,4 +1,4 @@
-// Versions of a workflow, saving under a name, deleting.
+// Dialogs for versions of a workflow, saving under a name, deletion.
 import * as library from "../../api/library.js";
 import { confirmed, openDialog } from "../../page/dialog.js";
 import { el, icon } from "../../page/dom.js";

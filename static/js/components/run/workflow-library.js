@@ -1,4 +1,4 @@
-// The saved workflows, searched as one types, each with a picture of its last result.
+// The saved workflows with incremental search, each with a thumbnail of its last result.
 import * as api from "../../api/api.js";
 import { events } from "../../api/events.js";
 import { health } from "../../api/health.js";
@@ -19,9 +19,9 @@ export class WorkflowLibrary extends HTMLElement {
 	/** @type {Parts} */
 	#part;
 	#entries = [];
-	#pause = 0; // the timer
+	#pause = 0; // timer
 	#rows = new Map(); // filename -> its link
-	#thumbs = new Map(); // filename -> {url, at} of the newest picture
+	#thumbs = new Map(); // filename -> {url, at} of the newest image
 
 	connectedCallback() {
 		this.#part = build(this, content());
@@ -73,7 +73,7 @@ export class WorkflowLibrary extends HTMLElement {
 		this.#unsaved();
 	}
 
-	// What is not saved: workflows that were opened, and changes of saved ones.
+	// Unsaved entries: opened workflows, and changes of saved ones.
 	#unsaved() {
 		const all = drafts.list();
 		const opened = all.filter(({ id }) => isOpened(id));
@@ -104,7 +104,7 @@ export class WorkflowLibrary extends HTMLElement {
 
 	#pressed(event) {
 		const links = [...this.#rows.values()].filter((link) => !link.parentElement.hidden);
-		if (event.ctrlKey || event.metaKey) return; // of the whole page
+		if (event.ctrlKey || event.metaKey) return; // shortcuts of the page
 		if (event.key === "Enter" && links[0]) links[0].click();
 		else if (event.key === "ArrowDown") links[0]?.focus();
 		else if (event.key === "Escape" && event.target.value) {
@@ -114,14 +114,14 @@ export class WorkflowLibrary extends HTMLElement {
 		event.preventDefault();
 	}
 
-	// Who types by hand is left alone until it is a whole.
+	// Typed text is not interpreted until it is complete.
 	#typed(isAtOnce) {
 		clearTimeout(this.#pause);
 		if (isAtOnce) this.#pasted(true);
 		else this.#pause = setTimeout(() => this.#pasted(false), PAUSE);
 	}
 
-	// `isDone`: what is no JSON is told.
+	// `isDone`: report text that is not JSON.
 	#pasted(isDone) {
 		const { value } = this.#part("text");
 		clearTimeout(this.#pause);
@@ -163,7 +163,7 @@ function row({ filename, format, modified_at }) {
 }
 
 function link(id, name, about) {
-	const again = () => id === workspace.id && workspace.open(workspace.source); // the address is the same
+	const again = () => id === workspace.id && workspace.open(workspace.source); // the address does not change
 	return el(
 		"a",
 		{ href: href("run", id), title: name, onclick: again },

@@ -1,4 +1,4 @@
-// The form that adds a server. What is wrong with a field is said beside it.
+// The form that adds a server. Faults are shown at their fields.
 import { addServer } from "../../api/servers.js";
 import { el } from "../../page/dom.js";
 import { line } from "../../page/errors.js";

@@ -1,4 +1,4 @@
-// One server: what it is, how full it is, what it does, what can be done.
+// One server: its state, load, tasks and actions.
 import * as api from "../../api/api.js";
 import { drain, resume } from "../../api/servers.js";
 import { el } from "../../page/dom.js";
@@ -23,7 +23,7 @@ export class ServerCard {
 	#slots;
 	element;
 
-	// `changed`: called when the list should be asked for again.
+	// `changed`: called to reload the list.
 	constructor(server, changed) {
 		this.#server = server;
 		this.#changed = changed;
@@ -77,7 +77,7 @@ export class ServerCard {
 		}
 	}
 
-	// A box a slot, filled where one of ours is; strangers' after them.
+	// One box per slot, filled if it holds a task of the gateway; prompts of others follow.
 	#boxes(host, { slots, running, others }) {
 		const key = `${slots} ${running} ${others} ${document.documentElement.lang}`;
 		if (host.dataset.key === key) return;

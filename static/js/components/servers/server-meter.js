@@ -1,4 +1,4 @@
-// A bar that tells how full a memory is.
+// A bar that shows the use of a memory.
 import { el } from "../../page/dom.js";
 import { t } from "../../page/i18n.js";
 import { bytes } from "../tasks/task-outputs.js";
@@ -43,7 +43,7 @@ function meter(name, total, free, title) {
 	);
 }
 
-// "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync": what matters is the card.
+// "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" is reduced to the name of the card.
 function deviceName({ name }, at) {
 	const card = String(name ?? "")
 		.replace(/^\w+:\d+\s+/, "")

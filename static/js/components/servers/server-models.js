@@ -1,8 +1,9 @@
-// The model files of a server by folder, folded, to search. Made when it is opened: there may be thousands.
+// The model files of a server by folder, folded and searchable. Built when opened, as there may be
+// thousands.
 import { el } from "../../page/dom.js";
 import { t } from "../../page/i18n.js";
 
-const MOST = 400; // names of a folder that are listed
+const MOST = 400; // listed names per folder
 
 export class ServerModels {
 	#models = {};

@@ -1,4 +1,4 @@
-// <server-panel>: the ComfyUI servers, a card each. Asked for while somebody looks.
+// <server-panel>: the ComfyUI servers, one card each; polled while it is visible.
 import * as api from "../../api/api.js";
 import { health } from "../../api/health.js";
 import { key } from "../../api/key.js";
@@ -10,13 +10,13 @@ import { ServerCard } from "./server-card.js";
 await texts("servers");
 
 const LIST_EVERY = 2500;
-const DETAIL_EVERY = 15_000; // that makes the gateway ask each server for its files
+const DETAIL_EVERY = 15_000; // ms; the gateway requests the files of each server for this
 
 class ServerPanel extends HTMLElement {
 	#cards = new Map();
 	/** @type {Record<string, any>} */
 	#parts;
-	#detailed = new Map(); // id -> when its details were asked for
+	#detailed = new Map(); // id -> time of the last request for its details
 	#round = 0;
 
 	connectedCallback() {
@@ -37,7 +37,7 @@ class ServerPanel extends HTMLElement {
 		setInterval(() => this.checkVisibility() && !document.hidden && !key.isWanted && this.#list(), LIST_EVERY);
 	}
 
-	// Somebody did something to a server: the header tells how many are ready, too.
+	// After a change of a server the header's number of available ones is updated, too.
 	#changed() {
 		this.#list();
 		health.start();
@@ -47,7 +47,7 @@ class ServerPanel extends HTMLElement {
 		const round = ++this.#round;
 		try {
 			const { servers } = await api.servers();
-			if (round !== this.#round) return; // a newer answer is on its way
+			if (round !== this.#round) return; // a newer request was sent
 			this.#parts.problem.show(null);
 			this.#show(servers);
 		} catch (problem) {

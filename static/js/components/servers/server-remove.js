@@ -1,10 +1,10 @@
-// Asks before a server is removed. While tasks run there, only by force, and that is said.
+// Asks before a server is removed. If tasks run there it has to be forced, which the dialog explains.
 import { removeServer } from "../../api/servers.js";
 import { openDialog } from "../../page/dialog.js";
 import { el } from "../../page/dom.js";
 import { t } from "../../page/i18n.js";
 
-// True when it is gone.
+// Resolves to true when the server was removed.
 export async function removed(id) {
 	const problem = el("problem-box", { hidden: true });
 	const force = el("input", { type: "checkbox", onchange: () => problem.show(null) });

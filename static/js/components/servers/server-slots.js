@@ -1,4 +1,4 @@
-// How many prompts a server may hold: a number to change, saved when it is left or entered.
+// The number of prompts that a server may hold; saved on blur or Enter.
 import { setSlots } from "../../api/servers.js";
 import { el } from "../../page/dom.js";
 import { line } from "../../page/errors.js";
@@ -7,12 +7,12 @@ export class ServerSlots {
 	#id;
 	#told;
 	#saved = 0;
-	#shown = ""; // what stands there by us; all else is somebody's who has not done yet
+	#shown = ""; // the displayed value; another value in the input is being typed
 	#input = el("input", { type: "number", min: 1, max: 100, step: 1, required: true });
 	#fault = el("p", { className: "bad", hidden: true });
 	element;
 
-	// `told`: called with the server as it is after a change.
+	// `told`: called with the changed server.
 	constructor(id, told) {
 		this.#id = id;
 		this.#told = told;

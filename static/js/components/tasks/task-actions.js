@@ -1,12 +1,12 @@
-// What can be done to tasks, one or many. Answers the Problems of those that did not work.
+// Actions on one or more tasks. They return the Problems of those that failed.
 import * as api from "../../api/api.js";
 import { t, texts } from "../../page/i18n.js";
 import { toast } from "../../page/toasts.js";
 import { isFinished, tasks } from "../../tasks/state.js";
 
-await texts("tasks"); // the view "run" asks, too
+await texts("tasks"); // the view "run" shows these texts, too
 
-const AT_ONCE = 6; // requests under way
+const AT_ONCE = 6; // concurrent requests
 
 export async function act(name, ids) {
 	const known = ids.map((id) => tasks.get(id)).filter(Boolean);
@@ -19,7 +19,7 @@ export async function act(name, ids) {
 	return remove(known.filter(isFinished).map(({ task_id }) => task_id));
 }
 
-// What is deleted does not come back: results may be the only ones of their kind.
+// Asks before a deletion: results may be the only copies.
 export async function mayDelete(count) {
 	if (!count) return true;
 	const { confirmed } = await import("../../page/dialog.js");
@@ -28,7 +28,7 @@ export async function mayDelete(count) {
 	return confirmed(t(title), t(text, { count }), t("tasks.delete"));
 }
 
-// What has not run yet of a batch does not run any more, and what runs is lost.
+// Asks before a batch is canceled: waiting tasks will not run, running ones are lost.
 export async function cancelBatch(id) {
 	const { confirmed } = await import("../../page/dialog.js");
 	const left = [...tasks.values()].filter((task) => task.batch_id === id && !isFinished(task)).length;
@@ -43,13 +43,13 @@ export async function cancelBatch(id) {
 		await api.cancelBatch(id);
 }
 
-// One of which no more than the id may be known. Throws the Problem if it does not work.
+// Deletes a task of which only the id may be known. Throws the Problem if it fails.
 export async function removeAsked(id) {
 	if (!(await mayDelete(1))) return;
 	for (const problem of await remove([id])) throw problem;
 }
 
-// Deleted by somebody else: the page does not hear of that, and does not show it any more.
+// Deleted by another client, which sends no event; removes it from the page.
 export function gone(id) {
 	tasks.drop(id);
 	toast(t("tasks.gone"), { tone: "bad", about: "tasks.gone" });

@@ -1,9 +1,9 @@
-// The request that makes the same task again, for a shell.
+// The request that creates the same task again, for a shell.
 import * as api from "../../api/api.js";
 import { key } from "../../api/key.js";
 import { curl } from "../../run/code.js";
 
-// The graph that ran has all values in it, and its numbers to their last digit.
+// The graph that ran contains all values, with all digits of numbers.
 export async function curlOf(task) {
 	const body = `{"workflow": ${await api.taskWorkflowText(task.task_id)}}`;
 	return curl({ origin: location.origin, path: "/api/workflow/submit", body, hasKey: Boolean(key.value) });

@@ -1,4 +1,4 @@
-// What the webhooks of a task were told, with each try.
+// The webhook deliveries of a task, with each attempt.
 import * as api from "../../api/api.js";
 import { has } from "../../api/features.js";
 import { el } from "../../page/dom.js";
@@ -7,7 +7,7 @@ import { clock } from "./task-words.js";
 
 const TONES = { delivered: "good", dead: "bad", pending: "wait" };
 
-// Null where the gateway has no webhooks, or none for this task.
+// Resolves to null if the gateway has no webhooks, or the task has no deliveries.
 export async function deliveriesOf(id) {
 	if (!(await has("/api/task/{task_id}/deliveries"))) return null;
 	try {

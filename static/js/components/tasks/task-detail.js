@@ -1,4 +1,4 @@
-// <task-detail task-id="...">: all that is known of one task, live.
+// <task-detail task-id="...">: all details of one task, live.
 import * as api from "../../api/api.js";
 import { el, icon } from "../../page/dom.js";
 import { learn } from "../../page/errors.js";
@@ -18,20 +18,20 @@ import "../../graph/workflow-graph.js";
 const SECTIONS = ["error", "warnings", "outputs", "graph", "params", "attempts", "nodes", "deliveries", "facts", "log"];
 const FOLDED = new Set(["log"]);
 const ASKED_AGAIN = 2000; // ms
-let nodeTypes = null; // asked for once
+let nodeTypes = null; // fetched once
 
 class TaskDetail extends HTMLElement {
 	static observedAttributes = ["task-id"];
 	/** @type {Record<string, any>} */
 	#parts;
-	#keys = new Map(); // what each section shows, so that it is made anew only if that is another
+	#keys = new Map(); // key of the content of each section, which is rebuilt only if it changes
 	/** @type {Delivery[] | null} */
 	#deliveries = null;
-	#later = 0; // the timer of the next look at them
+	#later = 0; // timer of the next reload of deliveries
 	#prompt = null;
 	#isDue = false;
 	#graph = el("workflow-graph");
-	#listening = new AbortController(); // to the events of this task
+	#listening = new AbortController(); // aborts the stream of this task's events
 
 	get id() {
 		return this.getAttribute("task-id") ?? "";
@@ -87,7 +87,7 @@ class TaskDetail extends HTMLElement {
 		taskLog.load(id, this.#listening.signal);
 	}
 
-	// Events of the past come all at once: they are shown once.
+	// Past events arrive together: update once.
 	#updateSoon() {
 		if (this.#isDue) return;
 		this.#isDue = true;
@@ -107,10 +107,10 @@ class TaskDetail extends HTMLElement {
 			this.#graph.show({ workflow, format, nodeTypes });
 			this.#graph.task = tasks.get(id);
 			this.#update();
-		} catch {} // a task without its graph is still a task
+		} catch {} // the task is shown without its graph
 	}
 
-	// No stream tells of them: while one is pending they are asked for again.
+	// Deliveries send no events, so they are polled while one is pending.
 	async #tellDeliveries(id) {
 		clearTimeout(this.#later);
 		const found = await deliveriesOf(id);
@@ -150,7 +150,7 @@ class TaskDetail extends HTMLElement {
 		retry.hidden = remove.hidden = !done;
 		if (done && this.#keys.get("ended") !== task.status && this.#keys.has("ended")) {
 			setTimeout(() => this.#tellDeliveries(task.task_id), 1500);
-			if (isCut(task)) tasks.answer(api.task(task.task_id)).catch(() => {}); // it shows what it has
+			if (isCut(task)) tasks.answer(api.task(task.task_id)).catch(() => {}); // the truncated values stay
 		}
 		this.#keys.set("ended", task.status);
 		this.#fill(task);

@@ -1,5 +1,5 @@
-// What the table shows: by status, by text, by workflow, by batch. "change" when that changes; of a text, once
-// nobody types any more: the API looks for it in all tasks.
+// The filters of the table: status, text, workflow, batch. "change" on changes; for a text after a pause,
+// as the API searches all tasks.
 import * as api from "../../api/api.js";
 import { el } from "../../page/dom.js";
 import { i18n, t } from "../../page/i18n.js";
@@ -11,8 +11,8 @@ export class TaskFilter extends EventTarget {
 	#statuses = new Set();
 	#batch = "";
 	#workflow = "";
-	#saved = []; // names of the library
-	#used = []; // names that tasks have
+	#saved = []; // names in the library
+	#used = []; // names in tasks
 	#text = "";
 	#typed = 0;
 	#chips = new Map();
@@ -62,7 +62,7 @@ export class TaskFilter extends EventTarget {
 		i18n.addEventListener("language", () => this.#rename());
 	}
 
-	// For the API: what it can filter by itself. Null where it need not.
+	// The query for the API; null without a filter.
 	get query() {
 		if (!this.#statuses.size && !this.#batch && !this.#text && !this.#workflow) return null;
 		return {
@@ -77,7 +77,7 @@ export class TaskFilter extends EventTarget {
 		return this.query !== null;
 	}
 
-	// `isFound`: the API says that it has the text, perhaps where the page does not look.
+	// `isFound`: the API found the text, possibly in a part that the page does not have.
 	fits(task, isFound) {
 		if (this.#statuses.size && !this.#statuses.has(task.status)) return false;
 		if (this.#batch && task.batch_id !== this.#batch) return false;
@@ -85,7 +85,7 @@ export class TaskFilter extends EventTarget {
 		return !this.#text || isFound || haystack(task).includes(folded(this.#text));
 	}
 
-	// The workflows and the batches that tasks have; not how many, for not all of them are here.
+	// The workflows and batches in tasks, without counts, as only some tasks are loaded.
 	offer(batches, workflows) {
 		this.#used = workflows;
 		this.#name();
@@ -99,9 +99,9 @@ export class TaskFilter extends EventTarget {
 		this.#batches.hidden = !batches.length;
 	}
 
-	// All that are saved: their tasks may be on pages that were not read.
+	// All saved workflows: their tasks may be on pages that were not loaded.
 	async #ask() {
-		const { workflows } = await api.workflows().catch(() => ({ workflows: [] })); // then those of tasks
+		const { workflows } = await api.workflows().catch(() => ({ workflows: [] })); // falls back to the names in tasks
 		this.#saved = workflows.map(({ filename }) => filename);
 		this.#name();
 	}
@@ -136,9 +136,9 @@ export class TaskFilter extends EventTarget {
 	}
 }
 
-const seen = new WeakMap(); // tasks are never changed in place
+const seen = new WeakMap(); // valid, as task objects are immutable
 
-// As the API compares texts.
+// Normalizes texts like the API.
 const folded = (text) => text.normalize("NFKC").toLowerCase();
 
 function haystack(task) {

@@ -1,5 +1,5 @@
-// What happened to each task: its last messages, and when its nodes worked. Heard from the socket;
-// what was before the page was opened comes from the gateway, which keeps it for a while.
+// The history of each task: its last messages, and when its nodes worked. Collected from the socket; events
+// from before the page was opened come from the gateway, which keeps them for a while.
 import * as api from "../../api/api.js";
 import { events } from "../../api/events.js";
 import { key } from "../../api/key.js";
@@ -9,7 +9,7 @@ const MESSAGES = 400;
 const NODES = 500;
 const TYPES = ["status", "progress", "output"];
 
-// The task's events from its first on, as far as they are kept, told one by one; until it ends.
+// Passes the task's kept events from the first one on to `told`, until it ends.
 async function taskEvents(name, told, signal) {
 	if (key.isWanted) return;
 	const headers = { ...key.headers, "Last-Event-ID": "0" };
@@ -43,16 +43,16 @@ class TaskLog extends EventTarget {
 		return this.#logs.get(id) ?? { messages: [], dropped: 0, nodes: [] };
 	}
 
-	// What was missed; "loaded" whenever some of it has come. Ends with the task, or by the signal.
+	// Loads missed events; "loaded" after each. Ends with the task, or by the signal.
 	async load(id, signal) {
 		const missed = (type, detail) => {
 			if (TYPES.includes(type) && this.#heard(id, type, detail))
 				this.dispatchEvent(new CustomEvent("loaded", { detail: id }));
 		};
-		await taskEvents(id, missed, signal).catch(() => null); // without it there is what the socket told
+		await taskEvents(id, missed, signal).catch(() => null); // without it there are the events of the socket
 	}
 
-	// The number of a message is its time in microseconds. The stream's last one repeats the task's end.
+	// The number of a message is its time in microseconds. The last one of the stream repeats the end.
 	#heard(id, type, detail) {
 		const log = this.#log(id);
 		const { messages } = log;
@@ -84,7 +84,7 @@ function turns(messages) {
 	return nodes;
 }
 
-// One node at a time: a new one ends the last.
+// Only one node works at a time: a new one ends the previous one.
 function turn(nodes, { at, type, detail: { status, progress } }) {
 	if (type === "output") return;
 	const works = status === "running" || status === "canceling" ? (progress?.current_node ?? null) : null;

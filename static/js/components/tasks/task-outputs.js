@@ -1,4 +1,4 @@
-// What came out of a task: pictures, films and sounds to look at, all else to download.
+// The outputs of a task: images, videos and audio as media, others as downloads.
 
 import { key } from "../../api/key.js";
 import { el } from "../../page/dom.js";
@@ -6,7 +6,7 @@ import { open, save } from "../../page/files.js";
 import { ours, show, view } from "../../page/media.js";
 import { wordOf } from "./task-words.js";
 
-const SMALL = 384; // pixels of a small picture
+const SMALL = 384; // pixels of a thumbnail
 
 export function outputs(list) {
 	return list.map((output) => el("figure", { dataset: { kind: output.kind ?? "" } }, shown(output), caption(output)));

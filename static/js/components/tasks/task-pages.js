@@ -1,4 +1,4 @@
-// Older tasks, page by page. The API filters itself, each filter with its own cursor and number.
+// Older tasks, page by page. The API does the filtering; each filter has its own cursor and count.
 import * as api from "../../api/api.js";
 import { tasks } from "../../tasks/state.js";
 
@@ -9,15 +9,15 @@ export class TaskPages {
 	#key = null;
 	/** @type {string | null} */
 	#cursor = null;
-	#found = new Set(); // the ids of all that were read for the filter
+	#found = new Set(); // ids of all tasks loaded for the filter
 	/** @type {{ count: number, isCapped?: boolean | null } | null} */
-	total = null; // how many fit it, {count, isCapped}; null while nobody knows
+	total = null; // number of matching tasks, {count, isCapped}; null while unknown
 
 	hasMore(query) {
 		return query ? this.#key === JSON.stringify(query) && this.#cursor !== null : tasks.cursor !== null;
 	}
 
-	// The first page of another filter.
+	// Loads the first page of another filter.
 	async use(query) {
 		const key = JSON.stringify(query);
 		if (key === this.#key) return;
@@ -32,12 +32,12 @@ export class TaskPages {
 		else await tasks.more();
 	}
 
-	// So many that fit are gone; at once, for nobody waits for the next count.
+	// Subtracts deleted tasks at once, before the next count.
 	less(number) {
 		if (this.total) this.total = { ...this.total, count: this.total.count - number };
 	}
 
-	// What comes and goes changes how many there are.
+	// Counts again after tasks were added or deleted.
 	async recount(query) {
 		const key = this.#key;
 		const { total, total_is_capped } = await api.tasks(1, null, { ...query, total: true });

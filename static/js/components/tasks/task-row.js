@@ -1,4 +1,4 @@
-// One row of the table of tasks.
+// One row of the task table.
 import { el, icon } from "../../page/dom.js";
 import { said } from "../../page/errors.js";
 import { t } from "../../page/i18n.js";
@@ -16,7 +16,7 @@ export class TaskRow {
 	#table;
 	#parts = {};
 	/** @type {Output[] | null} */
-	#outputs = null; // that are shown
+	#outputs = null; // the displayed outputs
 
 	// `table`: {isSelected(id), select(id, is, isRange), act(name, id), current}
 	constructor(id, table) {
@@ -59,7 +59,7 @@ export class TaskRow {
 		this.tick();
 	}
 
-	// What changes with the time alone.
+	// Updates what depends on the time.
 	tick() {
 		const task = tasks.get(this.#id);
 		if (!task) return;
@@ -145,14 +145,14 @@ export class TaskRow {
 	}
 }
 
-// Only what changes: a screen reader, a selection of text and the layout are left in peace.
+// Writes changed text only, to keep screen readers, text selections and the layout undisturbed.
 function write(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
 
 const failure = (error) => [said(error).title, error.message].filter(Boolean).join("：");
 
-// The longest text that was set for the task is mostly its prompt.
+// The longest text parameter of the task is usually its prompt.
 function asked({ params }) {
 	const texts = Object.values(params ?? {}).filter((value) => typeof value === "string" && /\D/.test(value));
 	return (texts.sort((a, b) => b.length - a.length)[0] ?? "").slice(0, 200);

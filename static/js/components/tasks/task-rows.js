@@ -1,5 +1,5 @@
-// Rows of one height of which only those in sight exist, however many there are.
-const SPARE = 8; // rows above and below that are ready when somebody scrolls
+// Rows of equal height, of which only the visible ones exist, however many there are.
+const SPARE = 8; // additional rows above and below, for scrolling
 
 export class TaskRows {
 	#scroller;
@@ -9,7 +9,7 @@ export class TaskRows {
 	#shown = new Map(); // id -> row
 	#height = 40;
 
-	// `make(id)` answers a row: {element, update(), tick()}.
+	// `make(id)` returns a row: {element, update(), tick()}.
 	constructor(scroller, space, make) {
 		this.#scroller = scroller;
 		this.#space = space;
@@ -72,7 +72,7 @@ export class TaskRows {
 		for (let at = first; at < last; at++) next = this.#place(this.#ids[at], at, next);
 	}
 
-	// In the order in which they are seen: that of the keyboard and of screen readers. Answers the row after it.
+	// In visual order, for the keyboard and screen readers. Returns the row after it.
 	#place(id, at, next) {
 		let row = this.#shown.get(id);
 		if (!row) {

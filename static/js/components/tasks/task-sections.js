@@ -1,4 +1,4 @@
-// The parts of a task's details that are only shown: error, facts, parameters, events.
+// Read-only sections of a task's details: error, facts, parameters, events.
 import { copy } from "../../page/clipboard.js";
 import { el } from "../../page/dom.js";
 import { said } from "../../page/errors.js";
@@ -7,9 +7,9 @@ import { href } from "../../page/router.js";
 import { lines } from "../page/problem-box.js";
 import { clock } from "./task-words.js";
 
-const LONG = 120; // characters above which a value gets lines of its own
+const LONG = 120; // characters above which a value is shown as a block
 
-// The traceback is folded: it is long, and the message says most of it.
+// The traceback is folded, as it is long and the message usually suffices.
 export function error(problem) {
 	if (!problem) return [];
 	const node = [problem.class_type, problem.node_id && `#${problem.node_id}`].filter(Boolean).join(" ");
@@ -96,7 +96,7 @@ export function log({ messages, dropped }) {
 	];
 }
 
-// What every message of the task has in common says nothing.
+// Omits the fields that all messages of the task have in common.
 function brief({ type, event, id, task_id, ...rest }) {
 	return JSON.stringify(rest).slice(0, 2000);
 }

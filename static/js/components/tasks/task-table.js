@@ -1,4 +1,4 @@
-// <task-table>: all tasks, live, newest first; to filter, to choose some, to act on them.
+// <task-table>: all tasks, live, newest first, with filters, selection and actions.
 import { el } from "../../page/dom.js";
 import { learn } from "../../page/errors.js";
 import { i18n, t } from "../../page/i18n.js";
@@ -23,10 +23,10 @@ class TaskTable extends HTMLElement {
 	#parts;
 	/** @type {string[]} */
 	#ids = [];
-	#states = new Map(); // what decides if a task is shown
+	#states = new Map(); // what determines whether a task is shown
 	#selected = new Set();
-	#recount = 0; // the timer
-	#last = null; // the row that was ticked last: shift goes from there
+	#recount = 0; // timer
+	#last = null; // the row ticked last, from which shift selects
 
 	get current() {
 		return route.view === "tasks" ? route.id : "";
@@ -57,10 +57,10 @@ class TaskTable extends HTMLElement {
 		this.#learn();
 		this.#list();
 		this.#load(() => this.#pages.use(this.#filter.query));
-		tasks.load(); // the socket may have been open before anybody asked for tasks
+		tasks.load(); // the socket may have been opened before tasks were needed
 	}
 
-	// What errors are called, in the page's language.
+	// Loads the names of errors in the page's language.
 	async #learn() {
 		if (await learn()) this.#rows.updateAll();
 	}
@@ -103,10 +103,10 @@ class TaskTable extends HTMLElement {
 		this.#rows.update(changed);
 	}
 
-	// However much happens, the API is asked once in a while, and only for whom the number is seen.
+	// The API is asked at intervals only, and only while the count is visible.
 	#recountSoon() {
 		this.#recount ||= setTimeout(async () => {
-			// A gateway that is away is told elsewhere.
+			// An unreachable gateway is reported elsewhere.
 			if (this.checkVisibility()) await this.#pages.recount(this.#filter.query).catch(() => {});
 			this.#recount = 0;
 			this.#count();
@@ -143,7 +143,7 @@ class TaskTable extends HTMLElement {
 		this.#count();
 	}
 
-	// How many are shown, of all that fit: those that came since are among them.
+	// The number of shown tasks, of all that match, including new ones.
 	#counted() {
 		const shown = this.#ids.length;
 		const { count, isCapped } = this.#pages.total ?? { count: this.#filter.isSet ? shown : tasks.size };
@@ -170,7 +170,7 @@ class TaskTable extends HTMLElement {
 		this.#parts.retry.disabled = this.#parts.delete.disabled = !states.includes(true);
 	}
 
-	// Up and down go from task to task, as in a list of mails.
+	// Up and down select tasks, like in a mail list.
 	#key(event) {
 		const step = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key];
 		if (!step || event.ctrlKey || event.metaKey || event.target.closest("input[type=search], select")) return;

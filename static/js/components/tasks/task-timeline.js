@@ -1,4 +1,4 @@
-// Bars on a common line of time: attempts and nodes of a task.
+// Attempts and nodes of a task as bars on a common time axis.
 import { el } from "../../page/dom.js";
 import { t } from "../../page/i18n.js";
 import { clock, spoken, wordOf } from "./task-words.js";
@@ -39,7 +39,7 @@ export function nodes(list, failed) {
 	}));
 }
 
-// Of a task that ran before the page was opened: what its nodes took, by the task itself.
+// For a task that ran before the page was opened: the times of its nodes in the task.
 export function durations(seconds, prompt) {
 	const spans = Object.entries(seconds).map(([id, took]) => ({
 		id,

@@ -1,4 +1,4 @@
-// How a task's fields are said: statuses, times, durations.
+// Texts for a task's fields: status, times, durations.
 import { language, t } from "../../page/i18n.js";
 import { brief as spoken } from "../../run/format.js";
 import { etaOf } from "../../tasks/places.js";
@@ -8,13 +8,13 @@ export { brief as spoken, duration } from "../../run/format.js";
 export const STATUSES = ["queued", "running", "canceling", "succeeded", "failed", "canceled"];
 export const TONES = { succeeded: "good", failed: "bad", running: "busy", canceling: "wait", queued: "wait" };
 
-// What the API calls it where the page has no word for it.
+// Falls back to the API's name if there is no text.
 export const wordOf = (group, name) => (t(`${group}.${name}`) === `${group}.${name}` ? name : t(`${group}.${name}`));
 export const statusWord = (status) => t(`status.${status}`);
 export const nameOf = (task) =>
 	task.workflow ?? (typeof task.metadata?.file === "string" ? task.metadata.file : null) ?? t("tasks.unnamed");
 
-// What is left: its place in the queue, a guess of the seconds.
+// The remaining time: the place in the queue, and the estimate in seconds.
 export function expected(task) {
 	const place = task.queue_position ? t("tasks.place", { place: task.queue_position }) : "";
 	const left = etaOf(task);
@@ -22,7 +22,7 @@ export function expected(task) {
 	return [place, eta].filter(Boolean).join(" · ");
 }
 
-// The clock of today, the date besides of other days.
+// The time, with the date unless it is today.
 export function clock(moment, isExact = false) {
 	const date = new Date(moment);
 	if (!moment || Number.isNaN(date.getTime())) return "";

@@ -1,4 +1,4 @@
-// What dialogs and the batch say, and other texts of the view "run" that are not seen at first.
+// Texts of dialogs and the batch, and others of the view "run" that are not visible at first.
 export default {
 	"key.title": "API key",
 	"key.label": "Key of this gateway",

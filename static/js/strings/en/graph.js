@@ -1,4 +1,4 @@
-// What the drawn workflow says.
+// Texts of the graph.
 export default {
 	"graph.label": "Workflow graph. Arrow keys go from node to node, plus and minus zoom, 0 fits.",
 	"graph.fit": "Fit",

@@ -1,4 +1,4 @@
-// What the view of servers says.
+// Texts of the view of servers.
 export default {
 	"servers.title": "Servers",
 	"servers.none": "No server yet. Add one.",

@@ -1,4 +1,4 @@
-// What the view of tasks says.
+// Texts of the view of tasks.
 export default {
 	"tasks.title": "Tasks",
 	"tasks.rows": "{shown} of {all}",
