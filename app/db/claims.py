@@ -46,7 +46,7 @@ from app.tasks.model import (
     sources_of,
 )
 from app.tasks.outcome import Outcome
-from app.workflows.requirements import Needs
+from app.workflows.requirements import Needs, requirements_of
 
 _IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
 # Columns that other processes may change, or that the change itself computes.
@@ -186,13 +186,13 @@ class Claims:
             ageing = literal(mapping.PRIORITY_AGEING_SECONDS, Float)
             change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
 
-        row = None if needs is None else requirements.row(needs, None)
-        if row is not None:
-            change = change.values(route=row["route"])
+        new = None if needs is None else requirements_of(needs)
+        if new is not None:
+            change = change.values(route=new.requirements_id)
 
         def work(connection: Connection) -> Task:
-            if row is not None:
-                requirements.hold(connection, [row])
+            if new is not None:
+                requirements.hold(connection, [new])
             if connection.execute(change, {"id": task_id, "me": self.runner_id}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))

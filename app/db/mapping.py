@@ -23,7 +23,6 @@ from app.tasks.model import (
     fields_of,
 )
 from app.tasks.truncation import MAX_ROW_PARAMS_BYTES, brief
-from app.workflows.requirements import SHARED_GRAPH, fingerprint
 
 PRIORITY_AGEING_SECONDS = 300.0  # of waiting are worth a point of priority
 
@@ -80,14 +79,14 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
         "rank": created_at - task.priority * PRIORITY_AGEING_SECONDS,
-        "route": requirements_id_of(task),
+        "route": task.requirements.requirements_id,
         "shape": task.shape,
         "expected": task.expected,
         "batch_id": task.batch_id,
         "status": Status.QUEUED,
         "priority": task.priority,
         "created_at": created_at,
-        "wanted_server": task.wanted_server,
+        "wanted_server": task.requirements.wanted_server,
         "timeout": task.timeout,
         "filename": task.filename,
         "retry_of": task.retry_of,
@@ -100,23 +99,6 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "attempts": "[]",
         "warnings": dump(task.warnings),
     }
-
-
-def requirements_id_of(task: NewTask) -> str:
-    return task.requirements_id or requirements_id_for(needs_text(task), task.wanted_server)
-
-
-def requirements_id_for(needs: str, wanted_server: str | None) -> str:
-    return fingerprint(f"{wanted_server or ''} {needs}")
-
-
-def needs_text(task: NewTask) -> str:
-    """Return the task's needs as stored in the table `routes`.
-
-    An older gateway that cannot read shared graphs finds no server for such a task, and leaves it
-    to newer ones.
-    """
-    return task.needs.dump(*[SHARED_GRAPH] if task.graph else [])
 
 
 def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | None) -> Task:

@@ -30,7 +30,7 @@ class PromptParts(NamedTuple):
 
 
 # Stored in place of the prompt for gateways older than shared graphs. They take no such task from
-# the queue (see needs_text in mapping.py); if they get one otherwise, ComfyUI refuses this prompt.
+# the queue (see requirements_of); if they get one otherwise, ComfyUI refuses this prompt.
 NOT_FOR_OLD = mapping.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
 
 GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)

@@ -35,7 +35,7 @@ from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import tasks
 from app.limits.json_types import Json
 from app.tasks.model import Assignment, Task, WaitingTask
-from app.workflows.requirements import Needs
+from app.workflows.requirements import Needs, requirements_of
 
 MAX_CANDIDATES = 32  # tasks at the head of the queue that are considered at a time
 CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL advisory lock: one process claims at a time
@@ -220,11 +220,11 @@ class Queue:
 
     async def reroute(self, requirements_id: str, needs: Needs) -> None:
         """Replace the needs of queued tasks with these requirements, without a wanted server."""
-        row = requirements.row(needs, None)
+        new = requirements_of(needs)
 
         def work(connection: Connection) -> None:
-            requirements.hold(connection, [row])
-            connection.execute(_REROUTE, {"old": requirements_id, "new": row["route"]})
+            requirements.hold(connection, [new])
+            connection.execute(_REROUTE, {"old": requirements_id, "new": new.requirements_id})
             notify(connection, Topic.WORK)
 
         await self._database.write(work, large=True)

@@ -5,19 +5,17 @@ row (FOR KEY SHARE) to its end, and one that deletes rows checks for such tasks 
 them, so that no task loses its row, whatever other processes do.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
 from app.db.engine.database import insert_if_new
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
-from app.db.mapping import needs_text, requirements_id_for, requirements_id_of
 from app.db.queries import is_active
 from app.db.tables import routes, tasks
 from app.limits.lru_cache import BoundedCache
-from app.tasks.model import NewTask
-from app.workflows.requirements import Needs
+from app.workflows.requirements import Needs, TaskRequirements
 
 MAX_CACHE_CHARACTERS = 16 << 20  # about 20,000 typical entries
 OVERHEAD_CHARACTERS = 200  # per entry, in addition to its names
@@ -73,31 +71,17 @@ class RequirementsCache:
         }
 
 
-def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Insert missing requirements of tasks that are added next, and hold them."""
-    rows: dict[str, Any] = {}
-    for task in new:
-        requirements_id = requirements_id_of(task)
-        if requirements_id not in rows:
-            row = {"route": requirements_id, "wanted_server": task.wanted_server}
-            rows[requirements_id] = {**row, "needs": needs_text(task)}
-    hold(connection, list(rows.values()))
-
-
-def row(needs: Needs, wanted_server: str | None) -> dict[str, Any]:
-    """Return the row for requirements that may differ from the submitted ones."""
-    text = needs.dump()
-    requirements_id = requirements_id_for(text, wanted_server)
-    return {"route": requirements_id, "wanted_server": wanted_server, "needs": text}
-
-
-def hold(connection: Connection, wanted: Sequence[dict[str, Any]]) -> None:
-    """Lock these rows until the end of the transaction, and insert missing ones."""
-    rows = {row["route"]: row for row in wanted}
+def hold(connection: Connection, wanted: Iterable[TaskRequirements]) -> None:
+    """Lock the rows until the end of the transaction, and insert missing ones."""
+    rows = {one.requirements_id: _row(one) for one in wanted}
     for part in parts_of(sorted(rows)):
         while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
             added = [rows[requirements_id] for requirements_id in sorted(missing)]
             connection.execute(insert_if_new(connection, routes), added)
+
+
+def _row(one: TaskRequirements) -> dict[str, Any]:
+    return {"route": one.requirements_id, "wanted_server": one.wanted_server, "needs": one.text}
 
 
 def forget_unused(connection: Connection) -> int:

@@ -84,7 +84,7 @@ class TaskRepository:
                 return idempotency.tasks_of(connection, key)
             quotas.count_daily(connection, self._caller, len(new))
             quotas.check_queue_limit(connection, self._caller, self._table.max_queued, len(new))
-            requirements.write(connection, new)
+            requirements.hold(connection, (task.requirements for task in new))
             now = time.time()
             notify(connection, Topic.WORK)
             return new_tasks.write(connection, new, [self._row(task, now) for task in new])

@@ -12,14 +12,14 @@ from app.workflows.checks.node_inputs import Acceptance
 from app.workflows.checks.prompt import fault
 from app.workflows.parameters.apply import changed_nodes
 from app.workflows.parameters.suggestions import Guesses
-from app.workflows.requirements import Lack, ModelFile, Needs, names_offered, needs_of
+from app.workflows.requirements import Lack, ModelFile, Needs, TaskRequirements, names_offered
 
 
 def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:
     """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
     it names what is missing on the one that comes nearest. `any_file`: but for model files."""
     known = [server for server in servers if server.node_types]
-    needs = found.needs
+    needs = found.requirements.needs
     if any_file:
         needs = Needs(needs.classes)
     if not known or any(server.can_run(needs) for server in known):
@@ -87,7 +87,7 @@ def check_faults(prepared: Sequence[Prepared], servers: Sequence[Server]) -> Non
     found: dict[str, Acceptance] = {}  # of the first one, by server
     for one in prepared:
         verdicts: dict[str, Acceptance] = {}
-        for server in (server for server in servers if server.can_run(one.needs)):
+        for server in (server for server in servers if server.can_run(one.requirements.needs)):
             if server.id not in found:
                 found[server.id] = Acceptance(first, server.node_types)
             verdicts[server.id] = _of_variation(found[server.id], prepared[0], one)
@@ -98,9 +98,9 @@ def check_faults(prepared: Sequence[Prepared], servers: Sequence[Server]) -> Non
                 raise _refusal(verdicts)
 
 
-def check_prompt(prompt: Json, servers: Sequence[Server]) -> None:
+def check_prompt(prompt: Json, requirements: TaskRequirements, servers: Sequence[Server]) -> None:
     """The same of one checked prompt."""
-    check_faults([Prepared(prompt, needs=needs_of(prompt))], servers)
+    check_faults([Prepared(prompt, requirements=requirements)], servers)
 
 
 def _of_variation(found: Acceptance, first: Prepared, one: Prepared) -> Acceptance:

@@ -1,6 +1,6 @@
 """From what a client sends to a prompt that is fit to queue."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,13 @@ from app.workflows.parameters.dynamic_text import DynamicTexts, left_unfilled
 from app.workflows.parameters.file_inputs import file_inputs, located
 from app.workflows.parameters.roles import InputKey
 from app.workflows.references.results import results_in
-from app.workflows.requirements import Needs, Variations
+from app.workflows.requirements import (
+    NO_REQUIREMENTS,
+    Needs,
+    TaskRequirements,
+    Variations,
+    requirements_of,
+)
 
 Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
 
@@ -35,7 +41,7 @@ class Prepared:
     params: Json = field(default_factory=dict, repr=False)
     warnings: list[str] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
-    needs: Needs = field(default_factory=Needs)
+    requirements: TaskRequirements = NO_REQUIREMENTS
     shape: str = ""
     from_page: bool = False  # converted from UI format, its texts filled in
     drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
@@ -118,6 +124,7 @@ def prepare(
     randomize: bool = False,
     fill_texts: bool | None = None,
     each: Any = None,
+    wanted_server: str | None = None,
 ) -> list[Prepared]:
     """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
     empty while no server is known: ComfyUI itself checks the prompt again.
@@ -145,27 +152,34 @@ def prepare(
         warnings.extend((*unused, *unfilled))
     check_numbers(first, node_types or core_node_types())
     found = replace(found, from_templates=setter.from_templates)
-    prepared = list(_variations(found, made, shared=shared))
-    check_needs(needs.dump() for needs in {one.needs for one in prepared})
-    return prepared
+    return _variations(found, made, wanted_server, shared=shared)
 
 
-def _variations(found: Prepared, made: Sequence[Made], *, shared: bool) -> Iterator[Prepared]:
+def _variations(
+    found: Prepared, made: Sequence[Made], wanted_server: str | None, *, shared: bool
+) -> list[Prepared]:
+    """Raises PayloadTooLarge."""
     varied = {node_id for changes, _, _ in made for node_id, _, _ in changes}
     variations = Variations(found.prompt, varied)
+    known: dict[Needs, TaskRequirements] = {}
+    prepared: list[Prepared] = []
     for changes, params, warnings in made:
         nodes = changed_nodes(found.prompt, changes)
         needs, shape = variations.of(nodes)
-        prompt = found.prompt if shared else {**found.prompt, **nodes}
-        yield Prepared(
-            prompt,
+        if needs not in known:
+            known[needs] = requirements_of(needs, wanted_server, shares_graph=shared)
+        one = Prepared(
+            found.prompt if shared else {**found.prompt, **nodes},
             params,
             warnings,
             changes if shared else (),
-            needs=needs,
+            requirements=known[needs],
             shape=shape,
             from_templates=found.from_templates,
         )
+        prepared.append(one)
+    check_needs(requirements.text for requirements in known.values())
+    return prepared
 
 
 def with_params(

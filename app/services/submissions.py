@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from app.auth.model import Caller
 from app.db.idempotency import IdempotencyKey
-from app.db.mapping import requirements_id_of
 from app.db.prompts import extra_of, graph_of
 from app.db.queue import Queue
 from app.db.run_times import DEFAULT_SECONDS, RunTimes
@@ -34,9 +33,8 @@ from app.tasks.webhook import Webhook
 from app.workflows.checks.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.extra_data import along
 from app.workflows.formats import Format, unwrap
-from app.workflows.parameters.apply import with_changes
 from app.workflows.references.results import named_in
-from app.workflows.requirements import Needs, needs_of, shape_of
+from app.workflows.requirements import TaskRequirements
 from app.workflows.saved.library import Library
 
 T = TypeVar("T")
@@ -116,7 +114,7 @@ class SubmissionService:
                     graph=graph,
                     extra=extra,
                     changes=one.changes,
-                    needs=one.needs,
+                    requirements=one.requirements,
                     shape=one.shape,
                     params=one.params,
                     warnings=tuple(one.warnings),
@@ -124,7 +122,6 @@ class SubmissionService:
                     filename=filename,
                     timeout=submission.timeout or self._parts.default_timeout,
                     priority=submission.priority,
-                    wanted_server=wanted,
                     batch_id=batch_id,
                     webhooks=(submission.webhook,) if submission.webhook else (),
                     needs_paid_node_key=bool(submission.secrets),
@@ -138,9 +135,7 @@ class SubmissionService:
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
-        # Tasks of one submit differ in nothing else of them.
-        requirements_ids: dict[Needs, str] = {}
-        completed = [self._completed(task, requirements_ids) for task in new]
+        completed = [self._completed(task) for task in new]
         try:
             with self._parts.paid_node_keys.queueing(new):
                 added = await self._store.add(completed, key)
@@ -148,9 +143,9 @@ class SubmissionService:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
         if added[0].task_id == completed[0].task_id:  # and not one that the key made before
-            for needs, requirements_id in requirements_ids.items():
+            for one in {task.requirements for task in new}:
                 self._parts.queue.requirements.know(
-                    requirements_id, needs, completed[0].wanted_server
+                    one.requirements_id, one.needs, one.wanted_server
                 )
         else:
             self._parts.paid_node_keys.drop(task.task_id for task in new)
@@ -216,10 +211,11 @@ class SubmissionService:
                 randomize=submission.randomize,
                 fill_texts=submission.fill_texts,
                 each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
+                wanted_server=wanted,
             )
             # What a UI file says can only be read with its node types.
             if not lenient or unwrap(workflow)[0] is Format.UI:
-                for one in {one.needs: one for one in found}.values():
+                for one in {one.requirements: one for one in found}.values():
                     check_fit(one, servers, any_file=lenient)
             check_faults(found, servers)
             extra = along(
@@ -239,10 +235,13 @@ class SubmissionService:
 
         return await self._with_fresh_node_types(wanted, work)
 
-    async def refuse_faulty(self, prompt: Json, wanted: str | None) -> None:
+    async def refuse_faulty(self, prompt: Json, requirements: TaskRequirements) -> None:
         """Raises InvalidWorkflow if each server that could run the prompt would refuse it."""
+        wanted = requirements.wanted_server
         servers = [one for one in self._parts.pool if wanted in (None, one.id)]
-        await self._with_fresh_node_types(None, lambda _: check_prompt(prompt, servers))
+        await self._with_fresh_node_types(
+            None, lambda _: check_prompt(prompt, requirements, servers)
+        )
 
     async def _refuse_foreign_files(
         self, prepared: Sequence[Prepared], wanted: str | None, input_files: InputFiles
@@ -283,21 +282,14 @@ class SubmissionService:
                 raise
             return await self._parts.workers.run(work, self._parts.pool.node_types(server))
 
-    def _completed(self, task: NewTask, requirements_ids: dict[Needs, str]) -> NewTask:
-        """With all that it takes; `requirements_ids`: of the same submit, by what they need."""
-        shape, needs = task.shape, task.needs
-        if not shape:
-            prompt = with_changes(task.prompt, task.changes)
-            shape, needs = shape_of(prompt), needs_of(prompt)
-        known = self._parts.run_times.known(shape, task.wanted_server)
+    def _completed(self, task: NewTask) -> NewTask:
+        """With what it should take, and whom else to tell of it."""
+        known = self._parts.run_times.known(task.shape, task.requirements.wanted_server)
         expected = known.seconds if known else None
         webhooks = (
             (*task.webhooks, self._parts.everywhere) if self._parts.everywhere else task.webhooks
         )
-        new = replace(task, needs=needs, shape=shape, expected=expected, webhooks=webhooks)
-        if needs not in requirements_ids:
-            requirements_ids[needs] = requirements_id_of(new)
-        return replace(new, requirements_id=requirements_ids[needs])
+        return replace(task, expected=expected, webhooks=webhooks)
 
     def _until_there_is_room(self) -> int:
         """Seconds until a server should be through with a task."""

@@ -26,6 +26,7 @@ from app.tasks.task_json import TaskJson
 from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import entries_of, timestamp
 from app.workflows.parameters.apply import with_changes
+from app.workflows.requirements import needs_of, requirements_of, shape_of
 
 KNOWN_OWNERS = 10_000  # tasks
 CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
@@ -189,7 +190,9 @@ class TaskService:
         webhook = await self._store.webhook(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
         submissions = SubmissionService(self._parts.submissions, self._caller)
-        await submissions.refuse_faulty(with_changes(prompt, changes), old.wanted_server)
+        whole = with_changes(prompt, changes)
+        requirements = requirements_of(needs_of(whole), old.wanted_server, shares_graph=True)
+        await submissions.refuse_faulty(whole, requirements)
         new = NewTask(
             task_id=str(uuid4()),
             prompt=prompt,
@@ -201,7 +204,8 @@ class TaskService:
             filename=old.filename,
             timeout=old.timeout,
             priority=old.priority,
-            wanted_server=old.wanted_server,
+            requirements=requirements,
+            shape=shape_of(whole),
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
             owner=old.owner,  # its files are among those of that key

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from app.limits.json_types import Json
 from app.tasks.webhook import Webhook, WebhookJson
 from app.workflows.parameters.apply import Change
-from app.workflows.requirements import Needs
+from app.workflows.requirements import NO_REQUIREMENTS, Needs, TaskRequirements
 from app.workflows.secret_values import Secrets
 
 
@@ -167,13 +167,11 @@ class NewTask:
     filename: str | None = None  # the saved workflow, if it came from one
     timeout: float | None = None  # seconds of run time
     priority: int = 0
-    wanted_server: str | None = None
     retry_of: str | None = None
     batch_id: str | None = None
     warnings: tuple[str, ...] = ()
     webhooks: tuple["Webhook", ...] = ()
-    needs: Needs = field(default_factory=Needs)
-    requirements_id: str = ""  # if computed before, see app/db/mapping.py
+    requirements: TaskRequirements = NO_REQUIREMENTS
     shape: str = ""  # equal for prompts that should take equally long
     expected: float | None = None  # seconds of run time, from past runs of the shape
     needs_paid_node_key: bool = False  # it came with secrets

@@ -72,6 +72,35 @@ class Needs:
         )
 
 
+def fingerprint(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequirements:
+    """Needs and the wanted server as they are stored: under one id, that all tasks with the same
+    ones have. `text`: the needs as JSON."""
+
+    requirements_id: str
+    needs: Needs
+    wanted_server: str | None
+    text: str = field(repr=False)
+
+
+def requirements_of(
+    needs: Needs, wanted_server: str | None = None, *, shares_graph: bool = False
+) -> TaskRequirements:
+    """`shares_graph`: an older gateway, which cannot read such a task, finds no server that has
+    all that the text names, and leaves the task to others."""
+    text = needs.dump(*[SHARED_GRAPH] if shares_graph else [])
+    return TaskRequirements(
+        fingerprint(f"{wanted_server or ''} {text}"), needs, wanted_server, text
+    )
+
+
+NO_REQUIREMENTS = requirements_of(Needs())
+
+
 def needs_of(prompt: Json) -> Needs:
     """Return the needs of a checked prompt.
 
@@ -203,7 +232,3 @@ def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
             yield name, with_slashes(value)
         elif name in links or is_number:
             yield name, value
-
-
-def fingerprint(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

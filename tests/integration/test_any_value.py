@@ -33,6 +33,7 @@ from app.db.tables import metadata, outputs, tasks
 from app.limits import text_lengths
 from app.settings import Settings
 from app.tasks.model import NewTask
+from app.workflows.requirements import needs_of, requirements_of
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 
@@ -511,7 +512,8 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
         row = update(tasks).where(tasks.c.task_id == new)
         row = row.values(status="canceling", owner=runner_id, lease_until=2e9, server=server.id)
         try:
-            waiting = NewTask(task_id=new, prompt=model_free(6), wanted_server=server.id)
+            needs = requirements_of(needs_of(model_free(6)), server.id)
+            waiting = NewTask(task_id=new, prompt=model_free(6), requirements=needs)
             server.draining = True  # nobody is to claim it before
             await gateway.gateway.submitter.add([waiting])
             await database.write(lambda c: c.execute(row))

@@ -30,6 +30,7 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Succeeded
 from app.tasks.webhook import Webhook
+from app.workflows.requirements import Needs, requirements_of
 from tests import services
 
 PROMPT = {"1": {"class_type": "A", "inputs": {"text": "nul \x00, emoji \U0001f98a"}}}
@@ -111,7 +112,7 @@ async def test_priority_then_age(database: Database, store: TaskRepository) -> N
 
 
 async def test_a_wish_for_a_server(database: Database, store: TaskRepository) -> None:
-    await add(store, wanted_server="b")
+    await add(store, requirements=requirements_of(Needs(), "b"))
     queue = Process(database)
     assert await queue.claim("a") is None
     assert (await take(queue, "b")).task.server == "b"
@@ -130,7 +131,8 @@ async def test_what_a_key_made_before_brings_no_new_route(
     database: Database, store: TaskRepository
 ) -> None:
     first, again, other = [
-        NewTask(str(uuid4()), PROMPT, wanted_server=wanted) for wanted in (None, "s", "s")
+        NewTask(str(uuid4()), PROMPT, requirements=requirements_of(Needs(), wanted))
+        for wanted in (None, "s", "s")
     ]
     for new in (first, again):
         (added,) = await store.add([new], IdempotencyKey("once", "the same"))

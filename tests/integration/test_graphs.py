@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ from app.db import prompts as graphs
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
 from app.db.lease import Lease
-from app.db.mapping import dump, needs_text
+from app.db.mapping import dump
 from app.db.prompts import graph_of
 from app.db.queue import Claim, Queue
 from app.db.tables import prompts, routes, tasks
@@ -24,7 +23,7 @@ from app.errors import TaskNotFound
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, Task
 from app.workflows.parameters.apply import Change
-from app.workflows.requirements import Needs, needs_of
+from app.workflows.requirements import Needs, needs_of, requirements_of
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
 from tests.databases import KINDS, database_url
@@ -64,9 +63,9 @@ async def count(database: Database, table: str) -> int:
 
 
 def sharing(prompt: Json, *changes: Sequence[Change], owner: str | None = None) -> list[NewTask]:
-    graph, needs = graph_of(prompt, owner), needs_of(prompt)
+    graph, needs = graph_of(prompt, owner), requirements_of(needs_of(prompt), shares_graph=True)
     return [
-        NewTask(str(uuid4()), prompt, graph, tuple(own), needs=needs, owner=owner)
+        NewTask(str(uuid4()), prompt, graph, tuple(own), requirements=needs, owner=owner)
         for own in changes
     ]
 
@@ -232,11 +231,11 @@ async def test_a_gateway_before_shared_graphs_leaves_such_tasks_alone(database: 
     (task,) = await store.add([new])
     query = select(routes.c.needs).where(routes.c.route == task.requirements_id)
     stored = await database.read(lambda connection: str(connection.scalar(query)))
-    assert stored == needs_text(new)
-    assert len(stored) > len(new.needs.dump())
-    assert Needs.load(stored) == new.needs, "we ourselves need no more than the prompt does"
-    alone = replace(new, graph=None)
-    assert needs_text(alone) == new.needs.dump()
+    needs = new.requirements.needs
+    assert stored == new.requirements.text
+    assert len(stored) > len(needs.dump())
+    assert Needs.load(stored) == needs, "we ourselves need no more than the prompt does"
+    assert requirements_of(needs).text == needs.dump()
 
 
 async def test_rows_of_before_run(database: Database) -> None:

@@ -24,7 +24,7 @@ from app.db.tables import tasks
 from app.db.tasks import TaskRepository, TaskTable
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask
-from app.workflows.requirements import Needs
+from app.workflows.requirements import Needs, requirements_of
 from fake_comfyui.server import DemoServer
 from tests import services
 from tests.conftest import model_free, over, run_gateway, wait_until
@@ -38,7 +38,9 @@ Json = dict[str, Any]
 
 def new(*classes: str, **fields: Any) -> NewTask:
     prompt = {"1": {"class_type": "A", "inputs": {}}}
-    return NewTask(str(uuid4()), prompt, needs=Needs(frozenset(classes)), **fields)
+    return NewTask(
+        str(uuid4()), prompt, requirements=requirements_of(Needs(frozenset(classes))), **fields
+    )
 
 
 def impossible(number: int) -> str:
@@ -170,7 +172,7 @@ async def test_no_row_goes_that_a_task_is_about_to_have() -> None:
         task, row = new("A"), {}
 
         def known(connection: Connection) -> None:
-            requirements.write(connection, [task])
+            requirements.hold(connection, [task.requirements])
 
         async with engine.connect() as submit, engine.connect() as tidy:
             for is_new in (True, False):
