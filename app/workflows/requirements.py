@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, NamedTuple
 
 from app.limits.json_types import Json
@@ -107,16 +108,20 @@ def needs_of(prompt: Json) -> Needs:
     Model files are recognized by their names; other choices (samplers, modes) are validated by
     ComfyUI.
     """
-    return Needs(frozenset(node["class_type"] for node in prompt.values()), _files_of(prompt))
+    files = chain.from_iterable(map(_files_of, prompt.values()))
+    return Needs(_classes_of(prompt), frozenset(files))
 
 
-def _files_of(prompt: Json) -> frozenset[ModelFile]:
-    return frozenset(
+def _classes_of(prompt: Json) -> frozenset[str]:
+    return frozenset(node["class_type"] for node in prompt.values())
+
+
+def _files_of(node: Json) -> list[ModelFile]:
+    return [
         ModelFile(node["class_type"], name, value)
-        for node in prompt.values()
         for name, value in node["inputs"].items()
         if is_model_file(value)
-    )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +187,16 @@ def shape_of(prompt: Json) -> str:
 
     The shape covers the graph with its numbers and model files, without seeds and texts.
     """
-    return _shape([_part(node_id, node) for node_id, node in sorted(prompt.items())])
+    return _shape(_part(node_id, node, _files_of(node)) for node_id, node in sorted(prompt.items()))
 
 
 def _shape(parts: Iterable[str]) -> str:
     return fingerprint(f"[{','.join(parts)}]")
 
 
-def _part(node_id: str, node: Json) -> str:
-    costs = sorted(_costs(node["inputs"]), key=str)
+def _part(node_id: str, node: Json, files: Iterable[ModelFile]) -> str:
+    """`files`: those that the node names."""
+    costs = sorted(_costs(node["inputs"], {file.input for file in files}), key=str)
     return json.dumps([node_id, node["class_type"], costs], separators=(",", ":"))
 
 
@@ -201,13 +207,16 @@ class Variations:
     """
 
     def __init__(self, prompt: Json, varied: Collection[str]) -> None:
-        rest = {node_id: node for node_id, node in prompt.items() if node_id not in varied}
-        self._classes = needs_of(prompt).classes
-        self._files = _files_of(rest)
+        self._classes = _classes_of(prompt)
         self._varied = {node_id: prompt[node_id] for node_id in varied}
-        self._parts = {
-            node_id: "" if node_id in varied else _part(node_id, prompt[node_id])
+        files = {
+            node_id: [] if node_id in varied else _files_of(prompt[node_id])
             for node_id in sorted(prompt)
+        }
+        self._files = frozenset(chain.from_iterable(files.values()))
+        self._parts = {
+            node_id: "" if node_id in varied else _part(node_id, prompt[node_id], found)
+            for node_id, found in files.items()
         }
         self._known: dict[str, tuple[Needs, str]] = {}  # by the varied nodes
         self._needs: dict[Needs, Needs] = {}  # interned: many variations have equal needs
@@ -215,20 +224,22 @@ class Variations:
     def of(self, nodes: Json) -> tuple[Needs, str]:
         """Return `needs_of` and `shape_of` the prompt with these nodes in place of its own."""
         nodes = {**self._varied, **nodes}
-        parts = {node_id: _part(node_id, node) for node_id, node in nodes.items()}
+        files = {node_id: _files_of(node) for node_id, node in nodes.items()}
+        parts = {node_id: _part(node_id, node, files[node_id]) for node_id, node in nodes.items()}
         key = _shape(parts.values())
         if key not in self._known:
-            needs = Needs(self._classes, self._files | _files_of(nodes))
+            needs = Needs(self._classes, self._files.union(*files.values()))
             needs = self._needs.setdefault(needs, needs)
             self._known[key] = needs, _shape({**self._parts, **parts}.values())
         return self._known[key]
 
 
-def _costs(inputs: Json) -> Iterable[tuple[str, Any]]:
+def _costs(inputs: Json, files: Collection[str]) -> Iterable[tuple[str, Any]]:
+    """`files`: the inputs that name model files."""
     links = {name for name, _ in links_of(inputs)}
     for name, value in inputs.items():
         is_number = isinstance(value, int | float) and not names_seed(name)
-        if is_model_file(value):
+        if name in files:
             yield name, with_slashes(value)
         elif name in links or is_number:
             yield name, value

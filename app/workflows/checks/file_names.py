@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from app.errors import InvalidParameter, InvalidWorkflow
@@ -51,9 +52,12 @@ def check_names(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
     Returns warnings for nodes that no output needs, as ComfyUI does not run these.
     """
     errors: Json = {}
-    needed = needed_by_outputs(prompt, object_info)
     unused: list[str] = []
-    for node_id, name, message in _unusable(prompt, object_info):
+    found_names = _unusable(prompt, object_info)
+    if (first := next(found_names, None)) is None:
+        return unused
+    needed = needed_by_outputs(prompt, object_info)
+    for node_id, name, message in chain([first], found_names):
         if node_id in needed and len(errors) < MAX_FAULTS:
             class_type = prompt[node_id]["class_type"]
             found = errors.setdefault(node_id, {"class_type": class_type, "errors": []})

@@ -39,6 +39,8 @@ def suspects_in(
     found: list[Suspect] = []
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
+            if not isinstance(value, str | dict | list):
+                continue  # there is no text in it
             found += _suspects(node_id, node, name, value, object_info)
             if _is_link(value, prompt) and names_file(node, name, object_info):
                 found += _made(prompt, node_id, name)

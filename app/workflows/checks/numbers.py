@@ -46,7 +46,8 @@ def check_numbers(prompt: Json, object_info: Mapping[str, Json]) -> None:
 
 def _faults(node: Json, object_info: Mapping[str, Json]) -> Iterator[Json]:
     for name, value in node["inputs"].items():
-        if not is_endless(unwrapped(value)):
+        text = unwrapped(value) if isinstance(value, dict) else value
+        if not isinstance(text, str) or not is_endless(text):
             continue
         definition = definition_of(node, name, object_info)
         if definition and definition[0] in ("FLOAT", "INT"):

@@ -10,7 +10,7 @@ output can run.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,6 +22,7 @@ from app.limits.json_types import Json
 from app.limits.quoting import quoted
 
 Errors = dict[str, list[Json]]
+Links = Mapping[str, Sequence[tuple[str, str]]]  # of each node: see `links_of`
 
 _NONE: Final[Mapping[str, Json]] = MappingProxyType({})
 
@@ -42,17 +43,18 @@ def check_structure(prompt: Json, object_info: Mapping[str, Json] = _NONE) -> li
         raise InvalidWorkflow(f"The workflow has {len(prompt)} nodes; {MAX_NODES} are allowed.")
     if sum(map(len, prompt)) > MAX_IDS:
         raise InvalidWorkflow(f"The node ids have more than {MAX_IDS} characters altogether.")
-    needed = needed_by_outputs(prompt, object_info)
-    needed = _needed_by_the_good(prompt, needed, object_info)
-    errors, count = _faults_in(prompt, needed)
+    links, outputs = _links(prompt), _outputs(prompt, object_info)
+    needed = _needed(prompt, outputs, links)
+    needed = _needed_by_the_good(prompt, needed, outputs, links, object_info)
+    errors, count = _faults_in(prompt, needed, links)
     if not errors:
-        stuck = _in_a_cycle(prompt, needed)
+        stuck = _in_a_cycle(links, needed)
         message = "The node waits for its own result: the links form a cycle."
         count = len(stuck)
         errors = {node_id: [fault("dependency_cycle", message)] for node_id in stuck[:MAX_FAULTS]}
     if errors:
         raise _invalid(prompt, errors, count)
-    return _unused_faults(prompt, needed) if len(needed) < len(prompt) else []
+    return _unused_faults(prompt, needed, links) if len(needed) < len(prompt) else []
 
 
 def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collection[str]:
@@ -60,44 +62,54 @@ def needed_by_outputs(prompt: Json, object_info: Mapping[str, Json]) -> Collecti
 
     A malformed node counts as an output.
     """
-    found = _upstream(prompt, _outputs(prompt, object_info))
+    return _needed(prompt, _outputs(prompt, object_info), _links(prompt))
+
+
+def _needed(prompt: Json, outputs: Iterable[str], links: Links) -> Collection[str]:
+    found = _upstream(outputs, links)
     return {node_id: None for node_id in prompt if node_id in found or not found}
 
 
+def _links(prompt: Json) -> Links:
+    return {node_id: list(links_of(_inputs(node))) for node_id, node in prompt.items()}
+
+
 def _outputs(prompt: Json, object_info: Mapping[str, Json]) -> list[str]:
-    return [
-        node_id
-        for node_id, node in prompt.items()
-        if _may_be_output(_class_type(node), object_info)
-    ]
+    return [node_id for node_id, node in prompt.items() if _may_be_output(node, object_info)]
 
 
-def _upstream(prompt: Json, node_ids: Iterable[str]) -> set[str]:
+def _upstream(node_ids: Iterable[str], links: Links) -> set[str]:
     """Return these nodes and all that they depend on."""
     stack = list(node_ids)
     found = set(stack)
     while stack:
-        inputs = _inputs(prompt[stack.pop()])
-        for _, target in links_of(inputs):
-            if target in prompt and target not in found:
+        for _, target in links[stack.pop()]:
+            if target in links and target not in found:
                 found.add(target)
                 stack.append(target)
     return found
 
 
 def _needed_by_the_good(
-    prompt: Json, needed: Collection[str], object_info: Mapping[str, Json]
+    prompt: Json,
+    needed: Collection[str],
+    outputs: Iterable[str],
+    links: Links,
+    object_info: Mapping[str, Json],
 ) -> Collection[str]:
-    """Return the needed nodes of outputs that ComfyUI does not skip; all if there is none.
-
-    ComfyUI skips outputs that depend on a link to a missing node.
-    """
-    lost = {node_id for node_id in needed if _is_refused(prompt[node_id], prompt, object_info)}
+    """Those of the needed nodes that outputs need which ComfyUI does not leave out for a link to
+    nowhere; all, if there is no such output."""
+    lost = {
+        node_id
+        for node_id in needed
+        if (absent := [name for name, target in links[node_id] if target not in links])
+        and not _known_inputs(prompt[node_id], object_info).isdisjoint(absent)
+    }
     if not lost:
         return needed
     feeds: dict[str, list[str]] = {}
     for node_id in needed:
-        for _, target in links_of(_inputs(prompt[node_id])):
+        for _, target in links[node_id]:
             feeds.setdefault(target, []).append(node_id)
     stack, bad = list(lost), set(lost)
     while stack:
@@ -105,33 +117,33 @@ def _needed_by_the_good(
             if node_id not in bad:
                 bad.add(node_id)
                 stack.append(node_id)
-    good = [node_id for node_id in _outputs(prompt, object_info) if node_id not in bad]
-    found = _upstream(prompt, good)
+    good = [node_id for node_id in outputs if node_id not in bad]
+    found = _upstream(good, links)
     return {node_id: None for node_id in needed if node_id in found or not good}
 
 
-def _is_refused(node: Any, prompt: Json, object_info: Mapping[str, Json]) -> bool:
-    """Return whether a declared input is linked to a missing node."""
+def _known_inputs(node: Any, object_info: Mapping[str, Json]) -> set[str]:
+    """Return the inputs that the node's class declares."""
     class_type = _class_type(node)
     definition = object_info.get(class_type) if isinstance(class_type, str) else None
     sections = ((definition or {}).get("input") or {}).values()
-    known = {name for section in sections if isinstance(section, dict) for name in section}
-    links = links_of(_inputs(node))
-    return any(target not in prompt and name in known for name, target in links)
+    return {name for section in sections if isinstance(section, dict) for name in section}
 
 
-def _may_be_output(class_type: Any, object_info: Mapping[str, Json]) -> bool:
+def _may_be_output(node: Any, object_info: Mapping[str, Json]) -> bool:
+    class_type = _class_type(node)
     definition = object_info.get(class_type) if isinstance(class_type, str) else None
     return definition is None or bool(definition.get("output_node"))
 
 
-def _faults_in(prompt: Json, needed: Collection[str]) -> tuple[Errors, int]:
+def _faults_in(prompt: Json, needed: Collection[str], links: Links) -> tuple[Errors, int]:
     """Return the errors of the first nodes, and the number of all nodes with errors."""
     errors: Errors = {}
     count = 0
     for node_id, node in prompt.items():
         most = MAX_FAULTS if count < MAX_FAULTS else 1
-        faults = _node_faults(node_id, node, prompt, linked=node_id in needed)
+        lost = _lost_links(links[node_id], prompt) if node_id in needed else ()
+        faults = _node_faults(node_id, node, lost)
         if found := list(islice(faults, most)):
             count += 1
             if count <= MAX_FAULTS:
@@ -139,14 +151,14 @@ def _faults_in(prompt: Json, needed: Collection[str]) -> tuple[Errors, int]:
     return errors, count
 
 
-def _unused_faults(prompt: Json, needed: Collection[str]) -> list[str]:
+def _unused_faults(prompt: Json, needed: Collection[str], links: Links) -> list[str]:
     unused = {node_id: None for node_id in prompt if node_id not in needed}
     lost = (
         (node_id, error["message"])
         for node_id in unused
-        for error in _lost_links(prompt[node_id]["inputs"], prompt)
+        for error in _lost_links(links[node_id], prompt)
     )
-    circular = ((node_id, "The links form a cycle.") for node_id in _in_a_cycle(prompt, unused))
+    circular = ((node_id, "The links form a cycle.") for node_id in _in_a_cycle(links, unused))
     found = [
         f"Node {quoted(node_id)}: {message} ComfyUI does not run it: no output that runs needs it."
         for node_id, message in islice(chain(lost, circular), MAX_FAULTS + 1)
@@ -182,8 +194,8 @@ def _unusable(name: str, what: str) -> Iterator[Json]:
         yield fault("name_unusable", f"The {what} holds a NUL character or half of a character.")
 
 
-def _node_faults(node_id: str, node: Any, prompt: Json, *, linked: bool) -> Iterator[Json]:
-    """Yield the errors of a node; `linked`: include those of its links."""
+def _node_faults(node_id: str, node: Any, lost: Iterable[Json]) -> Iterator[Json]:
+    """Yield the errors of a node, with `lost`, those of its links if they count."""
     if len(node_id) > MAX_NAME:
         yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
     yield from _unusable(node_id, "node id")
@@ -203,13 +215,12 @@ def _node_faults(node_id: str, node: Any, prompt: Json, *, linked: bool) -> Iter
     if len(inputs) > MAX_INPUTS:
         yield fault("too_many_inputs", f"It has {len(inputs)} inputs; {MAX_INPUTS} are allowed.")
         return
-    if linked:
-        yield from _lost_links(inputs, prompt)
+    yield from lost
     yield from _input_faults(inputs)
 
 
-def _lost_links(inputs: Json, prompt: Json) -> Iterator[Json]:
-    for name, target in links_of(inputs):
+def _lost_links(links: Iterable[tuple[str, str]], prompt: Json) -> Iterator[Json]:
+    for name, target in links:
         if target not in prompt:
             way = f"Input {quoted(name)} is linked to node {quoted(target)}"
             message = f"{way}, which is not in the workflow."
@@ -217,11 +228,12 @@ def _lost_links(inputs: Json, prompt: Json) -> Iterator[Json]:
 
 
 def _input_faults(inputs: Json) -> Iterator[Json]:
+    all_finite = _finite(inputs)
     for name, value in inputs.items():
         if len(name) > MAX_NAME:
             message = f"The name of an input may have {MAX_NAME} characters."
             yield fault("name_too_long", message, name)
-        if not _finite(value):
+        if not all_finite and not _finite(value):
             message = f"Input {quoted(name)} holds a number that is not finite."
             yield fault("not_finite", message, name)
 
@@ -240,14 +252,13 @@ def _finite(value: Any) -> bool:
     return True
 
 
-def _in_a_cycle(prompt: Json, among: Collection[str]) -> list[str]:
+def _in_a_cycle(links: Links, among: Collection[str]) -> list[str]:
     """Return the nodes of `among` that are in a cycle or behind one.
 
     Kahn's algorithm: remove nodes without open links until none or only cycles are left.
     """
     needs = {
-        node_id: {target for _, target in links_of(prompt[node_id]["inputs"]) if target in among}
-        for node_id in among
+        node_id: {target for _, target in links[node_id] if target in among} for node_id in among
     }
     followers: dict[str, list[str]] = {}
     for node_id, targets in needs.items():

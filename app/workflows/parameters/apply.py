@@ -143,9 +143,7 @@ class Setter:
             except InvalidParameter as fault:
                 faults.add(fault)
             else:
-                plain = ".".join(key)
-                if words.setdefault(key, plain) == plain and self._finder.is_name(given):
-                    words[key] = given
+                words[key] = given
         faults.check()
         return words
 

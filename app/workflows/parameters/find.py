@@ -5,6 +5,7 @@ that has such an input.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from app.errors import InvalidParameter
 from app.limits.json_types import Json
@@ -31,7 +32,10 @@ class Finder:
     def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
         self._prompt = prompt
         self._object_info = object_info
-        self._names = {name: key for key, name in names_of(prompt, roles_of(prompt)).items()}
+
+    @cached_property
+    def _names(self) -> dict[str, InputKey]:
+        return {name: key for key, name in names_of(self._prompt, roles_of(self._prompt)).items()}
 
     def locate(
         self, given: str, guesses: Guesses | None = None, changed: Mapping[str, Json] | None = None
@@ -40,10 +44,12 @@ class Finder:
 
         Raises InvalidParameter, with the nearest key or name while `guesses` are left.
         """
-        if given in self._names:
+        keys = list(readings(given, self._prompt))
+        is_key = any(name in self._prompt[node_id]["inputs"] for node_id, name in keys)
+        if not is_key and given in self._names:  # no name is a key
             return self._names[given]
         could, links = None, None
-        for key in readings(given, self._prompt):
+        for key in keys:
             node = (changed or {}).get(key[0]) or self._prompt[key[0]]
             if source := dict(links_of(node["inputs"])).get(key[1]):
                 links = links or source
@@ -71,7 +77,3 @@ class Finder:
         for name, (node_id, input_name) in self._names.items():
             yield name
             yield f"{node_id}.{input_name}"
-
-    def is_name(self, given: str) -> bool:
-        """Return whether the word is a name, not a key."""
-        return given in self._names

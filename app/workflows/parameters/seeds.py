@@ -43,10 +43,11 @@ class Seeds:
         self._prompt = prompt
         self._object_info = object_info
         self._feeds: dict[str, list[InputKey]] = {}  # node -> the inputs that its numbers feed
-        for key in _keys(prompt):
-            source = self._number_from(prompt[key[0]]["inputs"][key[1]])
-            if source is not None:
-                self._feeds.setdefault(source, []).append(key)
+        for node_id, node in prompt.items():
+            for name, value in node["inputs"].items():
+                source = self._number_from(value) if isinstance(value, list) else None
+                if source is not None:
+                    self._feeds.setdefault(source, []).append((node_id, name))
         self._feeding = self._nodes_that_feed_seeds()
 
     def limits(self, key: InputKey, node: Json) -> tuple[int, int] | None:
@@ -121,9 +122,9 @@ class Seeds:
             if is_random(nodes[key[0]]["inputs"][key[1]]) and self.is_open(key, nodes[key[0]])
         ]
 
-    def _number_from(self, value: Any) -> str | None:
+    def _number_from(self, value: list[Any]) -> str | None:
         """Return the origin of a link, or None if its type cannot be a number."""
-        if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
+        if not (len(value) == 2 and isinstance(value[0], str)):
             return None
         source, output = value
         if source not in self._prompt or isinstance(output, bool) or not isinstance(output, int):

@@ -22,20 +22,26 @@ def is_reference(value: Any) -> TypeGuard[Json]:
 
 def references(value: Any) -> Iterator[Json]:
     """Yield the `info` of each reference. Raises MissingAsset for one without an id."""
-    if is_reference(value):
-        info = value.get("info")
-        if not isinstance(info, dict) or not isinstance(info.get("id"), str) or not info["id"]:
-            raise MissingAsset(
-                f"A {TYPE} in the workflow has no id.",
-                hint='Write {"__type": "core/ASSET", "info": {"id": "<id of the asset>"}}.',
-            )
-        yield info
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from references(item)
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(reversed(item))
+        elif isinstance(item, dict):
+            if item.get("__type") == TYPE:
+                yield _info(item)
+            else:
+                stack.extend(reversed(item.values()))
+
+
+def _info(found: Json) -> Json:
+    info = found.get("info")
+    if not isinstance(info, dict) or not isinstance(info.get("id"), str) or not info["id"]:
+        raise MissingAsset(
+            f"A {TYPE} in the workflow has no id.",
+            hint='Write {"__type": "core/ASSET", "info": {"id": "<id of the asset>"}}.',
+        )
+    return info
 
 
 def replaced(value: Any, replacement: Callable[[Json], Any]) -> Any:
