@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import RowMapping
 
+from app.db.tables import tasks
 from app.tasks.asset import output_id
 from app.tasks.model import (
     Attempt,
@@ -38,6 +39,7 @@ _COLUMNS = {
     "owner": "key_name",
     "needs_paid_node_key": "needs_key",
 }
+_EMPTY = dict.fromkeys(tasks.c.keys())
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
@@ -103,7 +105,7 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
 
 def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | None) -> Task:
     """Return the task for a row that was just written; columns that it omits are NULL."""
-    whole = defaultdict[str, Any](lambda: None, row, webhook=webhook)
+    whole = {**_EMPTY, **row, "webhook": webhook}
     return task_of(whole, queue_position=queue_position)
 
 

@@ -44,8 +44,8 @@ class ServerCapacity:
     def takes(self, needs: Needs, wanted_server: str | None) -> bool:
         return wanted_server in (None, self.server.id) and self.server.can_run(needs)
 
-    def is_warm(self, task: WaitingTask) -> bool:
-        return task.needs.models <= self.warm
+    def is_warm(self, models: frozenset[str]) -> bool:
+        return models <= self.warm
 
 
 class Seconds(Protocol):
@@ -62,8 +62,9 @@ def plan(
     let_pass: list[WaitingTask] = []
     for task in waiting:
         overtakes = any(task.priority < other.priority for other in let_pass)
+        models = task.needs.models
         must_load = task.waited < MAX_WAIT_FOR_WARM and not any(
-            capacity.is_warm(task) for capacity in capacities
+            capacity.is_warm(models) for capacity in capacities
         )
         if overtakes or must_load:
             let_pass.append(task)
@@ -84,18 +85,19 @@ def _seat(
     ]
     if not able:
         return []
+    models = task.needs.models
 
     def until_done(capacity: ServerCapacity) -> float:
-        loading = 0.0 if capacity.is_warm(task) else LOADING_SECONDS
+        loading = 0.0 if capacity.is_warm(models) else LOADING_SECONDS
         return capacity.wait + loading + seconds(task.shape, capacity.server.id)
 
     def cost(capacity: ServerCapacity) -> float:
-        evicts = bool(capacity.warm) and not capacity.is_warm(task)
+        evicts = bool(capacity.warm) and not capacity.is_warm(models)
         return until_done(capacity) + (EVICTING_SECONDS if evicts else 0.0)
 
     best = min(able, key=cost)
     best.wait = until_done(best)
     best.free -= 1
     if task.needs.files:
-        best.warm = task.needs.models
+        best.warm = models
     return [Assignment(task.seq, best.server.id)]

@@ -52,13 +52,14 @@ class TaskPresenter:
         if not servers:
             wanted = task.wanted_server or "a ComfyUI server"
             return Expected(waiting_for=f"{wanted} is not among the servers.")
-        able = self._candidates(task)
+        requirements = self._requirements(task)
+        able = self._pool.able(*requirements)
         if not able:
-            lacks = (f"{s.id} {_lack(s, self._route(task).needs)}" for s in servers)
+            lacks = (f"{s.id} {_lack(s, requirements.needs)}" for s in servers)
             return Expected(waiting_for=_sentence(lacks))
         barred = {s.id for s in able if task.owner in s.barred}
         taking = [s for s in able if s.accepting and s.id not in barred]
-        refusals = self._refusals(task)
+        refusals = self._refusals(requirements.needs)
         if not taking:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
             return Expected(waiting_for=_sentence([*states, *refusals]))
@@ -73,16 +74,12 @@ class TaskPresenter:
         seen = self._dispatcher.seen_on(server)
         return unknown_on(server, seen, len(seen), self._run_times)
 
-    def _candidates(self, task: Task) -> list[Server]:
-        """Return the servers that meet the task's requirements, as far as is known."""
-        return self._pool.able(*self._route(task))
-
-    def _refusals(self, task: Task) -> list[str]:
+    def _refusals(self, needs: Needs) -> list[str]:
         """Return the refusals by servers that could run the task otherwise."""
-        refused = self._route(task).needs.refused
+        refused = needs.refused
         return sorted(f"{r.server} refuses {r.reason}" for r in refused if r.server in self._pool)
 
-    def _route(self, task: Task) -> Requirements:
+    def _requirements(self, task: Task) -> Requirements:
         return self._queue.requirements.get(task.requirements_id) or Requirements(
             Needs(), task.wanted_server
         )

@@ -102,10 +102,6 @@ class InputFiles:
         self._results = Results(parts.tasks, parts.assets, caller)
         self._here = here and here.lower()
 
-    async def may_name(self, text: str) -> bool:
-        """Whether the uploads that a text names as servers do are the client's."""
-        return await self._uploads.may_name(text)
-
     async def resolve(
         self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
     ) -> tuple[Json, dict[str, list[Any]]]:

@@ -27,7 +27,7 @@ class Jobs:
         """
         workflow = await self._assets.resolved(submission.workflow)
         added = await self._submitter.submit(replace(submission, workflow=workflow), key=key)
-        return added[0]
+        return added[0].task
 
     async def page(
         self,

@@ -1,10 +1,12 @@
 """What a client asks to be run, in whatever form it came."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.limits.json_types import Json
 from app.services.batches import Mode
+from app.tasks.model import Task
+from app.tasks.task_json import TaskJson
 from app.tasks.webhook import Webhook
 from app.workflows.secret_values import Secrets
 
@@ -38,3 +40,14 @@ class Submission:
             object.__setattr__(self, name, None)
         for name in ("params", "extra_data"):
             object.__setattr__(self, name, {})
+
+
+class Queued(NamedTuple):
+    """A task of a submit.
+
+    `view` is its full JSON as published; None if the task was created by an earlier request with
+    the same idempotency key.
+    """
+
+    task: Task
+    view: TaskJson | None = None

@@ -27,8 +27,9 @@ from app.services.batches import expand, param_sets
 from app.services.eligible_servers import check_faults, check_fit, check_prompt
 from app.services.input_files import Check, InputFiles, InputParts, always, may_be_file
 from app.services.prepare import Prepared, files_wanted, prepare, to_prompt, with_params
-from app.services.submission_request import Submission
-from app.tasks.model import Extra, NewTask, SharedGraph, Task
+from app.services.submission_request import Queued, Submission
+from app.tasks.model import Extra, NewTask, SharedGraph
+from app.tasks.truncation import MAX_STREAM_BYTES, shortened
 from app.tasks.webhook import Webhook
 from app.workflows.checks.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.extra_data import along
@@ -38,8 +39,9 @@ from app.workflows.requirements import TaskRequirements
 from app.workflows.saved.library import Library
 
 T = TypeVar("T")
-# One for each task, the graph that they share if there are several, and what goes along with them.
-Made = tuple[list[Prepared], SharedGraph | None, Extra | None]
+# One for each task, what may name files of others, the graph that they share if there are several,
+# and what goes along with them.
+Made = tuple[list[Prepared], list[Suspect], SharedGraph | None, Extra | None]
 
 TOLD = 50  # new tasks that are told of in one go
 LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
@@ -87,7 +89,7 @@ class SubmissionService:
         key: IdempotencyKey | None = None,
         check: Check = always,
         here: str | None = None,
-    ) -> list[Task]:
+    ) -> list[Queued]:
         """Queue a task, or those of a batch. With a key that was used before: what it made then.
         `check` is awaited before each file that comes with it, and raises to leave the rest.
         `here`: the name that the client knows us under, which its URLs may have.
@@ -96,15 +98,14 @@ class SubmissionService:
         files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
         """
         if key is not None and (before := await self._store.answered(key)) is not None:
-            return before
+            return [Queued(task) for task in before]
         if submission.prompt_id is not None:
             await check_unknown(self._parts.pool, submission.prompt_id)
         filename, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
-        input_files = InputFiles(self._parts.input_files, self._caller, here)
-        submission = await self._with_uploads(submission, workflow, wanted, input_files, check)
-        prepared, graph, extra = await self._prepare(submission, workflow, wanted)
-        await self._refuse_foreign_files(prepared, wanted, input_files)
+        submission = await self._with_uploads(submission, workflow, wanted, check, here)
+        prepared, suspects, graph, extra = await self._prepare(submission, workflow, wanted)
+        await self._refuse_foreign_files(suspects)
         batch_id = str(uuid4()) if submission.batch else None
         return await self.add(
             [
@@ -133,7 +134,7 @@ class SubmissionService:
             key,
         )
 
-    async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
+    async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Queued]:
         """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
         completed = [self._completed(task) for task in new]
         try:
@@ -142,19 +143,20 @@ class SubmissionService:
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
-        if added[0].task_id == completed[0].task_id:  # and not one that the key made before
-            for one in {task.requirements for task in new}:
-                self._parts.queue.requirements.know(
-                    one.requirements_id, one.needs, one.wanted_server
-                )
-        else:
+        if added[0].task_id != completed[0].task_id:  # but one that the key made before
             self._parts.paid_node_keys.drop(task.task_id for task in new)
-        for number, task in enumerate(added):
-            if number % TOLD == TOLD - 1:
+            return [Queued(task) for task in added]
+        for one in {task.requirements for task in new}:
+            self._parts.queue.requirements.know(one.requirements_id, one.needs, one.wanted_server)
+        queued: list[Queued] = []
+        for task in added:
+            if len(queued) % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # lets others in
-            self._parts.hub.publish(task.task_id, "status", self._parts.presenter.view(task))
+            view = self._parts.presenter.view(task, None)
+            self._parts.hub.publish(task.task_id, "status", shortened(view, MAX_STREAM_BYTES))
+            queued.append(Queued(task, view))
         self._parts.dispatcher.wake()
-        return added
+        return queued
 
     async def convert(self, submission: Submission, server: str | None = None) -> Prepared:
         """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
@@ -180,8 +182,8 @@ class SubmissionService:
         submission: Submission,
         workflow: Any,
         wanted: str | None,
-        input_files: InputFiles,
         check: Check,
+        here: str | None,
     ) -> Submission:
         """The same with names of uploads in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}
@@ -194,6 +196,7 @@ class SubmissionService:
         found, kinds = await self._with_fresh_node_types(
             wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
         )
+        input_files = InputFiles(self._parts.input_files, self._caller, here)
         params, batch = await input_files.resolve({**found, **params}, batch, kinds, check)
         return replace(submission, params=params, batch=batch or None)
 
@@ -218,17 +221,20 @@ class SubmissionService:
                 for one in {one.requirements: one for one in found}.values():
                     check_fit(one, servers, any_file=lenient)
             check_faults(found, servers)
+            known = node_types or core_node_types()
             extra = along(
                 *(submission.extra_data, workflow),
                 [(one.prompt, one.changes) for one in found],
-                node_types or core_node_types(),
+                known,
                 embed=submission.embed_workflow,
                 follows=found[0].from_templates,
             )
             for one in found:
                 one.warnings.extend((*submission.warnings, *extra.warnings))
+            changes = chain.from_iterable(one.changes for one in found)
             return (
                 found,
+                suspects_in(found[0].prompt, changes, known),  # all have this prompt
                 graph_of(found[0].prompt, self._caller.name) if shared else None,
                 extra_of(extra.stored, self._caller.name) if extra.stored else None,
             )
@@ -243,24 +249,14 @@ class SubmissionService:
             None, lambda _: check_prompt(prompt, requirements, servers)
         )
 
-    async def _refuse_foreign_files(
-        self, prepared: Sequence[Prepared], wanted: str | None, input_files: InputFiles
-    ) -> None:
+    async def _refuse_foreign_files(self, suspects: Sequence[Suspect]) -> None:
         """Raises InvalidWorkflow for what names files on servers that are not the client's."""
-        known = self._parts.pool.definitions(wanted)
-        prompts = {id(one.prompt): one.prompt for one in prepared}
-        changes = list(chain.from_iterable(one.changes for one in prepared))
-
-        def work() -> list[Suspect]:
-            first, *others = prompts.values()
-            found = suspects_in(first, changes, known)
-            return found + [one for prompt in others for one in suspects_in(prompt, (), known)]
-
-        for suspect in await self._parts.workers.run(work):
+        uploads = self._parts.input_files.assets.uploads
+        for suspect in suspects:
             if suspect.sort in ("elsewhere", "made") and self._caller.is_unrestricted:
                 continue
             is_placed = suspect.sort == "placed"
-            if not is_placed or not await input_files.may_name(suspect.text):
+            if not is_placed or not await uploads.of(self._caller.name).may_name(suspect.text):
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:

@@ -210,7 +210,7 @@ class TaskService:
             webhooks=(webhook,) if webhook else (),
             owner=old.owner,  # its files are among those of that key
         )
-        return (await submissions.add([new]))[0]
+        return (await submissions.add([new]))[0].task
 
     async def delete(
         self, task_ids: Collection[str] | None, *, also_on: Collection[Server] = ()

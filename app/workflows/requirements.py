@@ -79,8 +79,10 @@ def fingerprint(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TaskRequirements:
-    """Needs and the wanted server as they are stored: under one id, that all tasks with the same
-    ones have. `text`: the needs as JSON."""
+    """Needs and wanted server of a task, as stored: tasks with equal ones share the id.
+
+    `text` is the needs as JSON.
+    """
 
     requirements_id: str
     needs: Needs
@@ -91,8 +93,11 @@ class TaskRequirements:
 def requirements_of(
     needs: Needs, wanted_server: str | None = None, *, shares_graph: bool = False
 ) -> TaskRequirements:
-    """`shares_graph`: an older gateway, which cannot read such a task, finds no server that has
-    all that the text names, and leaves the task to others."""
+    """Return the requirements, with their text and id.
+
+    `shares_graph`: for a task with a shared graph. An older gateway that cannot read shared graphs
+    finds no server for the text, and leaves the task to newer ones.
+    """
     text = needs.dump(*[SHARED_GRAPH] if shares_graph else [])
     return TaskRequirements(
         fingerprint(f"{wanted_server or ''} {text}"), needs, wanted_server, text

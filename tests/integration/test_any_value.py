@@ -397,7 +397,7 @@ HARD = {
 async def queue_unchecked(gateway: RunningGateway, prompt: Json) -> str:
     """As a task that an older version has queued, which did not look at such things."""
     new = NewTask(task_id=str(uuid4()), prompt=prompt)
-    return (await gateway.gateway.submitter.add([new]))[0].task_id
+    return (await gateway.gateway.submitter.add([new]))[0].task.task_id
 
 
 async def test_tasks_that_could_not_be_ended(

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from app.api.requests import RunRequest
+from app.scheduler.presenter import TaskPresenter
 from app.settings import Settings
+from app.workflows.requirements import Needs
 from fake_comfyui.server import DemoServer
 from scripts.docs.reference import inlined
 from tests.conftest import RunningGateway, model_free, over, run_gateway, text_to_image, wait_until
@@ -154,6 +156,20 @@ async def test_a_batch_from_submit_to_end(gateway: RunningGateway) -> None:
     assert (await gateway.http.get(f"/api/batch/{batch['batch_id']}")).json() == batch
     listed = await gateway.http.get("/api/tasks", params={"batch_id": batch["batch_id"]})
     assert len(listed.json()["tasks"]) == 6
+
+
+async def test_a_batch_is_looked_at_once(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its tasks need is written once, and each is shown once."""
+    dumped, shown = [], []
+    dump, view = Needs.dump, TaskPresenter.view
+    monkeypatch.setattr(Needs, "dump", lambda *a: dumped.append(a) or dump(*a))
+    monkeypatch.setattr(TaskPresenter, "view", lambda *a: shown.append(a[1].task_id) or view(*a))
+    body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
+    batch = (await gateway.http.post(SUBMIT, json=body)).json()
+    assert len(dumped) == 1
+    assert [shown.count(task["task_id"]) for task in batch["tasks"]] == [1, 1, 1]
 
 
 async def test_random_seeds_of_a_batch_differ(gateway: RunningGateway) -> None:

@@ -39,10 +39,10 @@ from app.errors import (
 from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.services.input_files import Check
-from app.services.submission_request import Submission
+from app.services.submission_request import Queued, Submission
 from app.tasks.model import Output, Status, Task
 from app.tasks.task_json import TaskJson
-from app.tasks.truncation import LIST, MAX_STREAM_BYTES
+from app.tasks.truncation import LIST, MAX_STREAM_BYTES, shortened
 
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
@@ -102,29 +102,40 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
     """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
-    tasks = await gateway.submitter.submit(
+    queued = await gateway.submitter.submit(
         submission, server=asked.server, key=asked.key, check=asked.check, here=asked.here
     )
     submission.forget()
     asked.done()
     if asked.wait:
-        ids = [task.task_id for task in tasks]
-        tasks = await gateway.tasks.wait(ids, min(asked.wait, MAX_WAIT))
+        ids = [one.task.task_id for one in queued]
+        queued = []  # their views are not needed while it waits
+        ended = await gateway.tasks.wait(ids, min(asked.wait, MAX_WAIT))
+        queued = [Queued(task) for task in ended]
+    tasks = [one.task for one in queued]
     first = tasks[0]
     if first.batch_id is None:
         headers = {"Location": f"/api/task/{first.task_id}"}
         if (file := await _file(gateway, _wanted_file(first, asked.accept), headers)) is not None:
             return file
-        views = [gateway.tasks.view(first, None)]
+        views = _views(gateway, queued, None)
         view: TaskJson | BatchJson = views[0]
     else:
         headers = {"Location": f"/api/batch/{first.batch_id}"}
         room = MAX_STREAM_BYTES if asked.inline else LIST
-        views = [gateway.tasks.view(task, room) for task in tasks]
+        views = _views(gateway, queued, room)
         view = batch_view(first.batch_id, views)
     if asked.inline:
         await _add_data(gateway, tasks, views)
     return JSONResponse(view, 200 if all(task.finished for task in tasks) else 202, headers)
+
+
+def _views(gateway: Gateway, queued: Sequence[Queued], room: int | None) -> list[TaskJson]:
+    """Return the tasks as JSON, each cut to `room` bytes: as queued, or as they are now."""
+    return [
+        gateway.tasks.view(task, room) if view is None else shortened(view, room)
+        for task, view in queued
+    ]
 
 
 def _wanted_file(task: Task, accept: str) -> Output | None:

@@ -97,8 +97,10 @@ def _needed_by_the_good(
     links: Links,
     object_info: Mapping[str, Json],
 ) -> Collection[str]:
-    """Those of the needed nodes that outputs need which ComfyUI does not leave out for a link to
-    nowhere; all, if there is no such output."""
+    """Return the needed nodes of outputs that ComfyUI does not skip; all if there is none.
+
+    ComfyUI skips outputs that depend on a link to a missing node.
+    """
     lost = {
         node_id
         for node_id in needed
