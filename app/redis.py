@@ -1,4 +1,4 @@
-"""The way to the Redis that replicas share. Its package is optional: imported only when used."""
+"""Connection to the Redis that replicas share; its package is optional and imported on use."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ from app.errors import InvalidInput
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-TIMEOUT = 3.0  # seconds without an answer after which Redis counts as lost
+TIMEOUT = 3.0  # seconds without an answer after which Redis counts as unavailable
 
 _HINT = "Write redis://HOST:PORT/NUMBER, or rediss:// for TLS."
 
 
 def check_url(url: str) -> None:
-    """Raises InvalidInput for what cannot be used."""
+    """Raise InvalidInput for an unusable URL."""
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise InvalidInput("This is not the URL of a Redis.", hint=_HINT)
     if find_spec("redis") is None:
@@ -28,7 +28,7 @@ def check_url(url: str) -> None:
 
 
 def connect(url: str) -> "Redis":
-    """A client that fails at once: whoever calls it has a way to go on without."""
+    """Return a client without retries: all callers can work without Redis."""
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -43,7 +43,7 @@ def connect(url: str) -> "Redis":
 
 
 def told(error: BaseException | None) -> str:
-    """What may be logged of an error: what Redis itself says repeats commands with their data."""
+    """Return the loggable part of an error: Redis's own messages contain commands with data."""
     from redis.exceptions import ResponseError
 
     name = type(error).__name__

@@ -1,4 +1,4 @@
-"""The settings: environment variables COMFYUI_*, a .env file, or the command line."""
+"""Settings, from environment variables COMFYUI_*, a .env file, or the command line."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ VERSION = "0.1.0"
 class Settings(BaseSettings):
     """Each field is the environment variable COMFYUI_<NAME>; see .env.example.
 
-    Only types and ranges are checked here. `app.container.checked` does the rest.
+    Only types and ranges are validated here; `app.container.checked` does the rest.
     """
 
     model_config = SettingsConfigDict(
@@ -142,6 +142,6 @@ class Settings(BaseSettings):
         return None if value in ("", "none", "None") else value
 
     def shown(self) -> dict[str, object]:
-        """The settings in force, without secrets."""
+        """Return the settings without secrets."""
         secret = {"database_url", "redis_url", "webhook_url", "api_keys"}
         return self.model_dump(mode="json", exclude=secret)

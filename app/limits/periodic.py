@@ -1,4 +1,4 @@
-"""Background work that is done again and again, and waiting for an event no longer than so long."""
+"""Periodic background work, and waiting for an event with a timeout."""
 
 import asyncio
 import logging
@@ -19,12 +19,12 @@ async def every(
     *,
     at_once: bool = True,
 ) -> None:
-    """Call `work`, then again after `seconds`, or as soon as `wake` is set, until cancelled.
+    """Call `work` until cancelled: after every `seconds`, or as soon as `wake` is set.
 
-    An exception of `work` does not end it. It is logged with `name` once: again only after a call
-    that went well, or if it is of another class. `seconds`: a function is asked after each call.
-    With `at_once=False` the first call is after a pause, too. `wake` is cleared before each call,
-    so that what is set during one leads to the next.
+    An exception of `work` does not end it. It is logged with `name` once, and again only after a
+    success or if its class differs. If `seconds` is a function, it is evaluated after each call.
+    With `at_once=False` the first call is delayed, too. `wake` is cleared before each call, so that
+    setting it during a call leads to another one.
     """
     failed: type[Exception] | None = None
     if not at_once:
@@ -39,11 +39,13 @@ async def every(
 async def attempt(
     work: Work, name: str, known: type[Exception] | None = None
 ) -> type[Exception] | None:
-    """Call `work`; the class of the exception that it raised, None without one. The exception is
-    logged, unless it is of the class `known`."""
+    """Call `work`; return the class of the exception that it raised, or None.
+
+    The exception is logged, unless it is of the class `known`.
+    """
     try:
         await work()
-    except Exception as error:  # whatever it is: the callers do their work again, or go on without
+    except Exception as error:  # any error: the callers repeat their work, or go on without it
         if type(error) is not known:
             log.exception("%s failed", name)
         return type(error)
@@ -51,7 +53,7 @@ async def attempt(
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel the tasks and wait until they have ended. What they raise is not looked at."""
+    """Cancel the tasks and wait until they have ended; their exceptions are ignored."""
     if running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
@@ -59,7 +61,7 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until the event is set; False if it is not after `seconds`."""
+    """Wait until the event is set; return False after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

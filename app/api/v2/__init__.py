@@ -1,4 +1,4 @@
-"""Comfy API v2 over our tasks and files: a job is a task, results and uploads are assets."""
+"""Comfy API v2 on the gateway's tasks and files: jobs are tasks, assets are results and uploads."""
 
 from app.api.v2 import assets, events, jobs
 

@@ -1,4 +1,4 @@
-"""Comfy API v2: assets. Uploads, and results of jobs."""
+"""Comfy API v2: assets, which are uploads and results of jobs."""
 
 from typing import Annotated
 
@@ -64,7 +64,7 @@ async def post_assets(
     tags: Annotated[Tags | Absent, Form(description="Repeatable.")] = None,
     expires_in: Annotated[Seconds | Absent, Form()] = None,
 ) -> Json:
-    """Keep a file: 201 if its bytes are new, 200 if they were here; a new asset either way."""
+    """Store a file as a new asset: 201 if its bytes are new, 200 if they existed."""
     wish = Wish(file_path, content_type, tags or (), expires_in)
     asset, is_new = await gateway.assets.keep(
         chunks_of(file), wish, expected_hash=expected_hash, key=key
@@ -86,7 +86,7 @@ async def post_assets(
 async def asset_from_hash(
     body: HashRequest, gateway: GatewayDep, here: HereDep, response: Response
 ) -> Json:
-    """An asset over bytes that are here already."""
+    """Create an asset from existing bytes."""
     wish = Wish(body.file_path, None, body.tags, body.expires_in)
     asset, is_new = await gateway.assets.from_hash(body.hash, wish)
     response.status_code = 201 if is_new else 200
@@ -104,21 +104,21 @@ async def asset_from_hash(
 )
 @requires(AccessLevel.READ)
 async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
-    """200 if the bytes with this hash are here, so that they need not be sent."""
+    """Return 200 if bytes with this hash exist, so that they need not be sent."""
     return Response(status_code=200 if await gateway.assets.is_known(hash) else 404)
 
 
 @router.get("/assets/{id}", responses={**failures(AssetNotFound), 200: {"model": AssetOut}})
 @requires(AccessLevel.READ)
 async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
-    """What is known of an asset."""
+    """Return the properties of an asset."""
     return asset_view(await gateway.assets.get(id), here)
 
 
 @router.delete("/assets/{id}", status_code=204, responses=failures(AssetNotFound, AssetInUse))
 @requires(AccessLevel.RUN)
 async def delete_asset(id: Id, gateway: GatewayDep) -> None:
-    """Forget an asset; its bytes go with the last asset that has them."""
+    """Delete an asset; its bytes are deleted with the last asset that has them."""
     await gateway.assets.delete(id)
 
 
@@ -141,7 +141,7 @@ async def get_asset_content(
     gateway: GatewayDep,
     range: Annotated[str | None, Header(description="A part, such as bytes=0-1048575.")] = None,
 ) -> Response:
-    """The bytes of an asset."""
+    """Return the bytes of an asset."""
     asset = await gateway.assets.get(id)
     about = {"content_type": asset.content_type, "filename": asset.filename}
     if asset.text is not None:

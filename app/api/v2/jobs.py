@@ -1,4 +1,4 @@
-"""Comfy API v2: jobs. A job is a task."""
+"""Comfy API v2: jobs, which are tasks."""
 
 from typing import Annotated
 
@@ -74,8 +74,8 @@ _FILTER = {
 async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
     """Queue a workflow.
 
-    In place of a file name, anywhere in the graph, may stand `{"__type": "core/ASSET", "info":
-    {"id": "..."}}`. `webhook_url` and `inputs` are reserved.
+    Anywhere in the graph, `{"__type": "core/ASSET", "info": {"id": "..."}}` may take the place of a
+    file name. `webhook_url` and `inputs` are reserved.
     """
     task = await gateway.jobs.submit(job, key)
     return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
@@ -98,7 +98,7 @@ async def list_jobs(
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Jobs in a page.")] = 50,
 ) -> Json:
-    """Jobs, newest first; long values are cut."""
+    """List jobs, newest first; long values are truncated."""
     live = gateway.dispatcher.progress_of
     jobs, following = await tasks_json(
         lambda most, start: gateway.jobs.page(status or (), labels, most, start),
@@ -112,7 +112,7 @@ async def list_jobs(
 @router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
 @requires(AccessLevel.READ)
 async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
-    """The job as it is now, with live progress and the outputs so far."""
+    """Return the job with live progress and the outputs so far."""
     return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
 
 
@@ -121,20 +121,20 @@ async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
 )
 @requires(AccessLevel.READ)
 async def get_job_workflow(id: Id, gateway: GatewayDep) -> Json:
-    """The graph that the job runs, in API format."""
+    """Return the graph that the job runs, in API format."""
     return {"workflow": await gateway.tasks.prompt(id), "format": "api"}
 
 
 @router.post("/jobs/{id}/cancel", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
 @requires(AccessLevel.RUN)
 async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
-    """Cancel a job in whatever state it is; a finished one stays as it is."""
+    """Cancel a job in any state; a finished one is unchanged."""
     return job_view(await gateway.tasks.cancel(id), gateway.dispatcher.progress_of(id), here)
 
 
 @router.get("/health", responses={200: {"model": HealthV2}})
 @requires(AccessLevel.OPEN)
 async def health(gateway: GatewayDep) -> Json:
-    """200 while we live. `degraded` when jobs would wait, and why."""
+    """Return 200 while the gateway is alive; `degraded` with a reason if jobs would wait."""
     reason = trouble(gateway)
     return {"status": "degraded" if reason else "ok", "reason": reason, "version": VERSION}

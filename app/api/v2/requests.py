@@ -1,4 +1,4 @@
-"""What the routes of Comfy API v2 read from a request."""
+"""Parsing of requests to Comfy API v2."""
 
 import re
 import time
@@ -29,7 +29,7 @@ from app.workflows.json_text import parse_json
 from app.workflows.secret_values import check_secrets
 
 MAX_FILTERS = 3
-MAX_PLACE = 300  # characters of the host, and of the path before ours
+MAX_PLACE = 300  # characters of the host, and of the path prefix
 MAX_FILTER = 1024  # characters
 RESERVED = {"webhook_url", "inputs"}
 _FILTER = re.compile(r"metadata\[(.*)\]")
@@ -37,21 +37,24 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 async def place(request: Request) -> Here:
-    """Where clients find us: also below a path, told by the server or by a proxy's
-    X-Forwarded-Prefix, and under the name that the request was sent to. Raises InvalidRequest."""
+    """Return the URL and path prefix under which the client reaches the gateway.
+
+    The prefix comes from the server or from a proxy's X-Forwarded-Prefix, the host from the
+    request. Raises InvalidRequest.
+    """
     gateway: Gateway = request.state.gateway
     prefix = request.scope.get("root_path") or ""
     told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
     if not prefix and len(told) <= MAX_PLACE and _PREFIX.fullmatch(told):
         prefix = told
-    if len(request.url.netloc) > MAX_PLACE:  # it would be in each of hundreds of URLs
+    if len(request.url.netloc) > MAX_PLACE:  # it would be repeated in hundreds of URLs
         raise InvalidRequest(f"Host: it is longer than {MAX_PLACE} characters.")
     origin = f"{request.url.scheme}://{request.url.netloc}"
     return Here(f"{origin}{prefix}", prefix, time.time(), gateway.settings.retention_age)
 
 
 async def submission(request: Request) -> Submission:
-    """A job to queue. Raises MetadataInvalid and InvalidInput."""
+    """Return the job to queue. Raises MetadataInvalid and InvalidInput."""
     return await by_size(request, _job, await read_body(request))
 
 
@@ -89,8 +92,10 @@ async def single_use(
         ),
     ] = None,
 ) -> IdempotencyKey | None:
-    """A key that a second request, whatever its body, does not match: v2 refuses where our own
-    routes answer again."""
+    """Return a key that matches no second request, whatever its body.
+
+    v2 refuses a repeated key, where the gateway's own routes return the first result.
+    """
     if idempotency_key is None:
         return None
     most = text_lengths.IDEMPOTENCY_KEY
@@ -105,7 +110,7 @@ SingleUse = Annotated[IdempotencyKey | None, Depends(single_use)]
 
 
 async def labels(request: Request) -> dict[str, str]:
-    """The filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
+    """Return the filter `metadata[<key>]=<value>`. Raises InvalidMetadataFilter."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if not name.startswith("metadata"):
@@ -132,13 +137,15 @@ async def seq(
         ),
     ] = None,
 ) -> int | None:
-    """Raises InvalidCursor, and InvalidInput for a number that no list gave."""
+    """Return the position of a cursor. Raises InvalidCursor, and InvalidInput if out of range."""
     return None if cursor is None else position(cursor, InvalidCursor)
 
 
 def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
-    """The `responses=` of a route that may raise these, refuse what it cannot read, and meet a
-    fault of ours or of what is behind us."""
+    """Return the `responses=` of a route that may raise these errors.
+
+    InvalidInput and internal errors are included.
+    """
     found: dict[int | str, Json] = {}
     every: list[type[GatewayError]] = [*errors, InvalidInput, GatewayError]
     for error in every:

@@ -1,4 +1,4 @@
-"""The JSON of Comfy API v2, as OpenAPI shows it and as requests are checked."""
+"""The JSON of Comfy API v2, for validation of requests and for OpenAPI."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ MAX_LABELS = 16
 MAX_VALUE = 256  # bytes
 MAX_TEXT = 1024  # bytes
 LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-Absent = SkipJsonSchema[None]  # what a form cannot say
+Absent = SkipJsonSchema[None]  # forms have no null
 HashText = Annotated[str, Field(max_length=200, description='"blake3:<hex>"')]
 Tags = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
 FilePath = Annotated[
@@ -64,7 +64,7 @@ class JobRequest(Strict):
 
 
 class HashRequest(Strict):
-    """An asset over bytes that are here."""
+    """An asset of existing bytes."""
 
     hash: HashText
     file_path: FilePath | None = Field(None, description="Its name, such as photo.png.")
@@ -131,7 +131,7 @@ class JobOut(BaseModel):
 
 
 class JobItem(JobOut):
-    """A job in a list, with the names that lists have for its times."""
+    """A job in a list, with the additional names that lists have for its times."""
 
     create_time: str
     update_time: str
@@ -188,7 +188,7 @@ class ErrorEnvelope(BaseModel):
 
 
 def checked_metadata(value: Any) -> Json | str:
-    """Labels, or a text. Raises MetadataInvalid."""
+    """Validate labels or a text. Raises MetadataInvalid."""
     if value is None:
         return {}
     if isinstance(value, str):

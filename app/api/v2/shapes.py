@@ -1,4 +1,4 @@
-"""Tasks, results and assets as the JSON of Comfy API v2. Pure."""
+"""Tasks, results and assets as JSON of Comfy API v2. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from app.tasks.model import Output, Progress, Task, TaskError
 from app.tasks.truncation import LIST, shortened
 from app.tasks.view import timestamp
 
-# A job's `expires_at` must be a date, also where results are kept for ever.
+# A job's `expires_at` must be a date, even if results are kept for ever.
 FOR_EVER = 100 * 365.25 * 24 * 3600.0  # seconds
-URL_LIFE = 24 * 3600.0  # seconds for which a URL is promised; it works as long as its file is there
+URL_LIFE = 24 * 3600.0  # seconds for which a URL is guaranteed; it works as long as the file exists
 _CODES = {"execution_error": "node_execution_error"}
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What the JSON depends on besides the task: where we are, when, and how long things stay.
+    """What the JSON depends on in addition to the task.
 
-    `base` is the URL before /api/v2, `prefix` its path alone. `kept`: seconds that results are
+    `base` is the URL before /api/v2, `prefix` only its path. `kept`: seconds for which results are
     kept after their task's end, None for ever.
     """
 
@@ -33,7 +33,7 @@ class Here:
 
 
 def job_view(task: Task, progress: Progress | None, here: Here) -> Json:
-    """All of a job. `progress` is the live one, newer than the task's."""
+    """Return the whole job; `progress` is the live progress, which is newer than the task's."""
     return {
         "id": task.task_id,
         "status": task.status.value,
@@ -52,8 +52,7 @@ def job_view(task: Task, progress: Progress | None, here: Here) -> Json:
 
 
 def item_view(task: Task, progress: Progress | None, here: Here) -> Json:
-    """A job in a list: with its times by the names that lists have for them, and cut as tasks are
-    in ours."""
+    """Return a job for a list: truncated, and with the names that lists have for its times."""
     updated = task.finished_at or task.started_at or task.created_at
     return {
         **shortened(job_view(task, progress, here), LIST),
@@ -78,7 +77,7 @@ def progress_view(progress: Progress) -> Json:
 
 
 def output_view(task: Task, output: Output, here: Here) -> Json | None:
-    """A result; None if there is neither a file nor a text."""
+    """Return a result; None without a file or text."""
     if output.key is None and output.text is None:
         return None
     is_text = output.text is not None
@@ -99,7 +98,7 @@ def output_view(task: Task, output: Output, here: Here) -> Json | None:
 
 
 def asset_view(asset: Asset, here: Here, created_new: bool | None = None) -> Json:
-    """`created_new`: where it is made, whether its bytes are new."""
+    """Return an asset; `created_new` is set in the response to its creation."""
     view = {
         "id": asset.asset_id,
         "hash": asset.hash,
@@ -116,7 +115,7 @@ def asset_view(asset: Asset, here: Here, created_new: bool | None = None) -> Jso
 
 
 def status_event(view: Mapping[str, Any]) -> Json:
-    """From a task as our own streams show it, or a job."""
+    """Return the event for a job, or for a task in the JSON of the gateway's streams."""
     return {"status": view["status"], "queue_position": view["queue_position"]}
 
 
@@ -125,7 +124,7 @@ def progress_event(view: Mapping[str, Any]) -> Json:
 
 
 def output_event(task: Task, view: Mapping[str, Any], here: Here) -> Json | None:
-    """From a result as our own streams show it."""
+    """Return the event for a result in the JSON of the gateway's streams."""
     if view.get("text") is None and not view.get("url"):
         return None
     known = {name: view[name] for name in Output.__dataclass_fields__ if name in view}
@@ -142,7 +141,7 @@ def preview_event(update: Update, data_base64: str) -> Json:
 
 
 def _type(kind: str) -> str:
-    """3D models are files to clients that know no other word for them."""
+    """Return the kind; 3D models are files, as v2 has no kind for them."""
     return str(Kind.FILE if kind == Kind.MODEL3D else kind)
 
 
@@ -157,7 +156,7 @@ def _message(class_type: str | None, step: int | None, steps: int | None) -> str
 
 
 def _error_view(error: TaskError) -> Json:
-    """Where ComfyUI refused a prompt for several nodes, the first of them."""
+    """Return the error; if ComfyUI refused several nodes, the first of them."""
     node_id, class_type = error.node_id, error.class_type
     for refused, node in list((error.node_errors or {}).items())[:1]:
         node_id, class_type = refused, node.get("class_type")
@@ -171,7 +170,7 @@ def _error_view(error: TaskError) -> Json:
 
 
 def _metrics(task: Task, now: float) -> dict[str, int | None]:
-    """Milliseconds; null until they begin."""
+    """Return times in milliseconds; null until they begin."""
     started, ended = task.started_at, task.finished_at
     return {
         "queue_ms": None if started is None else _milliseconds(task.created_at, started),
@@ -199,6 +198,6 @@ def _content_url(asset_id: str, here: Here) -> str:
 
 
 def _urls(task_id: str, here: Here) -> dict[str, Any]:
-    """Relative to the host: whatever stands before us, the client's own way leads back here."""
+    """Return relative URLs, so that the client stays on its own route through proxies."""
     own = f"{here.prefix}/api/v2/jobs/{task_id}"
     return {"self": own, "events": f"{own}/events", "cancel": f"{own}/cancel"}

@@ -1,4 +1,4 @@
-"""Whether tasks could be taken now: database and places of files are tried, not believed."""
+"""Readiness: whether the database and the file stores accept writes, found by trying."""
 
 import asyncio
 import time
@@ -12,18 +12,21 @@ from app.db.tables import idempotency_keys
 from app.errors import DatabaseUnavailable, GatewayError, StorageUnavailable
 from app.limits.periodic import cancel_all, every
 
-WRITE_TIMEOUT = 2.0  # seconds that a write may take
-FRESH = 2.0  # seconds for which a look at the places of files counts
-CHECK_INTERVAL = 5.0  # seconds between two looks that nobody asked for
+WRITE_TIMEOUT = 2.0  # seconds for a write
+FRESH = 2.0  # seconds for which the last check of the stores is valid
+CHECK_INTERVAL = 5.0  # seconds between two background checks
 
-Check = Callable[[], Awaitable[None]]  # raises GatewayError where nothing can be written
+Check = Callable[[], Awaitable[None]]  # raises GatewayError if writing fails
 
 _NOTHING = delete(idempotency_keys).where(idempotency_keys.c.created_at < 0)
 
 
 class WritableStores:
-    """Where files are written, by names for people. However many ask, each place is tried every few
-    seconds, and once at a time: a disk that hangs holds one thread."""
+    """The stores for files, by display name.
+
+    However many callers ask, each store is checked at intervals and once at a time, so that a disk
+    that hangs occupies one thread.
+    """
 
     def __init__(self, checks: Mapping[str, Check], patience: float = WRITE_TIMEOUT) -> None:
         self._checks = checks
@@ -34,22 +37,22 @@ class WritableStores:
 
     @property
     def trouble(self) -> str | None:
-        """What the last look found."""
+        """The failures of the last check, or None."""
         return "; ".join(f"{name}: {error.detail}" for name, error in self._found.items()) or None
 
     async def run(self) -> None:
-        """Look until cancelled, so that health knows without a look."""
+        """Check at intervals until cancelled, so that health needs no check of its own."""
         await every(CHECK_INTERVAL, self._look, "looking for room to write")
 
     async def check(self) -> None:
-        """Raises NoRoom or StorageUnavailable if one of them cannot be written to."""
+        """Raise NoRoom or StorageUnavailable if a store does not accept writes."""
         if time.monotonic() - self._looked_at >= FRESH:
             await self._look()
         for name, error in self._found.items():
             raise type(error)(f"{name}: {error.detail}", hint=error.hint)
 
     async def close(self) -> None:
-        """Give up the checks that are running."""
+        """Cancel the running checks."""
         await cancel_all(self._running.values())
 
     async def _look(self) -> None:
@@ -63,7 +66,7 @@ class WritableStores:
             self._note(name)
 
     def _note(self, name: str) -> None:
-        """What came of a look that may not be over."""
+        """Record the result of a check, which may still be running."""
         running = self._running.get(name)
         if running is None:
             return
@@ -85,7 +88,7 @@ async def _run(check: Check) -> None:
 
 
 class Readiness:
-    """`stores`: where files are written."""
+    """Readiness of the database and of `stores`."""
 
     def __init__(
         self,
@@ -96,11 +99,10 @@ class Readiness:
         self._database = database
         self.stores = stores or WritableStores({})
         self._patience = patience
-        self._trying: asyncio.Task[None] | None = None  # one at a time, however many ask
+        self._trying: asyncio.Task[None] | None = None  # shared by all callers
 
     async def check(self) -> None:
-        """Raises DatabaseUnavailable if nothing can be written to the database, and NoRoom or
-        StorageUnavailable for the places of files."""
+        """Raise DatabaseUnavailable, NoRoom or StorageUnavailable if writing fails."""
         if self._trying is None or self._trying.done():
             self._trying = asyncio.create_task(self._try(), name="readiness")
         try:
@@ -113,7 +115,7 @@ class Readiness:
         await self.stores.check()
 
     async def close(self) -> None:
-        """Give up the checks that are running."""
+        """Cancel the running checks."""
         await cancel_all([self._trying] if self._trying else [])
         await self.stores.close()
 
@@ -122,5 +124,5 @@ class Readiness:
 
 
 def _write(connection: Connection) -> None:
-    """Takes the lock of a writer, and fails where only reading is possible; changes nothing."""
+    """Take the write lock, which fails on a read-only database, without changing anything."""
     connection.execute(_NOTHING)
