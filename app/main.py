@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Route
 
 from app.api import problems, v2
 from app.api.access_levels import requires
@@ -110,8 +110,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if isinstance(route, Route):
             requires(AccessLevel.OPEN)(route.endpoint)
     problems.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in ROUTERS:  # not included: FastAPI would build all of each router's routes again
+        app.router.routes.extend(router.routes)
     app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -119,16 +119,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    routes = routes_of(app)
-    guard(app, settings, routes)
-    describe(app, routes)
+    guard(app, settings, app.routes)
+    describe(app, app.routes)
     return app
-
-
-def routes_of(app: FastAPI) -> list[BaseRoute]:
-    """All of them, in the order in which they are tried."""
-    own = [route for route in app.routes if isinstance(route, (Route, Mount))]
-    return [*(route for router in ROUTERS for route in router.routes), *own]
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fake_comfyui.folders import Folders
 from fake_comfyui.graph import MissingNode
 from fake_comfyui.knobs import Knobs, Records
 from fake_comfyui.order import Order
-from fake_comfyui.pictures import example
+from fake_comfyui.pictures import encoded, example
 from fake_comfyui.queue import PromptQueue, QueueItem
 from fake_comfyui.sockets import Hub
 from fake_comfyui.version import Version
@@ -149,4 +150,9 @@ class Machine:
 
 def _draw_example(path: Path) -> None:
     if not path.exists():
-        example().save(path, compress_level=1)
+        path.write_bytes(_example())
+
+
+@cache
+def _example() -> bytes:
+    return encoded(example(), "PNG", compress_level=1)

@@ -160,7 +160,9 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
             serving.result()
         port = server.servers[0].sockets[0].getsockname()[1]
         address = f"127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://{address}", timeout=60, verify=False
+        ) as http:
             yield RunningGateway(server, app.state.gateway, http)
     finally:
         server.should_exit = True

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 
 import h11
 import httpx
@@ -60,7 +61,11 @@ class Remote:
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
-        self._context = ssl.create_default_context()
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        """Made at the first request, since it reads all certificates of the system."""
+        return ssl.create_default_context()
 
     @asynccontextmanager
     async def asking(

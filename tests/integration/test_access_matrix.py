@@ -15,14 +15,14 @@ from PIL import Image
 from app.api.access_levels import access_levels, names
 from app.api.middleware.scopes import Rules
 from app.auth.model import AccessLevel
-from app.main import create_app, routes_of
+from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
 
 KEYS = {"reader": "read", "runner": "run", "other": "run", "boss": "manage"}
-NEEDED = access_levels(routes_of(create_app(Settings.model_construct())))
+NEEDED = access_levels(create_app(Settings.model_construct()).routes)
 PUBLIC = {"unauthorized": 401, "forbidden": 403}
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def routes(settings_for: Callable[..., Settings]) -> list[str]:
-    return names(routes_of(create_app(settings_for())))
+    return names(create_app(settings_for()).routes)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def status_of(gate: Guarded, client: httpx.AsyncClient, name: str, path: s
 
 async def asked(gate: Guarded, client: httpx.AsyncClient, things: dict[str, str]) -> Json:
     """What each route answers to requests with nothing in them."""
-    every = names(routes_of(create_app(gate.gateway.settings)))
+    every = names(create_app(gate.gateway.settings).routes)
     # What removes things comes last.
     ordered = sorted(every, key=lambda name: (name.startswith("DELETE"), "delete" in name))
     return {name: await status_of(gate, client, name, filled(name, things)) for name in ordered}
@@ -148,7 +148,7 @@ def test_every_route_has_a_rule_and_every_rule_a_route(routes: list[str]) -> Non
 
 def test_the_routes_are_all_that_the_app_serves(settings_for: Callable[..., Settings]) -> None:
     app = create_app(settings_for())
-    known = {name.replace(":path}", "}") for name in names(routes_of(app))}
+    known = {name.replace(":path}", "}") for name in names(app.routes)}
     for path, operations in app.openapi()["paths"].items():
         for method in operations:
             assert f"{method.upper()} {path}" in known
@@ -158,7 +158,7 @@ def test_a_route_without_a_rule_does_not_start(settings_for: Callable[..., Setti
     app = create_app(settings_for())
     app.add_api_route("/api/forgotten", lambda: None, methods=["GET"])
     with pytest.raises(LookupError, match="GET /api/forgotten"):
-        Rules(routes_of(app))
+        Rules(app.routes)
 
 
 async def test_without_a_key_only_open_routes_answer(gate: Guarded) -> None:

@@ -18,7 +18,7 @@ import websockets
 from PIL import Image
 
 from app.api.access_levels import names as names_of_routes
-from app.main import create_app, routes_of
+from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import over
@@ -157,7 +157,7 @@ def _requests() -> list[tuple[str, Json]]:
     app = create_app(Settings(_env_file=None, database_url="sqlite:///:memory:"))  # type: ignore[call-arg]
     known = {"filename": "shared.json", "folder": "loras", "server_id": "1", "version": "0"}
     found: list[tuple[str, Json]] = []
-    for name in names_of_routes(routes_of(app)):
+    for name in names_of_routes(app.routes):
         method, route = name.split(" ")
         path = re.sub(r"\{(\w+)(?::path)?\}", lambda match: known.get(match[1], "none"), route)
         if method in ("GET", "POST") and "events" not in path and "/static" not in path:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app.api.access_levels import names
-from app.main import create_app, routes_of
+from app.main import create_app
 from app.settings import Settings
 from tests.fleet import Gateway, on, stand_ins
 from tests.integration.test_access_matrix import picture
@@ -160,7 +160,7 @@ FEW = ("commas", "a long text", "many parts", "fields of a query")
 
 def routes(tmp_path: Path) -> list[str]:
     settings = Settings(workflows_dir=tmp_path / "w", database_url="sqlite://", _env_file=None)  # type: ignore[call-arg, arg-type]
-    return [name for name in names(routes_of(create_app(settings))) if name not in LEFT_OUT]
+    return [name for name in names(create_app(settings).routes) if name not in LEFT_OUT]
 
 
 def place(name: str) -> str:

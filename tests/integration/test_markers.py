@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from app.api.access_levels import names
-from app.main import create_app, routes_of
+from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import model_free, wait_until
@@ -222,7 +222,7 @@ async def test_nothing_of_one_key_is_told_to_another(
 
 def paths_of(gate: Guarded, mine: Json, ids: Json) -> set[str]:
     """Of every route: with things of one's own, and with each of the other's ids."""
-    routes = names(routes_of(create_app(gate.gateway.settings)))
+    routes = names(create_app(gate.gateway.settings).routes)
     routes = [one for one in routes if one.startswith("GET ") and "/metrics" not in one]
     things = [mine]
     things += [mine | dict.fromkeys(("task_id", "prompt_id", "batch_id"), i) for i in ids.values()]

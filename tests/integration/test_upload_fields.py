@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from app.api.strict_route import StrictRoute
-from app.main import routes_of
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free
@@ -171,7 +170,7 @@ def parts(form: Json, **others: Any) -> list[tuple[str, Any]]:
 async def test_every_form(gateway: RunningGateway) -> None:
     """No part is dropped without a word: one that is unknown, or twice there, or empty."""
     app = gateway.server.config.app
-    found = {route.path for route in routes_of(app) if isinstance(route, StrictRoute)}
+    found = {route.path for route in app.routes if isinstance(route, StrictRoute)}
     forms = {
         path
         for path, methods in (await gateway.http.get("/openapi.json")).json()["paths"].items()
