@@ -27,7 +27,7 @@ _OF_HOSTS = ("idna", "punycode")
 
 
 class FormRequest(Request):
-    """A request whose form is parsed by BoundedMultiPartParser, whoever calls `form`."""
+    """A request whose form is always parsed by BoundedMultiPartParser."""
 
     async def _get_form(self, **_: Any) -> FormData:
         if self._form is None:

@@ -18,7 +18,8 @@ Keep = Callable[[FileResult, AsyncIterator[bytes], str | None], Awaitable[None]]
 
 # Seconds before each retry of a file while the server answers other requests
 PAUSES = (0.3, 0.7, 1.0)
-# The same for errors from a proxy, tunnel or login in front of the server: these are temporary.
+# Seconds before each retry after errors of a proxy, tunnel or login in front of the server, which
+# are temporary
 PAUSES_IN_FRONT = (*PAUSES, 3.0, 6.0, 12.0)
 HEALTH = 5.0  # seconds in which a healthy server answers the health check
 OWN_FAULT = 500  # the status that ComfyUI itself answers on an error

@@ -21,8 +21,8 @@ def expected_on(
 ) -> Expected:
     """Return the estimate for a task on a server, or why there is none.
 
-    `server` is None if the server was removed. `seen_on` is called only for a task that waits: a
-    running one publishes each step, and needs no look at its neighbours.
+    `server` is None if the server was removed. `seen_on` is called only for a task that waits:
+    a running one is published at each step.
     """
     task = seen.task
     if server is None or not server.online:

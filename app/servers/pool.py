@@ -83,7 +83,7 @@ class Pool:
         return [s for s in able if not (s.draining or s.removed or s.given_up)]
 
     def untold(self, needs: Needs, wanted: str | None) -> list[Server]:
-        """Return the servers that may still report their node types since the gateway started."""
+        """Return the servers whose node types have not been loaded yet, unless given up."""
         return [
             s
             for s in self

@@ -48,10 +48,11 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
 
 
 def _hosts(settings: Settings) -> list[str] | None:
-    """The names besides localhost under which the gateway may be asked; None: any.
+    """Return the accepted host names besides localhost; None for any.
 
-    With keys a page gains nothing from a name that it points here: it has no key. Where others can
-    reach the gateway it does not know its names, unless it is told.
+    With keys any name is accepted: a page that resolves its own name to the gateway has no key.
+    Without keys, a gateway that others can reach does not know its names, unless they are
+    configured.
     """
     if settings.api_keys.get_secret_value():
         return None

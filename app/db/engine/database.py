@@ -82,7 +82,7 @@ def database_file(database_url: str) -> Path | None:
 
 
 def identity_of(database_url: str) -> str:
-    """The same for all processes on one database, for ever; it tells nothing of where that is."""
+    """Return an id of the database, equal for all its processes; it does not reveal its address."""
     file = database_file(database_url)
     url = parse_url(database_url).render_as_string(hide_password=True)
     return sha256((str(file.resolve()) if file else url).encode()).hexdigest()[:12]

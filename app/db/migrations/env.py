@@ -1,4 +1,4 @@
-"""Alembic runs this to migrate: over the connection that app/db/schema.py gives it."""
+"""Alembic's entry point: migrates over the connection that app/db/schema.py passes."""
 
 from alembic import context
 

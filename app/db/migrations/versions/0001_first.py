@@ -1,4 +1,4 @@
-"""The schema before there were migrations. It never changes: later ones add to it."""
+"""The schema before migrations were introduced. Never changed: later revisions add to it."""
 
 from alembic import op
 from sqlalchemy import (
@@ -222,7 +222,7 @@ Index("deliveries_by_status", deliveries.c.status, deliveries.c.seq)
 
 
 def upgrade() -> None:
-    """Make what is missing: databases from before have all of it, and no version."""
+    """Create missing tables and indexes: older databases have all of them, but no version."""
     connection = op.get_bind()
     inspector = inspect(connection)
     missing = [

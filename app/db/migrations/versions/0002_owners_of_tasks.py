@@ -1,4 +1,4 @@
-"""Whose tasks and uploads are, and how many tasks API keys have made in a day."""
+"""Owners of tasks and uploads, and the number of tasks per day and API key."""
 
 from alembic import op
 from sqlalchemy import Column, Integer, String, text

@@ -1,4 +1,4 @@
-"""Graphs that tasks of a batch share, and parameters too long for the rows of tasks."""
+"""Graphs shared by tasks of a batch, and parameters that are too long for a task's row."""
 
 from alembic import op
 from sqlalchemy import Column, String, Text

@@ -1,4 +1,4 @@
-"""Whose deliveries share places, and which host they go to, whatever its port."""
+"""Lanes of deliveries, and their hosts without ports."""
 
 from alembic import op
 from sqlalchemy import Column, String, text

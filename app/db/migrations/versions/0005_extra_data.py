@@ -1,4 +1,4 @@
-"""What goes to ComfyUI along with prompts, stored once for all tasks that share it."""
+"""Extra data of prompts, stored once for all tasks that share it."""
 
 from alembic import op
 from sqlalchemy import Column, String, Text

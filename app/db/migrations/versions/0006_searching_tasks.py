@@ -1,4 +1,4 @@
-"""What tasks are found by: their texts, and the workflow that they came from."""
+"""Search texts of tasks, and an index by workflow."""
 
 import json
 
