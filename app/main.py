@@ -1,4 +1,4 @@
-"""The ASGI application, and how long what belongs to it lives."""
+"""The ASGI application and its lifespan."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ from app.settings import VERSION, Settings
 
 log = logging.getLogger(__name__)
 
-# What was a setting once, and the value that is fixed now.
+# Settings that were removed, with the value that is fixed now.
 REMOVED = {
     "COMFYUI_CANCEL_GRACE": "120 seconds",
     "COMFYUI_CLIENT_TIMEOUT": "30 seconds",
@@ -58,7 +58,7 @@ REMOVED = {
 
 
 def removed_settings() -> list[str]:
-    """A warning for each variable, of the environment or .env, that is no setting any more."""
+    """Return a warning for each removed setting that the environment or .env still has."""
     given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
     return [
         f"{name} has no effect: it is no setting any more, its value is {value}."
@@ -67,7 +67,7 @@ def removed_settings() -> list[str]:
     ]
 
 
-# Requests are matched in this order: what is asked most comes first.
+# Routes are matched in this order: the most requested come first.
 _MODULES = (
     *(task, image, workflow, system, servers, saved_workflows, batches, webhooks, events, metrics),
     *v2.MODULES,
@@ -77,7 +77,7 @@ STATIC = Path(__file__).parent.parent / "static"
 
 
 class Static(StaticFiles):
-    """Browsers ask whether a file has changed, so that an upgrade shows at once."""
+    """Static files that browsers revalidate each time, so that an upgrade shows at once."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
@@ -90,7 +90,7 @@ class LifespanState(TypedDict):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application. Each call makes an independent one. Raises BadSettings."""
+    """Return a new, independent ASGI application. Raise BadSettings."""
     settings = checked(settings or Settings())
 
     @asynccontextmanager
@@ -106,11 +106,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         openapi_url="/openapi.json" if settings.docs else None,
     )
-    for route in app.routes:  # FastAPI's own pages
+    for route in app.routes:  # the documentation pages that FastAPI adds
         if isinstance(route, Route):
             requires(AccessLevel.OPEN)(route.endpoint)
     problems.install(app)
-    for router in ROUTERS:  # not included: FastAPI would build all of each router's routes again
+    for router in ROUTERS:  # include_router would make FastAPI build all routes a second time
         app.router.routes.extend(router.routes)
     app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
 
@@ -126,7 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway with everything it does in the background."""
+    """Run a gateway with all of its background work."""
     for warning in [*warnings(settings), *removed_settings()]:
         log.warning("%s", warning)
     database = await open_database(settings.database_url.get_secret_value())
@@ -153,7 +153,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:
-    """uvicorn goes on without its background work: a gateway like that must not live."""
+    """Stop the process when background work dies: uvicorn would keep serving without it."""
     if not work.cancelled() and (error := work.exception()):
         log.critical("the background work died; stopping", exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)

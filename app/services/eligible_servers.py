@@ -1,4 +1,5 @@
-"""Which servers could run a prompt, and would take it: what none would is refused at once."""
+"""Check a prompt against the servers that could run it, so that a submit that no server would
+accept is refused at once."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,8 +17,10 @@ from app.workflows.requirements import Lack, ModelFile, Needs, TaskRequirements,
 
 
 def check_fit(found: Prepared, servers: Sequence[Server], *, any_file: bool = False) -> None:
-    """Raise NotRunnable if none of the servers that have told what they have can run the prompt:
-    it names what is missing on the one that comes nearest. `any_file`: but for model files."""
+    """Raise NotRunnable if no server whose node types are known can run the prompt.
+
+    The error names what the closest server lacks. `any_file`: ignore missing model files.
+    """
     known = [server for server in servers if server.node_types]
     needs = found.requirements.needs
     if any_file:
@@ -49,7 +52,7 @@ def _guesses(lack: Lack, servers: Sequence[Server]) -> str:
 
 
 def _offered(file: ModelFile, servers: Sequence[Server]) -> Iterator[str]:
-    """What could stand in its place, on any of the servers."""
+    """Yield the file names that any server offers for the same input as `file`."""
     seen: set[str] = set()
     for server in servers:
         for name in names_offered(file.class_type, file.input, server.node_types) or ():
@@ -77,14 +80,14 @@ def _node_errors(prompt: Json, lack: Lack) -> Json:
 
 
 def check_faults(prepared: Sequence[Prepared], servers: Sequence[Server]) -> None:
-    """Raise InvalidWorkflow, with node_errors as ComfyUI has them, if each server that could run
-    one of the tasks would refuse it: the faults are those on the server where they are fewest.
+    """Raise InvalidWorkflow if every server that could run one of the tasks would refuse it.
 
-    `prepared`: the tasks of one submit, variations of one prompt. Nothing is known of servers that
-    never answered.
+    The error has `node_errors` in ComfyUI's form, from the server that finds the fewest faults.
+    `prepared`: the tasks of one submit, variations of one prompt. Servers whose node types are
+    unknown are left out.
     """
     first = prepared[0].whole()
-    found: dict[str, Acceptance] = {}  # of the first one, by server
+    found: dict[str, Acceptance] = {}  # of the first variation, by server id
     for one in prepared:
         verdicts: dict[str, Acceptance] = {}
         for server in (server for server in servers if server.can_run(one.requirements.needs)):
@@ -99,7 +102,7 @@ def check_faults(prepared: Sequence[Prepared], servers: Sequence[Server]) -> Non
 
 
 def check_prompt(prompt: Json, requirements: TaskRequirements, servers: Sequence[Server]) -> None:
-    """The same of one checked prompt."""
+    """Raise as `check_faults` does, for a single prompt."""
     check_faults([Prepared(prompt, requirements=requirements)], servers)
 
 

@@ -1,8 +1,8 @@
-"""Input files in whatever form they come: each becomes an upload of ours when the task is queued.
+"""Input files of every accepted form, each stored as an upload when the task is queued.
 
-So the task needs nothing from outside, and a retry has what the first run had. A value for an
-input that names a file may be: a file name, as ever; {"upload": name}; an http(s) URL; a data: URI;
-{"base64": ..., "filename": ...}; a part of a form; or a result of a task
+The task then depends on nothing outside the gateway, and a retry runs with the same files. The
+value of a file input may be a file name; {"upload": name}; an http(s) URL; a data: URI; {"base64":
+..., "filename": ...}; a part of a form; or a result of a task
 (app/workflows/references/results.py).
 """
 
@@ -39,10 +39,10 @@ from app.workflows.references.results import is_result, result_ref
 
 Check = Callable[[], Awaitable[None]]
 
-FETCHES = 8  # URLs that are fetched at a time
-FETCH_TIMEOUT = 60.0  # seconds that fetching one of them may take
-MAX_FILES = 100  # that one submit may bring, as a form
-# Pillow here may not read them.
+FETCHES = 8  # URLs fetched concurrently
+FETCH_TIMEOUT = 60.0  # seconds allowed for fetching one URL
+MAX_FILES = 100  # maximum number of files in one submit
+# Formats that this build of Pillow may not decode; ComfyUI checks them.
 _LEFT_TO_COMFYUI = (
     *("image/heic", "image/heif", "image/avif", "image/jxl", "image/x-exr"),
     "image/vnd.radiance",
@@ -51,18 +51,18 @@ _LEFT_TO_COMFYUI = (
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file that came with the request itself."""
+    """A file sent as part of a multipart request."""
 
     filename: str
     chunks: AsyncIterator[bytes]
 
 
 async def always() -> None:
-    """A check for those whom nobody leaves."""
+    """Do nothing: the check of a caller that cannot disconnect."""
 
 
 def is_file_reference(value: Any) -> bool:
-    """Whether a value would be more than a name, if its input names a file."""
+    """Return whether the value, given to a file input, would be more than a file name."""
     if isinstance(value, str):
         return _has_scheme(value) or is_result(value)
     return isinstance(value, FilePart) or (
@@ -71,7 +71,8 @@ def is_file_reference(value: Any) -> bool:
 
 
 def may_be_file(value: Any) -> bool:
-    """A file reference, or so long that it should be one: a file whose form is none of these."""
+    """Return whether the value is a file reference, or a string too long to be anything but file
+    content in an unknown form."""
     return is_file_reference(value) or (isinstance(value, str) and len(value) > MAX_VALUE_BYTES)
 
 
@@ -81,8 +82,11 @@ def _has_scheme(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class InputParts:
-    """What `InputFiles` work with, whoever asks. `workers` and `decoders` run what takes long, the
-    latter what decodes pictures; `fetches`: how many URLs are fetched at a time."""
+    """The dependencies of `InputFiles` that do not depend on the caller.
+
+    `workers` run slow work, `decoders` decode images; `fetches` bounds the URLs that are fetched
+    concurrently.
+    """
 
     tasks: TaskTable
     assets: AssetParts
@@ -93,8 +97,10 @@ class InputParts:
 
 
 class InputFiles:
-    """Files among the uploads of `caller`, made of URLs, data and results that it may see. `here`:
-    the name (HOST:PORT) that the client knows us under."""
+    """Stores files as uploads of `caller`, from URLs, data and results that the caller may see.
+
+    `here`: the host (HOST:PORT) that the client addressed the gateway by.
+    """
 
     def __init__(self, parts: InputParts, caller: Caller, here: str | None = None) -> None:
         self._parts = parts
@@ -105,12 +111,12 @@ class InputFiles:
     async def resolve(
         self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
     ) -> tuple[Json, dict[str, list[Any]]]:
-        """The params and the batch with a name of an upload in place of every file reference.
+        """Return the params and the batch with every file reference replaced by an upload's name.
 
-        `kinds`: what file inputs among them take. `check` is awaited before each file, and raises
-        to leave the rest; equal values are one file. Raises InvalidParameter, UrlNotAllowed,
-        UrlFailed, PayloadTooLarge and StorageFull, each with the parameter's word, and
-        PayloadTooLarge for more than MAX_FILES, before any is looked at.
+        `kinds`: the kind of file that each file input takes. `check` is awaited before each file,
+        and raises to abandon the rest; equal values are stored once. Raises InvalidParameter,
+        UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull, each naming the parameter, and
+        PayloadTooLarge for more than MAX_FILES, before any file is read.
         """
         _check_number(params, batch, kinds)
         known: dict[tuple[str | None, str], Any] = {}
@@ -153,7 +159,7 @@ class InputFiles:
                 return await self._known(found.filename, wanted)
             return await self._save(found.filename, found.chunks, wanted)
         if ref is not None and not _has_scheme(value):
-            return str(value)  # a name that a server may know, though we do not
+            return str(value)  # a file that a server may have, although the gateway does not
         return await self._brought(value, wanted)
 
     async def _brought(self, value: Any, wanted: str) -> str:
@@ -186,13 +192,13 @@ class InputFiles:
         return name
 
     async def _save_bytes(self, filename: str, content: bytes, wanted: str) -> str:
-        if not filename:  # named by its content, so that the same bytes are the same upload
+        if not filename:  # named by its content, so that equal bytes become one upload
             found = signature_of(content[:SNIFFED_BYTES])
             filename = f"{blake3(content).hexdigest()[:16]}{found.suffix if found else ''}"
         return await self._save(filename, once(content), wanted)
 
     async def _save(self, filename: str, chunks: AsyncIterator[bytes], wanted: str) -> str:
-        """Keep a stream if its bytes are what the input takes; answers the upload's name."""
+        """Store a stream if its bytes are of the wanted kind, and return the upload's name."""
         head, whole = await look_into(chunks, SNIFFED_BYTES)
         signature = _check(wanted, head)
         name = _named(filename or "input", signature)
@@ -204,12 +210,12 @@ class InputFiles:
 
 
 def _identity(value: Any) -> str:
-    """The same for files that are equal, and for no others."""
+    """Return a text that is equal for equal files only."""
     return value if isinstance(value, str) else repr(value)
 
 
 def _check_number(params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> None:
-    """Raises PayloadTooLarge for more than MAX_FILES files. Names of uploads do not count."""
+    """Raise PayloadTooLarge for more than MAX_FILES files. Names of uploads do not count."""
     given = chain(params.items(), ((word, one) for word in batch for one in batch[word]))
     files = {_identity(value) for word, value in given if word in kinds and _brings_file(value)}
     if len(files) > MAX_FILES:
@@ -224,7 +230,7 @@ def _brings_file(value: Any) -> bool:
 
 
 def _check(wanted: str, head: bytes) -> Signature | None:
-    """What the bytes are. Raises InvalidParameter if the input does not take that."""
+    """Return the signature of the bytes. Raise InvalidParameter if the input does not take it."""
     signature = signature_of(head)
     if not fits(wanted, signature):
         is_ = f"{signature.content_type}" if signature else "of no kind that is known"
@@ -238,7 +244,7 @@ def _check(wanted: str, head: bytes) -> Signature | None:
 
 
 def _check_image(path: Path, content_type: str) -> None:
-    """Raises InvalidParameter for a damaged or a huge image. No pixel is decoded."""
+    """Raise InvalidParameter for a damaged or oversized image. No pixel is decoded."""
     try:
         readable = is_readable(path)
     except InvalidInput as error:
@@ -248,7 +254,7 @@ def _check_image(path: Path, content_type: str) -> None:
 
 
 def _named(filename: str, signature: Signature | None) -> str:
-    """The name, with a suffix that fits the bytes: loaders go by it."""
+    """Return the name with a suffix that fits the bytes: ComfyUI's loaders go by the suffix."""
     if signature is None or kind_of(filename, content_type_of(filename)) is signature.kind:
         return filename
     return f"{filename}{signature.suffix}"

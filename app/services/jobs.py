@@ -1,4 +1,4 @@
-"""What the routes of Comfy API v2 ask of tasks: a job is a task."""
+"""The operations of Comfy API v2 on jobs. A job is a task."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -21,9 +21,9 @@ class Jobs:
         self._assets = assets
 
     async def submit(self, submission: Submission, key: IdempotencyKey | None) -> Task:
-        """Queue a task, with its references to assets looked up.
+        """Queue a task, with its references to assets resolved.
 
-        Raises MissingAsset, and what Submitter.submit raises.
+        Raises MissingAsset, and whatever SubmissionService.submit raises.
         """
         workflow = await self._assets.resolved(submission.workflow)
         added = await self._submitter.submit(replace(submission, workflow=workflow), key=key)
@@ -36,7 +36,7 @@ class Jobs:
         limit: int,
         before: int | None,
     ) -> tuple[list[Task], int | None]:
-        """Tasks that have all the labels, newest first, and where the next page begins."""
+        """Return a page of tasks that have all the labels, newest first, and the next cursor."""
         found: list[Task] = []
         while True:
             page, following = await self._tasks.page(

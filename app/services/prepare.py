@@ -1,4 +1,4 @@
-"""From what a client sends to a prompt that is fit to queue."""
+"""Turns the workflow of a submit into prompts that can be queued."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,15 +26,14 @@ from app.workflows.requirements import (
     requirements_of,
 )
 
-Made = tuple[tuple[Change, ...], Json, list[str]]  # changes, params and warnings of one task
+Made = tuple[tuple[Change, ...], Json, list[str]]  # the changes, params and warnings of one task
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prompt to queue, the parameter values it was made with (seeds resolved), and what was
-    doubtful about its conversion.
+    """A prompt to queue, with the parameter values that were set (seeds resolved) and the warnings.
 
-    `changes`: of one of a batch, whose prompts share all else: what is to be set in `prompt`.
+    `changes`: for a task of a batch, whose tasks share `prompt`: the inputs to set in it.
     """
 
     prompt: Json = field(repr=False)
@@ -43,13 +42,15 @@ class Prepared:
     changes: tuple[Change, ...] = ()
     requirements: TaskRequirements = NO_REQUIREMENTS
     shape: str = ""
-    from_page: bool = False  # converted from UI format, its texts filled in
-    drawn: Renewed = field(default="all", repr=False)  # what to draw anew where that is asked for
-    alike: Sequence[Sequence[InputKey]] = field(default=(), repr=False)  # inputs set as one
-    # Texts of the page's file before they were filled in, and the nodes that they name.
+    from_page: bool = False  # converted from UI format, with dynamic texts filled in
+    drawn: Renewed = field(default="all", repr=False)  # which seeds `randomize` draws anew
+    # Groups of inputs that are set together
+    alike: Sequence[Sequence[InputKey]] = field(default=(), repr=False)
+    # Texts of a UI file before they were filled in, and the node names that they may refer to.
     texts: Mapping[InputKey, str] = field(default_factory=dict, repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
-    from_templates: Collection[InputKey] = ()  # what follows from texts of the page's file
+    # Inputs whose values follow from dynamic texts of the UI file
+    from_templates: Collection[InputKey] = ()
 
     def setter(
         self,
@@ -69,15 +70,16 @@ class Prepared:
         )
 
     def whole(self) -> Json:
-        """The prompt to run."""
+        """Return the prompt with its changes applied."""
         return with_changes(self.prompt, self.changes) if self.changes else self.prompt
 
 
 def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
-    """The prompt in a workflow's JSON, converted if it is in UI format.
+    """Return the prompt in a workflow's JSON, converted if it is in UI format.
 
-    `node_types` may be empty while no server is known: common nodes are converted all the same.
-    Raises WorkflowFormatUnsupported, InvalidWorkflow, and NoServer if there are others.
+    `node_types` may be empty while no server is known: nodes of ComfyUI itself are converted all
+    the same. Raises WorkflowFormatUnsupported, InvalidWorkflow, and NoServer if there are other
+    nodes.
     """
     kind, graph = unwrap(workflow)
     known = node_types or core_node_types()
@@ -105,8 +107,11 @@ def to_prompt(workflow: Any, node_types: Mapping[str, Json]) -> Prepared:
 def files_wanted(
     workflow: Any, given: Sequence[str], node_types: Mapping[str, Json]
 ) -> tuple[Json, dict[str, str]]:
-    """The results that the workflow itself names as input files, as params; and what file inputs
-    among these and the `given` words take. Raises as `to_prompt` does."""
+    """Return the results that the workflow itself names as input files, as params, and the file
+    kinds that these and the `given` parameters take.
+
+    Raises as `to_prompt` does.
+    """
     known = node_types or core_node_types()
     prompt = to_prompt(workflow, node_types).prompt
     anew = set(located(prompt, given, known).values())
@@ -126,12 +131,12 @@ def prepare(
     each: Any = None,
     wanted_server: str | None = None,
 ) -> list[Prepared]:
-    """Check the workflow, and set its parameters, once for each set of them. `node_types` may be
-    empty while no server is known: ComfyUI itself checks the prompt again.
+    """Check the workflow and set its parameters once for each of `param_sets`.
 
-    `lenient`: model files may be named that no server has yet. `shared`: all are the same prompt,
-    with changes. `randomize`: seeds are drawn anew for each. `fill_texts`: see `_texts`. `each`:
-    what besides is stored with each task. Raises PayloadTooLarge if it is too much.
+    `node_types` may be empty while no server is known: ComfyUI itself checks the prompt again.
+    `lenient`: accept model files that no server has yet. `shared`: all tasks share one prompt, with
+    changes. `randomize`: draw seeds anew for each task. `fill_texts`: see `_texts`. `each`: what
+    else is stored with each task. Raises PayloadTooLarge if the tasks take too much storage.
     """
     found = to_prompt(workflow, node_types)
     check_outputs(found.prompt, node_types)
@@ -158,7 +163,7 @@ def prepare(
 def _variations(
     found: Prepared, made: Sequence[Made], wanted_server: str | None, *, shared: bool
 ) -> list[Prepared]:
-    """Raises PayloadTooLarge."""
+    """Build the tasks' prompts and requirements. Raises PayloadTooLarge."""
     varied = {node_id for changes, _, _ in made for node_id, _, _ in changes}
     variations = Variations(found.prompt, varied)
     known: dict[Needs, TaskRequirements] = {}
@@ -189,7 +194,7 @@ def with_params(
     randomize: bool = False,
     fill_texts: bool | None = None,
 ) -> Prepared:
-    """The same with parameters set. Raises InvalidParameter."""
+    """Return `found` with the parameters set. Raises InvalidParameter."""
     setter = found.setter(node_types, randomize=randomize, fill_texts=fill_texts)
     changes, used = setter.changes(params)
     prompt = with_changes(found.prompt, changes)
@@ -199,8 +204,11 @@ def with_params(
 def _texts(
     found: Prepared, node_types: Mapping[str, Json], fill: bool | None
 ) -> DynamicTexts | None:
-    """What fills in texts: those that are set in a file of the page, as its own were, unless the
-    client says no; all of an API-format file if it says so."""
+    """Return what fills in dynamic texts; None if none are filled in.
+
+    In a UI file the texts that parameters set are filled in unless `fill` is False, as the file's
+    own already were; in an API-format file all texts are, but only if `fill` is true.
+    """
     if not (fill or found.from_page):
         return None
     return DynamicTexts(

@@ -1,4 +1,4 @@
-"""What a client asks to be run, in whatever form it came."""
+"""The request to run a workflow, independent of the API it came through."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,16 +26,18 @@ class Submission:
     server: str | None = None
     wait_for_server: bool = False
     webhook: Webhook | None = None
-    extra_data: Json = field(default_factory=dict, repr=False)  # ComfyUI's, without secrets
-    secrets: Secrets = field(default_factory=dict, repr=False)  # what is secret in it
-    warnings: tuple[str, ...] = ()  # of what it says that has no effect
-    prompt_id: str | None = None  # of the task, if the client chose it
-    randomize: bool = False  # draw seeds anew: those that a UI file marks so, all of an API file
-    fill_texts: bool | None = None  # {a|b}, %date:...%; None: in what is set in a UI file
-    embed_workflow: bool = True  # in the page's format, into the results
+    # ComfyUI's extra_data without its secrets
+    extra_data: Json = field(default_factory=dict, repr=False)
+    secrets: Secrets = field(default_factory=dict, repr=False)  # the secrets of extra_data
+    warnings: tuple[str, ...] = ()  # about fields that have no effect
+    prompt_id: str | None = None  # the task's id, if the client chose it
+    randomize: bool = False  # draw seeds anew: in a UI file those marked so, in an API file all
+    # {a|b}, %date:...%; None: only in texts that params set in a UI file
+    fill_texts: bool | None = None
+    embed_workflow: bool = True  # embed the workflow, in UI format, in the result files
 
     def forget(self) -> None:
-        """It is queued: let go of what is large, for whoever waits for the end."""
+        """Drop the large fields once queued, while the request waits for the end."""
         for name in ("workflow", "batch"):
             object.__setattr__(self, name, None)
         for name in ("params", "extra_data"):

@@ -1,4 +1,4 @@
-"""From a request to queued tasks: durable when this is done, all of a batch or none."""
+"""Turns requests into queued tasks, durably, and of a batch all or none."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -39,18 +39,20 @@ from app.workflows.requirements import TaskRequirements
 from app.workflows.saved.library import Library
 
 T = TypeVar("T")
-# One for each task, what may name files of others, the graph that they share if there are several,
-# and what goes along with them.
+# The tasks' prompts, the inputs that may name files of other owners, the graph that several tasks
+# share, and the extra_data to store.
 Made = tuple[list[Prepared], list[Suspect], SharedGraph | None, Extra | None]
 
-TOLD = 50  # new tasks that are told of in one go
-LONGEST_RETRY = 60  # seconds that a client is told to wait when the queue is full
+TOLD = 50  # publish this many new tasks before yielding to the event loop
+LONGEST_RETRY = 60  # seconds; upper bound of Retry-After when the queue is full
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionParts:
-    """What a `SubmissionService` works with, whoever asks. `everywhere`: a webhook that each task
-    gets; `default_timeout`: seconds."""
+    """The dependencies of a `SubmissionService` that do not depend on the caller.
+
+    `everywhere`: a webhook added to each task; `default_timeout`: seconds.
+    """
 
     hub: Hub
     dispatcher: Dispatcher
@@ -71,7 +73,7 @@ class SubmissionParts:
 
 
 class SubmissionService:
-    """Submits for `caller`: its tasks belong to it, their files are its own."""
+    """Submits workflows for `caller`, who owns the tasks and their files."""
 
     def __init__(self, parts: SubmissionParts, caller: Caller) -> None:
         self._parts = parts
@@ -90,12 +92,12 @@ class SubmissionService:
         check: Check = always,
         here: str | None = None,
     ) -> list[Queued]:
-        """Queue a task, or those of a batch. With a key that was used before: what it made then.
-        `check` is awaited before each file that comes with it, and raises to leave the rest.
-        `here`: the name that the client knows us under, which its URLs may have.
+        """Queue a task or a batch. With an idempotency key that was used before, return its tasks.
 
-        Raises InvalidWorkflow and its kinds, ServerNotFound, QueueFull and KeyReused; and for
-        files that come with it UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
+        `check` is awaited before each file that comes with the request, and raises to abandon the
+        rest. `here`: the host that the client addressed the gateway by, which its URLs may name.
+        Raises InvalidWorkflow and its subclasses, ServerNotFound, QueueFull and KeyReused; for
+        input files also UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
         """
         if key is not None and (before := await self._store.answered(key)) is not None:
             return [Queued(task) for task in before]
@@ -135,7 +137,7 @@ class SubmissionService:
         )
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Queued]:
-        """Queue them as they are, with what is known of their like. Raises QueueFull, KeyReused."""
+        """Queue the tasks with expected run times and webhooks. Raise QueueFull, KeyReused."""
         completed = [self._completed(task) for task in new]
         try:
             with self._parts.paid_node_keys.queueing(new):
@@ -143,7 +145,8 @@ class SubmissionService:
         except QueueFull as error:
             error.extra["retry_after"] = self._until_there_is_room()
             raise
-        if added[0].task_id != completed[0].task_id:  # but one that the key made before
+        # An earlier request with the same key made these
+        if added[0].task_id != completed[0].task_id:
             self._parts.paid_node_keys.drop(task.task_id for task in new)
             return [Queued(task) for task in added]
         for one in {task.requirements for task in new}:
@@ -151,7 +154,7 @@ class SubmissionService:
         queued: list[Queued] = []
         for task in added:
             if len(queued) % TOLD == TOLD - 1:
-                await asyncio.sleep(0)  # lets others in
+                await asyncio.sleep(0)  # let other work run
             view = self._parts.presenter.view(task, None)
             self._parts.hub.publish(task.task_id, "status", shortened(view, MAX_STREAM_BYTES))
             queued.append(Queued(task, view))
@@ -159,8 +162,10 @@ class SubmissionService:
         return queued
 
     async def convert(self, submission: Submission, server: str | None = None) -> Prepared:
-        """The workflow as a prompt, parameters set; nothing is queued. Raises as `submit` does,
-        but not for node types that no server has: a warning names them."""
+        """Return the workflow as a prompt with its parameters set, without queueing it.
+
+        Raises as `submit` does, except for node types that no server has: a warning names those.
+        """
         _, workflow = await self.workflow_of(submission)
         wanted = self._wanted_server(submission, server)
 
@@ -172,7 +177,7 @@ class SubmissionService:
         return await self._with_fresh_node_types(wanted, work)
 
     async def workflow_of(self, submission: Submission) -> tuple[str | None, Any]:
-        """The workflow's JSON, read from its file if it is a saved one, and that file's name."""
+        """Return the file name of a saved workflow (or None) and the workflow's JSON."""
         if submission.filename is None:
             return None, submission.workflow
         return await self._parts.workers.run(self._parts.library.read, submission.filename)
@@ -185,13 +190,13 @@ class SubmissionService:
         check: Check,
         here: str | None,
     ) -> Submission:
-        """The same with names of uploads in place of URLs, data, files and results."""
+        """Return the submission with upload names in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}
         in_graph = await self._parts.workers.run(named_in, workflow)
         values = chain(params.values(), *batch.values())
         if not in_graph and not any(may_be_file(value) for value in values):
             return submission
-        if batch:  # before anything is fetched for one that cannot be
+        if batch:  # raises for an invalid batch before anything is fetched
             expand(params, batch, submission.batch_mode)
         found, kinds = await self._with_fresh_node_types(
             wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
@@ -216,7 +221,8 @@ class SubmissionService:
                 each=[submission.metadata, hook and [hook.url, hook.headers, hook.secret]],
                 wanted_server=wanted,
             )
-            # What a UI file says can only be read with its node types.
+            # A UI file cannot be converted without its node types: only its model files may be
+            # missing.
             if not lenient or unwrap(workflow)[0] is Format.UI:
                 for one in {one.requirements: one for one in found}.values():
                     check_fit(one, servers, any_file=lenient)
@@ -234,7 +240,7 @@ class SubmissionService:
             changes = chain.from_iterable(one.changes for one in found)
             return (
                 found,
-                suspects_in(found[0].prompt, changes, known),  # all have this prompt
+                suspects_in(found[0].prompt, changes, known),  # all tasks share this prompt
                 graph_of(found[0].prompt, self._caller.name) if shared else None,
                 extra_of(extra.stored, self._caller.name) if extra.stored else None,
             )
@@ -242,7 +248,7 @@ class SubmissionService:
         return await self._with_fresh_node_types(wanted, work)
 
     async def refuse_faulty(self, prompt: Json, requirements: TaskRequirements) -> None:
-        """Raises InvalidWorkflow if each server that could run the prompt would refuse it."""
+        """Raise InvalidWorkflow if every server that could run the prompt would refuse it."""
         wanted = requirements.wanted_server
         servers = [one for one in self._parts.pool if wanted in (None, one.id)]
         await self._with_fresh_node_types(
@@ -250,7 +256,7 @@ class SubmissionService:
         )
 
     async def _refuse_foreign_files(self, suspects: Sequence[Suspect]) -> None:
-        """Raises InvalidWorkflow for what names files on servers that are not the client's."""
+        """Raise InvalidWorkflow if the prompt names files on servers that are not the client's."""
         uploads = self._parts.input_files.assets.uploads
         for suspect in suspects:
             if suspect.sort in ("elsewhere", "made") and self._caller.is_unrestricted:
@@ -260,16 +266,17 @@ class SubmissionService:
                 raise refusal(suspect)
 
     def _wanted_server(self, submission: Submission, server: str | None) -> str | None:
-        """The id of the server that was asked for. Raises ServerNotFound."""
+        """Return the id of the requested server. Raise ServerNotFound."""
         wanted = submission.server or server
         return self._parts.pool.get(wanted).id if wanted else None
 
     async def _with_fresh_node_types(
         self, server: str | None, work: Callable[[Mapping[str, Json]], T]
     ) -> T:
-        """Do it with the node types as known; if it fails and they have changed, once more.
+        """Call `work` with the known node types; if it fails and they have changed, call it once
+        more.
 
-        In a thread: a file of thousands of nodes takes its time.
+        Runs in a thread: a file of thousands of nodes takes long to convert.
         """
         try:
             return await self._parts.workers.run(work, self._parts.pool.node_types(server))
@@ -279,7 +286,7 @@ class SubmissionService:
             return await self._parts.workers.run(work, self._parts.pool.node_types(server))
 
     def _completed(self, task: NewTask) -> NewTask:
-        """With what it should take, and whom else to tell of it."""
+        """Return the task with its expected run time and the gateway's webhook added."""
         known = self._parts.run_times.known(task.shape, task.requirements.wanted_server)
         expected = known.seconds if known else None
         webhooks = (
@@ -288,7 +295,7 @@ class SubmissionService:
         return replace(task, expected=expected, webhooks=webhooks)
 
     def _until_there_is_room(self) -> int:
-        """Seconds until a server should be through with a task."""
+        """Return the seconds until a server should have finished a task."""
         servers = max(len(self._parts.pool.online()), 1)
         seconds = (self._parts.run_times.average or DEFAULT_SECONDS) / servers
         return min(max(round(seconds), 1), LONGEST_RETRY)

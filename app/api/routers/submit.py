@@ -1,5 +1,4 @@
-"""The answer to a submit: the task or the batch, with its files in it if that is wanted, or the one
-file that the task has made."""
+"""The response to a submit: the task or batch as JSON, or the only file that the task made."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -61,24 +60,24 @@ SUBMIT_RESPONSES: dict[int | str, Json] = {
     },
     202: {"model": TaskJson | BatchJson, "description": "Queued; a batch, if one was sent."},
 }
-MAX_WAIT = 600.0  # seconds of ?wait=
-MAX_INLINE_BYTES = 16 * 1024 * 1024  # of results in one answer with ?inline=true
+MAX_WAIT = 600.0  # seconds; upper bound of ?wait=
+MAX_INLINE_BYTES = 16 * 1024 * 1024  # of result files in one response to ?inline=true
 MEDIA = ("image/", "video/", "audio/")
-OTHERS = ("application/json", "text/html")  # who takes these wants to read, not to show
+OTHERS = ("application/json", "text/html")  # a client that accepts these gets JSON, not the file
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a submit is to be queued and answered. `wait`: seconds."""
+    """How to queue and answer a submit. `wait`: seconds."""
 
     key: IdempotencyKey | None
     wait: float
     inline: bool
     server: str | None
     accept: str
-    done: Callable[[], None]  # with the body of the request
-    check: Check  # raises ClientDisconnect once the client has left
-    here: str | None  # the host that the request was sent to
+    done: Callable[[], None]  # releases the body of the request
+    check: Check  # raises ClientDisconnect once the client has disconnected
+    here: str | None  # the host that the client addressed
 
 
 async def _asked(
@@ -101,7 +100,7 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 
 
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
-    """Queue it, wait for its end if that was asked for, and answer 202, or 200 for the end."""
+    """Queue the submission, wait for its end if asked to, and answer 202, or 200 once it ended."""
     queued = await gateway.submitter.submit(
         submission, server=asked.server, key=asked.key, check=asked.check, here=asked.here
     )
@@ -109,7 +108,7 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
     asked.done()
     if asked.wait:
         ids = [one.task.task_id for one in queued]
-        queued = []  # their views are not needed while it waits
+        queued = []  # free the views while waiting: they are rebuilt afterwards
         ended = await gateway.tasks.wait(ids, min(asked.wait, MAX_WAIT))
         queued = [Queued(task) for task in ended]
     tasks = [one.task for one in queued]
@@ -131,7 +130,8 @@ async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Ask
 
 
 def _views(gateway: Gateway, queued: Sequence[Queued], room: int | None) -> list[TaskJson]:
-    """Return the tasks as JSON, each cut to `room` bytes: as queued, or as they are now."""
+    """Return the tasks as JSON, each cut to `room` bytes: as published if there is a view, else as
+    they are now."""
     return [
         gateway.tasks.view(task, room) if view is None else shortened(view, room)
         for task, view in queued
@@ -139,7 +139,7 @@ def _views(gateway: Gateway, queued: Sequence[Queued], room: int | None) -> list
 
 
 def _wanted_file(task: Task, accept: str) -> Output | None:
-    """The task's single file, if the client takes its type and did not ask for JSON."""
+    """Return the task's only file, if the client accepts its type and does not accept JSON."""
     ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     if task.status is not Status.SUCCEEDED or any(other in ranges for other in OTHERS):
         return None
@@ -156,7 +156,7 @@ def _wanted_file(task: Task, accept: str) -> Output | None:
 async def _file(
     gateway: Gateway, output: Output | None, headers: dict[str, str]
 ) -> Response | None:
-    """The file as the answer; None if it is not to be had, and the task has to do."""
+    """Return a response with the file; None if it cannot be read, and the task is sent instead."""
     if output is None or output.key is None:
         return None
     try:
@@ -175,7 +175,7 @@ async def _file(
 
 
 async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[TaskJson]) -> None:
-    """`data` for each file that is shown, in order, as long as there is room for all of it."""
+    """Add the files' content as `data`, in order, while they fit into MAX_INLINE_BYTES."""
     room = MAX_INLINE_BYTES
     for task, task_view in zip(tasks, views, strict=True):
         for output, view in zip(task.outputs, task_view["outputs"], strict=False):
@@ -192,7 +192,8 @@ async def _add_data(gateway: Gateway, tasks: Sequence[Task], views: Sequence[Tas
 
 
 async def _content(gateway: Gateway, output: Output, room: int) -> bytes:
-    """Raises FileNotFound, PayloadTooLarge beyond `room` bytes, and StorageUnavailable."""
+    """Return the file's bytes. Raise FileNotFound, PayloadTooLarge above `room` bytes, or
+    StorageUnavailable."""
     if not output.key:
         raise FileNotFound("The file is not here.")
     size = (await gateway.files.stat(output.key)).size_bytes
