@@ -16,7 +16,6 @@ from app.db.engine.database import (
     Database,
     database_file,
     identity_of,
-    is_sqlite,
     parse_url,
 )
 from app.db.engine.health import Readiness, WritableStores
@@ -148,12 +147,11 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     table = TaskTable(database, max_queued=settings.max_queued, lease=lease)
     store = TaskRepository(table, EVERYBODY)
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
-    alone = bool(hub.event_bus) or is_sqlite(settings.database_url.get_secret_value())
-    reconciler = StreamReconciler(hub, store, presenter, dispatcher, alone=alone)
+    reconciler = StreamReconciler(hub, store, presenter, dispatcher)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
     notifications = Notifications(database)
-    for part in (dispatcher, fleet, reconciler):
+    for part in (dispatcher, fleet):
         part.listen(notifications)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)

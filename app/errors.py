@@ -20,7 +20,7 @@ GatewayError
 ├── PreconditionFailed        412  If-Match names another version than the present one
 ├── KeyReused                 422  the Idempotency-Key came with another body
 ├── QueueFull                 429  Retry-After
-├── TooManyConnections 503  TooManyBodies 503  Stopping 503
+├── TooManyConnections 503  TooManyBodies 503  LiveUpdatesUnavailable 503  Stopping 503
 ├── NoServer                  503  no ComfyUI server can be asked now
 ├── StorageFull               507
 ├── NoRoom                    503  the same, told by /api/ready
@@ -339,6 +339,13 @@ class TooManyBodies(GatewayError):
 
     status = 503
     code = "too_many_bodies"
+
+
+class LiveUpdatesUnavailable(GatewayError):
+    """There are no live updates at the moment."""
+
+    status = 503
+    code = "live_updates_unavailable"
 
 
 class Stopping(GatewayError):

@@ -8,7 +8,7 @@ from app.auth.authenticator import Access
 from app.auth.model import AccessLevel, Caller
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
-from app.errors import NoServer, Stopping, TooManyConnections
+from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
 from app.events.hub import Hub
 from app.files.images.views import Views
 from app.files.stores.store import FileStore
@@ -111,7 +111,10 @@ class Gateway:
 
     def admit_stream(self) -> None:
         """Raises TooManyConnections: streams are to leave room for requests, and those of one API
-        key for those of others. (Behind a proxy all addresses are one, so they have no share.)"""
+        key for those of others. (Behind a proxy all addresses are one, so they have no share.)
+        Raises LiveUpdatesUnavailable while updates of other replicas do not come."""
+        if why := self.hub.interruption:
+            raise LiveUpdatesUnavailable(why, hint="Ask with GET meanwhile.", retry_after=2)
         share = max(MAX_STREAMS // 2, 1)
         if self.hub.subscribers >= MAX_STREAMS:
             text = f"There are {MAX_STREAMS} streams, which is all that are allowed."

@@ -16,6 +16,7 @@ runs here: `make demo` allows that, another gateway needs COMFYUI_ALLOW_PRIVATE_
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -27,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 GATEWAY_URL = os.environ.get("GATEWAY_URL", "http://localhost:8000")
 API_KEY = os.environ.get("COMFYUI_API_KEY", "")
@@ -100,25 +102,34 @@ async def submit(http: httpx.AsyncClient, image: str, receiver: "Receiver") -> J
 
 
 async def follow(task_id: str) -> Json:
-    """Every update of one task until it is finished. Binary messages are previews."""
-    previews = 0
+    """Every update of one task until it is finished."""
     url = GATEWAY_URL.replace("http", "ws", 1) + "/ws"
-    async with connect(url, max_size=None, additional_headers=HEADERS) as socket:
-        wish = {"type": "subscribe", "task_ids": [task_id], "previews": True}
-        await socket.send(json.dumps(wish))
-        async for message in socket:
-            if isinstance(message, bytes):
-                previews += 1
-                continue
-            update: Json = json.loads(message)
-            if update["type"] != "task_update":
-                continue
-            if update["event"] == "progress":
-                show(update)
-            elif update["event"] == "status" and update["status"] in FINISHED:
-                print(f"   {update['status']}, after {previews} previews")
-                return update
-    raise GatewayProblem("The connection was closed. The task goes on: poll it, or connect again.")
+    # Connects again where the gateway closes, or refuses for now with a 503: it restarts, say.
+    async for socket in connect(url, max_size=None, additional_headers=HEADERS):
+        with contextlib.suppress(ConnectionClosed):
+            async with socket:
+                return await until_finished(socket, task_id)
+    raise GatewayProblem("The connection was closed. The task goes on: poll it.")
+
+
+async def until_finished(socket: ClientConnection, task_id: str) -> Json:
+    """The present state comes first. Binary messages are previews."""
+    previews = 0
+    wish = {"type": "subscribe", "task_ids": [task_id], "previews": True}
+    await socket.send(json.dumps(wish))
+    while True:
+        message = await socket.recv()
+        if isinstance(message, bytes):
+            previews += 1
+            continue
+        update: Json = json.loads(message)
+        if update["type"] != "task_update":
+            continue
+        if update["event"] == "progress":
+            show(update)
+        elif update["event"] == "status" and update["status"] in FINISHED:
+            print(f"   {update['status']}, after {previews} previews")
+            return update
 
 
 def show(update: Json) -> None:

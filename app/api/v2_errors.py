@@ -32,6 +32,7 @@ _CODES = {
 _BUSY = {
     "no_server": "deployment_not_ready",
     "too_many_connections": "too_many_streams",
+    "live_updates_unavailable": "too_many_streams",
     "key_queue_full": "queue_full",
 }
 _BY_STATUS = {

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from app.db.queries import no_task
 from app.errors import GatewayError, RateLimited
-from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.events.subscription import Closed, Interrupted, Overrun, Subscription, Update
 from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.limits.quoting import quoted
@@ -53,12 +53,9 @@ class Session:
 
     async def send_updates(self) -> None:
         try:
-            if notice := self._gateway.hub.notice:
-                await self._socket.send_text(_message(notice))
             while True:
                 update = await self._updates.get()
-                is_notice = update.type == "notice"  # of no task
-                if not is_notice and not await self._gateway.tasks.is_visible(update):
+                if not await self._gateway.tasks.is_visible(update):
                     continue
                 if update.type == "preview":
                     await self._socket.send_bytes(_preview_frame(update))
@@ -66,6 +63,8 @@ class Session:
                     await self._socket.send_text(_message(update))
         except Overrun:
             await self._socket.close(1013, "too slow: connect again")
+        except Interrupted:
+            await self._socket.close(1012, "live updates were interrupted: connect again")
         except Closed:
             await self._socket.close(1012, "the gateway is stopping: connect again")
 
@@ -185,8 +184,6 @@ def _is_ids(value: Any) -> bool:
 
 @lru_cache(maxsize=16)  # for all who hear of it
 def _message(update: Update) -> str:
-    if update.type == "notice":
-        return f'{{"type":"notice",{update.json[1:]}'
     head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
     if update.type == "output":
         return f'{head}"task_id":"{update.task_id}","output":{update.json}}}'

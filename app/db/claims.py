@@ -196,7 +196,6 @@ class Claims:
             if connection.execute(change, {"id": task_id, "me": self.runner_id}).rowcount != 1:
                 raise LostClaim(task_id)
             connection.execute(delete(outputs).where(outputs.c.task_id == task_id))
-            notify(connection, Topic.STATUS, task_id)
             notify(connection, Topic.WORK)
             return fetch_one(connection, task_id)
 
@@ -283,8 +282,6 @@ class Claims:
                 raise LostClaim(task.task_id)
             if fields.get("error"):
                 add_error(connection, task.task_id, fields["error"])
-            if "status" in fields or statement is not None:
-                notify(connection, Topic.STATUS, task.task_id)
             return row
 
         row = await self._database.write(work)

@@ -2,6 +2,7 @@
 a subscriber that is too slow is let go, and finds the truth by asking.
 
 With several replicas an event bus (redis_bus.py) brings what one publishes to the hubs of all.
+While it cannot, there are no streams.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
-from app.events.subscription import Closed, Subscription, Type, Update
+from app.events.subscription import Closed, Interrupted, Subscription, Type, Update
 from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
 
@@ -27,9 +28,8 @@ KNOWN_BIRTHS = 50_000  # tasks
 class EventBus(Protocol):
     """Brings updates to the hubs of all replicas, ours included."""
 
-    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> bool:
-        """Take it, to deliver it to us, too, in its turn (but for previews). False if that cannot
-        be done now."""
+    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
+        """Take it, to deliver it to us, too, in its turn (but for previews)."""
         ...
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class EventBus(Protocol):
 class Hub:
     def __init__(self) -> None:
         self.event_bus: EventBus | None = None  # none: we are alone
-        self.notice: Update | None = None  # why updates of other replicas do not come, if so
+        self.interruption: str | None = None  # why updates of other replicas do not come, if so
         self._subscriptions: set[Subscription] = set()
         self._everything: set[Subscription] = set()  # those of them to all tasks
         self._of_task: dict[str, set[Subscription]] = {}
@@ -66,12 +66,13 @@ class Hub:
         self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes = b""
     ) -> None:
         """Something has happened to a task: tell the subscribers of all replicas."""
-        carried = self.event_bus is not None and self.event_bus.send(task_id, type, data, image)
-        update = Update(0 if carried else self._next_id(), task_id, type, data, image)
-        if type == "preview" and carried:  # the event bus brings it only to the others
-            update = Update(self._last_id + 1, task_id, type, data, image)
+        update = Update(self._new_id(type), task_id, type, data, image)
+        if self.event_bus is not None:
+            self.event_bus.send(task_id, type, data, image)
         if update.id:
             self.deliver(update)
+        elif self.interruption:  # it comes back late: whoever waits for it hears of it now
+            self.tell(task_id, type, data)
         for watcher in self._watchers:
             watcher(update)
         if type == "status":
@@ -99,30 +100,30 @@ class Hub:
             self._born.put(update.task_id, born)
         return replace(update, born=self._born.get(update.task_id))
 
-    def lose(self, code: str, message: str) -> None:
-        """Updates of other replicas do not come any more; all subscribers are told why."""
-        self.notice = self._notify(code, message)
+    def suspend(self, why: str) -> None:
+        """Updates of other replicas do not come: streams end, and there are none until `resume`."""
+        self.interruption = why
+        self.interrupt()
 
-    def restore(self, code: str, message: str) -> None:
-        """They come again."""
-        self._notify(code, message)
-        self.notice = None
+    def resume(self) -> None:
+        """They come again, and what was told meanwhile has come."""
+        self.interruption = None
 
-    def _notify(self, code: str, message: str) -> Update:
-        notice = Update(self._last_id, "", "notice", {"code": code, "message": message})
+    def interrupt(self) -> None:
+        """Some may have been missed: streams end, so that their clients begin anew."""
         for subscription in self._subscriptions:
-            subscription.put(notice)
-        return notice
+            if not subscription.lasts:
+                subscription.end(Interrupted())
 
     def begin_at(self, id: int) -> None:
         """Ids go on from there: what a replica gives as ids must not be behind the others'."""
         self._last_id = max(self._last_id, id)
 
-    def _next_id(self) -> int:
-        # Microseconds: larger than all ids before a restart, and exact in JavaScript. The event bus
-        # has a clock of its own for all replicas; until it gives the next id, we stay below that.
-        if self.event_bus is not None and self._last_id:
-            return self._last_id + 1
+    def _new_id(self, type: Type) -> int:
+        """0 if the event bus gives it one, and brings the update back with it."""
+        if self.event_bus is not None:
+            return self._last_id + 1 if type == "preview" else 0
+        # Microseconds: larger than all ids before a restart, and exact in JavaScript.
         return max(self._last_id + 1, time.time_ns() // 1000)
 
     def _spread(self, update: Update) -> None:
@@ -159,11 +160,17 @@ class Hub:
 
     @contextmanager
     def subscribe(
-        self, task_ids: Collection[str] | None = None, *, previews: bool = False
+        self,
+        task_ids: Collection[str] | None = None,
+        *,
+        previews: bool = False,
+        lasts: bool = False,
     ) -> Iterator[Subscription]:
-        subscription = Subscription(task_ids, previews=previews, on_change=self._move)
+        subscription = Subscription(task_ids, previews=previews, lasts=lasts, on_change=self._move)
         if self._closed:
             subscription.end(Closed())
+        elif self.interruption and not lasts:
+            subscription.end(Interrupted())
         self._subscriptions.add(subscription)
         self._enter(subscription)
         try:

@@ -2,8 +2,12 @@
 
 One capped stream holds what must come in order and may be had again: Redis gives the ids, so they
 are the same for all, and a stream resumes at any replica. Previews go by Pub/Sub, and only to where
-somebody watches. While Redis is away each replica tells its own subscribers what it does itself;
-for the rest see app/scheduler/stream_reconciler.py.
+somebody watches.
+
+Nothing is lost unnoticed: an update comes to the subscribers of a replica, or they are let go. They
+are when Redis is lost. What a replica has to tell meanwhile is sent when Redis is back, and before
+there are streams again all is read that came into Redis. Each update says which one its replica
+sent before: where that is another one than was read, some are missing.
 """
 
 import asyncio
@@ -11,7 +15,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +24,8 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.events.hub import Hub
-from app.events.subscription import Overrun, Subscription, Type, Update
+from app.events.subscription import THINNED, Overrun, Subscription, Type, Update
+from app.limits.lru_cache import BoundedCache
 from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)
@@ -32,9 +37,11 @@ MAX_BATCH_UPDATES = 500  # updates of one round trip
 BLOCK = 1000  # milliseconds of waiting for news in one request
 RETRY = 0.5  # seconds between two tries to reach it
 TUNED = 0.25  # seconds between two looks at whose previews are wanted
+KNOWN_REPLICAS = 1000  # whose last update is remembered
+MISSING = -1  # in place of the number of an update that was never sent
 
-LOST = "Redis cannot be reached: tasks that other processes drive are looked at once a second."
-RESTORED = "Redis is back: updates come as they happen."
+LOST = "Redis cannot be reached: live updates are delayed until it is back."
+RESTORED = "Redis is back: live updates come again."
 
 
 def number_of(entry: bytes) -> int:
@@ -58,18 +65,25 @@ class RedisEventBus:
         number = redis.connection_pool.connection_kwargs.get("db") or 0
         self._stream = f"comfyui-gateway:{number}:updates"
         self._channel = f"comfyui-gateway:{number}:previews:"
-        self._up = False
+        self._warned = False
         self._position = b""  # the last entry that was read
-        self._outbox = self._new_outbox()
+        self._outbox = self._for_later([])
         self._number = 0  # of the last update that was taken
+        self._sent: int | None = None  # the number of the last one that was sent in this session
+        self._gap: int | None = None  # the number of an update before which some were dropped
         self._on_its_way: deque[Update] = deque()  # sent, and not yet come back
+        self._heard: BoundedCache[bytes, int] = BoundedCache(
+            KNOWN_REPLICAS
+        )  # last number by origin
+        hub.suspend(LOST)  # until the first session
 
-    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> bool:
-        if not self._up:
-            return False
+    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
+        if type == "preview" and self._hub.interruption:
+            return
         self._number += 1
-        self._outbox.put(Update(self._number, task_id, type, data, image))
-        return True
+        update = Update(self._number, task_id, type, data, image)
+        if not self._outbox.put(update):  # too many wait; in a session `_write` finds that, too
+            self._gap, self._outbox = self._number, self._for_later([update])
 
     async def run(self) -> None:
         """Carry updates, for ever."""
@@ -86,70 +100,86 @@ class RedisEventBus:
     async def flush(self) -> None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                while self._up and (batch := self._outbox.take(MAX_BATCH_UPDATES)):
+                while not self._hub.interruption and (
+                    batch := self._outbox.take(MAX_BATCH_UPDATES)
+                ):
                     await self._send(batch)
         except (RedisError, OSError) as error:  # others look for themselves
             log.warning("the last updates did not reach Redis: %s", told(error))
 
     # -- the connection -------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
-        seconds, microseconds = await self._redis.time()
+    async def _session(self) -> None:
+        """Until Redis is lost."""
+        # A connection of its own: the pool would renew one that was cut, and nobody would know.
+        async with self._redis.client() as reader:
+            await self._begin(reader)
+            if not _goes_on():
+                return
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(reader), name="event bus: read")
+                group.create_task(self._write(self._outbox), name="event bus: write")
+                group.create_task(self._watch(), name="event bus: previews")
+
+    async def _begin(self, reader: Redis) -> None:
+        """Read all that is there, and then let streams come."""
+        seconds, microseconds = await reader.time()
         now = seconds * 1_000_000 + microseconds
-        newest: Any = await self._redis.xrevrange(self._stream, count=1)
+        newest: Any = await reader.xrevrange(self._stream, count=1)
+        last = number_of(newest[0][0]) if newest else 0
         if not self._position:
             self._position = entry_of(now - round(LOOK_BACK * 1e6))
             self._hub.begin_at(now - 1_000_000)
-        elif newest and number_of(newest[0][0]) < number_of(self._position):
+        elif newest and last < number_of(self._position):
             self._position = newest[0][0]  # another Redis, whose clock is behind
         elif not newest and now < number_of(self._position):
             self._position = b"0-0"
-        self._outbox = self._new_outbox()
-        self._up = True
-        if self._hub.notice:
+        while number_of(self._position) < last and await self._read_some(reader):
+            pass
+        await self._take_up()
+        self._hub.resume()
+        if self._warned:
             log.info(RESTORED)
-            self._hub.restore("live_updates_restored", RESTORED)
+            self._warned = False
 
-    async def _session(self) -> None:
-        """Until Redis is lost."""
-        await self._begin()
-        if not _goes_on():
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(), name="event bus: read")
-            group.create_task(self._write(), name="event bus: write")
-            group.create_task(self._watch(), name="event bus: previews")
+    async def _take_up(self) -> None:
+        """Send again what has not come back, then what was kept meanwhile."""
+        kept = self._for_later([*self._on_its_way, *self._outbox.take(MOST_WAITING)])
+        self._on_its_way.clear()
+        self._sent = None
+        self._outbox = Subscription(None, previews=True, limit=MOST_WAITING)
+        self._on_its_way.extend(again := kept.take(MOST_WAITING))
+        for first in range(0, len(again), MAX_BATCH_UPDATES):
+            await self._send(again[first : first + MAX_BATCH_UPDATES])
+
+    def _for_later(self, updates: Iterable[Update]) -> Subscription:
+        """An outbox for while Redis is away: of each task the newest status and progress."""
+        kept = _thinning_outbox()
+        for update in updates:
+            if update.type != "preview" and not kept.put(update):
+                self._gap, kept = update.id, _thinning_outbox()
+                kept.put(update)
+        return kept
 
     def _lose(self, error: BaseException | None) -> None:
-        """What did not come back is told here, so that our own subscribers miss nothing."""
-        self._up = False
-        while self._on_its_way:
-            self._deliver_here(self._on_its_way.popleft())
-        for update in self._outbox.take(MOST_WAITING):
-            if update.type != "preview":  # that was shown at once
-                self._deliver_here(update)
+        self._hub.suspend(LOST)
         if not isinstance(error, RedisError | OSError | Overrun):
             log.error("updates cannot be carried", exc_info=error)
-        if not self._hub.notice:
+        if not self._warned:
             log.warning("%s (%s)", LOST, told(error))
-            self._hub.lose("live_updates_delayed", LOST)
-
-    def _deliver_here(self, update: Update) -> None:
-        number = self._hub.last_id + 1
-        self._hub.deliver(Update(number, update.task_id, update.type, update.data))
-
-    def _new_outbox(self) -> Subscription:
-        return Subscription(None, previews=True, limit=MOST_WAITING)
+            self._warned = True
+            self._outbox = self._for_later(self._outbox.take(MOST_WAITING))
 
     # -- to Redis -------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
+    async def _write(self, outbox: Subscription) -> None:
         while _goes_on():
-            first = await self._outbox.get()
-            await self._send([first, *self._outbox.take(MAX_BATCH_UPDATES - 1)])
+            first = await outbox.get()
+            batch = [first, *outbox.take(MAX_BATCH_UPDATES - 1)]
+            self._on_its_way.extend(update for update in batch if update.type != "preview")
+            await self._send(batch)
 
-    async def _send(self, batch: list[Update]) -> None:
-        self._on_its_way.extend(update for update in batch if update.type != "preview")
+    async def _send(self, batch: Sequence[Update]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
             for update in batch:
                 if update.type == "preview":
@@ -160,9 +190,14 @@ class RedisEventBus:
             await pipe.execute()
 
     def _fields(self, update: Update) -> dict[Any, Any]:
+        before, self._sent = self._sent, update.id
+        if self._gap is not None and (before or 0) < self._gap <= update.id:
+            before = MISSING
         return {
             "from": self._origin,
             "number": update.id,
+            # Not with the first of a session: what is in a Redis that was lost cannot be known.
+            **({} if before is None else {"follows": before}),
             "task": update.task_id,
             "type": update.type,
             "data": update.json,
@@ -170,21 +205,39 @@ class RedisEventBus:
 
     # -- from Redis -----------------------------------------------------------------------------
 
-    async def _read(self) -> None:
+    async def _read(self, reader: Redis) -> None:
         while _goes_on():
-            found: Any = await self._redis.xread(
-                {self._stream: self._position}, count=MAX_BATCH_UPDATES, block=BLOCK
-            )
-            for _, entries in found or ():
-                for entry, fields in entries:
-                    self._position = entry
-                    self._take(entry, fields)
+            await self._read_some(reader, block=BLOCK)
             if len(self._on_its_way) > MOST_WAITING:
                 raise Overrun
 
+    async def _read_some(self, reader: Redis, block: int | None = None) -> bool:
+        """False if there was nothing."""
+        found: Any = await reader.xread(
+            {self._stream: self._position}, count=MAX_BATCH_UPDATES, block=block
+        )
+        for _, entries in found or ():
+            for entry, fields in entries:
+                self._position = entry
+                self._take(entry, fields)
+        return bool(found)
+
     def _take(self, entry: bytes, fields: dict[bytes, bytes]) -> None:
-        if fields[b"from"] == self._origin and not self._is_back(int(fields[b"number"])):
-            return  # it was told here when Redis went away
+        origin, number = fields[b"from"], int(fields[b"number"])
+        before = self._heard.get(origin)
+        if before is not None and number <= before:
+            return  # it was sent again, as its replica could not know that it had come
+        self._heard.put(origin, number)
+        follows = int(fields.get(b"follows", before or 0))
+        if follows == MISSING:
+            is_missing = origin != self._origin  # ours were dropped before there were streams here
+        else:
+            is_missing = before is not None and follows != before
+        if is_missing:
+            log.warning("updates of another replica are missing: streams begin anew")
+            self._hub.interrupt()
+        if origin == self._origin:
+            self._is_back(number)
         self._hub.deliver(
             Update(
                 number_of(entry),
@@ -194,14 +247,11 @@ class RedisEventBus:
             )
         )
 
-    def _is_back(self, number: int) -> bool:
-        """Whether we wait for it. They come back in the order in which they were sent."""
-        while self._on_its_way and self._on_its_way[0].id < number:
-            self._deliver_here(self._on_its_way.popleft())
-        if not self._on_its_way or self._on_its_way[0].id != number:
-            return False
-        self._on_its_way.popleft()
-        return True
+    def _is_back(self, number: int) -> None:
+        while self._on_its_way and self._on_its_way[0].id <= number:
+            self._on_its_way.popleft()
+        if self._gap is not None and number >= self._gap:
+            self._gap = None
 
     # -- previews -------------------------------------------------------------------------------
 
@@ -239,6 +289,10 @@ class RedisEventBus:
         if origin != self._origin.decode():
             task_id = channel.removeprefix(self._channel)
             self._hub.deliver(Update(self._hub.last_id + 1, task_id, "preview", about, image))
+
+
+def _thinning_outbox() -> Subscription:
+    return Subscription(None, previews=True, limit=MOST_WAITING, thinned=(*THINNED, "status"))
 
 
 def _goes_on() -> bool:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from app.limits.worker_threads import caller
 
-Type = Literal["status", "progress", "preview", "output", "notice"]
+Type = Literal["status", "progress", "preview", "output"]
 
+THINNED: tuple[Type, ...] = ("progress", "preview")
 QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
 QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
 PROGRESS_BYTES = 1000  # bytes that a progress update is taken for
@@ -41,29 +42,42 @@ class Update:
         return len(self.image) + (PROGRESS_BYTES if is_small else len(self.json))
 
 
-class Overrun(Exception):
+class Ended(Exception):
+    """There will be no more updates."""
+
+
+class Overrun(Ended):
     """The subscriber did not keep up and has missed updates: it must start over."""
 
 
-class Closed(Exception):
+class Interrupted(Ended):
+    """Updates of other replicas may have been missed: the subscriber must start over."""
+
+
+class Closed(Ended):
     """The gateway is stopping."""
 
 
 class Subscription:
-    """A bounded queue. Of a task's undelivered progress and previews only the newest is kept."""
+    """A bounded queue. Of a task's undelivered updates of the types in `thinned` only the newest is
+    kept. `lasts`: it is no stream, and goes on while updates of other replicas do not come."""
 
     def __init__(
         self,
         task_ids: Collection[str] | None,
         *,
         previews: bool,
+        lasts: bool = False,
         limit: int = QUEUE_LIMIT,
+        thinned: Collection[Type] = THINNED,
         on_change: "Callable[[Subscription, frozenset[str] | None], None] | None" = None,
     ) -> None:
         self._task_ids = None if task_ids is None else frozenset(task_ids)
         self.previews = previews
+        self.lasts = lasts
         self.caller = caller()
         self._limit = limit
+        self._thinned = thinned
         self._on_change = on_change
         self._waiting: OrderedDict[object, Update] = OrderedDict()
         self._bytes = 0
@@ -92,8 +106,6 @@ class Subscription:
         return self._end is not None
 
     def wants(self, update: Update) -> bool:
-        if update.type == "notice":
-            return True
         if update.type == "preview" and not self.previews:
             return False
         return self._task_ids is None or update.task_id in self._task_ids
@@ -102,8 +114,9 @@ class Subscription:
         """False if it had to be let go, now or before."""
         if self._end:
             return False
-        replaceable = update.type in ("progress", "preview", "notice")
-        key: object = (update.task_id, update.type) if replaceable else object()
+        key: object = object()
+        if update.type in self._thinned:
+            key = (update.task_id, update.type)
         self._drop(key)
         self._waiting[key] = update
         self._bytes += update.size
@@ -121,7 +134,7 @@ class Subscription:
         self._ready.set()
 
     async def get(self) -> Update:
-        """The next update. Raises Overrun or Closed when there will be none."""
+        """The next update. Raises Ended when there will be none."""
         while not self._waiting:
             if self._end:
                 raise self._end

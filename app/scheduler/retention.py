@@ -10,7 +10,6 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, null, select, up
 from app.db import mapping
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import parts_of
-from app.db.engine.notify import Topic, notify
 from app.db.queries import fetch_one
 from app.db.tables import outputs, tasks
 from app.db.webhooks import is_to_be_told
@@ -165,7 +164,6 @@ def _expire(connection: Connection, task_id: str) -> Task:
     values = {"expired_id": task_id, "why": mapping.dump_error(_reason(before))}
     connection.execute(_EXPIRE, values)
     connection.execute(_FORGET, {"expired_id": task_id})
-    notify(connection, Topic.STATUS, task_id)
     return fetch_one(connection, task_id)
 
 

@@ -1,17 +1,15 @@
 """Looks at the tasks that somebody follows, for what no update tells.
 
-That is how the place and the ETA of a queued task change; and while updates of other replicas do
-not come (Redis is away, or was never there), all that those replicas do.
+That is how the place and the ETA of a queued task change; and what another process on the same
+SQLite file does, or a replica while Redis is away, for those who wait for its end.
 """
 
-import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from app.db.engine.list_parameters import parts_of
-from app.db.engine.notify import Notifications, Topic
 from app.db.tasks import TaskRepository
 from app.events.hub import Hub
 from app.events.subscription import Update
@@ -22,10 +20,8 @@ from app.tasks.model import Progress, QueuePosition, Status, Task
 from app.tasks.view import Expected, progress_view
 
 LOOK_INTERVAL = 2.0  # seconds between two looks
-INTERVAL_BLIND = 1.0  # the same while nothing else tells what other replicas do
 MAX_FOLLOWED_TASKS = 2000  # tasks that are looked at each time
 TOLD = 6000  # tasks of which it is remembered how they were found
-NEWEST = 100  # tasks that are looked at for those who follow all
 QUEUE_HEAD_TASKS = (
     100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
 )
@@ -33,7 +29,6 @@ DRIFT = 2.0  # seconds that an ETA may be off the clock before it is told again,
 AT_ONCE = 100  # tasks that are told of before subscribers are waited for
 DELIVERY_TIMEOUT = 2.0  # seconds that they are waited for in a look, all in all
 STATE = ("status", "waiting_for", "warnings")
-MARGIN = 5.0  # seconds before the trouble was noticed in which it may have begun
 
 
 class Hope(NamedTuple):
@@ -56,93 +51,38 @@ class Hope(NamedTuple):
 
 
 class StreamReconciler:
-    """`alone`: no other process drives tasks of the same database, or Redis tells what they do."""
-
     def __init__(
         self,
         hub: Hub,
         store: TaskRepository,
         presenter: TaskPresenter,
         dispatcher: Dispatcher,
-        *,
-        alone: bool,
     ) -> None:
         self._hub = hub
         self._store = store
         self._presenter = presenter
         self._dispatcher = dispatcher
-        self._alone = alone
         self._last_event: dict[str, int] = {}  # task_id -> its newest update when we looked last
         self._last_view: dict[str, Mapping[str, Any]] = {}  # task_id -> how we found it last
         self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
-        self._blind_since: float | None = None
-        self._changed: set[str] = set()  # tasks of which the database told something
-        self._wake = asyncio.Event()
-        self._due = 0.0  # monotonic; when to look at all that are followed
-        self._maybe_missed: set[str] = set()  # tasks that may have changed unheard
-
-    @property
-    def has_gap(self) -> bool:
-        return self._hub.notice is not None or not self._alone
-
-    def listen(self, notifications: Notifications) -> None:
-        """Hear from the database that a task has another status, if nothing else tells us."""
-        notifications.on(Topic.STATUS, self._hear)
-
-    def _hear(self, task_id: str) -> None:
-        if task_id and self.has_gap and self._hub.subscribers:
-            if len(self._changed) < MAX_FOLLOWED_TASKS:  # the rest is found by the next look at all
-                self._changed.add(task_id)
-            self._wake.set()
 
     async def run(self) -> None:
-        """Look at followed tasks when something happened to them, and all LOOK_INTERVAL seconds,
-        until cancelled."""
-
-        def left() -> float:
-            return max(self._due - time.monotonic(), 0)
-
-        await every(left, self._look_once, "looking at followed tasks", self._wake)
-
-    async def _look_once(self) -> None:
-        if time.monotonic() < self._due:
-            await self._look_at_news()
-        else:
-            pause = INTERVAL_BLIND if self.has_gap else LOOK_INTERVAL
-            self._due = time.monotonic() + pause
-            await self._look()
-
-    async def _look_at_news(self) -> None:
-        news, self._changed = sorted(self._changed), set()
-        if not self._hub.watches_all():
-            news = sorted(set(news).intersection(self._hub.watched()))
-        began = self._hub.last_id
-        await self._tell_all(await self._store.several(news[:MAX_FOLLOWED_TASKS]), began, news)
+        """Look at followed tasks all LOOK_INTERVAL seconds, until cancelled."""
+        await every(LOOK_INTERVAL, self._look, "looking at followed tasks")
 
     async def _look(self) -> None:
         watched = self._hub.watched()[:MAX_FOLLOWED_TASKS]
-        was_blind, has_gap = self._blind_since is not None, self.has_gap
-        if has_gap and not was_blind:
-            self._blind_since = time.time() - MARGIN
-        if was_blind and not has_gap:
-            self._maybe_missed.update(watched)  # once more, for what came just before the end of it
         began = self._hub.last_id
-        tasks = await self._store.several(self._silent(watched))
-        if self._hub.watches_all() and (was_blind or has_gap):
-            tasks += await self._of_all({task.task_id for task in tasks})
-        await self._tell_all(tasks, began, self._last_event)
+        await self._tell_all(await self._store.several(self._silent(watched)), began)
         await self._tell_head(set(watched), began)
         ours = self._dispatcher.driven() if self._hub.watches_all() else watched
         places = await self._places(ours[:MAX_FOLLOWED_TASKS])
         for task_id in ours[:MAX_FOLLOWED_TASKS]:
             self._tell_of_ours(task_id, places.get(task_id))
-        kept = {*watched, *ours[:MAX_FOLLOWED_TASKS], *(task.task_id for task in tasks)}
+        kept = {*watched, *ours[:MAX_FOLLOWED_TASKS]}
         self._last_view = {
             task_id: view for task_id, view in self._last_view.items() if task_id in kept
         }
-        self._maybe_missed &= set(watched)
-        if not has_gap:
-            self._blind_since = None
 
     def _silent(self, watched: Iterable[str]) -> list[str]:
         """The tasks of which nothing was heard since the last look; what we drive is heard."""
@@ -150,44 +90,31 @@ class StreamReconciler:
         changed = [id for id, newest in heard.items() if self._last_event.get(id) != newest]
         for task_id in changed:
             self._last_view.pop(task_id, None)
-        self._last_event, quiet = heard, set(heard).difference(changed) | self._maybe_missed
+        self._last_event, quiet = heard, set(heard).difference(changed)
         return sorted(id for id in quiet if self._dispatcher.progress_of(id) is None)
 
-    async def _of_all(self, seen: Collection[str]) -> list[Task]:
-        """What those who follow all tasks may have missed."""
-        newest = await self._store.page(limit=NEWEST)
-        found = {task.task_id: task for task in [*await self._store.queue(), *newest]}
-        open_ones = [id for id, view in self._last_view.items() if view["finished_at"] is None]
-        gone = [id for id in open_ones if id not in found and id not in seen]
-        for task in await self._store.several(gone[:MAX_FOLLOWED_TASKS]):
-            found[task.task_id] = task
-        return [task for task_id, task in found.items() if task_id not in seen]
-
-    async def _tell_all(self, tasks: list[Task], began: int, followed: Collection[str]) -> None:
+    async def _tell_all(self, tasks: list[Task], began: int) -> None:
         """What is new of them. `began`: the newest update when they were asked for."""
         patience = DELIVERY_TIMEOUT
         for part in parts_of(tasks, AT_ONCE):
             for task in part:
                 heard_since = self._hub.newest(task.task_id) > began  # then the row is older
                 if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
-                    self._maybe_missed.discard(task.task_id)
-                    self._tell(task, followed=task.task_id in followed)
+                    self._tell(task)
             patience = await self._hub.caught_up(patience)
 
-    def _tell(self, task: Task, *, followed: bool) -> None:
+    def _tell(self, task: Task) -> None:
         task_id = task.task_id
         view = self._presenter.view(task)
         known = self._last_view.get(task_id) or _heard_of(self._hub.since(task_id, 0))
         if task_id in self._last_view or len(self._last_view) < TOLD:
             self._last_view[task_id] = view
-        if known is None and not followed and not self._is_new(task):
-            return
         for output in view["outputs"]:
             if known is None or output not in known["outputs"]:
                 self._hub.tell(task_id, "output", output)
-        if known is None or _essence(view, task, followed) != _essence(known, task, followed):
+        if known is None or _essence(view, task) != _essence(known, task):
             self._hub.tell(task_id, "status", view)
-        elif (followed or task.started_at is not None) and _is_ahead(view, known):
+        elif _is_ahead(view, known):
             self._tell_progress(task, task.progress, view)
 
     async def _tell_head(self, told: Collection[str], began: int) -> None:
@@ -245,11 +172,6 @@ class StreamReconciler:
         expected = Expected(view["eta_seconds"], view["waiting_for"])
         self._hub.tell(task.task_id, "progress", progress_view(task, progress, expected))
 
-    def _is_new(self, task: Task) -> bool:
-        """Whether it changed since we are blind; of what changed before all were told."""
-        changed = max(task.created_at, task.started_at or 0, task.finished_at or 0)
-        return self._blind_since is not None and changed >= self._blind_since
-
 
 def _is_ahead(view: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """A row is written now and then: it may be behind what was told already."""
@@ -258,12 +180,11 @@ def _is_ahead(view: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     return bool(value > before or is_older)
 
 
-def _essence(view: Mapping[str, Any], task: Task, followed: bool) -> list[Any]:
-    """What is worth telling of at once; of a task that waits, there or here, also its place, to who
-    follows it by its id."""
+def _essence(view: Mapping[str, Any], task: Task) -> list[Any]:
+    """What is worth telling of at once; of a task that waits, there or here, also its place."""
     names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
     if task.started_at is None:
-        names += ["waiting_for", *(["queue_position", "eta_seconds"] if followed else [])]
+        names += ["waiting_for", "queue_position", "eta_seconds"]
     return [view[name] for name in names]
 
 

@@ -12,7 +12,7 @@ from app.db.queries import no_task
 from app.db.task_filters import MAX_COUNTED_TASKS, Selection
 from app.db.tasks import TaskRepository
 from app.errors import ApiKeyGone, BatchNotFound, FileExpired, FileNotFound, TaskNotFinished
-from app.events.subscription import Closed, Overrun, Update
+from app.events.subscription import Ended, Update
 from app.files.archive import archived
 from app.files.images.views import forget_results
 from app.files.stores.store import FileStore
@@ -115,7 +115,7 @@ class TaskService:
         """The tasks when all are finished, or as they are after so many seconds; at once if the
         caller follows too many already. One is all there, of several what lists show."""
         seconds = seconds if self._hub.has_room(len(task_ids)) else 0
-        with self._hub.subscribe(task_ids if seconds else []) as updates:
+        with self._hub.subscribe(task_ids if seconds else [], lasts=True) as updates:
             ends = await self._store.ends(task_ids)
             open_ones = {task_id for task_id, is_over in ends.items() if not is_over}
             try:
@@ -124,7 +124,7 @@ class TaskService:
                         update = await updates.get()
                         if update.type == "status" and update.data["finished_at"] is not None:
                             open_ones.discard(update.task_id)
-            except (TimeoutError, Overrun, Closed):
+            except (TimeoutError, Ended):
                 pass
         return await self._these(task_ids)
 

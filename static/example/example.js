@@ -64,7 +64,9 @@ async function follow(taskId) {
 				}
 			}
 		} catch (error) {
-			if (!(error instanceof TypeError)) throw error; // the gateway refused; all else is the network
+			// A TypeError is the network. With a 503 the gateway has no live updates for now; all else it refused.
+			if (!(error instanceof TypeError) && error.status !== 503) throw error;
+			status.textContent = "Live updates are delayed …";
 		}
 		await new Promise((resolve) => setTimeout(resolve, 1000));
 	}
@@ -108,7 +110,8 @@ async function call(path, { json, ...options } = {}) {
 	const response = await fetch(address, { headers, ...options });
 	if (!response.ok) {
 		const problem = await response.json();
-		throw new Error([problem.detail, problem.hint].filter(Boolean).join(" "));
+		const text = [problem.detail, problem.hint].filter(Boolean).join(" ");
+		throw Object.assign(new Error(text), { status: response.status });
 	}
 	return response;
 }

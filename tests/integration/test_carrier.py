@@ -1,69 +1,22 @@
 """Hubs of several replicas on one Redis: nothing is lost, doubled or out of order."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.events.hub import Hub
-from app.events.subscription import Subscription, Update
-from app.redis import connect
 from tests.conftest import wait_until
+from tests.hubs import numbers, publish, replica, shown, until
 from tests.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.service
-
-Json = dict[str, Any]
 
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     async with running_redis(tmp_path) as server:
         yield server
-
-
-@contextlib.asynccontextmanager
-async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub]:
-    """A hub that is carried."""
-    from app.events.redis_bus import RedisEventBus  # which needs the optional package
-
-    hub, client = Hub(), connect(redis.url)
-    hub.event_bus = RedisEventBus(client, hub)
-    running = asyncio.create_task(hub.event_bus.run())
-    try:
-        if wait:
-            await wait_until(lambda: hub.last_id)
-        yield hub
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await hub.event_bus.flush()
-        await client.aclose()
-
-
-async def until(updates: Subscription, **end: Any) -> list[Update]:
-    """All updates up to the one with this in its data."""
-    found: list[Update] = []
-    async with asyncio.timeout(20):
-        while not found or any(found[-1].data.get(name) != end[name] for name in end):
-            found.append(await updates.get())
-    return found
-
-
-def shown(updates: list[Update]) -> list[Any]:
-    return [(update.id, update.task_id, update.type, update.data) for update in updates]
-
-
-def numbers(updates: list[Update]) -> list[int]:
-    return [update.data["n"] for update in updates if "n" in update.data]
-
-
-def publish(hub: Hub, *counts: int, type: Any = "output") -> None:
-    for number in counts:
-        hub.publish("a", type, {"n": number})
 
 
 async def test_all_replicas_show_the_same_in_the_same_order(redis: RedisServer) -> None:
@@ -131,65 +84,6 @@ async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None
 
             await wait_until(all_come)
             assert (await everything.get()).task_id == "c"
-
-
-async def test_redis_killed_and_back(redis: RedisServer) -> None:
-    async with replica(redis) as one, replica(redis) as two:
-        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
-            publish(one, *range(100))
-            await until(there, n=99)
-            await redis.kill()
-            publish(one, *range(100, 200))  # some of them are on their way when it is noticed
-            await wait_until(lambda: one.notice and two.notice)
-            publish(one, *range(200, 300))
-            seen = await until(here, n=299)
-            assert numbers(seen) == list(range(300)), "our own subscribers miss nothing"
-            (notice,) = [update.data for update in seen if update.type == "notice"]
-            assert notice["code"] == "live_updates_delayed"
-            await redis.start()
-            await wait_until(lambda: not one.notice and not two.notice)
-            publish(one, *range(300, 400))
-            seen += await until(here, n=399)
-            assert numbers(seen) == list(range(400))
-            assert [u.data["code"] for u in seen if u.type == "notice"][-1] == (
-                "live_updates_restored"
-            )
-            later = await until(there, n=399)
-            assert numbers(later)[-100:] == list(range(300, 400))
-            assert numbers(later) == sorted(set(numbers(later)))
-            ids = [update.id for update in seen if update.type != "notice"]
-            assert ids == sorted(set(ids))
-
-
-async def test_redis_frozen_for_a_while(redis: RedisServer) -> None:
-    """What it took and did not answer comes back when it thaws: it must not be shown twice."""
-    async with replica(redis) as one, replica(redis) as two:
-        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
-            redis.freeze()
-            publish(one, *range(10))
-            await wait_until(lambda: one.notice and two.notice)
-            publish(one, 10)
-            redis.thaw()
-            await wait_until(lambda: not one.notice and not two.notice)
-            publish(one, 11)
-            assert numbers(await until(here, n=11)) == list(range(12))
-            later = numbers(await until(there, n=11))
-            assert later == sorted(set(later))
-
-
-async def test_without_redis_at_the_start(redis: RedisServer) -> None:
-    await redis.kill()
-    async with replica(redis, wait=False) as one:
-        await wait_until(lambda: one.notice)
-        with one.subscribe(["a"]) as updates:
-            publish(one, 1, 2)
-            assert numbers(await until(updates, n=2)) == [1, 2]
-            await redis.start()
-            await wait_until(lambda: not one.notice)
-            publish(one, 3)
-            assert numbers(await until(updates, n=3)) == [3]
-        ids = [update.id for update in one.since("a", 0)]
-        assert ids == sorted(set(ids))
 
 
 async def test_a_flood_is_carried_whole_and_progress_is_thinned(redis: RedisServer) -> None:

@@ -59,8 +59,7 @@ async def test_places_and_etas_are_live_for_who_follows_all(
     monkeypatch: pytest.MonkeyPatch,
     url: str,
 ) -> None:
-    for name in ("LOOK_INTERVAL", "INTERVAL_BLIND"):
-        monkeypatch.setattr(stream_reconciler, name, LOOKS)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", LOOKS)
     async with over(settings_for, demo, slots=1, database_url=url) as gateway:
         await learnt(gateway)
         demo.knobs.stall = True
@@ -92,8 +91,7 @@ async def test_places_and_etas_are_live_for_who_follows_all(
 async def test_what_is_told_is_bounded_however_many_wait(
     settings_for: Callable[..., Settings], demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("LOOK_INTERVAL", "INTERVAL_BLIND"):
-        monkeypatch.setattr(stream_reconciler, name, LOOKS)
+    monkeypatch.setattr(stream_reconciler, "LOOK_INTERVAL", LOOKS)
     monkeypatch.setattr(stream_reconciler, "QUEUE_HEAD_TASKS", 10)
     async with over(settings_for, demo, slots=1) as gateway:
         await learnt(gateway)

@@ -17,8 +17,8 @@ from app.api.problems import responses
 from app.api.strict_route import StrictRoute
 from app.api.websocket_session import Session
 from app.auth.model import AccessLevel
-from app.errors import TaskNotFound, TooManyConnections
-from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
+from app.events.subscription import Ended, Subscription, Update
 from app.gateway import Gateway
 from app.tasks.model import TERMINAL
 from app.tasks.view import timestamp
@@ -33,7 +33,7 @@ KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
     "/api/task/{task_id}/events",
     response_class=StreamingResponse,
     responses={
-        **responses(TaskNotFound, TooManyConnections),
+        **responses(TaskNotFound, TooManyConnections, LiveUpdatesUnavailable),
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the task."},
     },
 )
@@ -78,8 +78,6 @@ async def _task_stream(
         if resume is not None:
             for missed in gateway.hub.since(task_id, resume, born):
                 yield _sse(missed.type, missed.json, missed.id)
-        if notice := gateway.hub.notice:
-            yield _sse("notice", notice.json, sent)
         task = await gateway.tasks.get(task_id)
         yield _sse("status", json.dumps(gateway.tasks.view(task), ensure_ascii=False), sent)
         if task.finished:
@@ -102,7 +100,7 @@ async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
                 update = await updates.get()
         except TimeoutError:
             yield None
-        except (Overrun, Closed):
+        except Ended:
             return
         else:
             yield update

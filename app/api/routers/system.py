@@ -44,8 +44,8 @@ _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 async def health(gateway: GatewayDep) -> Json:
     """200 while the gateway lives, from memory: no file, database or server is asked.
 
-    `degraded` if a server is offline, a disk is full, or live updates come late; `reason` says why.
-    Servers and warnings are shown only to those who may see them.
+    `degraded` if a server is offline, a disk is full, or there are no live updates; `reason` says
+    why. Servers and warnings are shown only to those who may see them.
     """
     reason = trouble(gateway)
     told = gateway.caller.scope is not AccessLevel.OPEN
@@ -74,8 +74,8 @@ def _trouble(gateway: Gateway) -> str | None:
     ]
     if places := gateway.readiness.stores.trouble:
         troubles.append(places)
-    if notice := gateway.hub.notice:
-        troubles.append(str(notice.data["message"]))
+    if interruption := gateway.hub.interruption:
+        troubles.append(interruption)
     return "; ".join(troubles) or None
 
 

@@ -25,8 +25,8 @@ from app.api.v2.shapes import (
     status_event,
 )
 from app.auth.model import AccessLevel
-from app.errors import TaskNotFound, TooManyConnections
-from app.events.subscription import Closed, Overrun, Subscription, Update
+from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
+from app.events.subscription import Ended, Subscription, Update
 from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
@@ -43,7 +43,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
     "/jobs/{id}/events",
     response_class=StreamingResponse,
     responses={
-        **failures(TaskNotFound, TooManyConnections),
+        **failures(TaskNotFound, TooManyConnections, LiveUpdatesUnavailable),
         200: {"content": {"text/event-stream": {}}, "description": "Ends with the job."},
     },
 )
@@ -125,8 +125,6 @@ class _Stream:
                 return _sse("progress", progress_event(update.data))
             case "preview":
                 return _sse("preview", _preview(update))
-            case "notice":  # no event of theirs
-                return format_sse_event(comment=update.data["message"])
         here = replace(self._here, now=time.time())
         output = output_event(self._task, update.data, here)
         return _sse("output", output) if output else b""
@@ -154,7 +152,7 @@ async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
                 yield late
             held, due = {}, time.monotonic() + PACE
             continue
-        except (Overrun, Closed):
+        except Ended:
             return
         if update.type in ("progress", "preview"):
             held[update.type] = update

@@ -92,7 +92,6 @@ def cancel(
     values = {"task_ids": task_ids, "now": time.time(), "reason": reason}
     if changed := list(connection.scalars(_CANCEL.where(mine), values)):
         tell_all(connection, Topic.CANCEL, changed)
-        tell_all(connection, Topic.STATUS, changed)
 
 
 def finished(

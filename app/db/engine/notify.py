@@ -22,7 +22,6 @@ class Topic(StrEnum):
     WORK = "work"  # tasks were queued
     LEFT = "left"  # tasks were let go, some of them on servers
     CANCEL = "cancel"  # somebody wants this task to stop
-    STATUS = "status"  # this task has another status
     SERVERS = "servers"  # the list of servers was changed
     RESUMED = "resumed"  # this server is to work again, whatever made it stop
 

@@ -56,17 +56,21 @@ class Events extends EventTarget {
 
 	#closed() {
 		clearInterval(this.#ping);
-		if (!this.#isOpen) this.#refused();
-		this.#isOpen = false;
 		const delay = this.#delay * (0.75 + Math.random() / 2);
+		if (!this.#isOpen) this.#refused(delay);
+		this.#isOpen = false;
 		this.#delay = Math.min(this.#delay * 2, LONGEST_DELAY);
 		this.#retry = setTimeout(() => this.connect(), delay);
 		this.#tell("waiting", delay);
 	}
 
-	// The browser does not say why a socket was refused; a request tells, and asks for the key.
-	#refused() {
-		api.tasks(1).catch(() => null);
+	// The browser does not say why a socket was refused; a request tells, and asks for the key. If it is
+	// answered there are no live updates for now: what is shown is what was asked for.
+	#refused(delay) {
+		api
+			.tasks(1)
+			.then(() => !this.#isOpen && this.#tell("delayed", delay))
+			.catch(() => null);
 	}
 
 	#received(data) {

@@ -53,7 +53,9 @@ class Tasks extends EventTarget {
 
 	constructor() {
 		super();
-		events.addEventListener("connection", ({ detail }) => detail.state === "open" && this.load());
+		events.addEventListener("connection", ({ detail }) => {
+			if (detail.state === "open" || detail.state === "delayed") this.load();
+		});
 		events.addEventListener("status", ({ detail }) => this.put(detail));
 		events.addEventListener("progress", ({ detail }) => this.#progress(detail));
 		events.addEventListener("output", ({ detail }) => this.#output(detail));

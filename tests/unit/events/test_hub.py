@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.events.hub import Hub
-from app.events.subscription import Closed
+from app.events.subscription import Closed, Interrupted, Update
 
 
 # -- hub ----------------------------------------------------------------------------------------
@@ -52,3 +52,37 @@ def test_resuming() -> None:
     ids = [update.id for update in hub.since("a", 0)]
     assert ids == sorted(ids)
     assert ids[-1] < 2**53, "exact in JavaScript"
+
+
+# -- updates of other replicas do not come ------------------------------------------------------
+class Nowhere:
+    """An event bus that brings nothing back."""
+
+    def send(self, *_: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
+
+
+async def test_streams_end_while_updates_do_not_come() -> None:
+    hub = Hub()
+    with hub.subscribe() as updates, hub.subscribe(["a"], lasts=True) as waiting:
+        hub.publish("a", "status", {"n": 1})
+        hub.event_bus = Nowhere()
+        hub.suspend("Redis is away")
+        hub.publish("a", "status", {"n": 2})
+        assert (await updates.get()).data["n"] == 1, "what came before is still told"
+        with pytest.raises(Interrupted):
+            await updates.get()
+        assert [(await waiting.get()).data["n"] for _ in range(2)] == [1, 2]
+    with hub.subscribe() as late, pytest.raises(Interrupted):
+        await late.get()
+    hub.resume()
+    with hub.subscribe() as updates:
+        hub.deliver(Update(hub.last_id + 1, "a", "status", {"n": 3}))
+        assert (await updates.get()).data["n"] == 3
+    assert hub.dropped == 0, "nobody was too slow"

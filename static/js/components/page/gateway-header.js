@@ -41,7 +41,7 @@ class GatewayHeader extends HTMLElement {
 	#show() {
 		const { state, delay } = this.#connected;
 		const { isWanted } = key; // then nothing that is shown says how things are
-		const tone = isWanted ? "bad" : { open: "good", connecting: "wait", waiting: "bad" }[state];
+		const tone = isWanted ? "bad" : { open: "good", connecting: "wait", delayed: "wait", waiting: "bad" }[state];
 		const seconds = Math.max(1, Math.round(delay / 1000));
 		this.#part("locked").hidden = !isWanted;
 		document.body.classList.toggle("locked", isWanted);

@@ -13,6 +13,7 @@ export default {
 	"socket.key": "API key needed",
 	"socket.connecting": "connecting …",
 	"socket.waiting": "connection lost, again in {seconds} s",
+	"socket.delayed": "live updates delayed, again in {seconds} s",
 
 	"health.asking": "asking …",
 	"health.away": "gateway away",

@@ -41,6 +41,7 @@ export const CODES = {
 	server_busy: ["服务器上有任务正在运行", "请先排空，或勾选同时停止正在运行的任务。", true],
 	database_unavailable: ["数据库暂时无法使用", "请稍后重试，原因见网关日志。"],
 	too_many_connections: ["连接过多", "请关闭其他页面，或稍后重试。", true],
+	live_updates_unavailable: ["暂时没有实时更新", "请稍后重试；查询任务不受影响。"],
 	too_many_bodies: ["正在处理的大请求过多", "请减少同时发送的请求。"],
 	stopping: ["网关正在停止", "请稍后重试。", true],
 	internal_error: ["网关内部出错", "请查看网关日志，其中有此请求的编号。", true],

@@ -12,6 +12,7 @@ export default {
 	"socket.open": "实时",
 	"socket.connecting": "连接中…",
 	"socket.waiting": "连接断开，{seconds} 秒后重试",
+	"socket.delayed": "实时更新延迟，{seconds} 秒后重试",
 
 	"health.asking": "查询中…",
 	"health.away": "网关无响应",

@@ -1,0 +1,193 @@
+"""Hubs of several replicas whose Redis is lost: streams end, and nothing is lost without that."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.events.hub import Hub
+from app.events.subscription import Interrupted
+from app.redis import connect
+from tests.conftest import wait_until
+from tests.hubs import away, back, cut, numbers, publish, replica, shown, until, until_ended
+from tests.redis_server import RedisServer, running_redis
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    async with running_redis(tmp_path) as server:
+        yield server
+
+
+async def test_redis_killed_and_back(redis: RedisServer) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        with (
+            one.subscribe(["a"]) as here,
+            two.subscribe(["a"]) as there,
+            one.subscribe(["a"], lasts=True) as waiting,
+        ):
+            publish(one, *range(100))
+            await until(there, n=99)
+            await redis.kill()
+            publish(one, *range(100, 120))  # some of them are on their way when it is noticed
+            for seen in (await until_ended(here), await until_ended(there)):
+                assert numbers(seen) == list(range(len(seen)))
+            await away(one, two)
+            with one.subscribe(["a"]) as refused:
+                assert await until_ended(refused) == []
+            publish(one, *range(120, 140))
+            assert numbers(await until(waiting, n=139))[-20:] == list(range(120, 140))
+            await redis.start()
+            await back(one, two)
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            publish(one, *range(140, 160))
+            for updates in (here, there):
+                assert numbers(await until(updates, n=159))[-20:] == list(range(140, 160))
+        for hub in (one, two):
+            assert numbers(hub.since("a", 0)) == list(range(160)), "who resumes misses nothing"
+        ids = [update.id for update in one.since("a", 0)]
+        assert ids == sorted(set(ids))
+        assert shown(one.since("a", ids[110])) == shown(two.since("a", ids[110]))
+
+
+async def test_of_many_states_of_a_task_the_newest_is_sent_when_redis_is_back(
+    redis: RedisServer,
+) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        await redis.kill()
+        await away(one, two)
+        publish(one, 1, 2, 3, type="status")
+        publish(one, 4, 5, type="progress")
+        publish(one, 6, 7, type="output")
+        await redis.start()
+        await back(one, two)
+        await wait_until(lambda: len(two.since("a", 0)) == 4)
+        assert numbers(two.since("a", 0)) == [3, 5, 6, 7]
+
+
+async def test_one_replica_is_cut_off(redis: RedisServer) -> None:
+    """Its streams end, once. Those of the others stay, and miss nothing of what it does."""
+    async with replica(redis) as one, replica(redis) as two:
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            publish(one, *range(10))
+            await until(there, n=9)
+            await cut(redis, one)
+            await until_ended(here)
+            publish(one, *range(10, 20))
+            publish(two, *range(100, 110))
+            await back(one)
+            with one.subscribe(["a"]) as again:
+                publish(one, 20)
+                assert numbers(await until(again, n=20))[-1] == 20
+                own = [n for n in numbers(await until(there, n=20)) if n < 100]
+                assert own == list(range(10, 21)), "streams of the other replica stay"
+            for hub in (one, two):
+                kept = numbers(hub.since("a", 0))
+                assert sorted(kept) == [*range(21), *range(100, 110)]
+
+
+async def test_a_connection_reset_ends_streams_once(redis: RedisServer) -> None:
+    async with replica(redis) as one, replica(redis) as two:
+        ends = {one: 0, two: 0}
+        seen: dict[Hub, list[int]] = {one: [], two: []}
+
+        async def follow(hub: Hub) -> None:
+            while 300 not in seen[hub]:
+                await back(hub)
+                with hub.subscribe(["a"]) as updates:
+                    try:
+                        seen[hub] += numbers(await until(updates, n=300))
+                    except Interrupted:
+                        ends[hub] += 1
+
+        following = [asyncio.create_task(follow(hub)) for hub in (one, two)]
+        await wait_until(lambda: one.subscribers == two.subscribers == 1)
+        async with connect(redis.url) as admin:
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            await admin.client_kill_filter(_type="pubsub")
+        await wait_until(lambda: all(ends.values()))
+        publish(one, *range(50))
+        publish(two, *range(50, 100))
+        await back(one, two)
+        await wait_until(lambda: one.subscribers == two.subscribers == 1)
+        publish(one, 300)
+        async with asyncio.timeout(20):
+            await asyncio.gather(*following)
+        assert ends == {one: 1, two: 1}
+        for hub in (one, two):
+            assert sorted(numbers(hub.since("a", 0))) == [*range(100), 300]
+
+
+async def test_who_drops_updates_says_so(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than can wait for Redis: the streams of the others end, too."""
+    async with replica(redis) as one, replica(redis) as two:
+        monkeypatch.setattr("app.events.redis_bus.MOST_WAITING", 50)
+        with two.subscribe(["a"]) as there:
+            publish(one, 1)
+            await until(there, n=1)
+            await cut(redis, one)
+            await away(one)
+            publish(one, *range(2, 200))
+            await back(one)
+            with one.subscribe(["a"]) as here:
+                assert len(await until_ended(there)) < 50
+                with two.subscribe(["a"]) as again:
+                    publish(one, *range(200, 220))
+                    for updates in (here, again):
+                        assert numbers(await until(updates, n=219))[-20:] == [*range(200, 220)]
+
+
+async def test_what_is_missing_in_redis_is_noticed(redis: RedisServer) -> None:
+    entry: Any = {"from": "x", "task": "a", "type": "output"}
+    async with replica(redis) as one, connect(redis.url) as client:
+        stream = "comfyui-gateway:0:updates"
+        with one.subscribe(["a"]) as updates:
+            await client.xadd(stream, {**entry, "number": 1, "data": '{"n": 1}'})
+            await client.xadd(stream, {**entry, "number": 3, "follows": 1, "data": '{"n": 3}'})
+            assert numbers(await until(updates, n=3)) == [1, 3]
+            await client.xadd(stream, {**entry, "number": 3, "follows": 1, "data": '{"n": 3}'})
+            await client.xadd(stream, {**entry, "number": 5, "follows": 4, "data": '{"n": 5}'})
+            assert await until_ended(updates) == []
+        await wait_until(lambda: numbers(one.since("a", 0)) == [1, 3, 5])
+        assert not one.interruption
+
+
+async def test_redis_frozen_for_a_while(redis: RedisServer) -> None:
+    """What it took and did not answer comes back when it thaws: it must not be shown twice."""
+    async with replica(redis) as one, replica(redis) as two:
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            redis.freeze()
+            publish(one, *range(10))
+            await asyncio.gather(until_ended(here), until_ended(there))
+            publish(one, 10)
+            redis.thaw()
+            await back(one, two)
+        with one.subscribe(["a"]) as here, two.subscribe(["a"]) as there:
+            publish(one, 11)
+            for updates in (here, there):
+                later = numbers(await until(updates, n=11))
+                assert later == sorted(set(later))
+        for hub in (one, two):
+            assert numbers(hub.since("a", 0)) == list(range(12))
+
+
+async def test_without_redis_at_the_start(redis: RedisServer) -> None:
+    await redis.kill()
+    async with replica(redis, wait=False) as one:
+        with one.subscribe(["a"]) as updates:
+            assert await until_ended(updates) == []
+        publish(one, 1, 2)
+        await redis.start()
+        await back(one)
+        with one.subscribe(["a"]) as updates:
+            publish(one, 3)
+            assert numbers(await until(updates, n=3))[-1] == 3
+        assert numbers(one.since("a", 0)) == [1, 2, 3]
+        ids = [update.id for update in one.since("a", 0)]
+        assert ids == sorted(set(ids))
