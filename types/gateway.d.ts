@@ -9,14 +9,6 @@ interface Attempt {
 	ran: boolean;
 }
 
-interface AttemptOfDelivery {
-	at: string;
-	duration_ms: number;
-	status_code: number | null;
-	error: string | null;
-	response: string;
-}
-
 interface Batch {
 	batch_id: string;
 	total: number;
@@ -34,7 +26,15 @@ interface Delivery {
 	created_at: string;
 	finished_at: string | null;
 	next_attempt_at: string | null;
-	attempts: Array<AttemptOfDelivery>;
+	attempts: Array<DeliveryAttempt>;
+}
+
+interface DeliveryAttempt {
+	at: string;
+	duration_ms: number;
+	status_code: number | null;
+	error: string | null;
+	response: string;
 }
 
 interface DeliveryList {

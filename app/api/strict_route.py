@@ -7,7 +7,7 @@ own. So the gateway's errors are passed through it as the cause of an HTTPExcept
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -45,10 +45,11 @@ class StrictRoute(APIRoute):
         **options: Any,
     ) -> None:
         answer = get_type_hints(endpoint).get("return")
-        if is_typeddict(answer):
+        for shown in filter(is_typeddict, get_args(answer) or (answer,)):
             # For OpenAPI only: mypy checks the type; FastAPI would validate and copy each answer.
             options["response_model"] = Json
-            responses = {**(responses or {}), status_code or 200: {"model": answer}}
+            code, known = status_code or 200, responses or {}
+            responses = {**known, code: {"model": shown, **known.get(code, {})}}
         super().__init__(path, endpoint, status_code=status_code, responses=responses, **options)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]

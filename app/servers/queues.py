@@ -6,9 +6,9 @@ from typing import Any
 
 from app.comfyui.history import PromptState, Sighting
 from app.errors import ComfyError, InvalidInput
-from app.limits.json_types import Json
 from app.servers.pool import Pool
 from app.servers.server import Server
+from app.servers.server_json import ForeignHistoryJson, ForeignPromptJson, HeldJson
 
 # Returns which of these ids are tasks of the gateway
 Known = Callable[[Collection[str]], Awaitable[set[str]]]
@@ -23,13 +23,13 @@ async def held_ids(server: Server) -> list[str]:
     return [*_ids(queue.get("queue_running")), *_ids(queue.get("queue_pending"))]
 
 
-async def held_by(pool: Pool, server_id: str | None, known: Known) -> list[Json]:
+async def held_by(pool: Pool, server_id: str | None, known: Known) -> list[HeldJson]:
     """Return what each server runs and holds pending; for an unreachable one, the reason."""
     servers = [pool.get(server_id)] if server_id else list(pool)
     return list(await asyncio.gather(*(_held(server, known) for server in servers)))
 
 
-async def _held(server: Server, known: Known) -> Json:
+async def _held(server: Server, known: Known) -> HeldJson:
     try:
         queue = await server.client.queue()
     except ComfyError as error:
@@ -52,18 +52,20 @@ def _ids(items: Any) -> list[str]:
     return [str(item[1]) for item in rows]
 
 
-async def histories(servers: Iterable[Server], known: Known, limit: int) -> list[Json]:
+async def histories(
+    servers: Iterable[Server], known: Known, limit: int
+) -> list[ForeignHistoryJson]:
     """Return the finished prompts of other clients by server, newest first."""
     return list(await asyncio.gather(*(_history(server, known, limit) for server in servers)))
 
 
-async def _history(server: Server, known: Known, limit: int) -> Json:
+async def _history(server: Server, known: Known, limit: int) -> ForeignHistoryJson:
     try:
         entries = await server.client.history(max_items=max(limit, MAX_HISTORY_ENTRIES))
     except ComfyError as error:
         return {"server": server.id, "reason": error.detail, "prompts": []}
     ours = await known(list(entries))
-    prompts = [
+    prompts: list[ForeignPromptJson] = [
         {"prompt_id": prompt_id, "outputs": entry.get("outputs"), "status": entry.get("status")}
         for prompt_id, entry in reversed(entries.items())
         if prompt_id not in ours and isinstance(entry, dict)

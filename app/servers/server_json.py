@@ -1,6 +1,6 @@
 """The JSON of a server in health, info and the list of servers. Pure."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -41,3 +41,28 @@ class ServerDetailJson(ServerJson):
     node_types: Annotated[int, Field(description="How many it has.")]
     models: Annotated[dict[str, list[str]], Field(description="Model files by folder.")]
     system_stats: Annotated[Json | None, Field(description="What ComfyUI says of its machine.")]
+
+
+class HeldJson(TypedDict):
+    """What a server holds at the moment."""
+
+    server: str
+    online: bool
+    reason: NotRequired[Annotated[str, Field(description="Why it does not answer.")]]
+    running: NotRequired[Annotated[list[str], Field(description="Ids of prompts.")]]
+    pending: NotRequired[Annotated[list[str], Field(description="Ids of prompts.")]]
+    others: NotRequired[Annotated[int, Field(description="How many are not the gateway's.")]]
+
+
+class ForeignPromptJson(TypedDict):
+    """A prompt in a server's history that is not the gateway's, as ComfyUI tells of it."""
+
+    prompt_id: str
+    outputs: Any
+    status: Any
+
+
+class ForeignHistoryJson(TypedDict):
+    server: str
+    reason: NotRequired[Annotated[str, Field(description="Why it does not answer.")]]
+    prompts: Annotated[list[ForeignPromptJson], Field(description="Newest first.")]

@@ -15,8 +15,9 @@ from app.db.lease import is_dead
 from app.limits.periodic import attempt, every
 from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
-from app.tasks.view import timestamp
+from app.tasks.view import moment
 from app.tasks.webhook import EVERYWHERE, Webhook
+from app.webhooks.delivery_json import DeliveryAttemptJson
 from app.webhooks.fair_share import DeliveryPace, DeliverySlots
 from app.webhooks.model import Delivery, masked
 from app.webhooks.outbox import MAX_BATCH_WEBHOOKS, Outbox
@@ -146,8 +147,8 @@ class Deliverer:
         began, clock = time.time(), time.monotonic()
         answer = await self._post(delivery, webhook, remote)
         step = next_step(answer, delivery.tries + 1, self._pace.schedule)
-        made = {
-            "at": timestamp(began),
+        made: DeliveryAttemptJson = {
+            "at": moment(began),
             "duration_ms": round((time.monotonic() - clock) * 1000),
             "status_code": answer.status,
             "error": answer.error and masked(answer.error, webhook),

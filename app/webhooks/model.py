@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from app.limits.json_types import Json
 from app.tasks.model import Status
 from app.tasks.task_json import TaskJson
-from app.tasks.view import timestamp
+from app.tasks.view import moment, timestamp
 from app.tasks.webhook import Webhook, tokens_of
+from app.webhooks.delivery_json import DeliveryAttemptJson, DeliveryJson
 
 FINAL_EVENTS = {
     Status.SUCCEEDED: "task.succeeded",
@@ -30,7 +30,7 @@ class Delivery:
     place: str
     body: str = field(repr=False)
     tries: int
-    log: tuple[Json, ...] = field(repr=False)
+    log: tuple[DeliveryAttemptJson, ...] = field(repr=False)
     webhook: Webhook
 
 
@@ -54,7 +54,7 @@ def _secrets(webhook: Webhook) -> Iterable[str]:
         yield from (part for part in (value, *value.split()) if len(part) > 3)
 
 
-def delivery_view(row: Any) -> Json:
+def delivery_view(row: Any) -> DeliveryJson:
     """Return the JSON of a row of deliveries joined with its webhook."""
     pending = row["status"] == "pending"
     return {
@@ -63,7 +63,7 @@ def delivery_view(row: Any) -> Json:
         "event": row["event"],
         "url": json.loads(row["shown"])["url"],
         "status": row["status"],
-        "created_at": timestamp(row["created_at"]),
+        "created_at": moment(row["created_at"]),
         "finished_at": timestamp(row["finished_at"]),
         "next_attempt_at": timestamp(row["next_at"]) if pending else None,
         "attempts": json.loads(row["log"]),

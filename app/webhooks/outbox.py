@@ -31,6 +31,7 @@ from app.tasks.model import TERMINAL, Task
 from app.tasks.task_json import TaskJson
 from app.tasks.view import task_view
 from app.tasks.webhook import STARTED
+from app.webhooks.delivery_json import DeliveryAttemptJson, DeliveryJson
 from app.webhooks.fair_share import Busy
 from app.webhooks.lanes import DUE_LANES, OPEN_LANES, TAKE_DUE
 from app.webhooks.model import FINAL_EVENTS, KEPT_TRIES, Delivery, body_of, delivery_view
@@ -138,7 +139,9 @@ class Outbox:
 
         return await self._database.write(work, large=large)
 
-    async def record(self, delivery: Delivery, attempt: Json, step: RetryStep) -> bool:
+    async def record(
+        self, delivery: Delivery, attempt: DeliveryAttemptJson, step: RetryStep
+    ) -> bool:
         """Write the result of an attempt; return False if the claim was lost."""
         log = [*delivery.log, attempt][-KEPT_TRIES:]
         now = time.time()
@@ -172,16 +175,16 @@ class Outbox:
 
     # -- for the API ----------------------------------------------------------------------------
 
-    async def of_task(self, caller: Caller, task_id: str) -> list[Json]:
+    async def of_task(self, caller: Caller, task_id: str) -> list[DeliveryJson]:
         """Return the deliveries of a task, oldest first. Raises TaskNotFound, also for other
         owners."""
         query = _JOINED.where(deliveries.c.task_id == task_id).order_by(deliveries.c.seq)
 
-        def work(connection: Connection) -> list[Json]:
+        def work(connection: Connection) -> list[DeliveryJson]:
             task = fetch_one(connection, task_id)
             if not caller.is_unrestricted and task.owner != caller.visible_owner:
                 raise no_task(task_id)
-            return _views(connection, query)
+            return [delivery_view(row) for row in connection.execute(query).mappings()]
 
         return await self._database.read(work, large=True)
 
@@ -191,7 +194,7 @@ class Outbox:
         statuses: Sequence[DeliveryStatus],
         limit: int,
         before: int | None,
-    ) -> tuple[list[Json], int | None]:
+    ) -> tuple[list[DeliveryJson], int | None]:
         """Return the deliveries visible to the caller, newest first, and the start of the next
         page."""
         query = _JOINED.where(_mine(caller)).order_by(deliveries.c.seq.desc()).limit(limit + 1)
@@ -200,14 +203,14 @@ class Outbox:
         if before is not None:
             query = query.where(deliveries.c.seq < before)
 
-        def work(connection: Connection) -> tuple[list[Json], int | None]:
+        def work(connection: Connection) -> tuple[list[DeliveryJson], int | None]:
             found = connection.execute(query).mappings().all()
             following = found[limit - 1]["seq"] if len(found) > limit else None
             return [delivery_view(row) for row in found[:limit]], following
 
         return await self._database.read(work, large=True)
 
-    async def replay(self, caller: Caller, delivery_id: str) -> Json:
+    async def replay(self, caller: Caller, delivery_id: str) -> DeliveryJson:
         """Make a delivery due now, under the same id, keeping its log.
 
         A delivery in progress is not changed. Raises DeliveryNotFound.
@@ -220,7 +223,7 @@ class Outbox:
             .values(status="pending", tries=0, next_at=now, finished_at=None, owner=None)
         )
 
-        def work(connection: Connection) -> Json:
+        def work(connection: Connection) -> DeliveryJson:
             connection.execute(statement)
             ours = _ONE.where(_mine(caller))
             row = connection.execute(ours, {"id": delivery_id}).mappings().first()
@@ -302,7 +305,3 @@ def _delivery(row: Any) -> Delivery:
         log=tuple(json.loads(row["log"])),
         webhook=webhook_of(row),
     )
-
-
-def _views(connection: Connection, query: Select[Any]) -> list[Json]:
-    return [delivery_view(row) for row in connection.execute(query).mappings()]

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
@@ -13,7 +12,6 @@ from app.api.bodies import chunks_of
 from app.api.deps import GatewayDep, Id
 from app.api.file_response import safe_headers, stored_file
 from app.api.problems import responses
-from app.api.schemas import UploadOut
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -38,9 +36,9 @@ from app.files.kinds import content_type_of
 from app.files.magic import SNIFFED_BYTES
 from app.files.stores.store import FileStore
 from app.files.stores.streams import look_into
+from app.files.upload_json import UploadJson, upload_json
 from app.files.uploads import Upload
 from app.gateway import Gateway
-from app.limits.json_types import Json
 from app.servers.server import Server
 from app.workflows.json_text import parse_json
 
@@ -169,7 +167,7 @@ async def get_archive(task_id: Id, gateway: GatewayDep) -> Response:
 @router.post(
     "/image/upload",
     status_code=201,
-    responses={**responses(PayloadTooLarge, StorageFull), 201: {"model": UploadOut}},
+    responses=responses(PayloadTooLarge, StorageFull),
 )
 @requires(AccessLevel.RUN)
 async def upload_image(
@@ -178,7 +176,7 @@ async def upload_image(
     subfolder: Subfolder = "",
     overwrite: Overwrite = False,
     type: InputFolder = "input",
-) -> Json:
+) -> UploadJson:
     """Store an input file: an image, audio or video; `name` is then a valid input value on every
     server.
 
@@ -195,10 +193,9 @@ async def upload_image(
 @router.post(
     "/image/upload/mask",
     status_code=201,
-    responses={
-        **responses(FileNotFound, InvalidInput, PayloadTooLarge, StorageFull, StorageUnavailable),
-        201: {"model": UploadOut},
-    },
+    responses=responses(
+        FileNotFound, InvalidInput, PayloadTooLarge, StorageFull, StorageUnavailable
+    ),
 )
 @requires(AccessLevel.RUN)
 async def upload_mask(
@@ -213,7 +210,7 @@ async def upload_mask(
     subfolder: Subfolder = "",
     overwrite: Overwrite = False,
     type: InputFolder = "input",
-) -> Json:
+) -> UploadJson:
     """Create an upload from the original with the mask as its alpha channel, for LoadImage's MASK.
 
     The mask must have the same size; transparent means masked. The name is like
@@ -251,7 +248,7 @@ def _original(name: str | None, ref: str | None) -> str:
     return f"{folder}/{file}" if folder else file
 
 
-async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
+async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> UploadJson:
     """Record the upload as an asset and return its JSON.
 
     The views of a replaced upload are deleted.
@@ -259,7 +256,7 @@ async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> Json:
     if overwritten:
         await gateway.files.delete(folder_of_upload(upload.key))
     await gateway.assets.note(upload, overwritten=overwritten)
-    return _shown(upload)
+    return upload_json(upload)
 
 
 async def _relayed(
@@ -287,19 +284,3 @@ async def _relayed(
         await view.__aexit__(None, None, None)
         return Response(headers=headers, media_type=content_type)
     return StreamingResponse(body(), media_type=content_type, headers=headers)
-
-
-def _shown(upload: Upload) -> Json:
-    subfolder, _, name = upload.name.rpartition("/")
-    below = f"&subfolder={quote(subfolder, safe='')}" if subfolder else ""
-    return {
-        "name": name,
-        "filename": name,
-        "subfolder": subfolder,
-        "type": "input",
-        "kind": upload.kind,
-        "content_type": upload.content_type,
-        "size_bytes": upload.size_bytes,
-        "hash": upload.hash,
-        "url": f"/api/image/{quote(name, safe='')}?type=input{below}",
-    }

@@ -1,6 +1,5 @@
 """Routes of saved workflows: save, edit, run, restore versions."""
 
-from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import quote
 
@@ -15,7 +14,6 @@ from app.api.problems import responses
 from app.api.requests import RestoreRequest, UpdateRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.api.routers.workflow import doubts
-from app.api.schemas import VersionList, WorkflowList, WorkflowOut
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -33,8 +31,10 @@ from app.errors import (
 )
 from app.limits.json_types import Json
 from app.workflows import openapi
+from app.workflows.parameters.parameter_json import parameter_json
 from app.workflows.saved import editing
 from app.workflows.saved.library import Saved
+from app.workflows.saved.workflow_json import VersionListJson, WorkflowJson, WorkflowListJson
 
 router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 
@@ -49,7 +49,6 @@ _GONE_WRONG = responses(
     responses={
         **responses(InvalidJson, PayloadTooLarge, WorkflowExists, StorageFull),
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
-        201: {"model": WorkflowOut},
     },
 )
 @requires(AccessLevel.MANAGE)
@@ -61,7 +60,7 @@ async def upload(
     ],
     filename: Annotated[str | None, Form(description="Another name to keep it under.")] = None,
     overwrite: Annotated[bool, Form(description="Replace one of that name.")] = False,
-) -> Json:
+) -> WorkflowJson:
     """Save a workflow from a JSON file or an image; returns its parameters.
 
     An image `fox.png` that ComfyUI saved becomes `fox.json`; the image itself is not stored. A
@@ -79,9 +78,9 @@ async def upload(
     return await _shown(gateway, saved, response)
 
 
-@router.get("/workflows", responses={200: {"model": WorkflowList}})
+@router.get("/workflows")
 @requires(AccessLevel.READ)
-async def list_workflows(gateway: GatewayDep) -> Json:
+async def list_workflows(gateway: GatewayDep) -> WorkflowListJson:
     """List the saved workflows by name."""
     return {"workflows": await gateway.workers.run(editing.listing, gateway.library)}
 
@@ -92,7 +91,6 @@ async def list_workflows(gateway: GatewayDep) -> Json:
         **responses(InvalidJson, WorkflowNotFound),
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported, InvalidParameter),
         **responses(PayloadTooLarge, StorageFull, PreconditionFailed),
-        200: {"model": WorkflowOut},
     },
 )
 @requires(AccessLevel.MANAGE)
@@ -101,7 +99,7 @@ async def update_workflow(
     gateway: GatewayDep,
     response: Response,
     if_match: IfMatch = None,
-) -> Json:
+) -> WorkflowJson:
     """Save new parameter values, or a new workflow, into a saved file.
 
     A seed of -1 is saved as such, so that every run gets a new one; in UI format a random seed is
@@ -121,17 +119,15 @@ async def update_workflow(
 
 @router.get(
     "/workflow/{filename}",
-    response_model=None,
     responses={
         **_GONE_WRONG,
-        200: {"model": WorkflowOut},
         304: {"description": "It is what If-None-Match names."},
     },
 )
 @requires(AccessLevel.READ)
 async def get_workflow(
     filename: str, gateway: GatewayDep, response: Response, if_none_match: IfNoneMatch = None
-) -> Json | Response:
+) -> WorkflowJson | Response:
     """Return a saved workflow, its format and parameters, with an `ETag`; `.json` is optional."""
     saved = await gateway.workers.run(gateway.library.open, filename)
     if is_known(saved.version, if_none_match):
@@ -177,20 +173,22 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
 
 @router.get(
     "/workflow/{filename}/versions",
-    responses={**responses(WorkflowNotFound, InvalidInput), 200: {"model": VersionList}},
+    responses=responses(WorkflowNotFound, InvalidInput),
 )
 @requires(AccessLevel.READ)
-async def list_versions(filename: str, gateway: GatewayDep) -> Json:
+async def list_versions(filename: str, gateway: GatewayDep) -> VersionListJson:
     """List the former contents of a workflow, newest first; also of a deleted one. 50 are kept."""
     return {"versions": await gateway.workers.run(editing.versions, gateway.library, filename)}
 
 
 @router.get(
     "/workflow/{filename}/versions/{version}",
-    responses={**_GONE_WRONG, **responses(VersionNotFound), 200: {"model": WorkflowOut}},
+    responses={**_GONE_WRONG, **responses(VersionNotFound)},
 )
 @requires(AccessLevel.READ)
-async def get_version(filename: str, version: str, gateway: GatewayDep, response: Response) -> Json:
+async def get_version(
+    filename: str, version: str, gateway: GatewayDep, response: Response
+) -> WorkflowJson:
     """Return a former content of the workflow."""
     saved = await gateway.workers.run(gateway.library.version, filename, version)
     return await _shown(gateway, saved, response)
@@ -201,19 +199,18 @@ async def get_version(filename: str, version: str, gateway: GatewayDep, response
     responses={
         **_GONE_WRONG,
         **responses(VersionNotFound, PayloadTooLarge, StorageFull),
-        200: {"model": WorkflowOut},
     },
 )
 @requires(AccessLevel.MANAGE)
 async def restore_version(
     filename: str, body: RestoreRequest, gateway: GatewayDep, response: Response
-) -> Json:
+) -> WorkflowJson:
     """Restore a former content; the current one becomes a version."""
     saved = await gateway.workers.run(gateway.library.restore, filename, body.version)
     return await _shown(gateway, saved, response)
 
 
-async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
+async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> WorkflowJson:
     response.headers["ETag"] = etag(saved.version)
     shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
     return {
@@ -221,6 +218,6 @@ async def _shown(gateway: GatewayDep, saved: Saved, response: Response) -> Json:
         "version": saved.version,
         "format": shown.format,
         "workflow": shown.graph,
-        "parameters": [asdict(parameter) for parameter in shown.parameters],
+        "parameters": list(map(parameter_json, shown.parameters)),
         "warnings": shown.warnings + doubts(gateway),
     }

@@ -10,7 +10,17 @@ from app.api.deps import GatewayDep, ServerQuery
 from app.api.problems import responses
 from app.api.requests import FreeRequest
 from app.api.routers.servers import server_json
-from app.api.schemas import HealthOut
+from app.api.routers.system_json import (
+    EmbeddingsJson,
+    FeaturesJson,
+    FreedJson,
+    HealthJson,
+    InfoJson,
+    ModelMetadataJson,
+    ModelsJson,
+    NodeTypesJson,
+    ServerFeaturesJson,
+)
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -28,7 +38,6 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.gateway import Gateway
-from app.limits.json_types import Json
 from app.servers import inventory
 from app.servers.server import Server
 from app.settings import VERSION
@@ -39,9 +48,9 @@ SECRET = "tasks would wait; with an API key this says why"  # trouble, to those 
 _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 
-@router.get("/health", responses={200: {"model": HealthOut}})
+@router.get("/health")
 @requires(AccessLevel.OPEN)
-async def health(gateway: GatewayDep) -> Json:
+async def health(gateway: GatewayDep) -> HealthJson:
     """200 while the gateway lives, from memory: no file, database or server is asked.
 
     `degraded` if a server is offline, a disk is full, or there are no live updates; `reason` says
@@ -81,13 +90,10 @@ def _trouble(gateway: Gateway) -> str | None:
 
 @router.get(
     "/ready",
-    responses={
-        **responses(NoServer, DatabaseUnavailable, NoRoom, StorageUnavailable, Stopping),
-        200: {"model": HealthOut},
-    },
+    responses=responses(NoServer, DatabaseUnavailable, NoRoom, StorageUnavailable, Stopping),
 )
 @requires(AccessLevel.OPEN)
-async def ready(gateway: GatewayDep) -> Json:
+async def ready(gateway: GatewayDep) -> HealthJson:
     """200 when a task would be run now, 503 until then; for load balancers.
 
     The database and the places of files take a write, a server may get work, and the gateway is not
@@ -99,7 +105,7 @@ async def ready(gateway: GatewayDep) -> Json:
 
 @router.get("/system/info")
 @requires(AccessLevel.READ)
-async def info(gateway: GatewayDep) -> Json:
+async def info(gateway: GatewayDep) -> InfoJson:
     """The version, each server with its `system_stats`, and the number of `subscribers`.
 
     `settings` in force, without secrets, are shown to keys with scope manage.
@@ -130,7 +136,7 @@ async def nodes(
         bool, Query(description="Ask the servers again first, after an install.")
     ] = False,
     server: ServerQuery = None,
-) -> Json:
+) -> NodeTypesJson:
     """Node types of the servers that are online.
 
     Answers `nodes`, each with `class_type`, `display_name`, `category`, `output_node` and
@@ -153,14 +159,14 @@ async def nodes(
 
 @router.get("/models", responses=_ASKS)
 @requires(AccessLevel.READ)
-async def models(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+async def models(gateway: GatewayDep, server: ServerQuery = None) -> ModelsJson:
     """Model files by folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server))}
 
 
 @router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
 @requires(AccessLevel.READ)
-async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> Json:
+async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> ModelsJson:
     """Model files in one folder, of all servers together, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server), folder)}
 
@@ -174,7 +180,7 @@ async def model_metadata(
     filename: Annotated[str, Query(min_length=1, description="Name of a safetensors file.")],
     gateway: GatewayDep,
     server: ServerQuery = None,
-) -> Json:
+) -> ModelMetadataJson:
     """What a safetensors file says of itself (`metadata`), from the first `server` that has it."""
     for candidate in gateway.pool.choose(server):
         try:
@@ -189,7 +195,7 @@ async def model_metadata(
 
 @router.get("/embeddings", responses=_ASKS)
 @requires(AccessLevel.READ)
-async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> EmbeddingsJson:
     """Names of textual-inversion `embeddings`, of all servers together."""
     servers = gateway.pool.choose(server)
     lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
@@ -198,7 +204,7 @@ async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 @router.get("/features", responses=_ASKS)
 @requires(AccessLevel.READ)
-async def features(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+async def features(gateway: GatewayDep, server: ServerQuery = None) -> FeaturesJson:
     """What each server says it supports.
 
     Each of `servers` has `server`, `features`, `extensions` (of its page), and `jobs_api`: whether
@@ -217,18 +223,24 @@ async def free(
     gateway: GatewayDep,
     body: Annotated[FreeRequest, Body(default_factory=FreeRequest)],
     server: ServerQuery = None,
-) -> Json:
+) -> FreedJson:
     """Unload models and forget cached results, after the prompt that runs now.
 
     Answers the ids of the `servers` that were asked, and what was asked of them.
     """
     servers = gateway.pool.choose(server)
-    options = body.model_dump()
-    await asyncio.gather(*(candidate.client.free(**options) for candidate in servers))
-    return {"servers": [candidate.id for candidate in servers], **options}
+    unload, forget = body.unload_models, body.free_memory
+    await asyncio.gather(
+        *(candidate.client.free(unload_models=unload, free_memory=forget) for candidate in servers)
+    )
+    return {
+        "servers": [candidate.id for candidate in servers],
+        "unload_models": unload,
+        "free_memory": forget,
+    }
 
 
-async def _features(server: Server) -> Json:
+async def _features(server: Server) -> ServerFeaturesJson:
     known, extensions = await asyncio.gather(server.client.features(), server.client.extensions())
     return {
         "server": server.id,

@@ -1,7 +1,7 @@
 """Routes of tasks: get, list, cancel, retry, delete; queue and history."""
 
 from dataclasses import replace
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -31,6 +31,7 @@ from app.errors import (
 from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.servers import queues
+from app.servers.server_json import ForeignHistoryJson, HeldJson
 from app.tasks.model import TERMINAL, Status
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST
@@ -56,10 +57,32 @@ class TaskPageJson(TypedDict):
 class HistoryJson(TaskPageJson):
     servers: NotRequired[
         Annotated[
-            list[Json],
+            list[ForeignHistoryJson],
             Field(description="Of each, what is not ours in its history; only if asked for."),
         ]
     ]
+
+
+class TaskWorkflowJson(TypedDict):
+    workflow: Annotated[Json, Field(description="In API format, with the parameters set.")]
+    format: Literal["api"]
+
+
+class QueueJson(TypedDict):
+    running: Annotated[list[TaskJson], Field(description="Also those that are `canceling`.")]
+    queued: Annotated[list[TaskJson], Field(description="In the order of the queue.")]
+    servers: list[HeldJson]
+
+
+class ClearedJson(TypedDict):
+    canceled: Annotated[list[str], Field(description="Ids of those that are; the first 10,000.")]
+    canceling: Annotated[list[str], Field(description="Those that are on a server already.")]
+    count: Annotated[int, Field(description="Of both.")]
+
+
+class DeletedJson(TypedDict):
+    deleted: Annotated[list[str], Field(description="Ids; the first 10,000.")]
+    count: int
 
 
 @router.get("/task/{task_id}", responses=responses(TaskNotFound))
@@ -75,7 +98,7 @@ async def get_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))
 @requires(AccessLevel.READ)
-async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> Json:
+async def get_task_workflow(task_id: Id, gateway: GatewayDep) -> TaskWorkflowJson:
     """Return the graph that the task runs, in API format, with its parameters set.
 
     The response has `workflow` and `format`, which is `api`.
@@ -144,7 +167,7 @@ async def delete_task(task_id: Id, gateway: GatewayDep) -> None:
 
 @router.get("/queue", responses=responses(ServerNotFound))
 @requires(AccessLevel.READ)
-async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
+async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> QueueJson:
     """Return the unfinished tasks, and what each server holds.
 
     `running` and `queued` contain tasks, queued ones in queue order; `running` includes those that
@@ -162,7 +185,7 @@ async def get_queue(gateway: GatewayDep, server: ServerQuery = None) -> Json:
 
 @router.post("/queue/clear")
 @requires(AccessLevel.RUN)
-async def clear_queue(gateway: GatewayDep) -> Json:
+async def clear_queue(gateway: GatewayDep) -> ClearedJson:
     """Cancel all queued tasks that are visible to the key; running tasks continue.
 
     Returns the ids in `canceled` and `canceling` (those on a server already), at most 10,000 of
@@ -209,7 +232,7 @@ async def get_history(
     responses=responses(TaskNotFound, TaskNotFinished, InvalidJson, PayloadTooLarge, InvalidInput),
 )
 @requires(AccessLevel.RUN)
-async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> Json:
+async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> DeletedJson:
     """Delete finished tasks and their files, by their ids or all of them.
 
     If one of the ids is unknown or unfinished, nothing is deleted. `all` refers to the tasks that
@@ -221,16 +244,17 @@ async def delete_history(body: DeleteRequest, gateway: GatewayDep) -> Json:
     return {"deleted": removed.task_ids, "count": removed.count}
 
 
-async def _held(gateway: Gateway, server: str | None) -> list[Json]:
+async def _held(gateway: Gateway, server: str | None) -> list[HeldJson]:
     """Return what servers hold; restricted callers get only the number of others' prompts."""
     found = await queues.held_by(gateway.pool, server, gateway.tasks.known)
     if gateway.caller.is_unrestricted:
         return found
     for held in found:
-        for state in ("running", "pending"):
-            if state in held:
-                mine = await gateway.tasks.known(held[state])
-                held[state] = [task_id for task_id in held[state] if task_id in mine]
+        if "running" in held:
+            running, pending = held["running"], held["pending"]
+            mine = await gateway.tasks.known([*running, *pending])
+            held["running"] = [task_id for task_id in running if task_id in mine]
+            held["pending"] = [task_id for task_id in pending if task_id in mine]
     return found
 
 

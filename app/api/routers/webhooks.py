@@ -8,11 +8,10 @@ from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.pages import Before
 from app.api.problems import responses
-from app.api.schemas import DeliveryList, DeliveryOut, DeliveryPage
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import DeliveryNotFound, InvalidInput, TaskNotFound
-from app.limits.json_types import Json
+from app.webhooks.delivery_json import DeliveryJson, DeliveryListJson, DeliveryPageJson
 from app.webhooks.retries import DeliveryStatus
 
 router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
@@ -20,15 +19,15 @@ router = APIRouter(prefix="/api", tags=["webhooks"], route_class=StrictRoute)
 
 @router.get(
     "/task/{task_id}/deliveries",
-    responses={**responses(TaskNotFound), 200: {"model": DeliveryList}},
+    responses=responses(TaskNotFound),
 )
 @requires(AccessLevel.READ)
-async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> Json:
+async def list_deliveries_of_task(task_id: Id, gateway: GatewayDep) -> DeliveryListJson:
     """List the deliveries of a task with all attempts, including pending ones; oldest first."""
     return {"deliveries": await gateway.outbox.of_task(gateway.caller, task_id)}
 
 
-@router.get("/deliveries", responses={**responses(InvalidInput), 200: {"model": DeliveryPage}})
+@router.get("/deliveries", responses=responses(InvalidInput))
 @requires(AccessLevel.READ)
 async def list_deliveries(
     gateway: GatewayDep,
@@ -37,7 +36,7 @@ async def list_deliveries(
         list[DeliveryStatus] | None, Query(description="Only these; repeatable.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Deliveries in a page.")] = 50,
-) -> Json:
+) -> DeliveryPageJson:
     """List the deliveries of the webhooks of all tasks, newest first."""
     found, following = await gateway.outbox.page(gateway.caller, status or (), limit, before)
     return {
@@ -49,10 +48,10 @@ async def list_deliveries(
 @router.post(
     "/deliveries/{delivery_id}/replay",
     status_code=202,
-    responses={**responses(DeliveryNotFound), 202: {"model": DeliveryOut}},
+    responses=responses(DeliveryNotFound),
 )
 @requires(AccessLevel.RUN)
-async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> Json:
+async def replay_delivery(delivery_id: str, gateway: GatewayDep) -> DeliveryJson:
     """Send a delivery again now, whatever its status, with the same id and body.
 
     Its log of attempts is kept. A delivery in progress is not affected.

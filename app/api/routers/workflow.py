@@ -1,7 +1,5 @@
 """Routes of workflows in requests: submit, list parameters, convert."""
 
-from dataclasses import asdict
-
 from fastapi import APIRouter, Response
 
 from app.api.access_levels import requires
@@ -10,7 +8,6 @@ from app.api.deps import GatewayDep
 from app.api.forms import FormOrBody
 from app.api.problems import responses
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
-from app.api.schemas import ConvertedOut, ParametersOut
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -23,8 +20,9 @@ from app.errors import (
     WorkflowFormatUnsupported,
     WorkflowNotFound,
 )
-from app.limits.json_types import Json
+from app.workflows.parameters.parameter_json import parameter_json
 from app.workflows.saved import editing
+from app.workflows.saved.workflow_json import ConvertedJson, ParametersJson
 
 router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
 
@@ -53,18 +51,17 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
     responses={
         **responses(InvalidJson, PayloadTooLarge, WorkflowNotFound),
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
-        200: {"model": ParametersOut},
     },
 )
 @requires(AccessLevel.READ)
-async def parameters(body: SubmissionBody, gateway: GatewayDep) -> Json:
+async def parameters(body: SubmissionBody, gateway: GatewayDep) -> ParametersJson:
     """Return the parameters of a workflow, for `params`. The body is that of a submit; nothing is
     stored."""
     _, workflow = await gateway.submitter.workflow_of(body)
     shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
     return {
         "format": shown.format,
-        "parameters": [asdict(parameter) for parameter in shown.parameters],
+        "parameters": list(map(parameter_json, shown.parameters)),
         "warnings": shown.warnings + doubts(gateway),
     }
 
@@ -81,11 +78,10 @@ def doubts(gateway: GatewayDep) -> list[str]:
     responses={
         **responses(InvalidJson, PayloadTooLarge, WorkflowNotFound, ServerNotFound, NoServer),
         **responses(InvalidInput, InvalidWorkflow, WorkflowFormatUnsupported),
-        200: {"model": ConvertedOut},
     },
 )
 @requires(AccessLevel.READ)
-async def convert(body: SubmissionBody, gateway: GatewayDep) -> Json:
+async def convert(body: SubmissionBody, gateway: GatewayDep) -> ConvertedJson:
     """Convert a workflow to API format, with `params` set. The body is that of a submit; nothing is
     stored.
 

@@ -16,6 +16,7 @@ from app.workflows.parameters.apply import apply_params
 from app.workflows.parameters.model import Parameter, list_parameters
 from app.workflows.saved.library import Check, Library, Saved
 from app.workflows.saved.names import name_for_image
+from app.workflows.saved.workflow_json import VersionEntryJson, WorkflowEntryJson
 from app.workflows.saved.write_back import set_params
 
 
@@ -110,7 +111,7 @@ def with_params(workflow: Any, params: Mapping[str, Any], definitions: Mapping[s
     return with_page(changed, picture_info(to_send(page, changed)).get("workflow"))
 
 
-def listing(library: Library) -> list[Json]:
+def listing(library: Library) -> list[WorkflowEntryJson]:
     return [
         {
             "filename": entry.filename,
@@ -122,7 +123,7 @@ def listing(library: Library) -> list[Json]:
     ]
 
 
-def versions(library: Library, filename: str) -> list[Json]:
+def versions(library: Library, filename: str) -> list[VersionEntryJson]:
     return [
         {
             "version": version.id,

@@ -1,7 +1,7 @@
 """Bodies of routes are read strictly; all routes of the gateway are such."""
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Message
@@ -33,6 +33,19 @@ class Counted(TypedDict):
     """What an answer is said to be."""
 
     count: int
+
+
+def test_an_answer_is_shown_beside_a_response_and_with_its_description() -> None:
+    app = FastAPI()
+    router = APIRouter(route_class=StrictRoute)
+
+    @router.get("/either", responses={200: {"description": "Counted again."}})
+    async def either() -> Counted | Response: ...
+
+    app.include_router(router)
+    shown = app.openapi()["paths"]["/either"]["get"]["responses"]["200"]
+    assert shown["description"] == "Counted again."
+    assert shown["content"]["application/json"]["schema"]["$ref"].endswith("/Counted")
 
 
 async def test_an_answer_is_shown_in_openapi_and_sent_as_it_is() -> None:
