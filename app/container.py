@@ -1,4 +1,4 @@
-"""Builds the parts of a gateway out of its settings, once these are checked."""
+"""Builds the parts of a gateway from its checked settings."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -64,7 +64,7 @@ from app.webhooks.requests import events_of
 from app.webhooks.signing import key_of
 from app.workflows.saved.library import Library
 
-# Bodies of the largest size that may be worked on at a time, and those of one caller.
+# Concurrent request bodies of the maximum size, in all and of one caller.
 BODIES, OWN_BODIES = 16, 2
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 
 class BadSettings(ValueError):
-    """A line for each setting that cannot be used, with its name and the remedy."""
+    """Settings that cannot be used: one line each, with the setting's name and the remedy."""
 
 
 def _each(check: Callable[[str], str]) -> Callable[[Iterable[str]], list[str]]:
@@ -88,7 +88,7 @@ def _secret(check: Callable[[str], object]) -> Callable[[SecretStr | None], Secr
     return checked
 
 
-# These return the value in the form that the rest of the gateway expects, or raise.
+# Each returns the value in the form that the rest of the gateway expects, or raises.
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "comfyui_server": _each(base_url),
     "database_url": _secret(parse_url),
@@ -105,13 +105,14 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 
 
 def checked(settings: Settings) -> Settings:
-    """The settings as the gateway uses them. Raises BadSettings for values that it cannot use."""
+    """Return the settings with normalized values. Raise BadSettings for invalid ones."""
     values, faults = dict(settings), []
     for name, check in _CHECKS.items():
         try:
             values[name] = check(values[name])
         except (InvalidInput, UrlNotAllowed) as error:
-            hint = None if isinstance(error, UrlNotAllowed) else error.hint  # that is for clients
+            # The hint is addressed to API clients
+            hint = None if isinstance(error, UrlNotAllowed) else error.hint
             text = " ".join(filter(None, [error.detail, hint]))
             faults.append(f"Setting COMFYUI_{name.upper()}: {text}")
     if faults:
@@ -120,7 +121,8 @@ def checked(settings: Settings) -> Settings:
 
 
 def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
-    """A gateway that does nothing yet: `background` is to be run. `redis`: what replicas share."""
+    """Return a gateway whose `background` coroutines do not run yet. `redis` is shared by the
+    replicas."""
     pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
     files = open_store(settings.files_url, settings.outputs_dir)
     uploads, access = _uploads(settings, database), _access(settings, redis)
@@ -241,7 +243,7 @@ def _uploads(settings: Settings, database: Database) -> UploadFolders:
 def _writable_stores(
     settings: Settings, files: FileStore, uploads: UploadFolders
 ) -> WritableStores:
-    """Where files are written; the database of SQLite is one."""
+    """Return the checks of all writable directories and stores, including SQLite's database."""
     checks = {
         "results": files.check_room,
         "uploads": uploads.store.check_room,
@@ -272,7 +274,7 @@ def _hub(redis: "Redis | None", figures: Metrics, paid_node_keys: PaidNodeKeys) 
 def _shared_rates(redis: "Redis | None") -> RateLimits | None:
     if redis is None:
         return None
-    from app.auth.redis_rate_limits import SharedRates  # which needs the optional package
+    from app.auth.redis_rate_limits import SharedRates  # requires the optional package
 
     return SharedRates(redis)
 
@@ -280,13 +282,13 @@ def _shared_rates(redis: "Redis | None") -> RateLimits | None:
 def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     if redis is None:
         return None
-    from app.events.redis_bus import RedisEventBus  # which needs the optional package
+    from app.events.redis_bus import RedisEventBus  # requires the optional package
 
     return RedisEventBus(redis, hub)
 
 
 def _operators_webhook(settings: Settings) -> Webhook | None:
-    """The webhook that is told of every task."""
+    """Return the webhook of the settings, which gets the events of every task."""
     if settings.webhook_url is None:
         return None
     secret = settings.webhook_secret
@@ -299,7 +301,7 @@ def _operators_webhook(settings: Settings) -> Webhook | None:
 
 
 def _trusted(settings: Settings) -> tuple[Webhook, Remote] | None:
-    """The operator's own webhook may be on a private host without more ado; only it."""
+    """Return the operator's webhook with a guard that allows its host even if that is private."""
     webhook = _operators_webhook(settings)
     if webhook is None:
         return None

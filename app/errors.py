@@ -283,8 +283,8 @@ class ComfyError(GatewayError):
 
     status = 502
     code = "comfyui_error"
-    answered: int | None = None  # the status of an answer that was not ComfyUI's own
-    retry_after: float | None = None  # seconds that it asked for
+    answered: int | None = None  # the status of a response that was not ComfyUI's own
+    retry_after: float | None = None  # seconds; from its Retry-After header
 
 
 class ComfyUnreachable(ComfyError):
@@ -310,7 +310,7 @@ class PromptRejected(ComfyError):
 
     status = 422
     code = "invalid_workflow"
-    class_type: str | None = None  # a node type that it says it has not
+    class_type: str | None = None  # a node type that ComfyUI reports as missing
 
 
 class HeadTooLarge(InvalidRequest):

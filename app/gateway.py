@@ -1,4 +1,4 @@
-"""The parts of one running gateway, as the routers see them."""
+"""The parts of a running gateway, as the routers see them."""
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +29,14 @@ from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
 from app.workflows.saved.library import Library
 
-MAX_STREAMS = 3000  # WebSockets and event streams at a time
+MAX_STREAMS = 3000  # maximum number of open WebSockets and event streams
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    id: str  # which one it is, of all that may be reached at an address; its replicas are one
+    id: str  # identifies the gateway; replicas share it
     access: Access
-    caller: Caller  # for whom it is: see for_caller
+    caller: Caller  # the caller that it acts for: see for_caller
     settings: Settings
     pool: Pool
     task_parts: TaskParts
@@ -46,18 +46,19 @@ class Gateway:
     library: Library
     files: FileStore
     views: Views
-    workers: Workers  # threads for what takes long
-    room: MemoryBudget  # for large bodies, as long as they are needed
-    decoders: Workers  # threads for what decodes pictures, which takes memory as well
+    workers: Workers  # threads for slow work
+    room: MemoryBudget  # budget for large request bodies while they are needed
+    decoders: Workers  # threads for decoding images, which also needs memory
     guard: Guard
     outbox: Outbox
     deliverer: Deliverer
     metrics: Metrics
     readiness: Readiness
-    background: Sequence[Coroutine[Any, Any, None]]  # what goes on as long as it runs
+    # Coroutines that run as long as the gateway does
+    background: Sequence[Coroutine[Any, Any, None]]
 
     async def check_ready(self) -> None:
-        """Raises Stopping, DatabaseUnavailable, NoRoom, StorageUnavailable or NoServer if no task
+        """Raise Stopping, DatabaseUnavailable, NoRoom, StorageUnavailable or NoServer if no task
         would be run now."""
         if self.hub.closed:
             raise Stopping("The gateway is stopping.", hint="Ask another one.")
@@ -71,21 +72,24 @@ class Gateway:
             raise NoServer(f"No ComfyUI server takes work: {states}.")
 
     def stop(self) -> None:
-        """Nothing new: streams end, and tasks are handed back at once. Requests are still answered;
-        their clients should go to another replica."""
+        """Stop taking work: end streams and release tasks at once.
+
+        Requests are still answered, but load balancers should send clients to another replica.
+        """
         self.hub.close()
         self.dispatcher.stop()
 
     def warnings(self) -> list[str]:
-        """What an operator should hear of, loudly."""
+        """Return the warnings for the operator."""
         trouble = self.access.trouble
         return [*warnings(self.settings), *([trouble] if trouble else []), *self.fleet.notes]
 
     def for_caller(self, caller: Caller) -> "Gateway":
-        """The gateway as a caller may use it. Routes get no other one: what belongs to others is
-        not there for them, whatever they ask, and what they make belongs to the caller.
+        """Return the gateway restricted to a caller; routes get no other one.
 
-        Only `caller` differs. What depends on it is a property below, made when it is asked for."""
+        Tasks of other owners do not exist for the caller, and what it creates belongs to it. Only
+        `caller` differs: what depends on it is a property below, made on access.
+        """
         return replace(self, caller=caller)
 
     @property
@@ -110,9 +114,12 @@ class Gateway:
         return Jobs(self.tasks, self.submitter, self.assets)
 
     def admit_stream(self) -> None:
-        """Raises TooManyConnections: streams are to leave room for requests, and those of one API
-        key for those of others. (Behind a proxy all addresses are one, so they have no share.)
-        Raises LiveUpdatesUnavailable while updates of other replicas do not come."""
+        """Raise TooManyConnections if no further stream is allowed, LiveUpdatesUnavailable while
+        updates of other replicas are missing.
+
+        Streams leave room for requests, and those of one API key for those of others. There is no
+        share per address: behind a proxy all clients have the same one.
+        """
         if why := self.hub.interruption:
             raise LiveUpdatesUnavailable(why, hint="Ask with GET meanwhile.", retry_after=2)
         share = max(MAX_STREAMS // 2, 1)
@@ -126,7 +133,7 @@ class Gateway:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What an operator should hear of, loudly."""
+    """Return the warnings about unsafe settings."""
     found = []
     open_to_all = not settings.api_keys.get_secret_value()
     if open_to_all and not is_loopback(settings.host):

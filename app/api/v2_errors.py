@@ -1,6 +1,6 @@
-"""Errors as Comfy API v2 has them: `{"error": {"code", "message", "details"}}`.
+"""Errors in the format of Comfy API v2: `{"error": {"code", "message", "details"}}`.
 
-Made of the problem documents that the other routes answer with, so that an error is said once.
+They are derived from the problem documents of the other routes.
 """
 
 from uuid import uuid4
@@ -12,10 +12,10 @@ from app.limits.json_types import Json
 
 PREFIX = "/api/v2"
 V2_REQUEST_ID = "X-Comfy-Request-Id"
-NOT_READY = 5  # seconds until a client should ask again when no server has answered yet
+NOT_READY = 5  # seconds; Retry-After while no server is available
 _STATE = "request_id"
 
-# Its own words; what is not in it has the word of its status.
+# Codes of v2 itself; other errors get the code of their status.
 _KEPT = frozenset(
     {
         *("blob_not_found", "hash_mismatch", "asset_in_use", "missing_asset", "metadata_invalid"),
@@ -45,12 +45,12 @@ _BY_STATUS = {
     413: (413, "payload_too_large"),
     429: (429, "rate_limited"),
 }
-_NO_HINT = "not_runnable"  # its hint is about a field that v2 has not
+_NO_HINT = "not_runnable"  # its hint names a field that v2 does not have
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
 
 
 def path_of(scope: Scope) -> str:
-    """The path as routes know it, without what a proxy puts before it."""
+    """Return the path in the routes' terms, without a proxy's prefix."""
     return str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
 
 
@@ -64,12 +64,12 @@ def keep_request_id(scope: Scope, request_id: str) -> None:
 
 
 def request_id(scope: Scope) -> str:
-    """The id of the request, by which its line is found in the log."""
+    """Return the id of the request, which is also in its log line."""
     return str(scope.get(_STATE) or uuid4().hex)
 
 
 def meaning(status: int, code: str) -> tuple[int, str]:
-    """The status and the code under which v2 knows an error of ours."""
+    """Return v2's status and code for an error."""
     if code in _KEPT:
         return status, code
     if code in _BUSY:
@@ -87,14 +87,14 @@ def response(scope: Scope, problem: Json, headers: dict[str, str] | None = None)
     if code == "deployment_not_ready":
         sent["Retry-After"] = str(NOT_READY)
     message, details = str(problem["detail"]), _details(problem)
-    if status >= 500:  # what is behind us is nobody's business
+    if status >= 500:  # internal details are not disclosed
         message, details = "The gateway cannot do this now; its log has the reason.", None
     error = {"code": code, "message": message, "details": details}
     return JSONResponse({"error": error}, status, sent)
 
 
 def _details(problem: Json) -> Json | None:
-    """What else is known: hints, faults by node."""
+    """Return further details: hints, errors by node."""
     details = {name: value for name, value in problem.items() if name not in _COMMON}
     if problem["code"] == _NO_HINT:
         details.pop("hint", None)

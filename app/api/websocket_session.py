@@ -1,7 +1,7 @@
-"""One WebSocket client: what it is sent, and what it may ask for.
+"""A WebSocket client: its updates and its messages.
 
-Each message counts as a request in the rate of its key. Besides, a connection has a pace of its
-own: who sends faster is read more slowly.
+Each message counts as a request against the rate of its key. Besides, each connection has its own
+rate: messages of a client that sends faster are read more slowly.
 """
 
 import asyncio
@@ -23,19 +23,20 @@ from app.limits.worker_threads import Breaths
 from app.workflows.json_text import as_utf8, check_values, parse_json
 from app.workflows.references.ids import as_stored
 
-MOST_TASKS = 5000  # that one WebSocket may follow by their ids
-MOST_VALUES = 2000  # in one message
-BURST, PER_SECOND = 500, 20  # what a connection may cost; a message is 1, and 1 for ten tasks
+MOST_TASKS = 5000  # maximum number of tasks that one WebSocket follows by id
+MOST_VALUES = 2000  # maximum number of JSON values in one message
+# Cost that a connection may incur; a message costs 1, plus 1 for ten tasks
+BURST, PER_SECOND = 500, 20
 
 
 class SendRate:
-    """How fast the messages of one connection are answered."""
+    """Token bucket that limits how fast the messages of one connection are answered."""
 
     def __init__(self) -> None:
         self._left, self._then = float(BURST), time.monotonic()
 
     def delay(self, cost: int) -> float:
-        """Seconds to wait before something that costs so much."""
+        """Return the seconds to wait before an operation of this cost."""
         now = time.monotonic()
         self._left = min(self._left + (now - self._then) * PER_SECOND, BURST) - cost
         self._then = now
@@ -83,7 +84,7 @@ class Session:
             await self._answer(message.get("bytes") or b"" if text is None else text.encode())
 
     async def _costs(self, cost: int) -> None:
-        """Nothing is read meanwhile, so that the client cannot send either."""
+        """Wait as long as the rate demands. Nothing is read meanwhile, so the client slows down."""
         if seconds := self._pace.delay(cost):
             await asyncio.sleep(seconds)
 
@@ -107,7 +108,8 @@ class Session:
                 await self._complain(f"unknown type {quoted(kind)}")
 
     async def _subscribe(self, message: Json) -> None:
-        """To some tasks, or to all without `task_ids`; their present state comes at once."""
+        """Follow some tasks, or all without `task_ids`; the current state of named tasks is sent at
+        once."""
         task_ids = _ids(message)
         if task_ids is not None and not _is_ids(task_ids):
             await self._complain("task_ids must be a list of 1 to 1000 ids")
@@ -128,7 +130,7 @@ class Session:
             await self._send_states(list(dict.fromkeys(task_ids)))
 
     async def _unsubscribe(self, message: Json) -> None:
-        """From some of the tasks named; without `task_ids` from all of them: every task comes."""
+        """Stop following the named tasks; without `task_ids` follow all tasks again."""
         task_ids = _ids(message)
         if task_ids is None:
             self._updates.task_ids = None
@@ -167,7 +169,7 @@ class Session:
 
 
 def _ids(message: Json) -> Any:
-    """Its `task_ids`, whatever that is; ids as they are stored."""
+    """Return `task_ids` of the message unchecked, with ids in the form that is stored."""
     found = message.get("task_ids")
     if not isinstance(found, list):
         return found
@@ -182,7 +184,7 @@ def _is_ids(value: Any) -> bool:
     )
 
 
-@lru_cache(maxsize=16)  # for all who hear of it
+@lru_cache(maxsize=16)  # shared by all subscribers
 def _message(update: Update) -> str:
     head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
     if update.type == "output":
@@ -192,7 +194,7 @@ def _message(update: Update) -> str:
 
 @lru_cache(maxsize=16)
 def _preview_frame(update: Update) -> bytes:
-    """Laid out as ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
+    """Return the frame in the layout of ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
     metadata = {
         **update.data,
         "prompt_id": update.task_id,

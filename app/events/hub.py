@@ -1,8 +1,8 @@
-"""Fan-out of what happens to tasks to the subscribers of this process. Streams are a convenience:
-a subscriber that is too slow is let go, and finds the truth by asking.
+"""Fan-out of task updates to the subscribers of this process.
 
-With several replicas an event bus (redis_bus.py) brings what one publishes to the hubs of all.
-While it cannot, there are no streams.
+Streams are a convenience: a subscriber that is too slow is dropped, and reads the task's state
+instead. With several replicas an event bus (redis_bus.py) carries the updates of each to the hubs
+of all; while it cannot, there are no streams.
 """
 
 import asyncio
@@ -17,36 +17,38 @@ from app.events.subscription import Closed, Interrupted, Subscription, Type, Upd
 from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
 
-KEPT_UPDATES = 200  # a task, for streams that resume
+KEPT_UPDATES = 200  # per task, for streams that resume
 KEPT_TASKS = 500
-KEPT_PREVIEWS = 64 << 20  # bytes of them, the newest of a task
-MOST_FOLLOWED = 50_000  # tasks that one caller may follow by their ids, over all its streams
+KEPT_PREVIEWS = 64 << 20  # bytes of previews, the newest of each task
+MOST_FOLLOWED = 50_000  # maximum number of tasks followed by id over all streams of a caller
 KEPT_BYTES = 64 << 20  # of all kept updates
-KNOWN_BIRTHS = 50_000  # tasks
+KNOWN_BIRTHS = 50_000  # tasks whose creation time is remembered
 
 
 class EventBus(Protocol):
-    """Brings updates to the hubs of all replicas, ours included."""
+    """Carries updates to the hubs of all replicas, including this one."""
 
     def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
-        """Take it, to deliver it to us, too, in its turn (but for previews)."""
+        """Queue an update; except for previews it is also delivered to this hub, in the order of
+        ids."""
         ...
 
     async def run(self) -> None:
-        """For ever."""
+        """Carry updates until cancelled."""
         ...
 
     async def flush(self) -> None:
-        """Send what waits, before the end."""
+        """Send queued updates before the process ends."""
         ...
 
 
 class Hub:
     def __init__(self) -> None:
-        self.event_bus: EventBus | None = None  # none: we are alone
-        self.interruption: str | None = None  # why updates of other replicas do not come, if so
+        self.event_bus: EventBus | None = None  # None: there is a single replica
+        # Why updates of other replicas are missing; None: they arrive
+        self.interruption: str | None = None
         self._subscriptions: set[Subscription] = set()
-        self._everything: set[Subscription] = set()  # those of them to all tasks
+        self._everything: set[Subscription] = set()  # subscriptions to all tasks
         self._of_task: dict[str, set[Subscription]] = {}
         self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
         self._last_id = 0
@@ -57,21 +59,22 @@ class Hub:
         self._previews: BoundedCache[str, Update] = BoundedCache(
             KEPT_PREVIEWS, lambda update: update.size
         )
-        self._followed: Counter[str] = Counter()  # by caller: ids, each as often as it is followed
+        # By caller: the ids followed, counted once per subscription
+        self._followed: Counter[str] = Counter()
         self._kept_bytes = 0
-        self.relayed = 0  # updates given to subscribers
+        self.relayed = 0  # updates put into subscriptions
         self.dropped = 0  # subscribers that were too slow
 
     def publish(
         self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes = b""
     ) -> None:
-        """Something has happened to a task: tell the subscribers of all replicas."""
+        """Publish an update of a task to the subscribers of all replicas."""
         update = Update(self._new_id(type), task_id, type, data, image)
         if self.event_bus is not None:
             self.event_bus.send(task_id, type, data, image)
         if update.id:
             self.deliver(update)
-        elif self.interruption:  # it comes back late: whoever waits for it hears of it now
+        elif self.interruption:  # the bus delivers it late: tell waiting requests now
             self.tell(task_id, type, data)
         for watcher in self._watchers:
             watcher(update)
@@ -80,7 +83,7 @@ class Hub:
                 listener(task_id)
 
     def deliver(self, update: Update) -> None:
-        """To our own subscribers."""
+        """Deliver an update to the subscribers of this process."""
         update = self._dated(update)
         self._last_id = max(self._last_id, update.id)
         if update.type == "preview":
@@ -90,40 +93,43 @@ class Hub:
         self._spread(update)
 
     def tell(self, task_id: str, type: Type, data: Mapping[str, Any]) -> None:
-        """To our own subscribers: how a task was found to be. It is no event: whoever resumes gets
-        the task's state anyway, so it has no id of its own."""
+        """Deliver the state of a task to the subscribers of this process, without an id.
+
+        It is not kept: a stream that resumes starts with the task's state anyway.
+        """
         self._spread(self._dated(Update(self._last_id, task_id, type, data)))
 
     def _dated(self, update: Update) -> Update:
-        """With the time at which its task was made, as the newest status told it."""
+        """Return the update with its task's creation time, from the task's newest status."""
         if update.type == "status" and (born := update.data.get("created_at")):
             self._born.put(update.task_id, born)
         return replace(update, born=self._born.get(update.task_id))
 
     def suspend(self, why: str) -> None:
-        """Updates of other replicas do not come: streams end, and there are none until `resume`."""
+        """End all streams and refuse new ones until `resume`: updates of other replicas are
+        missing."""
         self.interruption = why
         self.interrupt()
 
     def resume(self) -> None:
-        """They come again, and what was told meanwhile has come."""
+        """Allow streams again: all updates that were missing have been delivered."""
         self.interruption = None
 
     def interrupt(self) -> None:
-        """Some may have been missed: streams end, so that their clients begin anew."""
+        """End all streams, as updates may have been missed: their clients start over."""
         for subscription in self._subscriptions:
             if not subscription.lasts:
                 subscription.end(Interrupted())
 
     def begin_at(self, id: int) -> None:
-        """Ids go on from there: what a replica gives as ids must not be behind the others'."""
+        """Continue ids from `id`: the ids of a replica must not fall behind those of the others."""
         self._last_id = max(self._last_id, id)
 
     def _new_id(self, type: Type) -> int:
-        """0 if the event bus gives it one, and brings the update back with it."""
+        """Return the next id; 0 if the event bus assigns it and delivers the update."""
         if self.event_bus is not None:
             return self._last_id + 1 if type == "preview" else 0
-        # Microseconds: larger than all ids before a restart, and exact in JavaScript.
+        # Microseconds: greater than any id before a restart, and exact in JavaScript.
         return max(self._last_id + 1, time.time_ns() // 1000)
 
     def _spread(self, update: Update) -> None:
@@ -140,8 +146,11 @@ class Hub:
             self.dropped += 1
 
     async def caught_up(self, patience: float) -> float:
-        """Wait until no subscriber is far behind, so many seconds at most; answers what is left of
-        them. For whoever has very much to tell."""
+        """Wait until no subscriber is far behind, for at most `patience` seconds; return what is
+        left of them.
+
+        Used by callers that publish very many updates.
+        """
         until = time.monotonic() + patience
         while (left := until - time.monotonic()) > 0:
             if not any(subscription.is_behind for subscription in self._subscriptions):
@@ -150,12 +159,14 @@ class Hub:
         return 0.0
 
     def on_status(self, listener: Callable[[str], None]) -> None:
-        """Call it with the task's id whenever a task's status may have changed by what this replica
-        did, for parts of ours that must not fall behind as a subscriber may."""
+        """Call `listener` with the task's id whenever this replica may have changed its status.
+
+        For parts of this process that must not miss a change, as a slow subscriber may.
+        """
         self._listeners.append(listener)
 
     def on_update(self, watcher: Callable[[Update], None]) -> None:
-        """Call it with whatever this replica publishes; it may have no id yet."""
+        """Call `watcher` with each update that this replica publishes; it may have no id yet."""
         self._watchers.append(watcher)
 
     @contextmanager
@@ -180,17 +191,19 @@ class Hub:
             self._subscriptions.discard(subscription)
 
     def has_room(self, more: int) -> bool:
-        """Whether the caller may follow so many tasks more by their ids."""
+        """Return whether the caller may follow `more` further tasks by id."""
         return self._followed[caller()] + more <= MOST_FOLLOWED
 
     def since(self, task_id: str, last_id: int, born: str | None = None) -> list[Update]:
-        """The task's updates after `last_id`, as far as they are kept; previews are not. `born`:
-        only of the task that was made then."""
+        """Return the kept updates of a task after `last_id`, without previews.
+
+        `born`: only of the task created at that time, if its id was used more than once.
+        """
         updates = [update for update in self._recent.get(task_id, ()) if update.id > last_id]
         return [update for update in updates if born in (None, update.born)]
 
     def last_preview(self, task_id: str, born: str | None) -> Update | None:
-        """The newest preview of a task that is not finished, and was made then."""
+        """Return the newest preview of an unfinished task that was created at `born`."""
         found = self._previews.get(task_id)
         return found if found and found.born == born else None
 
@@ -203,7 +216,7 @@ class Hub:
         return self._last_id
 
     def newest(self, task_id: str) -> int:
-        """The id of the task's last update, 0 if none is kept."""
+        """Return the id of the task's newest kept update, or 0."""
         updates = self._recent.get(task_id)
         return updates[-1].id if updates else 0
 
@@ -212,17 +225,17 @@ class Hub:
         return len(self._subscriptions)
 
     def subscribers_of(self, caller: str) -> int:
-        """Those of one caller (see app/limits/worker_threads.py)."""
+        """Return the number of subscriptions of one caller (see app/limits/worker_threads.py)."""
         return sum(subscription.caller == caller for subscription in self._subscriptions)
 
     def watched(self, *, previews: bool = False) -> list[str]:
-        """The tasks that somebody follows by their ids; `previews`: to see those, too."""
+        """Return the tasks followed by id; `previews`: only those followed with previews."""
         if not previews:
             return sorted(self._of_task)
         return [id for id, found in self._of_task.items() if any(s.previews for s in found)]
 
     def watches_all(self, *, previews: bool = False) -> bool:
-        """Whether somebody follows all tasks."""
+        """Return whether there are subscriptions to all tasks."""
         return any(s.previews or not previews for s in self._everything)
 
     def close(self) -> None:

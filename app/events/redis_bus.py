@@ -1,13 +1,13 @@
-"""Brings updates from replica to replica over Redis.
+"""Carries updates between replicas over Redis.
 
-One capped stream holds what must come in order and may be had again: Redis gives the ids, so they
-are the same for all, and a stream resumes at any replica. Previews go by Pub/Sub, and only to where
-somebody watches.
+One capped Redis stream holds the updates that need an order and can be replayed. Redis assigns the
+ids, so they are the same everywhere, and a client can resume at any replica. Previews use Pub/Sub,
+and only for tasks that are followed with previews.
 
-Nothing is lost unnoticed: an update comes to the subscribers of a replica, or they are let go. They
-are when Redis is lost. What a replica has to tell meanwhile is sent when Redis is back, and before
-there are streams again all is read that came into Redis. Each update says which one its replica
-sent before: where that is another one than was read, some are missing.
+No update is lost unnoticed: a replica's subscribers get it, or their streams end. They end when
+Redis is lost. A replica keeps its updates meanwhile and sends them when Redis is back; streams are
+allowed again once everything in Redis has been read. Each update names the one that its replica
+sent before: if that is not the one that was read last, some are missing.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)
 
-MAX_STREAM_UPDATES = 20_000  # updates in the stream, for replicas that were away or are new
-LOOK_BACK = 120.0  # seconds of them that a new replica reads
-MOST_WAITING = 20_000  # updates that wait for Redis: more than that, and it counts as lost
-MAX_BATCH_UPDATES = 500  # updates of one round trip
-BLOCK = 1000  # milliseconds of waiting for news in one request
-RETRY = 0.5  # seconds between two tries to reach it
-TUNED = 0.25  # seconds between two looks at whose previews are wanted
-KNOWN_REPLICAS = 1000  # whose last update is remembered
+MAX_STREAM_UPDATES = 20_000  # length of the stream, for replicas that were away or are new
+LOOK_BACK = 120.0  # seconds of updates that a new replica reads
+MOST_WAITING = 20_000  # updates waiting for Redis; with more, Redis counts as lost
+MAX_BATCH_UPDATES = 500  # updates sent in one round trip
+BLOCK = 1000  # milliseconds that one XREAD waits
+RETRY = 0.5  # seconds between two attempts to connect
+TUNED = 0.25  # seconds between two updates of the preview subscriptions
+KNOWN_REPLICAS = 1000  # replicas whose last update number is remembered
 MISSING = -1  # in place of the number of an update that was never sent
 
 LOST = "Redis cannot be reached: live updates are delayed until it is back."
@@ -45,7 +45,7 @@ RESTORED = "Redis is back: live updates come again."
 
 
 def number_of(entry: bytes) -> int:
-    """The id of a stream's entry as one number that rises as it does: microseconds of its clock."""
+    """Return an entry's id as one increasing number, in microseconds of Redis's clock."""
     milliseconds, _, sequence = entry.partition(b"-")
     return int(milliseconds) * 1000 + int(sequence)
 
@@ -55,8 +55,7 @@ def entry_of(microseconds: int) -> bytes:
 
 
 class RedisEventBus:
-    """The event bus of a hub. All processes that share a database name the same Redis, and the
-    same number of its databases."""
+    """The event bus of a hub, over the Redis database that all replicas share."""
 
     def __init__(self, redis: Redis, hub: Hub) -> None:
         self._redis = redis
@@ -66,27 +65,28 @@ class RedisEventBus:
         self._stream = f"comfyui-gateway:{number}:updates"
         self._channel = f"comfyui-gateway:{number}:previews:"
         self._warned = False
-        self._position = b""  # the last entry that was read
+        self._position = b""  # id of the last entry that was read
         self._outbox = self._for_later([])
-        self._number = 0  # of the last update that was taken
-        self._sent: int | None = None  # the number of the last one that was sent in this session
-        self._gap: int | None = None  # the number of an update before which some were dropped
-        self._on_its_way: deque[Update] = deque()  # sent, and not yet come back
+        self._number = 0  # number of the last update that was queued
+        self._sent: int | None = None  # number of the last update sent in this session
+        self._gap: int | None = None  # number of an update before which some were dropped
+        self._on_its_way: deque[Update] = deque()  # sent, but not read back yet
         self._heard: BoundedCache[bytes, int] = BoundedCache(
             KNOWN_REPLICAS
-        )  # last number by origin
-        hub.suspend(LOST)  # until the first session
+        )  # origin -> number of its last update
+        hub.suspend(LOST)  # until the first session has begun
 
     def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
         if type == "preview" and self._hub.interruption:
             return
         self._number += 1
         update = Update(self._number, task_id, type, data, image)
-        if not self._outbox.put(update):  # too many wait; in a session `_write` finds that, too
+        # Too many wait; during a session `_write` raises for the same reason
+        if not self._outbox.put(update):
             self._gap, self._outbox = self._number, self._for_later([update])
 
     async def run(self) -> None:
-        """Carry updates, for ever."""
+        """Carry updates until cancelled; reconnect when Redis is lost."""
         while True:
             session = asyncio.create_task(self._session(), name="event bus")
             try:
@@ -104,14 +104,14 @@ class RedisEventBus:
                     batch := self._outbox.take(MAX_BATCH_UPDATES)
                 ):
                     await self._send(batch)
-        except (RedisError, OSError) as error:  # others look for themselves
+        except (RedisError, OSError) as error:  # the other replicas find the changes by polling
             log.warning("the last updates did not reach Redis: %s", told(error))
 
     # -- the connection -------------------------------------------------------------------------
 
     async def _session(self) -> None:
-        """Until Redis is lost."""
-        # A connection of its own: the pool would renew one that was cut, and nobody would know.
+        """Carry updates until Redis is lost."""
+        # A dedicated connection: the pool would silently replace one that was cut.
         async with self._redis.client() as reader:
             await self._begin(reader)
             if not _goes_on():
@@ -122,7 +122,7 @@ class RedisEventBus:
                 group.create_task(self._watch(), name="event bus: previews")
 
     async def _begin(self, reader: Redis) -> None:
-        """Read all that is there, and then let streams come."""
+        """Read everything that is in the stream, then allow streams."""
         seconds, microseconds = await reader.time()
         now = seconds * 1_000_000 + microseconds
         newest: Any = await reader.xrevrange(self._stream, count=1)
@@ -131,7 +131,7 @@ class RedisEventBus:
             self._position = entry_of(now - round(LOOK_BACK * 1e6))
             self._hub.begin_at(now - 1_000_000)
         elif newest and last < number_of(self._position):
-            self._position = newest[0][0]  # another Redis, whose clock is behind
+            self._position = newest[0][0]  # a different Redis, whose clock is behind
         elif not newest and now < number_of(self._position):
             self._position = b"0-0"
         while number_of(self._position) < last and await self._read_some(reader):
@@ -143,7 +143,7 @@ class RedisEventBus:
             self._warned = False
 
     async def _take_up(self) -> None:
-        """Send again what has not come back, then what was kept meanwhile."""
+        """Send again what was not read back, then what was kept while Redis was away."""
         kept = self._for_later([*self._on_its_way, *self._outbox.take(MOST_WAITING)])
         self._on_its_way.clear()
         self._sent = None
@@ -153,7 +153,8 @@ class RedisEventBus:
             await self._send(again[first : first + MAX_BATCH_UPDATES])
 
     def _for_later(self, updates: Iterable[Update]) -> Subscription:
-        """An outbox for while Redis is away: of each task the newest status and progress."""
+        """Return an outbox for the time without Redis: of each task it keeps the newest status and
+        progress."""
         kept = _thinning_outbox()
         for update in updates:
             if update.type != "preview" and not kept.put(update):
@@ -196,7 +197,7 @@ class RedisEventBus:
         return {
             "from": self._origin,
             "number": update.id,
-            # Not with the first of a session: what is in a Redis that was lost cannot be known.
+            # Omitted from the first update of a session: what a lost Redis still holds is unknown.
             **({} if before is None else {"follows": before}),
             "task": update.task_id,
             "type": update.type,
@@ -212,7 +213,7 @@ class RedisEventBus:
                 raise Overrun
 
     async def _read_some(self, reader: Redis, block: int | None = None) -> bool:
-        """False if there was nothing."""
+        """Read entries and deliver them; return False if there were none."""
         found: Any = await reader.xread(
             {self._stream: self._position}, count=MAX_BATCH_UPDATES, block=block
         )
@@ -226,11 +227,12 @@ class RedisEventBus:
         origin, number = fields[b"from"], int(fields[b"number"])
         before = self._heard.get(origin)
         if before is not None and number <= before:
-            return  # it was sent again, as its replica could not know that it had come
+            return  # sent twice: its replica could not know that the first had arrived
         self._heard.put(origin, number)
         follows = int(fields.get(b"follows", before or 0))
         if follows == MISSING:
-            is_missing = origin != self._origin  # ours were dropped before there were streams here
+            # Updates of this replica were dropped while it had no streams
+            is_missing = origin != self._origin
         else:
             is_missing = before is not None and follows != before
         if is_missing:
@@ -257,7 +259,7 @@ class RedisEventBus:
 
     async def _watch(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as listener:
-            await listener.subscribe(self._channel)  # it wants at least one
+            await listener.subscribe(self._channel)  # get_message needs at least one subscription
             tuned = 0.0
             while _goes_on():
                 if time.monotonic() >= tuned:
@@ -267,7 +269,8 @@ class RedisEventBus:
                     self._show(message["channel"].decode(), message["data"])
 
     async def _tune(self, listener: PubSub) -> None:
-        """Listen to the previews of the tasks that somebody watches here, and no others."""
+        """Subscribe to the previews of the tasks that are followed with previews here, and no
+        others."""
         everything = f"{self._channel}*"
         if self._hub.watches_all(previews=True):
             wanted = {self._channel}
@@ -296,7 +299,7 @@ def _thinning_outbox() -> Subscription:
 
 
 def _goes_on() -> bool:
-    """False once the task is cancelled: the client swallows that at times."""
+    """Return False once the task is cancelled: the client sometimes swallows CancelledError."""
     task = asyncio.current_task()
     return task is None or not task.cancelling()
 

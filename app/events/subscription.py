@@ -1,4 +1,4 @@
-"""Updates, and the queue of one who follows them."""
+"""Updates of tasks, and the queue of one subscriber."""
 
 import asyncio
 import json
@@ -13,31 +13,35 @@ from app.limits.worker_threads import caller
 Type = Literal["status", "progress", "preview", "output"]
 
 THINNED: tuple[Type, ...] = ("progress", "preview")
-QUEUE_LIMIT = 1000  # updates that a subscriber may be behind
-QUEUE_BYTES = 16 << 20  # and their size; each is in memory once, however many wait for it
-PROGRESS_BYTES = 1000  # bytes that a progress update is taken for
+QUEUE_LIMIT = 1000  # maximum number of undelivered updates
+# Maximum size of undelivered updates; each is in memory once, for all subscribers
+QUEUE_BYTES = 16 << 20
+PROGRESS_BYTES = 1000  # assumed size of a progress update
 
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """One thing that happened. Ids rise over all tasks, and over restarts of the gateway. No two
-    are equal."""
+    """An update of a task.
+
+    Ids increase over all tasks and over restarts of the gateway. Compared by identity.
+    """
 
     id: int
     task_id: str
     type: Type
     data: Mapping[str, Any]
     image: bytes = field(default=b"", repr=False)  # previews only
-    born: str | None = None  # when the task was made: another one may have had its id before
+    # When the task was created: an id may have belonged to another task before
+    born: str | None = None
 
     @cached_property
     def json(self) -> str:
-        """The data encoded: once for all subscribers."""
+        """The data as JSON, encoded once for all subscribers."""
         return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
 
     @cached_property
     def size(self) -> int:
-        """About how many bytes it holds."""
+        """The approximate size in bytes."""
         is_small = self.type in ("progress", "preview")
         return len(self.image) + (PROGRESS_BYTES if is_small else len(self.json))
 
@@ -47,7 +51,7 @@ class Ended(Exception):
 
 
 class Overrun(Ended):
-    """The subscriber did not keep up and has missed updates: it must start over."""
+    """The subscriber was too slow and has missed updates: it must start over."""
 
 
 class Interrupted(Ended):
@@ -59,8 +63,11 @@ class Closed(Ended):
 
 
 class Subscription:
-    """A bounded queue. Of a task's undelivered updates of the types in `thinned` only the newest is
-    kept. `lasts`: it is no stream, and goes on while updates of other replicas do not come."""
+    """A bounded queue of updates.
+
+    Of the types in `thinned` only the newest undelivered update of a task is kept. `lasts`: not a
+    stream; it continues while updates of other replicas are missing.
+    """
 
     def __init__(
         self,
@@ -86,7 +93,7 @@ class Subscription:
 
     @property
     def task_ids(self) -> frozenset[str] | None:
-        """The tasks that are followed; None: all."""
+        """The ids of the followed tasks; None: all tasks."""
         return self._task_ids
 
     @task_ids.setter
@@ -98,7 +105,7 @@ class Subscription:
 
     @property
     def is_behind(self) -> bool:
-        """Whether half of what may wait does."""
+        """Whether the queue is more than half full."""
         return len(self._waiting) > self._limit // 2
 
     @property
@@ -111,7 +118,7 @@ class Subscription:
         return self._task_ids is None or update.task_id in self._task_ids
 
     def put(self, update: Update) -> bool:
-        """False if it had to be let go, now or before."""
+        """Queue an update; return False if the subscription has ended, by this update or before."""
         if self._end:
             return False
         key: object = object()
@@ -130,11 +137,11 @@ class Subscription:
     def end(self, reason: Exception) -> None:
         self._end = self._end or reason
         if isinstance(self._end, Overrun):
-            self._waiting.clear()  # whoever is that slow may not ask for long
+            self._waiting.clear()  # a slow subscriber must not hold memory
         self._ready.set()
 
     async def get(self) -> Update:
-        """The next update. Raises Ended when there will be none."""
+        """Wait for the next update. Raises Ended if there will be none."""
         while not self._waiting:
             if self._end:
                 raise self._end
@@ -143,7 +150,7 @@ class Subscription:
         return self.take(1)[0]
 
     def take(self, most: int) -> list[Update]:
-        """What waits, without waiting for more; so many at most."""
+        """Return up to `most` queued updates without waiting."""
         count = min(most, len(self._waiting))
         taken = [self._waiting.popitem(last=False)[1] for _ in range(count)]
         self._bytes -= sum(update.size for update in taken)

@@ -1,7 +1,7 @@
-"""Looks at the tasks that somebody follows, for what no update tells.
+"""Publishes changes of followed tasks that no event announces.
 
-That is how the place and the ETA of a queued task change; and what another process on the same
-SQLite file does, or a replica while Redis is away, for those who wait for its end.
+These are the queue position and ETA of a queued task, and what another process on the same SQLite
+file, or a replica while Redis is unreachable, does to a task.
 """
 
 import time
@@ -19,29 +19,31 @@ from app.scheduler.presenter import TaskPresenter
 from app.tasks.model import Progress, QueuePosition, Status, Task
 from app.tasks.view import Expected, progress_view
 
-LOOK_INTERVAL = 2.0  # seconds between two looks
-MAX_FOLLOWED_TASKS = 2000  # tasks that are looked at each time
-TOLD = 6000  # tasks of which it is remembered how they were found
+LOOK_INTERVAL = 2.0  # seconds between two passes
+MAX_FOLLOWED_TASKS = 2000  # maximum number of tasks read in a pass
+TOLD = 6000  # maximum number of tasks whose last view is remembered
 QUEUE_HEAD_TASKS = (
-    100  # of the queue, whose places and ETAs are told to them; the rest follows from the last
+    # Head of the queue whose positions and ETAs are published; a client can extrapolate the rest
+    # from the last of them
+    100
 )
-DRIFT = 2.0  # seconds that an ETA may be off the clock before it is told again, or a tenth of it
-AT_ONCE = 100  # tasks that are told of before subscribers are waited for
-DELIVERY_TIMEOUT = 2.0  # seconds that they are waited for in a look, all in all
+DRIFT = 2.0  # seconds, or a tenth of the ETA: published again if it differs from the clock by more
+AT_ONCE = 100  # tasks published before waiting for slow subscribers
+DELIVERY_TIMEOUT = 2.0  # seconds; upper bound of that waiting in one pass
 STATE = ("status", "waiting_for", "warnings")
 
 
 class Hope(NamedTuple):
-    """What was told of a task that waits, and when."""
+    """What was last published of a queued task, and when."""
 
     position: int | None
     waiting_for: str | None
     eta: float | None
     at: float
-    heard: int  # the newest update of it by then
+    heard: int  # the id of the task's newest update at that time
 
     def is_like(self, other: "Hope") -> bool:
-        """Whether that is what follows from this by the clock."""
+        """Return whether `other` is `self` with its ETA counted down by the clock."""
         if (self.position, self.waiting_for) != (other.position, other.waiting_for):
             return False
         if self.eta is None or other.eta is None:
@@ -62,12 +64,13 @@ class StreamReconciler:
         self._store = store
         self._presenter = presenter
         self._dispatcher = dispatcher
-        self._last_event: dict[str, int] = {}  # task_id -> its newest update when we looked last
-        self._last_view: dict[str, Mapping[str, Any]] = {}  # task_id -> how we found it last
-        self._hopes: dict[str, Hope] = {}  # of the head of the queue, for those who follow all
+        self._last_event: dict[str, int] = {}  # task id -> its newest update in the last pass
+        self._last_view: dict[str, Mapping[str, Any]] = {}  # task id -> its view in the last pass
+        # Of the head of the queue, for subscriptions to all tasks
+        self._hopes: dict[str, Hope] = {}
 
     async def run(self) -> None:
-        """Look at followed tasks all LOOK_INTERVAL seconds, until cancelled."""
+        """Check followed tasks every LOOK_INTERVAL seconds, until cancelled."""
         await every(LOOK_INTERVAL, self._look, "looking at followed tasks")
 
     async def _look(self) -> None:
@@ -85,7 +88,8 @@ class StreamReconciler:
         }
 
     def _silent(self, watched: Iterable[str]) -> list[str]:
-        """The tasks of which nothing was heard since the last look; what we drive is heard."""
+        """Return the tasks without an update since the last pass, except those that this process
+        drives: it publishes their changes itself."""
         heard = {task_id: self._hub.newest(task_id) for task_id in watched}
         changed = [id for id, newest in heard.items() if self._last_event.get(id) != newest]
         for task_id in changed:
@@ -94,11 +98,12 @@ class StreamReconciler:
         return sorted(id for id in quiet if self._dispatcher.progress_of(id) is None)
 
     async def _tell_all(self, tasks: list[Task], began: int) -> None:
-        """What is new of them. `began`: the newest update when they were asked for."""
+        """Publish changes of these tasks. `began`: the newest update id when they were read."""
         patience = DELIVERY_TIMEOUT
         for part in parts_of(tasks, AT_ONCE):
             for task in part:
-                heard_since = self._hub.newest(task.task_id) > began  # then the row is older
+                # Then the row is older than the update
+                heard_since = self._hub.newest(task.task_id) > began
                 if not heard_since and self._dispatcher.progress_of(task.task_id) is None:
                     self._tell(task)
             patience = await self._hub.caught_up(patience)
@@ -118,13 +123,17 @@ class StreamReconciler:
             self._tell_progress(task, task.progress, view)
 
     async def _tell_head(self, told: Collection[str], began: int) -> None:
-        """To those who follow all: the places and ETAs of those that are next, as far as they are
-        not what the clock makes of the last ones. Thousands may wait; whoever knows of those can
-        take the same step with them that the last of these took."""
+        """Publish changed positions and ETAs of the head of the queue to subscriptions to all
+        tasks.
+
+        Changes that follow from the clock alone are not published. Of thousands of waiting tasks
+        only the head is read: a client can move the others by as much as the last of the head
+        moved.
+        """
         head = await self._store.waiting(limit=QUEUE_HEAD_TASKS) if self._hub.watches_all() else []
         before, self._hopes = self._hopes, {}
         for task in head:
-            if self._hub.newest(task.task_id) > began:  # then the row is older
+            if self._hub.newest(task.task_id) > began:  # then the row is older than the update
                 continue
             view = self._presenter.view(task)
             at = time.monotonic()
@@ -141,16 +150,16 @@ class StreamReconciler:
             self._hopes[task.task_id] = hope
 
     async def _places(self, task_ids: Iterable[str]) -> dict[str, QueuePosition | None]:
-        """Of those that we drive and that wait at their servers: whoever drives a task does not
-        know what is before it."""
+        """Return the queue positions of the tasks that this process drives and that wait on their
+        servers: the runner of a task does not know what is queued before it."""
         seen = [(task_id, self._dispatcher.seen(task_id)) for task_id in task_ids]
         ids = [task_id for task_id, each in seen if each and each.task.status == Status.QUEUED]
         found = await self._store.several(ids) if ids else []
         return {task.task_id: task.queue_position for task in found}
 
     def _tell_of_ours(self, task_id: str, queue_position: QueuePosition | None) -> None:
-        """What no event tells of a task that we drive: its server is away, or is back; a node takes
-        its time; its place in the queue."""
+        """Publish changes without an event of a task that this process drives: its server went
+        offline or came back, a node is slow, its queue position changed."""
         seen = self._dispatcher.seen(task_id)
         if seen is None:
             return
@@ -164,7 +173,8 @@ class StreamReconciler:
         if [view[name] for name in STATE] != [known[name] for name in STATE]:
             self._hub.tell(task_id, "status", view)
             return
-        names = ("queue_position", *(["eta_seconds"] if told else []))  # nothing came since
+        # Else no event has arrived since `known`
+        names = ("queue_position", *(["eta_seconds"] if told else []))
         if any(view[name] != known[name] for name in names):
             self._tell_progress(seen.task, seen.progress, view)
 
@@ -174,14 +184,15 @@ class StreamReconciler:
 
 
 def _is_ahead(view: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """A row is written now and then: it may be behind what was told already."""
+    """Return whether the row is newer than what was published: it may be older."""
     value, before = view["progress"]["value"], known["progress"]["value"]
     is_older = value == before and view["eta_seconds"] != known["eta_seconds"]
     return bool(value > before or is_older)
 
 
 def _essence(view: Mapping[str, Any], task: Task) -> list[Any]:
-    """What is worth telling of at once; of a task that waits, there or here, also its place."""
+    """Return the fields whose change is published at once as status, for a task that has not
+    started including its queue position."""
     names = ["status", "started_at", "finished_at", "server", "outputs", "warnings", "attempts"]
     if task.started_at is None:
         names += ["waiting_for", "queue_position", "eta_seconds"]
@@ -189,7 +200,7 @@ def _essence(view: Mapping[str, Any], task: Task) -> list[Any]:
 
 
 def _heard_of(updates: Iterable[Update]) -> Mapping[str, Any] | None:
-    """The task as its updates show it; None if too few of them are kept."""
+    """Return the task's state as its updates show it; None if too few of them are kept."""
     view: dict[str, Any] | None = None
     for update in updates:
         if update.type == "status":

@@ -44,7 +44,7 @@ class ServerDetailJson(ServerJson):
 
 
 class HeldJson(TypedDict):
-    """What a server holds at the moment."""
+    """What a server currently holds."""
 
     server: str
     online: bool
@@ -55,7 +55,7 @@ class HeldJson(TypedDict):
 
 
 class ForeignPromptJson(TypedDict):
-    """A prompt in a server's history that is not the gateway's, as ComfyUI tells of it."""
+    """A prompt of another client in a server's history, with ComfyUI's fields."""
 
     prompt_id: str
     outputs: Any

@@ -1,4 +1,4 @@
-"""What the routers call: ask, wait, cancel, retry, delete."""
+"""Operations on tasks for the routers: read, wait, cancel, retry, delete."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -28,9 +28,10 @@ from app.tasks.view import entries_of, timestamp
 from app.workflows.parameters.apply import with_changes
 from app.workflows.requirements import needs_of, requirements_of, shape_of
 
-KNOWN_OWNERS = 10_000  # tasks
-CANCELED_AT_ONCE = 100  # tasks: less than a subscriber may be behind
-DELIVERY_TIMEOUT = 10.0  # seconds that subscribers may take, all in all, to hear of many cancels
+KNOWN_OWNERS = 10_000  # tasks whose owner is remembered
+CANCELED_AT_ONCE = 100  # tasks; fewer than a subscriber may be behind
+# seconds; upper bound of waiting for subscribers while many tasks are cancelled
+DELIVERY_TIMEOUT = 10.0
 
 
 def _owners() -> BoundedCache[tuple[str, str | None], str]:
@@ -39,8 +40,11 @@ def _owners() -> BoundedCache[tuple[str, str | None], str]:
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a `TaskService` works with, whoever asks. `check_owner` refuses a key that is not in
-    force any more; `owners`: of tasks, by their ids and when they were made; "": nobody's."""
+    """The dependencies of a `TaskService` that do not depend on the caller.
+
+    `check_owner` raises if a key is no longer valid; `owners` are kept by task id and creation
+    time, "" for a task that does not exist.
+    """
 
     submissions: SubmissionParts
     files: FileStore
@@ -59,8 +63,8 @@ class TaskService:
         self._caller = caller
 
     async def is_visible(self, update: Update) -> bool:
-        """Whether its task is one of them: for streams, which ask for every update. A task whose id
-        another one has now is nobody's."""
+        """Return whether the caller may see the update's task; False if the id has been reused
+        since."""
         if self._caller.is_unrestricted:
             return True
         this = (update.task_id, update.born)
@@ -72,15 +76,15 @@ class TaskService:
         return owner == self._caller.visible_owner
 
     async def get(self, task_id: str) -> Task:
-        """Raises TaskNotFound."""
+        """Return a task. Raise TaskNotFound."""
         return await self._store.get(task_id)
 
     async def several(self, task_ids: Sequence[str]) -> dict[str, Task]:
-        """Those of these tasks that there are, by their ids, as lists show them."""
+        """Return the tasks with these ids that exist, by id, as lists show them."""
         return {task.task_id: task for task in await self._store.several(task_ids)}
 
     async def prompt(self, task_id: str) -> Json:
-        """The graph that the task runs. Raises TaskNotFound."""
+        """Return the prompt that the task runs. Raise TaskNotFound."""
         return await self._store.prompt(task_id)
 
     async def page(
@@ -89,13 +93,13 @@ class TaskService:
         limit: int,
         before: int | None,
     ) -> tuple[list[Task], int | None]:
-        """Tasks, newest first, and where the next page begins."""
+        """Return a page of tasks, newest first, and the cursor of the next page."""
         found = await self._store.page(selection, limit=limit + 1, before=before)
         more = len(found) > limit
         return found[:limit], found[limit - 1].seq if more else None
 
     async def total(self, selection: Selection) -> tuple[int, bool]:
-        """How many tasks there are of it, and whether there are more than were counted."""
+        """Return the number of tasks in the selection, and whether there are more than counted."""
         found = await self._store.total(selection)
         return min(found, MAX_COUNTED_TASKS), found > MAX_COUNTED_TASKS
 
@@ -103,17 +107,17 @@ class TaskService:
         return await self._store.queue()
 
     async def known(self, task_ids: Collection[str]) -> set[str]:
-        """Those of the ids that are tasks of ours."""
+        """Return those of the ids that are tasks of the caller."""
         return await self._store.ids_of(task_ids)
 
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
-        """The task as JSON, with live progress and what is to be expected; its fields cut to `room`
-        bytes, None: whole."""
+        """Return the task as JSON with live progress and ETA, its fields cut to `room` bytes; None:
+        not cut."""
         return self._parts.submissions.presenter.view(task, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
-        """The tasks when all are finished, or as they are after so many seconds; at once if the
-        caller follows too many already. One is all there, of several what lists show."""
+        """Wait until all tasks are finished, at most `seconds`, and return them. Does not wait if
+        the caller follows too many tasks. Several tasks are returned as lists show them."""
         seconds = seconds if self._hub.has_room(len(task_ids)) else 0
         with self._hub.subscribe(task_ids if seconds else [], lasts=True) as updates:
             ends = await self._store.ends(task_ids)
@@ -129,24 +133,24 @@ class TaskService:
         return await self._these(task_ids)
 
     async def _these(self, task_ids: Sequence[str]) -> list[Task]:
-        """Raises TaskNotFound."""
+        """Return the tasks in order. Raise TaskNotFound."""
         if len(task_ids) == 1:
             return [await self._store.get(task_ids[0])]
         found = await self.several(task_ids)
         return [found.get(task_id) or await self._store.get(task_id) for task_id in task_ids]
 
     async def cancel(self, task_id: str) -> Task:
-        """Cancel in any state; a finished task stays as it is. Raises TaskNotFound."""
+        """Cancel a task in any state; a finished task stays as it is. Raise TaskNotFound."""
         task = await self._store.request_cancel(task_id)
         self._tell_of_cancel(task)
         return task
 
     async def cancel_queued(self) -> Many:
-        """Cancel all of ours that have not started."""
+        """Cancel all queued tasks of the caller."""
         return await self._cancel_all(await self._store.unfinished())
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
-        """How many tasks of the batch are in which state. Raises BatchNotFound."""
+        """Return the number of tasks of the batch by status. Raise BatchNotFound."""
         counts = await self._store.counts(batch_id)
         if not counts:
             raise BatchNotFound(
@@ -156,13 +160,13 @@ class TaskService:
         return counts
 
     async def cancel_batch(self, batch_id: str) -> Many:
-        """Cancel all of a batch that is not finished. Raises BatchNotFound."""
+        """Cancel all unfinished tasks of a batch. Raise BatchNotFound."""
         await self.counts(batch_id)
         return await self._cancel_all(await self._store.unfinished(batch_id))
 
     async def _cancel_all(self, task_ids: Collection[str]) -> Many:
-        """In batches, between which others come in, and subscribers are told. From the end of the
-        queue: servers that become free meanwhile take from its head."""
+        """Cancel tasks in parts, so that other work can run and subscribers catch up. Starts at the
+        end of the queue, as servers that become free take from its head."""
         done, patience = Many(), DELIVERY_TIMEOUT
         for part in parts_of(reversed(list(task_ids)), CANCELED_AT_ONCE):
             tasks = await self._store.request_cancels(part)
@@ -178,8 +182,11 @@ class TaskService:
         self._hub.publish(task.task_id, "status", self.view(task))
 
     async def retry(self, task_id: str) -> Task:
-        """A new task from the same request. Raises TaskNotFound, InvalidInput, QueueFull, and
-        ApiKeyGone for one with a secret: that is kept until a task has ended, for it alone."""
+        """Queue a new task from the same request.
+
+        Raises TaskNotFound, InvalidInput, QueueFull, and ApiKeyGone if the task had a secret:
+        secrets are kept for one task only, until it ends.
+        """
         old = await self._store.get(task_id)
         self._parts.check_owner(old.owner)
         if old.needs_paid_node_key:
@@ -208,18 +215,18 @@ class TaskService:
             shape=shape_of(whole),
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
-            owner=old.owner,  # its files are among those of that key
+            owner=old.owner,  # the task's input files belong to that owner
         )
         return (await submissions.add([new]))[0].task
 
     async def delete(
         self, task_ids: Collection[str] | None, *, also_on: Collection[Server] = ()
     ) -> Many:
-        """Forget finished tasks (all, or these) with their files; `also_on`: servers that are to
-        forget them, too.
+        """Delete finished tasks (all, or these) with their files. `also_on`: servers to delete them
+        from.
 
-        Raises TaskNotFound and TaskNotFinished, with nothing deleted, if one of the ids is of no
-        task, or of one that still has to end.
+        Raises TaskNotFound and TaskNotFinished, with nothing deleted, if one of the ids is no task
+        or its task is not finished.
         """
         done = Many()
         if task_ids is not None:
@@ -243,8 +250,8 @@ class TaskService:
                 )
 
     async def _in_parts(self, task_ids: Collection[str] | None) -> AsyncIterator[Sequence[str]]:
-        """These, or all that are finished now. What is deleted of a part is not looked at again,
-        and what cannot be is passed over."""
+        """Yield the ids in parts, or those of all tasks finished now, each once even if not
+        deleted."""
         if task_ids is not None:
             for part in parts_of(dict.fromkeys(task_ids)):
                 yield part
@@ -258,7 +265,7 @@ class TaskService:
     async def result_file(
         self, filename: str, *, task_id: str | None, subfolder: str | None, type: str | None
     ) -> tuple[str, str]:
-        """The key of a result, and its content type: the newest of that name.
+        """Return the key and content type of the newest result with that name.
 
         Raises FileNotFound, and FileExpired if it was a result of the task.
         """
@@ -275,7 +282,7 @@ class TaskService:
         return found.key or "", found.content_type or "application/octet-stream"
 
     async def archive(self, task_id: str) -> AsyncIterator[bytes]:
-        """All outputs of a finished task as a ZIP file, made while it is read.
+        """Return all outputs of a finished task as a ZIP file, generated while it is read.
 
         Raises TaskNotFound, TaskNotFinished and FileExpired, before the first byte.
         """

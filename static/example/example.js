@@ -1,6 +1,6 @@
-// A page that makes a picture through the gateway: submit, follow, show. No build step, no library.
-// It works on the gateway itself (/static/example/index.html), and on any other origin that the
-// gateway allows with COMFYUI_CORS_ORIGINS.
+// A page that creates an image through the gateway: submit, follow, show. No build step, no library. It
+// works on the gateway itself (/static/example/index.html), and on other origins that the gateway allows
+// with COMFYUI_CORS_ORIGINS.
 
 const WORKFLOW = "sd15_text_to_image.json";
 const FINISHED = ["succeeded", "failed", "canceled", "expired"];
@@ -47,7 +47,7 @@ async function makePicture() {
 	}
 }
 
-/** The task when it is finished. Where the stream breaks off, we connect again. */
+/** Returns the task when it is finished; reconnects if the stream is interrupted. */
 async function follow(taskId) {
 	for (;;) {
 		try {
@@ -64,7 +64,7 @@ async function follow(taskId) {
 				}
 			}
 		} catch (error) {
-			// A TypeError is the network. With a 503 the gateway has no live updates for now; all else it refused.
+			// A TypeError is a network error; a 503 means no live updates at present; other errors are refusals.
 			if (!(error instanceof TypeError) && error.status !== 503) throw error;
 			status.textContent = "Live updates are delayed …";
 		}
@@ -72,7 +72,7 @@ async function follow(taskId) {
 	}
 }
 
-/** Server-sent events over fetch: EventSource could not send an API key. */
+/** Yields server-sent events with fetch, since EventSource cannot send an API key. */
 async function* events(path) {
 	const answer = await call(path);
 	const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -98,7 +98,7 @@ async function show(response, alt) {
 	image.src = URL.createObjectURL(await response.blob());
 }
 
-/** An answer of the gateway. Each of its errors says what is wrong, and often what to do. */
+/** Sends a request to the gateway. Its errors say what is wrong, and often what to do. */
 async function call(path, { json, ...options } = {}) {
 	const headers = {};
 	if (form.elements.key.value) headers.Authorization = `Bearer ${form.elements.key.value}`;

@@ -1,4 +1,4 @@
-"""Live updates: SSE for one task, a WebSocket for all. What they show, a poll shows, too."""
+"""Routes of live updates: SSE for one task, a WebSocket for all; polling shows the same data."""
 
 import asyncio
 import base64
@@ -25,8 +25,8 @@ from app.tasks.view import timestamp
 
 router = APIRouter(tags=["events"], route_class=StrictRoute)
 
-LARGEST_ID = 2**53 - 1  # what JavaScript holds exactly; ours are microseconds
-KEEPALIVE = 15.0  # seconds of silence after which a comment is sent
+LARGEST_ID = 2**53 - 1  # the largest exact integer of JavaScript; ids are microseconds
+KEEPALIVE = 15.0  # seconds without an update after which a comment is sent
 
 
 @router.get(
@@ -44,11 +44,11 @@ async def task_events(
     last_event_id: Annotated[str | None, Header(description="Go on after this one.")] = None,
     previews: Annotated[bool, Query(description="With preview images, as base64.")] = True,
 ) -> StreamingResponse:
-    """`status`, `progress`, `preview` and `output` of one task, until it is finished.
+    """Stream `status`, `progress`, `preview` and `output` of one task until it is finished.
 
-    The stream begins with the task as it is, and ends with it. Ids rise; after `Last-Event-ID` the
-    updates that were missed come first, as far as they are kept: the last 200 of a task, and no
-    previews. After 15 seconds of silence a comment is sent.
+    The stream starts and ends with the full task. Ids increase; with `Last-Event-ID` the missed
+    updates come first, as far as they are kept: the last 200 of a task, without previews. After 15
+    seconds without an event a comment is sent.
     """
     gateway.admit_stream()
     born = timestamp((await gateway.tasks.get(task_id)).created_at)
@@ -61,8 +61,11 @@ async def task_events(
 
 
 def _number(event_id: str | None) -> int | None:
-    """One of our ids; anything else starts the stream anew: a browser that is refused never comes
-    again."""
+    """Return an event id as a number; None for any other text.
+
+    An invalid id starts the stream from the beginning: a browser that gets an error does not
+    reconnect.
+    """
     if not event_id or not event_id.isascii() or not event_id.isdigit() or len(event_id) > 16:
         return None
     return min(int(event_id), LARGEST_ID)
@@ -71,9 +74,9 @@ def _number(event_id: str | None) -> int | None:
 async def _task_stream(
     gateway: Gateway, task_id: str, born: str | None, resume: int | None, previews: bool
 ) -> AsyncIterator[bytes]:
-    """The stream of a task as text/event-stream."""
+    """Yield the stream of a task as text/event-stream."""
     with gateway.hub.subscribe([task_id], previews=previews) as updates:
-        # What was missed, then the task as it is: whoever comes in has the whole truth.
+        # Missed updates first, then the full task, so that the client's state is complete.
         sent = max(gateway.hub.last_id, resume or 0)
         if resume is not None:
             for missed in gateway.hub.since(task_id, resume, born):
@@ -86,14 +89,14 @@ async def _task_stream(
             if update is None:
                 yield format_sse_event(comment="keepalive")
                 continue
-            sent = max(sent, update.id)  # another replica may have been ahead of us
+            sent = max(sent, update.id)  # the clock of another replica may be ahead
             yield _sse(update.type, _sse_data(update), sent)
             if update.type == "status" and update.data["status"] in TERMINAL:
                 return
 
 
 async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
-    """Updates as they come, None in silence; ends when the client has to come again."""
+    """Yield updates, and None after silence; ends when the client has to reconnect."""
     while True:
         try:
             async with asyncio.timeout(KEEPALIVE):
@@ -107,8 +110,8 @@ async def _until_closed(updates: Subscription) -> AsyncIterator[Update | None]:
 
 
 def _sse(event: str, data: str, id: int) -> bytes:
-    """An event of text/event-stream. Its id comes first, as ever: simple clients rely on that,
-    and the formatter would put it last."""
+    """Return an event of text/event-stream with its id first: simple clients rely on that order,
+    and format_sse_event would put it last."""
     return f"id: {id}\n".encode() + format_sse_event(event=event, data_str=data)
 
 
@@ -122,13 +125,15 @@ def _sse_data(update: Update) -> str:
 @router.websocket("/ws")
 @requires(AccessLevel.READ)
 async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
-    """Every task's updates, of those that the key may see. `subscribe` narrows them to some tasks,
-    `unsubscribe` widens again."""
+    """Send updates of every task that the key may see.
+
+    `subscribe` limits them to some tasks, `unsubscribe` lifts the limit.
+    """
     gateway.admit_stream()
     await socket.accept()
     with gateway.hub.subscribe() as updates:
         session = Session(socket, gateway, updates)
-        # A route that only sends would not notice that the client is gone, nor that we stop.
+        # Both directions run as tasks: a route that only sends would not notice a disconnect.
         tasks = [
             asyncio.create_task(session.send_updates(), name="ws send"),
             asyncio.create_task(session.receive(), name="ws receive"),

@@ -1,4 +1,4 @@
-"""The gateway and its servers: health, what they have, memory."""
+"""Routes of the gateway and its servers: health, node types, models, memory."""
 
 import asyncio
 from typing import Annotated
@@ -44,17 +44,18 @@ from app.settings import VERSION
 
 router = APIRouter(prefix="/api", tags=["system"], route_class=StrictRoute)
 
-SECRET = "tasks would wait; with an API key this says why"  # trouble, to those without one
+# Shown instead of the reason to callers without a key
+SECRET = "tasks would wait; with an API key this says why"
 _ASKS = responses(ServerNotFound, NoServer, ComfyUnreachable, ComfyError)
 
 
 @router.get("/health")
 @requires(AccessLevel.OPEN)
 async def health(gateway: GatewayDep) -> HealthJson:
-    """200 while the gateway lives, from memory: no file, database or server is asked.
+    """Return 200 while the gateway is alive, without access to files, database or servers.
 
-    `degraded` if a server is offline, a disk is full, or there are no live updates; `reason` says
-    why. Servers and warnings are shown only to those who may see them.
+    The status is `degraded` if a server is offline, a disk is full, or there are no live updates;
+    `reason` explains it. Servers and warnings are shown only to callers that may see them.
     """
     reason = trouble(gateway)
     told = gateway.caller.scope is not AccessLevel.OPEN
@@ -69,7 +70,7 @@ async def health(gateway: GatewayDep) -> HealthJson:
 
 
 def trouble(gateway: Gateway) -> str | None:
-    """Why tasks would wait, or what is told of them comes late."""
+    """Return why tasks would wait or updates are missing, or None."""
     found = _trouble(gateway)
     return SECRET if found and gateway.caller.scope is AccessLevel.OPEN else found
 
@@ -94,10 +95,10 @@ def _trouble(gateway: Gateway) -> str | None:
 )
 @requires(AccessLevel.OPEN)
 async def ready(gateway: GatewayDep) -> HealthJson:
-    """200 when a task would be run now, 503 until then; for load balancers.
+    """Return 200 if a task would be run now, else 503; for load balancers.
 
-    The database and the places of files take a write, a server may get work, and the gateway is not
-    about to stop.
+    The database and the file stores accept writes, a server accepts tasks, and the gateway is not
+    stopping.
     """
     await gateway.check_ready()
     return await health(gateway)
@@ -106,9 +107,9 @@ async def ready(gateway: GatewayDep) -> HealthJson:
 @router.get("/system/info")
 @requires(AccessLevel.READ)
 async def info(gateway: GatewayDep) -> InfoJson:
-    """The version, each server with its `system_stats`, and the number of `subscribers`.
+    """Return the version, each server with its `system_stats`, and the number of `subscribers`.
 
-    `settings` in force, without secrets, are shown to keys with scope manage.
+    The current `settings`, without secrets, are shown to keys with scope manage.
     """
     manages = gateway.caller.scope is AccessLevel.MANAGE
     return {
@@ -137,11 +138,11 @@ async def nodes(
     ] = False,
     server: ServerQuery = None,
 ) -> NodeTypesJson:
-    """Node types of the servers that are online.
+    """List the node types of the online servers.
 
-    Answers `nodes`, each with `class_type`, `display_name`, `category`, `output_node` and
-    `outputs`, and their `total`; with `class_type` the one, with its inputs as ComfyUI's
-    object_info has them.
+    The response has `nodes`, each with `class_type`, `display_name`, `category`, `output_node` and
+    `outputs`, and their `total`; with `class_type` a single one, with its inputs as in ComfyUI's
+    object_info.
     """
     gateway.pool.choose(server)
     if refresh:
@@ -160,14 +161,14 @@ async def nodes(
 @router.get("/models", responses=_ASKS)
 @requires(AccessLevel.READ)
 async def models(gateway: GatewayDep, server: ServerQuery = None) -> ModelsJson:
-    """Model files by folder, of all servers together, in `models`."""
+    """Return the model files of all servers by folder, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server))}
 
 
 @router.get("/models/{folder}", responses={**_ASKS, **responses(ServerNotFound, ComfyMissing)})
 @requires(AccessLevel.READ)
 async def models_in(folder: str, gateway: GatewayDep, server: ServerQuery = None) -> ModelsJson:
-    """Model files in one folder, of all servers together, in `models`."""
+    """Return the model files of all servers in one folder, in `models`."""
     return {"models": await inventory.models(gateway.pool.choose(server), folder)}
 
 
@@ -181,7 +182,7 @@ async def model_metadata(
     gateway: GatewayDep,
     server: ServerQuery = None,
 ) -> ModelMetadataJson:
-    """What a safetensors file says of itself (`metadata`), from the first `server` that has it."""
+    """Return the header `metadata` of a safetensors file, from the first `server` that has it."""
     for candidate in gateway.pool.choose(server):
         try:
             return {
@@ -196,7 +197,7 @@ async def model_metadata(
 @router.get("/embeddings", responses=_ASKS)
 @requires(AccessLevel.READ)
 async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> EmbeddingsJson:
-    """Names of textual-inversion `embeddings`, of all servers together."""
+    """Return the names of textual inversion `embeddings` of all servers."""
     servers = gateway.pool.choose(server)
     lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
     return {"embeddings": inventory.each_once(name for names in lists for name in names)}
@@ -205,10 +206,10 @@ async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> Embeddi
 @router.get("/features", responses=_ASKS)
 @requires(AccessLevel.READ)
 async def features(gateway: GatewayDep, server: ServerQuery = None) -> FeaturesJson:
-    """What each server says it supports.
+    """Return the features that each server supports.
 
-    Each of `servers` has `server`, `features`, `extensions` (of its page), and `jobs_api`: whether
-    it has ComfyUI's newer /api/jobs.
+    Each entry of `servers` has `server`, `features`, `extensions` (of its page), and `jobs_api`:
+    whether it has ComfyUI's newer /api/jobs.
     """
     servers = gateway.pool.choose(server)
     return {"servers": list(await asyncio.gather(*map(_features, servers)))}
@@ -224,9 +225,9 @@ async def free(
     body: Annotated[FreeRequest, Body(default_factory=FreeRequest)],
     server: ServerQuery = None,
 ) -> FreedJson:
-    """Unload models and forget cached results, after the prompt that runs now.
+    """Unload models and clear cached results, after the running prompt.
 
-    Answers the ids of the `servers` that were asked, and what was asked of them.
+    Returns the ids of the `servers` and the options that were sent to them.
     """
     servers = gateway.pool.choose(server)
     unload, forget = body.unload_models, body.free_memory

@@ -1,4 +1,4 @@
-"""Comfy API v2: a job as server-sent events. No ids, no replay; a poll shows the truth."""
+"""A job of Comfy API v2 as server-sent events, without ids or replay; polling shows the same."""
 
 import asyncio
 import base64
@@ -35,8 +35,8 @@ from app.tasks.view import output_view, timestamp
 
 router = APIRouter(prefix="/api/v2", tags=["Comfy API v2"], route_class=StrictRoute)
 
-PACE = 0.5  # seconds between two tellings of progress or previews
-SILENCE = 5.0  # seconds without news after which the job is looked at
+PACE = 0.5  # seconds between two progress or preview events
+SILENCE = 5.0  # seconds without an update after which the job is read again
 
 
 @router.get(
@@ -49,7 +49,7 @@ SILENCE = 5.0  # seconds without news after which the job is looked at
 )
 @requires(AccessLevel.READ)
 async def job_events(id: Id, gateway: GatewayDep, here: HereDep) -> StreamingResponse:
-    """`status`, `progress`, `preview` and `output` of one job, until it is finished."""
+    """Stream `status`, `progress`, `preview` and `output` of one job until it is finished."""
     gateway.admit_stream()
     await gateway.tasks.get(id)
     return StreamingResponse(
@@ -60,20 +60,20 @@ async def job_events(id: Id, gateway: GatewayDep, here: HereDep) -> StreamingRes
 
 
 class _Stream:
-    """What one client is told of one job."""
+    """The event stream of one job for one client."""
 
     def __init__(self, gateway: Gateway, job_id: str, here: Here) -> None:
         self._gateway = gateway
         self._id = job_id
         self._here = here
         self._task: Task
-        self._told: Json = {}  # the newest status event
+        self._told: Json = {}  # the last status event that was sent
         self._over = False
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The stream of the job as text/event-stream, until it ends."""
+        """Yield the job's events as text/event-stream until it ends."""
         with (
-            suppress(TaskNotFound),  # it was deleted meanwhile
+            suppress(TaskNotFound),  # deleted meanwhile
             self._gateway.hub.subscribe([self._id], previews=True) as updates,
         ):
             async for frame in self._snapshot():
@@ -95,7 +95,8 @@ class _Stream:
                     return
 
     async def _snapshot(self) -> AsyncIterator[bytes]:
-        """The job as it is, unless that was told: another process may drive it, unheard."""
+        """Yield the job's state if it was not sent yet: another process may drive the job without
+        events."""
         self._task = await self._gateway.tasks.get(self._id)
         live = self._gateway.dispatcher.progress_of(self._id)
         view = shortened(job_view(self._task, live, self._here), MAX_STREAM_BYTES)
@@ -106,7 +107,8 @@ class _Stream:
                 yield _sse("progress", view["progress"])
 
     async def _whole(self, update: Update) -> Update:
-        """A text result is cut in our own streams; its id here follows from all of it."""
+        """Return an output update with its whole text: streams cut long texts, but the output's id
+        in v2 is derived from all of it."""
         if update.type != "output" or "cut" not in update.data:
             return update
         task = await self._gateway.tasks.get(self._id)
@@ -116,7 +118,7 @@ class _Stream:
         return update
 
     def _frame(self, update: Update) -> bytes:
-        """The update as an event; empty for what a client is not told."""
+        """Return the update as an event; empty if v2 has none for it."""
         match update.type:
             case "status":
                 news = status_event(update.data)
@@ -136,8 +138,11 @@ class _Stream:
 
 
 async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
-    """Updates as they come, progress and previews not faster than PACE; None in silence. Ends when
-    the client has to come again."""
+    """Yield updates as they arrive, progress and previews at most once in PACE seconds, and None
+    after SILENCE seconds without any.
+
+    Ends when the client has to reconnect.
+    """
     held: dict[str, Update] = {}
     due = 0.0
     while True:
@@ -164,7 +169,7 @@ async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
 
 
 def _sse(event: str, data: Json) -> bytes:
-    """An event of text/event-stream."""
+    """Return an event of text/event-stream."""
     return format_sse_event(event=event, data_str=json.dumps(data, separators=(",", ":")))
 
 

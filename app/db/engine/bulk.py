@@ -1,5 +1,4 @@
-"""SQL about many tasks: of any number of ids, in statements that are about MAX_LIST_ROWS of them at
-most."""
+"""SQL on many tasks, in statements of at most MAX_LIST_ROWS ids each."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -53,7 +52,7 @@ _FINISHED = (
     .order_by(tasks.c.seq)
     .limit(MAX_LIST_ROWS)
 )
-# Not _IS_OVER: SQLite would take the index of finished tasks, and walk over all of them.
+# Not _IS_OVER: SQLite would use the index of finished tasks and scan all of it.
 _DELETE = (
     delete_from(tasks)
     .where(_THESE, tasks.c.status.in_(sorted(TERMINAL)))
@@ -66,7 +65,7 @@ _FORGET_OUTPUTS = delete_from(outputs).where(any_of(outputs.c.task_id, "task_ids
 def several(
     connection: Connection, mine: ColumnElement[bool], task_ids: Iterable[str]
 ) -> list[Task]:
-    """Those of these tasks that there are and that are ours, as lists show them."""
+    """Return the tasks with these ids that exist and match `mine`, as lists show them."""
     query, parts = _FETCH.where(mine), parts_of(plausible(task_ids))
     return [
         task for part in parts for task in fetch(connection, query, {"task_ids": part}, brief=True)
@@ -74,7 +73,7 @@ def several(
 
 
 def ends(connection: Connection, mine: ColumnElement[bool], ids: Iterable[str]) -> dict[str, bool]:
-    """Of those of the ids that are tasks of ours: are they finished?"""
+    """Return whether each task is finished, for the ids that exist and match `mine`."""
     found: dict[str, bool] = {}
     for part in parts_of(plausible(ids)):
         for row in connection.execute(_ENDS.where(mine), {"task_ids": part}):
@@ -88,7 +87,8 @@ def cancel(
     task_ids: Sequence[str],
     reason: CancelReason,
 ) -> None:
-    """QUEUED and on no server: CANCELED at once. Else CANCELING. Finished: as it is."""
+    """Cancel tasks: CANCELED at once if queued and on no server, else CANCELING; finished ones
+    stay."""
     values = {"task_ids": task_ids, "now": time.time(), "reason": reason}
     if changed := list(connection.scalars(_CANCEL.where(mine), values)):
         tell_all(connection, Topic.CANCEL, changed)
@@ -97,15 +97,14 @@ def cancel(
 def finished(
     connection: Connection, mine: ColumnElement[bool], after: int, until: int
 ) -> tuple[list[str], int]:
-    """The ids of some finished tasks whose seq is beyond `after`, up to `until`, and the seq to go
-    on from; none when there are no more."""
+    """Return ids of finished tasks with `after` < seq <= `until`, and the seq to continue after."""
     values: dict[str, Any] = {"after": after, "until": until}
     found = connection.execute(_FINISHED.where(mine), values).all()
     return [row.task_id for row in found], found[-1].seq if found else until
 
 
 def delete(connection: Connection, mine: ColumnElement[bool], task_ids: Sequence[str]) -> list[str]:
-    """Remove those of the tasks that are finished, with all that is theirs; answers their ids."""
+    """Delete the finished ones of these tasks with all their rows; return their ids."""
     found = connection.execute(_DELETE.where(mine), {"task_ids": task_ids}).all()
     removed = [row.task_id for row in found]
     connection.execute(_FORGET, {"seqs": [row.seq for row in found]})

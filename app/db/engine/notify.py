@@ -1,8 +1,8 @@
-"""What processes on one database tell each other, so that nobody has to look often.
+"""Signals between processes on one database, so that they need to poll only rarely.
 
-On PostgreSQL a signal is a NOTIFY in the transaction that makes it true. It only makes things
-quick: what is missed is found by looking, some seconds later. So it is on SQLite, which several
-processes may use but which is made for one.
+On PostgreSQL a signal is a NOTIFY in the transaction that makes it true. It only reduces latency: a
+missed signal is made good by polling, seconds later. On SQLite, which is meant for one process,
+there are no signals, only polling.
 """
 
 from collections import defaultdict
@@ -20,13 +20,14 @@ Hear = Callable[[str], None]
 
 class Topic(StrEnum):
     WORK = "work"  # tasks were queued
-    LEFT = "left"  # tasks were let go, some of them on servers
-    CANCEL = "cancel"  # somebody wants this task to stop
-    SERVERS = "servers"  # the list of servers was changed
-    RESUMED = "resumed"  # this server is to work again, whatever made it stop
+    LEFT = "left"  # tasks were released, some of them on servers
+    CANCEL = "cancel"  # this task is to be cancelled
+    SERVERS = "servers"  # the list of servers changed
+    RESUMED = "resumed"  # this server is to work again, whatever paused it
 
 
-# The name of a process's connections, so that it does not hear itself. Ids only: 8 kB is the most.
+# Starts with the application name of the connection, so that a process can ignore its own signals.
+# Only ids: a payload is limited to 8000 bytes.
 _SAID = func.current_setting("application_name").concat(
     func.unnest(bindparam("said", type_=ARRAY(Text())))
 )
@@ -34,12 +35,12 @@ _NOTIFY = select(func.pg_notify(CHANNEL, _SAID))
 
 
 def notify(connection: Connection, topic: Topic, about: str = "") -> None:
-    """Tell the other processes, once and only if the transaction is committed."""
+    """Signal the other processes, once and only if the transaction is committed."""
     tell_all(connection, topic, [about])
 
 
 def tell_all(connection: Connection, topic: Topic, about: Iterable[str]) -> None:
-    """The same of each of these."""
+    """Signal each of `about`, as `notify` does."""
     if connection.dialect.name == "postgresql":
         connection.execute(_NOTIFY, {"said": [f" {topic} {one}" for one in about]})
 
@@ -50,7 +51,7 @@ class Notifications:
         self._listeners: dict[str, list[Hear]] = defaultdict(list)
 
     def on(self, topic: Topic, hear: Hear) -> None:
-        """Call it with what a signal is about; with "" when some may have been missed."""
+        """Call `hear` with the subject of each signal; with "" if signals may have been missed."""
         self._listeners[topic].append(hear)
 
     async def run(self) -> None:

@@ -1,5 +1,5 @@
-// The gateway's WebSocket as an EventTarget: "status", "progress", "output", "preview" of tasks,
-// and "connection" for its own state. Connects again by itself, for ever.
+// The gateway's WebSocket as an EventTarget: "status", "progress", "output", "preview" of tasks, and
+// "connection" for its own state. It reconnects automatically, for ever.
 import * as api from "./api.js";
 import { key } from "./key.js";
 
@@ -20,14 +20,14 @@ class Events extends EventTarget {
 	constructor() {
 		super();
 		addEventListener("online", () => this.#retry && this.connect());
-		// Nothing tells of what others delete: who looks at the page again asks for all anew.
+		// Deletions by others send no event, so everything is reloaded when the page becomes visible.
 		document.addEventListener("visibilitychange", () => !document.hidden && this.#isOpen && this.#tell("open"));
 		key.addEventListener("change", () => this.#retry && this.connect());
 	}
 
 	connect() {
 		clearTimeout(this.#retry);
-		if (key.isWanted) return; // once there is another
+		if (key.isWanted) return; // reconnects when there is another key
 		this.#retry = 0;
 		this.#tell("connecting");
 		const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -46,7 +46,7 @@ class Events extends EventTarget {
 		this.#ping = setInterval(() => this.#check(), PING_EVERY);
 	}
 
-	// A connection may die without a word: then no pong comes.
+	// A connection may break silently: then no pong arrives.
 	#check() {
 		if (Date.now() - this.#heard < SILENCE) return this.#socket.send('{"type": "ping"}');
 		this.#socket.onclose = null;
@@ -64,8 +64,7 @@ class Events extends EventTarget {
 		this.#tell("waiting", delay);
 	}
 
-	// The browser does not say why a socket was refused; a request tells, and asks for the key. If it is
-	// answered there are no live updates for now: what is shown is what was asked for.
+	// The browser does not say why a socket was refused; a request finds out, and asks for the key.
 	#refused(delay) {
 		api
 			.tasks(1)
@@ -91,7 +90,7 @@ class Events extends EventTarget {
 
 function parse(text) {
 	try {
-		return /\d{16}/.test(text) ? JSON.parse(text, api.exact) : JSON.parse(text); // seeds, to their last digit
+		return /\d{16}/.test(text) ? JSON.parse(text, api.exact) : JSON.parse(text); // keeps all digits of seeds
 	} catch {
 		return null;
 	}

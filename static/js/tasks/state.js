@@ -1,26 +1,26 @@
-// The tasks that the page knows: pages of GET /api/tasks, kept fresh by the WebSocket.
-// However many updates come, listeners hear of them once a frame:
+// The tasks that the page knows: pages of GET /api/tasks, kept up to date by the WebSocket.
+// Listeners are notified at most once a frame, however many updates arrive:
 //   "change"   detail {changed: Set of ids, removed: Set of ids}; read the tasks with tasks.get(id)
 //   "preview"  detail {task_id, image: Blob, node_id}: the newest of each task
 //   "loaded" after a page was read, "failed" with a Problem
-// A task object is never changed in place: another object means another state.
+// A task object is never modified: another object means another state.
 import * as api from "../api/api.js";
 import { events } from "../api/events.js";
 import { etaOf, Steps, stamped } from "./places.js";
 
 const PAGE = 50;
-const MOST = 1000; // that the API gives at once
-const KEPT = 2000; // finished ones beyond that are forgotten, oldest first; the server still has them
-const HIDDEN_PAUSE = 1000; // no frames in a tab that is not seen
+const MOST = 1000; // limit of the API
+const KEPT = 2000; // finished tasks beyond that are dropped, oldest first; the server still has them
+const HIDDEN_PAUSE = 1000; // ms; a hidden tab has no frames
 const TERMINAL = new Set(["succeeded", "failed", "canceled", "expired"]);
 
 /** @param {Partial<Task>} task */
 export const isFinished = (task) => TERMINAL.has(task.status ?? "");
 
-// Lists and streams show long values cut, and say so in `cut`; GET /api/task shows all of them.
+// Lists and streams truncate long values, with `cut`; GET /api/task returns them in full.
 export const isCut = (task) => Boolean(task.cut || task.outputs?.some((output) => output.cut));
 
-// What is known whole stays: params and metadata never change, nor does a finished task.
+// Keeps values that are known in full: params and metadata never change, nor does a finished task.
 function withKnown(task, known) {
 	if (!known || !isCut(task)) return task;
 	if (!isCut(known) && isFinished(known) && known.status === task.status) return known;
@@ -41,7 +41,7 @@ function withKnown(task, known) {
 class Tasks extends EventTarget {
 	/** @type {Map<string, Task>} */
 	#tasks = new Map();
-	#heard = new Map(); // task_id -> when an event told of it: newer than any answer asked before
+	#heard = new Map(); // task_id -> time of the last event: newer than answers to earlier requests
 	#changed = new Set();
 	#removed = new Set();
 	#previews = new Map();
@@ -49,7 +49,7 @@ class Tasks extends EventTarget {
 	#isDue = false;
 	/** @type {string | null} */
 	cursor = null;
-	unread = 0; // that wait, and are not here
+	unread = 0; // waiting tasks that are not loaded
 
 	constructor() {
 		super();
@@ -77,14 +77,14 @@ class Tasks extends EventTarget {
 		return this.#tasks.values();
 	}
 
-	// Newest first. Sorted on demand: ask once a change, not once a row.
+	// Newest first. Sorted on demand: call once per change, not per row.
 	sorted() {
 		return [...this.#tasks.values()].sort((a, b) =>
 			a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : 0,
 		);
 	}
 
-	// `asked`: when the request was made that this answers. An event since then says more.
+	// `asked`: the time of the request. Later events are newer.
 	/** @param {Task} task @param {number} [asked] */
 	put(task, asked = Infinity) {
 		const known = this.#tasks.get(task.task_id);
@@ -97,7 +97,7 @@ class Tasks extends EventTarget {
 		this.#schedule();
 	}
 
-	// For a request that answers a task: cancel, retry, submit, get.
+	// For a request that returns a task: cancel, retry, submit, get.
 	/** @param {Promise<Task>} request */
 	async answer(request) {
 		const asked = performance.now();
@@ -115,12 +115,12 @@ class Tasks extends EventTarget {
 		this.#schedule();
 	}
 
-	// Unless an event has told of it since.
+	// Unless a later event reported it.
 	dropStale(id, asked) {
 		if (this.#heard.get(id) < asked) this.drop(id);
 	}
 
-	// Everything anew, as many as are known: what was deleted meanwhile goes.
+	// Reloads as many tasks as are known; deleted ones are dropped.
 	async load() {
 		const asked = performance.now();
 		const known = Math.min(MOST, Math.max(PAGE, this.size));

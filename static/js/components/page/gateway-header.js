@@ -1,4 +1,4 @@
-// The bar on top: where we are, are we connected, is the gateway well, theme and language.
+// The header: navigation, connection state, health, theme and language.
 
 import { events } from "../../api/events.js";
 import { health } from "../../api/health.js";
@@ -12,7 +12,7 @@ class GatewayHeader extends HTMLElement {
 	/** @type {Parts} */
 	#part;
 	#connected = { state: "connecting" };
-	#health = undefined; // undefined: not known yet; null: the gateway is away
+	#health = undefined; // undefined: not known yet; null: the gateway is unreachable
 
 	connectedCallback() {
 		this.#part = build(this, content());
@@ -40,7 +40,7 @@ class GatewayHeader extends HTMLElement {
 
 	#show() {
 		const { state, delay } = this.#connected;
-		const { isWanted } = key; // then nothing that is shown says how things are
+		const { isWanted } = key; // without a key the displayed state may be outdated
 		const tone = isWanted ? "bad" : { open: "good", connecting: "wait", delayed: "wait", waiting: "bad" }[state];
 		const seconds = Math.max(1, Math.round(delay / 1000));
 		this.#part("locked").hidden = !isWanted;
@@ -58,7 +58,7 @@ class GatewayHeader extends HTMLElement {
 		this.#part("key").hidden = !key.value && !key.isWanted;
 	}
 
-	// With another key all is another: the page begins anew, with the drafts that the tab keeps.
+	// All data depends on the key, so the page reloads; the tab keeps its drafts.
 	async #changeKey() {
 		const before = key.value;
 		await key.ask();
@@ -82,7 +82,7 @@ class GatewayHeader extends HTMLElement {
 
 	#chip(name, text, tone) {
 		const chip = this.#part(name);
-		if (chip.textContent !== text) chip.textContent = text; // a screen reader says it once
+		if (chip.textContent !== text) chip.textContent = text; // unchanged text is not announced again by screen readers
 		chip.dataset.tone = tone;
 	}
 }

@@ -1,5 +1,5 @@
-// What the page says at first, in English; beside it what its parts say, loaded by texts() of page/i18n.js.
-// zh/ has the same files with the same keys: tests compare them.
+// Initial texts of the page in English; other parts are loaded by texts() of page/i18n.js. zh/ has the same
+// files with the same keys: tests compare them.
 export default {
 	"nav.views": "Views",
 	"nav.run": "Run",
