@@ -88,7 +88,7 @@ class Strict(BaseModel):
 
 
 class WebhookRequest(Strict):
-    """Where to tell of the task."""
+    """A webhook in a request: its URL, events, headers and secret."""
 
     url: Annotated[str, AfterValidator(storable)] = Field(
         description="http(s), of a public host.", max_length=8192

@@ -63,7 +63,7 @@ def _repeated(prompt: Json, node_types: Mapping[str, Json]) -> str:
 
 
 def _why(prompt: Json, savers: Sequence[str], told: Sequence[str], *, repeated: bool) -> str:
-    """`told`: the nodes that have an output in the history."""
+    """Return why a task has no results; `told`: the nodes with an output in the history."""
     if told:
         return f"what ComfyUI told of {_classes(prompt, told)} is no file, and no text to keep."
     if repeated:
