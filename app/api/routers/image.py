@@ -97,7 +97,10 @@ async def get_image(
     quality: Annotated[int, Query(ge=1, le=100, description="Of webp, jpeg and avif.")] = 85,
     metadata: Annotated[
         Literal["strip"] | None,
-        Query(description="Without workflow, prompt, place and time; the pixels as they are."),
+        Query(
+            description="Without workflow, prompt, place and time: encoded anew. PNG keeps its "
+            "pixels, WebP and JPEG are of quality 95; animations stay animations."
+        ),
     ] = None,
 ) -> Response:
     """Return a result of any type by its name; the newest one if several have the name.

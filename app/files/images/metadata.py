@@ -1,171 +1,176 @@
-"""Removal of metadata (workflow, prompt, place, time) from an image, with its pixels unchanged.
+"""What an image carries besides its pixels: what is needed to show it, and nothing else.
 
-The allowed parts are listed instead of the forbidden ones, since tools write chunks of their own
-(ComfyUI's animated PNGs have the workflow in `comf`); data after the image is dropped, too.
-Repetitive parts of a file are skipped in C code (fill bytes, stuffed bytes, restarts), and the
-number of parts processed individually is limited.
+An image without metadata is decoded and encoded anew, so that it has only what is written here.
 """
 
-import mmap
 import re
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from app.errors import InvalidInput
-from app.files.images.headers import JPEG, PNG, check_head
-from app.files.images.safety import writing
-
-_PNG_KEPT = frozenset(
-    b"tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT acTL fcTL fdAT".split()
+from app.errors import GatewayError, InvalidInput
+from app.files.images.safety import (
+    MAX_DECODED,
+    UNREADABLE,
+    NeedsMore,
+    check_room,
+    decoded_bytes,
+    open_image,
+    writing,
 )
-_WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
-_WEBP_FLAGS = 0x08 | 0x04  # VP8X flags: EXIF present, XMP present
-_ORIENTATION = 0x0112
-_PIECE = 1 << 20
-MAX_PARTS = 200_000  # chunks or segments of a file; a PNG of 512 MB in chunks of 8 kB has 65,536
-_NOT_FILL = re.compile(rb"[^\xff]")
-# A marker within a scan, without stuffed bytes and restarts
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
-Span = tuple[int, int]  # start, end (exclusive)
+QUALITY = 95  # of JPEG and lossy WebP
+ENCODING = 16  # bytes needed to encode a pixel
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Encoder by format, and its options. Metadata that an encoder would take over from the original is
+# named, too.
+_ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "PNG": ("PNG", {"compress_level": 2}),
+    "JPEG": ("JPEG", {"quality": QUALITY, "subsampling": 0, "comment": b""}),
+    "MPO": ("JPEG", {"quality": QUALITY, "subsampling": 0, "comment": b""}),
+    "WEBP": ("WEBP", {"quality": QUALITY, "exact": True}),
+    "GIF": ("GIF", {"comment": b""}),
+}
+_LOSSLESS = {"lossless": True, "exact": True, "quality": 50, "method": 2}  # effort, in time
+MAX_LOSSLESS = 8_000_000  # pixels of a WebP; larger ones would take too much memory
+_NO_MEMORY = re.compile(r"encoding ?error:? [12]\b", re.IGNORECASE)  # as libwebp says it
+_BITSTREAM = re.compile(rb"VP8[ L]")  # of a WebP; the latter is lossless
+# Types of the tags of a color profile that hold no text.
+_COLOR_TYPES = frozenset(
+    b"XYZ |curv|para|sf32|uf32|mft1|mft2|mAB |mBA |mpet|chrm|meas|view|sig |cicp".split(b"|")
+)
+_PROFILE_HEAD = 132  # bytes, with the number of tags
 
 
-class _Broken(Exception):
-    """The file violates its format."""
+def without_metadata(source: Path, target: Path, allowed: int = MAX_DECODED) -> None:
+    """Write the image to `target` without metadata, upright, with its color profile.
 
-
-def without_metadata(source: Path, target: Path) -> None:
-    """Write the image to `target` without metadata.
-
-    Raises InvalidInput for a file that is no valid PNG, JPEG or WebP, StorageFull and
-    StorageUnavailable.
+    The pixels of a PNG and of a lossless WebP that is not huge stay as they are. Raises
+    InvalidInput for a file that is no readable PNG, JPEG, WebP or GIF, StorageFull,
+    StorageUnavailable, and NeedsMore beyond `allowed` bytes.
     """
-    if not source.stat().st_size:
-        raise _cannot(source.name)
-    with (
-        source.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        writing(target) as out,
-    ):
-        try:
-            if data[:8] == PNG:
-                _copy(data, out, _png(data))
-            elif data[:2] == JPEG:
-                _jpeg(data, out, source)
-            elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-                _webp(data, out)
-            else:
+    try:
+        with open_image(source, allowed) as image:
+            if image.format not in _ENCODERS:
                 raise _cannot(source.name)
-        except (_Broken, struct.error, IndexError, MemoryError) as error:
-            raise _cannot(source.name) from error
+            check_room(decoded_bytes(image), allowed)
+            pixels = image.width * image.height
+            if allowed < MAX_DECODED and (_is_animated(image) or pixels * ENCODING > allowed):
+                raise NeedsMore
+            format, options = _ENCODERS[image.format]
+            if format == "WEBP" and pixels <= MAX_LOSSLESS and _is_lossless(source):
+                options = _LOSSLESS
+            with writing(target) as file:
+                _encode(image, file, format, {**options, **_appearance(image)})
+    except GatewayError:
+        raise
+    except UNREADABLE as error:
+        if _NO_MEMORY.search(str(error)):
+            raise MemoryError from error
+        raise _cannot(source.name) from error
+
+
+def _encode(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:
+    image.load()  # before metadata is read, whose faults are passed over
+    turn = UPRIGHT.get(_orientation(image))
+    if _is_animated(image):
+        options |= _animation(image, format)
+        image.save(file, format, save_all=True, **options)
+    elif turn is None:
+        image.save(file, format, **options)
+    else:
+        image.transpose(turn).save(file, format, **options)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    return image.format != "MPO" and getattr(image, "is_animated", False)
+
+
+def _animation(image: Image.Image, format: str) -> dict[str, Any]:
+    """Return the options that keep frames, durations and repetitions.
+
+    Frames are read as they look, not as differences, so each replaces the one before.
+    """
+    if format == "PNG":
+        return {"disposal": 0, "blend": 0}
+    if format == "GIF":
+        return {"disposal": 2}
+    durations = []
+    for number in range(getattr(image, "n_frames", 1)):
+        image.seek(number)
+        image.load()
+        durations.append(image.info["duration"])
+    image.seek(0)
+    return {"duration": durations, "loop": image.info["loop"]}
+
+
+def _appearance(image: Image.Image) -> dict[str, Any]:
+    """Return the options for the colors to look the same."""
+    options: dict[str, Any] = {"icc_profile": plain_profile(image.info.get("icc_profile"))}
+    if image.format != "PNG":
+        return options
+    chunks = PngInfo()
+    if (gamma := image.info.get("gamma")) is not None:
+        chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    if (colors := image.info.get("chromaticity")) is not None:
+        chunks.add(b"cHRM", struct.pack(">8I", *(round(color * 100_000) for color in colors)))
+    if (intent := image.info.get("srgb")) is not None:
+        chunks.add(b"sRGB", bytes([intent]))
+    return {**options, "pnginfo": chunks}
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, if none can be read."""
+    try:
+        found = image.getexif().get(ORIENTATION)
+    except MemoryError:
+        raise
+    except UNREADABLE:
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def plain_profile(profile: bytes | None) -> bytes | None:
+    """Return a color profile without its texts; None for something else in its place.
+
+    Everything that is not about colors is zeroed, so that the offsets stay valid.
+    """
+    if profile is None or profile[36:40] != b"acsp" or len(profile) < _PROFILE_HEAD:
+        return None
+    count = struct.unpack_from(">I", profile, _PROFILE_HEAD - 4)[0]
+    tags = _PROFILE_HEAD + 12 * count
+    if tags > len(profile):
+        return None
+    plain = bytearray(len(profile))
+    plain[:tags] = profile[:tags]
+    plain[84:100] = bytes(16)  # the checksum
+    for at in range(_PROFILE_HEAD, tags, 12):
+        start, size = struct.unpack_from(">II", profile, at + 4)
+        kept = size if profile[start : start + 4] in _COLOR_TYPES else 4
+        plain[start : start + kept] = profile[start : start + kept]
+    return bytes(plain[: len(profile)])
+
+
+def _is_lossless(source: Path) -> bool:
+    found = _BITSTREAM.search(source.read_bytes())
+    return found is not None and found[0] == b"VP8L"
 
 
 def _cannot(name: str) -> InvalidInput:
     return InvalidInput(
-        f"The metadata of {name!r} cannot be taken out: it is no PNG, JPEG or WebP that is whole.",
+        f"The metadata of {name!r} cannot be taken out: it is no PNG, JPEG, WebP or GIF that can "
+        "be read.",
         hint="Views with format= hold no metadata, whatever they are made from.",
     )
-
-
-def _copy(data: mmap.mmap, out: IO[bytes], spans: Iterator[Span]) -> None:
-    for start, end in spans:
-        for at in range(start, end, _PIECE):
-            out.write(data[at : min(at + _PIECE, end)])
-
-
-def _png(data: mmap.mmap) -> Iterator[Span]:
-    yield 0, 8
-    at = 8
-    for _ in range(MAX_PARTS):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data):
-            raise _Broken
-        if kind[:1].isupper() or kind in _PNG_KEPT:
-            yield at, end
-        if kind == b"IEND":
-            return
-        at = end
-    raise _Broken
-
-
-def _webp(data: mmap.mmap, out: IO[bytes]) -> None:
-    end = 8 + struct.unpack_from("<I", data, 4)[0]
-    if end > len(data):
-        raise _Broken
-    spans, at, parts = [], 12, 0
-    while at + 8 <= end:
-        parts += 1
-        kind, length = struct.unpack_from("<4sI", data, at)
-        following = at + 8 + length + length % 2
-        if following > len(data) or parts > MAX_PARTS:
-            raise _Broken
-        if kind in _WEBP_KEPT:
-            spans.append((at, following))
-        at = following
-    size = 4 + sum(end - start for start, end in spans)
-    out.write(b"RIFF" + struct.pack("<I", size) + b"WEBP")
-    for start, end in spans:
-        if data[start : start + 4] == b"VP8X":
-            flags = data[start + 8] & ~_WEBP_FLAGS
-            out.write(data[start : start + 8] + bytes([flags]) + data[start + 9 : end])
-        else:
-            _copy(data, out, iter([(start, end)]))
-
-
-def _jpeg(data: mmap.mmap, out: IO[bytes], source: Path) -> None:
-    out.write(JPEG)
-    if (turned := _orientation(source)) not in (None, 1):
-        exif = Image.Exif()
-        exif[_ORIENTATION] = turned
-        content = exif.tobytes()
-        out.write(b"\xff\xe1" + struct.pack(">H", 2 + len(content)) + content)
-    _copy(data, out, _jpeg_segments(data))
-    out.write(b"\xff\xd9")
-
-
-def _jpeg_segments(data: mmap.mmap) -> Iterator[Span]:
-    at = 2
-    for _ in range(MAX_PARTS):
-        found = _NOT_FILL.search(data, at)
-        if data[at] != 0xFF or found is None:
-            raise _Broken
-        marker, at = data[found.start()], found.start() - 1
-        if marker == 0xD9:
-            return
-        end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
-        if marker == 0xDA:
-            end = _end_of_scan(data, end)
-        if _is_kept(data, at, marker):
-            yield at, end
-        at = end
-    raise _Broken
-
-
-def _is_kept(data: mmap.mmap, at: int, marker: int) -> bool:
-    """Keep JFIF, color profiles and Adobe's color information of the application segments."""
-    if marker == 0xE2:
-        return data[at + 4 : at + 16] == b"ICC_PROFILE\0"
-    return marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE)
-
-
-def _end_of_scan(data: mmap.mmap, at: int) -> int:
-    """Return the position of the next marker; in a scan 0xFF is followed by 0 or a restart."""
-    found = _MARKER.search(data, at)
-    if found is None:
-        raise _Broken
-    return found.start()
-
-
-def _orientation(source: Path) -> int | None:
-    try:
-        with source.open("rb") as file:
-            check_head(JPEG, file)
-        with Image.open(source, formats=("JPEG", "MPO")) as image:
-            return image.getexif().get(_ORIENTATION)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, MemoryError, struct.error):
-        return None

@@ -13,7 +13,13 @@ from PIL import Image
 
 from app.errors import InvalidInput, NotInstalled
 from app.files.images import video_frame
-from app.files.images.metadata import without_metadata
+from app.files.images.metadata import (
+    ENCODING,
+    ORIENTATION,
+    UPRIGHT,
+    plain_profile,
+    without_metadata,
+)
 from app.files.images.safety import (
     MAX_DECODED,
     MAX_PIXELS,
@@ -31,7 +37,6 @@ ViewFormat = Literal["webp", "jpeg", "png", "avif"]
 MAX_SIDE = 4096  # of the view
 FRAME_SECONDS = 25.0  # timeout for a video
 STRIP = 2_000_000  # pixels that are converted and scaled at a time
-ENCODING = 16  # bytes needed to encode a pixel of the view
 _GAP = 2  # JPEG is decoded at this multiple of the wanted size or more
 _DEMUXERS = {
     "video/mp4": "mov",
@@ -43,17 +48,7 @@ _DEMUXERS = {
     "video/ogg": "ogg",
 }
 DRAFTED = ("JPEG", "MPO")  # can be decoded at a fraction of the size, down to an eighth
-_ORIENTATION = 0x0112
 _TURNED = range(5, 9)  # orientations that swap width and height
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 Size = tuple[int, int]
 
@@ -77,7 +72,7 @@ def make_view(
     `allowed` bytes; `target` may be incomplete then.
     """
     if view.format is None:
-        without_metadata(source, target)
+        without_metadata(source, target, allowed)
     elif content_type.startswith("video/"):
         frame = target.with_suffix(".frame.png")
         check_room(MAX_DECODED, allowed)
@@ -93,12 +88,12 @@ def _scaled(source: Path, target: Path, view: View, name: str, allowed: int) -> 
         with open_image(source, allowed) as image:
             if image.format not in DRAFTED:  # reading the EXIF of a PNG decodes it
                 check_room(decoded_bytes(image), allowed)
-            turn = image.getexif().get(_ORIENTATION)
-            profile = image.info.get("icc_profile")
+            turn = image.getexif().get(ORIENTATION)
+            profile = plain_profile(image.info.get("icc_profile"))
             small = _fitted(image, view, allowed, turned=turn in _TURNED)
             image.close()  # frees the pixels, unlike the end of the context
-        if turn in _UPRIGHT:
-            small = small.transpose(_UPRIGHT[turn])
+        if turn in UPRIGHT:
+            small = small.transpose(UPRIGHT[turn])
         # All other metadata is dropped, such as the prompt and the place.
         about = {"icc_profile": profile} if profile else {}
         with writing(target) as file:

@@ -1,16 +1,17 @@
-"""Metadata is removed from pictures, pixels stay."""
+"""Pictures without metadata look the same: pixels, colours, frames and orientation."""
 
 import io
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageChops, ImageCms, ImageOps, ImageSequence, PngImagePlugin
 
 from app.errors import InvalidInput
+from app.files.images.metadata import plain_profile
 from app.files.images.render import View, make_view
 
 SECRET = b"secret workflow"
-
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 WEBP, PLAIN = View("webp", 64), View(None)
 
@@ -38,7 +39,7 @@ def with_metadata(form: str) -> bytes:
     exif = Image.Exif()
     exif[0x010E] = SECRET.decode()
     exif[0x0112] = 6
-    icc = {"icc_profile": b"profile" * 9}
+    icc = {"icc_profile": PROFILE + SECRET}
     if form == "jpeg":
         return saved(noise(), form, exif=exif, comment=SECRET, xmp=SECRET, progressive=True, **icc)
     if form == "webp":
@@ -50,25 +51,128 @@ def with_metadata(form: str) -> bytes:
     return saved(noise(), form, exif=exif, pnginfo=text, **icc)
 
 
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def furthest(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of a pixel, on white."""
+    assert one.size == other.size
+    white = Image.new("RGBA", one.size, "white")
+    both = (Image.alpha_composite(white, image.convert("RGBA")) for image in (one, other))
+    return max(int(most) for _, most in ImageChops.difference(*both).getextrema())
+
+
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
 def test_metadata_goes_and_pixels_stay(tmp_path: Path, form: str) -> None:
     content = with_metadata(form)
     assert SECRET in content
     plain = view_of(tmp_path, content + SECRET, PLAIN)
     assert SECRET not in plain
-    before, after = Image.open(io.BytesIO(content)), Image.open(io.BytesIO(plain))
-    assert before.tobytes() == after.tobytes()
-    assert after.info["icc_profile"] == b"profile" * 9
+    before, after = ImageOps.exif_transpose(opened(content)), opened(plain)
+    assert after.format == form.upper()
+    assert after.size == (100, 200), "it would lie on its side otherwise"
     if form == "jpeg":
-        assert dict(after.getexif()) == {0x0112: 6}, "it would lie on its side without"
+        assert furthest(before, after) < 12
+    else:
+        assert before.tobytes() == after.tobytes()
+    profile = after.info["icc_profile"]
+    assert profile[:128] == PROFILE[:84] + bytes(16) + PROFILE[100:128]
+    assert not dict(after.getexif())
 
 
-def test_an_animation_stays_one(tmp_path: Path) -> None:
-    frames = [noise((32, 32)) for _ in range(3)]
-    for form in ("webp", "png"):
-        content = saved(frames[0], form, save_all=True, append_images=frames[1:], duration=90)
-        plain = Image.open(io.BytesIO(view_of(tmp_path, content, PLAIN)))
-        assert getattr(plain, "n_frames", 1) == 3
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_keeps_its_mode_and_pixels(tmp_path: Path, mode: str) -> None:
+    image = Image.new("I;16", (50, 20)) if mode == "I;16" else noise((50, 20)).convert(mode)
+    if mode == "I;16":
+        image.putdata([number * 61 for number in range(1000)])
+    options = {"transparency": bytes(range(256))} if mode == "P" else {}
+    before = opened(saved(image, "png", **options))
+    after = opened(view_of(tmp_path, saved(image, "png", **options), PLAIN))
+    assert (after.mode, after.tobytes()) == (before.mode, before.tobytes())
+    assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes()
+
+
+def test_how_a_png_means_its_colours_stays(tmp_path: Path) -> None:
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"gAMA", (45455).to_bytes(4))
+    chunks.add(b"cHRM", b"".join(number.to_bytes(4) for number in range(31270, 31278)))
+    chunks.add(b"sRGB", b"\1")
+    content = saved(noise(), "png", pnginfo=chunks)
+    before, after = opened(content).info, opened(view_of(tmp_path, content, PLAIN)).info
+    assert {"gamma", "chromaticity", "srgb"} <= set(before)
+    assert after == before
+
+
+def test_a_profile_loses_its_texts_and_no_colours() -> None:
+    text = "Copyright: a secret".encode("utf-16-be")
+    at = PROFILE.index(b"cprt", 132)
+    start = int.from_bytes(PROFILE[at + 4 : at + 8])
+    with_text = PROFILE[: start + 28] + text[:20] + PROFILE[start + 48 :]
+    plain = plain_profile(with_text + SECRET)
+    assert plain is not None
+    assert text[:20] in with_text
+    assert text[:20] not in plain
+    assert SECRET not in plain
+    assert lab(plain) == lab(PROFILE)
+
+
+def lab(profile: bytes) -> bytes:
+    """The colours that some pixels have by this profile."""
+    image = Image.linear_gradient("L").convert("RGB")
+    known = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    to_lab = ImageCms.buildTransform(known, ImageCms.createProfile("LAB"), "RGB", "LAB")
+    found = ImageCms.applyTransform(image, to_lab)
+    assert found is not None
+    return found.tobytes()
+
+
+@pytest.mark.parametrize(
+    "profile", [b"", b"profile" * 9, SECRET * 20, PROFILE[:140], b"x" * 36 + b"acsp" + b"\xff" * 99]
+)
+def test_what_is_no_profile_does_not_stay(profile: bytes) -> None:
+    assert plain_profile(profile) is None
+
+
+def shape(number: int) -> Image.Image:
+    image = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
+    image.paste((255, 30 * number, 0, 255), (number * 5, 3, number * 5 + 9, 12))
+    return image
+
+
+def frames(content: bytes) -> list[tuple[Image.Image, float]]:
+    found = []
+    for frame in ImageSequence.Iterator(opened(content)):
+        frame.load()
+        found.append((frame.convert("RGBA"), frame.info["duration"]))
+    return found
+
+
+@pytest.mark.parametrize("form", ["gif", "png", "webp"])
+@pytest.mark.parametrize("kind", ["opaque", "shapes", "shapes that stay"])
+def test_an_animation_stays_one(tmp_path: Path, form: str, kind: str) -> None:
+    made = [noise((40, 30)) if kind == "opaque" else shape(number) for number in range(4)]
+    options: dict[str, object] = {"lossless": True} if form == "webp" else {}
+    if kind == "shapes" and form != "webp":
+        options = {"disposal": 2}
+    content = saved(
+        made[0],
+        form,
+        save_all=True,
+        append_images=made[1:],
+        duration=[50, 90, 60, 200],
+        loop=3,
+        **({"comment": SECRET} if form == "gif" else {}),
+        **options,
+    )
+    plain = view_of(tmp_path, content, PLAIN)
+    assert SECRET not in plain
+    before, after = frames(content), frames(plain)
+    assert [seconds for _, seconds in after] == [seconds for _, seconds in before]
+    assert opened(plain).info["loop"] == 3
+    assert [furthest(one, other) for (one, _), (other, _) in zip(before, after, strict=True)] == [
+        *(0, 0, 0, 0)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +180,9 @@ def test_an_animation_stays_one(tmp_path: Path) -> None:
     [
         b"",
         b"text",
-        saved(noise(), "gif"),
+        saved(noise(), "bmp"),
+        saved(noise(), "tiff"),
+        saved(noise(), "gif")[:300],
         with_metadata("png")[:300],
         with_metadata("jpeg")[:3000],
         with_metadata("webp")[:3000],
@@ -89,3 +195,21 @@ def test_what_cannot_be_stripped_is_refused(tmp_path: Path, content: bytes) -> N
     with pytest.raises(InvalidInput) as caught:
         view_of(tmp_path, content, PLAIN)
     assert "format=" in (caught.value.hint or "")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*no directory", b"Exif\0\0nothing"])
+def test_damaged_metadata_is_no_obstacle(tmp_path: Path, exif: bytes) -> None:
+    for form in ("png", "jpeg", "webp"):
+        image = noise()
+        content = saved(image, form, exif=exif, icc_profile=SECRET)
+        plain = view_of(tmp_path, content, PLAIN)
+        assert opened(plain).size == image.size
+        assert not {"exif", "icc_profile"} & set(opened(plain).info), form
+
+
+def test_a_large_lossless_webp_is_of_high_quality(tmp_path: Path) -> None:
+    """To encode it without loss takes more memory than there may be."""
+    content = saved(Image.linear_gradient("L").resize((3000, 2700)), "webp", lossless=True)
+    plain = view_of(tmp_path, content, PLAIN)
+    assert furthest(opened(content), opened(plain)) in range(1, 9)
