@@ -30,12 +30,16 @@ CONNECTION_LIMITS = httpx.Limits(
 
 
 @contextmanager
-def translating(address: str) -> Iterator[None]:
-    """Convert httpx's exceptions to the gateway's."""
+def translating(client: httpx.AsyncClient, address: str) -> Iterator[None]:
+    """Convert httpx's exceptions to the gateway's, and that of a client closed meanwhile."""
     try:
         yield
     except httpx.TimeoutException as error:
         raise ComfySilent(f"ComfyUI at {address} did not answer in time.") from error
+    except RuntimeError as error:
+        if not client.is_closed:
+            raise
+        raise ComfyUnreachable(f"ComfyUI at {address} was removed.") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
@@ -250,7 +254,7 @@ class ComfyClient:
     ) -> AsyncIterator[httpx.Response]:
         """Stream a file from the server. Raises ComfyMissing if it is gone."""
         params = {"filename": filename, "subfolder": subfolder, "type": type}
-        with translating(self.address):
+        with translating(self._http, self.address):
             async with self._http.stream("GET", "/view", params=params, timeout=VIEW) as response:
                 if (status := response.status_code) in (400, 403, 404):
                     what = "does not hand out" if status == 403 else "has no"
@@ -263,7 +267,7 @@ class ComfyClient:
     # -- helpers --------------------------------------------------------------------------------
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with translating(self.address):
+        with translating(self._http, self.address):
             return await self._http.request(method, path, **options)
 
     async def _get(self, path: str, **options: Any) -> Any:

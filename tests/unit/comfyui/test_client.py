@@ -196,3 +196,13 @@ async def test_an_upload_gets_the_name_in_the_reply(
     file.write_bytes(b"png")
     with file.open("rb") as content:
         assert await client.upload_input("a.png", content) == "in/a (1).png"
+
+
+async def test_a_server_that_was_removed_is_unreachable() -> None:
+    client = ComfyClient(BASE)
+    await client.aclose()
+    with pytest.raises(ComfyUnreachable, match="was removed"):
+        await client.probe()
+    with pytest.raises(ComfyUnreachable, match="was removed"):
+        async with client.view("a.png"):
+            pass
