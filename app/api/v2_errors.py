@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from fastapi.responses import JSONResponse
 from starlette.types import Scope
+from typing_extensions import TypedDict
 
 from app.limits.json_types import Json
 
@@ -49,6 +50,18 @@ _NO_HINT = "not_runnable"  # its hint names a field that v2 does not have
 _COMMON = ("type", "title", "status", "detail", "code", "node_errors", "request_id")
 
 
+class ErrorJson(TypedDict):
+    code: str
+    message: str
+    details: Json | None
+
+
+class ErrorEnvelope(TypedDict):
+    """Every error under /api/v2."""
+
+    error: ErrorJson
+
+
 def path_of(scope: Scope) -> str:
     """Return the path in the routes' terms, without a proxy's prefix."""
     return str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
@@ -89,8 +102,8 @@ def response(scope: Scope, problem: Json, headers: dict[str, str] | None = None)
     message, details = str(problem["detail"]), _details(problem)
     if status >= 500:  # internal details are not disclosed
         message, details = "The gateway cannot do this now; its log has the reason.", None
-    error = {"code": code, "message": message, "details": details}
-    return JSONResponse({"error": error}, status, sent)
+    answer: ErrorEnvelope = {"error": {"code": code, "message": message, "details": details}}
+    return JSONResponse(answer, status, sent)
 
 
 def _details(problem: Json) -> Json | None:

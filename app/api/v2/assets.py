@@ -9,8 +9,9 @@ from app.api.bodies import chunks_of
 from app.api.deps import GatewayDep, Id
 from app.api.file_response import stored_bytes, stored_file
 from app.api.strict_route import StrictRoute
+from app.api.v2.job_json import AssetJson
 from app.api.v2.requests import HereDep, SingleUse, failures
-from app.api.v2.schemas import Absent, AssetOut, FilePath, HashRequest, HashText, Seconds, Tags
+from app.api.v2.schemas import Absent, FilePath, HashRequest, HashText, Seconds, Tags
 from app.api.v2.shapes import asset_view
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -38,8 +39,8 @@ MEDIA_TYPE = rf"^{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|\"[ !#-\[\]-~]*\"))*$
     status_code=201,
     responses={
         **failures(HashMismatch, KeyReused, PayloadTooLarge, StorageFull),
-        200: {"model": AssetOut, "description": "Its bytes were here."},
-        201: {"model": AssetOut, "description": "Its bytes are new."},
+        200: {"model": AssetJson, "description": "Its bytes were here."},
+        201: {"description": "Its bytes are new."},
     },
 )
 @requires(AccessLevel.RUN)
@@ -63,7 +64,7 @@ async def post_assets(
     ] = None,
     tags: Annotated[Tags | Absent, Form(description="Repeatable.")] = None,
     expires_in: Annotated[Seconds | Absent, Form()] = None,
-) -> Json:
+) -> AssetJson:
     """Store a file as a new asset: 201 if its bytes are new, 200 if they existed."""
     wish = Wish(file_path, content_type, tags or (), expires_in)
     asset, is_new = await gateway.assets.keep(
@@ -78,14 +79,14 @@ async def post_assets(
     status_code=201,
     responses={
         **failures(BlobNotFound, PayloadTooLarge),
-        200: {"model": AssetOut, "description": "There was one like it."},
-        201: {"model": AssetOut, "description": "A new asset over bytes that are here."},
+        200: {"model": AssetJson, "description": "There was one like it."},
+        201: {"description": "A new asset over bytes that are here."},
     },
 )
 @requires(AccessLevel.RUN)
 async def asset_from_hash(
     body: HashRequest, gateway: GatewayDep, here: HereDep, response: Response
-) -> Json:
+) -> AssetJson:
     """Create an asset from existing bytes."""
     wish = Wish(body.file_path, None, body.tags, body.expires_in)
     asset, is_new = await gateway.assets.from_hash(body.hash, wish)
@@ -108,9 +109,9 @@ async def head_asset_by_hash(hash: str, gateway: GatewayDep) -> Response:
     return Response(status_code=200 if await gateway.assets.is_known(hash) else 404)
 
 
-@router.get("/assets/{id}", responses={**failures(AssetNotFound), 200: {"model": AssetOut}})
+@router.get("/assets/{id}", responses=failures(AssetNotFound))
 @requires(AccessLevel.READ)
-async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+async def get_asset(id: Id, gateway: GatewayDep, here: HereDep) -> AssetJson:
     """Return the properties of an asset."""
     return asset_view(await gateway.assets.get(id), here)
 

@@ -15,6 +15,7 @@ from fastapi.sse import format_sse_event
 from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.strict_route import StrictRoute
+from app.api.v2.job_json import PreviewEventJson, StatusEventJson
 from app.api.v2.requests import HereDep, failures
 from app.api.v2.shapes import (
     Here,
@@ -28,7 +29,6 @@ from app.auth.model import AccessLevel
 from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
 from app.events.subscription import Ended, Subscription, Update
 from app.gateway import Gateway
-from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
 from app.tasks.truncation import MAX_STREAM_BYTES, shortened
 from app.tasks.view import output_view, timestamp
@@ -67,7 +67,7 @@ class _Stream:
         self._id = job_id
         self._here = here
         self._task: Task
-        self._told: Json = {}  # the last status event that was sent
+        self._told: StatusEventJson | None = None  # the last status event that was sent
         self._over = False
 
     async def events(self) -> AsyncIterator[bytes]:
@@ -131,7 +131,7 @@ class _Stream:
         output = output_event(self._task, update.data, here)
         return _sse("output", output) if output else b""
 
-    def _status(self, news: Json) -> bytes:
+    def _status(self, news: StatusEventJson) -> bytes:
         self._told = news
         self._over = news["status"] in TERMINAL
         return _sse("status", news)
@@ -168,10 +168,10 @@ async def paced(updates: Subscription) -> AsyncIterator[Update | None]:
         yield update
 
 
-def _sse(event: str, data: Json) -> bytes:
+def _sse(event: str, data: object) -> bytes:
     """Return an event of text/event-stream."""
     return format_sse_event(event=event, data_str=json.dumps(data, separators=(",", ":")))
 
 
-def _preview(update: Update) -> Json:
+def _preview(update: Update) -> PreviewEventJson:
     return preview_event(update, base64.b64encode(update.image).decode())

@@ -9,6 +9,7 @@ from app.api.deps import GatewayDep, Id
 from app.api.pages import tasks_json
 from app.api.routers.system import trouble
 from app.api.strict_route import StrictRoute
+from app.api.v2.job_json import JobHealthJson, JobJson, JobListJson, JobWorkflowJson
 from app.api.v2.requests import (
     MAX_FILTERS,
     Before,
@@ -18,7 +19,7 @@ from app.api.v2.requests import (
     SingleUse,
     failures,
 )
-from app.api.v2.schemas import LABEL, HealthV2, JobList, JobOut, JobWorkflow
+from app.api.v2.schemas import LABEL
 from app.api.v2.shapes import item_view, job_view
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -33,7 +34,6 @@ from app.errors import (
     QueueFull,
     TaskNotFound,
 )
-from app.limits.json_types import Json
 from app.settings import VERSION
 from app.tasks.model import Status
 
@@ -57,21 +57,18 @@ _FILTER = {
 @router.post(
     "/jobs",
     status_code=201,
-    responses={
-        **failures(
-            InvalidWorkflow,
-            MissingAsset,
-            KeyReused,
-            MetadataInvalid,
-            PayloadTooLarge,
-            QueueFull,
-            NoServer,
-        ),
-        201: {"model": JobOut},
-    },
+    responses=failures(
+        InvalidWorkflow,
+        MissingAsset,
+        KeyReused,
+        MetadataInvalid,
+        PayloadTooLarge,
+        QueueFull,
+        NoServer,
+    ),
 )
 @requires(AccessLevel.RUN)
-async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> Json:
+async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> JobJson:
     """Queue a workflow.
 
     Anywhere in the graph, `{"__type": "core/ASSET", "info": {"id": "..."}}` may take the place of a
@@ -84,10 +81,7 @@ async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: Her
 @router.get(
     "/jobs",
     openapi_extra={"parameters": [_FILTER]},
-    responses={
-        **failures(InvalidCursor, InvalidMetadataFilter),
-        200: {"model": JobList},
-    },
+    responses=failures(InvalidCursor, InvalidMetadataFilter),
 )
 @requires(AccessLevel.READ)
 async def list_jobs(
@@ -97,7 +91,7 @@ async def list_jobs(
     before: Before,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Jobs in a page.")] = 50,
-) -> Json:
+) -> JobListJson:
     """List jobs, newest first; long values are truncated."""
     live = gateway.dispatcher.progress_of
     jobs, following = await tasks_json(
@@ -105,36 +99,34 @@ async def list_jobs(
         lambda task: item_view(task, live(task.task_id), here),
         *(limit, before),
     )
-    page: Json = {"jobs": jobs}
+    page: JobListJson = {"jobs": jobs}
     return page if following is None else {**page, "next_cursor": str(following)}
 
 
-@router.get("/jobs/{id}", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+@router.get("/jobs/{id}", responses=failures(TaskNotFound))
 @requires(AccessLevel.READ)
-async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+async def get_job(id: Id, gateway: GatewayDep, here: HereDep) -> JobJson:
     """Return the job with live progress and the outputs so far."""
     return job_view(await gateway.tasks.get(id), gateway.dispatcher.progress_of(id), here)
 
 
-@router.get(
-    "/jobs/{id}/workflow", responses={**failures(TaskNotFound), 200: {"model": JobWorkflow}}
-)
+@router.get("/jobs/{id}/workflow", responses=failures(TaskNotFound))
 @requires(AccessLevel.READ)
-async def get_job_workflow(id: Id, gateway: GatewayDep) -> Json:
+async def get_job_workflow(id: Id, gateway: GatewayDep) -> JobWorkflowJson:
     """Return the graph that the job runs, in API format."""
     return {"workflow": await gateway.tasks.prompt(id), "format": "api"}
 
 
-@router.post("/jobs/{id}/cancel", responses={**failures(TaskNotFound), 200: {"model": JobOut}})
+@router.post("/jobs/{id}/cancel", responses=failures(TaskNotFound))
 @requires(AccessLevel.RUN)
-async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> Json:
+async def cancel_job(id: Id, gateway: GatewayDep, here: HereDep) -> JobJson:
     """Cancel a job in any state; a finished one is unchanged."""
     return job_view(await gateway.tasks.cancel(id), gateway.dispatcher.progress_of(id), here)
 
 
-@router.get("/health", responses={200: {"model": HealthV2}})
+@router.get("/health")
 @requires(AccessLevel.OPEN)
-async def health(gateway: GatewayDep) -> Json:
+async def health(gateway: GatewayDep) -> JobHealthJson:
     """Return 200 while the gateway is alive; `degraded` with a reason if jobs would wait."""
     reason = trouble(gateway)
     return {"status": "degraded" if reason else "ok", "reason": reason, "version": VERSION}

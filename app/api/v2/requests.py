@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Query, Request
 from app.api import v2_errors
 from app.api.bodies import BodySchema, by_size, model_of, read_body
 from app.api.pages import PATTERN, position
-from app.api.v2.schemas import LABEL, ErrorEnvelope, JobRequest, checked_metadata
+from app.api.v2.schemas import LABEL, JobRequest, checked_metadata
 from app.api.v2.shapes import Here
 from app.db.idempotency import IdempotencyKey
 from app.errors import (
@@ -154,7 +154,7 @@ def failures(*errors: type[GatewayError]) -> dict[int | str, Json]:
         text = f"`{code}`"
         if known and text not in known["description"]:
             text = f"{known['description']} {text}"
-        found[status] = {"model": ErrorEnvelope, "description": text}
+        found[status] = {"model": v2_errors.ErrorEnvelope, "description": text}
     return found
 
 

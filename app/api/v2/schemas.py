@@ -1,9 +1,9 @@
 """The JSON of Comfy API v2, for validation of requests and for OpenAPI."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.requests import Strict, storable
@@ -11,7 +11,6 @@ from app.errors import MetadataInvalid
 from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.limits.quoting import quoted
-from app.tasks.model import Status
 
 MAX_LABELS = 16
 MAX_VALUE = 256  # bytes
@@ -70,121 +69,6 @@ class HashRequest(Strict):
     file_path: FilePath | None = Field(None, description="Its name, such as photo.png.")
     tags: Tags = Field(default_factory=list, description="Yours.")
     expires_in: Seconds | None = Field(None, description="Seconds until it is removed.")
-
-
-class ProgressOut(BaseModel):
-    value: float = Field(ge=0, le=1)
-    nodes_done: int
-    nodes_total: int
-    current_node: str | None
-    current_node_class: str | None
-    step: int | None
-    steps: int | None
-    message: str | None
-
-
-class JobOutput(BaseModel):
-    """A result; `id` is its asset's."""
-
-    node_id: str
-    name: str
-    type: Literal["image", "video", "audio", "text", "file", "latent"]
-    content_type: str
-    size_bytes: int
-    id: str
-    hash: str | None
-    url: str
-    url_expires_at: str
-    job_id: str | None
-
-
-class JobErrorOut(BaseModel):
-    code: str
-    message: str
-    node_id: str | None
-    class_type: str | None
-    traceback: str | None
-
-
-class JobUrls(BaseModel):
-    self: str
-    events: str
-    cancel: str
-
-
-class JobOut(BaseModel):
-    """A job. Times are ISO 8601 in UTC."""
-
-    id: str
-    status: Status
-    created_at: str
-    started_at: str | None
-    completed_at: str | None
-    expires_at: str
-    queue_position: int | None
-    progress: ProgressOut | None
-    outputs: list[JobOutput]
-    error: JobErrorOut | None
-    metrics: dict[str, int | None]
-    metadata: Json | str
-    urls: JobUrls
-
-
-class JobItem(JobOut):
-    """A job in a list, with the additional names that lists have for its times."""
-
-    create_time: str
-    update_time: str
-    deployment_id: str | None
-    cut: dict[str, int] | None = Field(
-        None,
-        description="What is not all here, and how long it is, in characters or entries. Absent if "
-        "all is here. Not in the contract.",
-    )
-
-
-class JobList(BaseModel):
-    jobs: list[JobItem]
-    next_cursor: str | None = Field(None, description="Absent on the last page.")
-
-
-class JobWorkflow(BaseModel):
-    workflow: Json
-    format: Literal["api"]
-
-
-class AssetOut(BaseModel):
-    """An upload or a result."""
-
-    id: str
-    hash: str | None
-    size_bytes: int
-    content_type: str
-    file_path: str | None
-    created_at: str
-    url: str
-    url_expires_at: str
-    expires_at: str | None
-    job_id: str | None
-    created_new: bool | None = Field(None, description="Only where it is made: new bytes?")
-
-
-class HealthV2(BaseModel):
-    status: Literal["ok", "degraded"]
-    reason: str | None
-    version: str
-
-
-class ErrorOut(BaseModel):
-    code: str
-    message: str
-    details: Json | None
-
-
-class ErrorEnvelope(BaseModel):
-    """Every error under /api/v2."""
-
-    error: ErrorOut
 
 
 def checked_metadata(value: Any) -> Json | str:
