@@ -10,7 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from app.api.etags import etag, is_known
 from app.files.kinds import is_inline
-from app.files.magic import SNIFFED_BYTES
+from app.files.signatures import SNIFFED_BYTES
 from app.files.stores.store import FileInfo, FileStore, once
 
 # Bytes that are sent at once, as a stream would cost more than it saves

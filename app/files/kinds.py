@@ -2,41 +2,19 @@
 
 import mimetypes
 import re
-from enum import StrEnum
 
-from app.files.magic import sniff
+from app.files.signatures import TYPES, sniff
+from app.files.signatures import Kind as Kind  # other modules have it from here
 
 # Missing in some systems' tables, or with outdated types there.
 _TYPES = {
-    ".webp": "image/webp",
-    ".avif": "image/avif",
+    **TYPES,
     ".apng": "image/apng",
-    ".heic": "image/heic",
-    ".heif": "image/heif",
-    ".jxl": "image/jxl",
-    ".exr": "image/x-exr",
-    ".hdr": "image/vnd.radiance",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
     ".opus": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".wav": "audio/wav",
-    ".aac": "audio/aac",
-    ".aiff": "audio/aiff",
     ".aif": "audio/aiff",
-    ".m4a": "audio/mp4",
-    ".webm": "video/webm",
-    ".mkv": "video/x-matroska",
-    ".mov": "video/quicktime",
-    ".avi": "video/x-msvideo",
-    ".ogv": "video/ogg",
-    ".mp4": "video/mp4",
-    ".glb": "model/gltf-binary",
     ".gltf": "model/gltf+json",
     ".obj": "model/obj",
     ".stl": "model/stl",
-    ".ply": "model/ply",
-    ".fbx": "model/fbx",
     ".latent": "application/octet-stream",
     ".safetensors": "application/octet-stream",
     ".json": "application/json",
@@ -62,7 +40,6 @@ _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 # Types that browsers may display in our origin, as they run no scripts for any content.
 _INLINE = {
     *(kind for kind in _TYPES.values() if kind != "application/octet-stream"),
-    *("image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff"),
     *("audio/x-wav", "audio/x-aiff", "audio/webm", "audio/x-matroska"),
     *("video/mpeg", "video/x-m4v", "video/3gpp"),
 }
@@ -73,16 +50,6 @@ _MARKUP = re.compile(
     rb"|[a-z0-9]+:(html|svg|script)\b)",
     re.IGNORECASE,
 )
-
-
-class Kind(StrEnum):
-    IMAGE = "image"
-    VIDEO = "video"
-    AUDIO = "audio"
-    TEXT = "text"
-    FILE = "file"
-    LATENT = "latent"
-    MODEL3D = "model3d"
 
 
 def content_type_of(filename: str, said: str | None = None, head: bytes = b"") -> str:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from app.errors import FileNotFound, HashMismatch, InvalidInput
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.magic import SNIFFED_BYTES
+from app.files.signatures import SNIFFED_BYTES
 from app.files.staging_secret import FOLDER, OWN, Lock, Placing, placed_in
 from app.files.stores.store import FileInfo, FileStore, Stored, is_plain, numbered, safe_name
 from app.files.stores.streams import Counted

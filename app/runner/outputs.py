@@ -13,7 +13,7 @@ from app.db.claims import Claims
 from app.errors import ComfyError, GatewayError
 from app.events.hub import Hub
 from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
-from app.files.magic import SNIFFED_BYTES
+from app.files.signatures import SNIFFED_BYTES
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths

@@ -21,8 +21,7 @@ from app.db.tasks import TaskTable
 from app.errors import GatewayError, InvalidInput, InvalidParameter, PayloadTooLarge
 from app.files.images.decoding import is_readable
 from app.files.kinds import Kind, content_type_of, kind_of
-from app.files.magic import SNIFFED_BYTES
-from app.files.signatures import Signature, fits, signature_of
+from app.files.signatures import SNIFFED_BYTES, Signature, fits, signature_of
 from app.files.stores.store import once
 from app.files.stores.streams import look_into
 from app.limits.json_types import Json

@@ -23,8 +23,7 @@ from app.comfyui.results import results_of
 from app.errors import GatewayError
 from app.files.images.metadata import without_metadata
 from app.files.images.safety import UNREADABLE, open_image
-from app.files.magic import SNIFFED_BYTES, sniff
-from app.files.signatures import signature_of
+from app.files.signatures import SNIFFED_BYTES, signature_of, sniff
 from app.files.stores.store import safe_name
 from app.outbound.guard import Guard, check_allowed
 from app.runner.progress import Tracker

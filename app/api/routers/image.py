@@ -33,7 +33,7 @@ from app.files.images.mask_uploads import masked_upload
 from app.files.images.render import MAX_SIDE, View, ViewFormat
 from app.files.images.views import INPUTS, folder_of_upload
 from app.files.kinds import content_type_of
-from app.files.magic import SNIFFED_BYTES
+from app.files.signatures import SNIFFED_BYTES
 from app.files.stores.store import FileStore
 from app.files.stores.streams import look_into
 from app.files.upload_json import UploadJson, upload_json

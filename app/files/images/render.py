@@ -31,7 +31,7 @@ from app.files.images.safety import (
     unwritten,
     writing,
 )
-from app.files.magic import SNIFFED_BYTES, sniff
+from app.files.signatures import SNIFFED_BYTES, sniff
 
 ViewFormat = Literal["webp", "jpeg", "png", "avif"]
 MAX_SIDE = 4096  # of the view

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from app.errors import InvalidInput, StorageFull, StorageUnavailable
 from app.files.images.headers import check_head, webp_size
-from app.files.magic import SNIFFED_BYTES, sniff
+from app.files.signatures import SNIFFED_BYTES, sniff
 
 MAX_PIXELS = 89_000_000  # larger images are refused before decoding
 MAX_SIDE = 65_535  # a row is decoded as a whole; JPEG has no larger sides

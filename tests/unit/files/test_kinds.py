@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from app.files.kinds import Kind, content_type_of, is_inline, kind_of
-from app.files.magic import SNIFFED_BYTES
+from app.files.signatures import SNIFFED_BYTES
 
 
 def picture(form: str) -> bytes:

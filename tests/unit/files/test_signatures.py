@@ -5,9 +5,9 @@ import io
 import pytest
 from PIL import Image
 
+from app.files import signatures
 from app.files.kinds import content_type_of, kind_of
-from app.files.magic import SNIFFED_BYTES
-from app.files.signatures import fits, signature_of
+from app.files.signatures import SNIFFED_BYTES, fits, signature_of
 
 
 def picture(form: str) -> bytes:
@@ -52,3 +52,10 @@ def test_what_tells_nothing(head: bytes) -> None:
     assert signature_of(head) is None
     assert not any(fits(wanted, None) for wanted in ("image", "audio", "video"))
     assert fits("mesh", None)
+
+
+def test_each_format_has_the_kind_and_the_type_of_its_name() -> None:
+    for _, one in (*signatures._KNOWN, *signatures._GUESSED):
+        if one.suffix:
+            assert content_type_of(f"a{one.suffix}") == one.content_type
+            assert kind_of(f"a{one.suffix}", one.content_type) is one.kind
