@@ -197,11 +197,15 @@ async def test_nothing_is_fetched_for_a_batch_that_cannot_be(
 
 async def test_so_many_urls_are_fetched_at_a_time(gateway: RunningGateway, files: Receiver) -> None:
     now, most = 0, 0
+    full = asyncio.Event()
 
     async def slow(_: Got) -> Reply:
         nonlocal now, most
         now, most = now + 1, max(most, now + 1)
-        await asyncio.sleep(0.1)
+        if now == FETCHES:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.1)  # more could come now
         now -= 1
         return Reply(body=BLUE)
 
