@@ -151,9 +151,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
     reconciler = StreamReconciler(hub, store, presenter, dispatcher)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
-    fleet = ServerService(pool, ServerRepository(database), dispatcher, named)
+    servers = ServerService(pool, ServerRepository(database), dispatcher, named)
     notifications = Notifications(database)
-    for part in (dispatcher, fleet):
+    for part in (dispatcher, servers):
         part.listen(notifications)
     addresses = Guard(settings.allow_private_urls)
     remote = Remote(addresses)
@@ -198,7 +198,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         settings=settings,
         pool=pool,
         task_parts=TaskParts(submissions, files, access.check_owner),
-        fleet=fleet,
+        servers=servers,
         hub=hub,
         dispatcher=dispatcher,
         library=library,
@@ -215,8 +215,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         background=(
             dispatcher.run(),
             notifications.run(),
-            fleet.run(),
-            DuplicateServers(pool, fleet).run(),
+            servers.run(),
+            DuplicateServers(pool, servers).run(),
             reconciler.run(),
             *((hub.event_bus.run(),) if hub.event_bus else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),

@@ -40,7 +40,7 @@ class Gateway:
     settings: Settings
     pool: Pool
     task_parts: TaskParts
-    fleet: ServerService
+    servers: ServerService
     hub: Hub
     dispatcher: Dispatcher
     library: Library
@@ -82,7 +82,7 @@ class Gateway:
     def warnings(self) -> list[str]:
         """Return the warnings for the operator."""
         trouble = self.access.trouble
-        return [*warnings(self.settings), *([trouble] if trouble else []), *self.fleet.notes]
+        return [*warnings(self.settings), *([trouble] if trouble else []), *self.servers.notes]
 
     def for_caller(self, caller: Caller) -> "Gateway":
         """Return the gateway restricted to a caller; routes get no other one.
@@ -97,7 +97,7 @@ class Gateway:
         return TaskService(self.task_parts, self.caller)
 
     @property
-    def submitter(self) -> SubmissionService:
+    def submissions(self) -> SubmissionService:
         return SubmissionService(self.task_parts.submissions, self.caller)
 
     @property
@@ -111,7 +111,7 @@ class Gateway:
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(self.tasks, self.submitter, self.assets)
+        return Jobs(self.tasks, self.submissions, self.assets)
 
     def admit_stream(self) -> None:
         """Raise TooManyConnections if no further stream is allowed, LiveUpdatesUnavailable while

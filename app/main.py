@@ -132,7 +132,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await open_database(settings.database_url.get_secret_value())
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
-    await gateway.fleet.begin()
+    await gateway.servers.begin()
     work = [asyncio.create_task(job) for job in gateway.background]
     for job in work:
         job.add_done_callback(_stop_if_dead)

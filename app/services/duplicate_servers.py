@@ -17,9 +17,9 @@ COMPARISON_INTERVAL = 1.0  # seconds
 
 
 class DuplicateServers:
-    def __init__(self, pool: Pool, fleet: ServerService) -> None:
+    def __init__(self, pool: Pool, servers: ServerService) -> None:
         self._pool = pool
-        self._fleet = fleet
+        self._servers = servers
         self._near: set[tuple[str, str]] = set()  # pairs of URLs that may be the same server
 
     async def run(self) -> None:
@@ -63,10 +63,10 @@ class DuplicateServers:
             server.twin_of = kept.id
             said = f"{server.id} and {kept.id} are one ComfyUI server: only {kept.id} is used."
             log.warning("%s", said)
-            self._fleet.notes.append(said)
-            await self._fleet.drain(server.id)
-        if not self._fleet.is_busy(server):
+            self._servers.notes.append(said)
+            await self._servers.drain(server.id)
+        if not self._servers.is_busy(server):
             try:
-                await self._fleet.remove(server.id, force=False)
+                await self._servers.remove(server.id, force=False)
             except GatewayError as error:
                 log.info("%s", error.detail)

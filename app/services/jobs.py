@@ -14,10 +14,10 @@ from app.tasks.model import Status, Task
 
 class Jobs:
     def __init__(
-        self, tasks: TaskService, submitter: SubmissionService, assets: AssetService
+        self, tasks: TaskService, submissions: SubmissionService, assets: AssetService
     ) -> None:
         self._tasks = tasks
-        self._submitter = submitter
+        self._submissions = submissions
         self._assets = assets
 
     async def submit(self, submission: Submission, key: IdempotencyKey | None) -> Task:
@@ -26,7 +26,7 @@ class Jobs:
         Raises MissingAsset, and whatever SubmissionService.submit raises.
         """
         workflow = await self._assets.resolved(submission.workflow)
-        added = await self._submitter.submit(replace(submission, workflow=workflow), key=key)
+        added = await self._submissions.submit(replace(submission, workflow=workflow), key=key)
         return added[0].task
 
     async def page(

@@ -397,7 +397,7 @@ HARD = {
 async def queue_unchecked(gateway: RunningGateway, prompt: Json) -> str:
     """As a task that an older version has queued, which did not look at such things."""
     new = NewTask(task_id=str(uuid4()), prompt=prompt)
-    return (await gateway.gateway.submitter.add([new]))[0].task.task_id
+    return (await gateway.gateway.submissions.add([new]))[0].task.task_id
 
 
 async def test_tasks_that_could_not_be_ended(
@@ -515,7 +515,7 @@ async def test_what_is_claimed_and_driven_by_nobody_is_taken_up(
             needs = requirements_of(needs_of(model_free(6)), server.id)
             waiting = NewTask(task_id=new, prompt=model_free(6), requirements=needs)
             server.draining = True  # nobody is to claim it before
-            await gateway.gateway.submitter.add([waiting])
+            await gateway.gateway.submissions.add([waiting])
             await database.write(lambda c: c.execute(row))
         finally:
             await database.close()

@@ -592,7 +592,7 @@ async def test_an_api_key_goes_to_comfyui_and_nowhere_else(
                 demo.knobs.fail_node = None
             while updates._waiting:
                 said += (await updates.get()).json
-        keys = gateway.gateway.submitter._parts.paid_node_keys
+        keys = gateway.gateway.submissions._parts.paid_node_keys
         await wait_until(lambda: not keys._keys)
         again = await gateway.http.post(f"/api/task/{job['id']}/retry")
     assert secrets_seen == [{"api_key_comfy_org": KEY}] * 2
@@ -661,7 +661,7 @@ async def test_a_key_is_kept_while_its_task_is_queued(
         extra = {"api_key_comfy_org": KEY}
         job = await ended(v2, await submitted(v2, model_free(), extra_data=extra))
         assert (job["status"], job["error"]) == ("succeeded", None)
-        await wait_until(lambda: not gateway.gateway.submitter._parts.paid_node_keys._keys)
+        await wait_until(lambda: not gateway.gateway.submissions._parts.paid_node_keys._keys)
     assert secrets_seen == [{"api_key_comfy_org": KEY}]
 
 
@@ -670,7 +670,7 @@ async def test_a_key_is_forgotten_whatever_keeps_its_task_from_being_queued(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(paid_node_keys, "CLEANUP_INTERVAL", 0.02)
-    keys = gateway.gateway.submitter._parts.paid_node_keys
+    keys = gateway.gateway.submissions._parts.paid_node_keys
     with (
         pytest.raises(type(error)),
         keys.queueing(

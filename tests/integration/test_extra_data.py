@@ -161,7 +161,7 @@ async def test_secrets_go_along_and_are_kept_nowhere(
         query = text(f"SELECT * FROM {table}")
         rows = await database.read(lambda c, query=query: repr(c.execute(query).all()))
         assert SECRET not in rows
-    await wait_until(lambda: not gateway.gateway.submitter._parts.paid_node_keys._keys)
+    await wait_until(lambda: not gateway.gateway.submissions._parts.paid_node_keys._keys)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ async def test_they_reach_the_server_and_stand_nowhere(
     assert SECRET not in heard
     assert SECRET not in await answers(gateway, task_id)
     assert SECRET not in caplog.text
-    await wait_until(lambda: not gateway.gateway.submitter._parts.paid_node_keys._keys)
+    await wait_until(lambda: not gateway.gateway.submissions._parts.paid_node_keys._keys)
 
 
 async def test_those_beside_a_workflow_are_not_sent(

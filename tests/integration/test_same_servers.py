@@ -109,7 +109,9 @@ async def test_names_are_looked_up_only_when_a_server_comes(
         DemoServer(host="127.0.0.2", port=port) as alike,
         over(settings_for, demo, alike) as gateway,
     ):
-        comparing = duplicate_servers.DuplicateServers(gateway.gateway.pool, gateway.gateway.fleet)
+        comparing = duplicate_servers.DuplicateServers(
+            gateway.gateway.pool, gateway.gateway.servers
+        )
         one, other = gateway.gateway.pool
         await wait_until(lambda: one.connected and other.connected)
         one.compared = other.compared = -1

@@ -95,7 +95,7 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
     Returns after at most 2 seconds: a server that does not answer is added as well, and used as
     soon as it answers. Two addresses of one ComfyUI process are one server.
     """
-    server = await gateway.fleet.add(body.address, body.slots)
+    server = await gateway.servers.add(body.address, body.slots)
     await wait_or_timeout(server.seen, 2)  # usually it answers at once, so that its state is known
     return server_json(gateway, server)
 
@@ -107,7 +107,7 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
 @requires(AccessLevel.MANAGE)
 async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> ServerJson:
     """Set how many prompts the server may hold. Prompts that it already holds are not affected."""
-    return server_json(gateway, await gateway.fleet.set_slots(server_id, body.slots))
+    return server_json(gateway, await gateway.servers.set_slots(server_id, body.slots))
 
 
 @router.post(
@@ -121,7 +121,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     The server can be restarted when `running` is 0. It stays `draining`, also across restarts of
     the gateway, until it is resumed.
     """
-    return server_json(gateway, await gateway.fleet.drain(server_id))
+    return server_json(gateway, await gateway.servers.drain(server_id))
 
 
 @router.post(
@@ -131,7 +131,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
 @requires(AccessLevel.MANAGE)
 async def resume_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     """Assign tasks again: after a drain, or at once to a server that is stalled or failing."""
-    return server_json(gateway, await gateway.fleet.resume(server_id))
+    return server_json(gateway, await gateway.servers.resume(server_id))
 
 
 @router.delete(
@@ -151,4 +151,4 @@ async def remove_server(
     refused if the server has not released its tasks within 10 seconds; try again then. An offline
     server can always be removed.
     """
-    await gateway.fleet.remove(server_id, force=force)
+    await gateway.servers.remove(server_id, force=force)

@@ -101,7 +101,7 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 
 async def submit_and_answer(gateway: Gateway, submission: Submission, asked: Asked) -> Response:
     """Queue the submission, wait for its end if asked to, and answer 202, or 200 once it ended."""
-    queued = await gateway.submitter.submit(
+    queued = await gateway.submissions.submit(
         submission, server=asked.server, key=asked.key, check=asked.check, here=asked.here
     )
     submission.forget()

@@ -57,7 +57,7 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
 async def parameters(body: SubmissionBody, gateway: GatewayDep) -> ParametersJson:
     """Return the parameters of a workflow, for `params`. The body is that of a submit; nothing is
     stored."""
-    _, workflow = await gateway.submitter.workflow_of(body)
+    _, workflow = await gateway.submissions.workflow_of(body)
     shown = await gateway.workers.run(editing.describe, workflow, gateway.pool.definitions())
     return {
         "format": shown.format,
@@ -87,5 +87,5 @@ async def convert(body: SubmissionBody, gateway: GatewayDep) -> ConvertedJson:
 
     `warnings` lists what was doubtful. A workflow in API format is returned unchanged.
     """
-    converted = await gateway.submitter.convert(body)
+    converted = await gateway.submissions.convert(body)
     return {"workflow": converted.prompt, "warnings": converted.warnings}
