@@ -77,7 +77,11 @@ def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
-    params, cut = (task.params, None) if long_params(task) is None else brief(task.params)
+    """Return the row of a task; long parameters are truncated, with marks in `cut`."""
+    params, cut = dump(task.params), None
+    if len(params) > MAX_ROW_PARAMS_BYTES:
+        shown, cut = brief(task.params)
+        params = dump(shown)
     return {
         "task_id": task.task_id,
         "rank": created_at - task.priority * PRIORITY_AGEING_SECONDS,
@@ -95,7 +99,7 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_paid_node_key,
         "key_name": task.owner,
-        "params": dump(params),
+        "params": params,
         "cut": dump(cut) if cut else None,
         "metadata": dump(task.metadata),
         "attempts": "[]",
@@ -107,12 +111,6 @@ def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | 
     """Return the task for a row that was just written; columns that it omits are NULL."""
     whole = {**_EMPTY, **row, "webhook": webhook}
     return task_of(whole, queue_position=queue_position)
-
-
-def long_params(task: NewTask) -> str | None:
-    """Return the parameters as JSON if they are too long for the task's row, else None."""
-    text = dump(task.params)
-    return text if len(text) > MAX_ROW_PARAMS_BYTES else None
 
 
 def task_of(

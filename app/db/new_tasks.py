@@ -16,7 +16,8 @@ _ADD = insert(tasks).returning(tasks.c.task_id, tasks.c.seq)
 
 def write(connection: Connection, new: Sequence[NewTask], made: Sequence[Json]) -> list[Task]:
     """Insert the tasks with their prompts and webhooks; `made` are their rows."""
-    prompts.write(connection, new)
+    cut = {row["task_id"] for row in made if row["cut"]}
+    prompts.write(connection, new, cut)
     seqs = {row.task_id: row.seq for row in connection.execute(_ADD, made)}
     task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:

@@ -63,14 +63,15 @@ def _fingerprint(text: str, owner: str | None) -> str:
     return blake3(f"{owner or ''}\0{text}".encode()).hexdigest()
 
 
-def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Insert the prompts of tasks that are added next."""
+def write(connection: Connection, new: Sequence[NewTask], cut: Collection[str]) -> None:
+    """Insert the prompts of tasks that are added next; `cut`: ids of those whose rows have only
+    the beginning of their parameters."""
     GRAPHS.keep(connection, {task.graph.graph_id: task.graph.text for task in new if task.graph})
     EXTRAS.keep(connection, {task.extra.extra_id: task.extra.text for task in new if task.extra})
-    connection.execute(insert(prompts), [_row(task) for task in new])
+    connection.execute(insert(prompts), [_row(task, is_cut=task.task_id in cut) for task in new])
 
 
-def _row(task: NewTask) -> Json:
+def _row(task: NewTask, *, is_cut: bool) -> Json:
     graph = task.graph
     return {
         "task_id": task.task_id,
@@ -78,7 +79,7 @@ def _row(task: NewTask) -> Json:
         "graph_id": graph and graph.graph_id,
         "extra_id": task.extra and task.extra.extra_id,
         "changes": mapping.dump(task.changes) if graph else None,
-        "params": mapping.long_params(task),
+        "params": mapping.dump(task.params) if is_cut else None,
     }
 
 

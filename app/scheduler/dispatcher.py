@@ -206,8 +206,9 @@ class Dispatcher:
         capacities: dict[frozenset[str], list[ServerCapacity]] = {}
         for server in self._pool:
             slots = 1 if server.is_probing else server.slots
-            if server.accepting and len(self.running_on(server)) < slots:
-                capacity = ServerCapacity(server, slots, self.wait_of(server), server.warm)
+            if server.accepting and len(ours := self.seen_on(server)) < slots:
+                wait = wait_on(server, ours, self._context.run_times)
+                capacity = ServerCapacity(server, slots, wait, server.warm)
                 capacities.setdefault(server.barred, []).append(capacity)
         return capacities
 

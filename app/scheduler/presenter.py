@@ -6,7 +6,7 @@ from app.db.queue import Queue
 from app.db.requirements import Requirements
 from app.db.run_times import RunTimes
 from app.runner.eta import Seen, eta_of_queued, is_waiting, rounded, seen_in_row
-from app.runner.expectation import expected_on, unknown_on
+from app.runner.expectation import expected_on, unknown_on, wait_on
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -63,16 +63,15 @@ class TaskPresenter:
         if not taking:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
             return Expected(waiting_for=_sentence([*states, *refusals]))
-        unknown = {server.id: self._unknown_on(server) for server in taking}
+        held = {server.id: self._dispatcher.seen_on(server) for server in taking}
+        unknown = {
+            s.id: unknown_on(s, held[s.id], len(held[s.id]), self._run_times) for s in taking
+        }
         if all(unknown.values()):
             return Expected(waiting_for=_sentence([*map(str, unknown.values()), *refusals]))
-        waits = [self._dispatcher.wait_of(server) for server in taking if not unknown[server.id]]
+        waits = [wait_on(s, held[s.id], self._run_times) for s in taking if not unknown[s.id]]
         eta = rounded(eta_of_queued(task, waits, self._run_times))
         return Expected(eta, _sentence(refusals) if refusals else None)
-
-    def _unknown_on(self, server: Server) -> str | None:
-        seen = self._dispatcher.seen_on(server)
-        return unknown_on(server, seen, len(seen), self._run_times)
 
     def _refusals(self, needs: Needs) -> list[str]:
         """Return the refusals by servers that could run the task otherwise."""
