@@ -12,17 +12,13 @@ from app.auth.origins import checked_origin, host_name
 from app.auth.rate_limits import RateLimits
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
-from app.db.engine.database import (
-    Database,
-    database_file,
-    identity_of,
-    parse_url,
-)
+from app.db.engine.database import Database, database_file, identity_of, is_sqlite, parse_url
 from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
 from app.db.lease import Lease, new_runner_id
 from app.db.queue import Queue
 from app.db.run_times import RunTimes
+from app.db.runners import Runners
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
 from app.errors import InvalidInput, UrlNotAllowed
@@ -149,6 +145,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     table = TaskTable(database, max_queued=settings.max_queued, lease=lease)
     store = TaskRepository(table, EVERYBODY)
     presenter = TaskPresenter(pool, queue, run_times, dispatcher)
+    runners = None
+    if not is_sqlite(settings.database_url.get_secret_value()):
+        runners = Runners(database, lease, alone=redis is None)
     reconciler = StreamReconciler(hub, store, presenter, dispatcher)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
     servers = ServerService(pool, ServerRepository(database), dispatcher, named)
@@ -212,8 +211,10 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         deliverer=deliverer,
         metrics=figures,
         readiness=readiness,
+        runners=runners,
         background=(
             dispatcher.run(),
+            *((runners.run(),) if runners else ()),
             notifications.run(),
             servers.run(),
             DuplicateServers(pool, servers).run(),

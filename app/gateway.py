@@ -8,6 +8,7 @@ from app.auth.authenticator import Access
 from app.auth.model import AccessLevel, Caller
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
+from app.db.runners import Runners
 from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
 from app.events.hub import Hub
 from app.files.images.views import Views
@@ -54,6 +55,7 @@ class Gateway:
     deliverer: Deliverer
     metrics: Metrics
     readiness: Readiness
+    runners: Runners | None  # None with SQLite
     # Coroutines that run as long as the gateway does
     background: Sequence[Coroutine[Any, Any, None]]
 
@@ -78,6 +80,8 @@ class Gateway:
         """
         self.hub.close()
         self.dispatcher.stop()
+        if self.runners is not None:
+            self.runners.stop()
 
     def warnings(self) -> list[str]:
         """Return the warnings for the operator."""

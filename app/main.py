@@ -33,7 +33,8 @@ from app.api.routers import (
 )
 from app.auth.model import AccessLevel
 from app.container import build, checked
-from app.db.engine.database import open_database
+from app.db.engine.database import Database, open_database
+from app.db.runners import Runners
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
@@ -132,6 +133,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await open_database(settings.database_url.get_secret_value())
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
+    if gateway.runners is not None:
+        await _join(gateway.runners, gateway, database)
     await gateway.servers.begin()
     work = [asyncio.create_task(job) for job in gateway.background]
     for job in work:
@@ -150,6 +153,17 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         await database.close()
         gateway.workers.close()
         gateway.decoders.close()
+
+
+async def _join(runners: Runners, gateway: Gateway, database: Database) -> None:
+    """Raises AnotherGateway if this process must not run."""
+    try:
+        await runners.join()
+    except BaseException:
+        for job in gateway.background:
+            job.close()
+        await database.close()
+        raise
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

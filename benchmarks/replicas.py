@@ -35,6 +35,7 @@ from app.tasks.outcome import Succeeded
 from tests.conftest import model_free
 from tests.databases import postgresql
 from tests.fleet import Gateway, on, stand_ins
+from tests.redis_server import running_redis
 
 Json = dict[str, Any]
 
@@ -51,12 +52,13 @@ async def throughput(folder: Path, replicas: int, count: int, clients: int) -> J
     """Trivial prompts from their submit to their end, over so many replicas."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(postgresql())
+        redis = await stack.enter_async_context(running_redis(folder))
         demos = await stack.enter_async_context(stand_ins(folder, 4))
         gateways = []
         for number in range(replicas):
             place = folder / f"{replicas}-{number}"
             place.mkdir()
-            gateway = Gateway(place, *on(demos), database_url=url, slots=4)
+            gateway = Gateway(place, *on(demos), database_url=url, redis_url=redis.url, slots=4)
             gateways.append(await stack.enter_async_context(gateway))
         for gateway in gateways:
             await gateway.online(len(demos))

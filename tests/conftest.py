@@ -213,6 +213,7 @@ async def over(
     async with run_gateway(settings_for(*(demo.address for demo in demos), **settings)) as running:
         pool = running.gateway.pool
         await wait_until(lambda: all(server.accepting for server in pool))
+        await wait_until(lambda: not running.gateway.hub.interruption)
         yield running
 
 

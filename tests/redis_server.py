@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from app.redis import connect
+from app.settings import Settings
 from tests import services
 from tests.conftest import wait_until
 
@@ -69,3 +72,17 @@ async def running_redis(folder: Path) -> AsyncIterator[RedisServer]:
     finally:
         if server.process.returncode is None:
             await server.kill()
+
+
+@contextlib.asynccontextmanager
+async def shared_settings(
+    settings_for: Callable[..., Settings], url: str
+) -> AsyncIterator[Callable[..., Settings]]:
+    """For several gateways on the database `url`: on PostgreSQL they need a Redis."""
+    make = partial(settings_for, database_url=url)
+    if url.startswith("sqlite"):
+        yield make
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        async with running_redis(Path(folder)) as redis:
+            yield partial(make, redis_url=redis.url)

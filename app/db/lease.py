@@ -6,6 +6,10 @@ import time
 from dataclasses import dataclass
 from uuid import uuid4
 
+# Lease renewals in the time of one lease, so that it survives ten seconds of a busy event loop. The
+# renewals wait for nothing but the database.
+RENEWALS = 6
+
 
 def new_runner_id() -> str:
     """Return an id for this process; host and pid show after a crash that it is dead."""

@@ -274,6 +274,14 @@ deliveries = Table(
     Column("place", Words(text_lengths.HOST), nullable=False, server_default=""),
 )
 
+# The gateway processes on a PostgreSQL that they share, see runners.py.
+runners = Table(
+    "runners",
+    metadata,
+    Column("runner_id", Words(text_lengths.OWNER), primary_key=True),
+    Column("lease_until", Number(), nullable=False),
+)
+
 _OPEN = text("state = 'open'")
 _PENDING = text("status = 'pending'")
 Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)

@@ -8,7 +8,7 @@ from functools import partial
 
 from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
-from app.db.lease import is_dead
+from app.db.lease import RENEWALS, is_dead
 from app.db.queue import Choose, Claim, Queue
 from app.limits.periodic import Work, attempt, every
 from app.runner.context import RunContext
@@ -27,9 +27,6 @@ from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
 
-# Lease renewals in the time of one lease, so that it survives ten seconds of a busy event loop. The
-# renewals wait for nothing but the database.
-RENEWALS = 6
 IDLE = 5.0  # seconds between looks for work without a notification, in case one is lost
 AFTER_OTHERS = 0.1  # seconds that a new task is left to the process that announced it
 # Seconds in which a server is swept repeatedly after it came online or left a POST unanswered:

@@ -1,5 +1,5 @@
-"""Several gateways on one PostgreSQL: they are killed, restarted one after the other, and the
-database is restarted under them. Every task runs exactly once, and every end is seen."""
+"""Several gateways on one PostgreSQL and one Redis: they are killed, restarted one after the other,
+and the database is restarted under them. Every task runs exactly once, and every end is seen."""
 
 import asyncio
 import itertools
@@ -22,6 +22,7 @@ import pytest
 from tests import services
 from tests.conftest import text_to_image
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins, starts_on
+from tests.redis_server import running_redis
 
 TASKS = int(os.environ.get("FAULTS_REPLICA_TASKS", "120"))
 REPLICAS, SERVERS = 3, 6
@@ -105,12 +106,13 @@ class ServerService:
 async def fleet(
     folder: Path, chance: Chance, demos: list[Demo], count: int, **settings: object
 ) -> AsyncIterator[ServerService]:
-    async with AsyncExitStack() as stack:
+    async with running_redis(folder) as redis, AsyncExitStack() as stack:
         replicas = []
         for number in range(count):
             place = folder / f"replica-{number}"
             place.mkdir()
             shared = {"outputs_dir": folder / "outputs", "uploads_dir": folder / "uploads"}
+            shared["redis_url"] = redis.url
             replica = Gateway(place, *on(demos), **shared, **settings)
             replicas.append(await stack.enter_async_context(replica))
         for replica in replicas:

@@ -16,6 +16,7 @@ from app.servers.socket_liveness import Ear
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.redis_server import shared_settings
 
 SettingsFor = Callable[..., Settings]
 
@@ -47,8 +48,9 @@ async def test_a_task_that_went_back_makes_nobody_deaf(url: str, settings_for: S
     """One gateway lets go of a prompt, the other runs the task, the first one still hears."""
     async with (
         DemoServer(step_seconds=0.02) as demo,
-        over(settings_for, demo, database_url=url) as one,
-        over(settings_for, demo, database_url=url) as other,
+        shared_settings(settings_for, url) as make,
+        over(make, demo) as one,
+        over(make, demo) as other,
     ):
         keep_out(other)
         demo.knobs.stall = True

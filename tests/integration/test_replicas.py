@@ -26,6 +26,7 @@ from tests import services
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.databases import database_url
 from tests.integration.test_files import png
+from tests.redis_server import shared_settings
 from tests.s3 import s3, s3_endpoint  # noqa: F401 (fixtures)
 
 Json = dict[str, Any]
@@ -45,8 +46,9 @@ async def two(
     settings_for: SettingsFor, url: str, *demos: DemoServer, **settings: Any
 ) -> AsyncIterator[tuple[RunningGateway, RunningGateway]]:
     async with (
-        over(settings_for, *demos, database_url=url, **settings) as one,
-        over(settings_for, *demos, database_url=url, **settings) as other,
+        shared_settings(settings_for, url) as make,
+        over(make, *demos, **settings) as one,
+        over(make, *demos, **settings) as other,
     ):
         yield one, other
 
@@ -189,9 +191,12 @@ async def test_a_cancel_reaches_who_drives_it(url: str, settings_for: SettingsFo
 
 @pytest.mark.service
 async def test_who_goes_hands_over_at_once(postgresql: str, settings_for: SettingsFor) -> None:
-    async with DemoServer(step_seconds=0.3) as demo:
-        async with over(settings_for, demo, database_url=postgresql, lease_seconds=300) as staying:
-            async with over(settings_for, demo, database_url=postgresql) as going:
+    async with (
+        DemoServer(step_seconds=0.3) as demo,
+        shared_settings(settings_for, postgresql) as make,
+    ):
+        async with over(make, demo, lease_seconds=300) as staying:
+            async with over(make, demo) as going:
                 task_id = await driven_by(going, staying, text_to_image(steps=12))
                 await going.until(task_id, "running")
                 keep_out(staying, out=False)
@@ -245,8 +250,9 @@ async def test_a_drain_moves_what_the_other_drives(
     async with (
         DemoServer(step_seconds=0) as full,
         DemoServer(step_seconds=0) as free,
-        over(settings_for, full, database_url=postgresql) as one,
-        over(settings_for, full, database_url=postgresql) as other,
+        shared_settings(settings_for, postgresql) as make,
+        over(make, full) as one,
+        over(make, full) as other,
     ):
         full.knobs.stall = True
         first = await driven_by(one, other, model_free(1))
@@ -269,8 +275,9 @@ async def test_a_removal_stops_what_the_other_drives(
     async with (
         DemoServer(step_seconds=0.5) as gone,
         DemoServer(step_seconds=0) as left,
-        over(settings_for, gone, database_url=postgresql) as one,
-        over(settings_for, gone, database_url=postgresql) as other,
+        shared_settings(settings_for, postgresql) as make,
+        over(make, gone) as one,
+        over(make, gone) as other,
     ):
         task_id = await driven_by(one, other, text_to_image(steps=60))
         await one.until(task_id, "running")
@@ -347,9 +354,10 @@ async def test_a_key_that_went_with_its_process_is_said(
 ) -> None:
     async with (
         DemoServer(step_seconds=0) as demo,
-        over(settings_for, demo, database_url=url) as staying,
+        shared_settings(settings_for, url) as make,
+        over(make, demo) as staying,
     ):
-        async with over(settings_for, demo, database_url=url) as going:
+        async with over(make, demo) as going:
             keep_out(going)
             task_id = await submit_with_key(going.http, 1)
             await staying.gateway.dispatcher._give_out()

@@ -24,20 +24,19 @@ from tests.redis_server import running_redis
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
 SUBMIT = "/api/workflow/submit"
-KINDS_OF_REPLICAS = (*KINDS, pytest.param("postgresql and redis", marks=pytest.mark.service))
 
 
-@pytest.fixture(params=KINDS_OF_REPLICAS)
+@pytest.fixture(params=KINDS)
 async def replicas(
     request: pytest.FixtureRequest, settings_for: MakeSettings, demo: DemoServer, tmp_path: Path
 ) -> AsyncIterator[tuple[RunningGateway, RunningGateway, dict[str, str]]]:
     """One that clients ask, one that they listen to (on SQLite the same), and the keys' texts."""
-    kind, _, redis = request.param.partition(" and ")
+    kind = request.param
     async with AsyncExitStack() as stack:
         settings = {"api_keys": str(tmp_path / "keys.json")}
         texts = write_keys(tmp_path / "keys.json", alice="run", bob="run")
         settings["database_url"] = await stack.enter_async_context(database_url(kind, tmp_path))
-        if redis:
+        if kind != "sqlite":
             server = await stack.enter_async_context(running_redis(tmp_path))
             settings["redis_url"] = server.url
         one = await stack.enter_async_context(over(settings_for, demo, **settings))

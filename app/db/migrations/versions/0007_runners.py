@@ -1,0 +1,15 @@
+"""The gateway processes on a database."""
+
+from alembic import op
+from sqlalchemy import Column, Float, String
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "runners",
+        Column("runner_id", String(200), primary_key=True),
+        Column("lease_until", Float, nullable=False),
+    )
