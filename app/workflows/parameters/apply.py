@@ -14,7 +14,7 @@ from app.workflows.parameters.dynamic_text import DynamicTexts
 from app.workflows.parameters.find import Finder
 from app.workflows.parameters.model import names_file, parameter_at, unwrapped
 from app.workflows.parameters.roles import InputKey
-from app.workflows.parameters.seeds import Draw, Seeds, draw, is_random, left_open
+from app.workflows.parameters.seeds import Draw, Seeds, draw, is_random, left_open, random_in
 from app.workflows.parameters.suggestions import Guesses
 from app.workflows.parameters.values import check_value, from_text
 
@@ -90,7 +90,8 @@ class Setter:
         self._places = {node_id: place for place, node_id in enumerate(prompt)}
         self._located: dict[str, InputKey] = {}
         self._seeds = Seeds(prompt, object_info)
-        self._open = self._seeds.open_in(prompt)  # seeds of -1 in the prompt itself
+        self._random = random_in(prompt)
+        self._open = self._seeds.open_among(self._random, prompt)
         self._alike = {key: keys for keys in alike for key in keys}
         marked = None if renewed == "all" else renewed
         self._renewed = self._seeds.to_renew(marked)
@@ -124,7 +125,7 @@ class Setter:
         drew = self._draw_open(nodes, used, words)
         if self._texts is not None:
             self._fill(self._texts, nodes, used, words)
-        self.warnings = list(left_open({**self._prompt, **nodes}))
+        self.warnings = list(left_open(self._in_order(self._random, nodes, random_in(nodes))))
         if self._renews_nothing and not drew:
             self.warnings.append(NOTHING_TO_RENEW)
         return list(_differences(nodes, self._prompt)), used
@@ -193,7 +194,8 @@ class Setter:
 
     def _draw_open(self, nodes: Json, used: Json, words: Mapping[InputKey, str]) -> bool:
         """Draw the seeds of -1; return whether there were any."""
-        left = dict.fromkeys(self._open_seeds(nodes))
+        opened = self._seeds.open_among(random_in(nodes), nodes)
+        left = dict.fromkeys(self._in_order(self._open, nodes, opened))
         found = bool(left)
         while left:
             first = next(iter(left))
@@ -216,9 +218,11 @@ class Setter:
                 used[words.get(key, ".".join(key))] = text
         self.from_templates = texts.templates - words.keys()
 
-    def _open_seeds(self, nodes: Json) -> list[InputKey]:
-        """Return the inputs with a seed of -1 in the prompt's order."""
-        found = [key for key in self._open if key[0] not in nodes] + self._seeds.open_in(nodes)
+    def _in_order(
+        self, of_prompt: Iterable[InputKey], nodes: Json, of_nodes: Iterable[InputKey]
+    ) -> list[InputKey]:
+        """Return the inputs of changed nodes and those of the rest, in the prompt's order."""
+        found = [*(key for key in of_prompt if key[0] not in nodes), *of_nodes]
         return sorted(found, key=lambda key: self._places[key[0]])
 
 

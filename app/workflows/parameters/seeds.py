@@ -114,13 +114,9 @@ class Seeds:
         """Return whether a -1 in this input of the given node is replaced by a random seed."""
         return self.limits(key, node) is not None
 
-    def open_in(self, nodes: Json) -> list[InputKey]:
-        """Return the inputs of these nodes with a -1 to be replaced."""
-        return [
-            key
-            for key in _keys(nodes)
-            if is_random(nodes[key[0]]["inputs"][key[1]]) and self.is_open(key, nodes[key[0]])
-        ]
+    def open_among(self, keys: Iterable[InputKey], nodes: Mapping[str, Json]) -> list[InputKey]:
+        """Return the inputs whose -1 is replaced, of those of these nodes that have one."""
+        return [key for key in keys if self.is_open(key, nodes[key[0]])]
 
     def _number_from(self, value: list[Any]) -> str | None:
         """Return the origin of a link, or None if its type cannot be a number."""
@@ -173,10 +169,20 @@ def is_random(value: Any) -> bool:
     return value == -1 and not isinstance(value, bool)
 
 
-def left_open(nodes: Mapping[str, Json]) -> Iterator[str]:
-    """Yield a warning for each seed of these nodes that is sent as -1."""
-    for node_id, name in _keys(nodes):
-        if names_seed(name) and is_random(nodes[node_id]["inputs"][name]):
+def random_in(nodes: Mapping[str, Json]) -> list[InputKey]:
+    """Return the inputs of these nodes that have a -1."""
+    return [
+        (node_id, name)
+        for node_id, node in nodes.items()
+        for name, value in node["inputs"].items()
+        if is_random(value)
+    ]
+
+
+def left_open(keys: Iterable[InputKey]) -> Iterator[str]:
+    """Yield a warning for each seed among these inputs, which are sent as -1."""
+    for node_id, name in keys:
+        if names_seed(name):
             yield (
                 f"{quoted(f'{node_id}.{name}')} is sent as -1: no seed was drawn for it, as the "
                 "node itself allows -1, or no number is within the limits of all that it goes to. "

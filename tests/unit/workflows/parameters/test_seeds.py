@@ -6,9 +6,11 @@ import pytest
 
 from app.servers.inventory import merged
 from app.services.prepare import prepare
+from app.workflows.parameters import seeds
 from app.workflows.parameters.apply import Setter, apply_params
 from app.workflows.parameters.model import list_parameters
 from app.workflows.parameters.roles import roles_of
+from app.workflows.parameters.seeds import is_random, names_seed
 
 Json = dict[str, Any]
 
@@ -188,6 +190,18 @@ def test_a_seed_that_is_sent_as_minus_one_is_told_for_its_task_alone() -> None:
     one, other = prepare({"1": node("Own", seed=3)}, [{"seed": -1}, {"seed": 4}], INFO, shared=True)
     assert "'1.seed' is sent as -1" in one.warnings[0]
     assert other.warnings == []
+
+
+def test_the_nodes_that_a_batch_leaves_alone_are_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[Any] = []
+    monkeypatch.setattr(seeds, "names_seed", lambda name: looks.append(name) or names_seed(name))
+    monkeypatch.setattr(seeds, "is_random", lambda value: looks.append(value) or is_random(value))
+    graph = {str(number): node("Own", seed=-1 if number == 7 else number) for number in range(50)}
+    made = prepare(graph, [{"0.seed": seed} for seed in range(50)], INFO, shared=True)
+    assert len(looks) < 50 * 10, "so many times a task at most, whatever the size of the graph"
+    assert all("'7.seed' is sent as -1" in one.warnings[0] for one in made)
 
 
 def test_a_seed_without_a_common_range_is_not_said_to_be_allowed() -> None:
