@@ -36,7 +36,11 @@ class Guarded:
         text = key or (self.texts[name] if name else None)
         headers = {"Authorization": f"Bearer {text}"} if text else {}
         client = httpx.AsyncClient(
-            base_url=f"http://{self.address}", timeout=60, headers=headers, follow_redirects=False
+            verify=False,
+            base_url=f"http://{self.address}",
+            timeout=60,
+            headers=headers,
+            follow_redirects=False,
         )
         return await self._stack.enter_async_context(client)
 

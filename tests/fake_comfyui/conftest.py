@@ -35,7 +35,9 @@ async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
 
 @pytest.fixture
 async def http(demo: DemoServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://{demo.address}", timeout=5) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://{demo.address}", timeout=5, verify=False
+    ) as client:
         yield client
 
 
