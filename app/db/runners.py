@@ -15,7 +15,7 @@ from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of
 from app.db.lease import RENEWALS, Lease, is_dead
 from app.db.tables import runners
-from app.limits.periodic import attempt, every
+from app.limits.periodic import attempt, every, to_its_end
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Runners:
             seconds = self._lease.seconds / RENEWALS
             await every(seconds, self.renew, "renewing the lease of this process")
         finally:
-            await asyncio.shield(attempt(self._leave, "ending the lease of this process"))
+            await to_its_end(attempt(self._leave, "ending the lease of this process"))
 
     def stop(self) -> None:
         if self._work is not None:

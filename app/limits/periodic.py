@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Work = Callable[[], Awaitable[object]]
 Seconds = float | Callable[[], float]
@@ -58,6 +60,22 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         await asyncio.wait(running)
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end, however often the caller is cancelled meanwhile; return its result.
+
+    The cancel is raised afterwards. `asyncio.shield` alone would leave the work behind.
+    """
+    running, canceled = asyncio.create_task(work), False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            canceled = True
+    if canceled and running.exception() is None:
+        raise asyncio.CancelledError
+    return running.result()
 
 
 async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:

@@ -18,7 +18,7 @@ from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
 from app.limits.json_types import Json
-from app.limits.periodic import attempt, cancel_all
+from app.limits.periodic import attempt, cancel_all, to_its_end
 from app.runner.download_outputs import Fetching, is_nameable
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
@@ -222,12 +222,7 @@ class OutputCollector:
 
     async def _record(self, output: Output) -> None:
         """Complete the write even if the caller is cancelled: stored outputs are published."""
-        recording = asyncio.ensure_future(self._write(output))
-        try:
-            await asyncio.shield(recording)
-        except asyncio.CancelledError:
-            await asyncio.wait([recording])
-            raise
+        await to_its_end(self._write(output))
 
     async def _write(self, output: Output) -> None:
         await self._claims.add_output(self._task_id, output)

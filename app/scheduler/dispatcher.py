@@ -10,7 +10,7 @@ from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
 from app.db.lease import RENEWALS, is_dead
 from app.db.queue import Choose, Claim, Queue
-from app.limits.periodic import Work, attempt, every
+from app.limits.periodic import Work, attempt, every, to_its_end
 from app.runner.context import RunContext
 from app.runner.eta import Seen
 from app.runner.expectation import wait_on
@@ -76,8 +76,8 @@ class Dispatcher:
                 give = every(IDLE, self._give_work, "giving out tasks", self._wake)
                 self._group.create_task(give, name="dispatch")
         finally:
-            await asyncio.shield(self._claims.hand_back())
-            await asyncio.shield(self._context.run_times.save())
+            await to_its_end(self._claims.hand_back())
+            await to_its_end(self._context.run_times.save())
 
     def stop(self) -> None:
         if self._work is not None:

@@ -12,7 +12,7 @@ from collections import Counter
 from functools import partial
 
 from app.db.lease import is_dead
-from app.limits.periodic import attempt, every
+from app.limits.periodic import attempt, every, to_its_end
 from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
 from app.tasks.view import moment
@@ -77,7 +77,7 @@ class Deliverer:
                 group.create_task(self._announce_all(), name="webhooks: announce")
                 group.create_task(self._deliver_all(group), name="webhooks: deliver")
         finally:
-            await asyncio.shield(self._outbox.hand_back())
+            await to_its_end(self._outbox.hand_back())
 
     async def _announce_all(self) -> None:
         """Create deliveries for events until cancelled."""

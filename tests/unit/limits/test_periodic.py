@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.limits.periodic import attempt, every, wait_or_timeout
+from app.limits.periodic import attempt, cancel_all, every, to_its_end, wait_or_timeout
 
 A_DAY = 86_400.0
 
@@ -110,3 +110,57 @@ async def test_an_event_or_time() -> None:
     assert not await wait_or_timeout(event, 0.01)
     event.set()
     assert await wait_or_timeout(event, 0)
+
+
+async def test_work_comes_to_its_end_however_often_it_is_canceled() -> None:
+    begun, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> int:
+        begun.set()
+        await go.wait()
+        ended.set()
+        return 7
+
+    task = asyncio.create_task(to_its_end(work()))
+    await begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    begun.clear()
+    assert await to_its_end(work()) == 7
+
+
+async def test_what_work_raises_is_raised_canceled_or_not() -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await to_its_end(work())
+    task = asyncio.create_task(to_its_end(work()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(KeyError):
+        await task
+
+
+async def test_cancel_all_waits_for_those_that_take_their_time() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await cancel_all([task])
+    assert ended.is_set()
+    assert task.cancelled()
