@@ -2,16 +2,17 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NotRequired
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, with_config
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
+from typing_extensions import TypedDict
 
 from app.api import v2_errors
 from app.api.comfyui_routes import hint_for
@@ -33,23 +34,22 @@ _HTTP_CODES = {413: PayloadTooLarge.code}
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(BaseModel):
+@with_config(ConfigDict(extra="allow"))
+class Problem(TypedDict):
     """The shape of every error."""
-
-    model_config = ConfigDict(extra="allow")
 
     type: str
     title: str
     status: int
     detail: str
     code: str
-    hint: str | None = None
-    node_errors: dict[str, Any] | None = None
+    hint: NotRequired[str | None]
+    node_errors: NotRequired[dict[str, Any] | None]
 
 
 def document(error: GatewayError) -> Json:
     """Return the problem document of an error."""
-    problem: Json = {
+    problem: Problem = {
         "type": f"urn:comfyui-gateway:{error.code}",
         "title": error.title(),
         "status": error.status,
@@ -144,15 +144,14 @@ def validation_problem(faults: list[Json]) -> Json:
     first = errors[0]
     more = {"omitted": {"errors": len(faults) - MAX_ENTRIES}} if len(faults) > MAX_ENTRIES else {}
     place = "" if first["field"] == "body" else f"{first['field']}: "
-    return {
+    problem: Problem = {
         "type": "urn:comfyui-gateway:invalid_input",
         "title": "A field has a value that cannot be used",
         "status": 422,
         "detail": f"{cut(place, LONGEST)}{first['message']}",
         "code": "invalid_input",
-        "errors": errors,
-        **more,
     }
+    return {**problem, "errors": errors, **more}
 
 
 def _message(fault: Json) -> str:
@@ -170,7 +169,7 @@ def field_of(fault: Json) -> str:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
-    problem = {
+    problem: Problem = {
         "type": "about:blank",
         "title": phrase,
         "status": error.status_code,
@@ -179,18 +178,17 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     }
     if error.status_code in (404, 405) and (hint := hint_for(request.url.path)):
         problem["hint"] = hint
-    return answer(request.scope, problem, dict(error.headers) if error.headers else None)
+    return answer(request.scope, {**problem}, dict(error.headers) if error.headers else None)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     request_id = v2_errors.request_id(request.scope)
     log.error("request %s failed", request_id, exc_info=error)
-    problem = {
+    problem: Problem = {
         "type": "urn:comfyui-gateway:internal_error",
         "title": "Something went wrong in the gateway",
         "status": 500,
         "detail": "The gateway failed; its log has the reason.",
         "code": "internal_error",
-        "request_id": request_id,
     }
-    return answer(request.scope, problem)
+    return answer(request.scope, {**problem, "request_id": request_id})
