@@ -2,8 +2,9 @@
 
 import copy
 import json
-import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidWorkflow
 from app.workflows.conversion import convert
+from tests.effort import calls_of
 from tests.unit.workflows.conversion.graphs import Json, border, flow, node, run, subgraph
 from tests.unit.workflows.conversion.official import OBJECT_INFO, template
 
@@ -60,7 +62,6 @@ def paths(value: Any) -> list[tuple[Any, ...]]:
     return found
 
 
-SLOW = 10  # seconds; it is below one where this was written, a quadratic loop takes minutes
 PATHS = [paths(workflow) for workflow in MANGLED]
 
 
@@ -121,17 +122,26 @@ def test_nothing_of_the_file_is_in_the_answer_itself() -> None:
 
 @pytest.mark.parametrize("kind", ["Tune", "Reroute"])
 def test_ten_thousand_nodes_in_a_row(kind: str) -> None:
-    nodes = [node(0, "Load", outputs=["MODEL"])]
-    nodes += [node(n, kind, inputs={"model": n}, outputs=["MODEL"]) for n in range(1, 10_000)]
-    nodes += [node(10_000 + n, "Sample", inputs={"model": 10_000 + n}) for n in range(1000)]
-    links = [[n, n - 1, 0, n, 0, "MODEL"] for n in range(1, 10_000)]
-    links += [[10_000 + n, 9_999, 0, 10_000 + n, 0, "MODEL"] for n in range(1000)]
-
-    start = time.process_time()
-    prompt = run(flow(nodes, *links)).prompt
-
-    assert time.process_time() - start < SLOW
+    prompt = run(in_a_row(kind, 10_000)).prompt
     assert prompt["10999"]["inputs"]["model"] == ["9999" if kind == "Tune" else "0", 0]
+    assert_linear(lambda count: in_a_row(kind, count))
+
+
+def in_a_row(kind: str, count: int) -> Json:
+    """So many, and a tenth as many that are all linked to the last one."""
+    ends = range(count, count + count // 10)
+    nodes = [node(0, "Load", outputs=["MODEL"])]
+    nodes += [node(n, kind, inputs={"model": n}, outputs=["MODEL"]) for n in range(1, count)]
+    nodes += [node(n, "Sample", inputs={"model": n}) for n in ends]
+    links = [[n, n - 1, 0, n, 0, "MODEL"] for n in range(1, count)]
+    links += [[n, count - 1, 0, n, 0, "MODEL"] for n in ends]
+    return flow(nodes, *links)
+
+
+def assert_linear(made: Callable[[int], Json]) -> None:
+    """Twice as large a file takes about twice the work."""
+    less, more = (calls_of(partial(run, made(count))) for count in (1_000, 2_000))
+    assert more < 2.2 * less, f"{less} calls, and {more} for twice as much"
 
 
 def nested(depth: int, copies: int) -> Json:
@@ -203,7 +213,12 @@ def test_a_node_with_too_many_inputs_is_named() -> None:
 
 
 def test_thousands_of_promoted_widgets() -> None:
-    count = 5000
+    prompt = run(promoted_widgets(5_000)).prompt
+    assert prompt["9999:4321"]["inputs"] == {"value": 4321}
+    assert_linear(promoted_widgets)
+
+
+def promoted_widgets(count: int) -> Json:
     inner = [
         node(n, "Number", n % 99)
         | {"inputs": [{"name": "value", "type": "INT", "link": n, "widget": {"name": "value"}}]}
@@ -214,9 +229,4 @@ def test_thousands_of_promoted_widgets() -> None:
     definition = subgraph("S", inner, *links, inputs=borders)
     proxies = [[str(n), "value"] for n in range(1, count)]
     host = node(9999, "S", *range(1, count), properties={"proxyWidgets": proxies})
-
-    start = time.process_time()
-    prompt = run(flow([host], definitions={"subgraphs": [definition]})).prompt
-
-    assert time.process_time() - start < SLOW
-    assert prompt["9999:4321"]["inputs"] == {"value": 4321}
+    return flow([host], definitions={"subgraphs": [definition]})
