@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +143,19 @@ async def test_hidden_history_and_missing_outputs(
     assert (await http.get("/view?filename=example.png&type=input")).status_code == 200
 
 
-async def test_slow_nodes(demo: DemoServer, client: Client) -> None:
-    demo.knobs.slow = 0.02
-    started = time.monotonic()
+async def test_slow_nodes(
+    demo: DemoServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses, sleep = [], asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    demo.knobs.slow = 0.0123
     await client.run(picture())
-    assert time.monotonic() - started >= 0.06
+    assert pauses.count(0.0123) == 3
 
 
 async def test_knobs_over_http(demo: DemoServer, http: httpx.AsyncClient) -> None:

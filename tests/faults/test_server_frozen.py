@@ -1,8 +1,6 @@
 """A ComfyUI that hangs holds nobody else up, and what it holds goes elsewhere."""
 
-from datetime import datetime
 from pathlib import Path
-from statistics import median
 
 from tests.conftest import text_to_image, wait_until
 from tests.fleet import Demo, Gateway, Json, on, stand_ins
@@ -34,8 +32,6 @@ async def test_two_of_three_freeze(tmp_path: Path) -> None:
         for task_id in (*held[well.address], *short):
             assert final[task_id]["status"] == "succeeded", final[task_id]
             assert len(final[task_id]["attempts"]) == 1, final[task_id]
-        # Nobody waits for the frozen ones: alone, such a task takes SHORT * STEP and a little.
-        assert median(seconds(final[task_id]) for task_id in short) < 3 * SHORT * STEP
         first_moved = min(final[id]["attempts"][0]["ended_at"] for id in held[stopped.address])
         done_before = [id for id in short if final[id]["finished_at"] < first_moved]
         assert done_before, "all waited until the frozen server was given up"
@@ -111,9 +107,3 @@ def assert_moved(task: Json, to: Demo) -> None:
     assert task["status"] == "succeeded", task
     assert [attempt["outcome"] for attempt in task["attempts"]] == ["lost", "succeeded"], task
     assert task["server"] == to.address, task
-
-
-def seconds(task: Json) -> float:
-    """How long it ran."""
-    begin, end = (datetime.fromisoformat(task[name]) for name in ("started_at", "finished_at"))
-    return (end - begin).total_seconds()

@@ -5,7 +5,6 @@ has said so, and a column that a client or a server reaches has its cases below.
 """
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -57,7 +56,6 @@ VALUES: dict[str, Any] = {
     "nothing": None,
     "empty": "",
 }
-SOON = 10.0  # seconds in which a task ends, whatever it holds
 
 # By table: who can put a value there. "ours": only what we make ourselves, and its bound.
 REACHED: dict[str, dict[str, str]] = {
@@ -241,9 +239,8 @@ async def clear(gateway: RunningGateway) -> None:
 
 async def works(gateway: RunningGateway) -> None:
     """Slots are free, and a task runs."""
-    began = time.monotonic()
-    assert (await gateway.submit(model_free(7), wait=SOON))["status"] == "succeeded"
-    assert time.monotonic() - began < SOON
+    task = await gateway.submit(model_free(7))
+    assert (task["status"], len(task["attempts"])) == ("succeeded", 1)
 
 
 async def test_any_value_in_any_field(
@@ -363,10 +360,9 @@ async def test_any_value_that_a_server_says(
     async with over(settings_for, demo, database_url=url) as gateway:
         for values in said:
             demo.knobs.say = values
-            began = time.monotonic()
-            task = await gateway.submit(odd_graph(fails), wait=SOON)
+            task = await gateway.submit(odd_graph(fails))
             assert task["finished_at"], (list(values), task["status"])
-            assert time.monotonic() - began < SOON
+            assert len(task["attempts"]) == 1, (list(values), task["attempts"])
             json.loads(json.dumps(task), parse_constant=pytest.fail)
             shown = await gateway.http.get(f"/api/v2/jobs/{task['task_id']}")
             assert shown.status_code == 200, (list(values), shown.text[:300])

@@ -1,7 +1,6 @@
 """Results that cannot be fetched: one file is no lost server, and a cancel is heard meanwhile."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +15,6 @@ from tests.conftest import RunningGateway, model_free, over, wait_until
 
 Json = dict[str, Any]
 
-SOON = 12.0  # seconds, on a busy machine; a server that does not answer gets sixty
-
 
 def with_victim(prefix: str) -> Json:
     """The graph, and a second picture of it under this name."""
@@ -25,15 +22,17 @@ def with_victim(prefix: str) -> Json:
     return {**model_free(prefix="fine"), "9": saving}
 
 
-async def attempts_end_soon(gateway: RunningGateway, demo: DemoServer, prefix: str) -> Json:
+async def ends_on_a_server_that_is_there(
+    gateway: RunningGateway, demo: DemoServer, prefix: str
+) -> Json:
     """A task with a file that cannot be fetched, run beside others, comes to a defined end."""
-    began = time.monotonic()
     tasks = [await gateway.submit(with_victim(prefix), wait=0) for _ in range(2)]
     victim = await gateway.submit(model_free(7, prefix="victim"))
     assert victim["status"] == "succeeded"
     done = [await gateway.until(task["task_id"], "failed", "succeeded") for task in tasks]
-    assert time.monotonic() - began < SOON
     assert [task["error"]["code"] for task in done] == ["output_unavailable"] * 2
+    outcomes = {attempt["outcome"] for task in done for attempt in task["attempts"]}
+    assert outcomes == {"output_unavailable"}, "the server was taken for lost"
     server = gateway.gateway.pool.get(demo.address)
     assert server.accepting
     assert not server.breaker.reason
@@ -44,7 +43,7 @@ async def attempts_end_soon(gateway: RunningGateway, demo: DemoServer, prefix: s
 async def test_a_name_that_no_header_can_hold(
     gateway: RunningGateway, demo: DemoServer, prefix: str
 ) -> None:
-    task = await attempts_end_soon(gateway, demo, prefix)
+    task = await ends_on_a_server_that_is_there(gateway, demo, prefix)
     kept, lost = sorted(task["outputs"], key=lambda output: output["node_id"])
     assert (kept["error"], kept["filename"][:4]) == (None, "fine")
     assert lost["filename"] == f"{prefix}_00001_.png"
@@ -62,7 +61,7 @@ async def test_one_file_that_a_server_does_not_hand_out(
 ) -> None:
     monkeypatch.setattr("app.comfyui.client.VIEW", 0.5)
     setattr(demo.knobs, knob, "broken")
-    task = await attempts_end_soon(gateway, demo, "broken")
+    task = await ends_on_a_server_that_is_there(gateway, demo, "broken")
     (lost,) = [output for output in task["outputs"] if output["error"]]
     assert lost["filename"] == "broken_00001_.png"
     assert said in lost["error"]["message"]
@@ -122,6 +121,7 @@ async def test_a_cancel_is_heard_while_results_are_fetched(
     gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr("app.runner.cancellation.AFTER_TIMEOUT", 0.5)
+    monkeypatch.setattr("app.comfyui.client.VIEW", None)  # what hangs does so for ever
     demo.knobs.view_hangs = "broken"
     limit = {"timeout": 2} if how == "timeout" else {}
     task = await gateway.submit(with_victim("broken"), wait=0, **limit)
@@ -130,11 +130,9 @@ async def test_a_cancel_is_heard_while_results_are_fetched(
         return len((await gateway.task(task["task_id"]))["outputs"]) == 1
 
     await wait_until(has_one)
-    began = time.monotonic()
     if how == "request":
         await gateway.http.post(f"/api/task/{task['task_id']}/cancel")
     done = await gateway.until(task["task_id"], "canceled", "failed", "succeeded")
-    assert time.monotonic() - began < 5
     assert done["status"] == "canceled"
     assert (done["error"] or {}).get("code") == ("timeout" if how == "timeout" else None)
     assert [output["filename"] for output in done["outputs"]] == ["fine_00001_.png"]

@@ -94,11 +94,9 @@ class Readiness:
         self,
         database: Database,
         stores: WritableStores | None = None,
-        patience: float = WRITE_TIMEOUT,
     ) -> None:
         self._database = database
         self.stores = stores or WritableStores({})
-        self._patience = patience
         self._trying: asyncio.Task[None] | None = None  # shared by all callers
 
     async def check(self) -> None:
@@ -106,7 +104,7 @@ class Readiness:
         if self._trying is None or self._trying.done():
             self._trying = asyncio.create_task(self._try(), name="readiness")
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(WRITE_TIMEOUT):
                 await asyncio.shield(self._trying)
         except TimeoutError as error:
             raise DatabaseUnavailable("The database does not take writes in time.") from error
