@@ -116,6 +116,19 @@ class RunningGateway:
         self.address = http.base_url.netloc.decode()
         self.gateway = gateway
         self.http = http
+        self._database: Database | None = None
+
+    async def database(self) -> Database:
+        """Its database, opened beside it."""
+        if self._database is None:
+            self._database = await open_database(
+                self.gateway.settings.database_url.get_secret_value()
+            )
+        return self._database
+
+    async def close(self) -> None:
+        if self._database is not None:
+            await self._database.close()
 
     @property
     def connections(self) -> set[Any]:
@@ -163,7 +176,11 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
         async with httpx.AsyncClient(
             base_url=f"http://{address}", timeout=60, verify=False
         ) as http:
-            yield RunningGateway(server, app.state.gateway, http)
+            running = RunningGateway(server, app.state.gateway, http)
+            try:
+                yield running
+            finally:
+                await running.close()
     finally:
         server.should_exit = True
         await serving

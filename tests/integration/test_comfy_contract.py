@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.auth.secrets import hash_of as hash_of_key
 from app.auth.secrets import new_key
+from app.db.engine.database import Database
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client
@@ -40,13 +41,15 @@ CANNOT = {
 class World:
     """A gateway, and bytes that it has not seen."""
 
-    def __init__(self, gateway: RunningGateway, demo: DemoServer, number: int) -> None:
+    def __init__(
+        self, gateway: RunningGateway, demo: DemoServer, number: int, database: Database
+    ) -> None:
         self.v2 = Client(gateway.http)
         self.demo = demo
         self.photo = png((number, 2, 3))
         self.key = {"idempotency-key": f"key {number}"}
         self.hub = gateway.gateway.hub
-        self.database = gateway.gateway.assets._database
+        self.database = database
 
     async def job(self) -> Json:
         return await ended(self.v2, await submitted(self.v2, model_free()))
@@ -206,7 +209,8 @@ async def test_every_answer_of_the_contract(
     monkeypatch.setattr("app.gateway.MAX_STREAMS", STREAMS)
     async with over(settings_for, demo, max_queued=2, slots=1) as gateway:
         for number, (wanted, provoke) in enumerate(PROVOKED.items()):
-            answer = await provoke(World(gateway, demo, number))  # it is checked by the client
+            world = World(gateway, demo, number, await gateway.database())
+            answer = await provoke(world)  # it is checked by the client
             method = answer.request.method
             assert (method, answer.status_code) == (wanted[0].split()[0], wanted[1]), wanted
 

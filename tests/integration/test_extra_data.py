@@ -105,7 +105,7 @@ async def test_a_batch_stores_it_once_and_each_task_shows_its_own(gateway: Runni
     batch = await posted(gateway, body)
     shown = [(await chunks(gateway, task))["workflow"] for task in batch["tasks"]]
     assert [widgets(file)[0][3] for file in shown] == [1, 2, 3]
-    database = gateway.gateway.tasks._store._database
+    database = await gateway.database()
     assert await rows_of(database, "extras") == 1
     for task in batch["tasks"][:2]:
         assert (await gateway.http.delete(f"/api/task/{task['task_id']}")).status_code == 204
@@ -156,7 +156,7 @@ async def test_secrets_go_along_and_are_kept_nowhere(
     ]
     said = await gateway.http.get(f"/api/task/{task['task_id']}")
     assert SECRET not in said.text
-    database = gateway.gateway.tasks._store._database
+    database = await gateway.database()
     for table in ("tasks", "prompts", "extras"):
         query = text(f"SELECT * FROM {table}")
         rows = await database.read(lambda c, query=query: repr(c.execute(query).all()))

@@ -97,7 +97,7 @@ async def test_a_batch_stores_its_prompt_once(
         database_url(kind, tmp_path) as url,
         over(settings_for, demo, database_url=url) as gateway,
     ):
-        database = gateway.gateway.tasks._store._database
+        database = await gateway.database()
         before = await stored_bytes(database)
         body = {"workflow": large(400_000), "batch": {"1.color": list(range(1000))}}
         answer = await gateway.http.post(SUBMIT, json=body)
@@ -142,7 +142,7 @@ async def picture(gateway: RunningGateway, task: Json) -> bytes:
 async def deletes_and_retries(
     gateway: RunningGateway, batch: list[Json], pictures: list[bytes]
 ) -> None:
-    database = gateway.gateway.tasks._store._database
+    database = await gateway.database()
     first, *rest = [task["task_id"] for task in batch]
     for task_id in rest:
         assert (await gateway.http.delete(f"/api/task/{task_id}")).status_code == 204
@@ -163,7 +163,7 @@ async def test_many_retries_of_a_large_prompt(settings_for: MakeSettings, demo: 
         for _ in range(20):
             answer = await gateway.http.post(f"/api/task/{task['task_id']}/retry")
             assert answer.status_code == 202
-        assert await stored_bytes(gateway.gateway.tasks._store._database) < 700_000
+        assert await stored_bytes(await gateway.database()) < 700_000
 
 
 # -- what the tables hold -----------------------------------------------------------------------
@@ -318,7 +318,7 @@ async def test_many_sets_of_needs(gateway: RunningGateway) -> None:
     answer = await gateway.http.post(SUBMIT, json=body)
     assert answer.status_code == 413, answer.text
     assert "model files" in answer.json()["detail"]
-    assert await count(gateway.gateway.tasks._store._database, "routes") == 0
+    assert await count(await gateway.database(), "routes") == 0
 
 
 async def test_a_usual_batch_of_a_large_workflow(gateway: RunningGateway, demo: DemoServer) -> None:

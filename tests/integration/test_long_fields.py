@@ -36,10 +36,6 @@ def with_text() -> Json:
     return graph
 
 
-def database_of(gateway: RunningGateway) -> Database:
-    return gateway.gateway.tasks._store._database
-
-
 async def longest(database: Database, column: Any) -> int:
     query = select(func.max(func.length(column)))
     return await database.read(lambda connection: connection.scalar(query) or 0)
@@ -82,7 +78,7 @@ async def test_a_long_parameter(
         assert all(len(dump(event)) < 2 * MESSAGE for event in events)  # in ASCII
         again = await gateway.http.post(f"{SUBMIT}?wait=20", json=body, headers=headers)
         assert again.json() == task == (await gateway.http.get(path)).json()
-        assert await longest(database_of(gateway), tasks.c.params) < 5_000
+        assert await longest(await gateway.database(), tasks.c.params) < 5_000
         retried = (await gateway.http.post(f"{path}/retry")).json()
         assert retried["params"] == params
         assert (await gateway.until(retried["task_id"], "succeeded"))["params"] == params
@@ -101,7 +97,7 @@ async def test_a_long_text_result(
         task = await gateway.submit(with_text())
         of_task = outputs.c.task_id == task["task_id"]
         change = outputs.update().where(of_task, outputs.c.text.is_not(None)).values(text=LONG)
-        if not (await database_of(gateway).write(lambda c: c.execute(change).rowcount)):
+        if not (await (await gateway.database()).write(lambda c: c.execute(change).rowcount)):
             pytest.fail("the stand-in made no text")
         (shown,) = (await gateway.http.get("/api/tasks")).json()["tasks"]
         result = next(output for output in shown["outputs"] if output["kind"] == "text")
@@ -152,10 +148,12 @@ async def test_long_fields_of_rows_of_before(
     ):
         task_id = (await gateway.submit(model_free()))["task_id"]
         before = select(*(tasks.c[name] for name in fields)).where(tasks.c.task_id == task_id)
-        row = await database_of(gateway).read(lambda c: dict(c.execute(before).mappings().one()))
+        row = await (await gateway.database()).read(
+            lambda c: dict(c.execute(before).mappings().one())
+        )
         for field, values in fields.items():
             change = tasks.update().where(tasks.c.task_id == task_id).values({**row, **values})
-            await database_of(gateway).write(lambda c, change=change: c.execute(change))
+            await (await gateway.database()).write(lambda c, change=change: c.execute(change))
             assert max((await sizes_of_lists(gateway)).values()) < PAGE / 50
             async with connect(f"ws://{gateway.address}/ws", max_size=MESSAGE) as socket:
                 await socket.send(json.dumps({"type": "subscribe", "task_ids": [task_id]}))

@@ -57,7 +57,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
 
 async def stored(gateway: RunningGateway) -> str:
     """All that the database holds."""
-    database = gateway.gateway.tasks._store._database
+    database = await gateway.database()
 
     def dump(connection: Any) -> str:
         tables = inspect(connection).get_table_names()

@@ -197,18 +197,14 @@ async def test_the_oldest_results_go_when_there_are_too_many(
     demo.knobs.stall = True
     running = await gateway.submit(text_to_image(seed=9), wait=0)
     limits = Limits(bytes=sum(sizes[1:]))
-    here = gateway.gateway
-    retention = Retention(
-        here.tasks._store._database, here.files, here.hub, limits, uploads=here.uploads.store
-    )
+    here, database = gateway.gateway, await gateway.database()
+    retention = Retention(database, here.files, here.hub, limits, uploads=here.uploads.store)
     assert await retention.sweep() == 1
     assert await retention.sweep() == 0
     view = await gateway.http.get(f"{tasks[2]['outputs'][0]['url']}&width=8")
     limits = Limits(bytes=sum(sizes[1:]) + len(view.content) - 1)
     assert (
-        await Retention(
-            here.tasks._store._database, here.files, here.hub, limits, uploads=here.uploads.store
-        ).sweep()
+        await Retention(database, here.files, here.hub, limits, uploads=here.uploads.store).sweep()
         == 1
     )
     states = [(await gateway.task(task["task_id"]))["status"] for task in [*tasks, running]]

@@ -32,6 +32,6 @@ async def test_one_of_two_wins_whole(
             assert {answer.status_code for answer in answers} <= {200, 201}, answers[0].text
             kept = await gateway.http.get("/api/image/same.txt?type=input")
             assert kept.content in contents
-            database, query = gateway.gateway.assets._database, select(assets.c.hash)
+            database, query = await gateway.database(), select(assets.c.hash)
             hashes = await database.read(lambda c, query=query: list(c.scalars(query)))
             assert hashes == [f"blake3:{blake3(kept.content).hexdigest()}"], "no record of others"
