@@ -6,7 +6,6 @@ import io
 import os
 import resource
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -156,8 +155,8 @@ def test_what_is_too_large_is_told_before_it_is_decoded(tmp_path: Path) -> None:
     file.write_bytes(png(9400, 9400, 0))
     with pytest.raises(InvalidInput, match=r"takes \d+ MiB of memory to decode; 272 are allowed"):
         decoding.apply_mask(file, file, target)
-    seconds, memory = cost(lambda: decoding.apply_mask(file, file, target))
-    assert (seconds < 3, memory < 30 << 20) == (True, True)
+    _seconds, memory = cost(lambda: decoding.apply_mask(file, file, target))
+    assert memory < 30 << 20, "the pixels alone are 84 MiB"
 
 
 def test_sizes_of_webp() -> None:
@@ -187,7 +186,8 @@ def memory_of_children() -> int:
 async def test_others_are_served_meanwhile(
     settings_for: Callable[..., Settings], tmp_path: Path, demo: DemoServer
 ) -> None:
-    """Two keys ask for all that is costly, at once; a third one looks at its tasks and pictures."""
+    """Two keys ask for all that is costly, at once; a third one looks at its tasks, and is answered
+    many times before half of that is done."""
     keys = {"bad": "run", "worse": "run", "good": "run"}
     contents = [png(8192, 8192), many_scans(6000, 3000), png(8000, 8000, 6), png(9400, 9400, 0)]
     async with guarded(settings_for, tmp_path, demo, keys=keys) as found:
@@ -205,15 +205,13 @@ async def test_others_are_served_meanwhile(
                         client.post("/api/image/upload/mask", files=files, data=form)
                     ),
                 ]
-        times, most = [], 0
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            began = time.perf_counter()
+        answers, most = 0, 0
+        while sum(one.done() for one in asking) < len(asking) / 2:
             assert (await good.get("/api/tasks")).status_code == 200
-            times.append(time.perf_counter() - began)
+            answers += 1
             most = max(most, await asyncio.to_thread(memory_of_children))
         for one in asking:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
     assert 0 < most < MEMORY, f"{most >> 20} MiB"
-    assert sorted(times)[int(len(times) * 0.99)] < 1, max(times)
+    assert answers > 10 * len(asking)
