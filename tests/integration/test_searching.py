@@ -5,6 +5,7 @@ from sqlalchemy import insert, select
 
 from app.auth.model import AccessLevel, Caller
 from app.db.cleanup import Tidying
+from app.db.engine.database import Database
 from app.db.tables import task_texts
 from app.db.task_filters import Selection
 from app.db.tasks import TaskRepository, TaskTable
@@ -43,9 +44,9 @@ async def test_a_text_is_found_whatever_its_case(
 
 
 async def test_ids_are_found_by_how_they_begin_and_errors_by_what_they_say(
-    store: TaskRepository,
+    store: TaskRepository, database: Database
 ) -> None:
-    process = Process(store._database)
+    process = Process(database)
     task = await add(store)
     other = (await store.add([NewTask(f"ffffffff{task.task_id[8:]}", {"1": {}})]))[0]
     assert await found(store, text=task.task_id[:10].upper()) == [task.task_id]
@@ -83,33 +84,37 @@ async def test_pages_and_totals_go_on_under_every_filter(store: TaskRepository) 
         assert await store.total(selection) == len(wanted)
 
 
-async def test_texts_that_an_older_gateway_left_are_written_over(store: TaskRepository) -> None:
+async def test_texts_that_an_older_gateway_left_are_written_over(
+    store: TaskRepository, database: Database
+) -> None:
     """It deletes tasks without them, and SQLite gives the number of the newest one again."""
     seq = (await add(store)).seq + 1
     left = insert(task_texts).values(seq=seq, text="of a former one")
-    await store._database.write(lambda connection: connection.execute(left))
+    await database.write(lambda connection: connection.execute(left))
     task = await add(store, params={"t": "fox"})
     assert task.seq == seq
     assert await found(store, text="fox") == [task.task_id]
     assert await found(store, text="former") == []
 
 
-async def test_texts_whose_task_is_gone_are_removed(store: TaskRepository) -> None:
+async def test_texts_whose_task_is_gone_are_removed(
+    store: TaskRepository, database: Database
+) -> None:
     kept = await add(store, params={"t": "fox"})
     left = insert(task_texts)
     rows = [{"seq": kept.seq + 10 + number, "text": "of a former one"} for number in range(1200)]
-    await store._database.write(lambda connection: connection.execute(left, rows))
-    await Tidying(store._database).tidy()
-    seqs = await store._database.read(lambda c: list(c.scalars(select(task_texts.c.seq))))
+    await database.write(lambda connection: connection.execute(left, rows))
+    await Tidying(database).tidy()
+    seqs = await database.read(lambda c: list(c.scalars(select(task_texts.c.seq))))
     assert seqs == [kept.seq]
     assert await found(store, text="fox") == [kept.task_id]
 
 
-async def test_another_keys_tasks_are_not_found(store: TaskRepository) -> None:
+async def test_another_keys_tasks_are_not_found(store: TaskRepository, database: Database) -> None:
     await add(store, owner="a", params={"t": "secret word"})
     for name, count in (("a", 1), ("b", 0)):
         caller = Caller(AccessLevel.RUN, name, visible_owner=name)
-        seen = TaskRepository(TaskTable(store._database), caller)
+        seen = TaskRepository(TaskTable(database), caller)
         assert len(await found(seen, text="secret")) == count
         assert len(await found(seen)) == count
 
