@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///gateway.db"), description="Where tasks are kept."
     )
     redis_url: SecretStr | None = Field(
-        None, description="Redis, for updates and rate limits of several gateways; none: one."
+        None,
+        description="Redis, for updates and rate limits of several gateways; without it only one "
+        "starts on a database.",
     )
     drain_seconds: float = Field(
         0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."

@@ -47,9 +47,11 @@ class Receiver:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._answer(reader, writer)
+                writer.close()
+                await writer.wait_closed()
         finally:
+            writer.transport.abort()  # the client may not have read it all
             self.serving.discard(task)
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

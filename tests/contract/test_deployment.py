@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from app.container import checked
 from app.settings import Settings
 from tests import services
 from tests.conftest import ROOT
@@ -132,7 +133,7 @@ def compose() -> Json:
 def test_the_cluster_is_whole(compose: Json) -> None:
     services = compose["services"]
     gateways = [services[name] for name in ("gateway-1", "gateway-2")]
-    settings = [Settings(_env_file=None, **_settings(gateway)) for gateway in gateways]
+    settings = [checked(Settings(_env_file=None, **_settings(gateway))) for gateway in gateways]
     assert settings[0] == settings[1]
     hosts = [
         *(server.partition("://")[2].partition(":")[0] for server in settings[0].comfyui_server),

@@ -182,9 +182,9 @@ def test_lists_and_texts() -> None:
 def test_needs_and_shapes_are_one() -> None:
     ready = [prepare(graph(name), [{}], types(LINUX))[0] for name in (LINUX, WINDOWS)]
     assert [one.shape for one in ready] == [ready[0].shape] * 2
-    assert ready[0].needs.models == ready[1].needs.models
+    assert ready[0].requirements.needs.models == ready[1].requirements.needs.models
     for one in ready:
-        assert not lack_of(one.needs, types(WINDOWS))
+        assert not lack_of(one.requirements.needs, types(WINDOWS))
 
 
 def test_choices_of_a_mixed_fleet() -> None:
