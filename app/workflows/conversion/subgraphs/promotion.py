@@ -128,9 +128,9 @@ def quarantined(properties: Json) -> Json:
     entries = listed(properties.get("proxyWidgetErrorQuarantine"))
     found: Json = {}
     for entry in entries:
-        original = entry.get("originalEntry") if isinstance(entry, dict) else None
-        if isinstance(original, list) and original[:1] == [OWN_INPUT] and "hostValue" in entry:
-            found.setdefault(str(original[1]), entry["hostValue"])
+        match entry:
+            case {"originalEntry": [node_id, name, *_], "hostValue": value} if node_id == OWN_INPUT:
+                found.setdefault(str(name), value)
     return found
 
 

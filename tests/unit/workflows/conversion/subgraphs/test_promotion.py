@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from tests.unit.workflows.conversion.graphs import Json, flow, inputs_of, node
 from tests.unit.workflows.conversion.subgraphs.test_nesting import SAMPLER
 
@@ -35,3 +37,11 @@ def test_values_that_a_page_could_not_place_are_placed() -> None:
     kept = [{"originalEntry": ["-1", "steps"], "reason": "x", "hostValue": 44}]
     middle = host(2, 11, properties={"proxyWidgetErrorQuarantine": kept})
     assert inputs_of(with_definitions([middle]), "2:10")["steps"] == 44
+
+
+@pytest.mark.parametrize("entry", [["-1"], [], None, "-1", {"0": "-1"}], ids=str)
+def test_what_a_page_could_not_place_is_passed_over_if_it_is_not_sound(entry: object) -> None:
+    kept = [{"originalEntry": entry, "hostValue": 44}, 7]
+    middle = host(2, 11, inputs={"steps": 5}, properties={"proxyWidgetErrorQuarantine": kept})
+    workflow = with_definitions([node(1, "Number", 3), middle], [5, 1, 0, 2, 1, "INT"])
+    assert inputs_of(workflow, "2:10")["steps"] == ["1", 0]
