@@ -99,7 +99,8 @@ async def get_image(
         Literal["strip"] | None,
         Query(
             description="Without workflow, prompt, place and time: encoded anew. PNG keeps its "
-            "pixels, WebP and JPEG are of quality 95; animations stay animations."
+            "pixels (16 bits only of gray), as does lossless WebP; other WebP and JPEG are of "
+            "quality 95; animations stay animations."
         ),
     ] = None,
 ) -> Response:

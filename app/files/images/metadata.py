@@ -5,6 +5,7 @@ An image without metadata is decoded and encoded anew, so that it has only what 
 
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ from app.files.images.safety import (
     writing,
 )
 
+WEBP_ANIMATED, WEBP_ALPHA = 0x02, 0x10  # flags of the chunk VP8X
 QUALITY = 95  # of JPEG and lossy WebP
 ENCODING = 16  # bytes needed to encode a pixel
 ORIENTATION = 0x0112
@@ -74,6 +76,8 @@ def without_metadata(source: Path, target: Path, allowed: int = MAX_DECODED) -> 
                 options = _LOSSLESS
             with writing(target) as file:
                 _encode(image, file, format, {**options, **_appearance(image)})
+            if format == "WEBP" and "A" in image.getbands():
+                _show_alpha(target)
     except GatewayError:
         raise
     except UNREADABLE as error:
@@ -87,7 +91,8 @@ def _encode(image: Image.Image, file: IO[bytes], format: str, options: dict[str,
     turn = UPRIGHT.get(_orientation(image))
     if _is_animated(image):
         options |= _animation(image, format)
-        image.save(file, format, save_all=True, **options)
+        first = image.copy() if options.get("default_image") else image
+        first.save(file, format, save_all=True, **options)
     elif turn is None:
         image.save(file, format, **options)
     else:
@@ -104,7 +109,8 @@ def _animation(image: Image.Image, format: str) -> dict[str, Any]:
     Frames are read as they look, not as differences, so each replaces the one before.
     """
     if format == "PNG":
-        return {"disposal": 0, "blend": 0}
+        kept = {"default_image": True, "append_images": _Frames(image)}
+        return {"disposal": 0, "blend": 0, **(kept if image.info.get("default_image") else {})}
     if format == "GIF":
         return {"disposal": 2}
     durations = []
@@ -114,6 +120,27 @@ def _animation(image: Image.Image, format: str) -> dict[str, Any]:
         durations.append(image.info["duration"])
     image.seek(0)
     return {"duration": durations, "loop": image.info["loop"]}
+
+
+class _Frames:
+    """The frames of an APNG after its default image, which is none of them."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        for number in range(1, getattr(self._image, "n_frames", 1)):
+            self._image.seek(number)
+            yield self._image.copy()
+
+
+def _show_alpha(target: Path) -> None:
+    """Set the flag by which an animated WebP is shown with its alpha: libwebp may leave it out."""
+    with target.open("r+b") as file:
+        head = file.read(21)
+        if head[12:16] == b"VP8X" and head[20] & WEBP_ANIMATED:
+            file.seek(20)
+            file.write(bytes([head[20] | WEBP_ALPHA]))
 
 
 def _appearance(image: Image.Image) -> dict[str, Any]:

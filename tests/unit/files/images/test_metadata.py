@@ -213,3 +213,33 @@ def test_a_large_lossless_webp_is_of_high_quality(tmp_path: Path) -> None:
     content = saved(Image.linear_gradient("L").resize((3000, 2700)), "webp", lossless=True)
     plain = view_of(tmp_path, content, PLAIN)
     assert furthest(opened(content), opened(plain)) in range(1, 9)
+
+
+def test_an_apng_keeps_a_picture_that_is_none_of_its_frames(tmp_path: Path) -> None:
+    frames = [Image.new("RGBA", (8, 8), (number * 60, 0, 0, 255)) for number in range(5)]
+    content = saved(
+        frames[0], "png", save_all=True, append_images=frames[1:], default_image=True, duration=70
+    )
+    before, after = opened(content), opened(view_of(tmp_path, content, PLAIN))
+    assert (after.n_frames, after.info["default_image"]) == (before.n_frames, True) == (5, True)
+    for number in range(5):
+        before.seek(number)
+        after.seek(number)
+        assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes()
+        assert after.info.get("duration") == before.info.get("duration")
+
+
+def test_an_animated_lossless_webp_keeps_its_alpha(tmp_path: Path) -> None:
+    # Of few colors and with these rows the encoder forgets to say that one is transparent.
+    frames = [Image.new("RGBA", (60, 40), (number * 50, 255, 0, 255)) for number in range(5)]
+    for frame in frames:
+        frame.paste((0, 0, 0, 0), (0, 0, 60, 10))
+    options = {"lossless": True, "kmin": 0, "kmax": 1}
+    content = saved(frames[0], "webp", save_all=True, append_images=frames[1:], **options)
+    before, after = opened(content), opened(view_of(tmp_path, content, PLAIN))
+    assert before.mode == after.mode == "RGBA"
+    for number in range(5):
+        before.seek(number)
+        after.seek(number)
+        assert furthest(after, before) == 0
+        assert after.getpixel((0, 0))[3] == 0
