@@ -5,21 +5,24 @@ from typing import get_type_hints
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
 from app.api import v2_errors
 from app.api.access_levels import endpoints_of
 from app.api.bodies import BodySchema
-from app.api.problems import MEDIA_TYPE
+from app.api.problems import CONTENT, Problem
 from app.auth.model import AccessLevel
 from app.limits.json_types import Json
 
 _REF = "#/components/schemas/{model}"
+_V2_CONTENT = {"application/json": {"schema": {"$ref": _REF.format(model="ErrorEnvelope")}}}
 _SCHEMES: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+_UNUSED = ("HTTPValidationError", "ValidationError")  # FastAPI's own, of which no answer is
 _EITHER: list[Json] = [{"bearer": []}, {"api_key": []}]
 _REFUSED = {
     "401": "An API key is needed (`unauthorized`).",
@@ -60,6 +63,7 @@ def describe(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 def _complete(document: Json, routes: Sequence[BaseRoute]) -> None:
     levels = {each.name.replace(":path}", "}"): each.level for each in endpoints_of(routes)}
     schemas = document["components"]["schemas"]
+    schemas["Problem"] = TypeAdapter(Problem).json_schema(ref_template=_REF)
     document["components"]["securitySchemes"] = _SCHEMES
     for path, method, operation in _operations(document):
         if not path.startswith(v2_errors.PREFIX):
@@ -70,6 +74,8 @@ def _complete(document: Json, routes: Sequence[BaseRoute]) -> None:
             for method in route.methods or ():
                 operation = document["paths"][route.path_format][method.lower()]
                 operation["requestBody"] = _request_body(body, schemas)
+    for name in _UNUSED:
+        schemas.pop(name, None)
 
 
 def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -102,9 +108,7 @@ def _add_access(operation: Json, path: str, level: AccessLevel) -> None:
 
 
 def _refusal(text: str, *, is_v2: bool) -> Json:
-    model, media_type = ("ErrorEnvelope", "application/json") if is_v2 else ("Problem", MEDIA_TYPE)
-    schema = {"$ref": _REF.format(model=model)}
-    return {"description": text, "content": {media_type: {"schema": schema}}}
+    return {"description": text, "content": _V2_CONTENT if is_v2 else CONTENT}
 
 
 def _body_schema(route: APIRoute) -> BodySchema | None:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _HTTP_CODES = {413: PayloadTooLarge.code}
 MEDIA_TYPE = "application/problem+json"
+CONTENT: Json = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}  # for OpenAPI
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -77,8 +78,7 @@ def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
         text = f"{error.title()} (`{error.code}`)."
         known = found.get(error.status)
         found[error.status] = {
-            "model": Problem,
-            "content": {MEDIA_TYPE: {}},
+            "content": CONTENT,  # with "model" FastAPI would add it as application/json
             "description": f"{known['description']} {text}" if known else text,
         }
     return found
