@@ -44,12 +44,14 @@ _OF_BATCH = TASKS.where(tasks.c.batch_id == bindparam("batch")).order_by(tasks.c
 class IdempotencyKey:
     """The header's value and a digest of the request.
 
-    `owner`: the name of the API key, since clients may choose equal values.
+    `owner`: the name of the API key, since clients may choose equal values. `single_use`: it
+    matches no second request, whatever its body.
     """
 
     name: str
     digest: str
     owner: str = ""
+    single_use: bool = False
 
     @property
     def stored(self) -> str:
@@ -63,8 +65,9 @@ def is_known(connection: Connection, key: IdempotencyKey) -> bool:
     """Return whether the key was used. Raises KeyReused if it was, with another request."""
     row = connection.execute(_KNOWN, _values(key)).mappings().first()
     if row is not None and row["digest"] != key.digest:
+        how = "was used" if key.single_use else "came with another request"
         raise KeyReused(
-            "The Idempotency-Key came with another request before.",
+            f"The Idempotency-Key {how} before.",
             hint="Use a new key for a new request; a key is kept for 24 hours.",
         )
     return row is not None

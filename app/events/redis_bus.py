@@ -40,8 +40,8 @@ TUNED = 0.25  # seconds between two updates of the preview subscriptions
 KNOWN_REPLICAS = 1000  # replicas whose last update number is remembered
 MISSING = -1  # in place of the number of an update that was never sent
 
-LOST = "Redis cannot be reached: live updates are delayed until it is back."
-RESTORED = "Redis is back: live updates come again."
+LOST = "Redis cannot be reached: live streams are refused until it is back; polls go on."
+RESTORED = "Redis is back: live streams are taken again."
 
 
 def number_of(entry: bytes) -> int:

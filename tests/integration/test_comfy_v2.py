@@ -398,6 +398,7 @@ async def test_a_key_is_of_one_use(v2: Client, gateway: RunningGateway) -> None:
     assert (await uploaded(v2, png(), headers=key)).status_code == 201
     again = await uploaded(v2, png(), headers=key)
     assert again.json()["error"]["code"] == "idempotency_key_reuse"
+    assert again.json()["error"]["message"] == "The Idempotency-Key was used before."
 
 
 async def test_a_key_is_of_one_use_also_with_the_header_that_once_asked_for_the_job(

@@ -104,6 +104,8 @@ async def test_there_are_no_streams_while_redis_is_away_and_all_else_goes_on(
     assert handshake.value.response.status_code == 503
     health = (await shared.http.get("/api/health")).json()
     assert (health["status"], "Redis" in health["reason"]) == ("degraded", True)
+    for said in (health["reason"], refused.json()["error"]["message"]):
+        assert "live streams are refused until it is back; polls go on" in said
     await shared.until(task_id, "succeeded")
     assert (await shared.submit(model_free()))["status"] == "succeeded", "?wait= waits as ever"
     assert (await shared.http.get("/api/ready")).status_code == 200

@@ -102,7 +102,8 @@ async def single_use(
     printable = idempotency_key.isascii() and idempotency_key.isprintable()
     if not printable or not 1 <= len(idempotency_key) <= most:
         raise InvalidInput(f"Idempotency-Key: 1 to {most} printable ASCII characters.")
-    return IdempotencyKey(f"v2:{blake3(idempotency_key.encode()).hexdigest()}", str(uuid4()))
+    name = f"v2:{blake3(idempotency_key.encode()).hexdigest()}"
+    return IdempotencyKey(name, str(uuid4()), single_use=True)
 
 
 JobBody = Annotated[Submission, Depends(submission), BodySchema(JobRequest)]
