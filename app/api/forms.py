@@ -29,7 +29,7 @@ from app.limits.quoting import SHORT, cut
 from app.services.input_files import FilePart
 from app.services.submission_request import Submission
 from app.workflows.embedded import extract, is_image
-from app.workflows.json_text import BLANK, parse_json
+from app.workflows.json_text import is_blank, parse_json
 
 M = TypeVar("M", bound=RunRequest)
 Otherwise = Callable[[FormData, int], Json]
@@ -69,7 +69,7 @@ async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submissi
 async def _run_request(request: Request) -> RunRequest:
     """Return the body's model; an empty body is a run without changes."""
     body = await read_body(request)
-    if not body.strip(BLANK):
+    if is_blank(body):
         return RunRequest()
     return await by_size(request, partial(read_model, RunRequest), body)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -50,6 +51,18 @@ def canonical(text: str | None) -> str | None:
     except ValueError:
         pass
     raise ValueError("is no UUID such as 48ea15ed-eca4-4337-ab9e-62cd40da60a8")
+
+
+def _number(value: Any) -> Any:
+    """Validate that a value is no boolean and no text, which pydantic would convert."""
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("should be a number: no text, no boolean")
+    return value
+
+
+Number = BeforeValidator(_number)  # for each int and float of a JSON body; 5.0 may be an int
+Priority = Annotated[int, Field(ge=-1000, le=1000), Number]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600), Number]
 
 
 def _with_nulls(schema: Json) -> None:
@@ -116,13 +129,10 @@ class RunRequest(Strict):
         description='New values by "<node_id>.<input>", such as {"6.text": "a cat"}. '
         "A seed of -1 becomes a random one.",
     )
-    timeout: float | None = Field(
-        None,
-        gt=0,
-        le=7 * 24 * 3600,
-        description="Seconds of running after which to cancel; a week at most.",
+    timeout: Seconds | None = Field(
+        None, description="Seconds of running after which to cancel; a week at most."
     )
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first; old tasks rise.")
+    priority: Priority = Field(0, description="Higher runs first; old tasks rise.")
     metadata: Json = Field(
         default_factory=dict, description="Yours; it comes back as it is. Up to 64 KiB."
     )

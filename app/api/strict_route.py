@@ -22,7 +22,7 @@ from app.api.multipart import FormRequest
 from app.api.requests import Strict
 from app.errors import GatewayError
 from app.limits.json_types import Json
-from app.workflows.json_text import BLANK
+from app.workflows.json_text import is_blank
 
 _OURS = (GatewayError, RequestValidationError, ClientDisconnect)
 _WITHOUT_BODY = {"GET", "HEAD", "DELETE"}
@@ -95,7 +95,7 @@ class JsonRequest(Request):
         with _through_fastapi():
             body = await read_body(self)
             if self._is_optional:
-                return body if body.strip(BLANK) else b""
+                return b"" if is_blank(body) else body
             return body or b" "  # FastAPI treats b"" as a missing body
 
     async def json(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from app.comfyui.wire import finite
 from app.errors import InvalidInput, InvalidJson, PayloadTooLarge
 
-BLANK = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xff\xfe"  # bytes of a body that counts as empty
+_BLANK = b" \t\r\n\0\xef\xbb\xbf\xff\xfe"  # bytes of white space in the encodings of JSON
 MAX_DEPTH = 100  # of nested arrays and objects; workflows have about ten
 MAX_VALUES = 250_000  # in one JSON text; the largest official workflow has 12,000
 
@@ -27,9 +27,19 @@ def parse_json(body: bytes) -> Any:
     No NaN, no lone surrogates, at most MAX_DEPTH levels. Raises InvalidJson, InvalidInput for a
     number that is infinite as a float (1e999), and PayloadTooLarge for more than MAX_VALUES values.
     """
-    if not body.strip(BLANK):
+    if is_blank(body):
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
     return _parse(body, parse_constant=_refuse_constant, parse_float=_in_range)
+
+
+def is_blank(body: bytes) -> bool:
+    """Return whether a body counts as empty: white space, with or without a byte order mark."""
+    if body.strip(_BLANK):
+        return False
+    try:
+        return not body.decode(json.detect_encoding(body)).strip(" \t\r\n\ufeff")
+    except ValueError:
+        return False
 
 
 def parse_leniently(body: bytes) -> Any:

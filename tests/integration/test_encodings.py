@@ -51,6 +51,17 @@ def test_what_is_cut_in_two() -> None:
             parse_json(encode('{"a": 1}')[:-1])
 
 
+async def test_a_body_that_is_no_json_is_not_taken_as_no_body(gateway: RunningGateway) -> None:
+    file = {"file": ("a.json", json.dumps(model_free()))}
+    assert (await gateway.http.post("/api/workflow/upload", files=file)).status_code == 201
+    optional = ("/api/workflow/a/run", "/api/workflow/submit", "/api/system/free")
+    for url in optional:
+        for content in (b"\xff", b"\xef\xbb", b"\0", b"\x0b"):
+            answer = await gateway.http.post(url, content=content)
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json"), url
+    assert (await gateway.http.get("/api/tasks")).json()["tasks"] == []
+
+
 async def routes_with_json(gateway: RunningGateway) -> list[tuple[str, str]]:
     document = (await gateway.http.get("/openapi.json")).json()
     return [

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from app.api.requests import Strict, storable
+from app.api.requests import Number, Priority, Strict, storable
 from app.errors import MetadataInvalid
 from app.limits import text_lengths
 from app.limits.json_types import Json
@@ -59,7 +59,7 @@ class JobRequest(Strict):
     workflow: Json = Field(description="The graph in API format; UI format is converted.")
     extra_data: ExtraData | None = Field(None, description="Goes along with the prompt.")
     metadata: Annotated[Any, WithJsonSchema(METADATA)] = None
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
+    priority: Priority = Field(0, description="Higher runs first.")
 
 
 class HashRequest(Strict):
@@ -68,7 +68,9 @@ class HashRequest(Strict):
     hash: HashText
     file_path: FilePath | None = Field(None, description="Its name, such as photo.png.")
     tags: Tags = Field(default_factory=list, description="Yours.")
-    expires_in: Seconds | None = Field(None, description="Seconds until it is removed.")
+    expires_in: Annotated[Seconds, Number] | None = Field(
+        None, description="Seconds until it is removed."
+    )
 
 
 def checked_metadata(value: Any) -> Json | str:
