@@ -1,14 +1,14 @@
 """The gateway processes that use one PostgreSQL, each with a lease.
 
 Without Redis they do not learn of each other's updates, so live updates would be missing: a process
-without Redis does not start beside another one.
+does not start beside another one if either of them has no Redis.
 """
 
 import asyncio
 import logging
 import time
 
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Boolean, Connection, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.database import Database
@@ -21,12 +21,16 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 0.25  # seconds between two looks whether another process is gone
 
-_NEW = insert(runners).values(runner_id=bindparam("me"), lease_until=bindparam("until"))
+_NEW = insert(runners).values(
+    runner_id=bindparam("me"), lease_until=bindparam("until"), alone=bindparam("alone")
+)
 _RENEW = _NEW.on_conflict_do_update(
     index_elements=["runner_id"], set_={"lease_until": _NEW.excluded.lease_until}
 )
 _OTHERS = select(runners).where(
-    runners.c.runner_id != bindparam("me"), runners.c.lease_until > bindparam("now")
+    runners.c.runner_id != bindparam("me"),
+    runners.c.lease_until > bindparam("now"),
+    or_(runners.c.alone, bindparam("alone", type_=Boolean)),
 )
 _LEAVE = delete(runners).where(runners.c.runner_id == bindparam("me"))
 _FORGET = delete(runners).where(
@@ -35,7 +39,7 @@ _FORGET = delete(runners).where(
 
 
 class AnotherGateway(RuntimeError):
-    """Another process uses the database, and there is no Redis."""
+    """Another process uses the database, and one of the two has no Redis."""
 
     def __init__(self, runner_id: str) -> None:
         super().__init__(
@@ -46,7 +50,7 @@ class AnotherGateway(RuntimeError):
 
 
 class Runners:
-    """The processes on a database. `alone`: there may be no other one, as there is no Redis."""
+    """The processes on a database. `alone`: this one has no Redis."""
 
     def __init__(self, database: Database, lease: Lease, *, alone: bool) -> None:
         self._database = database
@@ -57,12 +61,9 @@ class Runners:
     async def join(self) -> None:
         """Add this process.
 
-        If it has to be alone, wait until others are gone: a gateway that is restarted may still
-        stop. Raises AnotherGateway if one renews its lease even after the time of a lease.
+        Wait until others are gone beside which it must not run: a gateway that is restarted may
+        still stop. Raises AnotherGateway if one renews its lease even after the time of a lease.
         """
-        if not self._alone:
-            await self.renew()
-            return
         async with self._database.locked("runners"):  # of two that start, the other one waits
             await self._wait_for_others()
             await self.renew()
@@ -81,7 +82,11 @@ class Runners:
             self._work.cancel()
 
     async def renew(self) -> None:
-        values = {"me": self._lease.runner_id, "until": self._lease.until()}
+        values = {
+            "me": self._lease.runner_id,
+            "until": self._lease.until(),
+            "alone": self._alone,
+        }
         await self._database.write(lambda connection: connection.execute(_RENEW, values))
 
     async def _leave(self) -> None:
@@ -113,7 +118,7 @@ class Runners:
         """The leases of other processes by their ids; forgets those that ended."""
 
         def work(connection: Connection) -> dict[str, float]:
-            values = {"me": self._lease.runner_id, "now": time.time()}
+            values = {"me": self._lease.runner_id, "now": time.time(), "alone": self._alone}
             found = {row.runner_id: row.lease_until for row in connection.execute(_OTHERS, values)}
             dead = [runner_id for runner_id in found if is_dead(runner_id)]
             connection.execute(_FORGET, {"now": values["now"], "dead": dead})

@@ -280,6 +280,7 @@ runners = Table(
     metadata,
     Column("runner_id", Words(text_lengths.OWNER), primary_key=True),
     Column("lease_until", Number(), nullable=False),
+    Column("alone", Flag(), nullable=False),  # it has no Redis
 )
 
 _OPEN = text("state = 'open'")

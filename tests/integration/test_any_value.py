@@ -97,7 +97,7 @@ REACHED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("digest", "task_id", "created_at"), "ours"),
     },
     "key_usage": dict.fromkeys(("key_name", "day", "tasks"), "ours"),
-    "runners": dict.fromkeys(("runner_id", "lease_until"), "ours"),
+    "runners": dict.fromkeys(("runner_id", "lease_until", "alone"), "ours"),
     "servers": {**dict.fromkeys(("id", "url", "slots"), "client"), "state": "ours"},
     "webhooks": {
         **dict.fromkeys(("host", "place", "events", "shown", "url", "headers", "secret"), "client"),

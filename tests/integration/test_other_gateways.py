@@ -123,6 +123,18 @@ async def test_with_redis_nobody_waits(
             await runners(database).join()
 
 
+async def test_with_redis_one_without_is_waited_for_and_not_joined(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = elsewhere()
+    async with lives(runners(database, other)):
+        with pytest.raises(AnotherGateway, match=other):
+            await runners(database, redis=True).join()
+        joining = asyncio.create_task(seconds_to_join(runners(database, redis=True)))
+        await wait_until(lambda: len(waits(caplog)) == 2)
+    await joining
+
+
 async def test_of_two_that_start_at_a_time_one_does(database: Database) -> None:
     both = [runners(database), runners(database)]
 

@@ -1,7 +1,7 @@
 """The gateway processes on a database."""
 
 from alembic import op
-from sqlalchemy import Column, Float, String
+from sqlalchemy import Boolean, Column, Float, String
 
 revision = "0007"
 down_revision = "0006"
@@ -12,4 +12,5 @@ def upgrade() -> None:
         "runners",
         Column("runner_id", String(200), primary_key=True),
         Column("lease_until", Float, nullable=False),
+        Column("alone", Boolean, nullable=False),
     )
