@@ -10,6 +10,7 @@ from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
 from app.auth.origins import checked_origin, host_name
 from app.auth.rate_limits import RateLimits
+from app.db.beside import BesideRepository
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, database_file, identity_of, is_sqlite, parse_url
@@ -39,6 +40,7 @@ from app.redis import check_url
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
+from app.scheduler.beside import TasksBeside
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
 from app.scheduler.retention import Limits, Retention
@@ -141,10 +143,12 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         max_attempts=settings.max_attempts,
         paid_node_keys=paid_node_keys,
     )
-    dispatcher = Dispatcher(pool, context)
+    store_beside = BesideRepository(database, lease) if redis else None
+    beside = TasksBeside(store_beside, pool, hub, run_times)
+    dispatcher = Dispatcher(pool, context, beside)
     table = TaskTable(database, max_queued=settings.max_queued, lease=lease)
     store = TaskRepository(table, EVERYBODY)
-    presenter = TaskPresenter(pool, queue, run_times, dispatcher)
+    presenter = TaskPresenter(pool, queue, run_times, dispatcher, beside.seen)
     runners = None
     if not is_sqlite(settings.database_url.get_secret_value()):
         runners = Runners(database, lease, alone=redis is None)
@@ -172,13 +176,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         queue=queue,
         presenter=presenter,
         default_timeout=settings.task_timeout,
-        input_files=InputParts(
-            table,
-            assets,
-            remote,
-            workers=workers,
-            decoders=decoders,
-        ),
+        input_files=InputParts(table, assets, remote, workers=workers, decoders=decoders),
         everywhere=_operators_webhook(settings),
         paid_node_keys=paid_node_keys,
         workers=workers,
@@ -214,6 +212,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         runners=runners,
         background=(
             dispatcher.run(),
+            *((beside.run(),) if redis else ()),
             *((runners.run(),) if runners else ()),
             notifications.run(),
             servers.run(),

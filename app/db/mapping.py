@@ -40,6 +40,7 @@ _COLUMNS = {
     "needs_paid_node_key": "needs_key",
 }
 _EMPTY = dict.fromkeys(tasks.c.keys())
+_OUTLINE = {**_EMPTY, "params": "{}", "metadata": "{}", "attempts": "[]", "warnings": "[]"}
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
@@ -111,6 +112,11 @@ def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | 
     """Return the task for a row that was just written; columns that it omits are NULL."""
     whole = {**_EMPTY, **row, "webhook": webhook}
     return task_of(whole, queue_position=queue_position)
+
+
+def outline_of(row: Row) -> Task:
+    """Return the task for some columns of its row; its other fields are empty."""
+    return task_of({**_OUTLINE, **row})
 
 
 def task_of(

@@ -10,7 +10,7 @@ from app.servers.server import Server
 from app.tasks.model import Task
 from app.tasks.view import Expected
 
-# Returns the tasks that this process drives on a server
+# Returns the tasks that the gateways of this installation have on a server
 SeenOn = Callable[[Server], Sequence[Seen]]
 
 ANSWERS = 5.0  # seconds in which a server should answer the POST of a prompt
@@ -52,7 +52,7 @@ def unknown_on(
     """Return why the time that `before` takes cannot be estimated; None if it can.
 
     An unknown time does not count down, so an ETA based on it would stand still. `ours`: how many
-    of the prompts that the server holds were sent by this process.
+    of the prompts that the server holds are known to be of this installation.
     """
     if stalled_for := unanswered(server, before):
         return stalled_for
@@ -82,8 +82,8 @@ def wait_on(server: Server, ours: Sequence[Seen], run_times: RunTimes) -> float:
 def strangers_on(server: Server, ours: int) -> int:
     """Return how many prompts the server holds that no gateway of this installation sent.
 
-    `ours` of them were sent by this process. 0 while the socket is down, as the queue length is not
-    reported then.
+    `ours` of them are known to be of this installation. 0 while the socket is down, as the queue
+    length is not reported then.
     """
     ours += max(server.held_beside, 0)
     return max(server.queue_length - ours, 0) if server.connected else 0

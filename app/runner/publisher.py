@@ -10,7 +10,7 @@ from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
 
 
 class ProgressPublisher:
-    """Publishes one run on one server. `seen_on` returns what this process drives there."""
+    """Publishes one run on one server. `seen_on` returns the tasks of all gateways there."""
 
     def __init__(self, hub: Hub, run_times: RunTimes, server: Server, seen_on: SeenOn) -> None:
         self._hub = hub

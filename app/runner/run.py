@@ -47,7 +47,7 @@ class Run:
     """A claimed task on one server."""
 
     def __init__(self, claim: Claim, server: Server, context: RunContext, seen_on: SeenOn) -> None:
-        """`seen_on` returns the tasks that this process drives on a server."""
+        """`seen_on` returns the tasks of all gateways on a server."""
         self.needs = claim.needs
         self.server = server
         self.history: HistoryEntry | None = None  # set when the prompt is over

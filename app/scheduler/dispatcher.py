@@ -17,6 +17,7 @@ from app.runner.expectation import wait_on
 from app.runner.failed_saves import FailedSaves
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
+from app.scheduler.beside import TasksBeside
 from app.scheduler.planner import ServerCapacity, plan
 from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
 from app.scheduler.waiting import WaitingRequirements
@@ -37,8 +38,9 @@ REFRESHED = 30.0  # seconds between two checks whether a server now has what a t
 
 
 class Dispatcher:
-    def __init__(self, pool: Pool, context: RunContext) -> None:
+    def __init__(self, pool: Pool, context: RunContext, beside: TasksBeside) -> None:
         self._pool = pool
+        self.beside = beside
         self._context = context
         self._claims: Claims = context.claims
         self._queue: Queue = context.queue
@@ -130,6 +132,7 @@ class Dispatcher:
         return run.progress if run else None
 
     def running_on(self, server: Server) -> list[Run]:
+        """Return the runs of this process on the server; `seen_on` has those of all."""
         return [run for run in self._runs.values() if run.server is server]
 
     async def until_idle(self, server: Server) -> None:
@@ -145,7 +148,8 @@ class Dispatcher:
         return list(self._runs)
 
     def seen_on(self, server: Server) -> list[Seen]:
-        return [run.seen for run in self.running_on(server)]
+        """Return the tasks of all gateways on the server; see TasksBeside for how old they are."""
+        return [*(run.seen for run in self.running_on(server)), *self.beside.on(server, self._runs)]
 
     def wait_of(self, server: Server) -> float:
         """Return the estimated seconds until the server has finished what it holds."""
@@ -183,7 +187,7 @@ class Dispatcher:
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:
-                server.held_beside = held.get(server.id, 0) - len(self.running_on(server))
+                server.held_beside = held.get(server.id, 0) - len(self.seen_on(server))
             beside = (one.beside(held.get(one.server.id, 0)) for one in room)
             free = [capacity for capacity in beside if capacity.free > 0]
 
@@ -203,9 +207,8 @@ class Dispatcher:
         capacities: dict[frozenset[str], list[ServerCapacity]] = {}
         for server in self._pool:
             slots = 1 if server.is_probing else server.slots
-            if server.accepting and len(ours := self.seen_on(server)) < slots:
-                wait = wait_on(server, ours, self._context.run_times)
-                capacity = ServerCapacity(server, slots, wait, server.warm)
+            if server.accepting and len(self.running_on(server)) < slots:
+                capacity = ServerCapacity(server, slots, self.wait_of(server), server.warm)
                 capacities.setdefault(server.barred, []).append(capacity)
         return capacities
 

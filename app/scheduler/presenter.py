@@ -1,6 +1,6 @@
 """Tasks as JSON, with their estimated end or the reason why they wait."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.db.queue import Queue
 from app.db.requirements import Requirements
@@ -19,12 +19,19 @@ from app.workflows.requirements import Needs
 
 class TaskPresenter:
     def __init__(
-        self, pool: Pool, queue: Queue, run_times: RunTimes, dispatcher: Dispatcher
+        self,
+        pool: Pool,
+        queue: Queue,
+        run_times: RunTimes,
+        dispatcher: Dispatcher,
+        seen_beside: Callable[[Task], Seen] = seen_in_row,
     ) -> None:
+        """`seen_beside` returns the progress of a task that another process drives."""
         self._pool = pool
         self._queue = queue
         self._run_times = run_times
         self._dispatcher = dispatcher
+        self._seen_beside = seen_beside
 
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
         """Return the task as JSON, with live progress and estimates.
@@ -33,8 +40,12 @@ class TaskPresenter:
         """
         if task.finished:
             return task_view(task, room=room)
-        seen = self._dispatcher.seen(task.task_id) or seen_in_row(task)
+        seen = self.seen(task)
         return task_view(task, seen.progress, self._expected(task, seen), room)
+
+    def seen(self, task: Task) -> Seen:
+        """Return the task with its live progress, whoever drives it."""
+        return self._dispatcher.seen(task.task_id) or self._seen_beside(task)
 
     def _expected(self, task: Task, seen: Seen) -> Expected:
         if is_waiting(task):

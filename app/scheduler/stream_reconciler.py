@@ -120,7 +120,7 @@ class StreamReconciler:
         if known is None or _essence(view, task) != _essence(known, task):
             self._hub.tell(task_id, "status", view)
         elif _is_ahead(view, known):
-            self._tell_progress(task, task.progress, view)
+            self._tell_progress(task, self._presenter.seen(task).progress, view)
 
     async def _tell_head(self, told: Collection[str], began: int) -> None:
         """Publish changed positions and ETAs of the head of the queue to subscriptions to all

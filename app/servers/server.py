@@ -60,7 +60,7 @@ class Server:
         self.fifo_lock = FifoLock()  # order of submissions
         self.warm: frozenset[str] = frozenset()  # model files of the prompt sent last
         self.queue_length = 0  # prompts by its last status event, including those of others
-        self.held_beside = 0  # tasks there that other gateway processes drive, by the last claim
+        self.held_beside = 0  # tasks of other gateways in no snapshot yet, by the last claim
         self.node_types: Json = {}  # object_info as last loaded; empty until then
         self.placing = asyncio.Lock()  # held while an input is staged
         self.on_change: Callable[[], None] = lambda: None

@@ -32,8 +32,8 @@ _BODY = responses(InvalidJson, PayloadTooLarge, InvalidInput)
 
 
 def server_json(gateway: Gateway, server: Server) -> ServerJson:
-    """Return the JSON of a server for health, info and the list of servers."""
-    runs = gateway.dispatcher.running_on(server)
+    """Return the JSON of a server; what other replicas have there may be a second old."""
+    held = len(gateway.dispatcher.seen_on(server))
     moves = server.online and not server.stalled
     return {
         "id": server.id,
@@ -45,17 +45,24 @@ def server_json(gateway: Gateway, server: Server) -> ServerJson:
         "since": moment(server.health.since),
         "version": server.health.version,
         "slots": server.slots,
-        "running": len(runs),
+        "running": held,
         "queue_length": server.queue_length if server.online else None,
-        "others": max(server.queue_length - len(runs), 0) if server.online else None,
+        "others": max(server.queue_length - held, 0) if server.online else None,
         "wait_seconds": round(gateway.dispatcher.wait_of(server), 1) if moves else None,
     }
+
+
+async def fresh_json(gateway: Gateway, server: Server) -> ServerJson:
+    """Return the JSON of a server with what all replicas have there now."""
+    await gateway.dispatcher.beside.refresh()
+    return server_json(gateway, server)
 
 
 @router.get("/servers")
 @requires(AccessLevel.READ)
 async def list_servers(gateway: GatewayDep) -> ServerListJson:
     """List all servers with their state."""
+    await gateway.dispatcher.beside.refresh()
     return {"servers": [server_json(gateway, server) for server in gateway.pool]}
 
 
@@ -71,10 +78,11 @@ async def get_server(server_id: str, gateway: GatewayDep) -> ServerDetailJson:
         models = await inventory.models([server]) if server.online else {}
     except ComfyError:
         models = {}
-    held = [run.task.task_id for run in gateway.dispatcher.running_on(server)]
+    shown = await fresh_json(gateway, server)
+    held = [seen.task.task_id for seen in gateway.dispatcher.seen_on(server)]
     mine = held if gateway.caller.is_unrestricted else await gateway.tasks.known(held)
     return {
-        **server_json(gateway, server),
+        **shown,
         "tasks": [task_id for task_id in held if task_id in mine],
         "warm": sorted(server.warm),
         "node_types": len(server.node_types),
@@ -97,7 +105,7 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
     """
     server = await gateway.servers.add(body.address, body.slots)
     await wait_or_timeout(server.seen, 2)  # usually it answers at once, so that its state is known
-    return server_json(gateway, server)
+    return await fresh_json(gateway, server)
 
 
 @router.patch(
@@ -107,7 +115,7 @@ async def add_server(body: ServerRequest, gateway: GatewayDep) -> ServerJson:
 @requires(AccessLevel.MANAGE)
 async def change_server(server_id: str, body: SlotsRequest, gateway: GatewayDep) -> ServerJson:
     """Set how many prompts the server may hold. Prompts that it already holds are not affected."""
-    return server_json(gateway, await gateway.servers.set_slots(server_id, body.slots))
+    return await fresh_json(gateway, await gateway.servers.set_slots(server_id, body.slots))
 
 
 @router.post(
@@ -121,7 +129,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     The server can be restarted when `running` is 0. It stays `draining`, also across restarts of
     the gateway, until it is resumed.
     """
-    return server_json(gateway, await gateway.servers.drain(server_id))
+    return await fresh_json(gateway, await gateway.servers.drain(server_id))
 
 
 @router.post(
@@ -131,7 +139,7 @@ async def drain_server(server_id: str, gateway: GatewayDep) -> ServerJson:
 @requires(AccessLevel.MANAGE)
 async def resume_server(server_id: str, gateway: GatewayDep) -> ServerJson:
     """Assign tasks again: after a drain, or at once to a server that is stalled or failing."""
-    return server_json(gateway, await gateway.servers.resume(server_id))
+    return await fresh_json(gateway, await gateway.servers.resume(server_id))
 
 
 @router.delete(

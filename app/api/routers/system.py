@@ -111,6 +111,7 @@ async def info(gateway: GatewayDep) -> InfoJson:
 
     The current `settings`, without secrets, are shown to keys with scope manage.
     """
+    await gateway.dispatcher.beside.refresh()
     manages = gateway.caller.scope is AccessLevel.MANAGE
     return {
         "version": VERSION,

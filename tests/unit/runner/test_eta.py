@@ -137,7 +137,7 @@ def test_what_waits_behind_it_runs_down_too(clock: list[float], estimates: RunTi
 
 # -- each state of a server, each place of a task -----------------------------------------------
 class Driving:
-    """In place of the dispatcher: what this process drives on the server."""
+    """In place of the dispatcher: what the gateways have on the server."""
 
     def __init__(self, estimates: RunTimes, *seen: Seen) -> None:
         self._run_times = estimates
