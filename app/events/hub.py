@@ -28,9 +28,9 @@ KNOWN_BIRTHS = 50_000  # tasks whose creation time is remembered
 class EventBus(Protocol):
     """Carries updates to the hubs of all replicas, including this one."""
 
-    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
-        """Queue an update; except for previews it is also delivered to this hub, in the order of
-        ids."""
+    def send(self, update: Update) -> None:
+        """Queue an update; except for previews it is also delivered to this hub, with an id of the
+        bus and in the order of ids."""
         ...
 
     async def run(self) -> None:
@@ -69,9 +69,9 @@ class Hub:
         self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes = b""
     ) -> None:
         """Publish an update of a task to the subscribers of all replicas."""
-        update = Update(self._new_id(type), task_id, type, data, image)
+        update = self._dated(Update(self._new_id(type), task_id, type, data, image))
         if self.event_bus is not None:
-            self.event_bus.send(task_id, type, data, image)
+            self.event_bus.send(update)
         if update.id:
             self.deliver(update)
         elif self.interruption:  # the bus delivers it late: tell waiting requests now
@@ -100,10 +100,11 @@ class Hub:
         self._spread(self._dated(Update(self._last_id, task_id, type, data)))
 
     def _dated(self, update: Update) -> Update:
-        """Return the update with its task's creation time, from the task's newest status."""
+        """Return the update with its task's creation time, by default from the task's newest
+        status."""
         if update.type == "status" and (born := update.data.get("created_at")):
             self._born.put(update.task_id, born)
-        return replace(update, born=self._born.get(update.task_id))
+        return update if update.born else replace(update, born=self._born.get(update.task_id))
 
     def suspend(self, why: str) -> None:
         """End all streams and refuse new ones until `resume`: updates of other replicas are

@@ -15,7 +15,8 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.events.hub import Hub
-from app.events.subscription import THINNED, Overrun, Subscription, Type, Update
+from app.events.subscription import Overrun, Subscription, Update
 from app.limits.lru_cache import BoundedCache
 from app.redis import TIMEOUT, told
 
@@ -71,16 +72,15 @@ class RedisEventBus:
         self._sent: int | None = None  # number of the last update sent in this session
         self._gap: int | None = None  # number of an update before which some were dropped
         self._on_its_way: deque[Update] = deque()  # sent, but not read back yet
-        self._heard: BoundedCache[bytes, int] = BoundedCache(
-            KNOWN_REPLICAS
-        )  # origin -> number of its last update
+        # origin -> number of its last update
+        self._heard: BoundedCache[bytes, int] = BoundedCache(KNOWN_REPLICAS)
         hub.suspend(LOST)  # until the first session has begun
 
-    def send(self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes) -> None:
-        if type == "preview" and self._hub.interruption:
+    def send(self, update: Update) -> None:
+        if update.type == "preview" and self._hub.interruption:
             return
         self._number += 1
-        update = Update(self._number, task_id, type, data, image)
+        update = replace(update, id=self._number)
         # Too many wait; during a session `_write` raises for the same reason
         if not self._outbox.put(update):
             self._gap, self._outbox = self._number, self._for_later([update])
@@ -147,18 +147,17 @@ class RedisEventBus:
         kept = self._for_later([*self._on_its_way, *self._outbox.take(MOST_WAITING)])
         self._on_its_way.clear()
         self._sent = None
-        self._outbox = Subscription(None, previews=True, limit=MOST_WAITING)
+        self._outbox = _new_outbox()
         self._on_its_way.extend(again := kept.take(MOST_WAITING))
         for first in range(0, len(again), MAX_BATCH_UPDATES):
             await self._send(again[first : first + MAX_BATCH_UPDATES])
 
     def _for_later(self, updates: Iterable[Update]) -> Subscription:
-        """Return an outbox for the time without Redis: of each task it keeps the newest status and
-        progress."""
-        kept = _thinning_outbox()
+        """Return an outbox for the time without Redis, with all of these but previews."""
+        kept = _new_outbox()
         for update in updates:
             if update.type != "preview" and not kept.put(update):
-                self._gap, kept = update.id, _thinning_outbox()
+                self._gap, kept = update.id, _new_outbox()
                 kept.put(update)
         return kept
 
@@ -201,6 +200,7 @@ class RedisEventBus:
             **({} if before is None else {"follows": before}),
             "task": update.task_id,
             "type": update.type,
+            "born": update.born or "",
             "data": update.json,
         }
 
@@ -240,14 +240,14 @@ class RedisEventBus:
             self._hub.interrupt()
         if origin == self._origin:
             self._is_back(number)
-        self._hub.deliver(
-            Update(
-                number_of(entry),
-                fields[b"task"].decode(),
-                fields[b"type"].decode(),  # type: ignore[arg-type]
-                json.loads(fields[b"data"]),
-            )
+        update = Update(
+            number_of(entry),
+            fields[b"task"].decode(),
+            fields[b"type"].decode(),  # type: ignore[arg-type]
+            json.loads(fields[b"data"]),
+            born=fields.get(b"born", b"").decode() or None,
         )
+        self._hub.deliver(update)
 
     def _is_back(self, number: int) -> None:
         while self._on_its_way and self._on_its_way[0].id <= number:
@@ -294,8 +294,8 @@ class RedisEventBus:
             self._hub.deliver(Update(self._hub.last_id + 1, task_id, "preview", about, image))
 
 
-def _thinning_outbox() -> Subscription:
-    return Subscription(None, previews=True, limit=MOST_WAITING, thinned=(*THINNED, "status"))
+def _new_outbox() -> Subscription:
+    return Subscription(None, previews=True, limit=MOST_WAITING)
 
 
 def _goes_on() -> bool:

@@ -31,7 +31,8 @@ class Update:
     type: Type
     data: Mapping[str, Any]
     image: bytes = field(default=b"", repr=False)  # previews only
-    # When the task was created: an id may have belonged to another task before
+    # When the task was created: an id may have belonged to another task before. Its replica says so
+    # with each update: who hears only a later one does not know it
     born: str | None = None
 
     @cached_property
@@ -65,7 +66,7 @@ class Closed(Ended):
 class Subscription:
     """A bounded queue of updates.
 
-    Of the types in `thinned` only the newest undelivered update of a task is kept. `lasts`: not a
+    Of the types in THINNED only the newest undelivered update of a task is kept. `lasts`: not a
     stream; it continues while updates of other replicas are missing.
     """
 
@@ -76,7 +77,6 @@ class Subscription:
         previews: bool,
         lasts: bool = False,
         limit: int = QUEUE_LIMIT,
-        thinned: Collection[Type] = THINNED,
         on_change: "Callable[[Subscription, frozenset[str] | None], None] | None" = None,
     ) -> None:
         self._task_ids = None if task_ids is None else frozenset(task_ids)
@@ -84,7 +84,6 @@ class Subscription:
         self.lasts = lasts
         self.caller = caller()
         self._limit = limit
-        self._thinned = thinned
         self._on_change = on_change
         self._waiting: OrderedDict[object, Update] = OrderedDict()
         self._bytes = 0
@@ -122,7 +121,7 @@ class Subscription:
         if self._end:
             return False
         key: object = object()
-        if update.type in self._thinned:
+        if update.type in THINNED:
             key = (update.task_id, update.type)
         self._drop(key)
         self._waiting[key] = update

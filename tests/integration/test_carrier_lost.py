@@ -17,6 +17,13 @@ from tests.redis_server import RedisServer, running_redis
 pytestmark = pytest.mark.service
 
 
+def _run_one(hub: Hub, task_id: str, created_at: str) -> None:
+    for status in ("queued", "running"):
+        hub.publish(task_id, "status", {"status": status, "created_at": created_at})
+    hub.publish(task_id, "output", {"node_id": "9"})
+    hub.publish(task_id, "status", {"status": "succeeded", "created_at": created_at})
+
+
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     async with running_redis(tmp_path) as server:
@@ -54,19 +61,52 @@ async def test_redis_killed_and_back(redis: RedisServer) -> None:
         assert shown(one.since("a", ids[110])) == shown(two.since("a", ids[110]))
 
 
-async def test_of_many_states_of_a_task_the_newest_is_sent_when_redis_is_back(
+async def test_what_a_task_did_while_redis_was_away_is_sent_in_its_order(
     redis: RedisServer,
 ) -> None:
+    """Of its progress only the newest."""
     async with replica(redis) as one, replica(redis) as two:
         await redis.kill()
         await away(one, two)
-        publish(one, 1, 2, 3, type="status")
-        publish(one, 4, 5, type="progress")
-        publish(one, 6, 7, type="output")
+        publish(one, 1, type="status")
+        publish(one, 2, 3, type="progress")
+        publish(one, 4, type="status")
+        publish(one, 5, 6, type="output")
+        publish(one, 7, type="status")
         await redis.start()
         await back(one, two)
-        await wait_until(lambda: len(two.since("a", 0)) == 4)
-        assert numbers(two.since("a", 0)) == [3, 5, 6, 7]
+        await wait_until(lambda: len(two.since("a", 0)) == 6)
+        assert numbers(two.since("a", 0)) == [1, 3, 4, 5, 6, 7]
+
+
+async def test_a_task_of_the_time_while_redis_hangs_is_replayed_whole(redis: RedisServer) -> None:
+    """Each update is of the task created then, also where its first status comes late or never."""
+    async with replica(redis) as one, replica(redis) as two:
+        redis.freeze()
+        _run_one(one, "new", created_at="then")
+        await away(one, two)
+        _run_one(one, "newer", created_at="then")
+        redis.thaw()
+        await back(one, two)
+        for hub in (one, two):
+            for task_id in ("new", "newer"):
+                await wait_until(lambda hub=hub, id=task_id: len(hub.since(id, 0)) == 4)
+                types = [update.type for update in hub.since(task_id, 0, "then")]
+                assert types == ["status", "status", "output", "status"]
+
+
+async def test_who_did_not_hear_of_a_tasks_creation_is_told(redis: RedisServer) -> None:
+    async with replica(redis) as one:
+        one.publish("a", "status", {"n": 1, "created_at": "then"})
+        await wait_until(lambda: one.since("a", 0))
+        await redis.kill()
+        await away(one)
+        await redis.start()  # without what was in it
+        await back(one)
+        async with replica(redis) as two:
+            publish(one, 2)
+            await wait_until(lambda: two.since("a", 0))
+            assert numbers(two.since("a", 0, "then")) == [2]
 
 
 async def test_one_replica_is_cut_off(redis: RedisServer) -> None:
