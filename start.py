@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import gc
 import resource
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from app import logs
 from app.api.uvicorn_server import GatewayServer
 from app.auth import cli
-from app.container import checked
+from app.container import BadSettings, checked
 from app.errors import GatewayError
 from app.main import create_app
 from app.settings import Settings
@@ -59,7 +60,31 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(**given)
 
 
+async def check_host(host: str) -> None:
+    """Raise BadSettings unless this machine can listen on the address."""
+    failure: Exception | None = None
+    try:
+        loop = asyncio.get_running_loop()
+        for family, kind, _, _, address in await loop.getaddrinfo(
+            host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            try:
+                with socket.socket(family, kind) as tried:
+                    tried.bind(address)
+                    return
+            except OSError as error:
+                failure = error
+    except (OSError, UnicodeError) as error:
+        failure = error
+    reason = getattr(failure, "strerror", None) or "no such name"
+    raise BadSettings(
+        f"Setting COMFYUI_HOST: {host[:200]!r} is no address to listen on ({reason}). "
+        "Write an address or a name of this machine, such as 127.0.0.1, or 0.0.0.0 for all."
+    )
+
+
 async def serve(settings: Settings, *, demo: bool) -> None:
+    await check_host(settings.host)
     async with AsyncExitStack() as stack:
         if demo:
             address = await stack.enter_async_context(_demo())
@@ -131,7 +156,7 @@ def main() -> int:
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(["COMFYUI", *map(str, fault["loc"])]).upper()
-            sys.stderr.write(f"Setting {name}: {fault['msg']}\n")
+            sys.stderr.write(f"Setting {name}: {fault['msg'].removeprefix('Value error, ')}\n")
         return 2
     except GatewayError as error:
         sys.stderr.write(" ".join(filter(None, [error.detail, error.hint])) + "\n")

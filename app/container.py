@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
-from app.auth.origins import checked_origin, host_name
+from app.auth.origins import checked_host, checked_origin
 from app.auth.rate_limits import RateLimits
 from app.db.beside import BesideRepository
 from app.db.claims import Claims
@@ -22,7 +22,7 @@ from app.db.run_times import RunTimes
 from app.db.runners import Runners
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
-from app.errors import InvalidInput, UrlNotAllowed
+from app.errors import InvalidInput, UrlNotAllowed, reason_for_operators
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
@@ -97,7 +97,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "webhook_secret": _secret(key_of),
     "webhook_events": lambda events: list(events_of(events)),
     "api_keys": _secret(Access),
-    "allowed_hosts": _each(host_name),
+    "allowed_hosts": _each(checked_host),
     "cors_origins": _each(checked_origin),
 }
 
@@ -108,11 +108,8 @@ def checked(settings: Settings) -> Settings:
     for name, check in _CHECKS.items():
         try:
             values[name] = check(values[name])
-        except (InvalidInput, UrlNotAllowed) as error:
-            # The hint is addressed to API clients
-            hint = None if isinstance(error, UrlNotAllowed) else error.hint
-            text = " ".join(filter(None, [error.detail, hint]))
-            faults.append(f"Setting COMFYUI_{name.upper()}: {text}")
+        except (InvalidInput, UrlNotAllowed, ValueError, OSError) as error:
+            faults.append(f"Setting COMFYUI_{name.upper()}: {reason_for_operators(error)}")
     if faults:
         raise BadSettings("\n".join(faults))
     return Settings.model_construct(settings.model_fields_set, **values)

@@ -454,3 +454,13 @@ class KeyQueueFull(QueueFull):
     """The API key has as many tasks waiting as it may."""
 
     code = "key_queue_full"
+
+
+def reason_for_operators(error: Exception) -> str:
+    """Return what is wrong with a setting, without its value, which may be secret."""
+    if isinstance(error, UrlNotAllowed):
+        return error.detail  # its hint is addressed to API clients
+    if isinstance(error, InvalidInput):
+        return " ".join(filter(None, [error.detail, error.hint]))
+    why = error.strerror if isinstance(error, OSError) else "it is not well-formed"
+    return f"This cannot be used: {why}. docs/settings.md tells what it should be."

@@ -1,5 +1,6 @@
 """Settings, from environment variables COMFYUI_*, a .env file, or the command line."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="COMFYUI_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix="COMFYUI_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        allow_inf_nan=False,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
@@ -132,6 +137,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in logging.getLevelNamesMapping():
+            raise ValueError(f"{value[:100]!r} is no level. Write DEBUG, INFO, WARNING or ERROR.")
         return value
 
     @field_validator(

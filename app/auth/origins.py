@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from app.errors import HostNotAllowed, InvalidInput, OriginNotAllowed
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::\d+)?")
+_NAME = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")  # as it comes in a Host header
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -30,6 +31,17 @@ def host_name(host: str) -> str:
     """Return the name in a Host header, without the port."""
     found = _HOST.fullmatch(host.strip())
     return found[1].lower().rstrip(".") if found else ""
+
+
+def checked_host(text: str) -> str:
+    """Return a name for Host headers in lower case, without a port. Raises InvalidInput."""
+    name = host_name(text)
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{text[:200]!r} is no name of a host.",
+            hint="Write a name or an address, such as gate.example or [::1], without http://.",
+        )
+    return name
 
 
 def check_host(host: str, allowed: Collection[str]) -> None:

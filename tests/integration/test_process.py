@@ -137,6 +137,21 @@ async def test_a_wrong_setting_is_named() -> None:
     assert "Traceback" not in output
 
 
+async def test_an_address_that_cannot_be_listened_on_is_named() -> None:
+    for host in ("nonsense.invalid", "192.0.2.1", "a" * 80):
+        code, output = await run_to_exit(COMFYUI_HOST=host)
+        assert (code, output.count("\n")) == (2, 1), output
+        assert output.startswith(f"Setting COMFYUI_HOST: '{host}' is no address to listen on")
+
+
+async def test_a_level_that_is_none_is_named() -> None:
+    code, output = await run_to_exit(COMFYUI_LOG_LEVEL="loud")
+    assert (code, output) == (
+        2,
+        "Setting COMFYUI_LOG_LEVEL: 'loud' is no level. Write DEBUG, INFO, WARNING or ERROR.\n",
+    )
+
+
 async def test_a_wrong_address_is_named() -> None:
     code, output = await run_to_exit("--comfyui-server", "not an address")
     assert code == 2
