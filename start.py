@@ -21,13 +21,14 @@ from app import logs
 from app.api.uvicorn_server import GatewayServer
 from app.auth import cli
 from app.container import BadSettings, checked
-from app.errors import GatewayError
+from app.errors import CannotStart, GatewayError
 from app.main import create_app
 from app.settings import Settings
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN_FILES = 65536
+CANNOT_START = 3  # the exit code, as uvicorn has it
 
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
@@ -161,6 +162,9 @@ def main() -> int:
     except GatewayError as error:
         sys.stderr.write(" ".join(filter(None, [error.detail, error.hint])) + "\n")
         return 2
+    except CannotStart as error:
+        sys.stderr.write(f"{error}\n")
+        return CANNOT_START
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

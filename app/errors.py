@@ -45,6 +45,10 @@ docstring is the problem's `title` (RFC 9457). app/api/problems.py turns them in
 from typing import Any, ClassVar
 
 
+class CannotStart(RuntimeError):
+    """Why this process cannot start, in one line for its operator; no client is told."""
+
+
 class GatewayError(Exception):
     """Something went wrong in the gateway."""
 

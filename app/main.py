@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Route
 
 from app.api import problems, v2
@@ -35,6 +36,7 @@ from app.auth.model import AccessLevel
 from app.container import build, checked
 from app.db.engine.database import Database, open_database
 from app.db.runners import Runners
+from app.errors import CannotStart
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
@@ -130,7 +132,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """Run a gateway with all of its background work."""
     for warning in [*warnings(settings), *removed_settings()]:
         log.warning("%s", warning)
-    database = await open_database(settings.database_url.get_secret_value())
+    database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
     if gateway.runners is not None:
@@ -153,6 +155,15 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         await database.close()
         gateway.workers.close()
         gateway.decoders.close()
+
+
+async def _open_database(settings: Settings) -> Database:
+    """Raises CannotStart if the database is away or refuses."""
+    try:
+        return await open_database(settings.database_url.get_secret_value())
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]  # the rest is a link to documentation
+        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {reason}") from error
 
 
 async def _join(runners: Runners, gateway: Gateway, database: Database) -> None:

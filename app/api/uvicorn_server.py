@@ -5,18 +5,20 @@ uvicorn itself has no timeout for incomplete requests and for clients that do no
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
+from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.api.middleware import body_limits
 from app.api.middleware.body_limits import MAX_HEAD
 from app.api.problems import MEDIA_TYPE, document
-from app.errors import GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
+from app.errors import CannotStart, GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
 from app.settings import Settings
 
 # Seconds that an idle connection is kept: longer than clients and proxies keep theirs (httpx 5,
@@ -153,6 +155,19 @@ def _end(connection: Any, owed: str) -> None:
         connection.refuse(RequestTimeout(f"The {owed} of the request does not come."))
 
 
+class Lifespan(LifespanOn):
+    """Keeps a CannotStart, whose text is for the operator, in place of logging its traceback."""
+
+    failure: CannotStart | None = None
+
+    async def send(self, message: LifespanSendMessage) -> None:
+        error = sys.exception()  # Starlette sends from where it handles it
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, CannotStart):
+            self.failure = error
+            message = {"type": "lifespan.startup.failed", "message": ""}
+        await super().send(message)
+
+
 class GatewayServer(uvicorn.Server):
     """Closes streams before uvicorn waits for connections at shutdown.
 
@@ -181,6 +196,16 @@ class GatewayServer(uvicorn.Server):
         self._app = app
         self._drain_seconds = settings.drain_seconds
         self._patience = Patience(body_limits.CLIENT_TIMEOUT_SECONDS)
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Raises CannotStart, and SystemExit after failures that uvicorn has logged."""
+        self.lifespan = lifespan = Lifespan(self.config)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if lifespan.failure is not None:
+                raise lifespan.failure from None
+            raise
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # once per second

@@ -15,6 +15,7 @@ from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of
 from app.db.lease import RENEWALS, Lease, is_dead
 from app.db.tables import runners
+from app.errors import CannotStart
 from app.limits.periodic import attempt, every, to_its_end
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ _FORGET = delete(runners).where(
 )
 
 
-class AnotherGateway(RuntimeError):
+class AnotherGateway(CannotStart):
     """Another process uses the database, and one of the two has no Redis."""
 
     def __init__(self, runner_id: str) -> None:

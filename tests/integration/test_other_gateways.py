@@ -157,6 +157,8 @@ async def test_processes(demo: DemoServer, tmp_path: Path) -> None:
             environment = {"COMFYUI_DATABASE_URL": url, "COMFYUI_LEASE_SECONDS": "2"}
             code, said = await run_to_exit("--port", "0", **environment)
             assert code not in (0, None)
+            assert "Traceback" not in said
+            assert said.splitlines()[-1].startswith("Another gateway uses this database: process ")
             assert f":{one.process.pid}:" in said
             assert "set COMFYUI_REDIS_URL" in said
             assert (await one.http.get("/api/health")).status_code == 200

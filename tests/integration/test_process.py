@@ -138,10 +138,9 @@ async def test_a_wrong_setting_is_named() -> None:
 
 
 async def test_an_address_that_cannot_be_listened_on_is_named() -> None:
-    for host in ("nonsense.invalid", "192.0.2.1", "a" * 80):
-        code, output = await run_to_exit(COMFYUI_HOST=host)
-        assert (code, output.count("\n")) == (2, 1), output
-        assert output.startswith(f"Setting COMFYUI_HOST: '{host}' is no address to listen on")
+    code, output = await run_to_exit(COMFYUI_HOST="nonsense.invalid")
+    assert (code, output.count("\n")) == (2, 1), output
+    assert output.startswith("Setting COMFYUI_HOST: 'nonsense.invalid' is no address to listen on")
 
 
 async def test_a_level_that_is_none_is_named() -> None:
@@ -165,6 +164,15 @@ async def test_a_wrong_database_is_named() -> None:
     assert "COMFYUI_DATABASE_URL" in output
     assert "postgresql://" in output
     assert "secret" not in output
+
+
+async def test_a_database_that_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no database" * 1000)
+    url = f"sqlite:///{tmp_path}/file"
+    code, output = await run_to_exit("--port", "0", COMFYUI_DATABASE_URL=url)
+    assert code == 3
+    assert output.splitlines()[-1].startswith("Setting COMFYUI_DATABASE_URL cannot be used: ")
+    assert "Traceback" not in output
 
 
 async def test_settings_from_the_environment(demo: DemoServer, tmp_path: Path) -> None:

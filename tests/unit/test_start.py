@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 import start
+from app import main
+from app.container import BadSettings
+from app.db.engine.errors import Unreachable
+from app.errors import CannotStart
 from app.settings import Settings
 
 
@@ -44,3 +48,30 @@ async def test_what_a_start_makes_is_left_alone_by_collections(
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a" * 80, "::zz"])
+async def test_an_address_of_another_machine_is_told_by_its_setting(host: str) -> None:
+    with pytest.raises(BadSettings, match=r"^Setting COMFYUI_HOST: .* is no address to listen on"):
+        await start.check_host(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", ""])
+async def test_an_address_of_this_machine_is_taken(host: str) -> None:
+    await start.check_host(host)
+
+
+@pytest.mark.parametrize("error", [Unreachable("refused\nmore"), OSError(21, "refused")])
+async def test_a_database_that_is_away_is_told_in_one_line(
+    settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def away(url: str) -> None:
+        raise error
+
+    monkeypatch.setattr(main, "open_database", away)
+    with pytest.raises(CannotStart) as refused:
+        async with main.running(settings_for()):
+            pass
+    said = str(refused.value)
+    assert said.startswith("Setting COMFYUI_DATABASE_URL cannot be used: ")
+    assert (said.endswith("refused"), "\n" in said) == (True, False)
