@@ -17,5 +17,7 @@ class Health:
 
     @property
     def version(self) -> str | None:
+        """ComfyUI's, or None: what answers may be no ComfyUI, and say anything."""
         system = self.stats.get("system")
-        return system.get("comfyui_version") if isinstance(system, dict) else None
+        version = system.get("comfyui_version") if isinstance(system, dict) else None
+        return version if isinstance(version, str) else None

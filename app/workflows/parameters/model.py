@@ -172,7 +172,7 @@ def parameter_at(
         multiselect=multiselect,
         multiline=bool(options.get("multiline")),
         upload=takes_upload(definition),
-        tooltip=options.get("tooltip"),
+        tooltip=tooltip if isinstance(tooltip := options.get("tooltip"), str) else None,
         known=definition is not None,
     )
 
@@ -180,7 +180,7 @@ def parameter_at(
 def _limit(options: Json, name: str) -> float | None:
     """Return a limit; object_info of custom nodes may contain other types than numbers."""
     value = options.get(name)
-    return value if isinstance(value, int | float) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def choices_of(definition: list[Any] | None) -> list[Any] | None:

@@ -22,3 +22,10 @@ def test_parameters_have_types_and_limits() -> None:
     assert found["6.text"].multiline
     assert found["8.image"].upload
     assert found["4.name"].type == "string"  # a class nobody knows: told from the value
+
+
+def test_what_is_of_a_wrong_type_in_a_definition_is_none() -> None:
+    options = {"tooltip": 5, "min": True, "max": "9", "step": [1]}
+    info = {"Odd": {"input": {"required": {"x": ["INT", options]}}}}
+    (found,) = list_parameters({"1": {"class_type": "Odd", "inputs": {"x": 1}}}, info)
+    assert (found.tooltip, found.min, found.max, found.step) == (None, None, None, None)
