@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -12,7 +13,7 @@ from playwright.async_api import Browser, Page, expect
 from app.auth.secrets import hash_of, new_key
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.browser.conftest import on_loop, visitor
+from tests.browser.conftest import WAIT, on_loop, visitor
 from tests.browser.helpers import QWEN, field, open_run, run
 from tests.conftest import RunningGateway, run_gateway
 
@@ -134,12 +135,47 @@ async def test_servers_are_counted_anew_with_the_key(
         await page.clock.install()
         await page.goto("/#/servers")
         await page.get_by_label("Key of this gateway").fill(KEY)
-        await expect(page.locator("[data-part=health]")).to_contain_text("0 of 0")
+        await expect(page.locator("[data-part=health]")).to_be_empty()
         await page.clock.pause_at("2099-01-01")
         async with page.expect_response("**/api/health"):
             await page.clock.run_for(6_000)  # from here on no timer ends
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-part=health]")).to_contain_text("1 of 1")
+
+
+@pytest.mark.parametrize("was", ["", "revoked"])
+async def test_nothing_is_counted_without_a_key(
+    browser: Browser, locked: RunningGateway, was: str
+) -> None:
+    async with visitor(browser, locked, expected=refusals) as page:
+        await page.add_init_script(f"localStorage.setItem('gateway.key', {json.dumps(was)})")
+        async with page.expect_response("**/api/health"):
+            await page.goto("/#/servers")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        async with page.expect_response("**/api/health"):
+            pass
+        await expect(page.locator("[data-part=health]")).to_be_empty()
+        await expect(page.locator("[data-part=health]")).to_be_hidden()
+
+
+@pytest.mark.parametrize("was", ["", "revoked"])
+async def test_a_key_of_another_tab_is_used(
+    browser: Browser, locked: RunningGateway, was: str
+) -> None:
+    kept: Any = {"name": "gateway.key", "value": was}
+    origin: Any = {"origin": f"http://{locked.address}", "localStorage": [kept] if was else []}
+    async with await browser.new_context(
+        locale="en-US", base_url=origin["origin"], storage_state={"origins": [origin]}
+    ) as context:
+        tabs = [await context.new_page() for _ in range(2)]
+        for tab in tabs:
+            await tab.goto(f"/#/run/{QWEN}")
+            await expect(tab.get_by_role("dialog")).to_be_visible(timeout=WAIT)
+        await tabs[0].get_by_label("Key of this gateway").fill(KEY)
+        await tabs[0].keyboard.press("Enter")
+        for tab in tabs:
+            await expect(tab.locator("[data-part=socket]")).to_have_text("live", timeout=WAIT)
+            await expect(tab.get_by_role("dialog")).to_have_count(0)
 
 
 @pytest.mark.parametrize("view", [f"run/{QWEN}", "tasks", "servers"])

@@ -58,3 +58,5 @@ class Key extends EventTarget {
 }
 
 export const key = new Key();
+// Another tab changed it.
+addEventListener("storage", (event) => event.key === NAME && location.reload());

@@ -48,8 +48,7 @@ class GatewayHeader extends HTMLElement {
 		this.#chip("socket", isWanted ? t("socket.key") : t(`socket.${state}`, { seconds }), tone);
 		this.#gateway();
 		for (const link of this.querySelectorAll("nav a")) {
-			if (link.hash.split("/")[1] === route.view) link.setAttribute("aria-current", "page");
-			else link.removeAttribute("aria-current");
+			link.ariaCurrent = link.hash.split("/")[1] === route.view ? "page" : null;
 		}
 		const said = t("theme.button", { theme: t(`theme.${theme()}`) });
 		this.#part("theme").title = said;
@@ -71,10 +70,12 @@ class GatewayHeader extends HTMLElement {
 		const { status, reason, version, servers = [], warnings = [] } = this.#health;
 		const able = servers.filter((server) => server.accepting).length;
 		const isWell = status === "ok";
-		this.#chip("health", t("health.servers", { able, all: servers.length }), isWell && !key.isWanted ? "good" : "wait");
+		const isUnknown = key.isWanted || (isWell && !servers.length); // no servers are named without a key
+		const text = isUnknown ? "" : t("health.servers", { able, all: servers.length });
+		this.#chip("health", text, isWell && text ? "good" : "wait");
 		this.#part("version").textContent = version ?? "";
 		this.#part("reason").textContent = reason ?? "";
-		this.#part("reason").hidden = isWell || !reason;
+		this.#part("reason").hidden = !reason;
 		const warned = this.#part("warnings");
 		if (warned.textContent !== warnings.join(" ")) warned.textContent = warnings.join(" ");
 		warned.hidden = !warnings.length;
