@@ -14,6 +14,7 @@ let nodeTypes = null;
 
 // `clicked(nodeId)` is called for clicks on nodes.
 export async function show(host, clicked) {
+	if (element) element.hidden = !workspace.graph;
 	if (!workspace.graph || shown === workspace.graph) return;
 	if (!element) {
 		element = el("workflow-graph");

@@ -11,6 +11,7 @@ class Workspace extends EventTarget {
 	source = null; // {filename} of a saved workflow, or {text, name} of another
 	/** @type {Parameter[]} */
 	parameters = [];
+	/** @type {string[]} */
 	warnings = [];
 	/** @type {Format | null} */
 	format = null;
@@ -120,7 +121,8 @@ class Workspace extends EventTarget {
 	close(last = null) {
 		this.#turn += 1;
 		this.source = this.#coming = null;
-		this.parameters = [];
+		this.parameters = this.warnings = [];
+		this.graph = null;
 		this.#values = new Map();
 		this.#batch = null;
 		drafts.last = last;

@@ -1,5 +1,12 @@
 // Queue positions and ETAs between updates of the gateway, which reports the next tasks only: those behind
 // them advance by the same steps, and an ETA decreases with the clock.
+import { events } from "../api/events.js";
+
+let isAway = false;
+events.addEventListener("connection", ({ detail: { state } }) => {
+	if (state !== "connecting") isAway = state === "waiting";
+});
+
 const told = new WeakMap(); // task -> time of its ETA
 
 export const stamped = (task, like) => {
@@ -7,7 +14,10 @@ export const stamped = (task, like) => {
 	return task;
 };
 
-export function etaOf(task) {
+// Unknown while the gateway is away.
+export const etaOf = (task) => (isAway ? null : leftOf(task));
+
+export function leftOf(task) {
 	if (task.eta_seconds == null) return null;
 	return Math.max(0, task.eta_seconds - (performance.now() - (told.get(task) ?? performance.now())) / 1000);
 }
@@ -35,7 +45,7 @@ export class Steps {
 			const to = placeOf(task);
 			if (to == null) left.push(from);
 			else if (!last || from > last.from)
-				last = { from, by: from - to, sooner: (etaOf(known) ?? 0) - (etaOf(task) ?? 0) };
+				last = { from, by: from - to, sooner: (leftOf(known) ?? 0) - (leftOf(task) ?? 0) };
 		}
 		if (!last?.by && !left.length) return [];
 		const moved = [];

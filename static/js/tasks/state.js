@@ -6,7 +6,7 @@
 // A task object is never modified: another object means another state.
 import * as api from "../api/api.js";
 import { events } from "../api/events.js";
-import { etaOf, Steps, stamped } from "./places.js";
+import { leftOf, Steps, stamped } from "./places.js";
 
 const PAGE = 50;
 const MOST = 1000; // limit of the API
@@ -178,7 +178,7 @@ class Tasks extends EventTarget {
 	#flush() {
 		this.#isDue = false;
 		for (const [task, queue_position, sooner] of this.#steps.take(this.#tasks)) {
-			const eta = etaOf(task);
+			const eta = leftOf(task);
 			this.#tasks.set(
 				task.task_id,
 				stamped({ ...task, queue_position, eta_seconds: eta && Math.max(0, eta - sooner) }),

@@ -24,6 +24,7 @@ class RunBar extends HTMLElement {
 	#part;
 	#isBusy = false;
 	#isDue = false;
+	#made = []; // the tasks of the last run
 
 	connectedCallback() {
 		this.#part = build(this, content());
@@ -65,9 +66,10 @@ class RunBar extends HTMLElement {
 		const { id } = workspace;
 		try {
 			const answer = await api.submit(workspace.source, this.#options());
-			for (const task of answer.tasks ?? [answer]) tasks.put(task, -Infinity);
+			this.#made = answer.tasks ?? [answer];
+			for (const task of this.#made) tasks.put(task, -Infinity);
 			this.dispatchEvent(new CustomEvent("submitted", { detail: answer, bubbles: true }));
-			this.#part("said").textContent = t("run.queued", { count: answer.tasks?.length ?? 1 });
+			this.#part("said").textContent = t("run.queued", { count: this.#made.length });
 		} catch (error) {
 			if (id !== workspace.id) toast(error);
 			const faults = await faultsOf(error);
@@ -128,6 +130,7 @@ class RunBar extends HTMLElement {
 
 	// The number of waiting tasks, and when all known tasks should be done.
 	#queue() {
+		if (this.#made.some(({ task_id }) => tasks.get(task_id)?.status !== "queued")) this.#part("said").textContent = "";
 		let waiting = 0;
 		let last = 0; // last place in the queue: there may be tasks that the page does not know
 		let running = 0;

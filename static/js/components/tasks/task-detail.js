@@ -128,7 +128,8 @@ class TaskDetail extends HTMLElement {
 		body.hidden = !task;
 		number.textContent = this.id.slice(0, 8);
 		if (!task) {
-			name.textContent = t("task.title");
+			name.textContent = name.title = t("task.title");
+			status.textContent = "";
 			return;
 		}
 		name.textContent = name.title = nameOf(task);
