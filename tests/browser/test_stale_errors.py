@@ -156,7 +156,8 @@ async def test_of_a_gateway_that_was_away(browser: Browser, gateway: RunningGate
         await expect(page.locator("parameter-field").first).to_be_visible()
         for view in ("tasks", "servers", f"run/{QWEN}"):
             await page.goto(f"/#/{view}")
-            await expect(page.locator("main > section:not([hidden])")).to_be_visible()
+            shown = page.locator("main > section:not([hidden])")
+            await expect(shown).to_have_attribute("data-view", view.split("/")[0])
         routes = ("**/api/workflow/submit", "**/api/tasks*", "**/api/servers*", "**/api/task/*")
         for route in routes:
             await page.route(route, refuse)
