@@ -173,10 +173,13 @@ def test_good_files_pass(form: str) -> None:
 
 
 def memory_of_children() -> int:
-    """Bytes, without pages that they share with files."""
+    """Bytes of the decoders, without pages that they share with files. A child that has not become
+    a decoder yet has the memory of this process."""
     found = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):  # it has just ended
+            if b"decoder" not in status.with_name("cmdline").read_bytes():
+                continue
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
             if int(fields["PPid"]) == os.getpid():
                 found += int(fields.get("RssAnon", "0 kB").split()[0]) << 10
