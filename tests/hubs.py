@@ -77,5 +77,7 @@ async def cut(redis: RedisServer, hub: Hub) -> None:
     pool = hub.event_bus._redis.connection_pool  # type: ignore[union-attr]
     async with connect(redis.url) as admin:
         for connection in [*pool._in_use_connections, *pool._available_connections]:
+            if connection._writer is None:  # not connected yet
+                continue
             host, port = connection._writer.get_extra_info("sockname")
             await admin.client_kill_filter(addr=f"{host}:{port}")

@@ -102,3 +102,20 @@ async def test_the_table_of_codes_comes_with_the_first_error(
         await page.goto(f"/#/run/{QWEN}")
         await expect(page.locator("parameter-field").first).to_be_visible()
         assert [url for url in asked if "codes.js" in url] == []
+
+
+LOADED_MEANWHILE = """async () => {
+  const { setLanguage, texts, t } = await import("/static/js/page/i18n.js");
+  const chosen = setLanguage("zh");
+  await Promise.all([chosen, texts("graph")]);
+  return t("graph.whole");
+}"""
+
+
+async def test_texts_that_are_loaded_while_the_language_changes(
+    browser: Browser, gateway: RunningGateway
+) -> None:
+    async with visitor(browser, gateway, locale="en-US") as page:
+        await page.goto("/#/servers")
+        await expect(page.locator("[data-part=language]")).to_have_value("en")
+        assert await page.evaluate(LOADED_MEANWHILE) == "工作流"

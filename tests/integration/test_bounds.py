@@ -132,6 +132,9 @@ GROWING: dict[str, tuple[int, int]] = {
     "Subscription._task_ids": (3 * SMALL, 0),
     "Subscription._waiting": (1000, 0),
     "TaskParts.owners": (0, 0),
+    "TasksBeside._computed": (0, 0),
+    "TasksBeside._rows": (0, 0),
+    "TasksBeside._tasks": (0, 0),
     "Tracker._cached": (A_PROMPT, 0),
     "Tracker._classes": (A_PROMPT, 0),
     "Tracker._done": (A_PROMPT, 0),
@@ -174,6 +177,7 @@ FIXED = {
     ),
     *("Sqlite._locks", "Postgresql._locks", "_Transactions._kept"),
     *("Leftovers._stores", "Leftovers._folders"),
+    *("Lifespan.receive_queue", "Lifespan.state"),
 }
 # Functions that remember without a bound: each has few arguments that there can be.
 FEW_ANSWERS = {

@@ -37,7 +37,10 @@ async function load(name, part) {
 
 export async function setLanguage(name) {
 	if (!(name in tables)) return;
-	await Promise.all([...parts].map((part) => load(name, part)));
+	for (let known = 0; known < parts.size; ) {
+		known = parts.size; // more may come meanwhile
+		await Promise.all([...parts].map((part) => load(name, part)));
+	}
 	current = name;
 	remember(KEY, name);
 	document.documentElement.lang = name === "zh" ? "zh-CN" : name;
