@@ -234,6 +234,7 @@ async def test_what_comes_late_to_a_server_is_taken_off_it(
         await wait_until(is_empty)
 
 
+@pytest.mark.slow
 async def test_a_graph_that_breaks_a_server_is_nobody_elses_pause(
     settings_for: MakeSettings, url: str
 ) -> None:

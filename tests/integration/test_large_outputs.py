@@ -61,6 +61,7 @@ def memory(pid: int, what: str) -> int:
     return int(found.group(1)) << 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
 @pytest.mark.parametrize("where", ["folder", "bucket"])
 async def test_a_large_result(

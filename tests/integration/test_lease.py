@@ -51,6 +51,7 @@ class Vulture:
         self.thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_loop_that_is_busy_costs_no_lease(
     kind: str, demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path

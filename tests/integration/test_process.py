@@ -24,6 +24,7 @@ async def drain(socket: ClientConnection) -> None:
         await socket.recv()
 
 
+@pytest.mark.slow
 async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) -> None:
     demo.knobs.step_seconds = 0.1
     tasks = []
@@ -63,6 +64,7 @@ async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) 
     assert {run.starts for run in demo.records.executed.values()} == {1}
 
 
+@pytest.mark.slow
 async def test_killed_and_started_again(demo: DemoServer, tmp_path: Path) -> None:
     demo.knobs.step_seconds = 0.05
     tasks: list[str] = []

@@ -129,6 +129,7 @@ async def test_history_later_than_the_events(gateway: RunningGateway, demo: Demo
     assert (await gateway.submit(model_free()))["status"] == "succeeded"
 
 
+@pytest.mark.slow
 async def test_frozen_server_is_seen_and_comes_back(
     gateway: RunningGateway, demo: DemoServer
 ) -> None:

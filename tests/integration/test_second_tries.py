@@ -78,6 +78,7 @@ async def test_a_bad_graph_is_never_tried_again(gateway: RunningGateway, demo: D
     assert demo.records.executed[task["task_id"]].starts == 1
 
 
+@pytest.mark.slow
 async def test_a_server_that_fails_everything_is_taken_out_and_comes_back(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +198,7 @@ async def test_a_stalled_server_gets_no_work_and_loses_what_waits_there(
         assert (first["state"], first["accepting"]) == ("online", True)
 
 
+@pytest.mark.slow
 async def test_prompts_that_went_elsewhere_are_canceled_when_their_server_is_back(
     settings_for: MakeSettings,
 ) -> None:

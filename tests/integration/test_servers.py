@@ -279,6 +279,7 @@ async def test_removing_a_server_at_work(
         await wait_until(lambda: a.records.executed[tasks[0]["task_id"]].ended == "interrupted")
 
 
+@pytest.mark.slow
 async def test_removing_a_server_that_is_gone(settings_for: MakeSettings, tmp_path: Path) -> None:
     async with two_demos(tmp_path) as (a, b), over(settings_for, a) as gateway:
         a.knobs.stall = True

@@ -122,6 +122,7 @@ def operations(settings: Settings) -> list[tuple[str, str, Json]]:
     ]
 
 
+@pytest.mark.slow
 async def test_names_in_paths(gateway: RunningGateway, house: House) -> None:
     tried = 0
     names = list(targets(house.names()))

@@ -141,6 +141,7 @@ async def test_asking_for_webhooks_and_looking_at_them(
             assert (await http.get("/api/deliveries")).json()["deliveries"] == []
 
 
+@pytest.mark.slow
 async def test_sigkill_between_the_end_and_its_delivery(demo: DemoServer, tmp_path: Path) -> None:
     """Each round kills the gateway while receivers hang, or tasks end; the last one delivers."""
     settings = {
