@@ -35,7 +35,6 @@ from app.api.routers import (
 from app.auth.model import AccessLevel
 from app.container import build, checked
 from app.db.engine.database import Database, open_database
-from app.db.runners import Runners
 from app.errors import CannotStart
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
@@ -129,23 +128,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    """Run a gateway with all of its background work."""
+    """Run a gateway with all of its background work. Raises CannotStart."""
     for warning in [*warnings(settings), *removed_settings()]:
         log.warning("%s", warning)
     database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
-    if gateway.runners is not None:
-        await _join(gateway.runners, gateway, database)
-    await gateway.servers.begin()
-    work = [asyncio.create_task(job) for job in gateway.background]
-    for job in work:
-        job.add_done_callback(_stop_if_dead)
+    work: list[asyncio.Task[None]] = []
     try:
+        if gateway.runners is not None:
+            await gateway.runners.join()
+        await gateway.servers.begin()
+        work += map(asyncio.create_task, gateway.background)
+        for job in work:
+            job.add_done_callback(_stop_if_dead)
         yield gateway
     finally:
         gateway.stop()
         await cancel_all(work)
+        for coroutine in gateway.background:  # not begun if the start failed
+            coroutine.close()
         await gateway.views.close()
         await gateway.readiness.close()
         if gateway.hub.event_bus is not None:
@@ -164,17 +166,6 @@ async def _open_database(settings: Settings) -> Database:
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]  # the rest is a link to documentation
         raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {reason}") from error
-
-
-async def _join(runners: Runners, gateway: Gateway, database: Database) -> None:
-    """Raises AnotherGateway if this process must not run."""
-    try:
-        await runners.join()
-    except BaseException:
-        for job in gateway.background:
-            job.close()
-        await database.close()
-        raise
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 from app.events.hub import Hub
 from app.events.subscription import Overrun, Subscription, Update
 from app.limits.lru_cache import BoundedCache
+from app.limits.periodic import cancel_all
 from app.redis import TIMEOUT, told
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,7 @@ class RedisEventBus:
             try:
                 await asyncio.wait([session])
             finally:
-                session.cancel()
-                await asyncio.wait([session])
+                await cancel_all([session])
             self._lose(_first(session.exception()))
             await asyncio.sleep(RETRY)
 
