@@ -10,7 +10,6 @@ from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
 from app.auth.origins import checked_host, checked_origin
 from app.auth.rate_limits import RateLimits
-from app.db.beside import BesideRepository
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, database_file, identity_of, is_sqlite, parse_url
@@ -18,6 +17,7 @@ from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
 from app.db.lease import Lease, new_runner_id
 from app.db.queue import Queue
+from app.db.replica_tasks import ReplicaTaskRepository
 from app.db.run_times import RunTimes
 from app.db.runners import Runners
 from app.db.servers import ServerRepository
@@ -40,9 +40,9 @@ from app.redis import check_url
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
-from app.scheduler.beside import TasksBeside
 from app.scheduler.dispatcher import Dispatcher
 from app.scheduler.presenter import TaskPresenter
+from app.scheduler.replica_tasks import ReplicaTasks
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.addresses import base_url
@@ -140,12 +140,12 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         max_attempts=settings.max_attempts,
         paid_node_keys=paid_node_keys,
     )
-    store_beside = BesideRepository(database, lease) if redis else None
-    beside = TasksBeside(store_beside, pool, hub, run_times)
-    dispatcher = Dispatcher(pool, context, beside)
+    replica_rows = ReplicaTaskRepository(database, lease) if redis else None
+    replica_tasks = ReplicaTasks(replica_rows, pool, hub, run_times)
+    dispatcher = Dispatcher(pool, context, replica_tasks)
     table = TaskTable(database, max_queued=settings.max_queued, lease=lease)
     store = TaskRepository(table, EVERYBODY)
-    presenter = TaskPresenter(pool, queue, run_times, dispatcher, beside.seen)
+    presenter = TaskPresenter(pool, queue, run_times, dispatcher, replica_tasks.seen)
     runners = None
     if not is_sqlite(settings.database_url.get_secret_value()):
         runners = Runners(database, lease, alone=redis is None)
@@ -209,7 +209,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         runners=runners,
         background=(
             dispatcher.run(),
-            *((beside.run(),) if redis else ()),
+            *((replica_tasks.run(),) if redis else ()),
             *((runners.run(),) if runners else ()),
             notifications.run(),
             servers.run(),

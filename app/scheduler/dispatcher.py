@@ -17,9 +17,9 @@ from app.runner.expectation import wait_on
 from app.runner.failed_saves import FailedSaves
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
-from app.scheduler.beside import TasksBeside
 from app.scheduler.planner import ServerCapacity, plan
 from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
+from app.scheduler.replica_tasks import ReplicaTasks
 from app.scheduler.waiting import WaitingRequirements
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -38,9 +38,9 @@ REFRESHED = 30.0  # seconds between two checks whether a server now has what a t
 
 
 class Dispatcher:
-    def __init__(self, pool: Pool, context: RunContext, beside: TasksBeside) -> None:
+    def __init__(self, pool: Pool, context: RunContext, peers: ReplicaTasks) -> None:
         self._pool = pool
-        self.beside = beside
+        self.peers = peers
         self._context = context
         self._claims: Claims = context.claims
         self._queue: Queue = context.queue
@@ -148,8 +148,8 @@ class Dispatcher:
         return list(self._runs)
 
     def seen_on(self, server: Server) -> list[Seen]:
-        """Return the tasks of all gateways on the server; see TasksBeside for how old they are."""
-        return [*(run.seen for run in self.running_on(server)), *self.beside.on(server, self._runs)]
+        """Return the tasks of all gateways on the server; see ReplicaTasks for how old they are."""
+        return [*(run.seen for run in self.running_on(server)), *self.peers.on(server, self._runs)]
 
     def wait_of(self, server: Server) -> float:
         """Return the estimated seconds until the server has finished what it holds."""

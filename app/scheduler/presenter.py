@@ -24,14 +24,14 @@ class TaskPresenter:
         queue: Queue,
         run_times: RunTimes,
         dispatcher: Dispatcher,
-        seen_beside: Callable[[Task], Seen] = seen_in_row,
+        seen_elsewhere: Callable[[Task], Seen] = seen_in_row,
     ) -> None:
-        """`seen_beside` returns the progress of a task that another process drives."""
+        """`seen_elsewhere` returns the progress of a task that another process drives."""
         self._pool = pool
         self._queue = queue
         self._run_times = run_times
         self._dispatcher = dispatcher
-        self._seen_beside = seen_beside
+        self._seen_elsewhere = seen_elsewhere
 
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
         """Return the task as JSON, with live progress and estimates.
@@ -45,7 +45,7 @@ class TaskPresenter:
 
     def seen(self, task: Task) -> Seen:
         """Return the task with its live progress, whoever drives it."""
-        return self._dispatcher.seen(task.task_id) or self._seen_beside(task)
+        return self._dispatcher.seen(task.task_id) or self._seen_elsewhere(task)
 
     def _expected(self, task: Task, seen: Seen) -> Expected:
         if is_waiting(task):

@@ -57,7 +57,7 @@ async def submitted(pair: Pair, count: int, steps: int = STEPS) -> list[str]:
     servers = [server for one in pair for server in one.gateway.pool]
     await wait_until(lambda: [server.queue_length for server in servers] == [held, held])
     for one in pair:
-        await one.gateway.dispatcher.beside.refresh()
+        await one.gateway.dispatcher.peers.refresh()
     return ids
 
 

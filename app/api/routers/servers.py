@@ -54,7 +54,7 @@ def server_json(gateway: Gateway, server: Server) -> ServerJson:
 
 async def fresh_json(gateway: Gateway, server: Server) -> ServerJson:
     """Return the JSON of a server with what all replicas have there now."""
-    await gateway.dispatcher.beside.refresh()
+    await gateway.dispatcher.peers.refresh()
     return server_json(gateway, server)
 
 
@@ -62,7 +62,7 @@ async def fresh_json(gateway: Gateway, server: Server) -> ServerJson:
 @requires(AccessLevel.READ)
 async def list_servers(gateway: GatewayDep) -> ServerListJson:
     """List all servers with their state."""
-    await gateway.dispatcher.beside.refresh()
+    await gateway.dispatcher.peers.refresh()
     return {"servers": [server_json(gateway, server) for server in gateway.pool]}
 
 

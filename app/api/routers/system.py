@@ -111,7 +111,7 @@ async def info(gateway: GatewayDep) -> InfoJson:
 
     The current `settings`, without secrets, are shown to keys with scope manage.
     """
-    await gateway.dispatcher.beside.refresh()
+    await gateway.dispatcher.peers.refresh()
     manages = gateway.caller.scope is AccessLevel.MANAGE
     return {
         "version": VERSION,

@@ -11,7 +11,7 @@ from app.db.queries import is_active
 from app.db.tables import tasks
 
 # Those without an owner were left behind by a process that ended; their prompts are still there.
-_BESIDE = select(
+_ELSEWHERE = select(
     *(tasks.c.seq, tasks.c.task_id, tasks.c.status, tasks.c.shape, tasks.c.server, tasks.c.owner),
     *(tasks.c.created_at, tasks.c.submitted_at, tasks.c.started_at, tasks.c.progress),
 ).where(
@@ -21,7 +21,7 @@ _BESIDE = select(
 )
 
 
-class BesideRepository:
+class ReplicaTaskRepository:
     def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
         self._me = {"me": lease.runner_id}
@@ -29,4 +29,4 @@ class BesideRepository:
     async def rows(self) -> Sequence[Row]:
         """Return the rows of unfinished tasks on servers that this process does not own; see
         `mapping.outline_of`."""
-        return await self._database.read(lambda c: c.execute(_BESIDE, self._me).mappings().all())
+        return await self._database.read(lambda c: c.execute(_ELSEWHERE, self._me).mappings().all())

@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.db.beside import BesideRepository
 from app.db.mapping import Row, outline_of
+from app.db.replica_tasks import ReplicaTaskRepository
 from app.db.run_times import RunTimes
 from app.events.hub import Hub
 from app.events.subscription import Update
@@ -22,7 +22,7 @@ LEARNED = 2.0  # seconds between two exchanges of run times
 COMPUTED = 0.1  # seconds for which the progress on a server is not computed again
 
 
-class TasksBeside:
+class ReplicaTasks:
     """The unfinished tasks on servers that other processes drive, or that a process left behind.
 
     A snapshot of the database, at most REFRESHED seconds and the time of a query old while the
@@ -35,7 +35,7 @@ class TasksBeside:
     """
 
     def __init__(
-        self, store: BesideRepository | None, pool: Pool, hub: Hub, run_times: RunTimes
+        self, store: ReplicaTaskRepository | None, pool: Pool, hub: Hub, run_times: RunTimes
     ) -> None:
         self._store = store
         self._pool = pool
@@ -51,8 +51,8 @@ class TasksBeside:
         async with asyncio.TaskGroup() as group:
             looks = every(REFRESHED, self.refresh, "reading the tasks of other replicas")
             learns = every(LEARNED, self._exchange_run_times, "exchanging run times")
-            group.create_task(looks, name="tasks beside")
-            group.create_task(learns, name="run times beside")
+            group.create_task(looks, name="tasks of other replicas")
+            group.create_task(learns, name="run times of other replicas")
 
     async def refresh(self) -> None:
         """Read the tasks now: what was committed before the call is in the snapshot."""
