@@ -1,22 +1,14 @@
 """Hubs of several replicas on one Redis: nothing is lost, doubled or out of order."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import wait_until
 from tests.hubs import numbers, publish, replica, shown, until
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    async with running_redis(tmp_path) as server:
-        yield server
 
 
 async def test_all_replicas_show_the_same_in_the_same_order(redis: RedisServer) -> None:

@@ -1,8 +1,6 @@
 """Hubs of several replicas whose Redis is lost: streams end, and nothing is lost without that."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from app.events.subscription import Interrupted
 from app.redis import connect
 from tests.conftest import wait_until
 from tests.hubs import away, back, cut, numbers, publish, replica, shown, until, until_ended
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.service
 
@@ -22,12 +20,6 @@ def _run_one(hub: Hub, task_id: str, created_at: str) -> None:
         hub.publish(task_id, "status", {"status": status, "created_at": created_at})
     hub.publish(task_id, "output", {"node_id": "9"})
     hub.publish(task_id, "status", {"status": "succeeded", "created_at": created_at})
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    async with running_redis(tmp_path) as server:
-        yield server
 
 
 async def test_redis_killed_and_back(redis: RedisServer) -> None:

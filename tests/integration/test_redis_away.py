@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +14,12 @@ from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
 from tests.integration.test_streams import sse
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.service
 
 Json = dict[str, Any]
 ENDS = ("succeeded", "failed", "canceled")
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    async with running_redis(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture
