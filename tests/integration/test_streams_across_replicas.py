@@ -85,12 +85,17 @@ class Follower:
         self.events: list[Json] = []
         self.last_id: str | None = None
 
-    async def follow(self, replica: Gateway, *, until: Any = None) -> None:
-        """To the end of the stream, or to the first event for which `until` is true."""
+    async def follow(self, replica: Gateway, *, until: Any = None, opened: Any = None) -> None:
+        """To the end of the stream, or to the first event for which `until` is true.
+
+        `opened` is awaited when the stream is open, before anything is read of it.
+        """
         headers = {"last-event-id": self.last_id} if self.last_id else {}
         url = f"/api/task/{self.task_id}/events"
         async with replica.http.stream("GET", url, headers=headers) as answer:
             assert answer.status_code == 200
+            if opened is not None:
+                await opened()
             event: Json = {}
             async for line in answer.aiter_lines():
                 key, _, value = line.partition(": ")
@@ -132,6 +137,12 @@ class Follower:
         values = [data["progress"]["value"] for data in self.of("progress")]
         assert values == sorted(values)
         assert self.of("output"), "the result was told of"
+
+
+def steps_of(events: list[Json]) -> list[float]:
+    """The steps of sampling that these tell of, in their order."""
+    told = [event["data"].get("progress") for event in events if event["event"] == "progress"]
+    return [progress["step"] for progress in told if progress["step"]]
 
 
 def at_step(number: int) -> Any:
@@ -179,19 +190,28 @@ async def test_all_replicas_show_a_task_that_one_drives(cluster: Cluster) -> Non
 
 
 async def test_a_subscriber_moves_to_another_replica(cluster: Cluster) -> None:
-    task_id = await cluster.replicas[0].submit(text_to_image(steps=30, seed=2))
+    task_id = await cluster.replicas[0].submit(text_to_image(steps=60, seed=2))
     driver, other = await cluster.driver_of(task_id)
     moving, staying = Follower(task_id), Follower(task_id)
+    joined: list[tuple[int, float]] = []  # events moving had, and the step at the driver
+
+    async def note_step() -> None:
+        progress = (await driver.http.get(f"/api/task/{task_id}")).json()["progress"]
+        joined.append((len(moving.events), progress["step"] or 0))
+
     stays = asyncio.create_task(staying.follow(driver))
     await moving.follow(driver, until=at_step(5))
-    await moving.follow(other, until=at_step(12))
-    await moving.follow(driver)
+    await moving.follow(other, until=at_step(12), opened=note_step)
+    await moving.follow(driver, opened=note_step)
     await stays
     moving.check()
     assert moving.ids_of("output") == staying.ids_of("output")
-    steps = [data["progress"]["step"] for data in moving.of("progress") if data["progress"]["step"]]
-    jumps = [after - before for before, after in pairwise(steps)]
-    assert max(jumps) <= 5, f"progress may be thinned, but there is no gap: {steps}"
+    for number, (start, then) in enumerate(joined):
+        end = joined[number + 1][0] if number + 1 < len(joined) else None
+        steps = steps_of(moving.events[start:end])
+        assert steps[0] <= then + 1, f"nothing is left out of an open stream: {then}, {steps}"
+        jumps = [after - before for before, after in pairwise(steps)]
+        assert max(jumps) <= 10, f"progress comes as it happens, not once a second: {steps}"
 
 
 async def test_the_driver_is_killed(cluster: Cluster) -> None:
