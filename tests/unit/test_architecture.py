@@ -1,6 +1,7 @@
 """Imports run one way, as ARCHITECTURE.md draws it, and files stay small."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ WITH_IO = ("library.py", "versions.py", "__init__.py")  # of workflows
 MAX_LINES = 310
 
 FILES = sorted((ROOT / "app").rglob("*.py"))
+TOP = ["*.py", *(f"{top}/**/*.py" for top in ("app", "fake_comfyui", "tests", "scripts"))]
+TOP += ["benchmarks/**/*.py", "examples/**/*.py"]
 FAKE = sorted((ROOT / "fake_comfyui").rglob("*.py"))
 
 
@@ -38,6 +41,15 @@ def layer(path: Path) -> str:
 
 def test_the_layers_are_complete() -> None:
     assert {layer(path) for path in FILES} - {"__init__"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("guide", ["ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_files_that_are_named_exist(guide: str) -> None:
+    named = set(re.findall(r"[\w./]+\.py\b", (ROOT / guide).read_text(encoding="utf-8")))
+    known = [f"/{path.relative_to(ROOT)}" for top in TOP for path in sorted(ROOT.glob(top))]
+    gone = {name for name in named if not any(path.endswith(f"/{name}") for path in known)}
+    assert named, "it names files"
+    assert not gone
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
