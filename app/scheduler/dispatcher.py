@@ -67,7 +67,6 @@ class Dispatcher:
             (IDLE, self._look_after_servers),
             (IDLE, self._context.run_times.save),
             (REFRESHED, self._refresh),
-            (REFRESHED, self._context.run_times.learn_from_others),
         ]
         try:
             async with asyncio.TaskGroup() as self._group:
