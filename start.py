@@ -1,7 +1,10 @@
 """The command line.
 
-python start.py [--host --port --comfyui-server HOST:PORT ...] [--demo]
+python start.py [--host --port --workers N --comfyui-server HOST:PORT ...] [--demo]
 python start.py keys add NAME --scope run | keys list | keys revoke NAME
+
+What a gateway needs takes most of a second to import, and 70 MB. It is imported where it is used:
+the parent of workers is no gateway.
 """
 
 import argparse
@@ -12,23 +15,17 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
 
-import uvicorn
 from pydantic import ValidationError
 
 from app import logs
-from app.api.uvicorn_server import GatewayServer
-from app.auth import cli
-from app.container import BadSettings, checked
-from app.errors import CannotStart, GatewayError
-from app.main import create_app
+from app.errors import BadSettings, CannotStart, GatewayError
+from app.processes import CANNOT_START, Inherited, Workers, check_workers
 from app.settings import Settings
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN_FILES = 65536
-CANNOT_START = 3  # the exit code, as uvicorn has it
 
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
@@ -46,6 +43,10 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
         help="a ComfyUI server; repeat it for more (127.0.0.1:8188)",
     )
     parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes; PostgreSQL and Redis for more than 1"
+    )
+    parser.add_argument("--inherited", type=Inherited.parse, help=argparse.SUPPRESS)
+    parser.add_argument(
         "--demo", action="store_true", help="start a stand-in for ComfyUI, too: needs no GPU"
     )
     return parser.parse_args(arguments)
@@ -55,7 +56,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """Command line before environment before .env."""
     given = {
         name: value
-        for name in ("host", "port", "comfyui_server")
+        for name in ("host", "port", "workers", "comfyui_server")
         if (value := getattr(options, name)) is not None
     }
     return Settings(**given)
@@ -84,37 +85,51 @@ async def check_host(host: str) -> None:
     )
 
 
-async def serve(settings: Settings, *, demo: bool) -> None:
-    await check_host(settings.host)
-    async with AsyncExitStack() as stack:
-        if demo:
-            address = await stack.enter_async_context(_demo())
-            settings = settings.model_copy(update=_demo_settings(settings, address))
-        await Process(create_app(settings), settings).serve()
-
-
-class Process(GatewayServer):
-    """The one server of this process: what is in memory once it has begun stays there. A garbage
-    collection that looked at all of it, node types above all, stood still for 100 ms."""
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            self._settling = asyncio.create_task(self._settle())
-
-    async def _settle(self) -> None:
-        for server in self._app.state.gateway.pool:
-            await server.seen.wait()
-        gc.collect()
-        gc.freeze()
-
-
 def raise_file_limit() -> None:
     """Each connection is an open file, and the usual limit is 1024 though more may be had."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     with suppress(ValueError, OSError):  # macOS has a limit of its own
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a gateway, or the parent of several; return the exit code. Raises CannotStart."""
+    settings = settings_of(options)
+    check_workers(settings, demo=options.demo)
+    inherited: Inherited | None = options.inherited
+    worker = inherited.number if inherited else None
+    logs.configure(settings.log_level, settings.log_format, worker)
+    raise_file_limit()
+    if settings.workers > 1 and inherited is None:
+        return asyncio.run(share_port(settings))
+    # Of what a start makes next to nothing is garbage, and to look for it takes a tenth of the
+    # start; `serving.Process` begins to.
+    gc.disable()
+    from app import serving
+
+    with asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
+        if inherited is not None:
+            runner.run(serving.serve_as_worker(settings, inherited))
+        else:
+            runner.run(serve(settings, demo=options.demo))
+    return 0
+
+
+async def share_port(settings: Settings) -> int:
+    await check_host(settings.host)
+    return await Workers(settings, sys.orig_argv[1:]).run()
+
+
+async def serve(settings: Settings, *, demo: bool) -> None:
+    from app import serving
+
+    await check_host(settings.host)
+    async with AsyncExitStack() as stack:
+        if demo:
+            address = await stack.enter_async_context(_demo())
+            settings = settings.model_copy(update=_demo_settings(settings, address))
+        await serving.serve(settings)
 
 
 def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
@@ -142,18 +157,18 @@ async def _demo() -> AsyncIterator[str]:
                 raise
 
 
+def manage_keys(arguments: list[str]) -> int:
+    from app.auth import cli
+    from app.container import checked
+
+    return cli.main(arguments, checked(Settings()).api_keys.get_secret_value())
+
+
 def main() -> int:
     is_about_keys = sys.argv[1:2] == ["keys"]
     options = parse_args([] if is_about_keys else sys.argv[1:])
     try:
-        if is_about_keys:
-            return cli.main(sys.argv[2:], checked(Settings()).api_keys.get_secret_value())
-        settings = settings_of(options)
-        logs.configure(settings.log_level, settings.log_format)
-        raise_file_limit()
-        loop_factory = uvicorn.Config("").get_loop_factory()  # uvloop's, as uvicorn.run has it
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(serve(settings, demo=options.demo))
+        return manage_keys(sys.argv[2:]) if is_about_keys else run(options)
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(["COMFYUI", *map(str, fault["loc"])]).upper()
@@ -170,7 +185,6 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from app.db.run_times import RunTimes
 from app.db.runners import Runners
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
-from app.errors import InvalidInput, UrlNotAllowed, reason_for_operators
+from app.errors import BadSettings, InvalidInput, UrlNotAllowed, reason_for_operators
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
@@ -67,10 +67,6 @@ BODIES, OWN_BODIES = 16, 2
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-
-class BadSettings(ValueError):
-    """Settings that cannot be used: one line each, with the setting's name and the remedy."""
 
 
 def _each(check: Callable[[str], str]) -> Callable[[Iterable[str]], list[str]]:
@@ -118,7 +114,12 @@ def checked(settings: Settings) -> Settings:
 def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
     """Return a gateway whose `background` coroutines do not run yet. `redis` is shared by the
     replicas."""
-    pool = Pool(settings.comfyui_server, slots=settings.slots, grace=settings.server_grace)
+    pool = Pool(
+        settings.comfyui_server,
+        slots=settings.slots,
+        max_slots=settings.slots_for_short_tasks,
+        grace=settings.server_grace,
+    )
     files = open_store(settings.files_url, settings.outputs_dir)
     uploads, access = _uploads(settings, database), _access(settings, redis)
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
@@ -182,7 +183,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     pace = DeliveryPace()
     outbox = Outbox(database, lease.runner_id, lease_seconds=pace.held, view=presenter.view)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
-    hub.on_status(deliverer.changed)
+    hub.on_status(deliverer.look_at)
     figures.watch(pool, hub, dispatcher, deliverer)
     readiness = Readiness(database, _writable_stores(settings, files, uploads))
     return Gateway(
@@ -263,8 +264,8 @@ def _hub(redis: "Redis | None", figures: Metrics, paid_node_keys: PaidNodeKeys) 
     hub = Hub()
     hub.event_bus = _event_bus(redis, hub)
     hub.on_update(figures.published)
-    hub.on_update(StatusLog(figures.task_changed).look_at)
-    hub.on_status(paid_node_keys.look_at)
+    hub.on_status(StatusLog(figures.task_changed).look_at)
+    hub.on_status(lambda task: paid_node_keys.look_at(task.task_id))
     return hub
 
 

@@ -45,6 +45,10 @@ docstring is the problem's `title` (RFC 9457). app/api/problems.py turns them in
 from typing import Any, ClassVar
 
 
+class BadSettings(ValueError):
+    """Settings that cannot be used: one line each, with the setting's name and the remedy."""
+
+
 class CannotStart(RuntimeError):
     """Why this process cannot start, in one line for its operator; no client is told."""
 

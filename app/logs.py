@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -28,9 +29,13 @@ def facts(**values: Any) -> Json:
     return {"facts": values}
 
 
-def configure(level: str, log_format: LogFormat) -> None:
+def configure(level: str, log_format: LogFormat, worker: int | None = None) -> None:
+    """Set up logging. `worker`: the number of this process if there are several."""
+    # No line tells where it was logged: see "Optimization" in the documentation of `logging`
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if log_format == "json" else PlainLines())
+    handler.setFormatter((JsonLines if log_format == "json" else PlainLines)(worker))
     # Libraries log too much: httpx URLs, websockets and httpcore headers.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
@@ -46,6 +51,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 class JsonLines(logging.Formatter):
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._of_all = {} if worker is None else {"worker": worker}
+
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC)
         line: Json = {
@@ -53,6 +62,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": cut(record.getMessage(), LONGEST),
+            **self._of_all,
         }
         if request_id := current_request.get():
             line["request_id"] = request_id
@@ -63,14 +73,24 @@ class JsonLines(logging.Formatter):
 
 
 class PlainLines(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__("%(asctime)s")  # has `formatTime` called
+        self._worker = worker
+        self._second, self._shown = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        if (second := int(record.created)) != self._second:
+            self._second = second
+            self._shown = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return f"{self._shown},{int(record.msecs):03d}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        found = {"request_id": current_request.get(), **getattr(record, "facts", {})}
+        found = {"worker": self._worker, "request_id": current_request.get()}
+        found.update(getattr(record, "facts", {}))
         told = [f"{name}={value}" for name, value in found.items() if value is not None]
+        line = f"{record.asctime} {record.levelname} {record.name}: {record.message}"
         # Keep each record on one line, whatever a client sent.
-        text = " ".join([cut(super().formatMessage(record), LONGEST), *told])
+        text = " ".join([cut(line, LONGEST), *told])
         return text.replace("\r", "\\r").replace("\n", "\\n")
 
     def formatException(self, ei: Any) -> str:

@@ -20,6 +20,7 @@ from app.api import problems, v2
 from app.api.access_levels import requires
 from app.api.middleware.install import guard
 from app.api.openapi import describe
+from app.api.plain_requests import is_plain
 from app.api.routers import (
     batches,
     events,
@@ -35,7 +36,7 @@ from app.api.routers import (
 from app.auth.model import AccessLevel
 from app.container import build, checked
 from app.db.engine.database import Database, open_database
-from app.errors import CannotStart
+from app.errors import CannotStart, GatewayError
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
@@ -121,6 +122,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
+    app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these
     guard(app, settings, app.routes)
     describe(app, app.routes)
     return app
@@ -163,6 +165,9 @@ async def _open_database(settings: Settings) -> Database:
     """Raises CannotStart if the database is away or refuses."""
     try:
         return await open_database(settings.database_url.get_secret_value())
+    except GatewayError as error:
+        said = " ".join(filter(None, [error.detail, error.hint]))
+        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {said}") from error
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]  # the rest is a link to documentation
         raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {reason}") from error

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,12 +21,14 @@ from app.db.engine.database import Database
 from app.db.queries import is_active
 from app.db.tables import tasks
 from app.events.hub import Hub
-from app.events.status_log import Transition, seconds_between
+from app.events.status_log import Transition
 from app.events.subscription import Update
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
 from app.settings import VERSION
+from app.tasks.model import Status
 from app.webhooks.deliverer import Deliverer
+from app.worker_figures import WorkerFigures
 
 PREFIX = "comfyui_gateway"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -50,6 +54,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._database = database
         self._servers: set[str] = set()
+        self._workers: WorkerFigures | None = None  # if this process is one of several
         ProcessCollector(registry=self._registry)
         self._tasks = self._counter("tasks", "Tasks that came into a status", "status", "server")
         self._wait = self._histogram("queue_wait_seconds", "From submit to start", _WAITS)
@@ -59,6 +64,9 @@ class Metrics:
         self._took = self._histogram(
             "http_request_seconds", "But of streams", _REQUESTS, "method", "route"
         )
+        # They are looked up for each request, and there are as many as routes
+        self._requests_of = lru_cache(maxsize=1000)(self._requests.labels)
+        self._took_of = lru_cache(maxsize=1000)(self._took.labels)
 
     def watch(self, pool: Pool, hub: Hub, dispatcher: Dispatcher, deliverer: Deliverer) -> None:
         """Add the gauges of these components."""
@@ -69,7 +77,17 @@ class Metrics:
         unavailable."""
         queue = CollectorRegistry()
         queue.register(await self._look_at_queue())
-        return generate_latest(self._registry) + generate_latest(queue)
+        processes = await self._workers.page() if self._workers else self.own()
+        return processes + generate_latest(queue)
+
+    def own(self) -> bytes:
+        """Return the metrics of this process."""
+        return generate_latest(self._registry)
+
+    async def share(self, folder: Path, number: int) -> None:
+        """Be the worker `number` of those that tell each other their metrics in `folder`."""
+        self._workers = WorkerFigures(folder, self.own)
+        self._listening = await self._workers.listen(number)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -77,21 +95,20 @@ class Metrics:
         self._events.labels(update.type).inc()
 
     def task_changed(self, transition: Transition) -> None:
-        task, after = transition.task, transition.after
-        server = self._label(task["server"])
-        self._tasks.labels(after, server).inc()
-        if after == "running":
-            self._wait.observe(seconds_between(task["created_at"], task["started_at"]) or 0)
-        ran = seconds_between(task["started_at"], task["finished_at"])
-        if ran is not None and after != "expired":
-            self._run.labels(server, after).observe(ran)
+        task = transition.task
+        server = self._label(task.server)
+        self._tasks.labels(task.status, server).inc()
+        if task.status is Status.RUNNING:
+            self._wait.observe((task.started_at or task.created_at) - task.created_at)
+        if task.started_at and task.finished_at and task.status is not Status.EXPIRED:
+            self._run.labels(server, task.status).observe(task.finished_at - task.started_at)
 
     def request(self, method: str, route: str, status: int, seconds: float | None) -> None:
         """Count a request; `seconds` is None for streams, whose duration depends on the client."""
         method = method if method in METHODS else "other"
-        self._requests.labels(method, route, str(status)).inc()
+        self._requests_of(method, route, status).inc()
         if seconds is not None:
-            self._took.labels(method, route).observe(seconds)
+            self._took_of(method, route).observe(seconds)
 
     # -- helpers --------------------------------------------------------------------------------
 

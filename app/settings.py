@@ -26,11 +26,21 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes on that port; more than 1 need PostgreSQL and Redis."
+    )
     comfyui_server: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1:8188"], description="ComfyUI servers as HOST:PORT, separated by commas."
     )
     slots: int = Field(
         2, ge=1, le=100, description="Prompts that a server may hold: one runs, one is ready."
+    )
+    max_slots: int = Field(
+        8,
+        ge=2,
+        le=100,
+        description="Prompts that it may hold while they are shorter than handing over the next "
+        "takes, 2 for no more than usual; not used if COMFYUI_SLOTS is set.",
     )
 
     workflows_dir: Path = Field(Path("workflows"), description="Folder of saved workflows.")
@@ -47,7 +57,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         description="Redis, for updates and rate limits of several gateways; without it only one "
-        "starts on a database.",
+        "starts on a PostgreSQL database.",
     )
     drain_seconds: float = Field(
         0, ge=0, description="Seconds of answering after SIGTERM while /api/ready says 503."
@@ -154,6 +164,10 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value in ("", "none", "None") else value
+
+    @property
+    def slots_for_short_tasks(self) -> int:
+        return self.slots if "slots" in self.model_fields_set else self.max_slots
 
     def shown(self) -> dict[str, object]:
         """Return the settings without secrets."""

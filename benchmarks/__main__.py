@@ -24,6 +24,7 @@ from benchmarks.rows import (
     polls,
     servers,
     start,
+    storm,
     submits,
 )
 
@@ -36,6 +37,7 @@ ROWS = {
     "many_tasks": many_tasks,
     "submits": submits,
     "polls": polls,
+    "storm": storm,
     "events": events,
     "downloads": downloads,
     "conversion": conversion,

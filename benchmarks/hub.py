@@ -21,6 +21,7 @@ from app.events.hub import Hub
 from app.events.redis_bus import RedisEventBus
 from app.events.subscription import Subscription
 from app.redis import connect
+from tests.hubs import tell
 from tests.redis_server import RedisServer, running_redis
 
 VIEW = {  # about the size of a progress update, with an ETA
@@ -71,7 +72,7 @@ async def flood(here: Hub, there: Hub, updates: int) -> tuple[float, float]:
         for first in range(0, updates, 500):
             start = time.perf_counter()
             for number in range(first, first + 500):
-                here.publish("flood", "output", {**VIEW, "n": number})
+                tell(here, "flood", "output", {**VIEW, "n": number})
             cost += time.perf_counter() - start
             await until(subscription, first + 499)
     return cost / updates * 1e6, updates / (time.perf_counter() - began)
@@ -102,7 +103,7 @@ async def latency(
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
         data = {**VIEW, "at": time.perf_counter()}
-        here.publish(f"task {number % followers}", "progress", data)
+        tell(here, f"task {number % followers}", "progress", data)
     await asyncio.sleep(0.5)
     for task in following:
         task.cancel()
@@ -117,7 +118,7 @@ async def previews(here: Hub, there: Hub, count: int, size: int) -> float:
         await asyncio.sleep(0.6)
         began = time.perf_counter()
         for _ in range(count):
-            here.publish("seen", "preview", {"node_id": "3"}, image)
+            tell(here, "seen", "preview", {"node_id": "3"}, image)
             while (await subscription.get()).type != "preview":
                 pass
         return count / (time.perf_counter() - began)

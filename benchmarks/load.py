@@ -4,6 +4,7 @@ from its standard input and answers a Outcome."""
 import asyncio
 import itertools
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -33,15 +34,36 @@ class Load:
 
     async def run(self) -> "Outcome":
         """In a process of its own."""
+        return await (await self.start()).wait()
+
+    async def start(self) -> "Generating":
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.load"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        answer, _ = await process.communicate(json.dumps(asdict(self)).encode())
-        if process.returncode:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(self)).encode())
+        process.stdin.close()
+        return Generating(process)
+
+
+@dataclass(frozen=True, slots=True)
+class Generating:
+    """A load that has begun."""
+
+    process: asyncio.subprocess.Process
+
+    async def wait(self) -> "Outcome":
+        answer, _ = await self.process.communicate()
+        if self.process.returncode:
             raise RuntimeError("the load generator failed")
         return Outcome(**json.loads(answer))
+
+    async def stop(self) -> "Outcome":
+        """What it did until now; requests that have begun are answered first."""
+        self.process.terminate()
+        return await self.wait()
 
 
 @dataclass(slots=True)
@@ -67,6 +89,10 @@ class Generator:
         self._load = load
         self._statuses: Counter[str] = Counter()
         self._outcome = Outcome()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
 
     async def run(self) -> Outcome:
         load = self._load
@@ -101,7 +127,7 @@ class Generator:
         load, clock = self._load, time.perf_counter
         for number in numbers:
             due = begin + number / load.rate if load.rate else clock()
-            if load.count is not None and number >= load.count:
+            if self._stopped or (load.count is not None and number >= load.count):
                 break
             if load.seconds is not None and due >= begin + load.seconds:
                 break
@@ -116,7 +142,9 @@ class Generator:
 
 
 async def main() -> None:
-    outcome = await Generator(Load(**json.loads(sys.stdin.read()))).run()
+    generator = Generator(Load(**json.loads(sys.stdin.read())))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, generator.stop)
+    outcome = await generator.run()
     sys.stdout.write(json.dumps(asdict(outcome)))
 
 

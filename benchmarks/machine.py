@@ -9,7 +9,16 @@ from pathlib import Path
 
 from benchmarks.programs import ROOT
 
-PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "httpx", "websockets")
+PACKAGES = (
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "SQLAlchemy",
+    "aiohttp",
+    "httpx",
+    "websockets",
+)
 
 
 def described(bench_comfyui: str, proxy: Path | None, comfy_cli: Path | None) -> list[str]:

@@ -14,6 +14,7 @@ from playwright.async_api import Page, async_playwright
 
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
+from tests import hubs
 from tests.conftest import ROOT, RunningGateway, run_gateway, text_to_image
 
 Json = dict[str, Any]
@@ -108,7 +109,7 @@ def running(task: Json, at: int, step: int) -> Json:
 
 
 def tell(gateway: RunningGateway, view: Json, type: Any = "status") -> None:
-    gateway.gateway.hub.publish(view["task_id"], type, view)
+    hubs.tell(gateway.gateway.hub, view["task_id"], type, view)
 
 
 async def send(gateway: RunningGateway, task: Json, seconds: float) -> int:

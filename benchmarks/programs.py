@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from benchmarks.load import Load
 from benchmarks.wire import Answer, Connection
@@ -156,18 +156,32 @@ class Proxy(Program):
         super().__init__(str(program), "run", "--comfyui", comfyui)
 
 
+class Measured(NamedTuple):
+    """What the floor answers, and what of that is CPU."""
+
+    rate: float  # answers a second
+    cpu: float  # seconds an answer
+
+    def __str__(self) -> str:
+        return f"FastAPI and uvicorn alone, doing nothing: {self.rate:,.0f}/s"
+
+
 class Floor(Program):
     """FastAPI and uvicorn with next to nothing to do (floor.py)."""
 
     def __init__(self) -> None:
         super().__init__(sys.executable, "-m", "benchmarks.floor")
 
-    async def rate(self, path: str, status: int = 200, body: str | None = None, **load: Any) -> str:
-        """Answers a second to the same load, in words."""
+    async def measure(
+        self, path: str, status: int = 200, body: str | None = None, **load: Any
+    ) -> "Measured":
+        """Its answers to such a load; it runs for that long only."""
         method = "GET" if body is None else "POST"
         async with self:
-            found = await Load(self.base, [path], method, body, **load).run()
-        return f"FastAPI and uvicorn alone, doing nothing: {found.check(status).rate:,.0f}/s"
+            before = self.cpu_seconds
+            found = (await Load(self.base, [path], method, body, **load).run()).check(status)
+            used = self.cpu_seconds - before
+        return Measured(found.rate, used / len(found.latencies))
 
 
 async def ask(base: str, method: str, path: str, body: Any = None) -> Answer:

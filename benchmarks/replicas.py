@@ -200,10 +200,10 @@ def statements() -> dict[str, Executable]:
     page = TASKS.order_by(tasks.c.seq.desc()).limit(50)
     waiting = select(func.count()).select_from(tasks).where(is_queued())
     return {
-        "the head of the queue": queue._WAITING.params(
+        "the head of the queue": queue._WAITING.statement.params(
             excluded=["other"], full=["nobody"], **terms
         ),
-        "what servers hold": queue._HELD,
+        "what servers hold": queue._HELD.statement,
         "what was chosen, locked": queue._STILL_THERE.params(seqs=[1_000_001, 1_000_002]),
         "what nobody drives": queue._LEFT_BEHIND.where(
             tasks.c.server.in_(bindparam("servers", expanding=True))
@@ -239,24 +239,23 @@ async def measure(options: argparse.Namespace) -> Json:
                 await throughput(place, replicas, options.tasks, options.clients)
             )
             note(str(found["throughput"][-1]))
-    if options.claimers:
-        await measure_claims(options, found)
+    for rows in options.rows if options.claimers else ():
+        await measure_claims(options, rows, found)
     return found
 
 
-async def measure_claims(options: argparse.Namespace, found: Json) -> None:
+async def measure_claims(options: argparse.Namespace, rows: int, found: Json) -> None:
     async with postgresql() as url:
         database = await open_database(url)
-        note(f"a table of {options.rows} rows")
-        await database.write(lambda c: fill(c, options.rows, options.queued), slow=True)  # type: ignore[call-arg]
+        note(f"a table of {rows} rows")
+        await database.write(lambda c: fill(c, rows, options.queued), slow=True)  # type: ignore[call-arg]
         await database.write(lambda c: c.execute(text("ANALYZE")), slow=True)  # type: ignore[call-arg]
         found["plans"] = await database.read(plans)
         for claimers in options.claimers:
             for most in (1, 8):
                 note(f"claims a second with {claimers} claimers, {most} at once")
-                found["claims"].append(
-                    await asyncio.to_thread(claims_a_second, url, claimers, most)
-                )
+                claims = await asyncio.to_thread(claims_a_second, url, claimers, most)
+                found["claims"].append({"finished_rows": rows, **claims})
                 note(str(found["claims"][-1]))
         await database.close()
 
@@ -294,7 +293,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=600, help="of each measurement")
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--claimers", type=int, nargs="*", default=[1, 4, 16])
-    parser.add_argument("--rows", type=int, default=1_000_000, help="finished tasks in the table")
+    rows = [0, 1_000_000]
+    parser.add_argument("--rows", type=int, nargs="*", default=rows, help="finished tasks there")
     parser.add_argument("--queued", type=int, default=40_000)
     parser.add_argument("--json", action="store_true", help="instead of Markdown")
     options = parser.parse_args()

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 
 from tests import known_settings
-from tests.conftest import ROOT, wait_until
+from tests.conftest import ROOT, WAIT, wait_until
 
 Json = dict[str, Any]
 
@@ -97,7 +97,7 @@ class Program:
         """Seconds until the process is gone."""
         begin = time.monotonic()
         self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT):
             await self.process.wait()
         return time.monotonic() - begin
 
@@ -280,3 +280,12 @@ async def ended(http: httpx.AsyncClient, task_id: str) -> Json:
 
     task: Json = await wait_until(look)
     return task
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

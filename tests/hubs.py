@@ -3,13 +3,20 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from app.events.hub import Hub
 from app.events.subscription import Interrupted, Subscription, Update
 from app.redis import connect
-from tests.conftest import wait_until
+from app.tasks.model import Status
+from tests.conftest import WAIT, wait_until
 from tests.redis_server import RedisServer
+from tests.unit.tasks import test_model
+
+TASK = replace(test_model.TASK, task_id="a", created_at=1.0, started_at=2.0)
+BORN = "1970-01-01T00:00:01.000Z"
+ENDED: dict[str, Any] = {"status": Status.SUCCEEDED, "finished_at": 3.0}
 
 
 @contextlib.asynccontextmanager
@@ -34,7 +41,7 @@ async def replica(redis: RedisServer, *, wait: bool = True) -> AsyncIterator[Hub
 async def until(updates: Subscription, **end: Any) -> list[Update]:
     """All updates up to the one with this in its data."""
     found: list[Update] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         while not found or any(found[-1].data.get(name) != end[name] for name in end):
             found.append(await updates.get())
     return found
@@ -48,15 +55,20 @@ def numbers(updates: list[Update]) -> list[int]:
     return [update.data["n"] for update in updates if "n" in update.data]
 
 
+def tell(hub: Hub, task_id: str, type: Any, data: Any, image: bytes = b"", **fields: Any) -> None:
+    """Publish this, of a task with these fields."""
+    hub.publish(replace(TASK, task_id=task_id, **fields), type, lambda: data, image)
+
+
 def publish(hub: Hub, *counts: int, type: Any = "output") -> None:
     for number in counts:
-        hub.publish("a", type, {"n": number})
+        tell(hub, "a", type, {"n": number})
 
 
 async def until_ended(updates: Subscription) -> list[Update]:
     """What came before the stream was let go."""
     found: list[Update] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         while True:
             try:
                 found.append(await updates.get())

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 EACH = 10  # steps of SQLite after which it tells; a row that it looks at takes some ten
-# Of earlier transactions, too, until the server has noted those, which it does between them.
+# Of earlier transactions, too, until the server has noted those, which it does between two of them,
+# once a second at most.
 _OF_THIS_SESSION = (
     "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint"
     " FROM pg_stat_xact_user_tables"
@@ -20,6 +21,7 @@ class Looked:
     def __init__(self) -> None:
         self.count = 0
         self.watched = set[Any]()
+        self.before = dict[Any, int]()  # by connection: rows that are no transaction's of ours
 
     def step(self) -> int:
         self.count += EACH
@@ -33,11 +35,17 @@ class Looked:
 
     def begin(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
-            self.count -= connection.exec_driver_sql(_OF_THIS_SESSION).scalar_one()
+            self.before[connection.connection.driver_connection] = _rows_of(connection)
 
     def end(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
-            self.count += connection.exec_driver_sql(_OF_THIS_SESSION).scalar_one()
+            before = self.before.pop(connection.connection.driver_connection, 0)
+            now = _rows_of(connection)
+            self.count += now - before if now >= before else now  # less: the server has noted them
+
+
+def _rows_of(connection: Connection) -> int:
+    return int(connection.exec_driver_sql(_OF_THIS_SESSION).scalar_one())
 
 
 @contextmanager

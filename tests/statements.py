@@ -25,6 +25,21 @@ _planned: set[str] = set()  # the statements whose plan was looked at
 
 
 @contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """All statements of whatever engine meanwhile, on one line each, with their values."""
+    found: list[tuple[str, Any]] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        found.append((" ".join(statement.split()), values))
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+
+
+@contextmanager
 def none_too_large() -> Iterator[None]:
     """Fails at its end if a statement of whatever engine was larger than that meanwhile, or looked
     for the values of a list row by row."""

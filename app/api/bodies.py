@@ -52,10 +52,8 @@ class BodySchema:
 
 async def by_size(request: Request, work: Callable[[bytes], T], body: bytes) -> T:
     """Call `work` with the body, in a thread if the body is large."""
-    if len(body) <= WORKED_ON_HERE:
-        return work(body)
     gateway: Gateway = request.state.gateway
-    return await gateway.workers.run(work, body)
+    return await gateway.workers.unless(len(body) <= WORKED_ON_HERE, work, body)
 
 
 async def read_body(request: Request) -> bytes:
@@ -103,8 +101,7 @@ def model_of(model: type[M], value: Any) -> M:
     """
     if not isinstance(value, Mapping):
         raise InvalidInput(f"The body must be a JSON object; it is {describe(value)}.")
-    known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
-    unknown = [name for name in value if name not in known]
+    unknown = [name for name in value if name not in model.names]
     if beyond := set(unknown[MAX_UNKNOWN:]):  # the first few are enough for the error
         value = {name: item for name, item in value.items() if name not in beyond}
     try:
@@ -138,15 +135,20 @@ def _faults(error: ValidationError, value: Mapping[str, Any]) -> list[Any]:
 
 async def submission(request: Request) -> Submission:
     """Return a submit from an envelope {workflow | filename, params, ...} or a bare workflow."""
-    found = await by_size(request, _submitted, await read_body(request))
-    return found if isinstance(found, Submission) else await submission_of(found, request)
+    body = await read_body(request)
+    found = await by_size(request, _submitted, body)
+    if isinstance(found, Submission):
+        return found
+    return await submission_of(found, request, size=len(body))
 
 
 def _submitted(body: bytes) -> Submission | SubmitRequest:
     value = as_envelope(parse_json(body))
     is_envelope = isinstance(value, dict) and ("workflow" in value or "filename" in value)
     if not is_envelope or is_api(value) or is_ui(value):
-        return Submission(workflow=value)  # errors in it are reported when it is unwrapped
+        return Submission(
+            workflow=value, size=len(body)
+        )  # errors in it are reported when it is unwrapped
     return model_of(SubmitRequest, value)
 
 
@@ -171,17 +173,24 @@ def as_envelope(body: Any) -> Any:
     return {"workflow": body["prompt"], **found}
 
 
-async def submission_of(body: RunRequest, request: Request, **more: Any) -> Submission:
-    """Return the submit. Raises UrlNotAllowed and InvalidInput for an invalid webhook."""
+async def submission_of(
+    body: RunRequest, request: Request, *, size: int | None = None, **more: Any
+) -> Submission:
+    """Return the submit. Raises UrlNotAllowed and InvalidInput for an invalid webhook.
+
+    `size`: bytes of a body that has all of it.
+    """
     gateway: Gateway = request.state.gateway
     fields = {name: getattr(body, name) for name in type(body).model_fields}
     if (webhook := fields["webhook"]) is not None:
         asked = webhook if isinstance(webhook, str) else webhook.model_dump()
         fields["webhook"] = await wanted(asked, gateway.guard)
-    if extra := fields["extra_data"]:  # in a thread, as it may be as large as a body
-        fields["extra_data"], fields["secrets"] = await gateway.workers.run(parted, extra)
+    if extra := fields["extra_data"]:  # it may be as large as a body
+        small = size is not None and size <= WORKED_ON_HERE
+        kept = await gateway.workers.unless(small, parted, extra)
+        fields["extra_data"], fields["secrets"] = kept
         fields["warnings"] = remarks_on(extra)
-    return Submission(**fields, **more)
+    return Submission(**fields, size=size, **more)
 
 
 def file_content(file: UploadFile, limit: int) -> bytes:

@@ -13,9 +13,14 @@ from app.gateway import Gateway
 from app.workflows.references.ids import as_stored
 
 
-async def _gateway(connection: HTTPConnection) -> Gateway:
-    gateway: Gateway = connection.state.gateway
+def gateway_of(connection: HTTPConnection) -> Gateway:
+    """Return the gateway as the caller sees it."""
+    gateway: Gateway = connection.scope["state"]["gateway"]
     return gateway
+
+
+async def _gateway(connection: HTTPConnection) -> Gateway:
+    return gateway_of(connection)
 
 
 Id = Annotated[str, AfterValidator(as_stored)]  # of a task, batch or asset

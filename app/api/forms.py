@@ -1,12 +1,11 @@
 """A submit as multipart/form-data: the workflow, its params, and the files for them."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.bodies import (
@@ -39,31 +38,24 @@ MARKS = ("\xef\xbb\xbf", "\xff\xfe", "\xfe\xff", "\0\0\xfe\xff")
 JSON_PARTS = ("request", "workflow", "params")
 
 
-async def submission_or_form(request: Request) -> AsyncIterator[Submission]:
-    """Yield a submit in any format; files of a form stay open until the response is sent."""
+async def submission_or_form(request: Request) -> Submission:
+    """Return a submit in any format; its route closes the files of a form after its answer."""
     if not is_form(request):
-        yield await submission(request)
-        return
-    async with _form(request) as form:
-        yield _with_files(
-            await submission_of(await _read(request, form, SubmitRequest, _workflow), request), form
-        )
+        return await submission(request)
+    form = await parsed_form(request)
+    body = await _read(request, form, SubmitRequest, _workflow)
+    return _with_files(await submission_of(body, request), form)
 
 
-async def run_or_form(request: Request, filename: str) -> AsyncIterator[Submission]:
-    """Yield a run of a saved workflow; the body may be empty, and a form has no workflow."""
+async def run_or_form(request: Request, filename: str) -> Submission:
+    """Return a run of a saved workflow; the body may be empty, and a form has no workflow."""
     if not is_form(request):
-        yield await submission_of(await _run_request(request), request, filename=filename)
-        return
-    async with _form(request) as form:
-        if "workflow" in form:
-            raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
-        yield _with_files(
-            await submission_of(
-                await _read(request, form, RunRequest, _params), request, filename=filename
-            ),
-            form,
-        )
+        return await submission_of(await _run_request(request), request, filename=filename)
+    form = await parsed_form(request)
+    if "workflow" in form:
+        raise InvalidInput("workflow: the saved workflow is run; this part cannot be.")
+    body = await _read(request, form, RunRequest, _params)
+    return _with_files(await submission_of(body, request, filename=filename), form)
 
 
 async def _run_request(request: Request) -> RunRequest:
@@ -77,15 +69,6 @@ async def _run_request(request: Request) -> RunRequest:
 def is_form(request: Request) -> bool:
     """Return whether the body is multipart/form-data."""
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
-@asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    form = await parsed_form(request)
-    try:
-        yield form
-    finally:
-        await form.close()
 
 
 async def parsed_form(request: Request) -> FormData:
@@ -159,11 +142,6 @@ def _bytes(text: str) -> bytes:
     return text.encode("latin-1" if other else "utf-8", "replace")
 
 
-FormOrBody = Annotated[
-    Submission,
-    Depends(submission_or_form),
-    BodySchema(SubmitRequest, or_workflow=True, or_form=True),
-]
-FormOrRun = Annotated[
-    Submission, Depends(run_or_form), BodySchema(RunRequest, required=False, or_form=True)
-]
+# What these two read from the body, for OpenAPI.
+FORM_OR_BODY = BodySchema(SubmitRequest, or_workflow=True, or_form=True)
+FORM_OR_RUN = BodySchema(RunRequest, required=False, or_form=True)

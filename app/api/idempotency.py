@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from blake3 import blake3
-from fastapi import Depends, Header, Request
+from fastapi import Header, Request
 from starlette.datastructures import FormData
 
 from app.api.bodies import CHUNK, read_body
@@ -14,19 +14,19 @@ from app.limits import text_lengths
 ABOUT_THE_ANSWER = ("wait", "inline")  # query parameters that do not affect what is queued
 
 
-async def idempotency_key(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=text_lengths.IDEMPOTENCY_KEY,
-            description="The same key with the same body makes one task, for 24 hours.",
-        ),
-    ] = None,
-) -> IdempotencyKey | None:
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=text_lengths.IDEMPOTENCY_KEY,
+        description="The same key with the same body makes one task, for 24 hours.",
+    ),
+]
+
+
+async def key_of(request: Request, text: str | None) -> IdempotencyKey | None:
     """Return the key with a digest of the request; None without the header."""
-    if idempotency_key is None:
+    if text is None:
         return None
     items = request.query_params.multi_items()
     query = sorted(item for item in items if item[0] not in ABOUT_THE_ANSWER)
@@ -35,7 +35,7 @@ async def idempotency_key(
         await _add_parts(digest, await parsed_form(request))
     else:
         digest.update(await read_body(request))
-    return IdempotencyKey(idempotency_key, f"blake3:{digest.hexdigest()}")
+    return IdempotencyKey(text, f"blake3:{digest.hexdigest()}")
 
 
 async def _add_parts(digest: Any, form: FormData) -> None:
@@ -49,6 +49,3 @@ async def _add_parts(digest: Any, form: FormData) -> None:
             part.update(piece)
         await value.seek(0)
         digest.update(repr((name, value.filename, part.hexdigest())).encode())
-
-
-IdempotencyKeyDep = Annotated[IdempotencyKey | None, Depends(idempotency_key)]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -11,10 +11,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StrictBool,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from app.comfyui.cleaning import is_sound
 from app.limits.json_types import Json
@@ -85,18 +87,35 @@ class Strict(BaseModel):
     An optional field that is null counts as absent.
     """
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_nulls)
+    model_config = ConfigDict(extra="forbid")
+
+    names: ClassVar[frozenset[str]]  # of the fields, and their aliases
+    optional: ClassVar[frozenset[str]]  # names of optional fields
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        fields = cls.model_fields
+        aliases = [field.alias for field in fields.values() if field.alias]
+        cls.names = frozenset([*fields, *aliases])
+        cls.optional = frozenset([n for n, field in fields.items() if not field.is_required()])
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Json:
+        """Here, since a model with examples of its own replaces `json_schema_extra`."""
+        schema = handler(core_schema)
+        _with_nulls(handler.resolve_ref_schema(schema))
+        return schema
 
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        fields = cls.model_fields
+        optional = cls.optional
         return {
-            name: item
-            for name, item in value.items()
-            if item is not None or name not in fields or fields[name].is_required()
+            name: item for name, item in value.items() if item is not None or name not in optional
         }
 
 

@@ -5,12 +5,15 @@ uvicorn itself has no timeout for incomplete requests and for clients that do no
 
 import asyncio
 import json
+import struct
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
+from starlette.types import Scope
+from starlette.websockets import WebSocketDisconnect
 from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -29,6 +32,8 @@ MAX_MESSAGE = 1 << 18  # bytes of a message of a WebSocket client
 BODY_PROGRESS = 16 * 1024  # bytes of a body that must arrive within the timeout
 # Limits of the WebSocket library, which fails without an answer beyond them.
 MAX_UPGRADE_HEADERS, MAX_UPGRADE_LINE = 100, 8000
+FINAL, TEXT, BINARY = 0x80, 1, 2  # bits and opcodes of WebSocket frames
+_EXTENSION = "comfyui_gateway.socket"  # of ASGI: where the application finds the connection
 
 
 class Connection(HttpToolsProtocol):
@@ -93,11 +98,57 @@ class Connection(HttpToolsProtocol):
 
 
 class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket that also takes whole frames, so that one for many clients is made once.
+
+    The application finds it with `socket_of`. Its frames pass no middleware.
+    """
+
     resumed = 0
 
     def resume_writing(self) -> None:
         self.resumed += 1
         super().resume_writing()
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][_EXTENSION] = {_EXTENSION: self}
+        await super().run_asgi()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether `write` may be called: the client reads, and nobody has closed the socket."""
+        return self.writable.is_set() and not self._is_over
+
+    async def until_read(self) -> None:
+        """Wait until the client has read. Raises WebSocketDisconnect if the socket is closed."""
+        await self.writable.wait()
+        if self._is_over:
+            raise WebSocketDisconnect(1006)
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame made by `frame_of`."""
+        self.transport.write(frame)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.close_sent or self.transport.is_closing()
+
+
+def socket_of(scope: Scope) -> Socket | None:
+    """Return the connection of a WebSocket's scope; None where another ASGI server serves."""
+    found: Socket | None = scope.get("extensions", {}).get(_EXTENSION, {}).get(_EXTENSION)
+    return found
+
+
+def frame_of(opcode: int, message: bytes) -> bytes:
+    """Return a message as a frame (RFC 6455). A server masks none: it is the same for all."""
+    size = len(message)
+    if size < 126:
+        head = struct.pack("!BB", FINAL | opcode, size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", FINAL | opcode, 126, size)
+    else:
+        head = struct.pack("!BBQ", FINAL | opcode, 127, size)
+    return head + message
 
 
 Debt = tuple[str, tuple[int, int]]  # what the client has to do, and a measure of its progress

@@ -69,7 +69,7 @@ def path_of(scope: Scope) -> str:
 
 def is_v2(scope: Scope) -> bool:
     path = path_of(scope)
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
+    return path.startswith(PREFIX) and (path == PREFIX or path[len(PREFIX)] == "/")
 
 
 def keep_request_id(scope: Scope, request_id: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from app.api.uvicorn_server import BINARY, TEXT, frame_of, socket_of
 from app.db.queries import no_task
 from app.errors import GatewayError, RateLimited
 from app.events.subscription import Closed, Interrupted, Overrun, Subscription, Update
@@ -49,25 +50,53 @@ class Session:
     def __init__(self, socket: WebSocket, gateway: Gateway, updates: Subscription) -> None:
         self._socket = socket
         self._gateway = gateway
+        self._connection = socket_of(socket.scope)
+        self._tasks = gateway.tasks
         self._updates = updates
+        self._updates.send = self._send_waiting if self._connection else None
         self._pace = SendRate()
 
     async def send_updates(self) -> None:
+        """Send updates until the stream ends.
+
+        Each is sent as it is published, without a switch to this task, which goes on where that was
+        not possible: the client is slow, or nobody has looked yet whether it may see the task.
+        """
         try:
             while True:
-                update = await self._updates.get()
-                if not await self._gateway.tasks.is_visible(update):
-                    continue
-                if update.type == "preview":
-                    await self._socket.send_bytes(_preview_frame(update))
+                await self._tasks.look_up(await self._updates.first())
+                if self._connection is None:
+                    await self._send_next()
                 else:
-                    await self._socket.send_text(_message(update))
+                    await self._connection.until_read()
+                    self._send_waiting()
         except Overrun:
             await self._socket.close(1013, "too slow: connect again")
         except Interrupted:
             await self._socket.close(1012, "live updates were interrupted: connect again")
         except Closed:
             await self._socket.close(1012, "the gateway is stopping: connect again")
+
+    async def _send_next(self) -> None:
+        """Send what waits first, in the way that every ASGI server has."""
+        for update in self._updates.take(1):
+            if not self._tasks.sees(update):
+                continue
+            if update.type == "preview":
+                await self._socket.send_bytes(_preview(update))
+            else:
+                await self._socket.send_text(_message(update))
+
+    def _send_waiting(self) -> None:
+        """Send what waits, in its order, as far as that is possible without waiting."""
+        connection = self._connection
+        assert connection is not None
+        while (update := self._updates.peek()) is not None and connection.takes_more:
+            if (visible := self._tasks.sees(update)) is None:
+                return
+            self._updates.take(1)
+            if visible:
+                connection.write(_frame(update))
 
     async def receive(self) -> None:
         while True:
@@ -185,6 +214,12 @@ def _is_ids(value: Any) -> bool:
 
 
 @lru_cache(maxsize=16)  # shared by all subscribers
+def _frame(update: Update) -> bytes:
+    if update.type == "preview":
+        return frame_of(BINARY, _preview(update))
+    return frame_of(TEXT, _message(update).encode())
+
+
 def _message(update: Update) -> str:
     head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
     if update.type == "output":
@@ -192,9 +227,8 @@ def _message(update: Update) -> str:
     return head + update.json[1:]
 
 
-@lru_cache(maxsize=16)
-def _preview_frame(update: Update) -> bytes:
-    """Return the frame in the layout of ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
+def _preview(update: Update) -> bytes:
+    """Return the message in the layout of ComfyUI's binary type 4: >I 4, >I length, JSON, image."""
     metadata = {
         **update.data,
         "prompt_id": update.task_id,

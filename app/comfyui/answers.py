@@ -6,9 +6,9 @@ ComfyUI also answers 500 for prompts that raise an exception in it.
 """
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-
-import httpx
 
 from app.comfyui import wire
 from app.comfyui.node_errors import rejection
@@ -40,26 +40,40 @@ _REMEDIES = {
 }
 
 
-def taken(response: httpx.Response, address: str) -> Json:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered; `headers` are found in any case, `path` is that of the request."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    path: str
+
+    @property
+    def is_error(self) -> bool:
+        return self.status >= 400
+
+
+def taken(answer: Answer, address: str) -> Json:
     """Return ComfyUI's answer for an accepted prompt.
 
     Raises PromptRejected if ComfyUI refuses it, and ComfyError for an answer that is not ComfyUI's.
     """
-    said = _object(response)
-    if response.status_code == 400 and ("error" in said or "node_errors" in said):
-        raise rejection(response.content, address)
-    if response.is_success and "prompt_id" in said:
+    said = _object(answer)
+    if answer.status == 400 and ("error" in said or "node_errors" in said):
+        raise rejection(answer.content, address)
+    if 200 <= answer.status < 300 and "prompt_id" in said:
         return said
-    raise _marked(ComfyError(_words(response, address)), response)
+    raise _marked(ComfyError(_words(answer, address)), answer)
 
 
-def fault(response: httpx.Response, address: str) -> ComfyError:
+def fault(answer: Answer, address: str) -> ComfyError:
     """Return the error for an answer with an error status.
 
     ComfyUnreachable stands for an answer in ComfyUI's place, so that a retry makes sense.
     """
-    kind = ComfyUnreachable if is_away(response.status_code) else ComfyError
-    return _marked(kind(_words(response, address)), response)
+    kind = ComfyUnreachable if is_away(answer.status) else ComfyError
+    return _marked(kind(_words(answer, address)), answer)
 
 
 def is_away(status: int | None) -> bool:
@@ -77,15 +91,15 @@ def leaves_doubt(status: int | None) -> bool:
     return status is not None and (status >= 500 or status < 300 or status == 408)
 
 
-def _marked(error: ComfyError, response: httpx.Response) -> ComfyError:
-    error.answered = response.status_code
-    error.retry_after = _retry_after(response.headers.get("retry-after", ""))
+def _marked(error: ComfyError, answer: Answer) -> ComfyError:
+    error.answered = answer.status
+    error.retry_after = _retry_after(answer.headers.get("retry-after", ""))
     return error
 
 
-def _words(response: httpx.Response, address: str) -> str:
-    status, path = response.status_code, response.request.url.path
-    how = "" if response.is_error else ", and not as ComfyUI does,"
+def _words(answer: Answer, address: str) -> str:
+    status, path = answer.status, answer.path
+    how = "" if answer.is_error else ", and not as ComfyUI does,"
     return f"ComfyUI at {address} answered {status}{how} to {path}. {_remedy(status)}"
 
 
@@ -111,9 +125,9 @@ def _retry_after(text: str) -> float | None:
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _object(response: httpx.Response) -> Json:
+def _object(answer: Answer) -> Json:
     try:
-        said = wire.loads(response.content)
+        said = wire.loads(answer.content)
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

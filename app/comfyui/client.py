@@ -1,48 +1,33 @@
-"""ComfyUI's HTTP routes as methods. One client for all versions: features are detected.
+"""ComfyUI's HTTP routes as methods. One client for all versions: features are detected."""
 
-httpx's exceptions do not leave this package: `translating` converts them to the gateway's.
-"""
-
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 from urllib.parse import quote
 
-import httpx
-
 from app.comfyui import answers, wire
+from app.comfyui.answers import Answer
+from app.comfyui.bodies import form_body, json_body
 from app.comfyui.history import HistoryEntry, PromptState, Sighting, state_of_job
 from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
-from app.errors import ComfyError, ComfyMissing, ComfySilent, ComfyUnreachable, InvalidInput
+from app.comfyui.transport import Transport, answer_of
+from app.errors import ComfyError, ComfyMissing
 from app.limits.json_types import Json
 
-TIMEOUT = httpx.Timeout(10, connect=5)
-# object_info blocks a busy server for a while; uploads and downloads may be large
-SLOW = httpx.Timeout(120, connect=5)
-# Timeout between two chunks of a file, which may have any size
-VIEW = httpx.Timeout(10, connect=5)
-# Idle connections are closed before servers close theirs (after 5 s commonly). Otherwise a request
-# may use a connection that is being closed, and a healthy server looks unreachable.
-CONNECTION_LIMITS = httpx.Limits(
-    max_connections=100, max_keepalive_connections=20, keepalive_expiry=3
-)
+# Seconds without any progress
+TIMEOUT = 10.0
+SLOW = 120.0  # object_info blocks a busy server for a while; uploads may be large
+VIEW: float | None = 10.0  # between two chunks of a file, which may have any size
 
 
-@contextmanager
-def translating(client: httpx.AsyncClient, address: str) -> Iterator[None]:
-    """Convert httpx's exceptions to the gateway's, and that of a client closed meanwhile."""
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        raise ComfySilent(f"ComfyUI at {address} did not answer in time.") from error
-    except RuntimeError as error:
-        if not client.is_closed:
-            raise
-        raise ComfyUnreachable(f"ComfyUI at {address} was removed.") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise ComfyUnreachable(f"ComfyUI at {address} cannot be reached: {reason}.") from error
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file that is being read from a server, with the type that the server gives it."""
+
+    content_type: str | None
+    chunks: AsyncIterator[bytes]
 
 
 def _segment(name: str) -> str:
@@ -64,23 +49,12 @@ class ComfyClient:
     Raises InvalidInput for a `base_url` that no request can be sent to.
     """
 
-    def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self.address = base_url.split("://", 1)[-1]
         # Set by `probe`: GET and cancel by id exist only in servers after 0.3.64.
         self.has_jobs_api = False
-        try:
-            url = httpx.URL(base_url)
-        except httpx.InvalidURL as error:
-            raise InvalidInput(f"{base_url!r} is not an address: {error}.") from error
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            timeout=TIMEOUT,
-            limits=CONNECTION_LIMITS,
-            trust_env=False,
-            verify=url.scheme == "https",  # loading the CA certificates takes 25 ms
-            transport=transport,
-        )
+        self._http = Transport(base_url)
+        self.address = self._http.address
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -94,11 +68,9 @@ class ComfyClient:
         used.
         """
         stats = await self.system_stats()
-        response = await self._send("GET", "/api/jobs", params={"status": "pending", "limit": 1})
+        answer = await self._send("GET", "/api/jobs", params={"status": "pending", "limit": 1})
         try:
-            self.has_jobs_api = response.status_code == 200 and "jobs" in wire.loads(
-                response.content
-            )
+            self.has_jobs_api = answer.status == 200 and "jobs" in wire.loads(answer.content)
         except ValueError:
             self.has_jobs_api = False
         return stats
@@ -158,8 +130,8 @@ class ComfyClient:
         `finished`: the prompt is expected to be over, so the history is read first.
         """
         if self.has_jobs_api and not finished:
-            response = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
-            state = state_of_job(response.content) if response.status_code == 200 else None
+            answer = await self._send("GET", f"/api/jobs/{_segment(prompt_id)}")
+            state = state_of_job(answer.content) if answer.status == 200 else None
             if state in (PromptState.PENDING, PromptState.RUNNING):
                 return Sighting(state)
         return await self._find_in_queue(prompt_id)
@@ -194,8 +166,8 @@ class ComfyClient:
         body: Json = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
         if extra:
             body["extra_data"] = extra
-        response = await self._send("POST", "/prompt", json=body, timeout=SLOW)
-        return sound_errors(answers.taken(response, self.address).get("node_errors"))
+        answer = await self._post("/prompt", body, timeout=SLOW)
+        return sound_errors(answers.taken(answer, self.address).get("node_errors"))
 
     async def cancel(self, prompt_id: str) -> None:
         """Request the cancel of a pending or running prompt, without waiting for its end.
@@ -205,31 +177,31 @@ class ComfyClient:
         """
         if self.has_jobs_api:
             path = f"/api/jobs/{_segment(prompt_id)}/cancel"
-            response = await self._send("POST", path)
-            if response.status_code not in (404, 405):
-                self._json(response)
+            answer = await self._send("POST", path)
+            if answer.status not in (404, 405):
+                self._json(answer)
                 return
         await self.withdraw(prompt_id)
         if prompt_id in _ids((await self.queue()).get("queue_running")):
-            self._check(await self._send("POST", "/interrupt", json={"prompt_id": prompt_id}))
+            self._check(await self._post("/interrupt", {"prompt_id": prompt_id}))
 
     async def withdraw(self, prompt_id: str) -> None:
         """Remove a pending prompt from the queue; a running one is not affected."""
-        self._check(await self._send("POST", "/queue", json={"delete": [prompt_id]}))
+        self._check(await self._post("/queue", {"delete": [prompt_id]}))
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
         body = {"unload_models": unload_models, "free_memory": free_memory}
-        self._check(await self._send("POST", "/free", json=body))
+        self._check(await self._post("/free", body))
 
     async def delete_history(self, prompt_ids: list[str]) -> None:
-        self._check(await self._send("POST", "/history", json={"delete": prompt_ids}))
+        self._check(await self._post("/history", {"delete": prompt_ids}))
 
     async def input_size(self, filename: str) -> int | None:
         """Return the size in bytes of a file in the server's input folder; None if it is absent."""
         params = {"filename": filename, "type": "input"}
-        response = await self._send("HEAD", "/view", params=params)
-        length = response.headers.get("content-length", "")
-        return int(length) if response.status_code == 200 and length.isdecimal() else None
+        answer = await self._send("HEAD", "/view", params=params)
+        length = answer.headers.get("content-length", "")
+        return int(length) if answer.status == 200 and length.isdecimal() else None
 
     async def upload_input(
         self, filename: str, content: BinaryIO, *, overwrite: bool = False
@@ -240,41 +212,44 @@ class ComfyClient:
         that file with `overwrite`.
         """
         about = {"type": "input", **({"overwrite": "true"} if overwrite else {})}
-        files = {"image": (filename, content)}
-        response = await self._send("POST", "/upload/image", files=files, data=about, timeout=SLOW)
-        answer = self._json(response)
-        if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
+        form = form_body(about, "image", filename, content, SLOW)
+        said = self._json(await self._send("POST", "/upload/image", body=form, timeout=SLOW))
+        if not isinstance(said, dict) or not isinstance(said.get("name"), str):
             self._unexpected("/upload/image")
-        name, subfolder = answer["name"], str(answer.get("subfolder") or "")
+        name, subfolder = said["name"], str(said.get("subfolder") or "")
         return f"{subfolder}/{name}" if subfolder else name
 
     @asynccontextmanager
     async def view(
         self, filename: str, *, subfolder: str = "", type: str = "output"
-    ) -> AsyncIterator[httpx.Response]:
-        """Stream a file from the server. Raises ComfyMissing if it is gone."""
+    ) -> AsyncIterator[OpenFile]:
+        """Open a file on the server. Raises ComfyMissing if it is gone."""
         params = {"filename": filename, "subfolder": subfolder, "type": type}
-        with translating(self._http, self.address):
-            async with self._http.stream("GET", "/view", params=params, timeout=VIEW) as response:
-                if (status := response.status_code) in (400, 403, 404):
-                    what = "does not hand out" if status == 403 else "has no"
-                    said = f"ComfyUI at {self.address} {what} file {filename!r}"
-                    raise ComfyMissing(f"{said}: it answers {status}.")
-                if status != 200:
-                    raise answers.fault(response, self.address)
-                yield response
+        async with self._http.opened("GET", "/view", params=params, timeout=VIEW) as response:
+            if (status := response.status) in (400, 403, 404):
+                what = "does not hand out" if status == 403 else "has no"
+                said = f"ComfyUI at {self.address} {what} file {filename!r}"
+                raise ComfyMissing(f"{said}: it answers {status}.")
+            if status != 200:
+                raise answers.fault(answer_of(response), self.address)
+            yield OpenFile(response.headers.get("content-type"), response.content.iter_any())
 
     # -- helpers --------------------------------------------------------------------------------
 
-    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with translating(self._http, self.address):
-            return await self._http.request(method, path, **options)
+    async def _send(
+        self, method: str, path: str, *, timeout: float = TIMEOUT, **more: Any
+    ) -> Answer:
+        return await self._http.ask(method, path, timeout=timeout, **more)
+
+    async def _post(self, path: str, said: Json, *, timeout: float = TIMEOUT) -> Answer:
+        body = json_body(said, timeout)
+        return await self._send("POST", path, body=body, timeout=timeout)
 
     async def _get(self, path: str, **options: Any) -> Any:
-        response = await self._send("GET", path, **options)
-        if response.status_code == 404:
+        answer = await self._send("GET", path, **options)
+        if answer.status == 404:
             raise ComfyMissing(f"ComfyUI at {self.address} has nothing at {path}.")
-        return self._json(response)
+        return self._json(answer)
 
     async def _object(self, path: str, **options: Any) -> Json:
         answer = await self._get(path, **options)
@@ -284,16 +259,16 @@ class ComfyClient:
         answer = await self._get(path)
         return answer if isinstance(answer, list) else self._unexpected(path)
 
-    def _check(self, response: httpx.Response) -> None:
-        if response.is_error:
-            raise answers.fault(response, self.address)
+    def _check(self, answer: Answer) -> None:
+        if answer.is_error:
+            raise answers.fault(answer, self.address)
 
-    def _json(self, response: httpx.Response) -> Any:
-        self._check(response)
+    def _json(self, answer: Answer) -> Any:
+        self._check(answer)
         try:
-            return wire.loads(response.content)
+            return wire.loads(answer.content)
         except ValueError:
-            self._unexpected(response.request.url.path)
+            self._unexpected(answer.path)
 
     def _unexpected(self, path: str) -> NoReturn:
         raise ComfyError(

@@ -167,7 +167,7 @@ def _numbered(files: Iterable[FileResult | LostResult]) -> Iterator[FileResult |
     """Set `copy` of files that the list names repeatedly."""
     before: Counter[FileResult | LostResult] = Counter()
     for file in files:
-        yield replace(file, copy=before[file])
+        yield replace(file, copy=before[file]) if before[file] else file
         before[file] += 1
 
 

@@ -8,13 +8,17 @@ from typing import Any
 from app.comfyui.cleaning import sound_text
 
 # NUL and lone surrogates in JSON: as escapes, or (surrogates) as bytes that are not UTF-8.
-_SUSPECT = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
 
 
 def finite(text: str) -> float | None:
     """Return a float of a JSON text, or None if it is out of range (1e999)."""
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+# Kept, as json.loads with options makes one for each call
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=finite)
 
 
 def loads(data: str | bytes) -> Any:
@@ -24,10 +28,12 @@ def loads(data: str | bytes) -> Any:
     U+FFFD. Raises ValueError, also for bytes that are not UTF-8 and for JSON that is nested too
     deep.
     """
-    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if not isinstance(data, str):
+        data = data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        value = json.loads(data, parse_constant=lambda _: None, parse_float=finite)
-        return _sound(value) if _SUSPECT.search(raw) else value
+        value = _DECODER.decode(data)
+        may_be_suspect = "\\u" in data or not data.isascii()  # most events are neither
+        return _sound(value) if may_be_suspect and _SUSPECT.search(data) else value
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
 

@@ -12,14 +12,10 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Float,
-    Row,
     Update,
     and_,
-    bindparam,
     case,
     delete,
-    func,
-    insert,
     literal,
     null,
     select,
@@ -30,8 +26,10 @@ from app.db import mapping, requirements
 from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import Database
 from app.db.engine.notify import Topic, notify
+from app.db.engine.statement import Statement
 from app.db.lease import Lease
-from app.db.queries import fetch_one, is_active
+from app.db.queries import fetch_one, in_states, is_active
+from app.db.run_steps import BY_OTHERS, CHANGE, END_AT_ONCE, START, LostClaim, Unsaved, add_output
 from app.db.tables import outputs, tasks
 from app.db.task_filters import add_error
 from app.limits.json_types import Json
@@ -47,28 +45,6 @@ from app.tasks.model import (
 )
 from app.tasks.outcome import Outcome
 from app.workflows.requirements import Needs, requirements_of
-
-_IS_MINE = and_(tasks.c.task_id == bindparam("id"), tasks.c.owner == bindparam("me"))
-# Columns that other processes may change, or that the change itself computes.
-_BY_OTHERS = (tasks.c.status, tasks.c.cancel_reason, tasks.c.started_at)
-_CHANGE = update(tasks).where(_IS_MINE)
-_START = _CHANGE.values(
-    status=case((tasks.c.status == Status.QUEUED, Status.RUNNING), else_=tasks.c.status),
-    started_at=func.coalesce(tasks.c.started_at, bindparam("began")),
-).returning(*_BY_OTHERS)
-# Selected from the task's row, locked, so that nothing is inserted without the claim.
-_NEW_OUTPUT = [column for column in outputs.columns if column is not outputs.c.id]
-_ADD_OUTPUT = insert(outputs).from_select(
-    [column.name for column in _NEW_OUTPUT],
-    select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _NEW_OUTPUT))
-    .select_from(tasks)
-    .where(_IS_MINE)
-    .with_for_update(),
-)
-
-
-class LostClaim(Exception):
-    """The task is not, or no longer, owned by this process: it has another owner or has ended."""
 
 
 class Claims:
@@ -90,10 +66,10 @@ class Claims:
     async def save_progress(self, progress: dict[str, Progress]) -> None:
         def work(connection: Connection) -> None:
             for task_id, value in progress.items():
-                mine = and_(tasks.c.task_id == task_id, tasks.c.owner == self.runner_id)
                 text = mapping.dump_progress(value)
+                row = {"progress": text, "id": task_id, "me": self.runner_id}
                 with ignoring_unstorable(f"the progress of task {task_id}"):
-                    connection.execute(update(tasks).where(mine).values(progress=text))
+                    _change_to(None).count(connection, row)
 
         await self._database.write(work)
 
@@ -107,9 +83,10 @@ class Claims:
             task, submitted_at=time.time(), client_id=client_id, attempts=tuple(attempts)
         )
 
-    async def started(self, task: Task, started_at: float) -> Task:
-        """Record the start; a task in state CANCELING stays in it."""
-        return await self._update(task, _START, {"began": started_at})
+    async def started(self, task: Task, started_at: float, outputs: Sequence[Output] = ()) -> Task:
+        """Record the start, with results if there are some already; a task in state CANCELING
+        stays in it."""
+        return await self._update(task, START, {"began": started_at}, outputs)
 
     async def cancel_owned(self, task: Task, reason: CancelReason) -> Task:
         return await self._update(task, status=Status.CANCELING, cancel_reason=reason)
@@ -118,21 +95,25 @@ class Claims:
         return await self._update(task, warnings=tuple(warnings))
 
     async def add_output(self, task_id: str, output: Output) -> None:
-        def work(connection: Connection) -> None:
-            row = {
-                f"new_{name}": value for name, value in mapping.output_row(task_id, output).items()
-            }
-            values = {**row, "id": task_id, "me": self.runner_id}
-            if connection.execute(_ADD_OUTPUT, values).rowcount != 1:
-                raise LostClaim(task_id)
+        await self._database.write(lambda c: add_output(c, task_id, self.runner_id, output))
 
-        await self._database.write(work)
+    async def settle(
+        self,
+        task: Task,
+        outcome: Outcome,
+        attempts: Sequence[Attempt],
+        unsaved: Unsaved | None = None,
+    ) -> Task:
+        """Write the end of the task, with its start and its results if they are `unsaved`.
 
-    async def settle(self, task: Task, outcome: Outcome, attempts: Sequence[Attempt]) -> Task:
-        """Write the end of the task."""
+        With these, LostClaim is also raised if a cancel was requested.
+        """
+        began = {} if unsaved is None else {"started_at": unsaved.began}
         return await self._update(
             task,
-            changed={"lease_until": None},
+            None if unsaved is None else END_AT_ONCE,
+            {"lease_until": None, **began},
+            () if unsaved is None else unsaved.outputs,
             status=outcome.status,
             finished_at=time.time(),
             progress=task.progress,
@@ -168,7 +149,7 @@ class Claims:
         canceling = tasks.c.status == Status.CANCELING
         # A task with a paid node key stays ours: no other process has the key
         ours = and_(~canceling, tasks.c.needs_key)
-        change = _CHANGE.values(
+        change = CHANGE.values(
             status=case((canceling, Status.CANCELED), else_=Status.QUEUED),
             finished_at=case((canceling, time.time()), else_=None),
             started_at=null(),
@@ -259,14 +240,15 @@ class Claims:
     async def _update(
         self,
         task: Task,
-        statement: Update | None = None,
+        statement: Statement | None = None,
         changed: Json | None = None,
+        outputs: Sequence[Output] = (),
         **fields: Any,
     ) -> Task:
         """Apply one fenced change and return the updated task.
 
         The change consists of `fields`, or is given by `statement`; `changed` has values of columns
-        that are no fields. Raises LostClaim if the task has another owner.
+        that are no fields, and `outputs` are added. Raises LostClaim if the task has another owner.
         """
         change = _change_to(fields.get("status")) if statement is None else statement
         values = {
@@ -276,13 +258,14 @@ class Claims:
             "me": self.runner_id,
         }
 
-        def work(connection: Connection) -> Row[Any]:
-            row = connection.execute(change, values).first()
-            if row is None:
+        def work(connection: Connection) -> Any:
+            for output in outputs:
+                add_output(connection, task.task_id, self.runner_id, output)
+            if not (found := change.rows(connection, values)):
                 raise LostClaim(task.task_id)
             if fields.get("error"):
                 add_error(connection, task.task_id, fields["error"])
-            return row
+            return found[0]
 
         row = await self._database.write(work)
         fields |= {"status": Status(row.status), "started_at": row.started_at}
@@ -291,10 +274,10 @@ class Claims:
 
 
 @cache
-def _change_to(status: Status | None) -> Update:
+def _change_to(status: Status | None) -> Statement:
     """Return an UPDATE, restricted to the states from which `status` may be reached.
 
-    Cached, since building a statement takes longer than executing it.
+    Made once, as it is compiled once.
     """
-    change = _CHANGE if status is None else _CHANGE.where(tasks.c.status.in_(sources_of(status)))
-    return change.returning(*_BY_OTHERS)
+    change = CHANGE if status is None else CHANGE.where(in_states(sources_of(status)))
+    return Statement(change.returning(*BY_OTHERS))

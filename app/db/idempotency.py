@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from app.db.engine.database import insert_if_new
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
+from app.db.engine.statement import Statement
 from app.db.queries import TASKS, fetch, fetch_one, whole
 from app.db.tables import idempotency_keys as keys
 from app.db.tables import tasks
@@ -21,9 +22,11 @@ from app.tasks.model import Task
 
 KEY_LIFETIME_SECONDS = 24 * 3600.0  # seconds
 
-_KNOWN = select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+_KNOWN = Statement(
+    select(keys).where(keys.c.key == bindparam("name"), keys.c.created_at > bindparam("since"))
+)
 _IS_OLD = keys.c.created_at <= bindparam("until")
-_FORGET = delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD)
+_FORGET = Statement(delete(keys).where(keys.c.key == bindparam("name"), _IS_OLD))
 _OLD = select(keys.c.key).where(_IS_OLD).limit(MAX_LIST_ROWS)
 _FORGET_OLD = delete(keys).where(any_of(keys.c.key, "names"), _IS_OLD)
 _HELD = select(keys.c.key, keys.c.task_id).where(any_of(keys.c.task_id, "task_ids"))
@@ -63,21 +66,22 @@ class IdempotencyKey:
 
 def is_known(connection: Connection, key: IdempotencyKey) -> bool:
     """Return whether the key was used. Raises KeyReused if it was, with another request."""
-    row = connection.execute(_KNOWN, _values(key)).mappings().first()
-    if row is not None and row["digest"] != key.digest:
+    known = _KNOWN.rows(connection, _values(key))
+    if known and known[0].digest != key.digest:
         how = "was used" if key.single_use else "came with another request"
         raise KeyReused(
             f"The Idempotency-Key {how} before.",
             hint="Use a new key for a new request; a key is kept for 24 hours.",
         )
-    return row is not None
+    return bool(known)
 
 
 def take(connection: Connection, key: IdempotencyKey, task_id: str) -> bool:
     """Store the key for a task that is added next; False if it was used. Raises KeyReused."""
-    connection.execute(_FORGET, {"name": key.stored, "until": time.time() - KEY_LIFETIME_SECONDS})
+    old = {"name": key.stored, "until": time.time() - KEY_LIFETIME_SECONDS}
+    _FORGET.count(connection, old)
     row = {"key": key.stored, "digest": key.digest, "task_id": task_id, "created_at": time.time()}
-    if connection.execute(insert_if_new(connection, keys), row).rowcount == 1:
+    if insert_if_new(connection.dialect.name, keys).count(connection, row) == 1:
         return True
     return not is_known(connection, key)
 
@@ -110,8 +114,8 @@ def let_go(connection: Connection, removed: Mapping[str, str | None]) -> None:
 
 def tasks_of(connection: Connection, key: IdempotencyKey) -> list[Task]:
     """Return what the key created: one task, or all of a batch."""
-    row = connection.execute(_KNOWN, _values(key)).mappings().one()
-    first = fetch_one(connection, row["task_id"])
+    (known,) = _KNOWN.rows(connection, _values(key))
+    first = fetch_one(connection, known.task_id)
     if first.batch_id is None:
         return [whole(connection, first)]
     return fetch(connection, _OF_BATCH, {"batch": first.batch_id}, brief=True)

@@ -3,11 +3,11 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import CursorResult, RowMapping
 
 from app.db.tables import tasks
 from app.tasks.asset import output_id
@@ -21,9 +21,11 @@ from app.tasks.model import (
     Status,
     Task,
     TaskError,
+    WaitingTask,
     fields_of,
 )
 from app.tasks.truncation import MAX_ROW_PARAMS_BYTES, brief
+from app.workflows.requirements import Needs
 
 PRIORITY_AGEING_SECONDS = 300.0  # of waiting are worth a point of priority
 
@@ -39,14 +41,21 @@ _COLUMNS = {
     "owner": "key_name",
     "needs_paid_node_key": "needs_key",
 }
+_parse = json.JSONDecoder().raw_decode
 _EMPTY = dict.fromkeys(tasks.c.keys())
 _OUTLINE = {**_EMPTY, "params": "{}", "metadata": "{}", "attempts": "[]", "warnings": "[]"}
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
 
 
-def dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _load(text: str) -> Any:
+    """Return the value of a column, which begins without white space. Most are empty."""
+    if text == "{}":
+        return {}
+    return [] if text == "[]" else _parse(text)[0]
+
+
+dump = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make one each time
 
 
 def dump_progress(progress: Progress) -> str:
@@ -79,7 +88,7 @@ def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
     """Return the row of a task; long parameters are truncated, with marks in `cut`."""
-    params, cut = dump(task.params), None
+    params, cut = dump(task.params) if task.params else "{}", None
     if len(params) > MAX_ROW_PARAMS_BYTES:
         shown, cut = brief(task.params)
         params = dump(shown)
@@ -102,16 +111,54 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "key_name": task.owner,
         "params": params,
         "cut": dump(cut) if cut else None,
-        "metadata": dump(task.metadata),
+        "metadata": "{}" if task.metadata == {} else dump(task.metadata),
         "attempts": "[]",
-        "warnings": dump(task.warnings),
+        "warnings": dump(task.warnings) if task.warnings else "[]",
     }
 
 
-def added(row: Mapping[str, Any], queue_position: QueuePosition, webhook: str | None) -> Task:
-    """Return the task for a row that was just written; columns that it omits are NULL."""
-    whole = {**_EMPTY, **row, "webhook": webhook}
-    return task_of(whole, queue_position=queue_position)
+def added(
+    task: NewTask, row: Row, seq: int, queue_position: QueuePosition, webhook: str | None
+) -> Task:
+    """Return the task whose row was just written, with its parameters as a whole."""
+    return Task(
+        seq=seq,
+        task_id=task.task_id,
+        status=Status.QUEUED,
+        priority=task.priority,
+        created_at=row["created_at"],
+        started_at=None,
+        finished_at=None,
+        server=None,
+        wanted_server=task.requirements.wanted_server,
+        client_id=None,
+        runner_id=row["owner"],
+        submitted_at=None,
+        cancel_reason=None,
+        timeout=task.timeout,
+        filename=task.filename,
+        retry_of=task.retry_of,
+        batch_id=task.batch_id,
+        requirements_id=task.requirements.requirements_id,
+        shape=task.shape,
+        expected=task.expected,
+        params=task.params,
+        metadata=task.metadata,
+        progress=Progress(nodes_total=len(task.prompt)),
+        error=None,
+        attempts=(),
+        warnings=task.warnings,
+        queue_position=queue_position,
+        webhook=json.loads(webhook) if webhook else None,
+        needs_paid_node_key=task.needs_paid_node_key,
+        owner=task.owner,
+    )
+
+
+def rows_of(result: CursorResult[Any]) -> list[dict[str, Any]]:
+    """Return the rows as dicts: a look into a mapping of SQLAlchemy takes ten times as long."""
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def outline_of(row: Row) -> Task:
@@ -120,23 +167,39 @@ def outline_of(row: Row) -> Task:
 
 
 def task_of(
-    row: Row, outputs: Iterable[Output] = (), queue_position: QueuePosition | None = None
+    row: Row, outputs: Sequence[Output] = (), queue_position: QueuePosition | None = None
 ) -> Task:
     return Task(
         **{name: row[name] for name in _PLAIN},
-        **{field: row[column] for field, column in _COLUMNS.items()},
+        requirements_id=row["route"],
+        runner_id=row["owner"],
+        owner=row["key_name"],
+        needs_paid_node_key=row["needs_key"],
         status=Status(row["status"]),
         cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
-        params=json.loads(row["params"]),
-        metadata=json.loads(row["metadata"]),
-        progress=Progress(**json.loads(row["progress"])) if row["progress"] else Progress(),
+        params=_load(row["params"]),
+        metadata=_load(row["metadata"]),
+        progress=Progress(**_load(row["progress"])) if row["progress"] else Progress(),
         error=_error(row["error"]),
-        attempts=tuple(Attempt(**item) for item in json.loads(row["attempts"])),
-        warnings=tuple(json.loads(row["warnings"])),
-        outputs=tuple(numbered(outputs)),
+        attempts=tuple([Attempt(**item) for item in _load(row["attempts"])]),
+        warnings=tuple(_load(row["warnings"])),
+        outputs=numbered(outputs),
         queue_position=queue_position,
-        webhook=json.loads(row["webhook"]) if row.get("webhook") else None,
-        cut=json.loads(row["cut"]) if row.get("cut") else {},
+        webhook=_load(row["webhook"]) if row.get("webhook") else None,
+        cut=_load(row["cut"]) if row.get("cut") else {},
+    )
+
+
+def waiting_of(row: Any, needs: Needs, wanted_server: str | None, now: float) -> WaitingTask:
+    return WaitingTask(
+        seq=row.seq,
+        requirements_id=row.route,
+        needs=needs,
+        wanted_server=wanted_server,
+        shape=row.shape,
+        priority=row.priority,
+        waited=now - row.created_at,
+        owner=row.key_name,
     )
 
 
@@ -153,18 +216,22 @@ def output_of(row: Row) -> Output:
     return Output(**{name: row[name] for name in _OUTPUT}, length=row.get("length"))
 
 
-def numbered(outputs: Iterable[Output]) -> Iterator[Output]:
-    """Yield the outputs of one task with `copy` set."""
+def numbered(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Return the outputs of one task with `copy` set."""
+    if len(outputs) < 2:
+        return tuple(outputs)
     before: Counter[tuple[object, ...]] = Counter()
+    found = []
     for output in outputs:
         this = (*output.identity, output.length)
         copy = before[this]
         before[this] += 1
-        yield replace(output, copy=copy) if copy else output
+        found.append(replace(output, copy=copy) if copy else output)
+    return tuple(found)
 
 
 def _error(text: str | None) -> TaskError | None:
     if not text:
         return None
-    fields = json.loads(text)
+    fields = _load(text)
     return TaskError(**{**fields, "traceback": tuple(fields["traceback"])})

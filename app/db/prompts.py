@@ -6,13 +6,14 @@ changes. Extra data is shared by all tasks that were submitted with the same.
 
 import json
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 from sqlalchemy import Connection, delete, insert, select
 
 from app.db import mapping
 from app.db.engine.list_parameters import any_of
+from app.db.engine.statement import Statement
 from app.db.shared_texts import SharedTexts
 from app.db.tables import extras, graphs, prompts
 from app.limits.json_types import Json
@@ -36,7 +37,12 @@ NOT_FOR_OLD = mapping.dump({"1": {"class_type": SHARED_GRAPH, "inputs": {}}})
 GRAPHS = SharedTexts(graphs.c.graph_id, graphs.c.prompt, prompts.c.graph_id)
 EXTRAS = SharedTexts(extras.c.extra_id, extras.c.extra, prompts.c.extra_id)
 
-_PROMPTS = select(prompts).where(any_of(prompts.c.task_id, "task_ids"))
+_WRITE = Statement(insert(prompts))
+# For queries of tasks that are joined with their prompts
+COLUMNS = (prompts.c.prompt, prompts.c.graph_id, prompts.c.extra_id, prompts.c.changes)
+_PROMPTS = Statement(
+    select(prompts.c.task_id, *COLUMNS).where(any_of(prompts.c.task_id, "task_ids"))
+)
 _FORGET = (
     delete(prompts)
     .where(any_of(prompts.c.task_id, "task_ids"))
@@ -68,7 +74,7 @@ def write(connection: Connection, new: Sequence[NewTask], cut: Collection[str]) 
     the beginning of their parameters."""
     GRAPHS.keep(connection, {task.graph.graph_id: task.graph.text for task in new if task.graph})
     EXTRAS.keep(connection, {task.extra.extra_id: task.extra.text for task in new if task.extra})
-    connection.execute(insert(prompts), [_row(task, is_cut=task.task_id in cut) for task in new])
+    _WRITE.each(connection, [_row(task, is_cut=task.task_id in cut) for task in new])
 
 
 def _row(task: NewTask, *, is_cut: bool) -> Json:
@@ -85,7 +91,13 @@ def _row(task: NewTask, *, is_cut: bool) -> Json:
 
 def parts(connection: Connection, task_ids: Collection[str]) -> dict[str, PromptParts]:
     """Return the stored parts of the prompts by task id."""
-    found = connection.execute(_PROMPTS, {"task_ids": list(task_ids)}).all()
+    return parts_in(connection, _PROMPTS.rows(connection, {"task_ids": list(task_ids)}))
+
+
+def parts_in(connection: Connection, rows: Sequence[Any]) -> dict[str, PromptParts]:
+    """Return the stored parts by task id, from rows with `COLUMNS`, which are NULL without a
+    prompt."""
+    found = [row for row in rows if row.prompt is not None]
     shared = GRAPHS.read(connection, {row.graph_id for row in found if row.graph_id})
     along = EXTRAS.read(connection, {row.extra_id for row in found if row.extra_id})
     return {

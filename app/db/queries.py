@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from app.db import mapping
 from app.db.engine.list_parameters import any_of, none_of
+from app.db.engine.statement import Statement
 from app.db.tables import outputs, prompts, tasks
 from app.db.webhooks import shown_of
 from app.errors import TaskNotFound
@@ -37,7 +38,12 @@ def is_queued(table: FromClause = tasks) -> ColumnElement[bool]:
 
 
 def is_active(table: FromClause = tasks) -> ColumnElement[bool]:
-    words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(ACTIVE)]
+    return in_states(ACTIVE, table)
+
+
+def in_states(states: Iterable[Status], table: FromClause = tasks) -> ColumnElement[bool]:
+    """Literals: parameters of IN would be expanded in each execution."""
+    words: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(states)]
     return table.c.status.in_(words)
 
 
@@ -48,8 +54,9 @@ FOUND_KEY_NAME = tasks.c.key_name.concat("")  # NULL stays NULL, so that it diff
 
 # Built once, since building a statement takes longer than executing it.
 TASKS = select(tasks, shown_of(tasks.c.task_id).label("webhook"))
-_TASK = TASKS.where(tasks.c.task_id == bindparam("task_id"))
-_OUTPUTS_OF = (
+_TASK = Statement(TASKS.where(tasks.c.task_id == bindparam("task_id")))
+_PARAMS = Statement(select(prompts.c.params).where(prompts.c.task_id == bindparam("task_id")))
+_OUTPUTS_OF = Statement(
     select(outputs).where(outputs.c.task_id == bindparam("task_id")).order_by(outputs.c.id)
 )
 _OUTPUTS = select(outputs).where(any_of(outputs.c.task_id, "task_ids")).order_by(outputs.c.id)
@@ -58,6 +65,7 @@ _BRIEF_OUTPUTS = _OUTPUTS.with_only_columns(
     func.substr(outputs.c.text, 1, MAX_TEXT_CHARACTERS).label("text"),
     func.length(outputs.c.text).label("length"),
 )
+_QUEUED = str(Status.QUEUED)
 # Execution option of an engine with the stuck requirements; each process determines its own.
 STUCK = "stuck_routes"
 _IS_AHEAD = or_(
@@ -66,12 +74,28 @@ _IS_AHEAD = or_(
 )
 # A task on a server is included in that server's wait, and a task that no server accepts at present
 # delays nobody.
-_IS_HERE = and_(tasks.c.server.is_(None), none_of(tasks.c.route, "stuck"))
-_AHEAD = select(
-    func.count(),
-    func.sum(case((_IS_HERE, tasks.c.expected))),
-    func.count(case((and_(_IS_HERE, tasks.c.expected.is_(None)), 1))),
-).where(is_queued(), _IS_AHEAD)
+_IS_ON_NONE = tasks.c.server.is_(None)
+_IS_HERE = and_(_IS_ON_NONE, none_of(tasks.c.route, "stuck"))
+# By whether any are stuck: to look for each task's requirements among none takes as long again.
+_HERE = {True: _IS_HERE, False: _IS_ON_NONE}
+
+
+def _ahead(is_here: ColumnElement[bool]) -> Any:
+    return select(
+        func.count(),
+        func.sum(case((is_here, tasks.c.expected))),
+        func.count(case((and_(is_here, tasks.c.expected.is_(None)), 1))),
+    ).where(is_queued())
+
+
+_BEHIND = (
+    select(func.count()).where(is_queued(), tasks.c.rank > bindparam("rank")).scalar_subquery()
+)
+_AHEAD = {some: Statement(_ahead(here).where(_IS_AHEAD)) for some, here in _HERE.items()}
+_AT_THE_END = {
+    some: Statement(_ahead(here).where(tasks.c.rank <= bindparam("rank")).add_columns(_BEHIND))
+    for some, here in _HERE.items()
+}
 _FROM_THERE_ON = (
     select(tasks.c.seq, tasks.c.expected, _IS_HERE.label("is_here"))
     .where(is_queued(), not_(_IS_AHEAD), tasks.c.rank <= bindparam("last_rank"))
@@ -82,19 +106,19 @@ _FROM_THERE_ON = (
 def fetch_one(connection: Connection, task_id: str) -> Task:
     """Return a task. Raises TaskNotFound."""
     this = {"task_id": task_id}
-    row = connection.execute(_TASK, this).mappings().first()
-    if row is None:
+    found = [row._asdict() for row in _TASK.rows(connection, this)]
+    if not found:
         raise no_task(task_id)
-    results = map(mapping.output_of, connection.execute(_OUTPUTS_OF, this).mappings())
-    return mapping.task_of(row, results, positions_of(connection, [row]).get(row["seq"]))
+    results = [mapping.output_of(row._asdict()) for row in _OUTPUTS_OF.rows(connection, this)]
+    return mapping.task_of(found[0], results, positions_of(connection, found).get(found[0]["seq"]))
 
 
 def whole(connection: Connection, task: Task) -> Task:
     """Return the task with the parameters that its row has no room for."""
     if not task.cut:
         return task
-    query = select(prompts.c.params).where(prompts.c.task_id == task.task_id)
-    text = connection.scalar(query)
+    found = _PARAMS.rows(connection, {"task_id": task.task_id})
+    text = found[0].params if found else None
     return replace(task, params=json.loads(text), cut={}) if text else task
 
 
@@ -109,11 +133,12 @@ def fetch(
 
     `brief`: read only the beginning of text results, as shown in lists.
     """
-    found = connection.execute(query, values).mappings().all()
+    found = mapping.rows_of(connection.execute(query, values))
     results: dict[str, list[Output]] = defaultdict(list)
     if found:
         ids = {"task_ids": [row["task_id"] for row in found]}
-        for row in connection.execute(_BRIEF_OUTPUTS if brief else _OUTPUTS, ids).mappings():
+        statement = _BRIEF_OUTPUTS if brief else _OUTPUTS
+        for row in mapping.rows_of(connection.execute(statement, ids)):
             results[row["task_id"]].append(mapping.output_of(row))
     positions = positions_of(connection, found)
     return [
@@ -126,12 +151,13 @@ def positions_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[i
 
     Counted for the first of these rows, and advanced from there to the last.
     """
-    queued = sorted((row["rank"], row["seq"]) for row in found if row["status"] == Status.QUEUED)
+    queued = sorted([(row["rank"], row["seq"]) for row in found if row["status"] == _QUEUED])
     if not queued:
         return {}
     first = {"rank": queued[0][0], "seq": queued[0][1]}
-    stuck = {"stuck": connection.engine.get_execution_options().get(STUCK, ())}
-    ahead, seconds, unknown = connection.execute(_AHEAD, {**first, **stuck}).one()
+    stuck = {"stuck": stuck_in(connection)}
+    query = _AHEAD[bool(stuck["stuck"])]
+    ((ahead, seconds, unknown),) = query.rows(connection, {**first, **stuck})
     queue_position = QueuePosition(ahead + 1, float(seconds or 0), unknown)
     positions = {first["seq"]: queue_position}
     if len(queued) > 1:
@@ -142,12 +168,35 @@ def positions_of(connection: Connection, found: Sequence[mapping.Row]) -> dict[i
     return positions
 
 
+def position_of_next(connection: Connection, rank: float) -> tuple[QueuePosition, int]:
+    """Return the position of a task that is added with this rank, and how many tasks wait now."""
+    stuck = stuck_in(connection)
+    found = _AT_THE_END[bool(stuck)].rows(connection, {"rank": rank, "stuck": stuck})
+    ((ahead, seconds, unknown, behind),) = found
+    return QueuePosition(ahead + 1, float(seconds or 0), unknown), ahead + behind
+
+
+def stuck_in(connection: Connection) -> Sequence[str]:
+    """Return the requirements that no server accepts at present."""
+    stuck: Sequence[str] = connection.engine.get_execution_options().get(STUCK, ())
+    return stuck
+
+
 @cache
-def newest_result(*given: str) -> Select[Any]:
-    """Return a query for the newest stored result with the given columns."""
+def newest_result(*given: str, of_owner: bool) -> Statement:
+    """Return a query for the newest stored result with the given columns.
+
+    Of one task's results that differ in a column that is not given, the one that its `url` means:
+    that leaves out what is usual. `of_owner`: only of tasks that the API key `owner` created.
+    """
     equal = [outputs.c[name] == bindparam(name) for name in given]
     stored = select(outputs).where(outputs.c.key.is_not(None), *equal)
-    return stored.order_by(outputs.c.id.desc()).limit(1)
+    if of_owner:
+        stored = stored.join(tasks, tasks.c.task_id == outputs.c.task_id)
+        stored = stored.where(tasks.c.key_name == bindparam("owner"))
+    usual = {"subfolder": "", "type": "output"} if "task_id" in given else {}
+    first = [case((outputs.c[name] == usual[name], 0), else_=1) for name in usual.keys() - given]
+    return Statement(stored.order_by(*first, outputs.c.id.desc()).limit(1))
 
 
 def no_task(task_id: str) -> TaskNotFound:

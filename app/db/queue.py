@@ -8,30 +8,22 @@ and no server gets more than its slots.
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    RowMapping,
-    and_,
-    bindparam,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
 from app.db import prompts, quotas, requirements
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
 from app.db.engine.notify import Topic, notify
+from app.db.engine.statement import Statement
 from app.db.lease import Lease
-from app.db.mapping import task_of
+from app.db.mapping import task_of, waiting_of
 from app.db.queries import KEY_NAME, STUCK, TASKS, fetch, is_active, is_queued
 from app.db.requirements import Requirements, RequirementsCache
+from app.db.tables import prompts as prompt_rows
 from app.db.tables import tasks
 from app.limits.json_types import Json
 from app.tasks.model import Assignment, Task, WaitingTask
@@ -41,11 +33,13 @@ MAX_CANDIDATES = 32  # tasks at the head of the queue that are considered at a t
 CLAIM_LOCK_ID = 0x6F1A_0002  # PostgreSQL advisory lock: one process claims at a time
 
 # Held until the end of the transaction; PostgreSQL aborts that of a process that is suspended.
-_ONE_AT_A_TIME = select(
-    func.set_config("idle_in_transaction_session_timeout", "5000", True),
-    func.pg_advisory_xact_lock(CLAIM_LOCK_ID),
+_ONE_AT_A_TIME = Statement(
+    select(
+        func.set_config("idle_in_transaction_session_timeout", "5000", True),
+        func.pg_advisory_xact_lock(CLAIM_LOCK_ID),
+    )
 )
-_HELD = (
+_HELD = Statement(
     select(tasks.c.server, func.count().label("held"))
     .where(is_active(), tasks.c.server.is_not(None))
     .group_by(tasks.c.server)
@@ -63,7 +57,7 @@ _OWNERLESS = or_(
 )
 # A queued task has an owner if it came with a paid node key, which only that process holds.
 _FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
-_WAITING = (
+_WAITING = Statement(
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
         *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
@@ -81,7 +75,7 @@ _STILL_THERE = (
     .where(is_queued(), tasks.c.server.is_(None))
     .with_for_update(skip_locked=True)
 )
-_GIVE = (
+_GIVE = Statement(
     update(tasks)
     .where(tasks.c.seq.in_(_STILL_THERE))
     .values(owner=bindparam("me"), lease_until=bindparam("until"), server=bindparam("to_server"))
@@ -94,7 +88,12 @@ _REROUTE = (
     .where(is_queued(), tasks.c.server.is_(None), tasks.c.route == bindparam("old"))
     .values(route=bindparam("new"))
 )
-_CLAIMED = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
+_THESE = TASKS.where(any_of(tasks.c.seq, "seqs")).order_by(tasks.c.seq)
+_CLAIMED = Statement(
+    _THESE.add_columns(*prompts.COLUMNS).select_from(
+        tasks.outerjoin(prompt_rows, prompt_rows.c.task_id == tasks.c.task_id)
+    )
+)
 _PLACES = select(
     tasks.c.task_id, tasks.c.server, tasks.c.finished_at.is_not(None).label("finished")
 ).where(any_of(tasks.c.task_id, "task_ids"))
@@ -125,6 +124,14 @@ class Claim:
     prompt: Json = field(repr=False)
     needs: Needs
     extra: Json | None = field(default=None, repr=False)  # see app/workflows/extra_data.py
+
+
+class Left(Enum):
+    """What a claim did not take."""
+
+    NOTHING = "nothing"  # no task waits
+    UNFIT = "unfit"  # tasks that fitted no free slot, if any
+    MORE = "more"  # tasks that another claim may take at once
 
 
 Choose = Callable[[Sequence[WaitingTask]], Sequence[Assignment]]
@@ -164,33 +171,34 @@ class Queue:
 
     async def assign(
         self, offer: Offer, *, barred: Collection[str] = (), large: bool = False
-    ) -> tuple[list[Claim], bool]:
+    ) -> tuple[list[Claim], Left]:
         """Pass the head of the queue to the function that `offer` returns, and claim what it
         assigns.
 
         Tasks of `barred` API keys, and of keys at their limit, are passed over. Returns the claims,
-        and whether there may be more tasks to assign. `large`: many requirements are passed over.
+        and what is left in the queue. `large`: many requirements are passed over.
         """
         lease, limits = self._terms(), self._concurrency()
 
-        def work(connection: Connection) -> tuple[list[Claim], bool]:
+        def work(connection: Connection) -> tuple[list[Claim], Left]:
             if connection.dialect.name == "postgresql":  # SQLite has a single writer
-                connection.execute(_ONE_AT_A_TIME)
-            held = {row.server: row.held for row in connection.execute(_HELD)}
-            offered = offer(held)
-            if offered is None:
-                return [], False
+                _ONE_AT_A_TIME.rows(connection)
+            held = {row.server: row.held for row in _HELD.rows(connection)}
+            if (offered := offer(held)) is None:
+                return [], Left.UNFIT
             excluded, choose = offered
             room = quotas.free_slots(connection, limits)
-            values = {"excluded": list(excluded), "full": [*quotas.exhausted_keys(room), *barred]}
-            values |= {"me": lease["me"], "now": lease["now"]}
-            found = connection.execute(_WAITING, values).mappings().all()
-            requirements = self.requirements.read(connection, {row["route"] for row in found})
-            waiting = [_waiting(row, requirements[row["route"]], lease["now"]) for row in found]
+            full = [*quotas.exhausted_keys(room), *barred]
+            values = {**lease, "excluded": list(excluded), "full": full}
+            found = _WAITING.rows(connection, values)
+            requirements = self.requirements.read(connection, {row.route for row in found})
+            waiting = [waiting_of(row, *requirements[row.route], lease["now"]) for row in found]
             gifts = quotas.cap_by_key(room, choose(waiting), waiting)
             got = self._give(connection, gifts, lease)
-            more = len(found) == MAX_CANDIDATES or len(got) < len(gifts)
-            return self._claims_of(connection, got), more
+            if len(found) == MAX_CANDIDATES or len(got) < len(gifts):
+                return got, Left.MORE
+            is_all = len(got) == len(found) and not (excluded or full)
+            return got, Left.NOTHING if is_all else Left.UNFIT
 
         return await self._database.write(work, large=large)
 
@@ -250,7 +258,7 @@ class Queue:
 
     def _give(
         self, connection: Connection, gifts: Collection[Assignment], lease: Mapping[str, Any]
-    ) -> list[Task]:
+    ) -> list[Claim]:
         """Claim the tasks in queue order, except those canceled meanwhile.
 
         They have no results yet, so none are read.
@@ -261,20 +269,26 @@ class Queue:
         given: list[int] = []
         for server, seqs in by_server.items():
             values = {**lease, "to_server": server, "seqs": seqs}
-            given += connection.scalars(_GIVE, values)
-        found = connection.execute(_CLAIMED, {"seqs": given}).mappings().all() if given else []
-        got = {row["seq"]: task_of(row) for row in found}
-        return [got[gift.seq] for gift in gifts if gift.seq in got]
+            given += [row.seq for row in _GIVE.rows(connection, values)]
+        if not given:
+            return []
+        found = _CLAIMED.rows(connection, {"seqs": given})
+        got = {row.seq: task_of(row._asdict()) for row in found}
+        parts = prompts.parts_in(connection, found)
+        return self._claims_of(connection, [got[g.seq] for g in gifts if g.seq in got], parts)
 
     def _taken(self, connection: Connection, taking: Any, values: Json) -> list[Claim]:
         seqs = list(connection.scalars(taking, values))
-        found = fetch(connection, _CLAIMED, {"seqs": seqs}) if seqs else []
-        return self._claims_of(connection, found)
-
-    def _claims_of(self, connection: Connection, found: Sequence[Task]) -> list[Claim]:
-        if not found:
-            return []
+        found = fetch(connection, _THESE, {"seqs": seqs}) if seqs else []
         parts = prompts.parts(connection, [task.task_id for task in found])
+        return self._claims_of(connection, found, parts)
+
+    def _claims_of(
+        self,
+        connection: Connection,
+        found: Sequence[Task],
+        parts: Mapping[str, prompts.PromptParts],
+    ) -> list[Claim]:
         requirements = self.requirements.read(connection, {task.requirements_id for task in found})
         # A task without its prompt fails on its own; it must not block other claims.
         return [
@@ -288,18 +302,5 @@ class Queue:
         ]
 
 
-def _places(part: Sequence[str], connection: Connection) -> Sequence[Row[Any]]:
+def _places(part: Sequence[str], connection: Connection) -> Sequence[Any]:
     return connection.execute(_PLACES, {"task_ids": part}).all()
-
-
-def _waiting(row: RowMapping, requirements: Requirements, now: float) -> WaitingTask:
-    return WaitingTask(
-        seq=row["seq"],
-        requirements_id=row["route"],
-        needs=requirements.needs,
-        wanted_server=requirements.wanted_server,
-        shape=row["shape"],
-        priority=row["priority"],
-        waited=now - row["created_at"],
-        owner=row["key_name"],
-    )

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.auth.model import Caller
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
+from app.db.engine.statement import Statement
 from app.db.queries import KEY_NAME, is_active, is_queued
 from app.db.tables import key_usage, tasks
 from app.errors import KeyQueueFull, QueueFull, QuotaExceeded
@@ -15,9 +16,27 @@ from app.tasks.model import Assignment, WaitingTask
 
 DAY = 86400
 
-_QUEUED = select(func.count()).select_from(tasks).where(is_queued())
-_QUEUED_OF = _QUEUED.where(bindparam("name") == KEY_NAME)
-_ON_SERVERS = (
+_QUEUED_OF = Statement(
+    select(func.count()).select_from(tasks).where(is_queued(), bindparam("name") == KEY_NAME)
+)
+_COUNT = {
+    name: Statement(
+        row.on_conflict_do_update(
+            index_elements=["key_name", "day"],
+            set_={"tasks": key_usage.c.tasks + row.excluded.tasks},
+        ).returning(key_usage.c.tasks)
+    )
+    for name, row in (
+        ("sqlite", sqlite.insert(key_usage)),
+        ("postgresql", postgresql.insert(key_usage)),
+    )
+}
+_FORGET = Statement(
+    delete(key_usage).where(
+        key_usage.c.key_name == bindparam("name"), key_usage.c.day < bindparam("today")
+    )
+)
+_ON_SERVERS = Statement(
     select(KEY_NAME, func.count())
     .where(is_active(), tasks.c.server.is_not(None))
     .where(any_of(KEY_NAME, "names"))
@@ -25,12 +44,13 @@ _ON_SERVERS = (
 )
 
 
-def check_queue_limit(connection: Connection, caller: Caller, most: int, more: int) -> None:
+def check_queue_limit(
+    connection: Connection, caller: Caller, most: int, more: int, waiting: int
+) -> None:
     """Raise QueueFull if the queue has no room for `more` tasks, KeyQueueFull if the key has none.
 
-    `most` is the limit of the queue.
+    `most` is the limit of the queue, in which `waiting` tasks are.
     """
-    waiting = connection.scalar(_QUEUED) or 0
     if waiting + more > most:
         raise QueueFull(
             f"{waiting} tasks wait, and {most} may; these are {more} more.",
@@ -38,7 +58,7 @@ def check_queue_limit(connection: Connection, caller: Caller, most: int, more: i
         )
     if caller.queued is None:
         return
-    waiting = connection.scalar(_QUEUED_OF, {"name": caller.name}) or 0
+    ((waiting,),) = _QUEUED_OF.rows(connection, {"name": caller.name})
     if waiting + more > caller.queued:
         raise KeyQueueFull(
             f"{waiting} tasks of key {caller.name!r} wait, and {caller.queued} may; "
@@ -58,16 +78,9 @@ def count_daily(connection: Connection, caller: Caller, more: int) -> None:
         return
     now = time.time()
     day = _day(now)
-    is_sqlite = connection.dialect.name == "sqlite"
-    row = (sqlite.insert if is_sqlite else postgresql.insert)(key_usage).values(
-        key_name=caller.name, day=day, tasks=more
-    )
-    counted = row.on_conflict_do_update(
-        index_elements=["key_name", "day"], set_={"tasks": key_usage.c.tasks + more}
-    ).returning(key_usage.c.tasks)
-    made = connection.execute(counted).scalar_one()
-    old = delete(key_usage).where(key_usage.c.key_name == caller.name, key_usage.c.day < day)
-    connection.execute(old)
+    row = {"key_name": caller.name, "day": day, "tasks": more}
+    ((made,),) = _COUNT[connection.dialect.name].rows(connection, row)
+    _FORGET.count(connection, {"name": caller.name, "today": day})
     if caller.daily is not None and made > caller.daily:
         raise QuotaExceeded(
             f"Key {caller.name!r} has made {made - more} tasks today, and {caller.daily} are "
@@ -98,7 +111,7 @@ def free_slots(connection: Connection, limits: Mapping[str, int]) -> dict[str, i
     if not limits:
         return {}
     held: dict[str, int] = {}
-    for name, number in connection.execute(_ON_SERVERS, {"names": list(limits)}):
+    for name, number in _ON_SERVERS.rows(connection, {"names": list(limits)}):
         held[name] = number
     return {name: limit - held.get(name, 0) for name, limit in limits.items()}
 

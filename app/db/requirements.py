@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, select
 
 from app.db.engine.database import insert_if_new
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
+from app.db.engine.statement import Statement
 from app.db.queries import is_active
 from app.db.tables import routes, tasks
 from app.limits.lru_cache import BoundedCache
@@ -20,9 +21,9 @@ from app.workflows.requirements import Needs, TaskRequirements
 MAX_CACHE_CHARACTERS = 16 << 20  # about 20,000 typical entries
 OVERHEAD_CHARACTERS = 200  # per entry, in addition to its names
 
-_THESE = select(routes).where(any_of(routes.c.route, "wanted"))
+_THESE = Statement(select(routes).where(any_of(routes.c.route, "wanted")))
 _HELD = select(routes.c.route).where(any_of(routes.c.route, "wanted"))
-_HOLD = _HELD.order_by(routes.c.route).with_for_update(read=True, key_share=True)
+_HOLD = Statement(_HELD.order_by(routes.c.route).with_for_update(read=True, key_share=True))
 _IN_USE = select(tasks.c.route).where(is_active())
 _UNUSED = select(routes.c.route).where(routes.c.route.not_in(_IN_USE))
 _TAKE_UNUSED = _UNUSED.limit(MAX_LIST_ROWS).with_for_update(skip_locked=True)
@@ -49,8 +50,9 @@ class RequirementsCache:
         return self._known.get(requirements_id)
 
     def know(self, requirements_id: str, needs: Needs, wanted_server: str | None) -> None:
-        """Add requirements whose row was just written."""
-        self._known.put(requirements_id, Requirements(needs, wanted_server))
+        """Add requirements whose row was just written, or is held."""
+        if self._known.get(requirements_id) is None:  # the id is a digest of the other two
+            self._known.put(requirements_id, Requirements(needs, wanted_server))
 
     def read(self, connection: Connection, wanted: Collection[str]) -> Mapping[str, Requirements]:
         """Return the requirements by id, from the cache or the database.
@@ -60,11 +62,10 @@ class RequirementsCache:
         """
         found = {name: self.get(name) for name in wanted}
         for part in parts_of(name for name, requirements in found.items() if requirements is None):
-            for row in connection.execute(_THESE, {"wanted": part}).mappings():
-                requirements = found[row["route"]] = Requirements(
-                    Needs.load(row["needs"]), row["wanted_server"]
-                )
-                self._known.put(row["route"], requirements)
+            for row in _THESE.rows(connection, {"wanted": part}):
+                requirements = Requirements(Needs.load(row.needs), row.wanted_server)
+                found[row.route] = requirements
+                self._known.put(row.route, requirements)
         return {
             name: requirements or Requirements(Needs(), None)
             for name, requirements in found.items()
@@ -75,9 +76,11 @@ def hold(connection: Connection, wanted: Iterable[TaskRequirements]) -> None:
     """Lock the rows until the end of the transaction, and insert missing ones."""
     rows = {one.requirements_id: _row(one) for one in wanted}
     for part in parts_of(sorted(rows)):
-        while missing := set(part).difference(connection.scalars(_HOLD, {"wanted": part})):
+        while missing := set(part).difference(
+            [row.route for row in _HOLD.rows(connection, {"wanted": part})]
+        ):
             added = [rows[requirements_id] for requirements_id in sorted(missing)]
-            connection.execute(insert_if_new(connection, routes), added)
+            insert_if_new(connection.dialect.name, routes).each(connection, added)
 
 
 def _row(one: TaskRequirements) -> dict[str, Any]:

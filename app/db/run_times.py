@@ -132,10 +132,10 @@ class RunTimes:
         def work(connection: Connection) -> None:
             keys = [{"of_shape": row["shape"], "on_server": row["server"]} for row in found]
             connection.execute(_FORGET, keys)
-            keep = insert_if_new(connection, run_times)
+            keep = insert_if_new(connection.dialect.name, run_times)
             for row in found:
                 with ignoring_unstorable(f"how long shape {row['shape']} takes"):
-                    connection.execute(keep, row)
+                    keep.count(connection, row)
 
         await self._database.write(work, large=len(found) > FEW_ROWS)
 

@@ -9,10 +9,11 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Connection, Insert, delete, exists, select
+from sqlalchemy import Column, Connection, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
+from app.db.engine.statement import Statement
 
 
 class SharedTexts:
@@ -22,7 +23,16 @@ class SharedTexts:
         self._id, self._text, self._table = id_, text, id_.table
         is_shared = exists().where(reference == id_)
         these = any_of(id_, "ids")
-        self._read = select(id_, text).where(these)
+        self._keep = {
+            # Has a single writer, so that nothing need be locked
+            "sqlite": Statement(sqlite.insert(self._table).on_conflict_do_nothing()),
+            "postgresql": Statement(
+                postgresql.insert(self._table).on_conflict_do_update(
+                    index_elements=[id_], set_={id_.name: id_}
+                )
+            ),
+        }
+        self._read = Statement(select(id_, text).where(these))
         self._lock = select(id_).where(these).order_by(id_).with_for_update()
         # After the lock, in a second statement, which sees what others added before it.
         self._drop = delete(self._table).where(these, ~is_shared)
@@ -35,20 +45,13 @@ class SharedTexts:
         transaction."""
         for id_ in sorted(texts):
             row = {self._id.name: id_, self._text.name: texts[id_]}
-            connection.execute(self._insert_or_lock(connection), row)
-
-    def _insert_or_lock(self, connection: Connection) -> Insert:
-        if connection.dialect.name == "sqlite":  # has a single writer
-            return sqlite.insert(self._table).on_conflict_do_nothing()
-        return postgresql.insert(self._table).on_conflict_do_update(
-            index_elements=[self._id], set_={self._id.name: self._id}
-        )
+            self._keep[connection.dialect.name].count(connection, row)
 
     def read(self, connection: Connection, ids: Collection[str]) -> dict[str, Any]:
         """Return the parsed texts by id."""
         if not ids:
             return {}
-        found = connection.execute(self._read, {"ids": sorted(ids)})
+        found = self._read.rows(connection, {"ids": sorted(ids)})
         return {id_: json.loads(text) for id_, text in found}
 
     def drop(self, connection: Connection, ids: Collection[str]) -> None:

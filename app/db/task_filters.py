@@ -27,6 +27,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from app.comfyui.cleaning import sound_text
 from app.db import mapping
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
+from app.db.engine.statement import Statement
 from app.db.tables import task_texts, tasks
 from app.limits import text_lengths
 from app.tasks.model import TERMINAL, NewTask, Status, TaskError
@@ -38,15 +39,17 @@ _DEPTH = 12  # levels of lists and objects
 # Upsert: older gateways delete tasks without their texts, and SQLite reuses the number of the
 # newest task.
 _KEEP = {
-    name: new.on_conflict_do_update(
-        index_elements=[task_texts.c.seq], set_={"text": new.excluded.text}
+    name: Statement(
+        new.on_conflict_do_update(
+            index_elements=[task_texts.c.seq], set_={"text": new.excluded.text}
+        )
     )
     for name, new in (
         ("sqlite", sqlite.insert(task_texts)),
         ("postgresql", postgresql.insert(task_texts)),
     )
 }
-_ADD = (
+_ADD = Statement(
     update(task_texts)
     .where(
         task_texts.c.seq
@@ -110,12 +113,12 @@ def counted(conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
 def keep(connection: Connection, new: Sequence[tuple[int, NewTask]]) -> None:
     """Store the search texts of tasks that were just added with these numbers."""
     texts = [{"seq": seq, "text": text_of(task)} for seq, task in new]
-    connection.execute(_KEEP[connection.dialect.name], texts)
+    _KEEP[connection.dialect.name].each(connection, texts)
 
 
 def add_error(connection: Connection, task_id: str, error: TaskError) -> None:
     text = joined([error.code, error.class_type, error.message], _ERROR)
-    connection.execute(_ADD, {"id": task_id, "more": f"\n{text}"})
+    _ADD.count(connection, {"id": task_id, "more": f"\n{text}"})
 
 
 def text_of(task: NewTask) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import (
     ColumnElement,
@@ -14,7 +14,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from app.auth.model import Caller
-from app.db import idempotency, mapping, new_tasks, prompts, quotas, requirements, webhooks
+from app.db import idempotency, mapping, new_tasks, prompts, quotas, webhooks
 from app.db.engine import bulk
 from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.notify import Topic, notify
@@ -32,7 +32,8 @@ from app.db.queries import (
     no_task,
     whole,
 )
-from app.db.tables import outputs, tasks
+from app.db.queue_end import QueueEnd, Reading
+from app.db.tables import tasks
 from app.db.task_filters import Selection, counted
 from app.errors import InvalidInput
 from app.limits.json_types import Json
@@ -54,6 +55,7 @@ class TaskTable:
     database: Database
     max_queued: int = 10_000
     lease: Lease | None = None
+    end: QueueEnd = field(default_factory=QueueEnd)
 
 
 class TaskRepository:
@@ -67,7 +69,7 @@ class TaskRepository:
         self._caller = caller
 
     async def add(self, new: Sequence[NewTask], key: IdempotencyKey | None = None) -> list[Task]:
-        """Queue the tasks, all or none; with a key that was used, return its tasks.
+        """Queue tasks of one priority, all or none; with a key that was used, return its tasks.
 
         Raises QueueFull, QuotaExceeded, and KeyReused if the key came with another body.
         """
@@ -77,24 +79,31 @@ class TaskRepository:
                 hint="Send it in parts. The limit is the setting COMFYUI_MAX_QUEUED.",
             )
 
-        key = self._own(key)
+        key, end = self._own(key), self._table.end
 
-        def work(connection: Connection) -> list[Task]:
+        def work(connection: Connection) -> tuple[list[Task], Reading]:
+            found = end.read(connection)
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
-                return idempotency.tasks_of(connection, key)
+                return idempotency.tasks_of(connection, key), found
             quotas.count_daily(connection, self._caller, len(new))
-            quotas.check_queue_limit(connection, self._caller, self._table.max_queued, len(new))
-            requirements.hold(connection, (task.requirements for task in new))
-            now = time.time()
+            now, most = time.time(), self._table.max_queued
+            rows = [self._row(task, now) for task in new]
+            position, waiting = found.position(rows[0]["rank"])
+            quotas.check_queue_limit(connection, self._caller, most, len(new), waiting)
+            found.hold(task.requirements for task in new)
             notify(connection, Topic.WORK)
-            return new_tasks.write(connection, new, [self._row(task, now) for task in new])
+            added = new_tasks.write(connection, new, rows, position)
+            found.leave(added)
+            return added, found
 
         try:
-            return await self._database.write(work, large=len(new) > FEW_ROWS)
+            added, left = await self._database.write(work, large=len(new) > FEW_ROWS)
         except IntegrityError as error:
-            if await self._database.read(lambda c: bulk.ends(c, true(), [new[0].task_id])):
+            if await self._database.read(lambda c: bulk.ends(c, None, [new[0].task_id])):
                 raise prompt_id_in_use() from error
             raise
+        end.remember(left)
+        return added
 
     def _row(self, task: NewTask, now: float) -> Json:
         lease = self._table.lease if task.secrets else None
@@ -131,10 +140,10 @@ class TaskRepository:
     async def prompt_parts(self, task_id: str) -> PromptParts:
         """Return the stored parts of the prompt. Raises TaskNotFound."""
 
-        mine = self._mine(found=True)
+        owner = self._caller.visible_owner
 
         def work(connection: Connection) -> PromptParts:
-            if not bulk.ends(connection, mine, [task_id]):
+            if not bulk.ends(connection, owner, [task_id]):
                 raise no_task(task_id)
             return prompts.parts(connection, [task_id])[task_id]
 
@@ -204,9 +213,9 @@ class TaskRepository:
 
     async def ends(self, task_ids: Iterable[str]) -> dict[str, bool]:
         """Return, for ids of existing tasks, whether they are finished."""
-        mine, ids = self._mine(found=True), list(task_ids)
+        owner, ids = self._caller.visible_owner, list(task_ids)
         return await self._database.read(
-            lambda c: bulk.ends(c, mine, ids), large=len(ids) > FEW_ROWS
+            lambda c: bulk.ends(c, owner, ids), large=len(ids) > FEW_ROWS
         )
 
     async def ids_of(self, task_ids: Iterable[str]) -> set[str]:
@@ -262,16 +271,14 @@ class TaskRepository:
         """
         given = {"filename": filename}
         given |= {name: value for name, value in about.items() if value is not None}
-        query = newest_result(*given)
-        of_task = query.join(tasks, tasks.c.task_id == outputs.c.task_id)
+        owner = self._caller.visible_owner
         if own and self._caller.name is not None:
-            query = of_task.where(tasks.c.key_name == self._caller.name)
-        elif not self._caller.is_unrestricted:
-            query = of_task.where(self._mine())
-        row = await self._database.read(
-            lambda connection: connection.execute(query, given).mappings().first()
-        )
-        return mapping.output_of(row) if row else None
+            owner = self._caller.name
+        query = newest_result(*given, of_owner=owner is not None)
+        if owner is not None:
+            given["owner"] = owner
+        found = await self._database.read(lambda connection: query.rows(connection, given))
+        return mapping.output_of(found[0]._asdict()) if found else None
 
     async def owner_of(self, task_id: str) -> tuple[str | None, float | None]:
         """Return the API key that created the task and the creation time; None for unknown ones."""

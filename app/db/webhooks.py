@@ -19,11 +19,13 @@ from sqlalchemy import (
     select,
 )
 
+from app.db.engine.statement import Statement
 from app.db.tables import deliveries, webhooks
 from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.tasks.webhook import OPERATOR, STARTED, TASK, Webhook
 
+_KEEP = Statement(insert(webhooks))
 _OWN = (
     select(webhooks)
     .where(webhooks.c.task_id == bindparam("task_id"), webhooks.c.scope == TASK)
@@ -65,7 +67,7 @@ def keep(
     """Insert the webhooks in the transaction that adds the task; `owner` is the task's API key."""
     if wanted:
         made = [_row(task_id, webhook, owner or "") for webhook in wanted]
-        connection.execute(insert(webhooks), made)
+        _KEEP.each(connection, made)
 
 
 def shown_json(wanted: Sequence[Webhook]) -> str | None:

@@ -8,21 +8,31 @@ of all; while it cannot, there are no streams.
 import asyncio
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from app.events.subscription import Closed, Interrupted, Subscription, Type, Update
+from app.events.subscription import (
+    Closed,
+    Content,
+    Interrupted,
+    Render,
+    Subscription,
+    Type,
+    Update,
+)
 from app.limits.lru_cache import BoundedCache
 from app.limits.worker_threads import caller
+from app.tasks.model import Task
+from app.tasks.view import moment
 
 KEPT_UPDATES = 200  # per task, for streams that resume
 KEPT_TASKS = 500
 KEPT_PREVIEWS = 64 << 20  # bytes of previews, the newest of each task
 MOST_FOLLOWED = 50_000  # maximum number of tasks followed by id over all streams of a caller
 KEPT_BYTES = 64 << 20  # of all kept updates
-KNOWN_BIRTHS = 50_000  # tasks whose creation time is remembered
+TASK_BYTES, OUTPUT_BYTES = 2000, 300  # assumed size of a task, and of each of its results
 
 
 class EventBus(Protocol):
@@ -53,9 +63,8 @@ class Hub:
         self._recent: OrderedDict[str, deque[Update]] = OrderedDict()
         self._last_id = 0
         self._closed = False
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[Task], None]] = []
         self._watchers: list[Callable[[Update], None]] = []
-        self._born: BoundedCache[str, str] = BoundedCache(KNOWN_BIRTHS)
         self._previews: BoundedCache[str, Update] = BoundedCache(
             KEPT_PREVIEWS, lambda update: update.size
         )
@@ -65,46 +74,40 @@ class Hub:
         self.relayed = 0  # updates put into subscriptions
         self.dropped = 0  # subscribers that were too slow
 
-    def publish(
-        self, task_id: str, type: Type, data: Mapping[str, Any], image: bytes = b""
-    ) -> None:
-        """Publish an update of a task to the subscribers of all replicas."""
-        update = self._dated(Update(self._new_id(type), task_id, type, data, image))
+    def publish(self, task: Task, type: Type, render: Render, image: bytes = b"") -> None:
+        """Publish an update of a task to the subscribers of all replicas.
+
+        `render` is called at once if somebody follows the task, else when somebody wants it.
+        """
+        update = _update(self._new_id(type), task, type, render, image)
         if self.event_bus is not None:
+            update.content.make()  # now: what it estimates is of this moment
             self.event_bus.send(update)
         if update.id:
             self.deliver(update)
         elif self.interruption:  # the bus delivers it late: tell waiting requests now
-            self.tell(task_id, type, data)
+            self._spread(replace(update, id=self._last_id))
         for watcher in self._watchers:
             watcher(update)
         if type == "status":
             for listener in self._listeners:
-                listener(task_id)
+                listener(task)
 
     def deliver(self, update: Update) -> None:
         """Deliver an update to the subscribers of this process."""
-        update = self._dated(update)
         self._last_id = max(self._last_id, update.id)
+        self._spread(update)
         if update.type == "preview":
             self._keep_preview(update)
         else:
             self._keep(update)
-        self._spread(update)
 
-    def tell(self, task_id: str, type: Type, data: Mapping[str, Any]) -> None:
+    def tell(self, task: Task, type: Type, render: Render) -> None:
         """Deliver the state of a task to the subscribers of this process, without an id.
 
         It is not kept: a stream that resumes starts with the task's state anyway.
         """
-        self._spread(self._dated(Update(self._last_id, task_id, type, data)))
-
-    def _dated(self, update: Update) -> Update:
-        """Return the update with its task's creation time, by default from the task's newest
-        status."""
-        if update.type == "status" and (born := update.data.get("created_at")):
-            self._born.put(update.task_id, born)
-        return update if update.born else replace(update, born=self._born.get(update.task_id))
+        self._spread(_update(self._last_id, task, type, render))
 
     def suspend(self, why: str) -> None:
         """End all streams and refuse new ones until `resume`: updates of other replicas are
@@ -137,6 +140,8 @@ class Hub:
         for subscriptions in (self._everything, self._of_task.get(update.task_id, ())):
             for subscription in subscriptions:
                 if subscription.wants(update):
+                    if not subscription.lasts:
+                        update.content.make()  # now, as above
                     self._give(subscription, update)
 
     def _give(self, subscription: Subscription, update: Update) -> None:
@@ -159,8 +164,8 @@ class Hub:
             await asyncio.sleep(min(left, 0.02))
         return 0.0
 
-    def on_status(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the task's id whenever this replica may have changed its status.
+    def on_status(self, listener: Callable[[Task], None]) -> None:
+        """Call `listener` with a task whenever this replica may have changed its status.
 
         For parts of this process that must not miss a change, as a slow subscriber may.
         """
@@ -267,10 +272,12 @@ class Hub:
         self._enter(subscription)
 
     def _keep_preview(self, update: Update) -> None:
+        if update.born is None and (kept := self._recent.get(update.task_id)):
+            update = replace(update, born=kept[-1].born)  # other replicas do not say it
         self._previews.put(update.task_id, update)
 
     def _keep(self, update: Update) -> None:
-        if update.type == "status" and update.data.get("finished_at"):
+        if update.is_end:
             self._previews.discard(update.task_id)
         updates = self._recent.setdefault(update.task_id, deque())
         self._recent.move_to_end(update.task_id)
@@ -281,3 +288,18 @@ class Hub:
         while len(self._recent) > KEPT_TASKS or self._kept_bytes > KEPT_BYTES:
             _, oldest = self._recent.popitem(last=False)
             self._kept_bytes -= sum(update.size for update in oldest)
+
+
+def _update(id: int, task: Task, type: Type, render: Render, image: bytes = b"") -> Update:
+    is_end = type == "status" and task.finished
+    # Progress and previews are counted by a size of their own
+    weight = 0 if type in ("progress", "preview") else _weight_of(task)
+    content = Content(render, weight)
+    return Update(id, task.task_id, type, content, image, moment(task.created_at), is_end)
+
+
+def _weight_of(task: Task) -> int:
+    """Return about how many bytes of memory a task takes: what is not rendered yet holds it."""
+    texts = sum(len(output.text) for output in task.outputs if output.text)
+    given = len(str(task.params)) + len(str(task.metadata))
+    return TASK_BYTES + OUTPUT_BYTES * len(task.outputs) + texts + given

@@ -25,7 +25,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.events.hub import Hub
-from app.events.subscription import Overrun, Subscription, Update
+from app.events.subscription import Overrun, Subscription, Update, made
 from app.limits.lru_cache import BoundedCache
 from app.limits.periodic import cancel_all
 from app.redis import TIMEOUT, told
@@ -231,8 +231,7 @@ class RedisEventBus:
         self._heard.put(origin, number)
         follows = int(fields.get(b"follows", before or 0))
         if follows == MISSING:
-            # Updates of this replica were dropped while it had no streams
-            is_missing = origin != self._origin
+            is_missing = origin != self._origin  # ours were dropped while there were no streams
         else:
             is_missing = before is not None and follows != before
         if is_missing:
@@ -240,12 +239,14 @@ class RedisEventBus:
             self._hub.interrupt()
         if origin == self._origin:
             self._is_back(number)
+        data = json.loads(fields[b"data"])
         update = Update(
             number_of(entry),
             fields[b"task"].decode(),
             fields[b"type"].decode(),  # type: ignore[arg-type]
-            json.loads(fields[b"data"]),
+            made(data),
             born=fields.get(b"born", b"").decode() or None,
+            is_end=fields[b"type"] == b"status" and data.get("finished_at") is not None,
         )
         self._hub.deliver(update)
 
@@ -269,8 +270,7 @@ class RedisEventBus:
                     self._show(message["channel"].decode(), message["data"])
 
     async def _tune(self, listener: PubSub) -> None:
-        """Subscribe to the previews of the tasks that are followed with previews here, and no
-        others."""
+        """Subscribe to previews of tasks that are followed with previews here, and no others."""
         everything = f"{self._channel}*"
         if self._hub.watches_all(previews=True):
             wanted = {self._channel}
@@ -291,7 +291,7 @@ class RedisEventBus:
         origin, about = json.loads(head)
         if origin != self._origin.decode():
             task_id = channel.removeprefix(self._channel)
-            self._hub.deliver(Update(self._hub.last_id + 1, task_id, "preview", about, image))
+            self._hub.deliver(Update(self._hub.last_id + 1, task_id, "preview", made(about), image))
 
 
 def _new_outbox() -> Subscription:

@@ -1,16 +1,13 @@
-"""Detection of status transitions in published updates."""
+"""Detection of status transitions in what is published of tasks."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from app.events.subscription import Update
 from app.limits.lru_cache import BoundedCache
 from app.logs import facts
-from app.tasks.view import timestamp
+from app.tasks.model import Status, Task
 
 log = logging.getLogger(__name__)
 
@@ -20,50 +17,62 @@ OLD = 60.0  # seconds after a task's end; a later first sight of it is no transi
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    task_id: str
-    before: str | None  # None if this process had not seen the task
-    after: str
-    why: str | None  # an error code, never a text, which may be private
-    task: Mapping[str, Any]
+    before: Status | None  # None if this process had not seen the task
+    task: Task
+
+    @property
+    def why(self) -> str | None:
+        """The cause of the status: the error code, or the outcome of the last attempt. Never a
+        text, which may be private."""
+        task = self.task
+        if task.error:
+            return task.error.code
+        return task.attempts[-1].outcome if task.attempts and task.status == "queued" else None
 
 
 class StatusLog:
-    """Logs each transition and calls `tell` with it."""
+    """Logs each transition and calls `tell` with it.
+
+    A task makes one line at INFO, for its end, and one for each time that it has to begin anew.
+    """
 
     def __init__(self, tell: Callable[[Transition], None]) -> None:
         self._tell = tell
-        self._known: BoundedCache[str, str] = BoundedCache(MAX_REMEMBERED_TASKS)
+        self._known: BoundedCache[str, Status] = BoundedCache(MAX_REMEMBERED_TASKS)
 
-    def look_at(self, update: Update) -> None:
-        """Log the update if it changes the status of its task."""
-        if update.type != "status":
+    def look_at(self, task: Task) -> None:
+        """Log the status of the task if it has changed."""
+        before = self._known.get(task.task_id)
+        if task.status == before:
             return
-        after, before = update.data["status"], self._known.get(update.task_id)
-        if after == before:
-            return
-        self._known.put(update.task_id, after)
-        if before is None and after != "expired" and _is_old(update.data):
+        self._known.put(task.task_id, task.status)
+        is_expired = task.status is Status.EXPIRED
+        if before is None and not is_expired and _is_old(task):
             return  # an old end that was published again
-        transition = Transition(update.task_id, before, after, why(update.data), update.data)
-        told = {"task_id": update.task_id, "from": before, "to": after, "why": transition.why}
-        log.info("task %s", after, extra=facts(**told, server=update.data["server"]))
+        transition = Transition(before, task)
+        is_news = (task.finished and not is_expired) or transition.why is not None
+        level = logging.INFO if is_news else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(level, "task %s", task.status, extra=facts(**_told(transition)))
         self._tell(transition)
 
 
-def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """Return the seconds between two timestamps in the JSON format of tasks."""
-    if earlier is None or later is None:
-        return None
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+def _is_old(task: Task) -> bool:
+    return task.finished_at is not None and time.time() - task.finished_at > OLD
 
 
-def _is_old(task: Mapping[str, Any]) -> bool:
-    return (seconds_between(task["finished_at"], timestamp(time.time())) or 0) > OLD
+def _told(transition: Transition) -> dict[str, object]:
+    task = transition.task
+    return {
+        "task_id": task.task_id,
+        "from": transition.before,
+        "to": task.status,
+        "why": transition.why,
+        "server": task.server,
+        "waited": _seconds(task.created_at, task.started_at),
+        "ran": _seconds(task.started_at, task.finished_at),
+    }
 
 
-def why(task: Mapping[str, Any]) -> str | None:
-    """Return the cause of the status: the error code, or the outcome of the last attempt."""
-    if task["error"]:
-        return str(task["error"]["code"])
-    attempts = task["attempts"]
-    return attempts[-1]["outcome"] if attempts and task["status"] == "queued" else None
+def _seconds(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else round(end - begin, 3)

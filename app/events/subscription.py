@@ -18,6 +18,41 @@ QUEUE_LIMIT = 1000  # maximum number of undelivered updates
 QUEUE_BYTES = 16 << 20
 PROGRESS_BYTES = 1000  # assumed size of a progress update
 
+Render = Callable[[], Mapping[str, Any]]
+
+
+class Content:
+    """What an update says: made when somebody wants it, once for all.
+
+    `render` makes it, of values that do not change. `weight`: what these take in memory, in bytes.
+    """
+
+    def __init__(self, render: Render, weight: int = 0) -> None:
+        self._render: Render | None = render
+        self._data: Mapping[str, Any] = {}
+        self.weight = weight
+
+    def make(self) -> Mapping[str, Any]:
+        if self._render is not None:
+            self._data, self._render = self._render(), None
+        return self._data
+
+    @property
+    def is_made(self) -> bool:
+        return self._render is None
+
+    @cached_property
+    def json(self) -> str:
+        """It as JSON, encoded once for all subscribers."""
+        return json.dumps(self.make(), separators=(",", ":"), ensure_ascii=False)
+
+
+def made(data: Mapping[str, Any]) -> Content:
+    """Return content that is there already."""
+    content = Content(lambda: data)
+    content.make()
+    return content
+
 
 @dataclass(frozen=True, eq=False)
 class Update:
@@ -29,22 +64,27 @@ class Update:
     id: int
     task_id: str
     type: Type
-    data: Mapping[str, Any]
+    content: Content = field(repr=False)
     image: bytes = field(default=b"", repr=False)  # previews only
     # When the task was created: an id may have belonged to another task before. Its replica says so
     # with each update: who hears only a later one does not know it
     born: str | None = None
+    is_end: bool = False  # a status: the task is finished
 
-    @cached_property
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.content.make()
+
+    @property
     def json(self) -> str:
-        """The data as JSON, encoded once for all subscribers."""
-        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False)
+        return self.content.json
 
     @cached_property
     def size(self) -> int:
         """The approximate size in bytes."""
-        is_small = self.type in ("progress", "preview")
-        return len(self.image) + (PROGRESS_BYTES if is_small else len(self.json))
+        if self.type in ("progress", "preview"):
+            return len(self.image) + PROGRESS_BYTES
+        return len(self.json) if self.content.is_made else self.content.weight
 
 
 class Ended(Exception):
@@ -67,7 +107,7 @@ class Subscription:
     """A bounded queue of updates.
 
     Of the types in THINNED only the newest undelivered update of a task is kept. `lasts`: not a
-    stream; it continues while updates of other replicas are missing.
+    stream, but for ends of tasks; it continues while updates of other replicas are missing.
     """
 
     def __init__(
@@ -85,6 +125,8 @@ class Subscription:
         self.caller = caller()
         self._limit = limit
         self._on_change = on_change
+        # Sends what waits as far as that is possible at once; the rest is for `first` and `get`
+        self.send: Callable[[], None] | None = None
         self._waiting: OrderedDict[object, Update] = OrderedDict()
         self._bytes = 0
         self._ready = asyncio.Event()
@@ -114,6 +156,8 @@ class Subscription:
     def wants(self, update: Update) -> bool:
         if update.type == "preview" and not self.previews:
             return False
+        if self.lasts and not update.is_end:
+            return False
         return self._task_ids is None or update.task_id in self._task_ids
 
     def put(self, update: Update) -> bool:
@@ -130,7 +174,10 @@ class Subscription:
             pass
         if self._is_full:
             self.end(Overrun())
-        self._ready.set()
+        elif self.send is not None:
+            self.send()
+        if self._waiting:
+            self._ready.set()
         return self._end is None
 
     def end(self, reason: Exception) -> None:
@@ -141,12 +188,21 @@ class Subscription:
 
     async def get(self) -> Update:
         """Wait for the next update. Raises Ended if there will be none."""
-        while not self._waiting:
+        await self.first()
+        return self.take(1)[0]
+
+    async def first(self) -> Update:
+        """Wait for the next update like `get`, and leave it in the queue."""
+        while (update := self.peek()) is None:
             if self._end:
                 raise self._end
             self._ready.clear()
             await self._ready.wait()
-        return self.take(1)[0]
+        return update
+
+    def peek(self) -> Update | None:
+        """Return the next queued update, which stays there, or None."""
+        return next(iter(self._waiting.values()), None)
 
     def take(self, most: int) -> list[Update]:
         """Return up to `most` queued updates without waiting."""

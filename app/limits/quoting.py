@@ -38,6 +38,8 @@ _WORDS = frozenset(
 
 def cut(text: str, most: int) -> str:
     """Return the text, truncated to `most` bytes with its original length."""
+    if len(text) * 6 <= most and text.isascii():  # a character takes at most six bytes in JSON
+        return text
     head = text[:most].encode("utf-8", "replace").decode()  # replaces lone surrogates
     if len(text) <= most and cost(head) <= most:
         return head

@@ -5,6 +5,7 @@ IPv4 address (NAT64, 6to4, Teredo; which of them depends on the version of Pytho
 global unicast is accepted, without the reserved parts of it.
 """
 
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -50,8 +51,15 @@ def parse_address(text: str) -> Address | None:
         return None
 
 
-def site_of(address: Address) -> str:
-    """Return the network that one client usually controls: an IPv4 address or an IPv6 /64."""
+@lru_cache(maxsize=1024)  # called for each request
+def site_of(host: str) -> str:
+    """Return the network that one client usually controls: an IPv4 address or an IPv6 /64.
+
+    A host that is no address is returned as it is.
+    """
+    address = parse_address(host)
+    if address is None:
+        return host
     if isinstance(address, IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:

@@ -2,14 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
 
-from app.limits.periodic import cancel_all
-from app.runner.messages import CancelRequest
 from app.runner.remote_prompt import RemotePrompt
-from app.servers.event_inbox import EventInbox
 from app.tasks.model import CancelReason, Status, Task, TaskError
 from app.tasks.outcome import Canceled
 
@@ -70,30 +66,32 @@ class Finish:
 
 
 async def unless_canceled(
-    work: Coroutine[Any, Any, None], inbox: EventInbox, seconds: float | None
+    work: Awaitable[None], asked: asyncio.Future[CancelReason] | None, seconds: float | None = None
 ) -> Finish:
-    """Await `work` for at most `seconds`, and for AFTER_CANCEL seconds once a cancel is requested.
+    """Await `work` for at most `seconds`, and for AFTER_CANCEL seconds once `asked` is resolved.
 
-    The short wait after a cancel keeps results that are almost complete. Other messages in the
-    inbox are dropped.
+    The short wait after a cancel keeps results that are almost complete. `asked` is None if a
+    cancel has been requested before.
     """
-    working, hearing = asyncio.create_task(work), asyncio.create_task(_cancel_in(inbox))
-    both = (working, hearing)
+    scope, done, is_over = asyncio.timeout(seconds), False, False
+
+    def hurry(_: object) -> None:
+        if not (is_over or scope.expired()):  # it is called in the next turn of the loop
+            scope.reschedule(asyncio.get_running_loop().time() + AFTER_CANCEL)
+
     try:
-        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        reason = hearing.result() if hearing.done() else None
-        if reason is not None and not working.done():
-            await asyncio.wait([working], timeout=AFTER_CANCEL)
-        if working.done():
-            working.result()
-            return Finish(True, reason)
-        return Finish(False, reason or CancelReason.TIMEOUT)
-    finally:
-        await cancel_all(both)
-
-
-async def _cancel_in(inbox: EventInbox) -> CancelReason:
-    while True:
-        message = await inbox.get()
-        if isinstance(message, CancelRequest):
-            return message.reason
+        async with scope:
+            if asked is not None:
+                asked.add_done_callback(hurry)
+            try:
+                await work
+                done = True
+            finally:
+                is_over = True
+                if asked is not None:
+                    asked.remove_done_callback(hurry)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+    reason = asked.result() if asked is not None and asked.done() else None
+    return Finish(done, reason if done else reason or CancelReason.TIMEOUT)

@@ -61,9 +61,8 @@ class Fetching:
         view = self._server.client.view(
             result.filename, subfolder=result.subfolder, type=result.type
         )
-        async with view as response:
-            said = response.headers.get("content-type")
-            await self._keep(result, response.aiter_bytes(), said)
+        async with view as file:
+            await self._keep(result, file.chunks, file.content_type)
 
     async def fetch(self, result: FileResult) -> str | None:
         """Download the file, with retries; return the reason if that fails, None on success.

@@ -20,6 +20,7 @@ class Seen(NamedTuple):
     Most nodes report nothing while they work, so the progress becomes outdated: `still` is the
     number of seconds since it last changed. `blind`: the socket is down, so that changes would be
     missed. `asked_at`: since when the POST of the prompt waits for its answer, as a Unix timestamp.
+    `has_begun`: it runs, though its row does not say so yet.
     """
 
     task: Task
@@ -27,6 +28,7 @@ class Seen(NamedTuple):
     still: float
     blind: bool = False
     asked_at: float | None = None
+    has_begun: bool = False
 
 
 def seen_in_row(task: Task) -> Seen:

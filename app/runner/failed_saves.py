@@ -10,8 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
-from app.db.claims import Claims, LostClaim
+from app.db.claims import Claims
 from app.db.engine.errors import is_away, is_data_error
+from app.db.run_steps import LostClaim
 from app.errors import ComfyError
 from app.limits.lru_cache import BoundedCache
 from app.limits.periodic import attempt
@@ -68,7 +69,9 @@ class FailedSaves:
         tasks.
         """
         idle = await self._claims.driven() - set(driven)
-        lost, self._idle = idle & self._idle, idle
+        lost = idle & self._idle
+        # What is let go may be claimed anew by the next look, which then is its first.
+        self._idle = idle - lost
         for task_id in lost:
             log.warning("task %s is ours, and nobody drives it", task_id)
             await self._claims.let_go(task_id)

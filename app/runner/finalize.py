@@ -11,8 +11,10 @@ from sqlalchemy.exc import StatementError
 
 from app.comfyui.cleaning import cut
 from app.comfyui.history import HistoryEntry
+from app.db.claims import Claims
 from app.db.engine.columns import Unstorable
 from app.db.engine.errors import is_data_error
+from app.db.run_steps import LostClaim, Unsaved
 from app.db.run_times import RunTime
 from app.errors import ComfyError
 from app.limits import text_lengths
@@ -49,7 +51,10 @@ FORGOTTEN_RETRY_INTERVAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run after its end. `history`: the prompt's entry in the server's history, if it has one."""
+    """A run after its end. `history`: the prompt's entry in the server's history, if it has one.
+
+    `unsaved`: its start and results, if they are to be written with the end.
+    """
 
     task: Task
     prompt: Json
@@ -59,6 +64,7 @@ class EndedRun:
     outputs: tuple[Output, ...]
     tracker: Tracker
     history: HistoryEntry | None
+    unsaved: Unsaved | None = None
 
 
 async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task:
@@ -101,7 +107,7 @@ async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.tracker.progress, outputs=run.outputs)
-    return await _settle(task, outcome, run.attempts, context)
+    return await _settle(task, outcome, run, context.claims)
 
 
 async def _requeue(run: EndedRun, context: RunContext, to: Needs | None, *, behind: bool) -> Task:
@@ -122,19 +128,43 @@ async def broken_off(server: Server, task_id: str, error: Exception) -> Outcome:
     return unwritable(reason_of(error))
 
 
-async def _settle(
-    task: Task, outcome: Outcome, attempts: Sequence[Attempt], context: RunContext
-) -> Task:
+async def _settle(task: Task, outcome: Outcome, run: EndedRun, claims: Claims) -> Task:
     """Write the end; if it cannot be stored, write an error that says so."""
     try:
-        return await context.claims.settle(task, outcome, attempts)
+        return await _write_end(task, outcome, run, claims)
     except (Unstorable, StatementError) as error:
         if not is_data_error(error):
             raise
         log.exception("the end of task %s cannot be stored", task.task_id)
+        if run.unsaved is not None:
+            task = await _save_storable(task, run.unsaved, claims)
         reason = outcome.reason if isinstance(outcome, Failed | Lost) else None
         known = f"{reason_of(error)} It had {outcome.word}{f': {reason}' if reason else '.'}"
-        return await context.claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
+        return await claims.give_up(task, unwritable(cut(known, text_lengths.REASON)).error)
+
+
+async def _write_end(task: Task, outcome: Outcome, run: EndedRun, claims: Claims) -> Task:
+    try:
+        return await claims.settle(task, outcome, run.attempts, run.unsaved)
+    except LostClaim:
+        if run.unsaved is None:
+            raise
+    # Ours still, unless this raises the same: a cancel was requested meanwhile
+    task = await claims.started(task, run.unsaved.began, run.unsaved.outputs)
+    return await claims.settle(task, outcome, run.attempts)
+
+
+async def _save_storable(task: Task, unsaved: Unsaved, claims: Claims) -> Task:
+    """Write the start, and each result that can be stored; return the task with these only."""
+    task, lost = await claims.started(task, unsaved.began), list[Output]()
+    for output in unsaved.outputs:
+        try:
+            await claims.add_output(task.task_id, output)
+        except (Unstorable, StatementError) as error:
+            if not is_data_error(error):
+                raise
+            lost.append(output)
+    return replace(task, outputs=tuple(one for one in task.outputs if one not in lost))
 
 
 def _closed(run: EndedRun, outcome: Outcome) -> Sequence[Attempt]:
@@ -147,7 +177,7 @@ def _closed(run: EndedRun, outcome: Outcome) -> Sequence[Attempt]:
         ended_at=time.time(),
         outcome=outcome.word,
         reason=outcome.reason and cut(outcome.reason, text_lengths.REASON),
-        ran=run.task.started_at is not None,
+        ran=run.task.started_at is not None or run.unsaved is not None,
     )
     return [*before, end]
 

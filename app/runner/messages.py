@@ -1,9 +1,7 @@
 """Messages in the inbox of a run: events of its server, and requests of other components."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from app.comfyui.events import Event, Executing
@@ -49,12 +47,10 @@ async def until_heard(server: Server, inbox: EventInbox) -> None:
     left = server.health.since + SOCKET_COMES - time.time()
     if server.connected or left <= 0:
         return
-    with suppress(TimeoutError):
-        # The bound holds even if the system clock was set back
-        async with asyncio.timeout(min(left, SOCKET_COMES)):
-            message = await inbox.get()
-        if not isinstance(message, Connected):
-            inbox.put_nowait(message)
+    # The bound holds even if the system clock was set back
+    message = await inbox.next(min(left, SOCKET_COMES))
+    if not isinstance(message, Connected | None):
+        inbox.put_nowait(message)
 
 
 async def hear_out(
@@ -69,16 +65,11 @@ async def hear_out(
     of SaveImageWebsocket.
     """
     until = time.monotonic() + ALL_OF_IT
-    with suppress(TimeoutError):
-        while time.monotonic() < until and (
-            not inbox.empty() or (server.connected and is_awaited())
-        ):
-            async with asyncio.timeout(ON_ITS_WAY):
-                message = await inbox.get()
-            if isinstance(message, CancelRequest | MoveRequest):
-                inbox.put_nowait(message)  # for the code that collects the results
-                return
-            if not isinstance(message, Connected):
-                await hear(message)
-            if isinstance(message, Executing) and message.node is None:
-                return
+    while time.monotonic() < until and (not inbox.empty() or (server.connected and is_awaited())):
+        message = await inbox.next(ON_ITS_WAY)
+        if message is None or isinstance(message, CancelRequest | MoveRequest):
+            return  # the code that collects the results learns of a cancel by itself
+        if not isinstance(message, Connected):
+            await hear(message)
+        if isinstance(message, Executing) and message.node is None:
+            return

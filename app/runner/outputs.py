@@ -9,7 +9,6 @@ from functools import partial
 
 from app.comfyui.cleaning import CUT_MARK, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
-from app.db.claims import Claims
 from app.errors import ComfyError, GatewayError
 from app.events.hub import Hub
 from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
@@ -20,6 +19,7 @@ from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.limits.periodic import attempt, cancel_all, to_its_end
 from app.runner.download_outputs import Fetching, is_nameable
+from app.runner.run_record import RunRecord
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
 from app.tasks.view import output_view
@@ -39,15 +39,15 @@ class OutputCollector:
     """Collects results: `add` as nodes end, `finish` with the history, which is authoritative."""
 
     def __init__(
-        self, task: Task, server: Server, files: FileStore, claims: Claims, hub: Hub
+        self, task: Task, server: Server, files: FileStore, record: RunRecord, hub: Hub
     ) -> None:
-        self._task_id = task.task_id
+        self._task, self._task_id = task, task.task_id
         self._server_id = server.id
         # The previous owner may have been killed
         self._is_taken_over = task.submitted_at is not None
         self._fetching_files = Fetching(server, self._keep)
         self._files = files
-        self._claims = claims
+        self._run_record = record
         self._hub = hub
         self._one_at_a_time = asyncio.Lock()
         self.outputs = list(task.outputs)
@@ -221,15 +221,24 @@ class OutputCollector:
         )
 
     async def _record(self, output: Output) -> None:
-        """Complete the write even if the caller is cancelled: stored outputs are published."""
-        await to_its_end(self._write(output))
+        if self._run_record.keep_back(output, partial(self._tell, output)):
+            self._count(output)
+        else:
+            # To its end even if the caller is cancelled: stored outputs are published
+            await to_its_end(self._write(output))
 
     async def _write(self, output: Output) -> None:
-        await self._claims.add_output(self._task_id, output)
+        await self._run_record.add_output(output)
+        self._count(output)
+        self._tell(output)
+
+    def _count(self, output: Output) -> None:
         self.outputs.append(output)
         self._have[output.identity] += 1
         self._files_here.add(output.identity[1:])
-        self._hub.publish(self._task_id, "output", output_view(self._task_id, output))
+
+    def _tell(self, output: Output) -> None:
+        self._hub.publish(self._task, "output", partial(output_view, self._task_id, output))
 
     def _free_key(self, result: FileResult) -> str:
         """Return `<task_id>/<name>`, numbered if another result of the task has the same name."""

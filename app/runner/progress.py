@@ -63,22 +63,30 @@ class Tracker:
         self._counted_again = 0.0  # time of the next computation for a large workflow
         self._moved: float | None = None  # when the progress last changed
         self.ran: dict[str, float] = {}
-        self.progress = self._told = progress or Progress(nodes_total=len(prompt))
+        self._progress = self._told = progress or Progress(nodes_total=len(prompt))
+        self._is_behind = False  # events were taken whose effect on the progress is not computed
         # From before a restart of the gateway
-        for node, seconds in self.progress.node_seconds.items():
+        for node, seconds in self._progress.node_seconds.items():
             self._done.add(node)
             if seconds is None:
                 self._cached.add(node)
             else:
                 self.ran[node] = seconds
 
-    def apply(self, event: Event, now: float = 0.0) -> bool:
+    @property
+    def progress(self) -> Progress:
+        return self._count() if self._is_behind else self._progress
+
+    def apply(self, event: Event, now: float = 0.0, *, more: bool = False) -> bool:
         """Apply an event at time `now` in seconds; return whether the progress should be published.
 
         The cost of a computation grows with the number of nodes, so that large workflows are
-        recomputed at intervals only.
+        recomputed at intervals only, and others with the last of the events that wait (`more`).
         """
         self._take(event, now)
+        if more and len(self._classes) <= LARGE_WORKFLOW_NODES:
+            self._is_behind = True
+            return False
         if not self._is_time_to_count(now):
             return False
         before, self._told = self._told, self._count()
@@ -128,8 +136,9 @@ class Tracker:
         """Mark all nodes as done: those that no output needs never run."""
         total = len(self._classes)
         times = self._node_seconds()
-        self.progress = Progress(1.0, nodes_done=total, nodes_total=total, node_seconds=times)
-        return self.progress
+        self._is_behind = False
+        self._progress = Progress(1.0, nodes_done=total, nodes_total=total, node_seconds=times)
+        return self._progress
 
     def _take_states(self, nodes: dict[str, NodeState], now: float) -> None:
         for node_id, node in nodes.items():
@@ -143,8 +152,8 @@ class Tracker:
                 self._fractions[node_id] = node.value / node.max
 
     def _turn_to(self, node: str, step: float | None = None, steps: float | None = None) -> None:
-        self.progress = replace(
-            self.progress,
+        self._progress = replace(
+            self._progress,
             current_node=node,
             class_type=self._classes.get(node),
             step=step,
@@ -156,14 +165,15 @@ class Tracker:
         work = {node: self._weights[node] for node in self._weights if node not in self._cached}
         done = sum(weight * self._part_done(node_id) for node_id, weight in work.items())
         value = round(done / (sum(work.values()) or 1), 4)
-        self.progress = replace(
-            self.progress,
+        self._is_behind = False
+        self._progress = replace(
+            self._progress,
             # Never decreases: after a re-attach less is known than was published before.
-            value=min(max(self.progress.value, value), 1.0),
-            nodes_done=max(self.progress.nodes_done, len(self._done)),
+            value=min(max(self._progress.value, value), 1.0),
+            nodes_done=max(self._progress.nodes_done, len(self._done)),
             node_seconds=self._node_seconds(),
         )
-        return self.progress
+        return self._progress
 
     def _node_seconds(self) -> dict[str, float | None]:
         return {

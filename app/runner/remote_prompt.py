@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from app.comfyui.answers import leaves_doubt
-from app.comfyui.history import PromptState, Sighting
+from app.comfyui.history import HistoryEntry, PromptState, Sighting
 from app.errors import ComfyError, ComfyUnreachable
 from app.limits.json_types import Json
 from app.servers.server import Server
@@ -41,7 +41,7 @@ class RemotePrompt:
         until = time.monotonic() + self._grace
         while True:
             try:
-                async with self._server.while_hoped_for():
+                async with self._server.requests.one():
                     return await ask()
             except transient:
                 self._server.look_now()
@@ -67,6 +67,11 @@ class RemotePrompt:
         if self._absences == self._server.absences:
             return forgotten(self._server.id)
         return Lost("server_restarted", f"{self._server.id} no longer knows the prompt.")
+
+    def note_end(self, entry: HistoryEntry | None) -> None:
+        """Note how long the prompt ran, and how long its slot was needed after that."""
+        if entry is not None and entry.seconds is not None and self._seen is not None:
+            self._server.pace.ended(entry.seconds, time.monotonic() - self._seen[1])
 
     async def exists(self) -> bool:
         return (await self.look()).state is not PromptState.UNKNOWN
@@ -118,6 +123,7 @@ class RemotePrompt:
                     extra=extra,
                 )
                 self._server.ear.queue_changed(since)
+                self._server.pace.sent(time.monotonic() - since)
                 return node_errors
             except ComfyError as error:
                 if await self._has_it_after(error):

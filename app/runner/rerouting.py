@@ -73,4 +73,4 @@ def _refused(needs: Needs, refusals: Iterable[Refusal]) -> Needs:
 
 def _why_not(server: Server, task: Task, prompt: Json) -> str | None:
     spelled = as_listed(prompt, server.node_types)
-    return server.refusals.known(spelled, task.owner) or shows(spelled, server.node_types)
+    return server.refusals.known(spelled, task.owner) or shows(spelled, server.offer.inputs)

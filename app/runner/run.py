@@ -12,9 +12,9 @@ from functools import partial
 from app.comfyui.events import Event, Executed, Executing, ExecutionError, ExecutionStart, Preview
 from app.comfyui.history import HistoryEntry, PromptState
 from app.comfyui.socket import Connected
-from app.db.claims import LostClaim
 from app.db.engine.errors import cannot_write
 from app.db.queue import Claim
+from app.db.run_steps import LostClaim
 from app.errors import GatewayError
 from app.runner import messages
 from app.runner.cancellation import Cancellation, unless_canceled
@@ -33,9 +33,9 @@ from app.runner.stage_inputs import readable_outcome
 from app.runner.watchdog import Watchdog
 from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
-from app.tasks.model import Attempt, CancelReason, Output, Progress, Status, Task
+from app.tasks.model import CancelReason, Output, Progress, Status, Task
 from app.tasks.outcome import Canceled, Lost, Moved, Outcome, Succeeded, interruption, judge
-from app.tasks.warnings import blocked, remarks_on
+from app.tasks.warnings import blocked, may_be_stuck, remarks_on
 
 log = logging.getLogger(__name__)
 
@@ -60,23 +60,19 @@ class Run:
         self._teller = ProgressPublisher(hub, context.run_times, server, seen_on)
         self._remote = RemotePrompt(server, task.task_id, grace=context.server_grace)
         self._canceling = Cancellation(self._remote, server.id)
-        self._collector = OutputCollector(task, server, context.files, claims, hub)
-        keys = context.paid_node_keys
-        self._record = RunRecord(task, claims, keys, lambda: self.outputs, self._publish_status)
+        about = (task, claims, context.paid_node_keys, lambda: self.outputs, self._publish_status)
+        self._record = RunRecord(*about, took=took)
+        self._collector = OutputCollector(task, server, context.files, self._record, hub)
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # set by a cancel request
         self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
         self._inbox = EventInbox()
         self._watchdog = Watchdog(context.stall_timeout)
         self._saved = self.progress
-        self._was_blocked = False
+        self._was_blocked = self._untold = False  # untold: the progress, since it changed
 
     @property
     def task(self) -> Task:
         return self._record.task
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        return self._record.attempts
 
     @property
     def progress(self) -> Progress:
@@ -88,8 +84,8 @@ class Run:
 
     @property
     def _ended(self) -> EndedRun:
-        about = (self.task, self.prompt, self.needs, self.server, tuple(self.attempts))
-        return EndedRun(*about, self.outputs, self.tracker, self.history)
+        about = (self.task, self.prompt, self.needs, self.server, tuple(self._record.attempts))
+        return EndedRun(*about, self.outputs, self.tracker, self.history, self._record.unsaved)
 
     def is_news(self) -> bool:
         """Return whether the progress has changed since the last call."""
@@ -106,18 +102,22 @@ class Run:
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
             outcome = self._context.paid_node_keys.without(self.task, outcome)
-            self._record.task = await finalize(self._ended, outcome, self._context)
-            self._publish_status()
+            self._record.end(await finalize(self._ended, outcome, self._context))
+            self._remote.note_end(self.history)
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
         finally:
             await self._collector.abandon()
+            await self._record.close()
 
     async def _until_the_end(self) -> Outcome:
         with self.server.follow(self.task.task_id, self._inbox):
             async with self.server.hearing(self.task.sent_as):
                 try:
-                    return await self._hand_over() or await self._watch()
+                    outcome = await self._hand_over() or await self._watch()
+                    may_wait = isinstance(outcome, Succeeded) and not self._asked.done()
+                    await self._record.prepare_end(at_once=may_wait)
+                    return outcome
                 except Exception as error:  # any error must end the task
                     if isinstance(error, LostClaim) or cannot_write(error):
                         raise  # handled by the dispatcher
@@ -129,10 +129,9 @@ class Run:
 
     async def _hand_over(self) -> Outcome | None:
         """Send the prompt, unless the server already has it."""
-        if await self._remote.has_it_from(self.attempts):
+        if await self._remote.has_it_from(self._record.attempts):
             await self._sender.note_attempt(self.task.client_id or self.server.client_id)
-            # Earlier events were missed: query the state at once
-            self._inbox.put_nowait(Connected())
+            self._inbox.put_nowait(Connected())  # earlier events were missed: query the state
             return None
         if self.task.submitted_at is not None:
             return self._gone()
@@ -159,12 +158,8 @@ class Run:
         wait = POLL_SECONDS if self.server.connected else BLIND_POLL_SECONDS
         if (left := self._canceling.time_left(self.task)) is not None:
             wait = min(wait, max(left, 0))
-        try:
-            async with asyncio.timeout(wait):
-                message: Message = await self._inbox.get()
-                return message
-        except TimeoutError:
-            return None
+        message: Message | None = await self._inbox.next(wait)
+        return message
 
     async def _take(self, message: Message | None) -> Outcome | None:
         match message:
@@ -191,8 +186,10 @@ class Run:
             case Preview():
                 await self._take_image(event)
         self.server.shows_life()
-        if self.tracker.apply(event, self._watchdog.reset()):
-            self._teller.progress(self.seen)
+        is_last = self._inbox.empty()
+        self._untold |= self.tracker.apply(event, self._watchdog.reset(), more=not is_last)
+        if is_last and not self._record.unsaved:
+            self._tell_progress()
 
     async def _say_blocked(self, event: ExecutionError) -> None:
         """Warn of blocked nodes, which ComfyUI reports as an error but omits from the history."""
@@ -213,8 +210,7 @@ class Run:
         if sighting.state is PromptState.RUNNING:
             await self._mark_started()
             await self._check_pulse()
-        left = self._canceling.time_left(self.task)
-        if left is not None and left <= 0:
+        if (left := self._canceling.time_left(self.task)) is not None and left <= 0:
             await self._begin_cancel(CancelReason.TIMEOUT)
             return None
         return await self._canceling.press_on()
@@ -223,14 +219,10 @@ class Run:
         """Mark the server as stalled if a running prompt has sent no event for too long."""
         if not self.server.connected:
             self._watchdog.reset()  # events cannot arrive while the socket is down
-        stalled_for = self._watchdog.stalled_for()
-        if stalled_for and not self.server.stalled:
+        if (stalled_for := self._watchdog.stalled_for()) and not self.server.stalled:
             said = f"no sign of progress for {stalled_for:.0f} s"
             self.server.mark_stalled(f"task {self.task.task_id}: {said}")
-            await self._record.warn(
-                f"{self.server.id} may be stuck: {said}. Restart it, or cancel the task and "
-                "retry it elsewhere."
-            )
+            await self._record.warn(may_be_stuck(self.server.id, said))
 
     async def _take_image(self, preview: Preview) -> None:
         node_id = preview.node_id or self.progress.current_node
@@ -238,7 +230,8 @@ class Run:
         if node_id and class_type == SAVE_IMAGE_WEBSOCKET:
             await self._collector.add_image(node_id, preview.image, preview.content_type)
             return
-        self._teller.preview(self.task.task_id, node_id, preview)
+        await self._record.save()
+        self._teller.preview(self.task, node_id, preview)
 
     async def _mark_started(self) -> None:
         if self.task.started_at is None:
@@ -247,9 +240,8 @@ class Run:
 
     def _gone(self) -> Outcome:
         # Canceled while pending: ComfyUI keeps no history of it
-        if self.task.status is Status.CANCELING:
-            return Canceled(interruption(self.task))
-        return self._remote.loss()
+        is_canceled = self.task.status is Status.CANCELING
+        return Canceled(interruption(self.task)) if is_canceled else self._remote.loss()
 
     # -- leaving before the end --------------------------------------------------------------------
 
@@ -262,6 +254,7 @@ class Run:
         """Take the prompt off the server, unless it runs and may continue."""
         if self.task.status is Status.CANCELING:
             return None
+        await self._record.save()
         await self._remote.withdraw()
         state = (await self._remote.look()).state
         if state is PromptState.UNKNOWN and self.task.started_at is None:
@@ -279,7 +272,8 @@ class Run:
         await messages.hear_out(self.server, self._inbox, self._hear, lacks_any)
         collecting = self._remote.retrying(lambda: self._collector.finish(entry.outputs, frames))
         seconds = self._canceling.time_to_collect(self.task)
-        finish = await unless_canceled(collecting, self._inbox, seconds)
+        asked = None if self.task.status is Status.CANCELING else self._asked
+        finish = await unless_canceled(collecting, asked, seconds)
         if finish.reason is not None:
             await self._record.canceling(finish.reason)
         if not finish.done:
@@ -287,8 +281,7 @@ class Run:
             return Canceled(interruption(self.task))
         if left_out := len(self._collector.left_out):
             await self._record.warn(TOO_MANY.format(left_out))
-        missing = self._collector.missing
-        outcome = judge(entry, self.task, missing, self.prompt)
+        outcome = judge(entry, self.task, self._collector.missing, self.prompt)
         if isinstance(outcome, Succeeded):
             types, was_blocked = self.server.node_types, self._was_blocked
             said = remarks_on(self.prompt, entry, self.outputs, types, was_blocked=was_blocked)
@@ -300,11 +293,18 @@ class Run:
     @property
     def seen(self) -> Seen:
         """The task with its current progress."""
-        still = self.tracker.still(time.monotonic())
+        still, begun = self.tracker.still(time.monotonic()), self._record.unsaved is not None
         if still is None:
-            seen = seen_in_row(self.task)
-            return seen._replace(progress=self.progress, asked_at=self._sender.asked_at)
-        return Seen(self.task, self.progress, still, blind=not self.server.connected)
+            seen, asked = seen_in_row(self.task), self._sender.asked_at
+            return seen._replace(progress=self.progress, asked_at=asked, has_begun=begun)
+        return Seen(self.task, self.progress, still, not self.server.connected, has_begun=begun)
 
     def _publish_status(self) -> None:
         self._teller.status(self.seen)
+        if self.task.status is Status.RUNNING:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        if self._untold:
+            self._untold = False
+            self._teller.progress(self.seen)

@@ -8,9 +8,8 @@ from typing import Any
 from app.comfyui.answers import TOO_LARGE, may_be_the_prompts
 from app.db.queue import Claim
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
-from app.limits.periodic import cancel_all
 from app.runner.cache_marks import marked
-from app.runner.cancellation import AFTER_CANCEL
+from app.runner.cancellation import unless_canceled
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import KEY_GONE
 from app.runner.remote_prompt import RemotePrompt, warnings_of
@@ -63,8 +62,9 @@ class PromptSender:
         if secrets is None:
             return Failed(KEY_GONE)
         try:
-            if (reason := await self._sent_or_canceled(secrets)) is not None:
-                return await self._dropped(reason)
+            finish = await unless_canceled(self._send(secrets), self._canceled)
+            if not finish.done:
+                return await self._dropped(finish.reason or CancelReason.REQUEST)
         except PromptRejected:
             raise
         except ComfyError as error:
@@ -72,20 +72,6 @@ class PromptSender:
                 raise
             return await self._not_taken(error)
         return None
-
-    async def _sent_or_canceled(self, secrets: Mapping[Any, Any]) -> CancelReason | None:
-        """Send the prompt; return None when sent, or the reason of a cancel that interrupted the
-        POST."""
-        sending = asyncio.create_task(self._send(secrets))
-        try:
-            await asyncio.wait((sending, self._canceled), return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                await asyncio.wait([sending], timeout=AFTER_CANCEL)
-            if sending.done():
-                return sending.result()
-            return self._canceled.result()
-        finally:
-            await cancel_all([sending])
 
     async def _dropped(self, reason: CancelReason) -> Outcome | None:
         """Return the outcome of a canceled task whose POST was not answered.

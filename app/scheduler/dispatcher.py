@@ -9,7 +9,7 @@ from functools import partial
 from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
 from app.db.lease import RENEWALS, is_dead
-from app.db.queue import Choose, Claim, Queue
+from app.db.queue import Choose, Claim, Left, Queue
 from app.limits.periodic import Work, attempt, every, to_its_end
 from app.runner.context import RunContext
 from app.runner.eta import Seen
@@ -17,6 +17,7 @@ from app.runner.expectation import wait_on
 from app.runner.failed_saves import FailedSaves
 from app.runner.messages import CancelRequest, MoveRequest
 from app.runner.run import Run
+from app.scheduler.capacities import capacities_of
 from app.scheduler.planner import ServerCapacity, plan
 from app.scheduler.recovery import cancel_stray_prompts, clear_stall_if_idle, recover_orphans
 from app.scheduler.replica_tasks import ReplicaTasks
@@ -48,6 +49,7 @@ class Dispatcher:
         self._runs: dict[str, Run] = {}
         self._drives: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._is_empty = False  # no task waits in the queue
         self._later: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[None] | None = None
         self._troubles = FailedSaves(context.claims, self._tell)
@@ -85,7 +87,8 @@ class Dispatcher:
             self._work.cancel()
 
     def wake(self) -> None:
-        """Look for work now: a task was queued or a server became free."""
+        """Look for work now: a task was queued, or servers changed."""
+        self._is_empty = False
         self._wake.set()
 
     def listen(self, notifications: Notifications) -> None:
@@ -107,12 +110,13 @@ class Dispatcher:
 
         Otherwise every process would try to claim each task at once.
         """
-        if self._later is None:
-            self._later = asyncio.get_running_loop().call_later(AFTER_OTHERS, self._wake_now)
 
-    def _wake_now(self) -> None:
-        self._later = None
-        self.wake()
+        def wake() -> None:
+            self._later = None
+            self.wake()
+
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(AFTER_OTHERS, wake)
 
     def cancel(self, task_id: str, reason: CancelReason) -> None:
         """Cancel the run of the task, if this process drives it."""
@@ -157,13 +161,14 @@ class Dispatcher:
     # -- work -----------------------------------------------------------------------------------
 
     async def _give_work(self) -> None:
-        """Assign tasks to all free slots.
-
-        If the database is full or locked the queue stays unchanged, and the next call tries again.
-        """
+        """Assign tasks to all free slots; if the database cannot be written, the next call does."""
         await self._take_over()
-        while await self._give_out():
-            pass
+        self._is_empty, left = True, set[Left]()  # a wake meanwhile makes it False
+        try:
+            while Left.MORE in (left := await self._give_out()):
+                pass
+        finally:
+            self._is_empty &= left == {Left.NOTHING}
 
     async def _take_over(self) -> None:
         """Drive the tasks on our servers that have no live owner."""
@@ -174,15 +179,16 @@ class Dispatcher:
         for claim in await self._queue.take_over(servers):
             self._start(claim)
 
-    async def _give_out(self) -> bool:
-        """Assign the next tasks to servers with free slots; return False when nothing is left."""
-        groups = self._capacities()
+    async def _give_out(self) -> set[Left]:
+        """Assign the next tasks to servers with free slots; return what they left."""
+        times = self._context.run_times
+        groups = capacities_of(self._pool, self.running_on, self.seen_on, times)
         if groups and self._waits.overdue:
             await self._waits.look_over()
-        return any([await self._give_to(room, barred) for barred, room in groups.items()])
+        return {await self._give_to(room, barred) for barred, room in groups.items()}
 
-    async def _give_to(self, room: Sequence[ServerCapacity], barred: Collection[str]) -> bool:
-        seconds, waits = self._context.run_times.seconds, self._waits
+    async def _give_to(self, room: Sequence[ServerCapacity], barred: Collection[str]) -> Left:
+        times, waits = self._context.run_times, self._waits
 
         def offer(held: Mapping[str, int]) -> tuple[list[str], Choose] | None:
             for server in self._pool:
@@ -192,24 +198,16 @@ class Dispatcher:
 
             def choose(waiting: Sequence[WaitingTask]) -> Sequence[Assignment]:
                 waits.notice(waiting, free)
-                return plan(waiting, free, seconds)
+                return plan(waiting, free, times)
 
             return (waits.passed_over(free), choose) if free else None
 
-        claims, more = await self._queue.assign(offer, barred=barred, large=waits.many)
+        claims, left = await self._queue.assign(offer, barred=barred, large=waits.many)
         for claim in claims:
             self._start(claim)
-        return more  # tasks that fitted no server are passed over next time
-
-    def _capacities(self) -> dict[frozenset[str], list[ServerCapacity]]:
-        """Return the servers that may have free slots, grouped by the barred API keys."""
-        capacities: dict[frozenset[str], list[ServerCapacity]] = {}
-        for server in self._pool:
-            slots = 1 if server.is_probing else server.slots
-            if server.accepting and len(self.running_on(server)) < slots:
-                capacity = ServerCapacity(server, slots, self.wait_of(server), server.warm)
-                capacities.setdefault(server.barred, []).append(capacity)
-        return capacities
+        if left is Left.MORE and not (claims or waits.overdue):
+            return Left.UNFIT  # the same again
+        return left
 
     def _start(self, claim: Claim) -> None:
         task_id = claim.task.task_id
@@ -234,10 +232,11 @@ class Dispatcher:
             if self._runs.get(task_id) is run:  # unless the task was already taken up again
                 del self._runs[task_id]
             self._drives.pop(run, None)
-            self.wake()
+            if not self._is_empty or not run.task.finished:
+                self.wake()  # its slot is free
 
     def _tell(self, task: Task) -> None:
-        self._context.hub.publish(task.task_id, "status", task_view(task))
+        self._context.hub.publish(task, "status", partial(task_view, task))
 
     # -- upkeep ---------------------------------------------------------------------------------
 

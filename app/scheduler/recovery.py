@@ -1,9 +1,10 @@
 """Repair of inconsistencies: tasks whose server is gone, prompts whose task has ended."""
 
 import logging
+from functools import partial
 
-from app.db.claims import LostClaim
 from app.db.queue import Claim
+from app.db.run_steps import LostClaim
 from app.errors import ComfyError
 from app.runner.context import RunContext
 from app.runner.failed_saves import FailedSaves
@@ -37,7 +38,7 @@ async def _rescue(claim: Claim, pool: Pool, context: RunContext) -> None:
         ended = await context.claims.requeue(task.task_id, task.attempts)
     else:
         ended = await context.claims.settle(task, lost, task.attempts)
-    context.hub.publish(task.task_id, "status", task_view(ended))
+    context.hub.publish(ended, "status", partial(task_view, ended))
 
 
 async def cancel_stray_prompts(server: Server, context: RunContext) -> None:

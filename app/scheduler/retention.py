@@ -112,7 +112,7 @@ class Retention:
             await forget_results(self._files, holder["task_id"])
             expire = partial(_expire, task_id=holder["task_id"])
             task = await self._database.write(expire)
-            self._hub.publish(task.task_id, "status", task_view(task))
+            self._hub.publish(task, "status", partial(task_view, task))
             self._views.bytes -= views
             total -= (holder["size"] or 0) + views
             expired += 1

@@ -7,6 +7,7 @@ file, or a replica while Redis is unreachable, does to a task.
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from app.db.engine.list_parameters import parts_of
@@ -116,9 +117,9 @@ class StreamReconciler:
             self._last_view[task_id] = view
         for output in view["outputs"]:
             if known is None or output not in known["outputs"]:
-                self._hub.tell(task_id, "output", output)
+                self._hub.tell(task, "output", partial(dict, output))
         if known is None or _essence(view, task) != _essence(known, task):
-            self._hub.tell(task_id, "status", view)
+            self._hub.tell(task, "status", lambda: view)
         elif _is_ahead(view, known):
             self._tell_progress(task, self._presenter.seen(task).progress, view)
 
@@ -145,8 +146,8 @@ class StreamReconciler:
                 continue
             if task.task_id not in told:
                 expected = Expected(hope.eta, hope.waiting_for)
-                progress = progress_view(task, task.progress, expected)
-                self._hub.tell(task.task_id, "progress", progress)
+                render = partial(progress_view, task, task.progress, expected)
+                self._hub.tell(task, "progress", render)
             self._hopes[task.task_id] = hope
 
     async def _places(self, task_ids: Iterable[str]) -> dict[str, QueuePosition | None]:
@@ -171,7 +172,7 @@ class StreamReconciler:
         if told or len(self._last_view) < TOLD:
             self._last_view[task_id] = view
         if [view[name] for name in STATE] != [known[name] for name in STATE]:
-            self._hub.tell(task_id, "status", view)
+            self._hub.tell(seen.task, "status", lambda: view)
             return
         # Else no event has arrived since `known`
         names = ("queue_position", *(["eta_seconds"] if told else []))
@@ -180,7 +181,7 @@ class StreamReconciler:
 
     def _tell_progress(self, task: Task, progress: Progress, view: Mapping[str, Any]) -> None:
         expected = Expected(view["eta_seconds"], view["waiting_for"])
-        self._hub.tell(task.task_id, "progress", progress_view(task, progress, expected))
+        self._hub.tell(task, "progress", partial(progress_view, task, progress, expected))
 
 
 def _is_ahead(view: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

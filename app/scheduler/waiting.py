@@ -52,8 +52,9 @@ class WaitingRequirements:
         If the claim saw only a part of the queue, other tasks may wait behind those that no server
         takes.
         """
-        if len(head) == MAX_CANDIDATES and not all(_is_taken(task, capacities) for task in head):
-            self._overdue = True
+        if len(head) == MAX_CANDIDATES:
+            kinds = {task.requirements_id: task for task in head}.values()
+            self._overdue |= not all(_is_taken(task, capacities) for task in kinds)
 
     async def look_over(self) -> bool:
         """Update the waiting requirements; return True if no server meets some of them."""

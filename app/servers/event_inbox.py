@@ -19,10 +19,19 @@ class EventInbox(asyncio.Queue[Any]):
         super().__init__()
         self._breaths = Breaths()
 
-    async def get(self) -> Any:
-        """Return the next item; yields to the event loop now and then when many are waiting."""
+    async def next(self, seconds: float) -> Any:
+        """Return the next item, or None after so many seconds.
+
+        Yields to the event loop now and then when many are waiting.
+        """
         await self._breaths.take()
-        return await super().get()
+        if not self.empty():
+            return self.get_nowait()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.get()
+        except TimeoutError:
+            return None
 
     def _put(self, item: Any) -> None:
         super()._put(item)

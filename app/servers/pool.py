@@ -19,8 +19,10 @@ REFRESH_INTERVAL = 5.0  # seconds between two fetches of node types, unless a cl
 class Pool:
     """Servers by id, each monitored by a background task while `run` is active."""
 
-    def __init__(self, addresses: Sequence[str], *, slots: int, grace: float = 60.0) -> None:
-        self._slots = slots  # default for servers added without a number
+    def __init__(
+        self, addresses: Sequence[str], *, slots: int, max_slots: int = 0, grace: float = 60.0
+    ) -> None:
+        self._slots, self._max_slots = slots, max_slots  # of servers without a number of their own
         self._grace = grace
         self._servers: dict[str, Server] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -38,7 +40,13 @@ class Pool:
 
     def add(self, address: str, *, slots: int | None = None) -> Server:
         """Add a server. Raises InvalidInput and ServerExists."""
-        server = Server(base_url(address), self._slots, own_slots=slots, grace=self._grace)
+        server = Server(
+            base_url(address),
+            self._slots,
+            max_slots=self._max_slots,
+            own_slots=slots,
+            grace=self._grace,
+        )
         if server.id in self._servers:
             raise ServerExists(f"Server {server.id} is in use already.")
         self._servers[server.id] = server

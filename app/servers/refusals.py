@@ -90,14 +90,14 @@ class Refusals:
         self._unnamed.clear()
 
 
-def shows(prompt: Json, node_types: Json) -> str | None:
+def shows(prompt: Json, types: NodeTypes) -> str | None:
     """Return why a server with these node types should refuse the prompt, or None.
 
     This is a prediction; ComfyUI may still accept the prompt.
     """
     if len(prompt) > MAX_CHECKED_NODES:
         return None
-    validator = Validator(prompt, NodeTypes(node_types))
+    validator = Validator(prompt, types)
     try:
         verdict = validator.verdict(validator.outputs())
     except TooDeep:

@@ -10,19 +10,21 @@ from uuid import uuid4
 from app.comfyui.client import ComfyClient
 from app.comfyui.events import Event, Preview, Status
 from app.comfyui.socket import Connected, Disconnected, listen
-from app.errors import ComfyError, ComfyUnreachable
+from app.errors import ComfyError
 from app.files.staged_names import without_staged
 from app.limits.json_types import Json
-from app.limits.lru_cache import BoundedCache
 from app.limits.periodic import cancel_all, wait_or_timeout
 from app.servers.breaker import DOOR_PAUSES, Breaker
 from app.servers.event_inbox import EventInbox
 from app.servers.fifo_lock import FifoLock
 from app.servers.health import Health
+from app.servers.offer import Offer
+from app.servers.open_requests import OpenRequests
+from app.servers.pace import Pace
 from app.servers.refusals import Refusals
 from app.servers.server_json import ServerState
 from app.servers.socket_liveness import Ear
-from app.workflows.requirements import Lack, Needs, lack_of
+from app.workflows.requirements import Lack, Needs
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +32,26 @@ log = logging.getLogger(__name__)
 HEALTH_INTERVAL = 5.0  # seconds between two health checks of a healthy server
 PROBE_TIMEOUT = 5.0  # seconds for the whole health check
 RETRY_INTERVAL = 1.0  # seconds between two health checks of an unreachable server
-KNOWN_FITS = 1_000_000  # total weight of the cached results of `lacks`: one per name, 50 per entry
 
 
 class Server:
     """One server; `run` monitors it, `follow` delivers the events of one prompt."""
 
     def __init__(
-        self, base_url: str, slots: int, *, own_slots: int | None = None, grace: float = 60.0
+        self,
+        base_url: str,
+        slots: int,
+        *,
+        max_slots: int = 0,
+        own_slots: int | None = None,
+        grace: float = 60.0,
     ) -> None:
+        """`max_slots`: for short prompts; `own_slots`: in place of both."""
         self.base_url = base_url
         self.id = base_url.split("://", 1)[-1]
-        self.own_slots = own_slots  # set if added with its own number of slots
-        self._default_slots = slots
+        self.own_slots = own_slots
+        self._default_slots, self._max_slots = slots, max_slots
+        self.pace = Pace()
         self.client = ComfyClient(base_url)
         self.client_id = uuid4().hex  # fixed for the lifetime of this process
         self.health = Health()
@@ -61,15 +70,23 @@ class Server:
         self.warm: frozenset[str] = frozenset()  # model files of the prompt sent last
         self.queue_length = 0  # prompts by its last status event, including those of others
         self.held_beside = 0  # tasks of other gateways in no snapshot yet, by the last claim
-        self.node_types: Json = {}  # object_info as last loaded; empty until then
+        self.offer = Offer({})
         self.placing = asyncio.Lock()  # held while an input is staged
         self.on_change: Callable[[], None] = lambda: None
         self._grace, self._fetched_at, self._fetching = grace, 0.0, asyncio.Lock()
         self.refusals = Refusals()
-        self._fits: BoundedCache[Needs, Lack] = BoundedCache(KNOWN_FITS, Lack.weight)
-        self._asking: set[asyncio.Timeout] = set()
+        self.requests = OpenRequests(lambda: f"{self.id} is gone: {self.health.reason}")
         self._inboxes: dict[str, EventInbox] = {}
         self._look_now = asyncio.Event()
+
+    @property
+    def node_types(self) -> Json:
+        """object_info as last loaded; empty until then."""
+        return self.offer.node_types
+
+    @node_types.setter
+    def node_types(self, told: Json) -> None:
+        self.offer = Offer(told)
 
     @property
     def online(self) -> bool:
@@ -105,6 +122,11 @@ class Server:
     @property
     def slots(self) -> int:
         """The number of prompts that the server may hold."""
+        return self.own_slots or self.pace.slots(self._default_slots, self._max_slots)
+
+    @property
+    def usual_slots(self) -> int:
+        """The slots that are not only for short prompts."""
         return self.own_slots or self._default_slots
 
     @property
@@ -127,15 +149,11 @@ class Server:
         return self.removed or away > self._grace
 
     def lacks(self, needs: Needs) -> Lack:
-        """Return which of the needs the server does not have, by its node types; cached."""
-        fits = self._fits
-        if (found := fits.get(needs)) is None:
-            fits.put(needs, found := lack_of(needs, self.node_types))
-        return found
+        """Return which of the needs the server does not have, by its node types."""
+        return self.offer.lacks(needs)
 
     def can_run(self, needs: Needs) -> bool:
-        has_all = bool(self.node_types) and not self.lacks(needs)
-        return has_all and self.id not in needs.refusers
+        return self.offer.has(needs) and self.id not in needs.refusers
 
     async def run(self) -> None:
         """Monitor the server until cancelled."""
@@ -170,24 +188,10 @@ class Server:
         finally:
             await cancel_all([receiving])
 
-    @asynccontextmanager
-    async def while_hoped_for(self) -> AsyncIterator[None]:
-        """End requests to a server that is given up, by raising ComfyUnreachable."""
-        try:
-            async with asyncio.timeout(None) as scope:
-                self._asking.add(scope)
-                try:
-                    yield
-                finally:
-                    self._asking.discard(scope)
-        except TimeoutError as error:
-            raise ComfyUnreachable(f"{self.id} is gone: {self.health.reason}") from error
-
     def give_up(self) -> None:
-        """End the requests in `while_hoped_for` if the server is given up."""
+        """End the requests in progress if the server is given up."""
         if self.given_up:
-            for scope in self._asking:
-                scope.reschedule(asyncio.get_running_loop().time())
+            self.requests.end_all()
 
     async def refresh(self, since: float) -> bool:
         """Reload the node types unless a reload began after `since` (monotonic clock); return
@@ -209,7 +213,6 @@ class Server:
         found = await asyncio.to_thread(without_staged, told)  # names of staged files are private
         if found != self.node_types:  # replaced, never modified: others hold references
             self.node_types = found
-            self._fits = BoundedCache(KNOWN_FITS, Lack.weight)
             self.refusals.forget()
 
     def look_now(self) -> None:

@@ -22,7 +22,7 @@ class ServerJson(TypedDict):
     reason: Annotated[str | None, Field(description="Why it is not as it should be.")]
     since: Annotated[str, Field(description="When it came online or went offline.")]
     version: Annotated[str | None, Field(description="ComfyUI's.")]
-    slots: Annotated[int, Field(description="Prompts that it may hold.")]
+    slots: Annotated[int, Field(description="Prompts that it may hold now.")]
     running: Annotated[int, Field(description="Tasks of ours that it holds.")]
     queue_length: Annotated[int | None, Field(description="Prompts that it holds, strangers' too.")]
     others: Annotated[int | None, Field(description="Those of strangers.")]

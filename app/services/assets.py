@@ -157,10 +157,10 @@ class AssetService:
             for asset in await self._database.read(assets.expired, large=True) if ours else []:
                 await self._removed(asset)
 
-    async def resolved(self, workflow: Any) -> Any:
+    async def resolved(self, workflow: Any, *, small: bool = False) -> Any:
         """Return the workflow with complete references for a run. Raises MissingAsset."""
-        ids = await self._parts.workers.run(
-            lambda: {as_stored(info["id"]): None for info in references(workflow)}
+        ids = await self._parts.workers.unless(
+            small, lambda: {as_stored(info["id"]): None for info in references(workflow)}
         )
         if not ids:
             return workflow

@@ -92,7 +92,7 @@ def check_faults(prepared: Sequence[Prepared], servers: Sequence[Server]) -> Non
         verdicts: dict[str, Acceptance] = {}
         for server in (server for server in servers if server.can_run(one.requirements.needs)):
             if server.id not in found:
-                found[server.id] = Acceptance(first, server.node_types)
+                found[server.id] = Acceptance(first, server.offer.inputs)
             verdicts[server.id] = _of_variation(found[server.id], prepared[0], one)
             if verdicts[server.id].takes:
                 break

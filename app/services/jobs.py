@@ -25,7 +25,7 @@ class Jobs:
 
         Raises MissingAsset, and whatever SubmissionService.submit raises.
         """
-        workflow = await self._assets.resolved(submission.workflow)
+        workflow = await self._assets.resolved(submission.workflow, small=submission.is_small)
         added = await self._submissions.submit(replace(submission, workflow=workflow), key=key)
         return added[0].task
 

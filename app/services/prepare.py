@@ -1,7 +1,7 @@
 """Turns the workflow of a submit into prompts that can be queued."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import NoServer
@@ -143,7 +143,8 @@ def prepare(
     if shared:
         check_graph(len(param_sets), len(found.prompt), size_of(found.prompt))
     setter = found.setter(node_types, randomize=randomize, fill_texts=fill_texts, any_file=lenient)
-    own = OwnBytes(len(param_sets), size_of(each) + sum(map(size_of, found.warnings)))
+    stored = size_of(each) + sum(map(size_of, found.warnings)) if shared else 0
+    own = OwnBytes(len(param_sets), stored)
     made: list[Made] = []
     for params in param_sets:
         changes, used = setter.changes(params)
@@ -156,12 +157,16 @@ def prepare(
     for _, _, warnings in made:
         warnings.extend((*unused, *unfilled))
     check_numbers(first, node_types or core_node_types())
-    found = replace(found, from_templates=setter.from_templates)
-    return _variations(found, made, wanted_server, shared=shared)
+    return _variations(found, made, wanted_server, setter.from_templates, shared=shared)
 
 
 def _variations(
-    found: Prepared, made: Sequence[Made], wanted_server: str | None, *, shared: bool
+    found: Prepared,
+    made: Sequence[Made],
+    wanted_server: str | None,
+    from_templates: Collection[InputKey],
+    *,
+    shared: bool,
 ) -> list[Prepared]:
     """Build the tasks' prompts and requirements. Raises PayloadTooLarge."""
     varied = {node_id for changes, _, _ in made for node_id, _, _ in changes}
@@ -180,7 +185,7 @@ def _variations(
             changes if shared else (),
             requirements=known[needs],
             shape=shape,
-            from_templates=found.from_templates,
+            from_templates=from_templates,
         )
         prepared.append(one)
     check_needs(requirements.text for requirements in known.values())

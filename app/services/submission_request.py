@@ -8,7 +8,10 @@ from app.services.batches import Mode
 from app.tasks.model import Task
 from app.tasks.task_json import TaskJson
 from app.tasks.webhook import Webhook
+from app.workflows.formats import is_api
 from app.workflows.secret_values import Secrets
+
+SMALL = 16 * 1024  # bytes of a body with a prompt, which takes 2 ms to check
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,20 @@ class Submission:
     # {a|b}, %date:...%; None: only in texts that params set in a UI file
     fill_texts: bool | None = None
     embed_workflow: bool = True  # embed the workflow, in UI format, in the result files
+    size: int | None = None  # bytes of the body that it came in as a whole; None: not known
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is worked on in the event loop: a hop to a thread would take as long.
+
+        UI files, dynamic texts and batches may stand for far more than their bytes.
+        """
+        return (
+            self.size is not None
+            and self.size <= SMALL
+            and is_api(self.workflow)
+            and not (self.batch or self.fill_texts)
+        )
 
     def forget(self) -> None:
         """Drop the large fields once queued, while the request waits for the end."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -156,7 +157,7 @@ class SubmissionService:
             if len(queued) % TOLD == TOLD - 1:
                 await asyncio.sleep(0)  # let other work run
             view = self._parts.presenter.view(task, None)
-            self._parts.hub.publish(task.task_id, "status", shortened(view, MAX_STREAM_BYTES))
+            self._parts.hub.publish(task, "status", partial(shortened, view, MAX_STREAM_BYTES))
             queued.append(Queued(task, view))
         self._parts.dispatcher.wake()
         return queued
@@ -192,14 +193,16 @@ class SubmissionService:
     ) -> Submission:
         """Return the submission with upload names in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}
-        in_graph = await self._parts.workers.run(named_in, workflow)
+        in_graph = await self._parts.workers.unless(submission.is_small, named_in, workflow)
         values = chain(params.values(), *batch.values())
         if not in_graph and not any(may_be_file(value) for value in values):
             return submission
         if batch:  # raises for an invalid batch before anything is fetched
             expand(params, batch, submission.batch_mode)
         found, kinds = await self._with_fresh_node_types(
-            wanted, lambda node_types: files_wanted(workflow, [*params, *batch], node_types)
+            wanted,
+            lambda node_types: files_wanted(workflow, [*params, *batch], node_types),
+            small=submission.is_small,
         )
         input_files = InputFiles(self._parts.input_files, self._caller, here)
         params, batch = await input_files.resolve({**found, **params}, batch, kinds, check)
@@ -245,7 +248,7 @@ class SubmissionService:
                 extra_of(extra.stored, self._caller.name) if extra.stored else None,
             )
 
-        return await self._with_fresh_node_types(wanted, work)
+        return await self._with_fresh_node_types(wanted, work, small=submission.is_small)
 
     async def refuse_faulty(self, prompt: Json, requirements: TaskRequirements) -> None:
         """Raise InvalidWorkflow if every server that could run the prompt would refuse it."""
@@ -271,19 +274,20 @@ class SubmissionService:
         return self._parts.pool.get(wanted).id if wanted else None
 
     async def _with_fresh_node_types(
-        self, server: str | None, work: Callable[[Mapping[str, Json]], T]
+        self, server: str | None, work: Callable[[Mapping[str, Json]], T], *, small: bool = False
     ) -> T:
         """Call `work` with the known node types; if it fails and they have changed, call it once
         more.
 
-        Runs in a thread: a file of thousands of nodes takes long to convert.
+        Runs in a thread unless it is small: a file of thousands of nodes takes long to convert.
         """
+        pool, unless = self._parts.pool, self._parts.workers.unless
         try:
-            return await self._parts.workers.run(work, self._parts.pool.node_types(server))
+            return await unless(small, work, pool.node_types(server))
         except InvalidWorkflow:
-            if not await self._parts.pool.refresh(server):
+            if not await pool.refresh(server):
                 raise
-            return await self._parts.workers.run(work, self._parts.pool.node_types(server))
+            return await unless(small, work, pool.node_types(server))
 
     def _completed(self, task: NewTask) -> NewTask:
         """Return the task with its expected run time and the gateway's webhook added."""

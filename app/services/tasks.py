@@ -62,18 +62,21 @@ class TaskService:
         self._dispatcher = parts.submissions.dispatcher
         self._caller = caller
 
-    async def is_visible(self, update: Update) -> bool:
+    def sees(self, update: Update) -> bool | None:
         """Return whether the caller may see the update's task; False if the id has been reused
-        since."""
+        since, None if `look_up` has to find out."""
         if self._caller.is_unrestricted:
             return True
-        this = (update.task_id, update.born)
-        owner = self._parts.owners.get(this)
-        if owner is None:
-            found, created_at = await self._store.owner_of(update.task_id)
-            owner = found if found and update.born in (None, timestamp(created_at)) else ""
-            self._parts.owners.put(this, owner)
-        return owner == self._caller.visible_owner
+        owner = self._parts.owners.get((update.task_id, update.born))
+        return None if owner is None else owner == self._caller.visible_owner
+
+    async def look_up(self, update: Update) -> None:
+        """Find out whose the update's task is, unless `sees` knows."""
+        if self.sees(update) is not None:
+            return
+        found, created_at = await self._store.owner_of(update.task_id)
+        owner = found if found and update.born in (None, timestamp(created_at)) else ""
+        self._parts.owners.put((update.task_id, update.born), owner)
 
     async def get(self, task_id: str) -> Task:
         """Return a task. Raise TaskNotFound."""
@@ -125,9 +128,7 @@ class TaskService:
             try:
                 async with asyncio.timeout(seconds):
                     while open_ones:
-                        update = await updates.get()
-                        if update.type == "status" and update.data["finished_at"] is not None:
-                            open_ones.discard(update.task_id)
+                        open_ones.discard((await updates.get()).task_id)
             except (TimeoutError, Ended):
                 pass
         return await self._these(task_ids)
@@ -179,7 +180,8 @@ class TaskService:
     def _tell_of_cancel(self, task: Task) -> None:
         if not task.finished:
             self._dispatcher.cancel(task.task_id, CancelReason.REQUEST)
-        self._hub.publish(task.task_id, "status", self.view(task))
+        view = self.view(task)
+        self._hub.publish(task, "status", lambda: view)
 
     async def retry(self, task_id: str) -> Task:
         """Queue a new task from the same request.

@@ -83,12 +83,14 @@ def _is_plain(value: Any, levels: int) -> bool:
     """Return whether the value has few entries and levels and no long text: cheap to serialize."""
     if isinstance(value, str):
         return len(value) <= TEXT
-    if not isinstance(value, dict | list | tuple):
+    if not isinstance(value, _LONG):
         return True
     if not levels or len(value) > MAX_ENTRIES:
         return False
-    items = value.values() if isinstance(value, dict) else value
-    return all(_is_plain(item, levels - 1) for item in items)
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, _LONG) and not _is_plain(item, levels - 1):
+            return False
+    return True
 
 
 def _whole_ones(entries: Sequence[Json], room: int) -> Sequence[Json]:

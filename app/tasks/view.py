@@ -1,8 +1,10 @@
 """The JSON of a task for polls, lists and streams. Pure."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote, urlencode
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 from app.files.archive import ArchiveEntry
 from app.tasks.model import (
@@ -75,7 +77,7 @@ def task_view(
         "server": task.server,
         "params": task.params,
         "metadata": task.metadata,
-        "attempts": [_attempt(attempt) for attempt in task.attempts],
+        "attempts": [_attempt(attempt, task) for attempt in task.attempts],
         "warnings": _warnings(task, expected),
         "priority": task.priority,
         "timeout": task.timeout,
@@ -142,8 +144,16 @@ def entries_of(task: Task) -> list[ArchiveEntry]:
 
 def moment(seconds: float) -> str:
     """Format a Unix timestamp as ISO 8601 in UTC with milliseconds."""
-    found = datetime.fromtimestamp(seconds, UTC)
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = math.floor(seconds)
+    micros = round((seconds - whole) * 1_000_000)
+    if micros == 1_000_000:
+        whole, micros = whole + 1, 0
+    return f"{_second(whole)}.{micros // 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # a task's times are near each other, and those of many tasks as well
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:-6]  # without +00:00
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -165,12 +175,12 @@ def progress_json(progress: Progress) -> ProgressJson:
 
 
 def _url(task_id: str, output: Output) -> str:
-    query = {"task_id": task_id}
+    url = f"/api/image/{quote(output.filename or '', safe='')}?task_id={quote_plus(task_id)}"
     if output.subfolder:
-        query["subfolder"] = output.subfolder
+        url += f"&subfolder={quote_plus(output.subfolder)}"
     if output.type != "output":
-        query["type"] = output.type
-    return f"/api/image/{quote(output.filename or '', safe='')}?{urlencode(query)}"
+        url += f"&type={quote_plus(output.type)}"
+    return url
 
 
 def _warnings(task: Task, expected: Expected) -> list[str]:
@@ -189,14 +199,15 @@ def _code(output: Output) -> str:
     return "expired" if output.error == EXPIRED_OUTPUT else "output_unavailable"
 
 
-def _attempt(attempt: Attempt) -> AttemptJson:
+def _attempt(attempt: Attempt, task: Task) -> AttemptJson:
+    runs = attempt.ended_at is None and task.started_at is not None
     return {
         "server": attempt.server,
         "started_at": moment(attempt.started_at),
         "ended_at": timestamp(attempt.ended_at),
         "outcome": attempt.outcome,
         "reason": attempt.reason,
-        "ran": attempt.ran,
+        "ran": attempt.ran or runs,
     }
 
 

@@ -21,6 +21,12 @@ NONE_OF_NODE = "results of nodes that others expand into (loops) are not told tw
 MAX_NAMED_TYPES = 5  # maximum node types that are listed
 
 
+def may_be_stuck(server_id: str, said: str) -> str:
+    return (
+        f"{server_id} may be stuck: {said}. Restart it, or cancel the task and retry it elsewhere."
+    )
+
+
 def blocked(event: ExecutionError) -> str | None:
     """Return a warning for a blocked node; None for an error that ends the run.
 

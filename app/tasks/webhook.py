@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.outbound.addresses import parse_address, site_of
+from app.outbound.addresses import site_of
 
 STARTED = "task.started"
 
@@ -59,9 +59,7 @@ class Webhook:
     @property
     def place(self) -> str:
         """The host without the port, with addresses normalized; for IPv6 the /64 of one client."""
-        name = urlsplit(self.url).hostname or ""
-        address = parse_address(name)
-        return name if address is None else site_of(address)
+        return site_of(self.host_name)
 
     @property
     def host_name(self) -> str:

@@ -15,6 +15,7 @@ from app.db.lease import is_dead
 from app.limits.periodic import attempt, every, to_its_end
 from app.outbound.post import Answer, post
 from app.outbound.transport import Remote
+from app.tasks.model import Status, Task
 from app.tasks.view import moment
 from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.delivery_json import DeliveryAttemptJson
@@ -54,6 +55,11 @@ class Deliverer:
         self._has_news = asyncio.Event()
         self._has_work = asyncio.Event()
         self._sweep_at = 0.0  # monotonic time of the next check of all open webhooks
+
+    def look_at(self, task: Task) -> None:
+        """Note a task whose status was published; there is nothing to tell of one that waits."""
+        if task.status is not Status.QUEUED or task.started_at is not None:
+            self.changed(task.task_id)
 
     def changed(self, task_id: str) -> None:
         """Note that a task's status may have changed; an optimization, as all are checked

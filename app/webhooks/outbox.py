@@ -22,7 +22,7 @@ from sqlalchemy import (
 from app.auth.model import Caller
 from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.list_parameters import any_of
-from app.db.queries import fetch_one, no_task
+from app.db.queries import fetch_one, in_states, no_task
 from app.db.tables import deliveries, tasks, webhooks
 from app.db.webhooks import is_open, is_pending, webhook_of
 from app.errors import DeliveryNotFound
@@ -42,7 +42,7 @@ NOBODY = Busy()
 
 _IS_PENDING = is_pending()
 _HAS_NEWS = or_(
-    tasks.c.status.in_([str(status) for status in TERMINAL]),
+    in_states(TERMINAL),
     and_(webhooks.c.start_wanted, tasks.c.started_at.is_not(None)),
 )
 _NEWS = (

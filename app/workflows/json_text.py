@@ -29,7 +29,7 @@ def parse_json(body: bytes) -> Any:
     """
     if is_blank(body):
         raise InvalidJson("The body is empty.", hint="Send JSON: curl -d @workflow.json ...")
-    return _parse(body, parse_constant=_refuse_constant, parse_float=_in_range)
+    return _parse(body, _STRICT)
 
 
 def is_blank(body: bytes) -> bool:
@@ -47,7 +47,7 @@ def parse_leniently(body: bytes) -> Any:
 
     ComfyUI writes such numbers.
     """
-    return _parse(body, parse_constant=lambda _: None, parse_float=finite)
+    return _parse(body, _LENIENT)
 
 
 def check_values(text: bytes, most: int = MAX_VALUES) -> None:
@@ -80,11 +80,11 @@ def as_utf8(text: bytes) -> bytes:
         raise _not_json(error) from error
 
 
-def _parse(body: bytes, **options: Any) -> Any:
+def _parse(body: bytes, decoder: json.JSONDecoder) -> Any:
     body = as_utf8(body)
     check_values(body)
     try:
-        value = json.loads(body.decode(), **options)
+        value = decoder.decode(body.decode())
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
@@ -130,6 +130,11 @@ def _in_range(text: str) -> float:
     if number is None:  # no JSON answer could contain it
         raise InvalidInput(f"The number {text[:40]} is not finite: floats end at about 1.8e308.")
     return number
+
+
+# Kept, as json.loads with options makes one for each call
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_in_range)
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_float=finite)
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:

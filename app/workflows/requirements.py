@@ -24,6 +24,12 @@ SHARED_GRAPH = "(a newer gateway: this one cannot read graphs that tasks share)"
 REFUSED = "(a newer gateway: servers refused it) "
 
 
+_dump = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make one each time
+
+
+_NUMBER = (int, float)
+
+
 class Refusal(NamedTuple):
     """A server that refuses the prompt, with a short reason; other servers may accept it."""
 
@@ -60,7 +66,7 @@ class Needs:
         """Serialize deterministically to JSON; `more` are additional classes."""
         said = [f"{REFUSED}{json.dumps(refusal)}" for refusal in self.refused]
         classes = sorted({*self.classes, *said, *more})
-        return json.dumps([classes, sorted(self.files)], separators=(",", ":"))
+        return _dump([classes, sorted(self.files)])
 
     @classmethod
     def load(cls, text: str) -> "Needs":
@@ -201,8 +207,13 @@ def _shape(parts: Iterable[str]) -> str:
 
 def _part(node_id: str, node: Json, files: Iterable[ModelFile]) -> str:
     """Return the node's part of the shape; `files`: the model files that it names."""
-    costs = sorted(_costs(node["inputs"], {file.input for file in files}), key=str)
-    return json.dumps([node_id, node["class_type"], costs], separators=(",", ":"))
+    costs = sorted(_costs(node["inputs"], {file.input for file in files}), key=_quoted_name)
+    return _dump([node_id, node["class_type"], costs])
+
+
+def _quoted_name(cost: tuple[str, Any]) -> str:
+    """Sort key that orders names as Python prints them, which stored shapes depend on."""
+    return repr(cost[0])
 
 
 class Variations:
@@ -243,7 +254,7 @@ def _costs(inputs: Json, files: Collection[str]) -> Iterable[tuple[str, Any]]:
     """`files`: the inputs that name model files."""
     links = {name for name, _ in links_of(inputs)}
     for name, value in inputs.items():
-        is_number = isinstance(value, int | float) and not names_seed(name)
+        is_number = isinstance(value, _NUMBER) and not names_seed(name)
         if name in files:
             yield name, with_slashes(value)
         elif name in links or is_number:

@@ -24,9 +24,9 @@ async def measure(bench: Bench) -> Row:
         memory = gateway.resident_bytes / 1e6
     return Row(
         what=f"idle with {count} servers, no task",
-        goal="< 1 % CPU, RSS < 120 MB",
+        goal="< 1 % CPU, RSS < 110 MB",
         result=f"{share:.1%} CPU, {memory:.0f} MB",
-        met=share < 0.01 and memory < 120,
+        met=share < 0.01 and memory < 110,
         figures={"gateway": f"{share:.1%}, {memory:.0f} MB"},
         note=f"over {seconds} s.",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fake_comfyui.server import DemoServer
 from tests import services
-from tests.conftest import ROOT, RunningGateway, text_to_image
+from tests.conftest import ROOT, WAIT, RunningGateway, text_to_image
 from tests.integration.test_files import png
 
 PACKAGE = "@comfyorg/sdk@0.1.9"
@@ -27,7 +27,7 @@ async def run(*command: str, cwd: Path, **environment: str) -> tuple[int | None,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT):
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()

@@ -19,7 +19,7 @@ from playwright.async_api import Page, async_playwright, expect
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests import services
-from tests.conftest import ROOT, RunningGateway, over
+from tests.conftest import ROOT, WAIT, RunningGateway, over
 from tests.keyholders import guarded
 
 
@@ -43,7 +43,7 @@ async def example(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         said, _ = await process.communicate()
     return process.returncode, said.decode()
 

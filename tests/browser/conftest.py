@@ -1,8 +1,10 @@
 """What tests of the page share: a gateway over a demo server, a real Chromium, its complaints.
 
-One Chromium serves all tests of a session, so all of them run on the session's event loop.
+One Chromium serves all tests of a session, so all of them run on the session's event loop. Most of
+them share a context of it, too.
 """
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -16,10 +18,12 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests import services
+from tests.browser.front_door import FrontDoor
+from tests.browser.helpers import QWEN
 from tests.conftest import ROOT, RunningGateway, run_gateway
 
 HERE = Path(__file__).parent
-WAIT = 15_000  # milliseconds
+WAIT = 60_000  # milliseconds; the machine may be busy
 HOSTILE = "<img src=x onerror=\"console.error('ran')\">"
 
 # The gateway, the demo server and the browser of a test live on the session's loop.
@@ -44,18 +48,33 @@ async def demo() -> AsyncIterator[DemoServer]:
 async def gateway(
     demo: DemoServer, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway with the repository's workflows."""
+    """A gateway with the repository's workflows. What is run most makes small pictures."""
     shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
+    most_run = tmp_path / "workflows" / QWEN
+    most_run.write_text(most_run.read_text().replace(": 1024", ": 256"))
     async with run_gateway(settings_for(demo.address, allow_private_urls=["127.0.0.1"])) as running:
         await running.online()
         yield running
 
 
+# One process for all pages of a context, wherever they lead. It is warm after the first one.
+FLAGS = ["--no-sandbox", "--renderer-process-limit=1", "--disable-site-isolation-trials"]
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """Its first context is the one that most tests share, see `visitor`."""
     chromium = services.program("chromium", "apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    expect.set_options(timeout=WAIT)
+    door = await asyncio.get_running_loop().create_server(FrontDoor, "127.0.0.1", 0)
+    async with door, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        address = f"http://127.0.0.1:{door.sockets[0].getsockname()[1]}"
+        shared = await browser.new_context(locale="en-US", base_url=address)
+        shared.set_default_timeout(WAIT)
+        keeper = await shared.new_page()  # a process without a page would end
+        await keeper.route("**", lambda route: route.fulfill(content_type="text/html", body=""))
+        await keeper.goto("/")
         yield browser
         await browser.close()
 
@@ -67,6 +86,13 @@ async def blank(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page
         yield page
 
 
+@on_loop
+async def timed(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
+    """The same, with a clock that can be set."""
+    async with visitor(browser, gateway, locale="en-US") as page:
+        yield page
+
+
 @contextlib.asynccontextmanager
 async def visitor(
     browser: Browser,
@@ -75,17 +101,51 @@ async def visitor(
     expected: Callable[[str], bool] = lambda _: False,
     **context: Any,
 ) -> AsyncIterator[Page]:
-    """A page of a browser that was never here before; it complains of what is expected only."""
+    """A page of a browser that was never here before; it complains of what is expected only.
+
+    With options it is one in a context of its own, which takes twice the work to start: needed
+    for another language or theme, and where `page.clock` is set, as a context keeps its clock.
+    """
+    async with (
+        own_page(browser, gateway, context) if context else shared_page(browser, gateway) as page
+    ):
+        faults = watch(page)
+        yield page
+    assert [fault for fault in faults if not expected(fault)] == []
+
+
+@contextlib.asynccontextmanager
+async def own_page(
+    browser: Browser, gateway: RunningGateway, context: dict[str, Any]
+) -> AsyncIterator[Page]:
     options = {"locale": "en-US", "base_url": f"http://{gateway.address}", **context}
     page = await browser.new_page(**options)
     page.set_default_timeout(WAIT)
-    expect.set_options(timeout=WAIT)
-    faults = watch(page)
     try:
         yield page
     finally:
         await page.close()
-    assert [fault for fault in faults if not expected(fault)] == []
+
+
+@contextlib.asynccontextmanager
+async def shared_page(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
+    """In the shared context, which keeps nothing but code that is compiled."""
+    context = browser.contexts[0]
+    keeper = context.pages[0]
+    FrontDoor.lead_to(gateway.address)
+    page = await context.new_page()
+    try:
+        yield page
+        own_clock = await page.evaluate("String(setTimeout).includes('[native code]')")
+        assert own_clock, "the clock stays in the shared context: take `timed`"
+    finally:
+        for each in context.pages[1:]:
+            await each.close()
+        await context.clear_permissions()
+        session = await context.new_cdp_session(keeper)
+        origin = await keeper.evaluate("location.origin")
+        await session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        await session.detach()
 
 
 def watch(page: Page) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.async_api import ElementHandle, Error, Page
 
-from tests.browser.helpers import TRANSFER, as_bytes
+from tests.browser.helpers import TRANSFER, as_bytes, encoded
 from tests.conftest import wait_until
 
 SCRIPT = Path(__file__).parent / "controls.js"
@@ -161,9 +161,13 @@ READY = """async ([place, language]) => {
   if (now() !== wanted) await setLanguage(wanted);
   workspace.resetAll();
   const [, view, name] = place.split("/");
+  const before = location.hash;
   const isOpen = view !== "run" || !name || workspace.name === name;
   if (location.hash !== place) location.hash = place;
-  else if (!isOpen) await workspace.open({ filename: name });
+  // What is opened before the modules of the view are there would not be shown.
+  const isThere = () => view !== "run" || document.querySelector("run-form:defined");
+  while (!isThere()) await new Promise(requestAnimationFrame);
+  if (before === place && !isOpen) await workspace.open({ filename: name });
 }"""
 
 
@@ -197,7 +201,9 @@ async def holds(page: Page, condition: str) -> None:
     try:
         await wait_until(does, THERE)
     except TimeoutError:
-        raise AssertionError(f"cannot be brought there: {condition}") from None
+        seen = await page.evaluate("() => document.body.innerText.slice(0, 2000)")
+        fault = f"cannot be brought there: {condition}; the page shows:\n{seen}"
+        raise AssertionError(fault) from None
 
 
 def gives(content: str | bytes, name: str) -> Hand:
@@ -215,7 +221,7 @@ def hands(event: str, content: str | bytes, name: str) -> Hand:
     """Drops or pastes a file there, or drags it over."""
 
     async def hand(page: Page, control: ElementHandle) -> None:
-        data = await page.evaluate_handle(TRANSFER, [list(as_bytes(content)), name])
+        data = await page.evaluate_handle(TRANSFER, [encoded(content), name])
         script = (
             "(target, clipboardData) => target.dispatchEvent("
             "new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))"

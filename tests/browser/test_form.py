@@ -6,7 +6,6 @@ import json
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from fake_comfyui.server import DemoServer
 from tests.browser.conftest import HOSTILE
 from tests.browser.helpers import (
     QWEN,
@@ -36,6 +35,8 @@ async def test_size_has_a_ratio_and_turns(blank: Page) -> None:
         blank.get_by_label("Height", exact=True),
     )
     ratio = blank.get_by_label("Ratio")
+    for side in (width, height):
+        await side.fill("1024")
     await expect(ratio).to_have_value("1:1")
     await ratio.select_option("16:9")
     await expect(width).to_have_value("1360")
@@ -198,23 +199,15 @@ async def test_save_as_new_delete_and_undo(blank: Page, gateway: RunningGateway)
     await expect(page.get_by_label("Steps")).to_have_value("6")
 
 
-async def test_workflows_come_by_drop_paste_and_picture(blank: Page, demo: DemoServer) -> None:
+async def test_workflows_come_by_drop_paste_and_picture(
+    blank: Page, gateway: RunningGateway
+) -> None:
     page = blank
     await open_run(page)
     tile = await run(page)
-    result = await page.evaluate(
-        """async (url) => [...new Uint8Array(await (await fetch(url)).arrayBuffer())]""",
-        await tile.locator(".outputs img").get_attribute("src") or "",
-    )
-    assert result
-    original = await page.evaluate(
-        """async (id) => {
-          const task = await (await fetch(`/api/task/${id}`)).json();
-          return [...new Uint8Array(await (await fetch(task.outputs[0].url)).arrayBuffer())];
-        }""",
-        await tile.get_attribute("data-id"),
-    )
-    await drop_file(page, page.locator("body"), bytes(original), "result.png")
+    task = await gateway.task(await tile.get_attribute("data-id") or "")
+    original = await gateway.http.get(task["outputs"][0]["url"])
+    await drop_file(page, page.locator("body"), original.content, "result.png")
     await expect(page.get_by_role("link", name="result")).to_be_visible()
     await expect(page.locator("[data-part=name]").first).to_have_text("result.json")
     await page.get_by_text("Paste JSON").click()

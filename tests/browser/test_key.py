@@ -101,7 +101,7 @@ async def minutes_pass(page: Page) -> None:
 async def test_nothing_is_asked_again_with_a_key_that_was_refused(
     browser: Browser, locked: RunningGateway, was: str
 ) -> None:
-    async with visitor(browser, locked, expected=refusals) as page:
+    async with visitor(browser, locked, expected=refusals, locale="en-US") as page:
         await page.add_init_script(f"localStorage.setItem('gateway.key', {json.dumps(was)})")
         await page.clock.install(time=0)
         await page.clock.pause_at(1000)  # nothing is tried again before the first answers are here
@@ -131,7 +131,7 @@ async def test_nothing_is_asked_again_with_a_key_that_was_refused(
 async def test_servers_are_counted_anew_with_the_key(
     browser: Browser, locked: RunningGateway
 ) -> None:
-    async with visitor(browser, locked, expected=refusals) as page:
+    async with visitor(browser, locked, expected=refusals, locale="en-US") as page:
         await page.clock.install()
         await page.goto("/#/servers")
         await page.get_by_label("Key of this gateway").fill(KEY)
@@ -207,8 +207,8 @@ async def test_no_view_looks_well_without_a_key(
         await expect(page.get_by_role("button", name="Enter the key")).to_have_count(0)
 
 
-async def test_no_error_or_request_for_each_key_typed(blank: Page) -> None:
-    page = blank
+async def test_no_error_or_request_for_each_key_typed(timed: Page) -> None:
+    page = timed
     await open_run(page)
     await page.clock.install()
     asked: list[str] = []

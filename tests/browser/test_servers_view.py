@@ -45,11 +45,10 @@ async def test_a_card_tells_and_changes(
         await assert_fits(page, width)
 
 
-async def test_the_header_counts_at_once_what_was_done_here(
-    page: Page, gateway: RunningGateway, demo: DemoServer
-) -> None:
+async def test_the_header_counts_at_once_what_was_done_here(timed: Page, demo: DemoServer) -> None:
+    page = timed
     await page.clock.install()
-    await page.reload()
+    await page.goto("/#/servers")
     card = page.get_by_role("article", name=demo.address)
     ready = page.locator("[data-part=health]")
     await expect(card).to_contain_text("online")

@@ -72,8 +72,8 @@ async def test_of_a_file_that_is_no_workflow(blank: Page) -> None:
     await expect(box).to_be_hidden()
 
 
-async def test_of_what_was_tried_again(blank: Page) -> None:
-    page = blank
+async def test_of_what_was_tried_again(timed: Page) -> None:
+    page = timed
     await open_run(page)
     toasts = page.locator("toast-list > div")
     await page.clock.install()

@@ -5,25 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection
 
-from tests.conftest import model_free
-
-PATIENCE = 5.0
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait for a condition instead of sleeping."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            met = condition()
-            if met if isinstance(met, bool) else await met:
-                return
-            await asyncio.sleep(0.003)
+from tests.conftest import WAIT, model_free, wait_until
 
 
 class Prompts:
@@ -52,7 +39,7 @@ class Prompts:
         async def there() -> bool:
             return prompt_id in await self.history(prompt_id)
 
-        await until(there)
+        await wait_until(there)
         entry: dict[str, Any] = (await self.history(prompt_id))[prompt_id]
         return entry
 
@@ -69,7 +56,7 @@ class Client:
         self.frames: list[bytes] = []
 
     async def read(self) -> str:
-        message = await asyncio.wait_for(self.socket.recv(), PATIENCE)
+        message = await asyncio.wait_for(self.socket.recv(), WAIT)
         if isinstance(message, bytes):
             self.frames.append(message)
             self.seen.append(f"binary {struct.unpack('>I', message[:4])[0]}")

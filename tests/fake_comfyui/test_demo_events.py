@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fake_comfyui import DemoServer
-from tests.fake_comfyui.demo_client import Client, Prompts, picture, txt2img, until, without_steps
+from tests.conftest import wait_until
+from tests.fake_comfyui.demo_client import Client, Prompts, picture, txt2img, without_steps
 
 ONE_CLIENT = (
     "model_free_save",
@@ -245,7 +246,7 @@ async def test_two_sockets_with_one_client_id(
         await second.run(expected["prompts"][0]["prompt"])
         assert second.seen == expected["sequence"]
         await client.socket.close()
-        await until(lambda: demo.records.sockets == 1)
+        await wait_until(lambda: demo.records.sockets == 1)
         await prompts.ended(await prompts.post(picture(1)))
         async with connect(f"ws://{demo.address}/ws?clientId=C", max_queue=None) as third:
             await Client("C", third, prompts).run(picture(2))
@@ -263,7 +264,7 @@ async def test_reconnect_in_the_middle(demo: DemoServer, client: Client, prompts
     await prompts.post(txt2img(steps=20))
     await client.read_until("progress 5 2")
     await client.socket.close()
-    await until(lambda: demo.records.sockets == 0)
+    await wait_until(lambda: demo.records.sockets == 0)
     async with connect(f"ws://{demo.address}/ws?clientId=A", max_queue=None) as socket:
         again = Client("A", socket, prompts)
         await again.read_until("executing None")
@@ -307,7 +308,7 @@ async def test_client_id_that_kills_the_process(
 ) -> None:
     await client.read()
     await client.prompts.post(picture(), client_id)
-    await until(lambda: demo.records.sockets == 0)
+    await wait_until(lambda: demo.records.sockets == 0)
     with pytest.raises(httpx.TransportError):
         await http.get("/queue")
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from fake_comfyui import DemoServer
-from tests.fake_comfyui.demo_client import Client, picture, txt2img, until
+from tests.conftest import wait_until
+from tests.fake_comfyui.demo_client import Client, picture, txt2img
 
 
 async def test_jobs(
@@ -84,5 +85,5 @@ async def test_cancelling_several_jobs(
     assert (await cancel({"job_ids": [str(uuid4())]})).json() == {"cancelled": False}
     assert (await cancel({"job_ids": ids})).json() == {"cancelled": True}
     demo.knobs.stall = False
-    await until(lambda: [demo.records.executed[ids[0]].ended] == ["interrupted"])
+    await wait_until(lambda: [demo.records.executed[ids[0]].ended] == ["interrupted"])
     assert list(demo.records.executed) == ids[:1]

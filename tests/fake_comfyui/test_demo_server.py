@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from fake_comfyui import DemoServer
 from fake_comfyui.order import Order, SetOrder
-from tests.fake_comfyui.demo_client import Client, Prompts, picture, txt2img, until
+from tests.conftest import WAIT, wait_until
+from tests.fake_comfyui.demo_client import Client, Prompts, picture, txt2img
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,10 +29,10 @@ async def closed_without_frame(client: Client) -> None:
 
 
 async def test_exit_does_not_wait_for_open_sockets() -> None:
-    async with asyncio.timeout(20):  # it would wait for the client, which does not go
+    async with asyncio.timeout(WAIT):  # it would wait for the client, which does not go
         async with DemoServer(step_seconds=0.05) as server:
             socket = await connect(f"ws://{server.address}/ws")
-            await until(lambda: server.records.sockets == 1)
+            await wait_until(lambda: server.records.sockets == 1)
         await socket.wait_closed()
 
 

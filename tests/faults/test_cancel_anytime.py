@@ -9,10 +9,11 @@ from uuid import uuid4
 from tests.conftest import text_to_image, wait_until
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins
 
-TASKS = 200
+TASKS = 120
 AT_ONCE = 12
 STRANGERS = 30
 STEP = 0.05
+ENDED = ("canceled", "succeeded", "failed")
 
 
 async def test_cancel_at_any_moment(tmp_path: Path, chance: Chance) -> None:
@@ -53,10 +54,21 @@ async def visit(strangers: dict[str, Demo], chance: Chance) -> None:
 async def submit_and_cancel(gateway: Gateway, seeds: Iterator[int], chance: Chance) -> None:
     for seed in seeds:
         task_id = await gateway.submit(text_to_image(steps=chance.randint(1, 10), seed=seed))
-        await asyncio.sleep(chance.choice([0, chance.uniform(0, 1.5)]))
+        await come_to(chance.choice([0, chance.uniform(0, 1.1)]), gateway, task_id)
+        await asyncio.sleep(chance.uniform(0, STEP))
         answer = await gateway.http.post(f"/api/task/{task_id}/cancel")
         assert answer.status_code == 200, answer.text
-        await gateway.until(task_id, "canceled", "succeeded", "failed")
+        await gateway.until(task_id, *ENDED)
+
+
+async def come_to(progress: float, gateway: Gateway, task_id: str) -> None:
+    """Wait until the task has come so far, however long that takes here; above 1 to its end."""
+
+    async def has() -> bool:
+        task = await gateway.task(task_id)
+        return task["status"] in ENDED or task["progress"]["value"] >= progress
+
+    await wait_until(has)
 
 
 async def assert_left_alone(demo: Demo, strangers: list[str], chance: Chance) -> None:

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import text_to_image
 from tests.fleet import Chance, Gateway, on, stand_ins, starts_on
 
-TASKS = 100
-KILLS = 3
+TASKS = 60
+KILLS = 2  # on each database
 
 
 @pytest.mark.both_databases

@@ -77,8 +77,8 @@ async def test_back_without_its_queue(tmp_path: Path, killed: bool) -> None:
             await demo.kill()
             await demo.start()
         else:
-            await demo.knobs(stall=False)
             await demo.restart_empty()
+            await demo.knobs(stall=False)  # only now: nothing may end before it is forgotten
         final = await gateway.all_final()
         assert len(final) == WAITING + 1
         for task in final.values():

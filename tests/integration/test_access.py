@@ -20,7 +20,7 @@ from app.errors import InvalidInput, KeyQueueFull, QuotaExceeded
 from app.settings import Settings
 from app.tasks.model import NewTask
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
 from tests.keyholders import WRONG, Guarded, guarded, key_named, write_keys
 
 Json = dict[str, Any]
@@ -152,7 +152,7 @@ async def test_a_revoked_key_ends_at_once_with_its_streams(
             assert await anext(lines_v2)
             gate.file.revoke("alice")
             assert (await alice.get("/api/tasks")).status_code == 401
-            async with asyncio.timeout(5):  # the streams end, and not as though by an accident
+            async with asyncio.timeout(WAIT):  # the streams end, and not as though by an accident
                 assert [line async for line in lines]
                 assert [line async for line in lines_v2]
                 with pytest.raises(websockets.ConnectionClosed) as closed:

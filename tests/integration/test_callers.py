@@ -92,7 +92,7 @@ NOT_THERE = (
 )
 # These read nothing by a name that a client gives: they make things, or work on what is at hand.
 MAKING = {
-    *("TaskService.is_visible", "TaskService.view"),
+    *("TaskService.look_up", "TaskService.sees", "TaskService.view"),
     *("AssetService.keep", "AssetService.note", "AssetService.content", "AssetService.run"),
     *("Jobs.submit", "Uploads.save", "Uploads.arriving", "Uploads.settle", "Uploads.may_name"),
     *("Uploads.staged_name", "Uploads.forget"),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conftest import wait_until
-from tests.hubs import numbers, publish, replica, shown, until
+from tests.hubs import numbers, publish, replica, shown, tell, until
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.service
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.service
 async def test_all_replicas_show_the_same_in_the_same_order(redis: RedisServer) -> None:
     async with replica(redis) as one, replica(redis) as two:
         heard: list[str] = []
-        two.on_status(heard.append)
+        two.on_status(lambda task: heard.append(task.task_id))
         with one.subscribe(["a"]) as here, two.subscribe() as there:
             for number in range(50):
-                one.publish("a", "output", {"n": number})
-                two.publish("a", "status", {"n": number + 1000})
-            two.publish("b", "status", {"n": -2})
+                tell(one, "a", "output", {"n": number})
+                tell(two, "a", "status", {"n": number + 1000})
+            tell(two, "b", "status", {"n": -2})
             begun = await until(there, n=-2)
-            one.publish("a", "status", {"n": -1, "finished_at": "now"})
+            tell(one, "a", "status", {"n": -1, "finished_at": "now"})
             seen = await until(here, n=-1), begun + await until(there, n=-1)
         only_a = [update for update in seen[1] if update.task_id == "a"]
         assert shown(only_a) == shown(seen[0])
@@ -54,15 +54,15 @@ async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None
         ):
 
             async def comes() -> bool:
-                one.publish("a", "preview", {"node_id": "3"}, image)
+                tell(one, "a", "preview", {"node_id": "3"}, image)
                 await asyncio.sleep(0.02)
                 return two.last_preview("a", None) is not None
 
             await wait_until(comes)
             update = await there.get()
             assert (update.type, update.data, update.image) == ("preview", {"node_id": "3"}, image)
-            one.publish("b", "preview", {}, b"nobody follows it")
-            one.publish("a", "status", {"n": 1})
+            tell(one, "b", "preview", {}, b"nobody follows it")
+            tell(one, "a", "status", {"n": 1})
             assert {u.type for u in await until(without, n=1)} == {"status"}
             mine = await until(here, n=1)
             assert len([u for u in mine if u.type == "preview"]) <= 1, "only the newest waits"
@@ -70,7 +70,7 @@ async def test_previews_go_to_where_somebody_watches(redis: RedisServer) -> None
         with two.subscribe(previews=True) as everything:
 
             async def all_come() -> bool:
-                one.publish("c", "preview", {}, image)
+                tell(one, "c", "preview", {}, image)
                 await asyncio.sleep(0.02)
                 return two.last_preview("c", None) is not None
 
@@ -82,9 +82,9 @@ async def test_a_flood_is_carried_whole_and_progress_is_thinned(redis: RedisServ
     async with replica(redis) as one, replica(redis) as two:
         with two.subscribe() as updates:
             for number in range(5000):
-                one.publish("a", "progress", {"n": number})
-                one.publish(f"task {number % 900}", "progress", {"n": number})
-            one.publish("a", "status", {"n": -1})
+                tell(one, "a", "progress", {"n": number})
+                tell(one, f"task {number % 900}", "progress", {"n": number})
+            tell(one, "a", "status", {"n": -1})
             seen = await until(updates, n=-1)
         of_a = numbers([u for u in seen if u.task_id == "a"])
         assert of_a[-2:] == [4999, -1]

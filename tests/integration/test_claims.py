@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import permutations
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import update
 
-from app.db.claims import Claims, LostClaim
+from app.db.claims import Claims
 from app.db.engine.database import Database, open_database
 from app.db.engine.postgresql import Unreachable
 from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
 from app.db.queue import Claim, Queue
+from app.db.run_steps import LostClaim
 from app.db.tables import tasks
 from app.db.task_filters import Selection
 from app.db.tasks import TaskRepository
@@ -29,6 +32,7 @@ from app.tasks.model import (
     WaitingTask,
 )
 from app.tasks.outcome import Succeeded
+from app.tasks.view import output_view
 from app.tasks.webhook import Webhook
 from app.workflows.requirements import Needs, requirements_of
 from tests import services
@@ -196,6 +200,27 @@ async def test_the_life_of_a_task(database: Database, store: TaskRepository) -> 
     assert await store.find_output("a.png", task_id="other") is None
     with pytest.raises(LostClaim):
         await queue.claims.started(task, 1.0)
+
+
+PLACES = [("", "output"), ("", "temp"), ("a b", "output"), ("a b", "temp")]
+
+
+async def test_the_url_of_each_result_leads_to_it(
+    database: Database, store: TaskRepository
+) -> None:
+    """Of one name, wherever the others are and whichever came first."""
+    queue = Process(database)
+    for places in permutations(PLACES):
+        await add(store)
+        task_id = (await take(queue)).task.task_id
+        for subfolder, type_ in places:
+            key = f"{task_id}/{subfolder}/{type_}"
+            output = Output("9", "image", "x.png", subfolder, type_, key=key)
+            await queue.claims.add_output(task_id, output)
+        for output in (await store.get(task_id)).outputs:
+            path, _, query = str(output_view(task_id, output)["url"]).partition("?")
+            found = await store.find_output(path.rpartition("/")[2], **dict(parse_qsl(query)))
+            assert found == output
 
 
 @pytest.mark.parametrize("canceling", [False, True])

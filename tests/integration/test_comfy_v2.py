@@ -23,7 +23,7 @@ from fake_comfyui.executor import Run
 from fake_comfyui.queue import PromptQueue, QueueItem
 from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client, events_of
-from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, run_gateway, text_to_image, wait_until
 from tests.integration.test_conversion import ui_file
 from tests.integration.test_files import png
 
@@ -239,7 +239,7 @@ async def test_a_stream_ends_with_its_job_and_not_with_the_next_silence(
     monkeypatch.setattr(events, "SILENCE", 3600)
     demo.knobs.step_seconds = 0.02
     job = await submitted(v2, text_to_image(steps=20))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT):
         for _ in ("while it runs", "when it is over"):
             stream = (await v2.call("GET /api/v2/jobs/{id}/events", id=job["id"])).text
             assert events_of(stream)[-1][1]["status"] == "succeeded"

@@ -15,7 +15,7 @@ from app.servers.server import Server
 from app.servers.socket_liveness import Ear
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import RunningGateway, keep_out, model_free, over, text_to_image, wait_until
 from tests.redis_server import shared_settings
 
 SettingsFor = Callable[..., Settings]
@@ -23,13 +23,6 @@ SettingsFor = Callable[..., Settings]
 
 def server_of(gateway: RunningGateway) -> Server:
     return next(iter(gateway.gateway.pool))
-
-
-def keep_out(gateway: RunningGateway, *, out: bool = True) -> None:
-    """Let it give its server no work."""
-    server = server_of(gateway)
-    server.sweeping, server.swept = out, not out
-    gateway.gateway.dispatcher.wake()
 
 
 async def make_deaf(server: Server) -> None:

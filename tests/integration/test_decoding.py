@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.errors import GatewayError, InvalidInput, StorageFull, StorageUnavailable
 from app.files.images import decoding, masks, metadata, render
-from app.files.images.render import View
+from app.files.images.jobs import View
 from tests.conftest import RunningGateway
 from tests.unit.files.images.test_video_frame import video
 

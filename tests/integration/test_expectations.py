@@ -14,7 +14,7 @@ from app.db.run_times import RunTime
 from app.scheduler import dispatcher, stream_reconciler
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, over, wait_until
 from tests.databases import KINDS, database_url
 
 Json = dict[str, Any]
@@ -45,7 +45,7 @@ async def follow(socket: ClientConnection, *task_ids: str) -> None:
 async def told(socket: ClientConnection, of: Mapping[str, Callable[[Json], bool]]) -> list[Json]:
     """Of each of these tasks the next message for which this holds, in whatever order they come."""
     found: Json = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         while len(found) < len(of):
             message = json.loads(await socket.recv())
             task_id = message.get("task_id")

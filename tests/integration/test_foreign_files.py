@@ -21,7 +21,7 @@ from app.api.access_levels import names as names_of_routes
 from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import over
+from tests.conftest import WAIT, over
 from tests.keyholders import Guarded, guarded
 
 Json = dict[str, Any]
@@ -137,7 +137,7 @@ async def test_no_route_names_the_uploads_of_others(gate: Guarded, demo: DemoSer
         client = await gate.client(key)
         await client.get("/api/nodes?class_type=LoadImage&refresh=true")
         for path, options in _requests():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WAIT):
                 answer = await client.request(*path.split(" "), **options)
             assert MARKER not in answer.text, path
             assert there not in answer.text, path

@@ -11,7 +11,7 @@ import pytest
 from app.runner import expectation
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
@@ -79,7 +79,7 @@ async def test_a_cancel_takes_effect_and_what_comes_later_is_swept(
     task_ids = [await sent(gateway, text_to_image(steps=2000, seed=seed)) for seed in (1, 2)]
     for task_id in task_ids:
         await gateway.http.post(f"/api/task/{task_id}/cancel")
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(WAIT):
         done = [await gateway.until(task_id, "canceled") for task_id in task_ids]
     assert [task["error"] for task in done] == [None, None]
     demo.knobs.hold_prompts = False  # they come through after all

@@ -17,7 +17,8 @@ from app.api.middleware import body_limits
 from app.events import hub, subscription
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, run_gateway, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, run_gateway, wait_until
+from tests.hubs import tell
 from tests.keyholders import guarded
 
 Json = dict[str, Any]
@@ -62,7 +63,7 @@ class Raw:
         """All that comes until the connection is closed."""
         found = b""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WAIT):
                 while part := await self.reader.read(65536):
                     found += part
         except ConnectionError:
@@ -171,7 +172,7 @@ async def test_a_websocket_that_never_reads_holds_nothing(
 
     async def gone() -> bool:
         for _ in range(20):
-            fanout.publish("t", "output", {"text": "x" * 100_000})
+            tell(fanout, "t", "output", {"text": "x" * 100_000})
         await asyncio.sleep(0)
         return fanout.subscribers == 0
 
@@ -354,11 +355,11 @@ def test_a_subscription_is_bounded_in_bytes() -> None:
     fanout = hub.Hub()
     with fanout.subscribe(previews=True) as slow:
         for number in range(200):
-            fanout.publish(str(number), "preview", {}, b"x" * 1_000_000)
+            tell(fanout, str(number), "preview", {}, b"x" * 1_000_000)
         assert not slow.ended  # the oldest previews went
         assert slow._bytes <= subscription.QUEUE_BYTES
         for _ in range(200):
-            fanout.publish("t", "status", {"text": "x" * 1_000_000})
+            tell(fanout, "t", "status", {"text": "x" * 1_000_000})
         assert slow.ended
         assert not slow._waiting
     assert sum(update.size for kept in fanout._recent.values() for update in kept) <= hub.KEPT_BYTES

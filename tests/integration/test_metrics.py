@@ -65,7 +65,8 @@ async def test_figures_after_a_run(gateway: RunningGateway, demo: DemoServer) ->
     assert figure(found, "run_seconds_count", server=server, status="succeeded") == 1
     assert figure(found, "server_up", server=server) == 1
     assert figure(found, "server_accepting", server=server) == 1
-    assert figure(found, "server_slots", server=server) == 2
+    slots = gateway.gateway.pool.get(demo.address).slots  # more than 2 after short tasks
+    assert figure(found, "server_slots", server=server) == slots >= 2
     assert figure(found, "server_slots_used", server=server) == 0
     assert figure(found, "events_total", type="status") >= 5
     assert figure(found, "database_up") == 1
@@ -213,6 +214,7 @@ async def test_a_line_for_each_request_and_transition(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "app.events.status_log")
     task_id = (await gateway.submit(model_free(), params={"1.width": 32}))["task_id"]
     await gateway.http.get(f"/api/task/{task_id}?secret=hidden")
     await gateway.http.get("/api/health")
@@ -230,6 +232,11 @@ async def test_a_line_for_each_request_and_transition(
         ("running", "succeeded"),
     ]
     assert {line["task_id"] for line in changes} == {task_id}
+    assert changes[-1]["ran"] >= 0
+    assert changes[-1]["waited"] >= 0
+    ours = [r for r in caplog.records if r.name.startswith("app.") and r.levelno >= logging.INFO]
+    news = [record.getMessage() for record in ours if task_id in str(vars(record))]
+    assert news == ["task succeeded"], "one line a task"
     ours = [record for record in caplog.records if record.name != "httpx"]  # the test's own client
     assert not any("hidden" in record.getMessage() for record in ours)
     assert not any("/api/health" in record.getMessage() for record in ours)
@@ -262,7 +269,7 @@ async def test_a_transition_tells_why(
     changes = lines(caplog, "app.events.status_log")
     assert (changes[-1]["to"], changes[-1]["why"]) == ("failed", "invalid_workflow")
     assert changes[-1]["server"] == demo.address
-    assert len(changes) == 2  # the cancel of what is over is none
+    assert len(changes) == 1  # the cancel of what is over is none
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,29 @@ from tests.databases import database_url
 STARTS = "import asyncio, sys; from app.db.engine.database import open_database as open_; "
 STARTS += "asyncio.run(open_(sys.argv[1]))"
 
+# What the inspector does not tell, or not in full. An index that SQLite makes itself has no SQL.
+OBJECTS = {
+    "sqlite": {
+        "all but tables": "SELECT sql FROM sqlite_master WHERE type != 'table' AND sql IS NOT NULL",
+        "counted": "SELECT name FROM sqlite_master WHERE type = 'table'",  # sqlite_sequence, too
+    },
+    "postgresql": {
+        "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "constraints": "SELECT concat_ws(' ', conrelid::regclass, conname,"
+        " pg_get_constraintdef(oid)) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace",
+        "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+        "relations": "SELECT concat_ws(' ', relname, relkind, relpersistence) FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace",
+        "sequences": "SELECT concat_ws(' ', sequencename, data_type, start_value, max_value, cycle)"
+        " FROM pg_sequences",
+        "functions": "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "collations": "SELECT concat_ws(' ', attrelid::regclass, attname,"
+        " attcollation::regcollation) FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid"
+        " WHERE relnamespace = 'public'::regnamespace AND attcollation != 0",
+    },
+}
+
 
 async def opened(url: str, monkeypatch: pytest.MonkeyPatch, work: Any = None) -> Database:
     """A database in which only `work` was done."""
@@ -57,29 +80,30 @@ def first_schema() -> MetaData:
 def described(connection: Connection) -> dict[str, Any]:
     """All there is, but for the order of columns: an added one is the last."""
     inspector = inspect(connection)
-    found: dict[str, Any] = {}
-    for table in set(inspector.get_table_names()) - {"alembic_version"}:
-        columns = inspector.get_columns(table)
-        found[table] = {
-            "columns": {c["name"]: (str(c["type"]), c["nullable"], c["default"]) for c in columns},
-            "key": inspector.get_pk_constraint(table)["constrained_columns"],
+    found: dict[str, Any] = {
+        table: {
+            "columns": {c["name"]: {**c, "type": str(c["type"])} for c in columns},
+            "key": inspector.get_pk_constraint(table),
             "foreign": inspector.get_foreign_keys(table),
             "unique": inspector.get_unique_constraints(table),
+            "checks": inspector.get_check_constraints(table),
+            "rows": connection.scalar(text(f"SELECT count(*) FROM {table}")),
         }
-    query = "SELECT sql FROM sqlite_master WHERE type = 'index'"
-    if connection.dialect.name == "postgresql":
-        query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
-        query += " AND tablename != 'alembic_version'"
-    found["indexes"] = sorted(
-        re.sub(r"\s+", " ", said) for said in connection.scalars(text(query)) if said
-    )
+        for (_, table), columns in inspector.get_multi_columns().items()
+    }
+    found["version"] = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
+    for what, query in OBJECTS[connection.dialect.name].items():
+        found[what] = sorted(re.sub(r"\s+", " ", said) for said in connection.scalars(text(query)))
     return found
 
 
 async def test_migrations_end_at_what_the_tables_say(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If this fails, app/db/tables.py was changed: `scripts/migration "what changed"`."""
+    """An empty database is made from the tables, without migrations: nobody may tell them apart.
+
+    If this fails, app/db/tables.py was changed: `scripts/migration "what changed"`.
+    """
     migrated = await opened(url, monkeypatch, migrate)
 
     def differences(connection: Connection) -> Any:
@@ -90,9 +114,47 @@ async def test_migrations_end_at_what_the_tables_say(
     await migrated.close()
     kind = "sqlite" if url.startswith("sqlite") else "postgresql"
     async with database_url(kind, tmp_path / "other") as other:
-        made = await opened(other, monkeypatch, metadata.create_all)
-        assert by_steps == await made.read(described)
+        made = await open_database(other)
+        at_once = await made.read(described)
+        assert at_once["version"] == [NEWEST_REVISION]
+        assert at_once == by_steps
         await made.close()
+
+
+@pytest.mark.parametrize("state", ["empty", "current", "with tables of others"])
+async def test_what_needs_no_migration_does_without_alembic(
+    url: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if state == "current":
+        await (await open_database(url)).close()
+    if state == "with tables of others":
+        other = text("CREATE TABLE others (a INTEGER)")
+        await (await opened(url, monkeypatch, lambda connection: connection.execute(other))).close()
+    said = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"{STARTS}; print('alembic' in sys.modules)", url),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert await said.communicate() == (b"False\n", None)
+    database = await open_database(url)
+    assert await database.read(schema.is_current)
+    await database.close()
+
+
+@pytest.mark.parametrize("missing", ["alembic_version", "tasks"])
+async def test_what_is_not_empty_is_not_made_anew(
+    url: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever table is left: tables without a version are those of the first schema."""
+    before = await opened(url, monkeypatch, lambda connection: migrate(connection, "0001"))
+    cascade = "" if url.startswith("sqlite") else " CASCADE"
+    drop = text(f"DROP TABLE {missing}{cascade}")
+    await before.write(lambda connection: connection.execute(drop))
+    await before.close()
+    called: list[Connection] = []
+    monkeypatch.setattr(schema, "migrate", called.append)
+    await (await open_database(url)).close()
+    assert called
 
 
 async def test_a_database_from_before_migrations_is_adopted(

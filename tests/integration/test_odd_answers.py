@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free
+from tests.conftest import RunningGateway, model_free, over
 
 Json = dict[str, Any]
 
@@ -25,50 +26,70 @@ ODD: list[tuple[int, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("answer", [*ODD, "null", "a list", "a text"])
 @pytest.mark.parametrize("path", ["/history/", "/queue"])
 async def test_what_became_of_a_prompt_is_asked_again(
+    settings_for: Callable[..., Settings], subtests: pytest.Subtests, path: str
+) -> None:
+    # A ComfyUI without /api/jobs: otherwise its queue would not be asked for.
+    async with (
+        DemoServer(step_seconds=0, jobs_api=False) as demo,
+        over(settings_for, demo) as gateway,
+    ):
+        for answer in (*ODD, "null", "a list", "a text"):
+            with subtests.test(str(answer)):
+                await check_asked_again(gateway, demo, answer, path)
+
+
+async def check_asked_again(
     gateway: RunningGateway, demo: DemoServer, answer: Any, path: str
 ) -> None:
-    demo.knobs.slow = 1
+    before = len(demo.records.prompts)
+    demo.knobs.stall = True
     task = await gateway.submit(model_free(), wait=0)
     await gateway.until(task["task_id"], "running")
     entries: Json = {"null": None, "a list": [1], "a text": "gone"}
     if isinstance(answer, str):
         answer = (200, {task["task_id"]: entries[answer]})
     demo.knobs.reject_with, demo.knobs.reject_path = answer, path
-    demo.knobs.slow = 0
-    server = gateway.gateway.pool.get(demo.address)
-    asked, find = asyncio.Event(), server.client.find
+    client = gateway.gateway.pool.get(demo.address).client
+    name = "queue" if path == "/queue" else "history_entry"
+    asked, ask = asyncio.Event(), getattr(client, name)
 
     async def noted(*args: Any, **more: Any) -> Any:
         try:
-            return await find(*args, **more)
+            return await ask(*args, **more)
         finally:
             asked.set()
 
-    server.client.find = noted  # type: ignore[method-assign]
+    setattr(client, name, noted)
+    demo.knobs.stall = path == "/queue"  # which is not asked for once there is a history
     await asked.wait()
+    setattr(client, name, ask)
     demo.knobs.reject_path = demo.knobs.reject_with = None
+    demo.knobs.stall = False
     done = await gateway.until(task["task_id"], "succeeded", "failed", "canceled")
     assert done["status"] == "succeeded", done["error"]
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["succeeded"]
-    assert len(demo.records.prompts) == 1
+    assert len(demo.records.prompts) == before + 1
 
 
-@pytest.mark.parametrize("answer", [*ODD, (204, "")])
 async def test_what_is_no_file_is_none(
-    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch, answer: Any
+    gateway: RunningGateway,
+    demo: DemoServer,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
 ) -> None:
     monkeypatch.setattr("app.runner.download_outputs.PAUSES", (0.01, 0.01))
     monkeypatch.setattr("app.runner.download_outputs.PAUSES_IN_FRONT", (0.01, 0.01, 0.01))
-    demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
-    task = await gateway.submit(model_free())
-    demo.knobs.reject_path = demo.knobs.reject_with = None
-    assert (task["status"], task["error"]["code"]) == ("failed", "output_unavailable")
-    (lost,) = task["outputs"]
-    assert lost["error"]["message"], json.dumps(task)
-    assert lost["size_bytes"] is None
+    for color, answer in enumerate([*ODD, (204, "")]):
+        with subtests.test(str(answer)):
+            demo.knobs.reject_with, demo.knobs.reject_path = answer, "/view"
+            task = await gateway.submit(model_free(color))
+            demo.knobs.reject_path = demo.knobs.reject_with = None
+            assert (task["status"], task["error"]["code"]) == ("failed", "output_unavailable")
+            (lost,) = task["outputs"]
+            assert lost["error"]["message"], json.dumps(task)
+            assert lost["size_bytes"] is None
 
 
 def at_view(

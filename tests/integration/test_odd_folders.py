@@ -15,7 +15,7 @@ from app.files.stores.local import LocalStore
 from app.files.stores.store import once
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, run_gateway
+from tests.conftest import WAIT, RunningGateway, model_free, run_gateway
 
 ODD = ("pipe", "socket", "folder", "loop", "nowhere", "device")
 
@@ -46,7 +46,7 @@ def odd(kind: str, path: Path) -> Iterator[None]:
 
 async def quickly(http: httpx.AsyncClient, method: str, path: str, **options: object) -> int:
     """The status of the answer, which comes within seconds."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(WAIT):
         return (await http.request(method, path, **options)).status_code  # type: ignore[arg-type]
 
 
@@ -163,7 +163,7 @@ async def test_a_store_with_odd_things_in_it(tmp_path: Path) -> None:
     for number, kind in enumerate(ODD):
         stack = odd(kind, store.folder / "a" / f"odd{number}")
         stack.__enter__()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT):
         assert [info.key async for info in store.files()] == ["a/good"]
         assert [info.key async for info in store.files("a/round")] in ([], ["a/good"])
         await store.delete("a")

@@ -1,6 +1,7 @@
 """Odd values are refused by name, or told of in a warning; none is dropped without a word."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,9 @@ async def test_what_view_answers_is_told(
         demo.knobs.view_fails = name
     else:
         client = gateway.gateway.pool.get(demo.address).client
-        stream = client._http.stream
-
-        def forbidden(method: str, path: str, **more: Any) -> Any:
-            return stream(
-                method, path, **{**more, "params": {"filename": "x.png", "subfolder": "../../x"}}
-            )
-
-        monkeypatch.setattr(client._http, "stream", forbidden)
+        view = client.view
+        outside = partial(view, "x.png", subfolder="../../x")
+        monkeypatch.setattr(client, "view", lambda filename, **_: outside())
     answer = await gateway.http.get(f"/api/image/{name}", params={"server": demo.address})
     assert answer.status_code >= 400
     assert str(status) in answer.json()["detail"], answer.text

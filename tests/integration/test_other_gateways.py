@@ -13,7 +13,7 @@ from app.db.engine.database import Database, open_database
 from app.db.lease import Lease, new_runner_id
 from app.db.runners import AnotherGateway, Runners
 from fake_comfyui.server import DemoServer
-from tests.conftest import wait_until
+from tests.conftest import WAIT, wait_until
 from tests.databases import postgresql
 from tests.fleet import Gateway
 from tests.integration.test_process import run_to_exit
@@ -147,7 +147,7 @@ async def test_of_two_that_start_at_a_time_one_does(database: Database) -> None:
             return False
         return True
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         both = await asyncio.gather(start(runners(database)), start(runners(database)))
     assert sorted(both) == [False, True]
 

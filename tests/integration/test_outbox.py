@@ -103,6 +103,27 @@ async def test_every_way_to_the_end(
     assert await outbox.of_task(EVERYBODY, waiting) == []
 
 
+async def test_tasks_that_wait_are_not_looked_for(
+    store: TaskRepository, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Any] = []
+
+    async def announce(_: Outbox, task_ids: Any = None) -> int:
+        looked.append(task_ids)
+        return 0
+
+    monkeypatch.setattr(Outbox, "announce", announce)
+    waiting = await store.get(await add(store))
+    ended = await store.get(await done(store))
+    async with delivering(outbox, replace(FAST, idle=60)) as deliverer:
+        await wait_until(lambda: looked)
+        deliverer.look_at(waiting)
+        deliverer.look_at(replace(waiting, task_id="began", started_at=1.0))
+        deliverer.look_at(ended)
+        await wait_until(lambda: len(looked) > 1)
+    assert looked == [None, {"began", ended.task_id}]
+
+
 async def test_only_what_was_asked_for(store: TaskRepository, outbox: Outbox) -> None:
     task_id = await done(store, Webhook("http://127.0.0.1:1/", ("task.succeeded",)))
     assert await outbox.announce() == 1

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from app.scheduler import stream_reconciler
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, over
+from tests.conftest import WAIT, RunningGateway, over
 from tests.integration.test_expectations import LONG, learnt, waiting
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ class Followed:
         self.known = {task["task_id"]: task for task in listed}
 
     async def follow(self, socket: ClientConnection, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT):
             while not done():
                 message = json.loads(await socket.recv())
                 if message["type"] == "task_update" and message["event"] != "output":

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.redis import connect as redis_at
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
 from tests.integration.test_streams import sse
 from tests.redis_server import RedisServer
 
@@ -65,7 +65,7 @@ async def test_every_stream_ends_when_redis_is_lost(
     socket = asyncio.create_task(read_on(shared, opened))
     await wait_until(lambda: all(told) and opened.is_set())
     await redis.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT):
         await asyncio.gather(*streams)
         with pytest.raises(ConnectionClosed) as closed:
             await socket
@@ -140,6 +140,6 @@ async def test_a_reset_of_the_connection_closes_a_stream_once(
     await wait_until(lambda: not shared.gateway.hub.interruption)
     async with connect(f"ws://{shared.address}/ws") as again:
         task = await shared.submit(model_free())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT):
             while json.loads(await again.recv()).get("status") != task["status"]:
                 pass

@@ -23,7 +23,15 @@ from app.tasks.model import Assignment, NewTask, WaitingTask
 from app.tasks.outcome import Succeeded
 from fake_comfyui.server import DemoServer
 from tests import services
-from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import (
+    WAIT,
+    RunningGateway,
+    keep_out,
+    model_free,
+    over,
+    text_to_image,
+    wait_until,
+)
 from tests.databases import database_url
 from tests.integration.test_files import png
 from tests.redis_server import shared_settings
@@ -31,7 +39,7 @@ from tests.s3 import s3, s3_endpoint  # noqa: F401 (fixtures)
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]
-SOON = 3.0  # seconds: long before a lease lapses
+SOON = 10.0  # seconds: before a lease lapses
 SLOTS = 2
 
 
@@ -61,13 +69,6 @@ async def drivers(task_id: str, *gateways: RunningGateway) -> list[RunningGatewa
 
     found_ones: list[RunningGateway] = await wait_until(found)
     return found_ones
-
-
-def keep_out(gateway: RunningGateway, *, out: bool = True) -> None:
-    """Let it give its servers no work."""
-    for server in gateway.gateway.pool:
-        server.sweeping, server.swept = out, not out
-    gateway.gateway.dispatcher.wake()
 
 
 async def driven_by(one: RunningGateway, other: RunningGateway, workflow: Json) -> str:
@@ -173,7 +174,7 @@ async def test_streams_tell_of_the_end_elsewhere(url: str, settings_for: Setting
     async with DemoServer(step_seconds=0.1) as demo, two(settings_for, url, demo) as (one, other):
         task_id = await driven_by(one, other, text_to_image(steps=8))
         with other.gateway.hub.subscribe([task_id]) as updates:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WAIT):
                 while (await updates.get()).data.get("status") != "succeeded":
                     pass
 
@@ -288,7 +289,7 @@ async def test_a_removal_stops_what_the_other_drives(
         assert answer.status_code == 204, answer.text
         task = await other.until(task_id, "succeeded")
         assert [a["outcome"] for a in task["attempts"]] == ["lost", "succeeded"]
-        await wait_until(lambda: gone.address not in one.gateway.pool, 10)
+        await wait_until(lambda: gone.address not in one.gateway.pool)
 
 
 # -- inputs -------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def test_tokens_come_back(tmp_path: Path) -> None:
         async def is_allowed() -> bool:
             return (await rates.take("key", rate)).allowed
 
-        await wait_until(is_allowed, 5)
+        await wait_until(is_allowed)
 
 
 @pytest.mark.usefixtures("patient")

@@ -1,17 +1,25 @@
 """SSE and the WebSocket: what they show, a poll shows, too."""
 
 import asyncio
+import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import uvicorn
 from httpx import AsyncClient
 from websockets.asyncio.client import ClientConnection, connect
 
+from app.comfyui.events import Progress
+from app.main import create_app
+from app.services.tasks import TaskService
+from app.settings import Settings
+from app.tasks.model import Task
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, text_to_image
+from tests.conftest import WAIT, RunningGateway, model_free, text_to_image, wait_until
+from tests.hubs import tell
 
 Json = dict[str, Any]
 ENDS = ("succeeded", "failed", "canceled")
@@ -60,6 +68,23 @@ async def test_sse_of_a_finished_task_ends_at_once(gateway: RunningGateway) -> N
     assert [event["data"]["status"] for event in events] == ["succeeded"]
 
 
+async def test_sse_of_a_task_that_is_deleted_as_it_begins(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer has begun: it ends like every stream, and is not broken off."""
+    task = await gateway.submit(model_free())
+    look = TaskService.get
+
+    async def get(tasks: TaskService, task_id: str) -> Task:
+        found = await look(tasks, task_id)
+        monkeypatch.setattr(TaskService, "get", look)
+        await tasks.delete([task_id])
+        return found
+
+    monkeypatch.setattr(TaskService, "get", get)
+    assert [e async for e in sse(gateway.http, f"/api/task/{task['task_id']}/events")] == []
+
+
 async def test_sse_resumes_after_the_last_id(gateway: RunningGateway, demo: DemoServer) -> None:
     demo.knobs.step_seconds = 0.02
     task = await gateway.submit(text_to_image(steps=5), wait=0)
@@ -77,7 +102,7 @@ async def test_sse_resumes_after_the_last_id(gateway: RunningGateway, demo: Demo
 
 async def receive_until(socket: ClientConnection, end: Any) -> list[Json | bytes]:
     found: list[Json | bytes] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         while True:
             frame = await socket.recv()
             message = frame if isinstance(frame, bytes) else json.loads(frame)
@@ -103,6 +128,59 @@ async def test_ws_shows_every_task(gateway: RunningGateway) -> None:
             polled = await gateway.task(last["task_id"])
             assert {key: last[key] for key in polled} == polled
         assert ended == {task["task_id"] for task in tasks}
+
+
+async def test_ws_under_another_server(
+    settings_for: Callable[..., Settings], demo: DemoServer
+) -> None:
+    """uvicorn as people start it themselves has no `Socket` of ours."""
+    app = create_app(settings_for(demo.address))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    serving = asyncio.create_task(server.serve())
+    await wait_until(lambda: server.started)
+    address = f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    http = AsyncClient(base_url=f"http://{address}")
+    async with http, connect(f"ws://{address}/ws") as socket:
+        await socket.send('{"type": "subscribe", "previews": true}')
+        answer = await http.post("/api/workflow/submit", json=text_to_image(steps=3))
+        seen = await receive_until(socket, ends(answer.json()["task_id"]))
+    assert any(isinstance(message, bytes) for message in seen)
+    server.should_exit = True
+    await serving
+
+
+async def test_ws_gets_all_in_order_however_slowly_it_reads(gateway: RunningGateway) -> None:
+    hub = gateway.gateway.hub
+    async with connect(f"ws://{gateway.address}/ws", max_queue=1) as socket:
+        await wait_until(lambda: hub.subscribers)
+        for number in range(900):
+            tell(hub, "a", "output", {"n": number, "padding": "x" * 10_000})
+        assert next(iter(hub._subscriptions)).peek(), "more than a connection takes"
+        for number in range(900):
+            async with asyncio.timeout(WAIT):
+                assert json.loads(await socket.recv())["output"]["n"] == number
+
+
+async def test_events_that_come_together_are_told_once(
+    gateway: RunningGateway, demo: DemoServer
+) -> None:
+    demo.knobs.stall = True
+    task_id = (await gateway.submit(text_to_image(steps=20), wait=0))["task_id"]
+    await wait_until(lambda: _is_running(gateway, task_id))
+    server, hub = next(iter(gateway.gateway.pool)), gateway.gateway.hub
+    inbox = server._inboxes[task_id]
+    await wait_until(inbox.empty)
+    with hub.subscribe([task_id]) as updates:
+        told = hub.since(task_id, 0)
+        for step in range(1, 11):
+            server._deliver(Progress(task_id, "3", step, 20), None)
+        assert (await updates.get()).data["progress"]["step"] == 10
+        assert len(hub.since(task_id, 0)) == len(told) + 1
+
+
+async def _is_running(gateway: RunningGateway, task_id: str) -> bool:
+    return bool((await gateway.task(task_id))["status"] == "running")
 
 
 async def test_ws_subscription_narrows(gateway: RunningGateway) -> None:

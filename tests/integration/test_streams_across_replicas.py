@@ -17,7 +17,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 
 from tests import services
-from tests.conftest import ROOT, text_to_image, wait_until
+from tests.conftest import ROOT, WAIT, text_to_image, wait_until
 from tests.databases import postgresql
 from tests.fleet import Demo, Gateway, on, stand_ins
 from tests.redis_server import RedisServer, running_redis
@@ -111,7 +111,7 @@ class Follower:
 
     async def to_the_end(self, *replicas: Gateway) -> None:
         """Connect again, now here and now there, as a client behind a proxy does."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT):
             while not self.has_ended:
                 for replica in replicas:
                     with contextlib.suppress(httpx.TransportError):
@@ -177,7 +177,7 @@ async def test_all_replicas_show_a_task_that_one_drives(cluster: Cluster) -> Non
         started.put_nowait(task_id)
     driver, other = await cluster.driver_of(task_id)
     here, there = Follower(task_id), Follower(task_id)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         await asyncio.gather(here.follow(driver), there.follow(other))
         for kinds in await asyncio.gather(*sockets):
             assert kinds >= {"status", "progress", "preview", "output"}
@@ -224,7 +224,7 @@ async def test_the_driver_is_killed(cluster: Cluster) -> None:
     ]
     await wait_until(lambda: theirs.of("progress") and ours.of("progress"))
     await driver.stop(signal.SIGKILL)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         await asyncio.gather(*following)
     for follower in (theirs, ours):
         assert follower.of("status")[-1]["status"] == "succeeded"
@@ -257,7 +257,7 @@ async def test_redis_is_killed_and_comes_back(cluster: Cluster) -> None:
     await cluster.redis.start()
     for replica in cluster.replicas:
         await wait_until(lambda r=replica: is_well(r))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         await asyncio.gather(here.follow(driver), there.follow(other))
         assert (await waiting).json()["status"] == "succeeded"
     for follower in (here, there):
@@ -272,7 +272,7 @@ async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
     one, two = cluster.replicas
     for replica in cluster.replicas:
         await wait_until(lambda r=replica: is_degraded(r))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT):
         task_id = await one.submit(text_to_image(steps=40, seed=20))
         _, other = await cluster.driver_of(task_id)
         key = {"idempotency-key": "the same"}

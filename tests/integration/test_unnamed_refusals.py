@@ -25,7 +25,15 @@ UNNAMED: dict[str, Json] = {
         "node_errors": {"99": {"class_type": "X", "errors": [{"type": "odd", "message": "No."}]}},
     },
 }
-each = pytest.mark.parametrize("name", UNNAMED)
+# Each of them, and one with either kind of database: no answer reaches these.
+each = pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        *[(name, "sqlite") for name in UNNAMED],
+        pytest.param("bare", "postgresql", marks=pytest.mark.service),
+    ],
+    indirect=["url"],
+)
 
 
 @asynccontextmanager
@@ -58,25 +66,31 @@ async def refused(gateway: RunningGateway, workflow: Json) -> Json:
     return found
 
 
-@each
-async def test_other_prompts_of_the_same_shape_are_sent_there(
-    settings_for: MakeSettings, name: str
-) -> None:
-    async with refusing_and_busy(settings_for, name) as (gateway, picky, _):
-        await refused(gateway, model_free(7))
-        picky.knobs.reject_with = None
-        done = await gateway.submit(model_free(7, prefix="another"))
-        assert (done["status"], done["server"]) == ("succeeded", picky.address)
+async def test_other_prompts_of_the_same_shape_are_sent_there(settings_for: MakeSettings) -> None:
+    async with refusing_and_busy(settings_for) as (gateway, picky, _):
+        for color, (name, answer) in enumerate(UNNAMED.items()):
+            picky.knobs.reject_with = (400, answer)
+            await refused(gateway, model_free(color))
+            picky.knobs.reject_with = None
+            done = await gateway.submit(model_free(color, prefix="another"))
+            assert (done["status"], done["server"]) == ("succeeded", picky.address), name
 
 
-@pytest.mark.parametrize("forgets", ["success", "resume", "refresh", "time"])
+@pytest.mark.parametrize(
+    ("forgets", "url"),
+    [
+        *[(how, "sqlite") for how in ("success", "resume", "refresh", "time")],
+        pytest.param("success", "postgresql", marks=pytest.mark.service),
+    ],
+    indirect=["url"],
+)
 async def test_the_same_prompt_is_sent_there_again_once_that_is_forgotten(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch, url: str, forgets: str
 ) -> None:
     async with refusing_and_busy(settings_for, database_url=url) as (gateway, picky, _):
         await refused(gateway, model_free(7))
         picky.knobs.reject_with = None
-        waits = await gateway.submit(model_free(7), wait=0.5)
+        waits = await gateway.submit(model_free(7), wait=0.3)
         assert (waits["status"], waits["server"]) == ("queued", None), "it is known to be refused"
         assert waits["attempts"] == []
         assert f"{picky.address} refuses this prompt" in waits["waiting_for"]
@@ -121,7 +135,7 @@ async def test_each_task_is_refused_by_all_before_it_fails(
     ):
         for demo in (one, other):
             demo.knobs.reject_with = (400, UNNAMED[name])
-        for _ in range(6):
+        for _ in range(3):
             task = await gateway.submit(model_free(7))
             assert (task["status"], task["error"]["code"]) == ("failed", "invalid_workflow")
             asked = [attempt["server"] for attempt in task["attempts"]]
@@ -173,7 +187,7 @@ async def test_a_node_type_that_is_not_there_is_learnt(
     ):
         old.knobs.reject_with = (400, {"error": error, "node_errors": {}})
         old.knobs.reject_only = "ImageInvert"
-        done = [await gateway.submit(model_free(color)) for color in range(6)]
+        done = [await gateway.submit(model_free(color)) for color in range(4)]
         assert {(task["status"], task["server"]) for task in done} == {("succeeded", new.address)}
         vain = [one for task in done for one in task["attempts"] if one["outcome"] == "refused"]
         assert len(vain) == 1, "nothing else with that node is sent there"

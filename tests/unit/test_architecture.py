@@ -10,12 +10,23 @@ from tests.conftest import ROOT
 
 # From top to bottom: a package may import those below it only.
 LAYERS = [
-    *("main", "container", "api", "gateway", "services", "metrics", "settings"),
+    *("serving", "processes"),
+    *("main", "container", "api", "gateway", "services", "metrics", "worker_figures", "settings"),
     *("scheduler", "runner", "webhooks", "db", "events", "tasks", "servers", "workflows"),
     *("redis", "auth", "outbound", "files", "comfyui", "logs", "errors", "limits"),
 ]
 FASTAPI = ("main", "api")
-NO_IO = ("asyncio", "httpx", "sqlalchemy", "websockets", "sockets", "os", "pathlib", "tempfile")
+NO_IO = (
+    "asyncio",
+    "aiohttp",
+    "httpx",
+    "sqlalchemy",
+    "websockets",
+    "sockets",
+    "os",
+    "pathlib",
+    "tempfile",
+)
 WITH_IO = ("library.py", "versions.py", "__init__.py")  # of workflows
 MAX_LINES = 310
 
@@ -41,6 +52,11 @@ def layer(path: Path) -> str:
 
 def test_the_layers_are_complete() -> None:
     assert {layer(path) for path in FILES} - {"__init__"} == set(LAYERS)
+
+
+def test_one_program_is_at_the_top() -> None:
+    """What somebody tried out and left there would be shipped."""
+    assert [path.name for path in ROOT.glob("*.py")] == ["start.py"]
 
 
 @pytest.mark.parametrize("guide", ["ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md"])
@@ -73,9 +89,9 @@ def check_libraries(path: Path, here: str, used: set[str]) -> None:
     if here == "tasks" or (here == "workflows" and path.name not in WITH_IO):
         assert not roots & set(NO_IO)
     if here != "comfyui":
-        assert "websockets" not in roots, "only app/comfyui speaks the protocol"
-    if here not in ("comfyui", "outbound"):
-        assert "httpx" not in roots, "only app/comfyui and app/outbound speak HTTP to others"
+        assert not roots & {"aiohttp", "websockets"}, "only app/comfyui speaks the protocol"
+    if here != "outbound":
+        assert "httpx" not in roots, "only app/outbound asks addresses that clients name"
 
 
 def test_the_settings_know_nothing_of_what_they_set() -> None:

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.container import BadSettings, checked
+from app.container import checked
+from app.errors import BadSettings
 from app.settings import Settings
 from app.tasks.webhook import FINALS
 

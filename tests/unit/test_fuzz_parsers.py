@@ -18,6 +18,7 @@ from PIL import Image
 
 from app.comfyui.events import decode
 from app.comfyui.history import HistoryEntry, state_of_job
+from app.comfyui.inputs import NodeTypes
 from app.comfyui.node_types import sound
 from app.comfyui.results import results_of
 from app.errors import GatewayError
@@ -200,7 +201,7 @@ def test_node_types_of_strange_servers(workflow: Any, node_types: Any) -> None:
     if isinstance(node_types, dict):
         known = sound(node_types)
         for prepared in attempt(lambda: prepare(workflow, [{}], known)) or ():
-            accepted = Acceptance(prepared.whole(), known)
+            accepted = Acceptance(prepared.whole(), NodeTypes(known))
             if not accepted.takes:
                 json.dumps(accepted.refusal().extra, allow_nan=False)
         attempt(lambda: describe(workflow, known))

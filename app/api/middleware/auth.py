@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware import websocket_auth
 from app.api.middleware.credentials import key_text
+from app.api.middleware.heads import header
 from app.api.middleware.revocation import serve_until_revoked
 from app.api.middleware.scopes import Rules
 from app.api.problems import refusal
 from app.auth.model import AccessKey, Caller
-from app.auth.origins import check_host, check_origin
+from app.auth.origins import SAFE_METHODS, check_host, check_origin
 from app.auth.rate_limits import Allowance
 from app.errors import GatewayError
 from app.gateway import Gateway
 from app.limits.worker_threads import working_for
-from app.outbound.addresses import parse_address, site_of
+from app.outbound.addresses import site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,17 @@ class TrustedOrigins:
 
     def check(self, scope: Scope) -> None:
         """Check the headers. Raises HostNotAllowed and OriginNotAllowed."""
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host = header(scope, b"host") or ""
         if self.hosts is not None:
             check_host(host, self.hosts)
+        method = scope.get("method", "WEBSOCKET")
+        if method in SAFE_METHODS:  # most requests: no further look at their headers
+            return
         check_origin(
-            scope.get("method", "WEBSOCKET"),
+            method,
             host=host,
-            origin=headers.get("origin"),
-            fetch_site=headers.get("sec-fetch-site"),
+            origin=header(scope, b"origin"),
+            fetch_site=header(scope, b"sec-fetch-site"),
             allowed=self.origins,
         )
 
@@ -70,7 +72,7 @@ class AuthMiddleware:
         self, caller: Caller, key: AccessKey | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         gateway = _gateway(scope)
-        if caller != gateway.caller:
+        if caller is not gateway.caller and caller != gateway.caller:
             scope["state"]["gateway"] = gateway.for_caller(caller)
         with working_for(_name_of(key, scope)):
             if key is None:
@@ -84,8 +86,7 @@ def _name_of(key: AccessKey | None, scope: Scope) -> str:
     if key:
         return f"key {key.name}"
     host, _ = scope.get("client") or ("", 0)
-    address = parse_address(host)
-    return f"address {site_of(address) if address else host}"
+    return f"address {site_of(host)}"
 
 
 def _gateway(scope: Scope) -> Gateway:
@@ -100,10 +101,12 @@ def _with_rate(send: Send, allowance: Allowance | None) -> Send:
 
     async def telling(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["RateLimit-Limit"] = str(allowance.limit)
-            headers["RateLimit-Remaining"] = str(allowance.remaining)
-            headers["RateLimit-Reset"] = str(allowance.reset)
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"ratelimit-limit", b"%d" % allowance.limit),
+                (b"ratelimit-remaining", b"%d" % allowance.remaining),
+                (b"ratelimit-reset", b"%d" % allowance.reset),
+            ]
         await send(message)
 
     return telling

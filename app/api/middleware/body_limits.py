@@ -6,10 +6,10 @@ Limits on connections are in app/api/uvicorn_server.py.
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.middleware.heads import header
 from app.api.problems import answer, document
 from app.errors import HeadTooLarge, InvalidRequest, PayloadTooLarge
 
@@ -29,6 +29,7 @@ class RequestLimits:
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._too_large = f"The body is larger than the {max_bytes} bytes that are allowed."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,10 +43,9 @@ class RequestLimits:
             text = "The URL holds a NUL character (%00): nothing here has one in its name."
             await answer(scope, document(InvalidRequest(text)))(scope, receive, send)
             return
-        text = f"The body is larger than the {self._max_bytes} bytes that are allowed."
-        length = Headers(scope=scope).get("content-length", "")
+        length = header(scope, b"content-length") or ""
         if length.isdigit() and int(length) > self._max_bytes:
-            await answer(scope, document(PayloadTooLarge(text)))(scope, receive, send)
+            await answer(scope, document(PayloadTooLarge(self._too_large)))(scope, receive, send)
             return
         received = 0
 
@@ -54,7 +54,7 @@ class RequestLimits:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise HTTPException(413, text)  # body parsers let HTTPException through
+                raise HTTPException(413, self._too_large)  # body parsers let HTTPException through
             return message
 
         try:
@@ -70,5 +70,7 @@ def give_back(scope: MutableMapping[str, Any]) -> None:
 
 
 def _head_size(scope: Scope) -> int:
-    headers = sum(len(name) + len(value) for name, value in scope["headers"])
-    return headers + len(scope["raw_path"]) + len(scope["query_string"])
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+    return size

@@ -6,9 +6,9 @@ which browsers store and send automatically, also for pages of other origins.
 
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from app.api.middleware.heads import header
 from app.errors import Unauthorized
 
 PROTOCOL = "comfyui-gateway"  # the subprotocol of the gateway, accepted if it is offered
@@ -18,8 +18,7 @@ _KEY_PROTOCOL = "key."
 
 def key_text(scope: Scope) -> str | None:
     """Return the key of a request, or None. Raises Unauthorized for two different ones."""
-    headers = Headers(scope=scope)
-    found = {*_from_headers(headers)}
+    found = {*_from_headers(scope)}
     if scope["type"] == "websocket":
         found |= {
             protocol.removeprefix(_KEY_PROTOCOL)
@@ -36,9 +35,9 @@ def offered(scope: Scope) -> Sequence[str]:
     return [str(protocol) for protocol in scope.get("subprotocols", ())]
 
 
-def _from_headers(headers: Headers) -> Sequence[str]:
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    named = [headers.get("x-api-key", "").strip()]
+def _from_headers(scope: Scope) -> Sequence[str]:
+    scheme, _, bearer = (header(scope, b"authorization") or "").partition(" ")
+    named = [(header(scope, b"x-api-key") or "").strip()]
     if scheme.lower() == "bearer":
         named.append(bearer.strip())
     return [text for text in named if text]

@@ -8,9 +8,10 @@ from starlette.routing import BaseRoute
 
 from app.api.middleware.auth import AuthMiddleware, TrustedOrigins
 from app.api.middleware.body_limits import RequestLimits
+from app.api.middleware.fair_turns import FairTurns
 from app.api.middleware.request_log import REQUEST_ID, RequestLog
 from app.api.middleware.scopes import Rules
-from app.api.middleware.security_headers import SecurityHeaders, ShortHeaders
+from app.api.middleware.security_headers import SecurityHeaders
 from app.api.v2_errors import V2_REQUEST_ID
 from app.auth.origins import is_loopback
 from app.settings import Settings
@@ -38,13 +39,13 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
-    app.add_middleware(ShortHeaders)
-    app.add_middleware(RequestLog)
     app.add_middleware(
         SecurityHeaders,
         keys_in_use=bool(settings.api_keys.get_secret_value().strip()),
         open_to_pages="*" in settings.cors_origins,
     )
+    app.add_middleware(FairTurns)  # within the log, whose times include the wait
+    app.add_middleware(RequestLog)
 
 
 def _hosts(settings: Settings) -> list[str] | None:

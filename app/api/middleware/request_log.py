@@ -6,16 +6,18 @@ import time
 from random import getrandbits  # ids are no secrets, and the system's randomness takes its time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.middleware.heads import add_missing, header
 from app.api.v2_errors import V2_REQUEST_ID, is_v2, keep_request_id
 from app.logs import current_request, facts
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
+_NAME, _V2_NAME = REQUEST_ID.lower().encode(), V2_REQUEST_ID.lower().encode()
 _USABLE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
+_BEGINNINGS = {"http.response.start", "websocket.http.response.start", "websocket.accept"}
 # Polled every few seconds by machines, so logged at debug level.
 _QUIET = ("/api/health", "/api/ready", "/metrics")
 
@@ -30,16 +32,21 @@ class RequestLog:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers, name = Headers(scope=scope), V2_REQUEST_ID if is_v2(scope) else REQUEST_ID
-        request_id = id_of(headers.get(name) or headers.get(REQUEST_ID))
+        name = _V2_NAME if is_v2(scope) else _NAME
+        given = header(scope, name)
+        if name is _V2_NAME:
+            given = given or header(scope, _NAME)
+        request_id = id_of(given)
         keep_request_id(scope, request_id)
         token = current_request.set(request_id)
         seen = _Seen(scope)
 
         async def watched(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                MutableHeaders(scope=message).setdefault(name, request_id)
-            seen.look_at(message)
+            kind = message["type"]
+            if kind in _BEGINNINGS:
+                seen.look_at(message)
+                if kind != "websocket.accept":
+                    add_missing(message, [(name, request_id.encode())])
             await send(message)
 
         try:
@@ -64,12 +71,8 @@ class _Seen:
         self._is_stream = scope["type"] == "websocket"
 
     def look_at(self, message: Message) -> None:
-        match message["type"]:
-            case "http.response.start" | "websocket.http.response.start":
-                self._status = message["status"]
-                self._is_stream = self._is_stream or begins_stream(message)
-            case "websocket.accept":
-                self._status = 101
+        self._status = message.get("status", 101)  # an accepted WebSocket has none
+        self._is_stream = self._is_stream or begins_stream(message)
 
     def tell(self) -> None:
         seconds = time.monotonic() - self._began
@@ -90,8 +93,7 @@ class _Seen:
 def begins_stream(message: Message) -> bool:
     """Return whether the response is a stream without a natural end."""
     if message["type"] == "http.response.start":
-        content_type = Headers(raw=message.get("headers", [])).get("content-type", "")
-        return content_type.startswith("text/event-stream")
+        return (header(message, b"content-type") or "").startswith("text/event-stream")
     return bool(message["type"] == "websocket.accept")
 
 

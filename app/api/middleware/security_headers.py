@@ -1,8 +1,8 @@
 """Default security headers of responses, and removal of headers that repeat a long request."""
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.middleware.heads import add_missing, header
 from app.api.problems import answer, document
 from app.api.v2_errors import path_of
 from app.errors import NotFound
@@ -22,77 +22,71 @@ _DOCS = (
     "form-action 'none'; frame-ancestors 'none'"
 )
 _DATA = "default-src 'none'; frame-ancestors 'none'"
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+# Not with keys: an embedded resource needs one then, so that embedding is intentional.
+_OURS = (b"cross-origin-resource-policy", b"same-origin")
 
 MAX_ECHO = 500  # bytes of header values in errors and CORS responses
 MAX_LOCATION = 2000  # bytes; a redirect repeats path and query
 
 
-class ShortHeaders:
-    """ASGI middleware that removes long headers, and redirects with a long URL, from responses."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        replaced = False
-
-        async def shortened(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and 300 <= message["status"] < 400:
-                replaced = _leads_too_far(message)
-                if replaced:
-                    await answer(scope, document(NotFound("Not Found")))(scope, receive, send)
-            elif message["type"] == "http.response.start":
-                is_error, headers = message["status"] >= 400, message.get("headers", ())
-                message["headers"] = [pair for pair in headers if not _repeats(pair, is_error)]
-            if not replaced:
-                await send(message)
-
-        await self._app(scope, receive, shortened)
-
-
-def _repeats(header: tuple[bytes, bytes], is_error: bool) -> bool:
-    name, value = header
-    return len(value) > MAX_ECHO and (is_error or name.startswith(b"access-control-"))
-
-
-def _leads_too_far(message: Message) -> bool:
-    return len(Headers(raw=message.get("headers", [])).get("location", "")) > MAX_LOCATION
-
-
-# Not with keys: an embedded resource needs one then, so that embedding is intentional.
-_OURS = {"Cross-Origin-Resource-Policy": "same-origin"}
-
-
 class SecurityHeaders:
-    """ASGI middleware; `open_to_pages`: all origins may use what needs no key."""
+    """ASGI middleware that adds these headers, and removes long ones and redirects with a long URL.
+
+    `open_to_pages`: all origins may use what needs no key.
+    """
 
     def __init__(self, app: ASGIApp, *, keys_in_use: bool, open_to_pages: bool) -> None:
         self._app = app
-        self._always = _ALWAYS if keys_in_use or open_to_pages else {**_ALWAYS, **_OURS}
+        always = _ALWAYS if keys_in_use or open_to_pages else [*_ALWAYS, _OURS]
+        self._by_policy = {
+            policy: [*always, (b"content-security-policy", policy.encode())]
+            for policy in (_PAGE, _DOCS, _DATA)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = policy_of(path_of(scope))
+        added, replaced = self._by_policy[policy_of(path_of(scope))], False
 
         async def with_headers(message: Message) -> None:
+            nonlocal replaced
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in {**self._always, "Content-Security-Policy": policy}.items():
-                    headers.setdefault(name, value)
-            await send(message)
+                if _leads_too_far(message):
+                    replaced = True
+                    problem = answer(scope, document(NotFound("Not Found")))
+                    problem.raw_headers += added
+                    await problem(scope, receive, send)
+                else:
+                    _drop_repetitions(message)
+                    add_missing(message, added)
+            if not replaced:
+                await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _drop_repetitions(message: Message) -> None:
+    if 300 <= message["status"] < 400:  # a Location has a limit of its own
+        return
+    is_error = message["status"] >= 400
+    headers = message.get("headers", ())
+    if any(len(value) > MAX_ECHO for _, value in headers):
+        message["headers"] = [
+            (name, value)
+            for name, value in headers
+            if len(value) <= MAX_ECHO or not (is_error or name.startswith(b"access-control-"))
+        ]
+
+
+def _leads_too_far(message: Message) -> bool:
+    is_redirect = 300 <= message["status"] < 400
+    return is_redirect and len(header(message, b"location") or "") > MAX_LOCATION
 
 
 def policy_of(path: str) -> str:

@@ -20,7 +20,6 @@ from app.auth.model import AccessLevel
 from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
 from app.events.subscription import Ended, Subscription, Update
 from app.gateway import Gateway
-from app.tasks.model import TERMINAL
 from app.tasks.view import timestamp
 
 router = APIRouter(tags=["events"], route_class=StrictRoute)
@@ -81,7 +80,10 @@ async def _task_stream(
         if resume is not None:
             for missed in gateway.hub.since(task_id, resume, born):
                 yield _sse(missed.type, missed.json, missed.id)
-        task = await gateway.tasks.get(task_id)
+        try:
+            task = await gateway.tasks.get(task_id)
+        except TaskNotFound:  # deleted meanwhile: a client that comes again is told 404
+            return
         yield _sse("status", json.dumps(gateway.tasks.view(task), ensure_ascii=False), sent)
         if task.finished:
             return
@@ -91,7 +93,7 @@ async def _task_stream(
                 continue
             sent = max(sent, update.id)  # the clock of another replica may be ahead
             yield _sse(update.type, _sse_data(update), sent)
-            if update.type == "status" and update.data["status"] in TERMINAL:
+            if update.is_end:
                 return
 
 

@@ -11,6 +11,7 @@ from app.api.access_levels import requires
 from app.api.bodies import chunks_of
 from app.api.deps import GatewayDep, Id
 from app.api.file_response import safe_headers, stored_file
+from app.api.plain_requests import MAX_ID, MAX_SUBFOLDER, of_a_result, plainly
 from app.api.problems import responses
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
@@ -29,8 +30,8 @@ from app.errors import (
     TaskNotFinished,
     TaskNotFound,
 )
+from app.files.images.jobs import MAX_SIDE, View, ViewFormat
 from app.files.images.mask_uploads import masked_upload
-from app.files.images.render import MAX_SIDE, View, ViewFormat
 from app.files.images.views import INPUTS, folder_of_upload
 from app.files.kinds import content_type_of
 from app.files.signatures import SNIFFED_BYTES
@@ -74,14 +75,17 @@ Side = Annotated[int | None, Query(ge=1, le=MAX_SIDE, description="Scale down to
     },
 )
 @requires(AccessLevel.READ)
+@plainly(of_a_result)
 async def get_image(
     filename: str,
     request: Request,
     gateway: GatewayDep,
     task_id: Annotated[
-        Id | None, Query(description="The result of this task.", max_length=100)
+        Id | None, Query(description="The result of this task.", max_length=MAX_ID)
     ] = None,
-    subfolder: Annotated[str | None, Query(max_length=500, description="In this folder.")] = None,
+    subfolder: Annotated[
+        str | None, Query(max_length=MAX_SUBFOLDER, description="In this folder.")
+    ] = None,
     type: Annotated[
         Literal["output", "temp", "input"] | None,
         Query(description="ComfyUI's folder; input: an upload."),
@@ -268,9 +272,9 @@ async def _relayed(
 ) -> Response:
     """Stream a file from a server."""
     view = server.client.view(filename, subfolder=subfolder, type=folder)
-    answer = await view.__aenter__()
+    file = await view.__aenter__()
     try:
-        head, whole = await look_into(answer.aiter_bytes(), SNIFFED_BYTES)
+        head, whole = await look_into(file.chunks, SNIFFED_BYTES)
     except BaseException:
         await view.__aexit__(None, None, None)
         raise
@@ -282,7 +286,7 @@ async def _relayed(
         finally:
             await view.__aexit__(None, None, None)
 
-    content_type = content_type_of(filename, answer.headers.get("content-type"), head)
+    content_type = content_type_of(filename, file.content_type, head)
     headers = safe_headers(content_type, filename, head)
     if request.method == "HEAD":
         await view.__aexit__(None, None, None)

@@ -3,13 +3,13 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Response, UploadFile
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from app.api.access_levels import requires
 from app.api.bodies import file_content
 from app.api.deps import GatewayDep
 from app.api.etags import IfMatch, IfNoneMatch, etag, is_known, matching
-from app.api.forms import FormOrRun
+from app.api.forms import FORM_OR_RUN, run_or_form
 from app.api.problems import responses
 from app.api.requests import RestoreRequest, UpdateRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
@@ -152,9 +152,11 @@ async def delete_workflow(filename: str, gateway: GatewayDep, if_match: IfMatch 
     responses={**_GONE_WRONG, **SUBMIT_RESPONSES},
 )
 @requires(AccessLevel.RUN)
-async def run_workflow(body: FormOrRun, asked: AskedDep, gateway: GatewayDep) -> Response:
+async def run_workflow(
+    filename: str, request: Request, asked: Annotated[AskedDep, FORM_OR_RUN]
+) -> Response:
     """Queue a saved workflow; the response is that of a submit. The body may be empty."""
-    return await submit_and_answer(gateway, body, asked)
+    return await submit_and_answer(await run_or_form(request, filename), asked)
 
 
 @router.get("/workflow/{filename}/openapi.json", responses=_GONE_WRONG)

@@ -5,11 +5,13 @@ from typing import Annotated, Literal, NotRequired
 
 from fastapi import APIRouter, Query
 from pydantic import Field
+from starlette.requests import HTTPConnection
 from typing_extensions import TypedDict
 
 from app.api.access_levels import requires
-from app.api.deps import GatewayDep, Id, ServerQuery
+from app.api.deps import GatewayDep, Id, ServerQuery, gateway_of
 from app.api.pages import Before, tasks_json
+from app.api.plain_requests import plainly
 from app.api.problems import responses
 from app.api.requests import DeleteRequest
 from app.api.strict_route import StrictRoute
@@ -35,6 +37,7 @@ from app.servers.server_json import ForeignHistoryJson, HeldJson
 from app.tasks.model import TERMINAL, Status
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST
+from app.workflows.references.ids import as_stored
 
 router = APIRouter(prefix="/api", tags=["tasks"], route_class=StrictRoute)
 
@@ -85,15 +88,21 @@ class DeletedJson(TypedDict):
     count: int
 
 
+def _only_the_id(request: HTTPConnection) -> Json:
+    return {"task_id": as_stored(request.path_params["task_id"]), "gateway": gateway_of(request)}
+
+
 @router.get("/task/{task_id}", responses=responses(TaskNotFound))
 @requires(AccessLevel.READ)
+@plainly(_only_the_id)
 async def get_task(task_id: Id, gateway: GatewayDep) -> TaskJson:
     """Return the whole task; this is authoritative, streams only show it sooner.
 
     Lists, batches, streams and webhooks contain the beginning of long values, with the original
     lengths in `cut`.
     """
-    return gateway.tasks.view(await gateway.tasks.get(task_id), None)
+    tasks = gateway.tasks
+    return tasks.view(await tasks.get(task_id), None)
 
 
 @router.get("/task/{task_id}/workflow", responses=responses(TaskNotFound))

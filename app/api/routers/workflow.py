@@ -1,11 +1,13 @@
 """Routes of workflows in requests: submit, list parameters, convert."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
 
 from app.api.access_levels import requires
 from app.api.bodies import SubmissionBody
 from app.api.deps import GatewayDep
-from app.api.forms import FormOrBody
+from app.api.forms import FORM_OR_BODY, submission_or_form
 from app.api.problems import responses
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
 from app.api.strict_route import StrictRoute
@@ -33,7 +35,7 @@ router = APIRouter(prefix="/api", tags=["workflows"], route_class=StrictRoute)
     responses=SUBMIT_RESPONSES,
 )
 @requires(AccessLevel.RUN)
-async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Response:
+async def submit(request: Request, asked: Annotated[AskedDep, FORM_OR_BODY]) -> Response:
     """Queue a workflow. The body is the workflow itself, an envelope around it, or a form.
 
     The response is 202 with the queued task, or 200 if it is finished, which requires `wait`; a
@@ -43,7 +45,7 @@ async def submit(body: FormOrBody, asked: AskedDep, gateway: GatewayDep) -> Resp
     fields. An invalid form is a `bad_request`. While no server has answered yet, a workflow is
     accepted and waits.
     """
-    return await submit_and_answer(gateway, body, asked)
+    return await submit_and_answer(await submission_or_form(request), asked)
 
 
 @router.post(

@@ -27,7 +27,7 @@ from app.api.v2.shapes import (
 )
 from app.auth.model import AccessLevel
 from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
-from app.events.subscription import Ended, Subscription, Update
+from app.events.subscription import Ended, Subscription, Update, made
 from app.gateway import Gateway
 from app.tasks.model import TERMINAL, Task
 from app.tasks.truncation import MAX_STREAM_BYTES, shortened
@@ -114,7 +114,7 @@ class _Stream:
         task = await self._gateway.tasks.get(self._id)
         for output in task.outputs:
             if output_view(self._id, output) == update.data:
-                return replace(update, data=output_view(self._id, output, whole=True))
+                return replace(update, content=made(output_view(self._id, output, whole=True)))
         return update
 
     def _frame(self, update: Update) -> bytes:

@@ -14,9 +14,8 @@ from app.api.v2.requests import (
     MAX_FILTERS,
     Before,
     HereDep,
-    JobBody,
     Labels,
-    SingleUse,
+    NewJobDep,
     failures,
 )
 from app.api.v2.schemas import LABEL
@@ -68,14 +67,15 @@ _FILTER = {
     ),
 )
 @requires(AccessLevel.RUN)
-async def post_jobs(job: JobBody, key: SingleUse, gateway: GatewayDep, here: HereDep) -> JobJson:
+async def post_jobs(asked: NewJobDep) -> JobJson:
     """Queue a workflow.
 
     Anywhere in the graph, `{"__type": "core/ASSET", "info": {"id": "..."}}` may take the place of a
     file name. `webhook_url` and `inputs` are reserved.
     """
-    task = await gateway.jobs.submit(job, key)
-    return job_view(task, gateway.dispatcher.progress_of(task.task_id), here)
+    gateway = asked.gateway
+    task = await gateway.jobs.submit(asked.job, asked.key)
+    return job_view(task, gateway.dispatcher.progress_of(task.task_id), asked.here)
 
 
 @router.get(

@@ -28,7 +28,7 @@ from app.tasks.model import TERMINAL, CancelReason, Status, Task
 
 _THESE = any_of(tasks.c.task_id, "task_ids")
 _FETCH = TASKS.where(_THESE).order_by(tasks.c.seq)
-_ENDS = select(tasks.c.task_id, tasks.c.finished_at).where(_THESE)
+_ENDS = select(tasks.c.task_id, tasks.c.finished_at, tasks.c.key_name).where(_THESE)
 _IS_OVER = and_(tasks.c.finished_at.is_not(None), tasks.c.status.in_(sorted(TERMINAL)))
 _UNTOUCHED = and_(
     tasks.c.status == Status.QUEUED,
@@ -72,12 +72,16 @@ def several(
     ]
 
 
-def ends(connection: Connection, mine: ColumnElement[bool], ids: Iterable[str]) -> dict[str, bool]:
-    """Return whether each task is finished, for the ids that exist and match `mine`."""
+def ends(connection: Connection, owner: str | None, ids: Iterable[str]) -> dict[str, bool]:
+    """Return whether each task is finished, for the ids that exist and are of this API key.
+
+    `owner`: None for those of all keys.
+    """
     found: dict[str, bool] = {}
     for part in parts_of(plausible(ids)):
-        for row in connection.execute(_ENDS.where(mine), {"task_ids": part}):
-            found[row.task_id] = row.finished_at is not None
+        for row in connection.execute(_ENDS, {"task_ids": part}):
+            if owner is None or row.key_name == owner:
+                found[row.task_id] = row.finished_at is not None
     return found
 
 

@@ -7,18 +7,20 @@ the event loop with asyncpg. In both cases a cancelled caller leaves nothing hal
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Insert, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.db.engine.postgresql import RECONNECT_TIMEOUT, Postgresql
 from app.db.engine.sqlite import Sqlite, T, Work, file_of
+from app.db.engine.statement import Statement
 from app.db.schema import bring_up, is_current
 from app.errors import InvalidInput
 
@@ -109,8 +111,8 @@ async def open_database(database_url: str, *, patience: float = RECONNECT_TIMEOU
     return database
 
 
-def insert_if_new(connection: Connection, table: Table) -> Insert:
+@cache
+def insert_if_new(dialect: str, table: Table) -> Statement:
     """Return an INSERT that skips rows whose key exists."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return Statement(insert(table).on_conflict_do_nothing())

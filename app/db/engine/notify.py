@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.engine.database import Database
 from app.db.engine.postgresql import CHANNEL
+from app.db.engine.statement import Statement
 
 Hear = Callable[[str], None]
 
@@ -31,7 +32,7 @@ class Topic(StrEnum):
 _SAID = func.current_setting("application_name").concat(
     func.unnest(bindparam("said", type_=ARRAY(Text())))
 )
-_NOTIFY = select(func.pg_notify(CHANNEL, _SAID))
+_NOTIFY = Statement(select(func.pg_notify(CHANNEL, _SAID)))
 
 
 def notify(connection: Connection, topic: Topic, about: str = "") -> None:
@@ -42,7 +43,7 @@ def notify(connection: Connection, topic: Topic, about: str = "") -> None:
 def tell_all(connection: Connection, topic: Topic, about: Iterable[str]) -> None:
     """Signal each of `about`, as `notify` does."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY, {"said": [f" {topic} {one}" for one in about]})
+        _NOTIFY.rows(connection, {"said": [f" {topic} {one}" for one in about]})
 
 
 class Notifications:

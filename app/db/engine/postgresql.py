@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from app.db.engine.errors import InDoubt, Unreachable, code_of, keep_quiet
@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 CHANNEL = "gateway"
 RECONNECT_TIMEOUT = 10.0  # seconds that a transaction waits for a server that is restarting
-LARGE_READS = 4  # per caller at a time; the pool has 15 connections
+CONNECTIONS = 15  # kept open once they were needed
+LARGE_READS = 4  # per caller at a time
 RETRY = 0.2  # seconds between two attempts
 PING = 15.0  # seconds between two checks of the connection for notifications
 CONNECT_TIMEOUT = 5.0
@@ -46,12 +47,22 @@ class Postgresql:
         self._name = f"gateway-{uuid4().hex[:12]}"
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = CallerSlots(LARGE_READS, free=True)
-        self._engine = self._make_engine(url, command_timeout=STATEMENT_TIMEOUT, pre_ping=True)
+        # The last one used comes first: it has prepared most statements.
+        self._engine = self._make_engine(
+            url,
+            command_timeout=STATEMENT_TIMEOUT,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_use_lifo=True,
+        )
+        event.listen(self._engine.sync_engine, "checkout", _check_open)
+        # Without BEGIN and ROLLBACK: statements of a transaction see each what is committed anyway.
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         # For operations without a time limit.
         self._slow = self._make_engine(url, poolclass=NullPool)
 
     def _make_engine(
-        self, url: URL, *, command_timeout: float | None = None, pre_ping: bool = False, **more: Any
+        self, url: URL, *, command_timeout: float | None = None, **more: Any
     ) -> "AsyncEngine":
         # A tenth of all import time at startup, and not needed for SQLite.
         from sqlalchemy.ext.asyncio import create_async_engine
@@ -62,19 +73,17 @@ class Postgresql:
             "server_settings": {"application_name": self._name},
         }
         more["insertmanyvalues_page_size"] = MAX_INSERT_ROWS
-        engine = create_async_engine(
-            url, connect_args=arguments, pool_pre_ping=pre_ping, hide_parameters=True, **more
-        )
+        engine = create_async_engine(url, connect_args=arguments, hide_parameters=True, **more)
         keep_quiet(engine.sync_engine)
         return engine
 
     def remember(self, **facts: Any) -> None:
-        for engine in (self._engine, self._slow):
+        for engine in (self._engine, self._reading, self._slow):
             engine.sync_engine.update_execution_options(**facts)
 
     async def read(self, work: Callable[[Connection], T], *, large: bool = False) -> T:
         async def run() -> T:
-            async with self._engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 return await connection.run_sync(work)
 
         give_back = await self._slots.take() if large else None
@@ -159,6 +168,16 @@ class Postgresql:
                 if not _passes(error) or time.monotonic() > until:
                     raise
             await asyncio.sleep(RETRY)
+
+
+def _check_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace its connections if this one is known to be closed.
+
+    It is not tried, which takes three round trips: a transaction on one that turns out to be dead
+    is repeated like any other.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def _passes(error: SQLAlchemyError) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.db.engine.errors import code_of, keep_quiet
 from app.db.engine.list_parameters import MAX_INSERT_ROWS
+from app.limits.turns import Turns
 from app.limits.worker_threads import CallerSlots
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ Work = Callable[[Connection], T]
 
 
 MAX_THREADS = 3  # SQLite reads beside a write; the GIL limits parallelism
+
+
+PER_TURN = 8  # transactions per turn of the event loop, so that a loop over many lets others run
 
 
 CHECKPOINT_WRITES = 500  # writes of a few kB, after which the WAL is moved into the main file
@@ -61,6 +65,7 @@ class Sqlite:
         self._slots = CallerSlots(
             MAX_THREADS - 1, free=True
         )  # for reads only: a waiting write blocks others
+        self._turns = Turns(PER_TURN)
         self._writing = asyncio.Lock()
         self._unsettled = 0  # writes since the last checkpoint
         self._settling: asyncio.Task[None] | None = None
@@ -72,7 +77,7 @@ class Sqlite:
 
     async def read(self, work: Work[T], *, large: bool = False) -> T:
         if not large:
-            await asyncio.sleep(0)  # let others run when called in a loop
+            await self._turns.take()
             try:
                 return self._read_here.run(work)
             except OperationalError as error:
@@ -83,7 +88,7 @@ class Sqlite:
 
     async def write(self, work: Work[T], *, large: bool = False, slow: bool = False) -> T:
         if not large and not slow:
-            await asyncio.sleep(0)
+            await self._turns.take()
             try:
                 return await self._write_now(work)
             except OperationalError as error:

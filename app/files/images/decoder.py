@@ -48,8 +48,9 @@ def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
 
 
 def _do(job: dict[str, Any], allowed: int) -> None:
+    from app.files.images.jobs import View
     from app.files.images.masks import apply_mask
-    from app.files.images.render import View, make_view
+    from app.files.images.render import make_view
     from app.files.images.safety import TakesTooMuch, open_image
 
     paths = [Path(text) for text in job["paths"]]

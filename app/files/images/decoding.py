@@ -18,8 +18,7 @@ from typing import Any
 
 from app.errors import GatewayError, InvalidInput, NotInstalled, StorageFull, StorageUnavailable
 from app.files.images import decoder
-from app.files.images.render import View
-from app.files.images.safety import MAX_DECODED
+from app.files.images.jobs import MAX_DECODED, View
 
 SECONDS = 10  # CPU time of one process
 DECODER_TIMEOUT = 40.0  # elapsed seconds for one process

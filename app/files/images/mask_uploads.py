@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.files.images.decoding import apply_mask
-from app.files.images.safety import unwritten
+from app.files.images.jobs import unwritten
 from app.files.stores import temporary
 from app.files.stores.streams import Counted, pieces_of
 from app.files.uploads import Upload, Uploads

@@ -5,8 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from app.errors import InvalidInput
+from app.files.images.jobs import MAX_DECODED
 from app.files.images.safety import (
-    MAX_DECODED,
     UNREADABLE,
     check_room,
     decoded_bytes,

@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from app.errors import GatewayError, InvalidInput
+from app.files.images.jobs import MAX_DECODED
 from app.files.images.safety import (
-    MAX_DECODED,
     UNREADABLE,
     NeedsMore,
     check_room,

@@ -5,14 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image
 
 from app.errors import InvalidInput, NotInstalled
 from app.files.images import video_frame
+from app.files.images.jobs import MAX_DECODED, MAX_SIDE, View, ViewFormat, unwritten
 from app.files.images.metadata import (
     ENCODING,
     ORIENTATION,
@@ -21,20 +20,16 @@ from app.files.images.metadata import (
     without_metadata,
 )
 from app.files.images.safety import (
-    MAX_DECODED,
     MAX_PIXELS,
     UNREADABLE,
     NeedsMore,
     check_room,
     decoded_bytes,
     open_image,
-    unwritten,
     writing,
 )
 from app.files.signatures import SNIFFED_BYTES, sniff
 
-ViewFormat = Literal["webp", "jpeg", "png", "avif"]
-MAX_SIDE = 4096  # of the view
 FRAME_SECONDS = 25.0  # timeout for a video
 STRIP = 2_000_000  # pixels that are converted and scaled at a time
 _GAP = 2  # JPEG is decoded at this multiple of the wanted size or more
@@ -51,16 +46,6 @@ DRAFTED = ("JPEG", "MPO")  # can be decoded at a fraction of the size, down to a
 _TURNED = range(5, 9)  # orientations that swap width and height
 
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A view: an image in a format, or (`format` None) the file without its metadata."""
-
-    format: ViewFormat | None
-    width: int | None = None
-    height: int | None = None
-    quality: int = 85
 
 
 def make_view(

@@ -3,7 +3,6 @@
 Only decoder.py, a process with limits, opens images, as Pillow's readers are not hardened.
 """
 
-import errno
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from typing import IO, cast
 
 from PIL import Image, UnidentifiedImageError
 
-from app.errors import InvalidInput, StorageFull, StorageUnavailable
+from app.errors import InvalidInput
 from app.files.images.headers import check_head, webp_size
+from app.files.images.jobs import MAX_DECODED, unwritten
 from app.files.signatures import SNIFFED_BYTES, sniff
 
 MAX_PIXELS = 89_000_000  # larger images are refused before decoding
 MAX_SIDE = 65_535  # a row is decoded as a whole; JPEG has no larger sides
 MAX_BYTES = 256 << 20  # Pillow reads WebP and AVIF files into memory
-MAX_DECODED = 272 << 20  # bytes for decoding one image; sufficient for 8192x8192
 # Only these: Pillow would pass PostScript to Ghostscript, for example. Name: module.
 _WANTED = {
     "PNG": "Png",
@@ -139,17 +138,6 @@ def writing(target: Path) -> Iterator[IO[bytes]]:
         if error.errno is None:  # raised by Pillow itself
             raise
         raise unwritten(error) from error
-
-
-def unwritten(error: OSError) -> InvalidInput | StorageFull | StorageUnavailable:
-    """Return the gateway's error for an OSError while writing."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFull(
-            "There is no room left to make the picture.", hint="Make room for temporary files."
-        )
-    if error.errno == errno.EFBIG:  # RLIMIT_FSIZE of the process
-        return InvalidInput("What would be made of it is too large a file.")
-    return StorageUnavailable(f"The picture cannot be written: {error.strerror}.")
 
 
 class _Target:

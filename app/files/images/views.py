@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from app.errors import GatewayError
 from app.files.images.decoding import make_view
+from app.files.images.jobs import View
 from app.files.images.mask_uploads import read_file, work_folder
-from app.files.images.render import View
 from app.files.stores.store import FileStore
 from app.limits.periodic import cancel_all
 from app.limits.worker_threads import Workers

@@ -37,6 +37,11 @@ def write_atomically(
         raise
 
 
+# Windows has no NONBLOCK, and would convert ends of lines
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_READING |= getattr(os, "O_CLOEXEC", 0)
+
+
 class NotRegular(OSError):
     """The path is no regular file: a folder, pipe, socket, device, or a link to itself."""
 
@@ -46,12 +51,17 @@ class TooLarge(OSError):
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Raises OSError, and NotRegular for anything else.
+    """Open a regular file for reading. Raises OSError, and NotRegular for anything else."""
+    return os.fdopen(open_handle(path), "rb")
+
+
+def open_handle(path: Path | str) -> int:
+    """Return a handle of what `open_regular` opens.
 
     Opening a pipe would wait for a writer, and a device may never end.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, _READING)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ELOOP, errno.EISDIR):  # a socket, a loop of links
             raise NotRegular(error.errno, "it is no regular file", str(path)) from error
@@ -59,10 +69,10 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise NotRegular(errno.EINVAL, "it is no regular file", str(path))
-        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+    return handle
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -1,35 +1,30 @@
 """Files in a local folder: written to a temporary file and renamed, read in chunks by threads."""
 
-import asyncio
 import errno
 import logging
 import os
 import shutil
 import stat
 import tempfile
-import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
 
 from app.errors import FileNotFound, NoRoom, StorageFull, StorageUnavailable
-from app.files.stores.atomic import NotRegular, open_regular
+from app.files.stores.atomic import NotRegular, open_handle
 from app.files.stores.store import FileInfo, Stored
 from app.files.stores.streams import Counted, pieces_of
-from app.files.stores.temporary import SUFFIX, is_part, open_part, remove_left
+from app.files.stores.temporary import SUFFIX, is_part, remove_left
+from app.files.stores.threads import PartialFile, Reader, in_thread
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 PIECE = 256 << 10  # bytes per read or write; larger ones delay the event loop
 TRIED = 64 << 10  # bytes written by check_room
-# Separate from the default threads, so that many downloads do not delay other work.
-_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_RELATIVE = frozenset({"", ".", ".."})
+_UNUSUAL = frozenset("\\:\0")  # separators of Windows, and what no path has
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -39,19 +34,26 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._root = str(self.folder)
 
     def path(self, key: str) -> Path:
         """Return the path of a key.
 
         Raises FileNotFound for one that leads out of the folder, or through a link to itself.
         """
+        return Path(self._place(key))
+
+    def _place(self, key: str) -> str:
+        """Return the path of a key, like `path`."""
         try:
+            if _is_plain(self._root, key):
+                return f"{self._root}/{key}"
             path = (self.folder / key).resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
         if not path.is_relative_to(self.folder):
             raise FileNotFound(f"There is no file {key!r}.")
-        return path
+        return str(path)
 
     async def save(
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
@@ -67,24 +69,24 @@ class LocalStore:
         return Stored(key, counted.size, counted.hash)
 
     async def check_room(self) -> None:
-        await _in_thread(lambda: try_to_write(self.folder))
+        await in_thread(lambda: try_to_write(self.folder))
 
     async def stat(self, key: str) -> FileInfo:
-        return await _in_thread(lambda: self._info(self.path(key)))
+        return await in_thread(lambda: self._info(self.path(key)))
 
     async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
-        return await _in_thread(lambda: self._seen(self.path(key), most))
+        return await in_thread(lambda: self._seen(self._place(key), most))
 
     async def exists(self, key: str) -> bool:
-        return await _in_thread(lambda: self._is_file(self.path(key)))
+        return await in_thread(lambda: self._is_file(self.path(key)))
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        reader = _Reader(self.path(key), start)
+        reader = Reader(self.path(key), start)
         try:
             left = end - start if end is not None else None
             while left is None or left > 0:
                 size = PIECE if left is None else min(PIECE, left)
-                piece = await _in_thread(partial(reader.read, size))
+                piece = await in_thread(partial(reader.read, size))
                 if not piece:
                     return
                 left = None if left is None else left - len(piece)
@@ -99,7 +101,7 @@ class LocalStore:
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:
         path = self.path(key)
-        if not await _in_thread(lambda: self._is_file(path)):
+        if not await in_thread(lambda: self._is_file(path)):
             raise FileNotFound(f"There is no file {key!r}.")
         yield path
 
@@ -112,7 +114,7 @@ class LocalStore:
             source.replace(target)
 
         try:
-            await _in_thread(work)
+            await in_thread(work)
         except FileNotFoundError as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
         except OSError as error:
@@ -123,7 +125,7 @@ class LocalStore:
 
     async def delete_all(self, keys: Sequence[str]) -> None:
         try:
-            await _in_thread(lambda: self._delete(keys))
+            await in_thread(lambda: self._delete(keys))
         except OSError as error:
             raise _unavailable(error) from error
 
@@ -135,10 +137,10 @@ class LocalStore:
 
     async def remove_left(self, prefix: str = "") -> None:
         folder = self.path(prefix)
-        await _in_thread(lambda: remove_left(folder))
+        await in_thread(lambda: remove_left(folder))
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
-        for info in await _in_thread(lambda: self._below(self.path(prefix))):
+        for info in await in_thread(lambda: self._below(self.path(prefix))):
             yield info
 
     def _below(self, folder: Path) -> list[FileInfo]:
@@ -152,31 +154,41 @@ class LocalStore:
                         found.append(self._info(Path(where, name)))
         return found
 
-    def _seen(self, path: Path, most: int) -> tuple[FileInfo, bytes | None]:
-        info = self._info(path)
-        if info.size_bytes > most:
-            return info, None
+    def _seen(self, path: str, most: int) -> tuple[FileInfo, bytes | None]:
+        """Return the file and its content, of one look at it, if it has at most `most` bytes."""
         try:
-            with open_regular(path) as file:
-                content = file.read(most + 1)
+            handle = open_handle(path)
         except OSError as error:
+            info = self._info(Path(path))  # raises what is told of a file that is not there
             raise FileNotFound(f"There is no file {info.key!r}.") from error
-        # Replaced concurrently if the size differs
-        return info, content if len(content) == info.size_bytes else None
+        try:
+            info = self._told(path, os.fstat(handle))
+            content = os.read(handle, info.size_bytes + 1) if info.size_bytes <= most else None
+        except OSError as error:
+            raise FileNotFound(f"There is no file {self._key(path)!r}.") from error
+        finally:
+            os.close(handle)
+        # It is written to, or came in parts, if the size differs
+        return info, content if content is not None and len(content) == info.size_bytes else None
 
     def _info(self, path: Path) -> FileInfo:
-        key = path.relative_to(self.folder).as_posix()
         try:
             about = path.stat()
         except OSError as error:
             if error.errno in _NOT_THERE:
-                raise FileNotFound(f"There is no file {key!r}.") from error
+                raise FileNotFound(f"There is no file {self._key(str(path))!r}.") from error
             raise _unavailable(error) from error
         if not stat.S_ISREG(about.st_mode):
-            raise FileNotFound(f"There is no file {key!r}.")
+            raise FileNotFound(f"There is no file {self._key(str(path))!r}.")
+        return self._told(str(path), about)
+
+    def _told(self, path: str, about: os.stat_result) -> FileInfo:
         # The inode is included, since two files of equal size may have the same timestamp.
         etag = f"{about.st_mtime_ns:x}-{about.st_size:x}-{about.st_ino:x}"
-        return FileInfo(key, about.st_size, etag, about.st_mtime)
+        return FileInfo(self._key(path), about.st_size, etag, about.st_mtime)
+
+    def _key(self, path: str) -> str:
+        return path[len(self._root) + 1 :].replace(os.sep, "/")
 
     def _is_file(self, path: Path) -> bool:
         try:
@@ -210,95 +222,38 @@ def try_to_write(folder: Path) -> None:
         ) from error
 
 
+def _is_plain(root: str, key: str) -> bool:
+    """Return whether the key is the path itself: each part of it a name, and none a link.
+
+    Raises ValueError for a NUL. To resolve a path would look at each part of the root, too.
+    """
+    parts = key.split("/")
+    if not (_RELATIVE.isdisjoint(parts) and _UNUSUAL.isdisjoint(key)):
+        return False
+    path = root
+    for part in parts:
+        path = f"{path}/{part}"
+        try:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                return False
+        except OSError:
+            break  # nothing is there, and nothing below it
+    return True
+
+
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
     """Write a temporary file and rename it; delete it after an error."""
-    part, held = _Part(target), b""
+    part, held = PartialFile(target), b""
     try:
         # One chunk behind, so that a small file is written and renamed in one call.
         async for piece in pieces_of(chunks, PIECE):
             if held:
-                await _in_thread(partial(part.write, held))
+                await in_thread(partial(part.write, held))
             held = piece
-        await _in_thread(partial(part.finish, held))
+        await in_thread(partial(part.finish, held))
     except BaseException:
         part.discard()
         raise
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
-
-
-class _Part:
-    """A file being written by threads, next to its target; created by the first write.
-
-    `discard` waits for a write in progress and prevents further ones.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
-        self._discarded = False
-
-    def write(self, piece: bytes) -> None:
-        with self._lock:
-            self._opened().write(piece)
-
-    def finish(self, piece: bytes) -> None:
-        """Write the last chunk and rename the file to its target."""
-        with self._lock, self._opened() as file:
-            file.write(piece)
-            file.flush()
-            path = Path(file.name)
-            path.chmod(0o644)  # temporary files are readable for their owner only
-            path.replace(self._target)
-
-    def discard(self) -> None:
-        with self._lock:
-            self._discarded = True
-            if self._file is not None:
-                self._file.close()
-                _remove(Path(self._file.name))
-
-    def _opened(self) -> IO[bytes]:
-        if self._discarded:
-            raise ValueError("discarded")  # nobody awaits this write
-        if self._file is None:
-            folder = self._target.parent
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = open_part(folder)
-        return self._file
-
-
-class _Reader:
-    """A file that is opened by the first read, in the same thread.
-
-    If it were opened earlier, nobody would close it after a cancel. `close` waits for a read in
-    progress.
-    """
-
-    def __init__(self, path: Path, start: int) -> None:
-        self._path = path
-        self._start = start
-        self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
-        self._closed = False
-
-    def read(self, size: int) -> bytes:
-        with self._lock:
-            if self._closed:
-                return b""
-            if self._file is None:
-                self._file = open_regular(self._path)
-                self._file.seek(self._start)
-            return self._file.read(size)
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ the file itself and is kept when it is renamed; `filelock` would lock another fi
 import logging
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -38,13 +39,20 @@ def is_part(name: str) -> bool:
 def open_part(folder: Path) -> IO[bytes]:
     """Create a locked file to be renamed by the caller. Raises OSError."""
     while True:
-        file: IO[bytes] = tempfile.NamedTemporaryFile(  # noqa: SIM115 (renamed, not closed here)
-            dir=folder, prefix=LOCKED, suffix=SUFFIX, delete=False
-        )
+        path = folder / f"{LOCKED}{secrets.token_hex(4)}{SUFFIX}"
+        try:
+            file = open(path, "xb", opener=_for_the_owner)  # noqa: SIM115 (renamed, not closed here)
+        except FileExistsError:
+            continue
         # Before it is locked it may be deleted as a leftover; then another one is created.
-        if not _lock(file.fileno()) or _is_there(file.fileno(), Path(file.name)):
+        if not _lock(file.fileno()) or _is_there(file.fileno(), path):
             return file
         file.close()
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Detection of values in a prompt that may name files of other users on a server. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,12 @@ _LITERAL = {
     *("PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "ComfySwitchNode", "Reroute"),
 }
 
+# Every suspect has one: of a staged name, of a folder at its end, of a path
+_MARKS = re.compile(r"gw-|\]$|[/\\~:]|\.\.", re.IGNORECASE)
+
+
+_WITH_TEXTS = (dict, list)
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
@@ -39,8 +46,11 @@ def suspects_in(
     found: list[Suspect] = []
     for node_id, node in prompt.items():
         for name, value in node["inputs"].items():
-            if not isinstance(value, str | dict | list):
-                continue  # there is no text in it
+            if isinstance(value, str):
+                if not _MARKS.search(value):
+                    continue
+            elif not isinstance(value, _WITH_TEXTS):
+                continue
             found += _suspects(node_id, node, name, value, object_info)
             if _is_link(value, prompt) and names_file(node, name, object_info):
                 found += _made(prompt, node_id, name)
@@ -77,6 +87,8 @@ def _made(prompt: Json, node_id: str, name: str) -> Iterator[Suspect]:
 
 
 def _sort_of(text: str, node: Json, name: str, object_info: Mapping[str, Json]) -> Sort | None:
+    if not _MARKS.search(text):
+        return None
     if tags_in(text):
         return "placed"
     elsewhere = folder_named(text) in ("output", "temp")

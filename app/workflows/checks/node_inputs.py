@@ -6,7 +6,7 @@ types that classes of custom nodes validate themselves.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from app.comfyui.inputs import Input, NodeTypes
@@ -67,11 +67,11 @@ def _is_custom(definition: Json) -> bool:
 
 
 class Acceptance:
-    """Predicts whether servers with this object_info accept a checked prompt and its variations."""
+    """Predicts whether servers with these types accept a checked prompt and its variations."""
 
-    def __init__(self, prompt: Json, object_info: Mapping[str, Json]) -> None:
+    def __init__(self, prompt: Json, types: NodeTypes) -> None:
         self._prompt = prompt
-        self._types = NodeTypes(object_info)
+        self._types = types
         self._validator = Validator(prompt, self._types, Known())
         self._walks = MOST_WALKS
         self._known: dict[frozenset[tuple[Any, ...]], Acceptance] = {}  # results of variations
@@ -109,9 +109,9 @@ class Acceptance:
             return self
         if differences not in self._known:
             if not self._walks:
-                return Acceptance({}, {})  # the limit is reached: no prediction
+                return Acceptance({}, NodeTypes({}))  # the limit is reached: no prediction
             self._walks -= 1
-            self._known[differences] = Acceptance(whole(), self._types.object_info)
+            self._known[differences] = Acceptance(whole(), self._types)
         return self._known[differences]
 
     def _matters(self, before: Looked, found: Looked) -> bool:

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 from app.api import v2  # noqa: F401  its models are subclasses of Strict, too
 from app.api.requests import RunRequest, Strict
 
+MODELS = Strict.__subclasses__() + RunRequest.__subclasses__()
+
 
 def _numbers() -> Iterator[tuple[type[Strict], str]]:
     """Each field of a body that is a number."""
-    for model in Strict.__subclasses__() + RunRequest.__subclasses__():
+    for model in MODELS:
         for name, field in model.model_json_schema()["properties"].items():
             kinds = {one.get("type") for one in field.get("anyOf", [field])}
             if kinds & {"integer", "number"}:
@@ -20,6 +22,12 @@ def _numbers() -> Iterator[tuple[type[Strict], str]]:
 
 
 NUMBERS = list(_numbers())
+OPTIONAL = [
+    (model, name)
+    for model in MODELS
+    for name, field in model.model_fields.items()
+    if not field.is_required()
+]
 
 
 @pytest.mark.parametrize(("model", "name"), NUMBERS)
@@ -38,3 +46,11 @@ def test_all_of_them_are_tried() -> None:
 def test_a_whole_number_may_be_written_as_a_float_and_the_other_way_round() -> None:
     found = RunRequest.model_validate({"timeout": 5, "priority": 5.0})
     assert (found.timeout, found.priority) == (5.0, 5)
+
+
+@pytest.mark.parametrize(("model", "name"), OPTIONAL)
+def test_an_optional_field_may_be_null_and_the_schema_says_so(
+    model: type[Strict], name: str
+) -> None:
+    assert {"type": "null"} in model.model_json_schema()["properties"][name]["anyOf"]
+    assert model._without_nulls({name: None}) == {}, "it counts as absent"

@@ -1,17 +1,16 @@
 """Which answers to a prompt are ComfyUI's own, and what is said of the others."""
 
-import httpx
+import json
+
 import pytest
 
 from app.comfyui import answers
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 
-REQUEST = httpx.Request("POST", "http://comfy.test/prompt")
 
-
-def answer(status: int, body: object = "", **headers: str) -> httpx.Response:
-    found = {"content": body} if isinstance(body, str | bytes) else {"json": body}
-    return httpx.Response(status, **found, headers=headers, request=REQUEST)
+def answer(status: int, body: object = "", **headers: str) -> answers.Answer:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return answers.Answer(status, headers, text.encode(), "/prompt")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,25 @@ def test_progress_that_was_not_told_with_its_event_is_told_with_a_later_one(
         assert tracker.progress == told
 
 
+def test_events_that_come_together_are_counted_with_the_last() -> None:
+    one, other = Tracker(text_to_image()), Tracker(text_to_image())
+    kinds: list[Any] = [
+        ExecutionCached("p", ("4",)),
+        Executing("p", "6", "6"),
+        ProgressState("p", {"6": NodeState("finished", 1, 1)}),
+        Executing("p", "3", "3"),
+        Step("p", "3", 3, 4),
+    ]
+    for at, event in enumerate(kinds):
+        one.apply(event, float(at))
+        is_last = at == len(kinds) - 1
+        assert other.apply(event, float(at), more=not is_last) == is_last
+        if at == 2:
+            assert other.progress == one.progress, "who looks in between sees what there is"
+    assert other.progress == one.progress
+    assert other.still(5.0) == one.still(5.0)
+
+
 def test_progress_never_goes_back() -> None:
     tracker = Tracker(text_to_image(), Progress(value=0.9, nodes_done=6, nodes_total=7))
     tracker.apply(Step("p", "3", 1, 20))

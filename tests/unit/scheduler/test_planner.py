@@ -1,5 +1,9 @@
 """Which waiting task goes to which server."""
 
+from typing import NamedTuple
+
+import pytest
+
 from app.scheduler.planner import ServerCapacity, plan
 from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import ModelFile, Needs
@@ -30,10 +34,21 @@ def task(seq: int, *, model: str = "", kind: str = "A", priority: int = 0, waite
     return WaitingTask(seq, "r", Needs(frozenset([kind]), files), wanted, "s", priority, waited)
 
 
+class Known(NamedTuple):
+    took: float
+    is_proven: bool = True
+
+    def seconds(self, shape: str, server: str) -> float:
+        return self.took
+
+    def proven(self, shape: str) -> bool:
+        return self.is_proven
+
+
 def planned(
     tasks: list[WaitingTask], *capacities: ServerCapacity, seconds: float = 5
 ) -> list[Assignment]:
-    return plan(tasks, capacities, lambda shape, server: seconds)
+    return plan(tasks, capacities, Known(seconds))
 
 
 # -- the plan -----------------------------------------------------------------------------------
@@ -85,3 +100,35 @@ def test_a_free_server_is_used_even_if_it_must_load() -> None:
     tasks = [task(1, model="y"), task(2, model="x")]
     found = planned(tasks, capacity("a", warm="x"), capacity("b", warm="z"))
     assert sorted(found) == [(1, "b"), (2, "a")]
+
+
+# -- extra slots, for short tasks ---------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("times", "free", "ready", "model", "given"),
+    [
+        (Known(0.05), 4, 0.0, "", 3),  # 2 usual ones; the third finds 0.10 of 0.12 seconds ready
+        (Known(0.05), 2, 0.05, "", 2),  # 2 extra ones
+        (Known(0.05), 2, 0.11, "", 1),  # of which one is enough
+        (Known(0.05), 2, 0.12, "", 0),  # enough is ready
+        (Known(0.05), 0, 0.0, "", 0),  # no slot is free
+        (Known(0.12), 4, 0.0, "", 2),  # long: only the usual ones
+        (Known(30), 4, 0.0, "", 2),
+        (Known(30), 2, 0.0, "", 0),
+        (Known(0.05, is_proven=False), 4, 0.0, "", 2),  # nobody knows that it is short
+        (Known(0.05, is_proven=False), 2, 0.0, "", 0),
+        (Known(0.05), 4, 0.0, "m", 2),  # it has to load a model first
+    ],
+)
+def test_extra_slots_are_for_short_tasks_while_too_little_is_ready(
+    times: Known, free: int, ready: float, model: str, given: int
+) -> None:
+    server = capacity("a", free=free)
+    server.extra, server.ready, server.ready_wanted = 2, ready, 0.12
+    tasks = [task(seq, model=model and f"{model}{seq}") for seq in range(5)]
+    assert len(plan(tasks, [server], times)) == given
+
+
+def test_a_short_task_goes_where_a_usual_slot_is_free() -> None:
+    busy, idle = capacity("a", wait=0.1), capacity("b", wait=9)
+    busy.extra, busy.ready_wanted = 1, 0.01
+    assert plan([task(1)], [busy, idle], Known(0.05)) == [(1, "b")]

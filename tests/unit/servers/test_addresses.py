@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import start
-from app.container import BadSettings, checked
-from app.errors import InvalidInput
+from app.container import checked
+from app.errors import BadSettings, InvalidInput
 from app.servers.addresses import base_url, may_be_one_machine
 from app.settings import Settings
 

@@ -19,7 +19,7 @@ async def test_who_reads_many_events_lets_others_in() -> None:
 
     async def read() -> int:
         inbox.put_nowait("event")
-        await inbox.get()
+        await inbox.next(1)
         return others
 
     await asyncio.sleep(0)

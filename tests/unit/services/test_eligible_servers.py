@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from app.comfyui import inputs
 from app.errors import InvalidWorkflow
+from app.servers.offer import Offer
 from app.services.eligible_servers import check_faults
 from app.services.prepare import prepare
 from app.workflows.checks.node_inputs import MOST_WALKS, Acceptance
@@ -21,7 +23,7 @@ def node(class_type: str, **inputs: Any) -> Json:
 class Server:
     def __init__(self, name: str, node_types: Json) -> None:
         self.id = name
-        self.node_types = node_types
+        self.offer = Offer(node_types)
 
     def can_run(self, _: Any) -> bool:
         return True
@@ -87,3 +89,18 @@ def test_a_batch_with_one_output_that_is_always_good_is_taken_cheaply(
     ]
     assert refused(prompt, sets, small(9)) is None
     assert made <= 1000 + MOST_WALKS  # those that nothing is said of cost nothing
+
+
+def test_a_class_is_parsed_once_for_all_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Any] = []
+    expanded = inputs._expanded
+
+    def counted(declared: Any, values: Any, *more: Any) -> Any:
+        parsed.append(declared)
+        return expanded(declared, values, *more)
+
+    monkeypatch.setattr(inputs, "_expanded", counted)
+    offer = Offer(small(5))
+    for _ in range(3):
+        assert Acceptance({"0": node("It", value=1)}, offer.inputs).verdict
+    assert len(parsed) == 1

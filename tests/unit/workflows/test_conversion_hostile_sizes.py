@@ -1,7 +1,11 @@
 """Files of the largest size that a body may have, made to be as much work as can be: each is
-converted or refused with little work, and what comes of it is no larger than a body may be."""
+converted or refused with little work, and what comes of it is no larger than a body may be.
+
+What takes long is a fourth as large here, as are the limits: HOSTILE_PART=1 is the whole size.
+"""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -10,16 +14,24 @@ import pytest
 
 from app.errors import InvalidWorkflow
 from app.settings import Settings
-from app.workflows.conversion import convert
+from app.workflows.conversion import assembling, convert
+from app.workflows.conversion.effort import MAX_STEPS, Effort
 from app.workflows.json_text import MAX_VALUES, check_values
+from tests import effort as effort_counted
 from tests.effort import effort
 from tests.unit.workflows.conversion.graphs import Json, border, flow, subgraph
 from tests.unit.workflows.conversion.official import OBJECT_INFO
 
 pytestmark = pytest.mark.slow
 
-CALLS = 60 * MAX_VALUES  # of functions, for a file with so many values; most take a third of it
+PART = int(os.environ.get("HOSTILE_PART", "4"))
+# Calls of functions, for a file with so many values; most take a third of it.
+CALLS = 60 * MAX_VALUES // PART
 MOST = Settings.model_fields["max_body_bytes"].default
+
+
+def part(count: int) -> int:
+    return count // PART
 
 
 def small(node_id: int | str, kind: str, **more: Any) -> Json:
@@ -27,17 +39,21 @@ def small(node_id: int | str, kind: str, **more: Any) -> Json:
 
 
 def instances_of_a_subgraph_with_many_borders() -> Json:
-    inner = subgraph("S", [small("a", "Note")], inputs=[border(f"b{n}") for n in range(20_000)])
-    hosts = [small(n, "S", properties={"proxyWidgets": []}) for n in range(10_000)]
+    inner = subgraph(
+        "S", [small("a", "Note")], inputs=[border(f"b{n}") for n in range(part(20_000))]
+    )
+    hosts = [small(n, "S", properties={"proxyWidgets": []}) for n in range(part(10_000))]
     return flow(hosts, definitions={"subgraphs": [inner]})
 
 
 def a_border_with_many_links() -> Json:
-    inner = subgraph("S", [small("a", "Note")], outputs=[border("o", *range(40_000))])
+    inner = subgraph("S", [small("a", "Note")], outputs=[border("o", *range(part(40_000)))])
     inner["links"] = [[n, "a", 0, "-20", 0] for n in range(1)]
-    hosts = [small(n, "S", outputs=[{"name": "o"}]) for n in range(9_000)]
-    ends = [small(10_000 + n, "Show", inputs=[{"name": "x", "link": n}]) for n in range(9_000)]
-    links = [[n, n, 0, 10_000 + n, 0, "*"] for n in range(9_000)]
+    hosts = [small(n, "S", outputs=[{"name": "o"}]) for n in range(part(9_000))]
+    ends = [
+        small(10_000 + n, "Show", inputs=[{"name": "x", "link": n}]) for n in range(part(9_000))
+    ]
+    links = [[n, n, 0, 10_000 + n, 0, "*"] for n in range(part(9_000))]
     return flow([*hosts, *ends], *links, definitions={"subgraphs": [inner]})
 
 
@@ -48,8 +64,8 @@ def a_large_text_shown_by_many_instances() -> Json:
 
 
 def a_large_list_shown_by_many_instances() -> Json:
-    inner = subgraph("S", [small("a", "Gone", widgets_values={"v": [0] * 100_000})])
-    return flow([small(n, "S") for n in range(2_000)], definitions={"subgraphs": [inner]})
+    inner = subgraph("S", [small("a", "Gone", widgets_values={"v": [0] * part(100_000)})])
+    return flow([small(n, "S") for n in range(part(2_000))], definitions={"subgraphs": [inner]})
 
 
 def doubling_subgraphs() -> Json:
@@ -63,7 +79,7 @@ def doubling_subgraphs() -> Json:
 
 
 def a_very_long_chain_of_subgraphs() -> Json:
-    inside = [subgraph(f"S{n}", [small(f"a{n}", f"S{n + 1}")]) for n in range(18_000)]
+    inside = [subgraph(f"S{n}", [small(f"a{n}", f"S{n + 1}")]) for n in range(part(18_000))]
     return flow([small(1, "S0")], definitions={"subgraphs": inside})
 
 
@@ -80,15 +96,19 @@ def proxies_for_one_widget() -> Json:
     inner = subgraph(
         "S", [small("a", "CLIPTextEncode", inputs=[{"name": "text", "widget": {"name": "text"}}])]
     )
-    proxies = [["a", "text"] for _ in range(50_000)]
-    hosts = [small(n, "S", properties={"proxyWidgets": proxies[: 50_000 // 4]}) for n in range(4)]
+    proxies = [["a", "text"] for _ in range(part(50_000))]
+    hosts = [
+        small(n, "S", properties={"proxyWidgets": proxies[: part(50_000) // 4]}) for n in range(4)
+    ]
     return flow(hosts, definitions={"subgraphs": [inner]})
 
 
 def proxies_into_a_wide_subgraph() -> Json:
-    wide = subgraph("T", [small("t", "Note")], inputs=[border(f"b{n}") for n in range(20_000)])
+    wide = subgraph(
+        "T", [small("t", "Note")], inputs=[border(f"b{n}") for n in range(part(20_000))]
+    )
     outer = subgraph("S", [small("a", "T")])
-    proxies = [["a", f"x{n}"] for n in range(20_000)]
+    proxies = [["a", f"x{n}"] for n in range(part(20_000))]
     host = small(1, "S", properties={"proxyWidgets": proxies})
     return flow([host], definitions={"subgraphs": [wide, outer]})
 
@@ -103,7 +123,7 @@ def proxies_with_endless_prefixes() -> Json:
 
 
 def proxies_through_a_deep_chain() -> Json:
-    depth = 2_000
+    depth = part(2_000)
     inside = [
         subgraph(
             f"S{n}",
@@ -113,7 +133,7 @@ def proxies_through_a_deep_chain() -> Json:
         )
         for n in range(depth)
     ]
-    host = small(1, "S0", properties={"proxyWidgets": [["a", "v"] for _ in range(40_000)]})
+    host = small(1, "S0", properties={"proxyWidgets": [["a", "v"] for _ in range(part(40_000))]})
     return flow([host], definitions={"subgraphs": inside})
 
 
@@ -129,13 +149,13 @@ def a_primitive_in_the_way_of_many_hosts() -> Json:
         small(
             f"e{n}", "KSampler", inputs=[{"name": "steps", "widget": {"name": "steps"}, "link": n}]
         )
-        for n in range(5_000)
+        for n in range(part(5_000))
     ] + [small("f", "Gone", inputs=[{"name": "x", "type": "ODD", "link": 9999}])]
-    links = [[n, "p", 0, f"e{n}", 0] for n in range(5_000)] + [[9999, "p", 0, "f", 0]]
+    links = [[n, "p", 0, f"e{n}", 0] for n in range(part(5_000))] + [[9999, "p", 0, "f", 0]]
     inner = subgraph(
         "S", [small("p", "PrimitiveNode", outputs=[{"name": "v", "type": "INT"}]), *ends], *links
     )
-    hosts = [small(n, "S", properties={"proxyWidgets": [["p", "v"]]}) for n in range(8_000)]
+    hosts = [small(n, "S", properties={"proxyWidgets": [["p", "v"]]}) for n in range(part(8_000))]
     return flow(hosts, definitions={"subgraphs": [inner]})
 
 
@@ -144,8 +164,8 @@ def group(nodes: list[Json], **more: Any) -> Json:
 
 
 def instances_of_a_large_group() -> Json:
-    nodes = [small(-1, "KSampler") for _ in range(2_000)]
-    return flow([small(n, "workflow>G") for n in range(20_000)], extra=group(nodes))
+    nodes = [small(-1, "KSampler") for _ in range(part(2_000))]
+    return flow([small(n, "workflow>G") for n in range(part(20_000))], extra=group(nodes))
 
 
 def groups_among_many_links() -> Json:
@@ -164,37 +184,42 @@ def a_bypassed_node_with_many_outputs() -> Json:
     bypassed = small(0, "Gone", mode=4, inputs=inputs)
     ends = [
         small(n, "Show", inputs=[{"name": "x", "type": f"Q{n}", "link": n}])
-        for n in range(1, 15_000)
+        for n in range(1, part(15_000))
     ]
-    return flow([bypassed, *ends], *([n, 0, n, n, 0, f"Q{n}"] for n in range(1, 15_000)))
+    return flow([bypassed, *ends], *([n, 0, n, n, 0, f"Q{n}"] for n in range(1, part(15_000))))
 
 
 def a_bypassed_node_with_long_types() -> Json:
     inputs = [{"name": f"i{n}", "type": "AB," * 2_600} for n in range(900)]
     bypassed = small(0, "Gone", mode=4, inputs=inputs)
     ends = [
-        small(n, "Show", inputs=[{"name": "x", "type": "Q", "link": n}]) for n in range(1, 10_000)
+        small(n, "Show", inputs=[{"name": "x", "type": "Q", "link": n}])
+        for n in range(1, part(10_000))
     ]
-    return flow([bypassed, *ends], *([n, 0, n, n, 0, "Q"] for n in range(1, 10_000)))
+    return flow([bypassed, *ends], *([n, 0, n, n, 0, "Q"] for n in range(1, part(10_000))))
 
 
 def wires_with_a_long_name() -> Json:
-    name = [0] * 50_000
+    name = [0] * part(50_000)
     getters = [
-        small(n, "GetNode", widgets_values=[name] if n == 1 else [n]) for n in range(1, 5_000)
+        small(n, "GetNode", widgets_values=[name] if n == 1 else [n]) for n in range(1, part(5_000))
     ]
-    ends = [small(9_000 + n, "Show", inputs=[{"name": "x", "link": n}]) for n in range(1, 10_000)]
-    return flow([*getters, *ends], *([n, 1, n, 9_000 + n, 0, "*"] for n in range(1, 10_000)))
+    ends = [
+        small(9_000 + n, "Show", inputs=[{"name": "x", "link": n}]) for n in range(1, part(10_000))
+    ]
+    return flow([*getters, *ends], *([n, 1, n, 9_000 + n, 0, "*"] for n in range(1, part(10_000))))
 
 
 def getters_in_a_deep_scope() -> Json:
     depth = 1_000
     inside = [subgraph(f"S{n}", [small(f"a{n}", f"S{n + 1}")]) for n in range(depth)]
-    getters = [small(f"g{n}", "GetNode", widgets_values=[f"none {n}"]) for n in range(5_000)]
-    ends = [small(f"e{n}", "Show", inputs=[{"name": "x", "link": n}]) for n in range(5_000)]
+    getters = [small(f"g{n}", "GetNode", widgets_values=[f"none {n}"]) for n in range(part(5_000))]
+    ends = [small(f"e{n}", "Show", inputs=[{"name": "x", "link": n}]) for n in range(part(5_000))]
     inside.append(
         subgraph(
-            f"S{depth}", [*getters, *ends], *([n, f"g{n}", 0, f"e{n}", 0] for n in range(5_000))
+            f"S{depth}",
+            [*getters, *ends],
+            *([n, f"g{n}", 0, f"e{n}", 0] for n in range(part(5_000))),
         )
     )
     return flow([small(1, "S0")], definitions={"subgraphs": inside})
@@ -203,11 +228,11 @@ def getters_in_a_deep_scope() -> Json:
 def a_primitive_with_a_large_value() -> Json:
     ends = [
         small(n, "CLIPTextEncode", inputs=[{"name": "text", "widget": {"name": "text"}, "link": n}])
-        for n in range(1, 8_000)
+        for n in range(1, part(8_000))
     ]
-    value = [0] * 100_000
+    value = [0] * part(100_000)
     primitive = small(0, "PrimitiveNode", widgets_values=[value], outputs=[{"type": "STRING"}])
-    return flow([primitive, *ends], *([n, 0, 0, n, 0, "STRING"] for n in range(1, 8_000)))
+    return flow([primitive, *ends], *([n, 0, 0, n, 0, "STRING"] for n in range(1, part(8_000))))
 
 
 def combos_that_grow() -> Json:
@@ -267,11 +292,11 @@ def nodes_of_the_largest_class() -> Json:
         return sum(len(groups.get(group) or {}) for group in ("required", "optional"))
 
     largest = max(OBJECT_INFO, key=size)
-    return flow([small(n, largest) for n in range(60_000)])
+    return flow([small(n, largest) for n in range(part(60_000))])
 
 
 def nodes_of_unknown_classes() -> Json:
-    return flow([small(n, f"Gone{n}") for n in range(70_000)])
+    return flow([small(n, f"Gone{n}") for n in range(part(70_000))])
 
 
 def links_and_nothing_else() -> Json:
@@ -279,14 +304,14 @@ def links_and_nothing_else() -> Json:
 
 
 def reroutes_in_a_row_with_many_ends() -> Json:
-    count = 12_000
+    count = part(12_000)
     nodes = [small(n, "Reroute", inputs=[{"name": "", "link": n}]) for n in range(1, count)]
     nodes += [
         small(50_000 + n, "Show", inputs=[{"name": "x", "type": f"T{n}", "link": 50_000 + n}])
-        for n in range(3_000)
+        for n in range(part(3_000))
     ]
     links = [[n, n - 1, 0, n, 0, "*"] for n in range(1, count)]
-    links += [[50_000 + n, count - 1, 0, 50_000 + n, 0, "*"] for n in range(3_000)]
+    links += [[50_000 + n, count - 1, 0, 50_000 + n, 0, "*"] for n in range(part(3_000))]
     return flow([small(0, "Load"), *nodes], *links)
 
 
@@ -322,13 +347,23 @@ CASES: list[Callable[[], Json]] = [
 ]
 TEXTS = {
     "braces that are not closed": "{" * 4_000_000,
-    "groups in groups": "{a|" * 1_000_000 + "}" * 1_000_000,
-    "comments that are not closed": "/*" * 2_000_000,
-    "comments in a row": "/**/" * 1_000_000,
-    "line comments": "//\n" * 1_000_000,
-    "escapes": "\\{" * 2_000_000,
-    "many groups": "{a|b}" * 400_000,
+    "groups in groups": "{a|" * part(1_000_000) + "}" * part(1_000_000),
+    "comments that are not closed": "/*" * part(2_000_000),
+    "comments in a row": "/**/" * part(1_000_000),
+    "line comments": "//\n" * part(1_000_000),
+    "escapes": "\\{" * part(2_000_000),
+    "many groups": "{a|b}" * part(400_000),
 }
+
+
+@pytest.fixture(autouse=True)
+def _parts_of_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembling, "MAX_NODES", part(assembling.MAX_NODES))
+    monkeypatch.setattr(effort_counted, "DEADLINE", part(effort_counted.DEADLINE))
+
+
+def converted(workflow: Json) -> Json:
+    return convert(workflow, OBJECT_INFO, effort=Effort(part(MAX_STEPS))).prompt
 
 
 def within_limits(workflow: Json) -> Json:
@@ -342,7 +377,7 @@ def within_limits(workflow: Json) -> Json:
 def test_a_file_takes_little_work(made: Callable[[], Json]) -> None:
     workflow = within_limits(made())
     with effort(CALLS), suppress(InvalidWorkflow):
-        assert len(json.dumps(convert(workflow, OBJECT_INFO).prompt)) < 6 * MOST
+        assert len(json.dumps(converted(workflow))) < 6 * MOST
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
@@ -355,6 +390,6 @@ def test_a_dynamic_prompt_takes_little_work(text: str) -> None:
 
 def convert_or_refuse(workflow: Json) -> str | None:
     try:
-        return str(convert(workflow, OBJECT_INFO).prompt["0"]["inputs"]["text"])
+        return str(converted(workflow)["0"]["inputs"]["text"])
     except InvalidWorkflow:
         return None

@@ -54,6 +54,14 @@ def test_the_shape_is_the_cost() -> None:
     assert shape != shape_of(text_to_image(size=128))
 
 
+def test_shapes_that_are_stored_stay_what_they_are() -> None:
+    """Whatever the names of inputs: run times are found by them."""
+    names = ["ab", "a", "a b", "a'b", 'a"b', "a\\b", "a!", "\u00e4", "a'\"b", "seed", "10", "2"]
+    odd = {"class_type": "B", "inputs": {name: place for place, name in enumerate(names)}}
+    loader = {"class_type": "A", "inputs": {"x": ["2", 0], "ckpt": "a\\b.safetensors"}}
+    assert shape_of({"2": odd, "10": loader}) == "0aacecb56704e612f4f76d663cd46fea"
+
+
 def test_needs_keep_who_refuses_them_and_older_gateways_find_nobody_for_them() -> None:
     refused = frozenset({Refusal("a:1", "mode of Node: 'x'"), Refusal("b:2", "another")})
     needs = Needs(frozenset({"Node"}), frozenset(), refused)

@@ -234,7 +234,8 @@ def upgrade() -> None:
     ]
     if missing:
         raise InvalidInput(
-            f"The database is older than can be brought up: it lacks {', '.join(missing)}.",
+            f"The database is older than can be brought up: it lacks {', '.join(missing[:5])}"
+            f"{' and more' if missing[5:] else ''}.",
             hint="Move it away, or name another one with COMFYUI_DATABASE_URL.",
         )
     FIRST.create_all(connection)

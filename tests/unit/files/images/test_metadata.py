@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageSequence, PngImagePlugin
 
 from app.errors import InvalidInput
+from app.files.images.jobs import View
 from app.files.images.metadata import plain_profile
-from app.files.images.render import View, make_view
+from app.files.images.render import make_view
 
 SECRET = b"secret workflow"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

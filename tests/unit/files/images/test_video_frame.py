@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidInput, NotInstalled
-from app.files.images.render import View, make_view
+from app.files.images.jobs import View
+from app.files.images.render import make_view
 from tests import services
 
 WEBP, PLAIN = View("webp", 64), View(None)

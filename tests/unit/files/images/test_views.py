@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.files.images.render import View
+from app.files.images.jobs import View
 from app.files.images.views import Views
 from app.files.stores.local import LocalStore
 from app.files.stores.store import once

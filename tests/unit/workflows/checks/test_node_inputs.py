@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.comfyui.inputs import NodeTypes
 from app.services.prepare import prepare
 from app.workflows.checks.node_inputs import Acceptance, Known
 from app.workflows.checks.prompt import check_structure
@@ -90,11 +91,11 @@ def test_what_is_told_and_what_is_not(info: Json, value: Any, is_taken: bool) ->
     prompt = {"0": node("It", value=value)}
     if isinstance(value, list) and value[0] in sources:
         prompt[value[0]] = sources[value[0]]
-    assert Acceptance(prompt, info).takes == is_taken
+    assert Acceptance(prompt, NodeTypes(info)).takes == is_taken
 
 
 def test_a_required_input_of_a_custom_node() -> None:
-    assert not Acceptance({"0": node("It")}, shown("INT", CUSTOM)).takes
+    assert not Acceptance({"0": node("It")}, NodeTypes(shown("INT", CUSTOM))).takes
 
 
 def test_links_that_are_none_are_not_followed_into_a_cycle() -> None:
@@ -105,19 +106,21 @@ def test_links_that_are_none_are_not_followed_into_a_cycle() -> None:
     prompt = {"a": node("Step", i=["b", "x"]), "b": node("Step", i=["a", "x"])}
     prompt["0"] = node("It", value=["a", 0])
     check_structure(prompt, info)
-    (error,) = Acceptance(prompt, info).verdict.node_errors["a"]["errors"]
+    (error,) = Acceptance(prompt, NodeTypes(info)).verdict.node_errors["a"]["errors"]
     assert error["type"] == "exception_during_inner_validation"
 
 
 def test_a_class_that_is_not_known_may_be_a_good_output() -> None:
     info = shown("INT")
-    assert Acceptance({"0": node("It"), "1": node("Unheard")}, info).takes
-    assert Acceptance({"0": node("It")}, {}).takes
+    assert Acceptance({"0": node("It"), "1": node("Unheard")}, NodeTypes(info)).takes
+    assert Acceptance({"0": node("It")}, NodeTypes({})).takes
 
 
 def test_the_words() -> None:
     info = shown(["euler", "euler_ancestral", "heun"])
-    error = Acceptance({"0": node("It", value="euler_a"), "1": node("It")}, info).refusal()
+    error = Acceptance(
+        {"0": node("It", value="euler_a"), "1": node("It")}, NodeTypes(info)
+    ).refusal()
     assert error.detail == (
         "Node '0' ('It'): Value not in list (value: 'euler_a' not in ['euler', 'euler_ancestral', "
         "'heun']). Did you mean 'euler', 'euler_ancestral'? 1 more nodes have faults."
@@ -130,7 +133,7 @@ def test_the_words() -> None:
 def test_official_workflows_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for their choices, of which the fixture has the first only."""
     monkeypatch.setattr(Known, "leaves", lambda *_: True)
-    found = Acceptance(convert(template(name), OBJECT_INFO).prompt, ALL_CORE)
+    found = Acceptance(convert(template(name), OBJECT_INFO).prompt, NodeTypes(ALL_CORE))
     assert found.takes == (name not in TOO_NEW)
 
 
@@ -142,4 +145,4 @@ def test_a_large_graph_is_looked_at_with_no_more_work_than_preparing_it_takes() 
     prompt["out"] = node("SaveImage", images=["1999", 0], filename_prefix="x")
 
     before = calls_of(lambda: prepare(prompt, [{}], OBJECT_INFO))
-    assert calls_of(lambda: Acceptance(prompt, ALL_CORE)) < before
+    assert calls_of(lambda: Acceptance(prompt, NodeTypes(ALL_CORE))) < before
