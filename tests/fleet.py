@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 ACTIVE = ("queued", "running", "canceling")
 DATABASE = "FLEET_DATABASE_URL"  # where gateways keep their tasks that are told nothing else
+WAITED = "timeout graceful shutdown exceeded"  # logged after the time that requests get to end
 LOOK = 0.1  # seconds between two looks at a whole fleet: it has work to do
 
 

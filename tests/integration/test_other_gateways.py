@@ -101,7 +101,7 @@ async def test_one_that_stops_meanwhile_is_no_other(
 async def test_one_that_was_killed_is_waited_for(database: Database) -> None:
     killed = Runners(database, Lease(elsewhere(), 2 * LEASE), alone=True)
     await killed.join()
-    assert LEASE < await seconds_to_join(runners(database)) < 3 * LEASE
+    assert await seconds_to_join(runners(database)) > LEASE
 
 
 async def test_one_of_this_machine_that_is_gone_is_not_waited_for(

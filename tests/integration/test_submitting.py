@@ -212,6 +212,7 @@ async def test_eta_and_position_are_learnt(gateway: RunningGateway, demo: DemoSe
     first = await gateway.submit(text_to_image(steps=5), wait=0)
     assert first["eta_seconds"] is None, "nothing is known yet"
     await gateway.until(first["task_id"], "succeeded")
+    demo.knobs.step_seconds = 60  # none of the others ends meanwhile
     tasks = [await gateway.submit(text_to_image(steps=5, seed=n), wait=0) for n in range(2, 8)]
     found = [await gateway.task(task["task_id"]) for task in tasks]
     etas = [task["eta_seconds"] for task in found]

@@ -15,13 +15,12 @@ import pytest
 from fake_comfyui.server import DemoServer
 from tests.conftest import text_to_image, wait_until
 from tests.databases import POSTGRESQL, postgresql
-from tests.fleet import Gateway, lives
+from tests.fleet import WAITED, Gateway, lives
 from tests.integration.test_process import run_to_exit
 from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
-WAITED = "timeout graceful shutdown exceeded"  # logged after the time that requests get to end
 UP = re.compile(r"Started server process \[(\d+)\] worker=(\d)")
 COMPLETE = re.compile(r"startup complete\. worker=(\d)")
 
