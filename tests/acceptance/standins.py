@@ -48,7 +48,7 @@ class StandIns:
 
     async def _submit(self, **form: object) -> dict:
         body = {"workflow": model_free(), **form}
-        answer = await self._http.post("/api/workflow/submit?wait=20", json=body)
+        answer = await self._http.post("/api/workflow/submit?wait=60", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -66,7 +66,7 @@ async def outside(gateway: RunningGateway, tmp_path: Path) -> AsyncIterator[str]
 async def test_nginx(outside: str, demo: DemoServer) -> None:
     demo.knobs.step_seconds = 0.05
     async with (
-        httpx.AsyncClient(base_url=f"http://{outside}", timeout=30) as http,
+        httpx.AsyncClient(base_url=f"http://{outside}", timeout=60) as http,
         connect(f"ws://{outside}/ws") as socket,
     ):
         answer = await http.post("/api/workflow/submit", json=text_to_image(steps=40))

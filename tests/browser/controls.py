@@ -14,11 +14,9 @@ from pathlib import Path
 from playwright.async_api import ElementHandle, Error, Page
 
 from tests.browser.helpers import TRANSFER, as_bytes, encoded
-from tests.conftest import wait_until
+from tests.conftest import WAIT, wait_until
 
 SCRIPT = Path(__file__).parent / "controls.js"
-THERE = 20  # seconds within which a view or a dialog must be there
-SHOWN = 8  # seconds within which an effect must be seen
 VALUE = "it => { try { return (%s) } catch { return null } }"  # null: it is not there
 NARROW, WIDE = 390, 1440
 
@@ -102,7 +100,7 @@ class Operator:
     async def _awaited(self, name: str, use: Use) -> ElementHandle | None:
         """What the use before has led to may still be on its way."""
         with contextlib.suppress(TimeoutError):
-            await wait_until(lambda: self._find(name, use), SHOWN)
+            await wait_until(lambda: self._find(name, use))
         return await self._find(name, use)
 
     async def _operate(self, name: str, use: Use) -> str:
@@ -114,7 +112,7 @@ class Operator:
             return f"cannot be operated: {name} {use.on}"
         before = await self._value(use, control)
         try:
-            await asyncio.wait_for(self._do(use.how, control), SHOWN)
+            await asyncio.wait_for(self._do(use.how, control), WAIT)
         except Exception as error:  # noqa: BLE001 - whatever stops a hand is told with the control
             return f"cannot be operated: {name}: {str(error)[:300]}"
 
@@ -122,7 +120,7 @@ class Operator:
             return bool(await self._value(use, control) != before)
 
         try:
-            await wait_until(has_changed, SHOWN)
+            await wait_until(has_changed)
         except TimeoutError:
             return f"no effect: {name}: {use.how}: {use.effect} stays {before!r}"
         return ""
@@ -199,7 +197,7 @@ async def holds(page: Page, condition: str) -> None:
         return bool(await page.evaluate(f"() => Boolean({condition})"))
 
     try:
-        await wait_until(does, THERE)
+        await wait_until(does)
     except TimeoutError:
         seen = await page.evaluate("() => document.body.innerText.slice(0, 2000)")
         fault = f"cannot be brought there: {condition}; the page shows:\n{seen}"

@@ -54,7 +54,7 @@ async def test_a_task_is_told_in_the_same_words_by_every_view(
     browser: Browser, gateway: RunningGateway
 ) -> None:
     body = {"filename": QWEN, "params": {"steps": 2}}
-    answer = await gateway.http.post("/api/workflow/submit?wait=30", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
     task_id = answer.json()["task_id"]
     async with visitor(browser, gateway, locale="zh-CN") as page:
         await page.goto(f"/#/tasks/{task_id}")
@@ -78,7 +78,7 @@ async def test_punctuation_is_chinese_and_nothing_is_said_twice(
     browser: Browser, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     demo.knobs.fail_node = "KSampler"
-    await gateway.http.post("/api/workflow/submit?wait=30", json={"filename": QWEN})
+    await gateway.http.post("/api/workflow/submit?wait=60", json={"filename": QWEN})
     async with visitor(
         browser, gateway, locale="zh-CN", expected=lambda fault: "404" in fault
     ) as page:

@@ -269,7 +269,7 @@ async def test_every_control_of_every_dialog(
         await page.set_viewport_size({"width": WIDE, "height": 1000})
         for steps in (2, 3, 4):
             body = {"filename": QWEN, "params": {"steps": steps}}
-            await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+            await gateway.http.post("/api/workflow/submit?wait=60", json=body)
             await gateway.http.post("/api/workflow/update", json=body)
         await page.goto(f"/{RUN}")
         await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()
@@ -298,11 +298,13 @@ def openers() -> set[str]:
 async def those_of_a_busy_server(
     page: Page, gateway: RunningGateway, demo: DemoServer
 ) -> list[str]:
-    """Removing a server, by force where it works, and canceling a batch."""
+    """Removing a server, by force where it works, and canceling a batch.
+
+    A node that hears of no cancel keeps the server at work, however slow the machine."""
     await gateway.http.post("/api/servers", json={"address": "127.0.0.1:9"})
     remove, cancel = Operator(page, REMOVE), Operator(page, CONFIRM_BATCH)
     await remove.operate_all(REMOVE_SCENE)
-    demo.knobs.step_seconds = 2
+    demo.knobs.stall = True
     batch = await gateway.submit(text_to_image(), batch={"3.seed": [1, 2, 3]}, wait=0)
     await gateway.until(batch["tasks"][0]["task_id"], "running")
     event = f"new CustomEvent('submitted', {{ detail: {json.dumps(batch)} }})"

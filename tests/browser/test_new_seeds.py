@@ -50,7 +50,7 @@ async def test_tasks_of_a_workflow_are_found_among_all(
     """Also those that the page has not loaded: the first page has 50."""
     page = blank
     old = await gateway.http.post(
-        "/api/workflow/submit?wait=30", json={"filename": OTHER, "params": {"steps": 1}}
+        "/api/workflow/submit?wait=60", json={"filename": OTHER, "params": {"steps": 1}}
     )
     task_id = old.json()["task_id"]
     batch = {"steps": list(range(1, 61))}

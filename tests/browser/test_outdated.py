@@ -52,7 +52,7 @@ async def test_warnings_and_graph_of_the_workflow_before(
 
 async def test_that_a_run_is_queued(blank: Page, gateway: RunningGateway, demo: DemoServer) -> None:
     demo.knobs.step_seconds = 2
-    first = (await gateway.submit(text_to_image(), wait=0))["task_id"]
+    first = (await gateway.submit(text_to_image(steps=1000), wait=0))["task_id"]
     await gateway.until(first, "running")
     await open_run(blank)
     said = blank.locator("run-bar [data-part=said]")

@@ -30,7 +30,7 @@ async def open_view(page: Page, name: str, task_id: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_serious_barrier(browser: Browser, gateway: RunningGateway, scheme: Any) -> None:
     answer = await gateway.http.post(
-        "/api/workflow/submit?wait=30", json={"filename": QWEN, "params": {"steps": 2}}
+        "/api/workflow/submit?wait=60", json={"filename": QWEN, "params": {"steps": 2}}
     )
     task_id = answer.json()["task_id"]
     # Only contrast depends on the theme.

@@ -21,7 +21,7 @@ async def test_cancel_retry_and_delete(
     blank: Page, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     page = blank
-    demo.knobs.step_seconds = 1
+    demo.knobs.step_seconds = 2
     await open_run(page)
     running = await start(page)
     await expect(running).to_have_attribute("data-status", "running")
@@ -198,7 +198,7 @@ async def test_more_of_a_workflow_is_found_behind_many_others(
 ) -> None:
     demo.knobs.step_seconds = 0
     form = {"filename": QWEN, "params": {"steps": 2}}
-    await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    await gateway.http.post("/api/workflow/submit?wait=60", json=form)
     demo.knobs.stall = True
     for _ in range(2):
         seeds = {"3.seed": list(range(90))}

@@ -77,7 +77,7 @@ async def test_add_with_errors_beside_the_field_and_remove_by_force(
         await form.get_by_role("button", name="Add server").click()
         card = page.get_by_role("article", name=other.address)
         await expect(card).to_contain_text("0 of 3 slots")
-        task = await gateway.submit(text_to_image(), wait=0, server=other.address)
+        task = await gateway.submit(text_to_image(steps=1000), wait=0, server=other.address)
         await gateway.until(task["task_id"], "running")
         await card.get_by_role("button", name="Remove").click()
         dialog = page.get_by_role("dialog")

@@ -128,7 +128,7 @@ async def test_of_a_server_that_is_busy(
     blank: Page, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     demo.knobs.step_seconds = 2
-    task = await gateway.submit(text_to_image(), wait=0)
+    task = await gateway.submit(text_to_image(steps=1000), wait=0)
     await gateway.until(task["task_id"], "running")
     await blank.goto("/#/servers")
     await blank.get_by_role("article").get_by_role("button", name="Remove").click()

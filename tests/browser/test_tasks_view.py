@@ -28,7 +28,7 @@ async def test_rows_live_filter_select_and_act(
     demo.knobs.fail_node = "ImageInvert"
     failed = await gateway.submit(model_free(1))
     demo.knobs.fail_node, demo.knobs.step_seconds = None, 3
-    running = await gateway.submit(text_to_image(), wait=0)
+    running = await gateway.submit(text_to_image(steps=1000), wait=0)
     await gateway.until(running["task_id"], "running")
     waiting = await gateway.submit(text_to_image(seed=2), wait=0)
 

@@ -85,7 +85,7 @@ async def test_the_frame(browser: Browser, gateway: RunningGateway) -> None:
 
 async def test_servers(browser: Browser, gateway: RunningGateway, demo: DemoServer) -> None:
     demo.knobs.step_seconds = 2
-    task = await gateway.submit(text_to_image(steps=20), wait=0)
+    task = await gateway.submit(text_to_image(steps=1000), wait=0)
     await gateway.until(task["task_id"], "running")
     async with looking(browser, gateway, "#/servers") as page:
         faults = await faults_of(page, SERVERS, *SERVERS_SCENES)
@@ -100,7 +100,7 @@ async def test_the_list_of_tasks(
     batch = await gateway.submit(text_to_image(), batch={"3.seed": list(range(60))}, wait=0)
     await gateway.http.post(f"/api/batch/{batch['batch_id']}/cancel")
     for seed in range(3):
-        await gateway.submit(text_to_image(steps=20, seed=seed), wait=0)
+        await gateway.submit(text_to_image(steps=1000, seed=seed), wait=0)
     async with looking(browser, gateway, "#/tasks") as page:
         faults = await faults_of(page, TASKS, *TASKS_SCENES)
     assert not faults, "\n".join(faults)
@@ -112,9 +112,9 @@ async def test_a_task(browser: Browser, gateway: RunningGateway, demo: DemoServe
         again = (await gateway.http.post(f"/api/task/{done['task_id']}/retry")).json()
         demo.knobs.fail_node = "KSampler"
         form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
-        answer = await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+        answer = await gateway.http.post("/api/workflow/submit?wait=60", json=form)
         demo.knobs.fail_node, demo.knobs.step_seconds = None, 2
-        running = await gateway.submit(text_to_image(steps=20), wait=0)
+        running = await gateway.submit(text_to_image(steps=1000), wait=0)
         tasks = (done, again, answer.json(), running)
         async with looking(browser, gateway, "#/tasks") as page:
             scenes = [detail_scene(task["task_id"]) for task in tasks]
@@ -149,7 +149,7 @@ async def test_the_graph(browser: Browser, gateway: RunningGateway, demo: DemoSe
     demo.knobs.fail_node = "KSampler"
     await gateway.submit(text_to_image())
     form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
-    await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    await gateway.http.post("/api/workflow/submit?wait=60", json=form)
     async with looking(browser, gateway, RUN) as page:
         faults = await faults_of(page, GRAPH, *GRAPH_SCENES)
     assert not faults, "\n".join(faults)
@@ -183,7 +183,7 @@ async def test_results(browser: Browser, gateway: RunningGateway, demo: DemoServ
         operator = Operator(page, RESULTS, EVERY)
         await operator.operate_all(*RESULTS_SCENES)
         demo.knobs.step_seconds = 2
-        batch = await runs(0, batch={"steps": [10, 11, 12]})
+        batch = await runs(0, batch={"steps": [1000, 1001, 1002]})
         await operator.operate_all(batch_scene(batch))
     assert not operator.complaints, "\n".join(operator.complaints)
 
@@ -211,12 +211,12 @@ async def test_all_can_be_got_at_at_every_width(
     """And has a name, and its text fits."""
     demo.knobs.fail_node = "KSampler"
     form = {"filename": "qwen_t2i_distill.json", "params": {"steps": 3}}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=form)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=form)
     demo.knobs.fail_node = None
     await gateway.submit(MEDIA)
     await gateway.submit(text_to_image(), batch={"3.seed": [1, 2**64 - 2]})
     demo.knobs.step_seconds = 2  # from here on some wait and one runs
-    form = {"filename": "qwen_t2i_distill.json", "batch": {"steps": [30, 31, 32, 33]}}
+    form = {"filename": "qwen_t2i_distill.json", "batch": {"steps": [1000, 1001, 1002, 1003]}}
     await gateway.http.post("/api/workflow/submit?wait=0", json=form)
     scenes = {**SCENES, "task": detail_scene(answer.json()["task_id"])}
     faults: dict[str, set[str]] = {}

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fake_comfyui import DemoServer
+from tests.conftest import WAIT
 from tests.fake_comfyui.demo_client import Client, Prompts
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "demo"
@@ -36,7 +37,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
 @pytest.fixture
 async def http(demo: DemoServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        base_url=f"http://{demo.address}", timeout=5, verify=False
+        base_url=f"http://{demo.address}", timeout=WAIT, verify=False
     ) as client:
         yield client
 

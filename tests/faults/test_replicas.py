@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from tests import services
-from tests.conftest import text_to_image
+from tests.conftest import WAIT, text_to_image
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins, starts_on
 from tests.redis_server import running_redis
 
@@ -188,7 +188,7 @@ async def run(
         for _ in range(AT_ONCE):
             group.create_task(submit())
     final = await replicas.all_final(len(following), seconds)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT):
         for end in following:
             ends[await end] += 1
     return final, ends

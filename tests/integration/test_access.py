@@ -49,7 +49,7 @@ def with_input(name: str) -> Json:
 
 async def submit(client: httpx.AsyncClient, workflow: Json | None = None, **more: Any) -> Json:
     body = {"workflow": workflow or model_free(), **more}
-    answer = await client.post("/api/workflow/submit?wait=20", json=body)
+    answer = await client.post("/api/workflow/submit?wait=60", json=body)
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
     return found

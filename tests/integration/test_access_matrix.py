@@ -53,10 +53,10 @@ async def belongings(client: httpx.AsyncClient) -> dict[str, str]:
     """Something of each kind that a key may own, by the names that paths have for it."""
     webhook = {"url": "http://127.0.0.1:9/hook", "events": ["task.succeeded"]}
     body = {"workflow": model_free(), "webhook": webhook}
-    task = (await client.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await client.post("/api/workflow/submit?wait=60", json=body)).json()
     assert task["status"] == "succeeded", task
     many = {"workflow": model_free(), "batch": {"1.color": [1, 2]}}
-    batch = (await client.post("/api/workflow/submit?wait=20", json=many)).json()
+    batch = (await client.post("/api/workflow/submit?wait=60", json=many)).json()
     upload = await client.post("/api/image/upload", files={"image": ("mine.png", picture())})
     form = {"content_type": "image/png", "file_path": "mine.png"}
     asset = await client.post("/api/v2/assets", data=form, files={"file": ("a.png", picture())})

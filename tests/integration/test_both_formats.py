@@ -55,7 +55,7 @@ async def test_what_is_kept_in_both_formats_runs_with_both(
         assert (shown["filename"], shown["format"]) == (saved, "api"), shown
         assert shown["workflow"] == model_free(), "what is shown is the graph that runs"
         assert SECRET not in (tmp_path / "workflows" / saved).read_text()
-        run = f"/api/workflow/{saved}/run?wait=20"
+        run = f"/api/workflow/{saved}/run?wait=60"
         found = await chunks(gateway, (await gateway.http.post(run)).json())
         assert (found["workflow"], found["prompt"]["3"]["class_type"]) == (page(), "SaveImage")
         again = {"filename": saved, "params": {"1.color": 5}}  # another one: not from the cache

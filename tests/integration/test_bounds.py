@@ -306,7 +306,7 @@ async def send_all(gateway: RunningGateway) -> None:
         workflow["1"] = {"class_type": "LoadImage", "inputs": {"image": f"{number}.png"}}
         workflow["3"]["inputs"]["compress_level"] = number  # another shape
         headers = {"Idempotency-Key": f"{number}", "X-Request-Id": f"{number}"}
-        return await asked("POST", "/api/workflow/submit?wait=20", json=workflow, headers=headers)
+        return await asked("POST", "/api/workflow/submit?wait=60", json=workflow, headers=headers)
 
     async def view(number: int) -> httpx.Response:
         query = {"type": "input", "width": 4}

@@ -19,7 +19,7 @@ from tests.keyholders import guarded
 
 Json = dict[str, Any]
 MARKER = "ZQalicesQZ"
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 KEYS = {"alice": "run", "bob": "run"}
 
 

@@ -115,7 +115,7 @@ async def things_of(gate: Guarded, demo: DemoServer) -> Things:
     Image.new("RGB", (4, 4), "red").save(picture, "PNG")
     webhook = {"url": "http://127.0.0.1:9/hook", "events": ["task.succeeded"]}
     body = {"workflow": model_free(), "webhook": webhook, "batch": {"1.color": [1]}}
-    answer = (await client.post("/api/workflow/submit?wait=20", json=body)).json()
+    answer = (await client.post("/api/workflow/submit?wait=60", json=body)).json()
     task = answer["tasks"][0]
     file = {"image": ("mine.png", picture.getvalue())}
     upload = (await client.post("/api/image/upload", files=file)).json()

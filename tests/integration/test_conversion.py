@@ -76,7 +76,7 @@ def plain(prompt: Json) -> Json:
 
 
 async def test_a_ui_file_is_a_body(gateway: RunningGateway) -> None:
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=ui_file())
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=ui_file())
     task = answer.json()
     assert task["status"] == "succeeded", task
     assert task["outputs"][0]["filename"].startswith("from_ui")
@@ -125,7 +125,7 @@ async def test_a_saved_ui_file_stays_one(gateway: RunningGateway, tmp_path: Path
     expected["nodes"][0]["widgets_values"][0] = 40
     expected["nodes"][2]["widgets_values"][0] = "other"
     assert json.loads((tmp_path / "workflows" / "page.json").read_text()) == expected
-    task = (await gateway.http.post("/api/workflow/page.json/run?wait=20")).json()
+    task = (await gateway.http.post("/api/workflow/page.json/run?wait=60")).json()
     assert task["status"] == "succeeded", task
     assert task["outputs"][0]["filename"].startswith("other")
 
@@ -151,7 +151,7 @@ async def test_a_node_installed_later(gateway: RunningGateway, refreshes: bool) 
     everything = server.node_types
     server.node_types = {name: everything[name] for name in everything if name != "EmptyImage"}
     server._fetched_at = 0.0 if refreshes else float("inf")
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=ui_file())
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=ui_file())
     assert answer.status_code == (200 if refreshes else 422), answer.text
 
 

@@ -18,7 +18,7 @@ from tests.conftest import RunningGateway, model_free
 from tests.unit.auth.test_authenticator import entry
 
 Json = dict[str, Any]
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 ENCODINGS = {
     "utf-8 with a mark": lambda text: text.encode("utf-8-sig"),
     "utf-16-le": lambda text: b"\xff\xfe" + text.encode("utf-16-le"),
@@ -127,9 +127,9 @@ async def test_saved_workflows(gateway: RunningGateway, encoded: Encode, tmp_pat
         change = encoded(json.dumps({"filename": name, "params": {"1.color": 5}}))
         answer = await gateway.http.post("/api/workflow/update", content=change)
         assert answer.status_code == 200, answer.text
-        run = await gateway.http.post(f"/api/workflow/{name}/run?wait=20", content=encoded("{}"))
+        run = await gateway.http.post(f"/api/workflow/{name}/run?wait=60", content=encoded("{}"))
         assert run.json()["status"] == "succeeded", run.text
-    run = await gateway.http.post("/api/workflow/up.json/run?wait=20", content=encoded(""))
+    run = await gateway.http.post("/api/workflow/up.json/run?wait=60", content=encoded(""))
     assert run.json()["status"] == "succeeded", "a body of a mark alone is none"
 
 

@@ -17,7 +17,7 @@ from tests.conftest import RunningGateway, model_free, over, wait_until
 
 Json = dict[str, Any]
 MakeSettings = Callable[..., Settings]
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 SECRET = "comfyui-0123456789abcdef"
 
 

@@ -295,7 +295,7 @@ async def test_one_key_does_not_close_a_server_to_others(
         await wait_until(lambda: server.barred)
         assert server.accepting
         body = {"workflow": model_free(3)}
-        done = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+        done = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
         assert (done["status"], done["server"]) == ("succeeded", demo.address)
 
 

@@ -98,7 +98,7 @@ async def run_with_upload(client: httpx.AsyncClient, name: str, content: bytes) 
     upload = await client.post("/api/image/upload", files={"image": (name, content)})
     assert upload.status_code == 201
     body = {"workflow": load(upload.json()["name"], prefix=MARKER)}
-    task = (await client.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await client.post("/api/workflow/submit?wait=60", json=body)).json()
     assert task["status"] == "succeeded", task
     return dict(task)
 
@@ -167,7 +167,7 @@ def _requests() -> list[tuple[str, Json]]:
     bad = {"workflow": load("nothing.png"), "params": {"1.image": 7, "2.filename_prefix": 8}}
     for path in ("/api/workflow/parameters", "/api/workflow/convert", "/api/workflow/submit"):
         found += [(f"POST {path}", {"json": load("x.png")}), (f"POST {path}", {"json": bad})]
-    found.append(("POST /api/workflow/submit?wait=20", {"json": load("no-such-file.png")}))
+    found.append(("POST /api/workflow/submit?wait=60", {"json": load("no-such-file.png")}))
     return found
 
 
@@ -195,7 +195,7 @@ async def test_no_spelling_loads_an_upload_of_others(
             {"workflow": load("example.png"), "batch": {"1.image": ["example.png", value]}},
             {"workflow": load(value, "SomeLoaderOfTheirs"), "wait_for_server": True},
         ):
-            answer = await bob.post("/api/workflow/submit?wait=5", json=body)
+            answer = await bob.post("/api/workflow/submit?wait=60", json=body)
             assert answer.status_code == 422, (body, answer.text)
     answer = await bob.post("/api/v2/jobs", json={"workflow": load(spelling.format(there))})
     assert answer.status_code in (400, 422), answer.text
@@ -217,7 +217,7 @@ async def test_its_owner_may_name_it_as_results_do(gate: Guarded, demo: DemoServ
     there, _ = await placed_by(gate, demo)
     alice = await gate.client("alice")
     body = {"workflow": load(there)}
-    task = (await alice.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await alice.post("/api/workflow/submit?wait=60", json=body)).json()
     assert task["status"] == "succeeded"
 
 
@@ -244,12 +244,12 @@ async def test_names_that_look_like_a_hash_are_names(
         (load(name) | text_node(f"order {name}"), {}),
     ):
         body = {"workflow": graph, "params": params}
-        task = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+        task = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
         assert task["status"] == "succeeded", (graph, task)
     result = task["outputs"][0]
     again = {"task_id": task["task_id"], "filename": result["filename"]}
     body = {"workflow": load("x.png"), "params": {"1.image": again}}
-    task = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
     assert task["status"] == "succeeded", task
 
 
@@ -272,7 +272,7 @@ async def test_results_of_others_are_not_loaded(
     boss = await gate.client("boss")  # who sees everything anyway
     if spelling == "{} [output]":
         body = {"workflow": load(name)}
-        done = (await boss.post("/api/workflow/submit?wait=20", json=body)).json()
+        done = (await boss.post("/api/workflow/submit?wait=60", json=body)).json()
         assert done["status"] == "succeeded", done
 
 
@@ -302,13 +302,13 @@ async def test_a_server_that_lists_names_in_its_errors(gate: Guarded, demo: Demo
     demo.knobs.reject_with = (400, refused)
     bob = await gate.client("bob")
     body = {"workflow": load("example.png")}
-    task = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
     assert task["status"] == "failed"
     assert there not in json.dumps(task)
     assert "(an upload)" in json.dumps(task)
     alice = await gate.client("alice")
     body = {"workflow": load(f"{MARKER}-alice.png")}
-    task = (await alice.post("/api/workflow/submit?wait=20", json=body)).json()
+    task = (await alice.post("/api/workflow/submit?wait=60", json=body)).json()
     assert f"{MARKER}-alice.png" in json.dumps(task["error"]), "its own, by its own name"
 
 
@@ -317,7 +317,7 @@ async def test_deleted_uploads_leave_nothing_on_servers(gate: Guarded, demo: Dem
     form = {"content_type": "image/png", "file_path": f"{MARKER}.png"}
     asset = (await alice.post("/api/v2/assets", data=form, files={"file": ("a", png())})).json()
     body = {"workflow": load(f"{MARKER}.png")}
-    first = (await alice.post("/api/workflow/submit?wait=20", json=body)).json()
+    first = (await alice.post("/api/workflow/submit?wait=60", json=body)).json()
     assert first["status"] == "succeeded"
     [there] = [name for name in await choices_there(demo) if name.startswith("gw-")]
     assert (await alice.delete(f"/api/v2/assets/{asset['id']}")).status_code == 204
@@ -342,7 +342,7 @@ async def test_a_file_is_placed_once_by_many_tasks(
         files = {"image": ("a.png", png())}
         name = (await running.http.post("/api/image/upload", files=files)).json()["name"]
         body = {"workflow": load(name), "batch": {"2.filename_prefix": ["a", "b", "c", "d"]}}
-        batch = await running.http.post("/api/workflow/submit?wait=20", json=body)
+        batch = await running.http.post("/api/workflow/submit?wait=60", json=body)
         assert {task["status"] for task in batch.json()["tasks"]} == {"succeeded"}
         assert len(demo.records.uploads) == 1
 

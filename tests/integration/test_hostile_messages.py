@@ -61,7 +61,7 @@ async def test_many_ids_are_one_question_to_the_database(
         tasks = {}
         for name in ("mine", "other"):
             client = await gate.client(name)
-            answer = await client.post("/api/workflow/submit?wait=20", json=model_free())
+            answer = await client.post("/api/workflow/submit?wait=60", json=model_free())
             tasks[name] = answer.json()["task_id"]
         database: Any = gate.gateway.tasks._store._database
         reads, read = [], database.read

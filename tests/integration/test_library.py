@@ -61,7 +61,7 @@ async def test_a_saved_workflow_from_birth_to_death(
     )
 
     run = {"filename": "My flow.json", "params": {"1.color": 5}}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=run)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=run)
     task = answer.json()
     assert (task["status"], task["workflow"]) == ("succeeded", "My flow.json")
 
@@ -147,7 +147,7 @@ async def test_a_ui_format_file_stays_in_its_format(gateway: RunningGateway) -> 
     assert answer.json()["workflow"] == ui_format(width=32)
     document = (await gateway.http.get("/api/workflow/ui/openapi.json")).json()
     assert '"1.width"' in json.dumps(document)
-    answer = await gateway.http.post("/api/workflow/ui/run?wait=20")
+    answer = await gateway.http.post("/api/workflow/ui/run?wait=60")
     assert answer.json()["status"] == "succeeded", answer.text
 
 
@@ -203,14 +203,14 @@ async def test_an_entry_of_comfyuis_history_is_kept_and_run(gateway: RunningGate
     answer = await upload(gateway, "a.json", json.dumps({"id": history}).encode())
     assert answer.json()["workflow"] == graph
     for body in ({"id": history}, history, history["prompt"], {"workflow": {"prompt": graph}}):
-        answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+        answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
         assert answer.json()["status"] == "succeeded", answer.text
 
 
 async def test_comfyuis_whole_body_is_taken(gateway: RunningGateway) -> None:
     extra = {"extra_pnginfo": {"workflow": {"nodes": []}}}
     body = {"prompt": model_free(), "client_id": "x", "extra_data": extra}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
     assert answer.json()["status"] == "succeeded", answer.text
 
 
@@ -344,7 +344,7 @@ async def test_versions_that_are_not_there(gateway: RunningGateway) -> None:
 
 async def test_a_saved_workflow_is_run_by_its_name(gateway: RunningGateway) -> None:
     await save(gateway)
-    answer = await gateway.http.post("/api/workflow/a/run?wait=20")
+    answer = await gateway.http.post("/api/workflow/a/run?wait=60")
     task = answer.json()
     assert (answer.status_code, task["status"], task["workflow"]) == (200, "succeeded", "a.json")
     assert answer.headers["location"] == f"/api/task/{task['task_id']}"
@@ -386,7 +386,7 @@ async def test_the_openapi_of_a_workflow(gateway: RunningGateway) -> None:
     width = params["1.width"]
     assert (width["type"], width["minimum"], width["default"]) == ("integer", 1, 16)
     values = {key: value["default"] for key, value in params.items() if "." in key}
-    answer = await gateway.http.post(f"{path}?wait=20", json={"params": values})
+    answer = await gateway.http.post(f"{path}?wait=60", json={"params": values})
     assert answer.json()["status"] == "succeeded", answer.text
 
 

@@ -64,7 +64,7 @@ async def test_a_long_parameter(
         headers = {"Idempotency-Key": "k"}
         body = {"workflow": with_text(), "params": params}
         async with connect(f"ws://{gateway.address}/ws", max_size=MESSAGE) as socket:
-            answer = await gateway.http.post(f"{SUBMIT}?wait=20", json=body, headers=headers)
+            answer = await gateway.http.post(f"{SUBMIT}?wait=60", json=body, headers=headers)
             assert answer.status_code == 200
             task = answer.json()
             assert (task["params"], "cut" in task) == (params, False)
@@ -76,7 +76,7 @@ async def test_a_long_parameter(
         path = f"/api/task/{task['task_id']}"
         events = [e async for e in sse(gateway.http, f"{path}/events", "0")]
         assert all(len(dump(event)) < 2 * MESSAGE for event in events)  # in ASCII
-        again = await gateway.http.post(f"{SUBMIT}?wait=20", json=body, headers=headers)
+        again = await gateway.http.post(f"{SUBMIT}?wait=60", json=body, headers=headers)
         assert again.json() == task == (await gateway.http.get(path)).json()
         assert await longest(await gateway.database(), tasks.c.params) < 5_000
         retried = (await gateway.http.post(f"{path}/retry")).json()

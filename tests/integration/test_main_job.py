@@ -25,7 +25,7 @@ async def test_a_picture_from_a_prompt(gateway: RunningGateway) -> None:
 
 
 async def test_a_raw_workflow_is_a_body(gateway: RunningGateway) -> None:
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=model_free())
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=model_free())
     assert answer.status_code == 200
     assert answer.json()["status"] == "succeeded"
 

@@ -100,7 +100,7 @@ class Alice:
         knobs, graph = self.demo.knobs, marked("one")
         params = {"3.filename_prefix": f"{MARK}-param"}
         done = {"succeeded": await self.submit(workflow=graph, params=params)}
-        path = f"/api/task/{done['succeeded'].json()['task_id']}/retry?wait=20"
+        path = f"/api/task/{done['succeeded'].json()['task_id']}/retry?wait=60"
         done["retried"] = await self.http.post(path)
         knobs.oom = "SaveImage"
         done["tried again"] = await self.submit(workflow=marked("oom"))
@@ -180,7 +180,7 @@ class Other:
                 self.told[f"submit {one}"] = answer.text
             demo.knobs.fail_node, body = "SaveImage", {"workflow": model_free(9), "webhook": hook}
             body |= {"server": demo.address}
-            await self.read("POST", "/api/workflow/submit?wait=20", json=body)
+            await self.read("POST", "/api/workflow/submit?wait=60", json=body)
             demo.knobs.fail_node = None
             await wait_until(lambda: len(receiver.got) == 4)
             self.told["webhooks"] = str(receiver.got)

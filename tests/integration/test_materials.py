@@ -297,7 +297,7 @@ async def test_who_leaves_has_no_more_files_looked_at(
 
 
 async def form(gateway: RunningGateway, **parts: Any) -> Any:
-    url = "/api/workflow/submit?wait=20"
+    url = "/api/workflow/submit?wait=60"
     return await gateway.http.post(url, files=list(parts.items()))
 
 
@@ -334,7 +334,7 @@ async def test_a_form_with_a_picture_that_holds_the_workflow(gateway: RunningGat
 async def test_a_form_for_a_saved_workflow(gateway: RunningGateway) -> None:
     saved = {"file": ("invert.json", json.dumps(INVERT))}
     assert (await gateway.http.post("/api/workflow/upload", files=saved)).status_code == 201
-    url = "/api/workflow/invert/run?wait=20"
+    url = "/api/workflow/invert/run?wait=60"
     for more in ({}, {"request": (None, '{"priority": 2}')}, {"params": (None, "{}")}):
         answer = await gateway.http.post(url, files={"image": ("cat.png", BLUE), **more})
         assert await inverted(gateway, answer.json())
@@ -384,7 +384,7 @@ async def test_a_form_sent_twice_makes_one_task(gateway: RunningGateway) -> None
         picture = ("image", ("cat.png", large))
         answers = [
             await gateway.http.post(url + query, files=[request, picture], headers=key)
-            for query in ("", "?wait=20", "?wait=20&inline=true")
+            for query in ("", "?wait=60", "?wait=60&inline=true")
         ]
         boundaries = {answer.request.headers["content-type"] for answer in answers}
         assert len(boundaries) == 3
@@ -410,12 +410,12 @@ async def test_results_in_the_answer(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"workflow": model_free()}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20&inline=true", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60&inline=true", json=body)
     output = answer.json()["outputs"][0]
     assert base64.b64decode(output["data"]) == (await gateway.http.get(output["url"])).content
     assert output["data_error"] is None
     monkeypatch.setattr(submit, "MAX_INLINE_BYTES", 10)
-    answer = await gateway.http.post("/api/workflow/submit?wait=20&inline=true", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60&inline=true", json=body)
     output = answer.json()["outputs"][0]
     assert (output["data"], output["data_error"]["code"]) == (None, "payload_too_large")
     assert output["url"]
@@ -425,7 +425,7 @@ async def test_results_of_a_batch_in_the_answer(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
-    url = "/api/workflow/submit?wait=20&inline=true"
+    url = "/api/workflow/submit?wait=60&inline=true"
     answer = await gateway.http.post(url, json=body, headers={"accept": "image/*"})
     assert answer.headers["content-type"] == "application/json"
     outputs = [task["outputs"][0] for task in answer.json()["tasks"]]
@@ -440,7 +440,7 @@ async def test_results_of_a_batch_in_the_answer(
 
 
 async def test_the_file_itself(gateway: RunningGateway) -> None:
-    url, body = "/api/workflow/submit?wait=20", {"workflow": model_free()}
+    url, body = "/api/workflow/submit?wait=60", {"workflow": model_free()}
     for accept in ("image/*", "image/png", "text/plain, image/*;q=0.8, */*"):
         answer = await gateway.http.post(url, json=body, headers={"accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
@@ -457,7 +457,7 @@ async def test_no_single_file_no_file(gateway: RunningGateway) -> None:
     two["4"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "b"}}
     headers = {"accept": "image/*"}
     url = "/api/workflow/submit"
-    answer = await gateway.http.post(f"{url}?wait=20", json={"workflow": two}, headers=headers)
+    answer = await gateway.http.post(f"{url}?wait=60", json={"workflow": two}, headers=headers)
     assert len(answer.json()["outputs"]) == 2
     answer = await gateway.http.post(url, json={"workflow": model_free()}, headers=headers)
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")

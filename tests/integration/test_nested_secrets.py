@@ -120,7 +120,7 @@ async def test_without_the_workflow_its_secrets_are_left_out_too(
     gateway: RunningGateway, sent: list[Json]
 ) -> None:
     body = {"workflow": model_free(), "extra_data": EXTRA, "embed_workflow": False}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
     assert answer.json()["status"] == "succeeded", answer.text
     assert sent[0]["extra_pnginfo"] == {"only": {"client_secret": SECRET}}
 

@@ -154,7 +154,7 @@ async def test_a_retry_of_a_task_whose_key_was_removed(
     keys: dict[str, str | Json] = {"ann": "run", "boss": "manage"}
     async with guarded(settings_for, tmp_path, demo, keys=keys) as found:
         ann, boss = await found.client("ann"), await found.client("boss")
-        task = (await ann.post(f"{SUBMIT}?wait=20", json=model_free())).json()
+        task = (await ann.post(f"{SUBMIT}?wait=60", json=model_free())).json()
         again = f"/api/task/{task['task_id']}/retry"
         assert (await boss.post(again)).status_code == 202
         before = (await boss.get("/api/tasks")).json()["tasks"]

@@ -116,7 +116,7 @@ async def another_client(gateway: RunningGateway) -> AsyncIterator[list[Json]]:
 
 async def all_stays_small(gateway: RunningGateway, heard: list[Json], body: Json) -> int:
     """Send it, and look at everything that tells of it; the status of the answer."""
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
     assert answer.status_code < 500, answer.text[:500]
     if answer.status_code >= 400:
         assert len(answer.content) < 8_000

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from fake_comfyui.server import DemoServer
-from tests.conftest import ROOT, model_free, text_to_image, wait_until
+from tests.conftest import ROOT, WAIT, model_free, text_to_image, wait_until
 from tests.fleet import WAITED, Gateway, ended
 from tests.integration.test_streams import sse
 
@@ -106,7 +106,7 @@ async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
             return (await http.get("/api/ready")).status_code == 200
 
         await wait_until(ready)
-        answer = await http.post("/api/workflow/submit?wait=50", content=saved)
+        answer = await http.post("/api/workflow/submit?wait=60", content=saved)
         task = answer.json()
         assert (answer.status_code, task["status"]) == (200, "succeeded"), task
         assert task["params"]["3.seed"] >= 0
@@ -129,7 +129,7 @@ async def run_to_exit(*arguments: str, **environment: str) -> tuple[int | None, 
         stderr=asyncio.subprocess.STDOUT,
         cwd=ROOT,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         output, _ = await process.communicate()
     return process.returncode, output.decode()
 
@@ -188,7 +188,7 @@ async def test_settings_from_the_environment(demo: DemoServer, tmp_path: Path) -
         ):
             health = (await http.get("/api/health")).json()
             assert [server["id"] for server in health["servers"]] == [demo.address, "127.0.0.1:1"]
-            answer = await http.post("/api/workflow/submit?wait=20", json=model_free())
+            answer = await http.post("/api/workflow/submit?wait=60", json=model_free())
             assert answer.json()["status"] == "succeeded"
             assert "gateway.db" not in json.dumps((await http.get("/api/system/info")).json())
     finally:

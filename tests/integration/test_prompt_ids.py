@@ -13,7 +13,7 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 
 Json = dict[str, Any]
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 
 
 @pytest.fixture

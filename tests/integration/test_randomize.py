@@ -12,10 +12,10 @@ from websockets.asyncio.client import connect
 
 from app.tasks.warnings import REPEATED
 from app.workflows.parameters.apply import NOTHING_TO_RENEW
-from tests.conftest import RunningGateway, model_free, text_to_image
+from tests.conftest import WAIT, RunningGateway, model_free, text_to_image
 
 Json = dict[str, Any]
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 OUTPUTS = ("MODEL", "CLIP", "VAE")
 
 
@@ -122,7 +122,7 @@ async def test_all_ways_to_submit(gateway: RunningGateway, tmp_path: Path) -> No
     saved = {"file": ("mine.json", json.dumps(page()).encode(), "application/json")}
     answer = await gateway.http.post("/api/workflow/upload", files=saved)
     assert answer.status_code in (200, 201), answer.text
-    run = "/api/workflow/mine.json/run?wait=20"
+    run = "/api/workflow/mine.json/run?wait=60"
     asked = json.dumps({"workflow": page(), "randomize": True})
     tasks = [
         await posted(gateway, {"randomize": True}, run),
@@ -177,7 +177,7 @@ async def test_seeds_of_64_bits_are_exact_in_all_answers_and_events(
     body = {"workflow": text_to_image(), "params": {"seed": seed}, "metadata": {"mine": seed}}
     answer = await gateway.http.post(SUBMIT, json=body)
     task = answer.json()
-    await asyncio.wait_for(listening, 20)
+    await asyncio.wait_for(listening, WAIT)
     task_id = task["task_id"]
     paths = [f"/api/task/{task_id}", "/api/tasks", "/api/history", f"/api/task/{task_id}/workflow"]
     texts += [answer.text] + [(await gateway.http.get(path)).text for path in paths]

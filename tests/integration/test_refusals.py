@@ -145,7 +145,7 @@ async def test_what_one_key_wrote_is_not_held_against_another(
         alice, bob = await gate.client("alice"), await gate.client("bob")
         first.knobs.reject_with = (400, nothing_named)
         body = {"workflow": model_free(), "server": first.address}
-        await alice.post("/api/workflow/submit?wait=20", json=body)
+        await alice.post("/api/workflow/submit?wait=60", json=body)
         first.knobs.reject_with, second.knobs.slow = None, 600
         for color in range(2):  # so that the other one has no room
             held = {"workflow": model_free(color), "server": second.address}
@@ -154,7 +154,7 @@ async def test_what_one_key_wrote_is_not_held_against_another(
         body = {"workflow": model_free()}
         waits = (await alice.post("/api/workflow/submit?wait=0.3", json=body)).json()
         assert (waits["status"], waits["server"]) == ("queued", None)
-        done = (await bob.post("/api/workflow/submit?wait=20", json=body)).json()
+        done = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
         assert (done["status"], done["server"]) == ("succeeded", first.address)
 
 

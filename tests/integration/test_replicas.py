@@ -39,7 +39,6 @@ from tests.s3 import s3, s3_endpoint  # noqa: F401 (fixtures)
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]
-SOON = 10.0  # seconds: before a lease lapses
 SLOTS = 2
 
 
@@ -185,7 +184,7 @@ async def test_a_cancel_reaches_who_drives_it(url: str, settings_for: SettingsFo
         await one.until(task_id, "running")
         answer = await other.http.post(f"/api/task/{task_id}/cancel")
         assert answer.json()["status"] == "canceling"
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(WAIT):
             await one.until(task_id, "canceled")
         assert demo.records.executed[task_id].endings == ["interrupted"]
 
@@ -201,7 +200,7 @@ async def test_who_goes_hands_over_at_once(postgresql: str, settings_for: Settin
                 task_id = await driven_by(going, staying, text_to_image(steps=12))
                 await going.until(task_id, "running")
                 keep_out(staying, out=False)
-            async with asyncio.timeout(SOON):
+            async with asyncio.timeout(WAIT):
                 assert await drivers(task_id, staying) == [staying]
             assert (await staying.until(task_id, "succeeded"))["attempts"][0]["outcome"]
         assert demo.records.executed[task_id].starts == 1
@@ -230,18 +229,18 @@ async def test_the_list_of_servers_is_shared(
 
         body = {"address": added.address, "slots": 3}
         assert (await one.http.post("/api/servers", json=body)).status_code == 201
-        await wait_until(lambda: both("online"), 10)
+        await wait_until(lambda: both("online"))
         assert other.gateway.pool.get(added.address).slots == 3
         await other.http.post(f"/api/servers/{added.address}/drain")
-        await wait_until(lambda: both("draining"), 10)
+        await wait_until(lambda: both("draining"))
         await one.http.post(f"/api/servers/{added.address}/resume")
-        await wait_until(lambda: both("online"), 10)
+        await wait_until(lambda: both("online"))
         answer = await other.http.patch(f"/api/servers/{added.address}", json={"slots": 5})
         assert answer.status_code == 200, answer.text
-        await wait_until(lambda: one.gateway.pool.get(added.address).slots == 5, 10)
+        await wait_until(lambda: one.gateway.pool.get(added.address).slots == 5)
         answer = await other.http.delete(f"/api/servers/{added.address}")
         assert answer.status_code == 204, answer.text
-        await wait_until(lambda: both(None), 10)
+        await wait_until(lambda: both(None))
 
 
 @pytest.mark.service

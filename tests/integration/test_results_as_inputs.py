@@ -17,7 +17,7 @@ from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import Guarded, guarded
 
 Json = dict[str, Any]
-SUBMIT = "/api/workflow/submit?wait=20"
+SUBMIT = "/api/workflow/submit?wait=60"
 RED = 0xFF0000
 
 

@@ -66,11 +66,11 @@ async def test_a_task_behind_many_that_no_server_can_run(
     await database.close()
     async with over(settings_for, demo, database_url=url, max_queued=many + 100) as gateway:
         for color in range(3):
-            task = await gateway.submit(model_free(color), wait=40)
+            task = await gateway.submit(model_free(color), wait=60)
             assert task["status"] == "succeeded", task["waiting_for"]
         new_kind = {**model_free(9), "9": {"class_type": "NotThere", "inputs": {}}}
         await gateway.submit(new_kind, wait=0, wait_for_server=True)
-        assert (await gateway.submit(model_free(4), wait=40))["status"] == "succeeded"
+        assert (await gateway.submit(model_free(4), wait=60))["status"] == "succeeded"
         assert len(gateway.gateway.dispatcher._waits._able) >= many, "they were in its way"
 
 
@@ -96,7 +96,7 @@ async def test_what_was_refused_teaches_nothing(
         assert len(dispatcher._queue.requirements._known) == 0
         assert dispatcher._waits._able == {}
         ours = await http.post(
-            "/api/workflow/submit?wait=15", json=model_free(), headers={"X-API-Key": keys["good"]}
+            "/api/workflow/submit?wait=60", json=model_free(), headers={"X-API-Key": keys["good"]}
         )
         assert ours.json()["status"] == "succeeded"
 

@@ -93,7 +93,7 @@ async def test_each_server_gets_its_own(
             await gateway.submit(make(other), params={"1.ckpt_name": sent}, server=server.address),
         ]
         batch = await gateway.submit(
-            make(other), batch={"1.ckpt_name": [sent, sent]}, server=server.address, wait=20
+            make(other), batch={"1.ckpt_name": [sent, sent]}, server=server.address, wait=60
         )
         for task in [*tasks, *batch["tasks"]]:
             done = await gateway.until(task["task_id"], "succeeded", "failed")
@@ -108,7 +108,7 @@ async def test_both_servers_take_a_share(
     fleet: tuple[RunningGateway, dict[str, DemoServer]],
 ) -> None:
     gateway, servers = fleet
-    batch = await gateway.submit(graph(WINDOWS), batch={"2.color": list(range(12))}, wait=30)
+    batch = await gateway.submit(graph(WINDOWS), batch={"2.color": list(range(12))}, wait=60)
     done = [await gateway.until(task["task_id"], "succeeded") for task in batch["tasks"]]
     assert {attempt["outcome"] for task in done for attempt in task["attempts"]} == {"succeeded"}
     assert all(server.records.prompts for server in servers.values())

@@ -50,7 +50,7 @@ async def test_it_runs_as_it_is_and_its_inputs_have_names(
 
     params = {"width": 192, "height": 128, "steps": 3, "seed": 7, "prompt": "a red fox"}
     used = {name: value for name, value in params.items() if name in NAMES[filename]}
-    answer = await shipped.http.post(f"/api/workflow/{filename}/run?wait=30", json={"params": used})
+    answer = await shipped.http.post(f"/api/workflow/{filename}/run?wait=60", json={"params": used})
     task = answer.json()
     assert task["status"] == "succeeded", task
     [output] = task["outputs"]

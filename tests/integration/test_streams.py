@@ -185,7 +185,7 @@ async def _is_running(gateway: RunningGateway, task_id: str) -> bool:
 
 async def test_ws_subscription_narrows(gateway: RunningGateway) -> None:
     async with connect(f"ws://{gateway.address}/ws") as socket:
-        wanted = await gateway.submit(model_free(1), wait=20)
+        wanted = await gateway.submit(model_free(1), wait=60)
         await receive_until(socket, ends(wanted["task_id"]))
         await socket.send(json.dumps({"type": "subscribe", "task_ids": [wanted["task_id"]]}))
         confirmed = await receive_until(socket, ends(wanted["task_id"]))

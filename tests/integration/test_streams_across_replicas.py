@@ -240,10 +240,10 @@ async def test_redis_is_killed_and_comes_back(cluster: Cluster) -> None:
     here, there = Follower(task_id), Follower(task_id)
     following = [asyncio.create_task(f.follow(r)) for f, r in ((here, driver), (there, other))]
     body = {"workflow": text_to_image(steps=2, seed=13), "priority": 5}
-    waiting = asyncio.create_task(other.http.post("/api/workflow/submit?wait=50", json=body))
+    waiting = asyncio.create_task(other.http.post("/api/workflow/submit?wait=60", json=body))
     await wait_until(lambda: here.of("progress") and there.of("progress"))
     await cluster.redis.kill()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         await asyncio.gather(*following)
     assert not here.has_ended
     assert not there.has_ended
@@ -278,7 +278,7 @@ async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
         key = {"idempotency-key": "the same"}
         body = {"workflow": text_to_image(steps=2, seed=22)}
         submits = [
-            replica.http.post("/api/workflow/submit?wait=40", json=body, headers=key)
+            replica.http.post("/api/workflow/submit?wait=60", json=body, headers=key)
             for replica in (one, two, one, two)
         ]
         answers = await asyncio.gather(*submits)
@@ -357,7 +357,7 @@ async def test_a_rolling_restart_fails_no_request(cluster: Cluster, tmp_path: Pa
             count = len(submitted)
             await wait_until(lambda before=count: len(submitted) > before + 3)
         stop.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT):
             assert sum(await asyncio.gather(*clients)) > 20
     for task_id in submitted:
         assert (await cluster.replicas[0].until(task_id, *ENDS))["status"] == "succeeded"

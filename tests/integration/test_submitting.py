@@ -46,7 +46,7 @@ async def test_a_key_with_another_body_is_refused(gateway: RunningGateway) -> No
     other = await gateway.http.post(SUBMIT, json=model_free(2), headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     assert len((await gateway.http.get("/api/tasks")).json()["tasks"]) == 1
-    waiting = await gateway.http.post(f"{SUBMIT}?wait=20", json=model_free(1), headers=headers)
+    waiting = await gateway.http.post(f"{SUBMIT}?wait=60", json=model_free(1), headers=headers)
     assert waiting.json()["task_id"] == first.json()["task_id"], "to wait is no other request"
     server = gateway.gateway.pool.online()[0].id
     there = await gateway.http.post(
@@ -82,7 +82,7 @@ async def test_the_key_of_a_batch_is_kept_while_some_of_it_is_left(
     async with over(settings_for, demo, database_url=url) as gateway:
         http, headers = gateway.http, {"Idempotency-Key": "b"}
         body = {"workflow": model_free(), "batch": {"1.color": [1, 2, 3]}}
-        ask = partial(http.post, f"{SUBMIT}?wait=20", json=body, headers=headers)
+        ask = partial(http.post, f"{SUBMIT}?wait=60", json=body, headers=headers)
         batch = (await ask()).json()
         ids = [task["task_id"] for task in batch["tasks"]]
         for at in gone:
@@ -104,7 +104,7 @@ async def test_a_key_is_free_when_all_of_a_batch_is_deleted_at_once(
         for number in range(8):
             ask = partial(
                 gateway.http.post,
-                f"{SUBMIT}?wait=20",
+                f"{SUBMIT}?wait=60",
                 json=body,
                 headers={"Idempotency-Key": f"{number}"},
             )
@@ -145,7 +145,7 @@ async def test_a_batch_from_submit_to_end(gateway: RunningGateway) -> None:
         "params": {"width": 32},
         "batch": {"seed": [1, 2, 3], "prompt": ["a cat", "a dog"]},
     }
-    answer = await gateway.http.post(f"{SUBMIT}?wait=20", json=body)
+    answer = await gateway.http.post(f"{SUBMIT}?wait=60", json=body)
     batch = answer.json()
     assert (answer.status_code, batch["total"], batch["finished"]) == (200, 6, True)
     assert answer.headers["location"] == f"/api/batch/{batch['batch_id']}"
@@ -247,7 +247,7 @@ async def test_null_in_an_optional_field_is_as_absent(gateway: RunningGateway) -
     fields = RunRequest.model_fields
     assert len(fields) > 10
     body = {"workflow": model_free(), **dict.fromkeys(fields)}
-    answer = await gateway.http.post(f"{SUBMIT}?wait=20", json=body)
+    answer = await gateway.http.post(f"{SUBMIT}?wait=60", json=body)
     assert answer.status_code == 200, answer.text
     assert (answer.json()["params"], answer.json()["metadata"]) == ({}, {})
     wrong = await gateway.http.post(SUBMIT, json={**body, "parms": None})

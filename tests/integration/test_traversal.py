@@ -230,7 +230,7 @@ async def test_names_in_workflows(
     names = [name for name in house.names(".json", ".png") if len(name) < 200]
     for name in names:
         for graph in reading_and_writing(name):
-            answer = await gateway.http.post("/api/workflow/submit?wait=20", json=graph)
+            answer = await gateway.http.post("/api/workflow/submit?wait=60", json=graph)
             check(answer, name)
             ids += [answer.json()["task_id"]] if answer.status_code < 400 else []
     assert len(ids) > 20

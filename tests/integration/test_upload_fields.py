@@ -40,7 +40,7 @@ async def upload(http: Any, content: bytes = png(), name: str = "cat.png", **fie
 
 
 async def color_of(http: Any, name: str) -> Any:
-    answer = await http.post("/api/workflow/submit?wait=20", json={"workflow": load(name)})
+    answer = await http.post("/api/workflow/submit?wait=60", json={"workflow": load(name)})
     task = answer.json()
     assert task["status"] == "succeeded", answer.text
     content = (await http.get(task["outputs"][0]["url"])).content
@@ -212,5 +212,5 @@ async def test_a_path_on_a_servers_disk(gateway: RunningGateway, path: str) -> N
         assert "upload" in answer.json()["hint"]
     text = {"4": {"class_type": "PreviewAny", "inputs": {"source": path}}}
     body = {"workflow": model_free() | text}
-    answer = await gateway.http.post("/api/workflow/submit?wait=20", json=body)
+    answer = await gateway.http.post("/api/workflow/submit?wait=60", json=body)
     assert answer.json()["status"] == "succeeded", "in other inputs it is a text"

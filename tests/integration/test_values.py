@@ -25,7 +25,7 @@ async def test_numbers_as_text(gateway: RunningGateway, demo: DemoServer) -> Non
     assert [task["params"] for task in batch["tasks"]] == [{"1.color": 1}, {"1.color": 2}]
     form = {"workflow": json.dumps(model_free()), "params": json.dumps({"1.height": "40"})}
     answer = await gateway.http.post(
-        f"{SUBMIT}?wait=20", files={name: (None, text) for name, text in form.items()}
+        f"{SUBMIT}?wait=60", files={name: (None, text) for name, text in form.items()}
     )
     assert answer.json()["params"] == {"1.height": 40}
     sent = [prompt.graph["1"]["inputs"] for prompt in demo.records.prompts]
@@ -79,9 +79,9 @@ async def test_texts_that_are_filled_in(gateway: RunningGateway, demo: DemoServe
     kept = {"file": ("mine.json", json.dumps(graph))}
     assert (await gateway.http.post("/api/workflow/upload", files=kept)).status_code == 201
     body = {"params": params, "fill_texts": True}
-    by_name = await gateway.http.post("/api/workflow/mine.json/run?wait=20", json=body)
+    by_name = await gateway.http.post("/api/workflow/mine.json/run?wait=60", json=body)
     form = {"request": (None, json.dumps({"workflow": graph, **body}))}
-    in_form = await gateway.http.post(f"{SUBMIT}?wait=20", files=form)
+    in_form = await gateway.http.post(f"{SUBMIT}?wait=60", files=form)
     for answer in (by_name, in_form):
         assert expected.fullmatch(answer.json()["params"]["3.filename_prefix"])
     page = flow(

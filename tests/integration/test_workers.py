@@ -79,7 +79,7 @@ async def test_requests_reach_both_and_tasks_succeed(
                     group.create_task(ask(http))
             return set(gateway.requests()) == {"1", "2"}
 
-        await wait_until(both, 30)
+        await wait_until(both)
         figures = (await gateway.http.get("/metrics")).text
         for worker in (1, 2):  # whichever of them answers
             assert f'comfyui_gateway_info{{worker="{worker}",version=' in figures
