@@ -154,10 +154,10 @@ async def test_of_two_that_start_at_a_time_one_does(database: Database) -> None:
 
 async def test_processes(demo: DemoServer, tmp_path: Path) -> None:
     async with postgresql() as url, running_redis(tmp_path) as redis:
-        settings = {"database_url": url, "lease_seconds": 2, "drain_seconds": 10}
+        settings = {"database_url": url, "lease_seconds": 4, "drain_seconds": 10}
         arguments = ("--comfyui-server", demo.address)
         async with Gateway(tmp_path, *arguments, **settings) as one:
-            environment = {"COMFYUI_DATABASE_URL": url, "COMFYUI_LEASE_SECONDS": "2"}
+            environment = {"COMFYUI_DATABASE_URL": url, "COMFYUI_LEASE_SECONDS": "4"}
             code, said = await run_to_exit("--port", "0", **environment)
             assert code not in (0, None)
             assert "Traceback" not in said
