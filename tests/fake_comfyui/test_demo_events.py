@@ -125,7 +125,7 @@ async def test_interrupt_in_a_node_that_does_not_ask(
     expected = recorded["sequences"][case]
     graph = expected["prompts"][0]["prompt"]
     graph["1"]["inputs"] |= {"width": 64, "height": 64}
-    demo.knobs.slow = 0.05
+    demo.knobs.slow = 1  # the node is at work until the interrupt is there
     prompt_id = await client.prompts.post(graph)
     await client.read_until(f"executing {node}")
     await http.post("/interrupt", json={"prompt_id": prompt_id})
@@ -223,7 +223,7 @@ async def test_delete_of_the_last_pending_prompt(
     demo: DemoServer, client: Client, http: httpx.AsyncClient, recorded: dict[str, Any]
 ) -> None:
     expected = recorded["sequences"]["queue_delete_last_pending"]
-    demo.knobs.slow = 0.05
+    demo.knobs.slow = 1  # the first node is at work until all else is asked
     await client.prompts.post(expected["prompts"][0]["prompt"])
     await client.read_until("executing 1")
     pending = await client.prompts.post(picture())

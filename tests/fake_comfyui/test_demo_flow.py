@@ -101,7 +101,7 @@ async def test_an_error_within_an_expansion_is_the_outer_nodes(
 async def test_an_interrupt_within_an_expansion_names_the_outer_node(
     demo: DemoServer, client: Client, http: httpx.AsyncClient
 ) -> None:
-    demo.knobs.slow = 0.05
+    demo.knobs.slow = 0.5  # the node is at work until the interrupt is there
     await client.prompts.post(loop(3))
     await client.read_until("executing 2.0.0.1")
     await http.post("/interrupt")
