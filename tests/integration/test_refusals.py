@@ -152,8 +152,14 @@ async def test_what_one_key_wrote_is_not_held_against_another(
             task = (await alice.post("/api/workflow/submit", json=held)).json()
             await wait_until(lambda id=task["task_id"]: gate.gateway.dispatcher.seen(id))
         body = {"workflow": model_free()}
-        waits = (await alice.post("/api/workflow/submit?wait=0.3", json=body)).json()
-        assert (waits["status"], waits["server"]) == ("queued", None)
+        waits = (await alice.post("/api/workflow/submit", json=body)).json()
+
+        async def is_told() -> Json | None:
+            found: Json = (await alice.get(f"/api/task/{waits['task_id']}")).json()
+            return found if "refuses this prompt" in (found["waiting_for"] or "") else None
+
+        told = await wait_until(is_told)
+        assert (told["status"], told["server"], told["attempts"]) == ("queued", None, [])
         done = (await bob.post("/api/workflow/submit?wait=60", json=body)).json()
         assert (done["status"], done["server"]) == ("succeeded", first.address)
 

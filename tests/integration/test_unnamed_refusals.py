@@ -90,10 +90,15 @@ async def test_the_same_prompt_is_sent_there_again_once_that_is_forgotten(
     async with refusing_and_busy(settings_for, database_url=url) as (gateway, picky, _):
         await refused(gateway, model_free(7))
         picky.knobs.reject_with = None
-        waits = await gateway.submit(model_free(7), wait=0.3)
-        assert (waits["status"], waits["server"]) == ("queued", None), "it is known to be refused"
-        assert waits["attempts"] == []
-        assert f"{picky.address} refuses this prompt" in waits["waiting_for"]
+        waits = await gateway.submit(model_free(7), wait=0)
+
+        async def is_told() -> Json | None:
+            found = await gateway.task(waits["task_id"])
+            said = f"{picky.address} refuses this prompt" in (found["waiting_for"] or "")
+            return found if said else None
+
+        told = await wait_until(is_told)
+        assert (told["status"], told["server"], told["attempts"]) == ("queued", None, [])
         if forgets == "success":
             assert (await gateway.submit(model_free(8)))["server"] == picky.address
         elif forgets == "resume":
