@@ -66,6 +66,18 @@ async def refused(gateway: RunningGateway, workflow: Json) -> Json:
     return found
 
 
+async def kept_away(gateway: RunningGateway, task: Json, picky: DemoServer) -> Json:
+    """The task once it tells that it waits because the server refuses its prompt."""
+
+    async def is_told() -> Json | None:
+        found = await gateway.task(task["task_id"])
+        said = f"{picky.address} refuses this prompt" in (found["waiting_for"] or "")
+        return found if said else None
+
+    found: Json = await wait_until(is_told)
+    return found
+
+
 async def test_other_prompts_of_the_same_shape_are_sent_there(settings_for: MakeSettings) -> None:
     async with refusing_and_busy(settings_for) as (gateway, picky, _):
         for color, (name, answer) in enumerate(UNNAMED.items()):
@@ -91,13 +103,7 @@ async def test_the_same_prompt_is_sent_there_again_once_that_is_forgotten(
         await refused(gateway, model_free(7))
         picky.knobs.reject_with = None
         waits = await gateway.submit(model_free(7), wait=0)
-
-        async def is_told() -> Json | None:
-            found = await gateway.task(waits["task_id"])
-            said = f"{picky.address} refuses this prompt" in (found["waiting_for"] or "")
-            return found if said else None
-
-        told = await wait_until(is_told)
+        told = await kept_away(gateway, waits, picky)
         assert (told["status"], told["server"], told["attempts"]) == ("queued", None, [])
         if forgets == "success":
             assert (await gateway.submit(model_free(8)))["server"] == picky.address
@@ -117,12 +123,7 @@ async def test_a_busy_server_is_asked_before_a_refusal_is_final(
 ) -> None:
     async with refusing_and_busy(settings_for, name, database_url=url) as (gateway, picky, busy):
         tasks = [await refused(gateway, model_free(7)), await gateway.submit(model_free(7), wait=0)]
-
-        async def is_told() -> bool:
-            said = (await gateway.task(tasks[0]["task_id"]))["waiting_for"] or ""
-            return f"{picky.address} refuses this prompt" in said
-
-        await wait_until(is_told)
+        await kept_away(gateway, tasks[0], picky)
         busy.knobs.stall = False
         for task in tasks:
             done = await gateway.until(task["task_id"], "succeeded", "failed")
