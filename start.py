@@ -10,11 +10,10 @@ the parent of workers is no gateway.
 import argparse
 import asyncio
 import gc
-import resource
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from pydantic import ValidationError
 
@@ -22,10 +21,11 @@ from app import logs
 from app.errors import BadSettings, CannotStart, GatewayError
 from app.processes import CANNOT_START, Inherited, Workers, check_workers
 from app.settings import Settings
+from app.system.console import print_anything, stop_when_closed
+from app.system.process_limits import raise_file_limit
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-OPEN_FILES = 65536
 
 
 def parse_args(arguments: list[str]) -> argparse.Namespace:
@@ -85,14 +85,6 @@ async def check_host(host: str) -> None:
     )
 
 
-def raise_file_limit() -> None:
-    """Each connection is an open file, and the usual limit is 1024 though more may be had."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    with suppress(ValueError, OSError):  # macOS has a limit of its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-
-
 def run(options: argparse.Namespace) -> int:
     """Run a gateway, or the parent of several; return the exit code. Raises CannotStart."""
     settings = settings_of(options)
@@ -108,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
     gc.disable()
     from app import serving
 
+    stop_when_closed()
     with asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
         if inherited is not None:
             runner.run(serving.serve_as_worker(settings, inherited))
@@ -165,6 +158,7 @@ def manage_keys(arguments: list[str]) -> int:
 
 
 def main() -> int:
+    print_anything()
     is_about_keys = sys.argv[1:2] == ["keys"]
     options = parse_args([] if is_about_keys else sys.argv[1:])
     try:

@@ -177,4 +177,4 @@ def _stop_if_dead(work: asyncio.Task[None]) -> None:
     """Stop the process when background work dies: uvicorn would keep serving without it."""
     if not work.cancelled() and (error := work.exception()):
         log.critical("the background work died; stopping", exc_info=error)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # `os.kill` would end it at once on Windows

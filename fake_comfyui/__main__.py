@@ -51,8 +51,10 @@ async def main(options: argparse.Namespace) -> None:
         on_death=leave,
     )
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    loop = asyncio.get_running_loop()
+    # Not by `add_signal_handler`: loops on Windows have none. SIGBREAK is Ctrl+Break there.
+    for number in filter(None, (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGBREAK", None))):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
     async with server:
         log.info("A stand-in for ComfyUI listens on http://%s", server.address)
         await stopped.wait()

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from uuid import uuid4
 
+from app.system.other_processes import is_running
+
 # Lease renewals in the time of one lease, so that it survives ten seconds of a busy event loop. The
 # renewals wait for nothing but the database.
 RENEWALS = 6
@@ -23,13 +25,7 @@ def is_dead(runner_id: str) -> bool:
         return False
     if int(pid) == os.getpid():
         return True  # a predecessor with our pid: pids of a container start at 1 each time
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return not is_running(int(pid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,21 @@ nothing, or an error.
 """
 
 import json
-import os
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LARGEST = 1 << 30  # bytes of a file that is written
-LESS_URGENT = 5  # niceness relative to the gateway
 # Exit codes: not an image (for a check), an error that is printed, more memory needed.
 BROKEN, FAULT, MORE = 5, 3, 4
 
 
 def main(job: dict[str, Any], seconds: int, memory: int, allowed: int) -> int:
-    _limit(seconds, memory)
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    from app.system.process_limits import confine
+
+    confine(cpu_seconds=seconds, data=memory, file_bytes=LARGEST)
     from app.errors import GatewayError, InvalidInput  # after the limits are set
     from app.files.images.safety import UNREADABLE, NeedsMore
 
@@ -70,19 +69,6 @@ def _ran_out(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _limit(seconds: int, memory: int) -> None:
-    with suppress(OSError):
-        os.nice(LESS_URGENT)
-    for limit, value in (
-        (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, LARGEST),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(ValueError, OSError):  # some do not exist on macOS
-            resource.setrlimit(limit, (value, value))
 
 
 if __name__ == "__main__":

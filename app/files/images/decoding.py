@@ -5,13 +5,11 @@ run in threads of `Gateway.decoders`, which has places for two callers.
 """
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 from app.errors import GatewayError, InvalidInput, NotInstalled, StorageFull, StorageUnavailable
 from app.files.images import decoder
 from app.files.images.jobs import MAX_DECODED, View
+from app.system.child_processes import APART, end
 
 SECONDS = 10  # CPU time of one process
 DECODER_TIMEOUT = 40.0  # elapsed seconds for one process
@@ -89,14 +88,13 @@ def _run(job: str, memory: int, allowed: int) -> tuple[int, bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that its child processes can be killed with it
+        **APART,
     ) as process:
         try:
             answer, _ = process.communicate(timeout=DECODER_TIMEOUT)
         except subprocess.TimeoutExpired:
             answer = b""
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end(process)
     return process.returncode, answer
 
 

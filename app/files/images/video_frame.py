@@ -3,13 +3,12 @@
     python video_frame.py VIDEO PNG DEMUXER MAX_PIXELS
 
 DEMUXER is FFmpeg's; it must not be detected, as a playlist would make it read other files. Runs in
-a separate process with limits, and therefore imports nothing of the gateway.
+a separate process with limits, and therefore imports nothing of the gateway but these.
 """
 
-import contextlib
-import resource
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 MEMORY = 2 << 30  # bytes of address space; the data limit is inherited from decoder.py
 SECONDS = 15  # CPU time
@@ -22,13 +21,10 @@ def available() -> bool:
 
 
 def main(source: str, target: str, demuxer: str, max_pixels: int) -> int:
-    for limit, value in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with contextlib.suppress(ValueError, OSError):  # some do not exist on macOS
-            resource.setrlimit(limit, (value, value))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    from app.system.process_limits import confine
+
+    confine(cpu_seconds=SECONDS, address_space=MEMORY)
     import av  # after the limits are set
 
     options = {"protocol_whitelist": "file"}

@@ -1,0 +1,1 @@
+"""What operating systems do differently: one function, with its twin for Windows."""
