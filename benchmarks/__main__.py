@@ -77,7 +77,7 @@ async def main(options: argparse.Namespace) -> None:
     text = page(rows, about, " ".join(["python -m benchmarks", *sys.argv[1:]]))
     _say(text)
     if output:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
 
 
 async def _measured(name: str, bench: Bench) -> list[Row]:

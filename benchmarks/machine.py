@@ -46,19 +46,20 @@ def _peer(program: Path | None, package: str) -> str:
         return f"{package} not installed"
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     python = program.parent / "python"
-    return f"{package} {subprocess.check_output([python, '-c', code], text=True).strip()}"
+    version = subprocess.check_output([python, "-c", code], encoding="utf-8").strip()
+    return f"{package} {version}"
 
 
 def _commit() -> str:
     try:
         git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-        return subprocess.check_output(git, cwd=ROOT, text=True).strip()
+        return subprocess.check_output(git, cwd=ROOT, text=True, encoding="utf-8").strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
 def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "CPU")
 
 

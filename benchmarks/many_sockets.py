@@ -70,12 +70,14 @@ async def is_ready(http: httpx.AsyncClient) -> bool:
 
 def rss(pid: int) -> float:
     """Megabytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 def workflow(seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "workflows/sd15_text_to_image.json").read_text())
+    found: dict[str, Any] = json.loads(
+        (ROOT / "workflows/sd15_text_to_image.json").read_text(encoding="utf-8")
+    )
     for node in found.values():
         if node["class_type"] == "KSampler":
             node["inputs"].update(seed=seed, steps=STEPS)

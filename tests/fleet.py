@@ -82,7 +82,7 @@ class Program:
             )
 
         def told() -> Any:
-            text = self.log.read_text()[before:]
+            text = self.log.read_text(encoding="utf-8")[before:]
             assert self.process.returncode is None, text
             return self.says.search(text)
 
@@ -198,13 +198,13 @@ class Gateway(Program):
 
     def tail(self) -> str:
         """The end of its log, without the requests."""
-        lines = self.log.read_text().splitlines()
+        lines = self.log.read_text(encoding="utf-8").splitlines()
         return "\n".join([line for line in lines if "uvicorn.access" not in line][-40:])
 
     @property
     def memory(self) -> int:
         """Bytes of memory that the process holds (its resident set); Linux only."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 

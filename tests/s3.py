@@ -49,7 +49,7 @@ def running_s3(folder: Path) -> Iterator[str]:
 def _wait(server: "subprocess.Popen[bytes]", endpoint: str, log: Path) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
             urllib.request.urlopen(endpoint).close()
             return
@@ -58,7 +58,7 @@ def _wait(server: "subprocess.Popen[bytes]", endpoint: str, log: Path) -> None:
             return  # it answers: that will do
         except OSError:
             time.sleep(0.05)
-    raise TimeoutError(log.read_text())
+    raise TimeoutError(log.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ async def measure(bench: Bench) -> Row:
 
 def _largest(count: int) -> list[dict[str, Any]]:
     """Of those whose conversion by ComfyUI's own page is known."""
-    known = json.loads((FIXTURES / "digests.json").read_text())
+    known = json.loads((FIXTURES / "digests.json").read_text(encoding="utf-8"))
     folder = importlib.resources.files("comfyui_workflow_templates_json") / "templates"
     texts = [(folder / f"{name}.json").read_text(encoding="utf-8") for name in known]
     return [json.loads(text) for text in sorted(texts, key=len, reverse=True)[:count]]
@@ -97,7 +97,7 @@ async def _ours(http: Connection, workflow: dict[str, Any]) -> float:
 def _written(folder: Path, workflows: list[dict[str, Any]]) -> list[Path]:
     paths = [folder / f"{number}.json" for number in range(len(workflows))]
     for path, workflow in zip(paths, workflows, strict=True):
-        path.write_text(json.dumps(workflow))
+        path.write_text(json.dumps(workflow), encoding="utf-8")
     return paths
 
 

@@ -60,7 +60,7 @@ def in_a_thread(work: Callable[[Comfy], Any]) -> Any:
 
 
 async def test_an_image_into_a_workflow(at: RunningGateway, tmp_path: Path) -> None:
-    (tmp_path / "graph.json").write_text(json.dumps(LOADING))
+    (tmp_path / "graph.json").write_text(json.dumps(LOADING), encoding="utf-8")
     (tmp_path / "photo.png").write_bytes(png((10, 20, 30), (48, 24)))
 
     def work(client: Comfy) -> None:

@@ -42,14 +42,14 @@ async def test_the_typescript_client(
     demo.knobs.step_seconds = 0.03
     services.program("node")
     services.program("npm")
-    (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
+    (tmp_path / "package.json").write_text('{"type": "module", "private": true}', encoding="utf-8")
     options = ("--no-audit", "--no-fund", "--fetch-retries=0", "--loglevel=error")
     status, said = await run("npm", "install", *options, PACKAGE, cwd=tmp_path)
     if status != 0:
         services.absent(f"{PACKAGE} cannot be installed: {said[-300:]}")
     shutil.copy(ROOT / "tests/acceptance/comfy_sdk.mjs", tmp_path / "job.mjs")
-    (tmp_path / "graph.json").write_text(json.dumps(LOADING))
-    (tmp_path / "sampling.json").write_text(json.dumps(text_to_image(steps=30)))
+    (tmp_path / "graph.json").write_text(json.dumps(LOADING), encoding="utf-8")
+    (tmp_path / "sampling.json").write_text(json.dumps(text_to_image(steps=30)), encoding="utf-8")
     (tmp_path / "photo.png").write_bytes(png((10, 20, 30)))
     command = ("node", "job.mjs", "graph.json", "photo.png", "sampling.json")
     url = f"http://{gateway.address}"

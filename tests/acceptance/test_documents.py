@@ -103,6 +103,6 @@ def test_a_block_that_fails_is_found(tmp_path: Path) -> None:
     assert differences(shown, {"status": "queued"}, shortened=False)
     assert differences(shown, {**shown, "more": 1}, shortened=False)
     assert not differences(shown, {**shown, "more": 1}, shortened=True)
-    (tmp_path / "a.md").write_text("```bash\nfalse\n```\n\n```json\n{}\n```\n")
+    (tmp_path / "a.md").write_text("```bash\nfalse\n```\n\n```json\n{}\n```\n", encoding="utf-8")
     [commands, answer] = blocks_of(tmp_path / "a.md", tmp_path)
     assert commands == Block("a.md", 1, "bash", "false\n", "\n\n", answer)

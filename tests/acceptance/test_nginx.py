@@ -31,7 +31,9 @@ http {{
 @contextlib.asynccontextmanager
 async def nginx(settings: str, folder: Path) -> AsyncIterator[None]:
     program = services.program("nginx", "apt-get install nginx-light")
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, settings=settings))
+    (folder / "nginx.conf").write_text(
+        AROUND.format(folder=folder, settings=settings), encoding="utf-8"
+    )
     process = await asyncio.create_subprocess_exec(
         *(program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"),
         stderr=asyncio.subprocess.DEVNULL,

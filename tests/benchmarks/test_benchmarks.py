@@ -24,7 +24,9 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert "failed" not in said
     assert all(f"{name}: " in said for name in ROWS)
-    table = [line for line in results.read_text().splitlines() if line.startswith("| ")]
+    table = [
+        line for line in results.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]
     assert len(table) >= len(ROWS)
 
 

@@ -51,7 +51,9 @@ async def gateway(
     """A gateway with the repository's workflows. What is run most makes small pictures."""
     shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
     most_run = tmp_path / "workflows" / QWEN
-    most_run.write_text(most_run.read_text().replace(": 1024", ": 256"))
+    most_run.write_text(
+        most_run.read_text(encoding="utf-8").replace(": 1024", ": 256"), encoding="utf-8"
+    )
     async with run_gateway(settings_for(demo.address, allow_private_urls=["127.0.0.1"])) as running:
         await running.online()
         yield running

@@ -85,7 +85,7 @@ async def serious(page: Page, *rules: str) -> list[Json]:
     """
     if not await page.evaluate("'axe' in window"):
         session = await page.context.new_cdp_session(page)
-        await session.send("Runtime.evaluate", {"expression": AXE.read_text()})
+        await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
     answer: Any = await page.evaluate("options => axe.run(document, options)", options)
     return [

@@ -20,7 +20,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
     required = info["SaveImage"]["input"]["required"]
     required["tags"] = ["COMBO", {"options": ["sea", "sky", "sun"], "multiselect": True}]
     info["SaveImage"]["input"]["optional"] = {"look": ["COMBO", {"options": []}]}
-    (tmp_path / "info.json").write_text(json.dumps(info))
+    (tmp_path / "info.json").write_text(json.dumps(info), encoding="utf-8")
     async with DemoServer(step_seconds=0.05, object_info=tmp_path / "info.json") as server:
         yield server
 

@@ -68,7 +68,7 @@ async def test_each_language_makes_the_task(
         code = await shown(blank, kind)
         folder = tmp_path / kind
         folder.mkdir()
-        (folder / file).write_text(code)
+        (folder / file).write_text(code, encoding="utf-8")
         before = len((await gateway.http.get("/api/tasks")).json()["tasks"])
         out = await execute(program, file, cwd=folder)
         assert "succeeded" in out, kind
@@ -99,10 +99,10 @@ async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path
         code = await shown(page, kind)
         assert variable in code
         assert "secret" not in code
-    (tmp_path / "run.py").write_text(await shown(page, "Python"))
+    (tmp_path / "run.py").write_text(await shown(page, "Python"), encoding="utf-8")
     out = await execute(sys.executable, "run.py", cwd=tmp_path)
     assert out.count("succeeded") == 3
-    (tmp_path / "run.sh").write_text(await shown(page, "curl"))
+    (tmp_path / "run.sh").write_text(await shown(page, "curl"), encoding="utf-8")
     answer = json.loads(await execute("bash", "run.sh", cwd=tmp_path))
     assert len(answer["tasks"]) == 3
 
@@ -124,6 +124,8 @@ async def test_a_task_as_curl_runs_to_its_last_digit(
     await blank.goto(f"/#/tasks/{task['task_id']}")
     await blank.get_by_role("button", name="Copy curl").click()
     await expect(blank.get_by_role("button", name="Copied")).to_be_visible()
-    (tmp_path / "run.sh").write_text(await blank.evaluate("navigator.clipboard.readText()"))
+    (tmp_path / "run.sh").write_text(
+        await blank.evaluate("navigator.clipboard.readText()"), encoding="utf-8"
+    )
     await execute("bash", "run.sh", cwd=tmp_path)
     assert await newest_prompt(gateway) == (NASTY, SEED)

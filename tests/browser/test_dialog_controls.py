@@ -290,7 +290,7 @@ def openers() -> set[str]:
     return {
         f"{file.relative_to(SCRIPTS)}:{number}"
         for file in SCRIPTS.rglob("*.js")
-        for number, line in enumerate(file.read_text().splitlines(), 1)
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
         if CALLS.search(line) and not line.startswith("//")
     }
 

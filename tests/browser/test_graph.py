@@ -89,7 +89,7 @@ async def states(graph: Locator) -> Json:
 
 
 async def test_api_format_goes_from_left_to_right(blank: Page) -> None:
-    workflow = json.loads((ROOT / "workflows/qwen_t2i_distill.json").read_text())
+    workflow = json.loads((ROOT / "workflows/qwen_t2i_distill.json").read_text(encoding="utf-8"))
     graph = await show(blank, workflow, "api")
     await expect(graph.locator(".node")).to_have_count(len(workflow))
     await expect(graph.locator(".link")).to_have_count(10)

@@ -53,7 +53,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
     for name, info in (*NEWER.items(), ("EveryKind", EVERY_KIND)):
         types[name] = {"name": name, **info}
     file = tmp_path / "types.json"
-    file.write_text(json.dumps(types))
+    file.write_text(json.dumps(types), encoding="utf-8")
     async with DemoServer(
         step_seconds=0, preview_method="auto", order=list, object_info=file
     ) as server:

@@ -32,6 +32,7 @@ def run(*command: object, **environment: str) -> str:
         text=True,
         cwd=ROOT,
         env={**os.environ, **environment},
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -52,7 +53,7 @@ def of_kind(documents: list[Json], kind: str) -> Json:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_settings_are_real(path: Path) -> None:
     known = {f"COMFYUI_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r"\bCOMFYUI_[A-Z_]+\b", path.read_text())) <= known
+    assert set(re.findall(r"\bCOMFYUI_[A-Z_]+\b", path.read_text(encoding="utf-8"))) <= known
 
 
 # -- the image ----------------------------------------------------------------------------------
@@ -64,18 +65,24 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def copied() -> list[str]:
     """What the Dockerfile takes from here."""
-    lines = re.findall(r"^COPY (?!--from)(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^COPY (?!--from)(.*)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     return [word for line in lines for word in line.split()[:-1] if not word.startswith("--")]
 
 
 def test_what_the_image_takes_is_not_ignored() -> None:
-    kept = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    kept = re.findall(
+        r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert sorted(set(copied())) == sorted(kept)
     assert all((ROOT / name).exists() for name in kept)
 
 
 def image_environment() -> dict[str, str]:
-    return dict(re.findall(r"\b(COMFYUI_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+    return dict(
+        re.findall(r"\b(COMFYUI_\w+)=(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    )
 
 
 def test_the_image_has_all_files_that_it_needs(tmp_path: Path) -> None:
@@ -106,6 +113,7 @@ def test_the_image_has_all_files_that_it_needs(tmp_path: Path) -> None:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "0.0.0.0"
@@ -114,7 +122,7 @@ def test_the_image_has_all_files_that_it_needs(tmp_path: Path) -> None:
 
 
 def test_the_image_does_not_run_as_root() -> None:
-    text = (ROOT / "Dockerfile").read_text()
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[3:]:
         assert re.search(r"^USER 10001:10001$", stage, re.MULTILINE), stage.splitlines()[0]
         assert "\nHEALTHCHECK " in stage
@@ -145,7 +153,9 @@ def test_the_cluster_is_whole(compose: Json) -> None:
         assert gateway["cap_drop"] == ["ALL"]
         assert gateway["stop_grace_period"] == "20s"
         assert settings[0].drain_seconds + 3 < 20
-    proxied = re.findall(r"\b([\w-]+):8000\b", (ROOT / "deploy" / "Caddyfile").read_text())
+    proxied = re.findall(
+        r"\b([\w-]+):8000\b", (ROOT / "deploy" / "Caddyfile").read_text(encoding="utf-8")
+    )
     assert set(proxied) == {"gateway-1", "gateway-2"}
 
 

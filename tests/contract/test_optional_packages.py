@@ -15,7 +15,7 @@ DISTRIBUTION = re.compile(r"([A-Za-z0-9_-]+)(?:\[([a-z0-9,-]+)\])?")
 
 def optional_packages() -> set[str]:
     """What requirements-cluster.txt names, as it is imported; extras of them, too."""
-    text = (ROOT / "requirements-cluster.txt").read_text()
+    text = (ROOT / "requirements-cluster.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     found = [DISTRIBUTION.match(line) for line in lines]
     names = [name for match in found if match for name in match.groups() if name]

@@ -91,7 +91,7 @@ def test_the_tier_is_chosen_by_the_script(
 ) -> None:
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     environment = {**os.environ, "VENV": str(tmp_path), "TESTS": everything}
     said = subprocess.run(
@@ -100,6 +100,7 @@ def test_the_tier_is_chosen_by_the_script(
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     ).stdout.splitlines()
     assert ("not service and not slow" in said) is selected
     assert said[-len(arguments) :] == arguments or not arguments

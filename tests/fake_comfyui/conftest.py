@@ -21,7 +21,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "demo"
 @pytest.fixture(scope="session")
 def recorded() -> dict[str, Any]:
     names = ("sequences", "keys", "validation")
-    return {name: json.loads((FIXTURES / f"{name}.json").read_text()) for name in names}
+    return {
+        name: json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8")) for name in names
+    }
 
 
 @pytest.fixture

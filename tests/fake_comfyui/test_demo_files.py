@@ -35,7 +35,7 @@ async def test_a_type_that_tells_no_name_lists_the_uploads(tmp_path: Path) -> No
     """As older recordings of object_info have them."""
     loader = {"input": {"required": {"image": [[], {"image_upload": True}]}}, "output": ["IMAGE"]}
     file = tmp_path / "object_info.json"
-    file.write_text(json.dumps({"Loads": loader}))
+    file.write_text(json.dumps({"Loads": loader}), encoding="utf-8")
     catalogue = Catalogue(file, lambda: ["a.png"])
     assert json.loads(catalogue.encoded())["Loads"]["input"]["required"]["image"][0] == ["a.png"]
 

@@ -24,7 +24,7 @@ def test_the_stand_in_looks_whether_input_files_are_there(tmp_path: Path, class_
     info = {
         class_type: {"input": {"required": {name: [[], {}]}}, "output": [], "output_node": True},
     }
-    (tmp_path / "info.json").write_text(json.dumps(info))
+    (tmp_path / "info.json").write_text(json.dumps(info), encoding="utf-8")
     folders = Folders(tmp_path)
     catalogue = Catalogue(tmp_path / "info.json", folders.uploads)
 

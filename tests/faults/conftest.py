@@ -68,7 +68,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
 def mount(folder: Path, size: int) -> None:
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         services.absent(f"a small tmpfs cannot be mounted, which needs root: {reason}")

@@ -54,7 +54,7 @@ async def test_what_is_kept_in_both_formats_runs_with_both(
         shown = (await gateway.http.post("/api/workflow/upload", files=file)).json()
         assert (shown["filename"], shown["format"]) == (saved, "api"), shown
         assert shown["workflow"] == model_free(), "what is shown is the graph that runs"
-        assert SECRET not in (tmp_path / "workflows" / saved).read_text()
+        assert SECRET not in (tmp_path / "workflows" / saved).read_text(encoding="utf-8")
         run = f"/api/workflow/{saved}/run?wait=60"
         found = await chunks(gateway, (await gateway.http.post(run)).json())
         assert (found["workflow"], found["prompt"]["3"]["class_type"]) == (page(), "SaveImage")

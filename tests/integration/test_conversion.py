@@ -124,7 +124,9 @@ async def test_a_saved_ui_file_stays_one(gateway: RunningGateway, tmp_path: Path
     expected = copy.deepcopy(ui_file())
     expected["nodes"][0]["widgets_values"][0] = 40
     expected["nodes"][2]["widgets_values"][0] = "other"
-    assert json.loads((tmp_path / "workflows" / "page.json").read_text()) == expected
+    assert (
+        json.loads((tmp_path / "workflows" / "page.json").read_text(encoding="utf-8")) == expected
+    )
     task = (await gateway.http.post("/api/workflow/page.json/run?wait=60")).json()
     assert task["status"] == "succeeded", task
     assert task["outputs"][0]["filename"].startswith("other")

@@ -213,7 +213,7 @@ async def test_one_server_that_takes_it_is_enough(
     types = json.loads(BUILT_IN.read_bytes())
     types["EmptyImage"]["input"]["required"]["width"][1]["max"] = 100
     types["EmptyImage"]["input"]["required"]["new"] = ["INT", {"default": 1}]
-    (tmp_path / "other.json").write_text(json.dumps(types))
+    (tmp_path / "other.json").write_text(json.dumps(types), encoding="utf-8")
     async with (
         DemoServer(step_seconds=0, object_info=tmp_path / "other.json") as newer,
         DemoServer(step_seconds=0) as older,

@@ -251,7 +251,7 @@ def share_of_a_core() -> float:
 
 def peak(gateway: Gateway) -> int:
     """Bytes of memory that the process had at the most."""
-    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10  # type: ignore[index]
 
 

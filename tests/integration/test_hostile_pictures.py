@@ -179,7 +179,9 @@ def memory_of_children() -> int:
         with contextlib.suppress(OSError):  # it has just ended
             if b"decoder" not in status.with_name("cmdline").read_bytes():
                 continue
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            fields = dict(
+                line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines()
+            )
             if int(fields["PPid"]) == os.getpid():
                 found += int(fields.get("RssAnon", "0 kB").split()[0]) << 10
     return found

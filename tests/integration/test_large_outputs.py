@@ -45,7 +45,9 @@ async def gateway_process(
         )
     try:
         found = await wait_until(
-            lambda: re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text())
+            lambda: re.search(
+                r"running on (http://127\.0\.0\.1:\d+)", log.read_text(encoding="utf-8")
+            )
         )
         yield process.pid, found.group(1)
     finally:
@@ -55,7 +57,7 @@ async def gateway_process(
 
 def memory(pid: int, what: str) -> int:
     """VmRSS or VmHWM (the highest so far) in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     found = re.search(rf"^{what}:\s+(\d+) kB", status, re.MULTILINE)
     assert found
     return int(found.group(1)) << 10

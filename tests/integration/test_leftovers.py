@@ -48,7 +48,9 @@ def parts_in(folder: Path) -> list[Path]:
 def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that writes a result into tmp_path, and is not through with it."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         yield process
         process.kill()
 
@@ -175,8 +177,8 @@ async def test_a_task_that_is_taken_over(
 
 def test_a_key_file_that_was_being_written(tmp_path: Path) -> None:
     left = tmp_path / ".held-abcd1234.part"
-    left.write_text("{}")
-    (tmp_path / ".other.part").write_text("{}")
+    left.write_text("{}", encoding="utf-8")
+    (tmp_path / ".other.part").write_text("{}", encoding="utf-8")
     KeyFile(tmp_path / "keys.json").add(AccessKey.load(entry()))
     assert not left.exists()
     assert (tmp_path / ".other.part").exists()

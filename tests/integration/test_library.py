@@ -56,7 +56,7 @@ async def test_a_saved_workflow_from_birth_to_death(
     assert answer.status_code == 200, answer.text
     assert answer.json()["filename"] == "My flow.json"
     assert (
-        json.loads((tmp_path / "workflows" / "My flow.json").read_text())
+        json.loads((tmp_path / "workflows" / "My flow.json").read_text(encoding="utf-8"))
         == (answer.json()["workflow"])
     )
 
@@ -160,9 +160,9 @@ async def test_a_ui_format_file_with_unknown_nodes_is_kept(gateway: RunningGatew
 
 async def test_files_put_into_the_folder_by_hand(gateway: RunningGateway, tmp_path: Path) -> None:
     folder = tmp_path / "workflows"
-    (folder / "broken.json").write_text("{")
-    (folder / "notes.txt").write_text("x")
-    (folder / "good.json").write_text(json.dumps(model_free()))
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
+    (folder / "good.json").write_text(json.dumps(model_free()), encoding="utf-8")
     listed = (await gateway.http.get("/api/workflows")).json()["workflows"]
     assert [(entry["filename"], entry["format"]) for entry in listed] == [
         ("broken.json", None),
@@ -403,7 +403,7 @@ OUTSIDE = [
 async def test_no_route_leaves_the_folder(
     gateway: RunningGateway, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "secret.json").write_text(json.dumps(model_free()))
+    (tmp_path / "secret.json").write_text(json.dumps(model_free()), encoding="utf-8")
     await save(gateway)
     before = {path for path in tmp_path.rglob("*.json*") if path.is_file()}
     encoded = quote(name, safe="").replace(".", "%2E")  # httpx would resolve "." and ".."

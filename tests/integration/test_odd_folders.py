@@ -119,7 +119,7 @@ async def test_a_file_where_a_folder_should_be(
         await running.online()
         for name in ("workflows", "uploads"):
             shutil.rmtree(tmp_path / name)
-            (tmp_path / name).write_text("no folder")
+            (tmp_path / name).write_text("no folder", encoding="utf-8")
         http = running.http
         assert await quickly(http, "GET", "/api/workflows") == 503
         assert await quickly(http, "GET", "/api/workflow/x.json") in (404, 503)

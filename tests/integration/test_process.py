@@ -48,14 +48,16 @@ async def test_sigterm_with_clients_connected(demo: DemoServer, tmp_path: Path) 
                 if line.startswith("event: progress"):
                     break
             await first.stop()
-            assert WAITED not in first.log.read_text()
-            assert first.process.returncode in (0, -signal.SIGTERM), first.log.read_text()
+            assert WAITED not in first.log.read_text(encoding="utf-8")
+            assert first.process.returncode in (0, -signal.SIGTERM), first.log.read_text(
+                encoding="utf-8"
+            )
             with pytest.raises(ConnectionClosed) as closed:
                 await drain(socket)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
             tasks.append((await waiting).json()["task_id"])
-    assert "Traceback" not in first.log.read_text()
+    assert "Traceback" not in first.log.read_text(encoding="utf-8")
     async with (
         Gateway(tmp_path, "--comfyui-server", demo.address) as second,
         httpx.AsyncClient(base_url=second.base) as http,
@@ -116,7 +118,7 @@ async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
         events = [event async for event in sse(http, f"/api/task/{task['task_id']}/events")]
         assert "preview" in {event["event"] for event in events}, "the demo shows previews"
         await gateway.stop()
-        assert WAITED not in gateway.log.read_text()
+        assert WAITED not in gateway.log.read_text(encoding="utf-8")
 
 
 async def run_to_exit(*arguments: str, **environment: str) -> tuple[int | None, str]:
@@ -171,7 +173,7 @@ async def test_a_wrong_database_is_named() -> None:
 
 
 async def test_a_database_that_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no database" * 1000)
+    (tmp_path / "file").write_text("no database" * 1000, encoding="utf-8")
     url = f"sqlite:///{tmp_path}/file"
     code, output = await run_to_exit("--port", "0", COMFYUI_DATABASE_URL=url)
     assert code == 3

@@ -44,7 +44,7 @@ def types(path: Path, change: Callable[[Json], None]) -> Path:
     for name in ("CheckpointLoaderSimple",):
         found[name]["input"]["required"]["ckpt_name"][0] = ["v1-5-pruned-emaonly-fp16.safetensors"]
     change(found)
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(found), encoding="utf-8")
     return path
 
 

@@ -162,7 +162,7 @@ async def test_nothing_secret_is_left_behind(demo: DemoServer, tmp_path: Path) -
             for path, text in await answers_of(gateway, ids):
                 assert not found_in(text), path
             await gateway.stop()
-        text = gateway.log.read_text()
+        text = gateway.log.read_text(encoding="utf-8")
     assert not found_in(text)
     assert all(json.loads(line) for line in text.splitlines() if line.startswith("{"))
     assert '"task_id"' in text
@@ -228,7 +228,7 @@ async def test_keys_of_a_bucket_are_not_told(tmp_path: Path, demo: DemoServer) -
                 assert not found_in(text), path
         await gateway.http.post(f"/api/task/{task_id}/cancel")
         await gateway.stop()
-    assert not found_in(gateway.log.read_text())
+    assert not found_in(gateway.log.read_text(encoding="utf-8"))
 
 
 def test_settings_in_force_hide_what_is_secret() -> None:

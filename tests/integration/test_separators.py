@@ -68,9 +68,9 @@ def types(*names: str) -> Json:
 async def fleet(
     settings_for: MakeSettings, tmp_path: Path
 ) -> AsyncIterator[tuple[RunningGateway, dict[str, DemoServer]]]:
-    (tmp_path / "linux.json").write_text(json.dumps(types(LINUX, *OTHERS)))
+    (tmp_path / "linux.json").write_text(json.dumps(types(LINUX, *OTHERS)), encoding="utf-8")
     (tmp_path / "windows.json").write_text(
-        json.dumps(types(WINDOWS, *(name.replace("/", "\\") for name in OTHERS)))
+        json.dumps(types(WINDOWS, *(name.replace("/", "\\") for name in OTHERS))), encoding="utf-8"
     )
     async with (
         DemoServer(step_seconds=0, object_info=tmp_path / "linux.json") as linux,

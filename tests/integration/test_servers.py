@@ -32,7 +32,7 @@ def catalogue(
         del types[name]
     loader = types["CheckpointLoaderSimple"]["input"]["required"]
     loader["ckpt_name"][0] = list(checkpoints)
-    path.write_text(json.dumps(types))
+    path.write_text(json.dumps(types), encoding="utf-8")
     return path
 
 

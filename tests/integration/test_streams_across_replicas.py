@@ -303,11 +303,11 @@ async def proxy(replicas: list[Gateway], folder: Path) -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = (ROOT / "deploy" / "Caddyfile").read_text()
+    text = (ROOT / "deploy" / "Caddyfile").read_text(encoding="utf-8")
     text = text.replace("\n:8000 {", f"\nhttp://127.0.0.1:{port} {{")
     for number, replica in enumerate(replicas, 1):
         text = text.replace(f"gateway-{number}:8000", replica.address)
-    (folder / "Caddyfile").write_text(text)
+    (folder / "Caddyfile").write_text(text, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         *(program, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")),
         env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},

@@ -35,8 +35,8 @@ class House:
             (self.inside / folder).mkdir(parents=True)
         for place in (root, self.inside, root / "outside"):
             place.mkdir(exist_ok=True)
-            (place / "canary.txt").write_text(CANARY)
-            (place / "canary.json").write_text(json.dumps(WORKFLOW))
+            (place / "canary.txt").write_text(CANARY, encoding="utf-8")
+            (place / "canary.json").write_text(json.dumps(WORKFLOW), encoding="utf-8")
             (place / "canary.png").write_bytes(b"\x89PNG\r\n\x1a\n" + CANARY.encode())
 
     def outside(self) -> dict[str, bytes]:
@@ -256,6 +256,6 @@ async def test_names_that_servers_give(gateway: RunningGateway, house: House) ->
 
 async def test_a_file_where_it_should_be_is_found(gateway: RunningGateway, house: House) -> None:
     """The checks above can fail: a canary inside is read."""
-    (house.inside / "workflows" / "canary.json").write_text(json.dumps(WORKFLOW))
+    (house.inside / "workflows" / "canary.json").write_text(json.dumps(WORKFLOW), encoding="utf-8")
     answer = await gateway.http.get("/api/workflow/canary.json")
     assert CANARY in answer.text

@@ -40,7 +40,7 @@ async def test_several_choices(settings_for: MakeSettings, tmp_path: Path) -> No
     info = json.loads(BUILT_IN.read_bytes())
     several = ["COMBO", {"options": ["a", "b", "c"], "multiselect": True}]
     info["SaveImage"]["input"]["required"]["tags"] = several
-    (tmp_path / "info.json").write_text(json.dumps(info))
+    (tmp_path / "info.json").write_text(json.dumps(info), encoding="utf-8")
     graph = model_free()
     graph["3"]["inputs"]["tags"] = {"__value__": ["a"]}
     async with (

@@ -30,14 +30,21 @@ class Several(Gateway):
 
     def workers(self) -> dict[int, int]:
         """The process id of each worker by its number, of those that were started last."""
-        return {int(number): int(pid) for pid, number in UP.findall(self.log.read_text())}
+        return {
+            int(number): int(pid)
+            for pid, number in UP.findall(self.log.read_text(encoding="utf-8"))
+        }
 
     async def all_up(self, starts: int = 2) -> None:
-        await wait_until(lambda: len(COMPLETE.findall(self.log.read_text())) >= starts, 60)
+        await wait_until(
+            lambda: len(COMPLETE.findall(self.log.read_text(encoding="utf-8"))) >= starts, 60
+        )
 
     def requests(self) -> Counter[str]:
         """How many requests each worker answered."""
-        return Counter(re.findall(r"app\.api\.\S+: GET .* worker=(\d)", self.log.read_text()))
+        return Counter(
+            re.findall(r"app\.api\.\S+: GET .* worker=(\d)", self.log.read_text(encoding="utf-8"))
+        )
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +111,9 @@ async def test_a_killed_worker_is_replaced_and_no_task_is_lost(
         os.kill(before[2], signal.SIGKILL)
         await gateway.all_up(4)
         assert not set(gateway.workers().values()) & set(before.values())
-        assert "worker 1 ended (-9); another one starts in 1 s" in gateway.log.read_text()
+        assert "worker 1 ended (-9); another one starts in 1 s" in gateway.log.read_text(
+            encoding="utf-8"
+        )
         final = await gateway.all_final(60)  # far less than a lease
         assert {task["status"] for task in final.values()} == {"succeeded"}
         assert set(final) == set(tasks)
@@ -118,7 +127,7 @@ async def test_workers_stop_without_their_parent(
     async with two_workers(tmp_path, demo, redis) as gateway:
         await gateway.kill()
         await wait_until(lambda: not any(map(lives, gateway.workers().values())))
-        text = gateway.log.read_text()
+        text = gateway.log.read_text(encoding="utf-8")
         assert text.count("the parent of this process is gone") == 2
         assert text.count("Finished server process") == 2, "in good order"
 
@@ -130,7 +139,7 @@ async def stops(gateway: Several, number: int) -> None:
     await gateway.stop(number)
     assert gateway.process.returncode == 0, gateway.tail()
     assert not any(map(lives, workers))
-    said = gateway.log.read_text()
+    said = gateway.log.read_text(encoding="utf-8")
     assert "Traceback" not in said
     assert WAITED not in said
 
@@ -141,10 +150,12 @@ async def test_a_second_signal_waits_for_no_request(
     async with two_workers(tmp_path, demo, redis) as gateway:
         async with upload_that_stays_open(gateway):
             gateway.process.send_signal(signal.SIGTERM)
-            await wait_until(lambda: gateway.log.read_text().count("Shutting down") == 2)
+            await wait_until(
+                lambda: gateway.log.read_text(encoding="utf-8").count("Shutting down") == 2
+            )
             await gateway.stop()
         assert gateway.process.returncode == 0
-        assert WAITED not in gateway.log.read_text()
+        assert WAITED not in gateway.log.read_text(encoding="utf-8")
         assert not any(map(lives, gateway.workers().values()))
 
 

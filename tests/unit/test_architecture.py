@@ -38,7 +38,7 @@ FAKE = sorted((ROOT / "fake_comfyui").rglob("*.py"))
 
 def imports(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -108,7 +108,7 @@ def test_a_file_of_the_stand_in(path: Path) -> None:
 
 
 def lines_of(path: Path) -> int:
-    return len(path.read_text().splitlines())
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
 UNIT = ROOT / "tests" / "unit"

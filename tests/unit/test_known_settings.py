@@ -33,6 +33,6 @@ def test_variables_are_settings() -> None:
     files = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 100
     for path in files:
-        words = set(re.findall(r"\bCOMFYUI_[A-Z_]+[A-Z]\b", path.read_text()))
+        words = set(re.findall(r"\bCOMFYUI_[A-Z_]+[A-Z]\b", path.read_text(encoding="utf-8")))
         allowed = set(REMOVED) if str(path).endswith(ABOUT_REMOVED) else set()
         assert words <= known | NO_SETTING | allowed, path

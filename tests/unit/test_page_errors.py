@@ -17,7 +17,7 @@ LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')
 
 
 def table() -> dict[str, tuple[str, str, str]]:
-    text = (STATIC / "js/strings/zh/codes.js").read_text()
+    text = (STATIC / "js/strings/zh/codes.js").read_text(encoding="utf-8")
     return {code: rest for code, *rest in ROW.findall(text)}  # type: ignore[misc]
 
 
@@ -34,7 +34,7 @@ def errors() -> dict[str, type[GatewayError]]:
 
 
 def task_codes() -> set[str]:
-    text = (ROOT / "API_USAGE.md").read_text()
+    text = (ROOT / "API_USAGE.md").read_text(encoding="utf-8")
     rows = text.split("| task error code | when |")[1].split("\n\n")[0]
     return set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
 
@@ -44,7 +44,7 @@ def hints() -> dict[str, set[str]]:
     known = errors()
     found: dict[str, set[str]] = {}
     for path in (ROOT / "app").rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1]
             if not isinstance(call, ast.Call) or name not in known:
                 continue
@@ -72,10 +72,16 @@ def test_what_an_english_hint_says_in_particular_is_not_lost() -> None:
 
 
 def test_every_fault_of_a_node_has_a_chinese_reason() -> None:
-    source = "\n".join(path.read_text() for path in (ROOT / "app/workflows").rglob("*.py"))
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "app/workflows").rglob("*.py")
+    )
     types = set(re.findall(r'fault\(\s*"(\w+)"', source))
-    types |= set(re.findall(r'"type": "(\w+)"', (ROOT / "app/comfyui/node_errors.py").read_text()))
-    reasons = dict(REASON.findall((STATIC / "js/strings/zh/codes.js").read_text()))
+    types |= set(
+        re.findall(
+            r'"type": "(\w+)"', (ROOT / "app/comfyui/node_errors.py").read_text(encoding="utf-8")
+        )
+    )
+    reasons = dict(REASON.findall((STATIC / "js/strings/zh/codes.js").read_text(encoding="utf-8")))
     assert len(types) > 5
     assert types <= reasons.keys()
 
@@ -122,7 +128,7 @@ def test_no_chinese_text_of_the_page_has_half_width_punctuation() -> None:
     for path in [*STATIC.rglob("*.js"), *STATIC.rglob("*.html")]:
         if "vendor" in path.parts:
             continue
-        for text in LITERAL.findall(path.read_text()):
+        for text in LITERAL.findall(path.read_text(encoding="utf-8")):
             if re.search(f"[{CHINESE}]", text):
                 found += 1
                 bare = re.sub(r"\$?\{[^}]*\}", "{}", text[1:-1])

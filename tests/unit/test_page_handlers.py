@@ -52,7 +52,7 @@ def test_no_handler_undoes_what_was_done() -> None:
     lines = [
         (path.name, line.strip())
         for path in SCRIPTS.rglob("*.js")
-        for line in re.sub(r"=>\s+", "=> ", path.read_text()).splitlines()
+        for line in re.sub(r"=>\s+", "=> ", path.read_text(encoding="utf-8")).splitlines()
     ]
     assert sum(SET.search(line) is not None for _, line in lines) > 20
     assert [each for each in lines if may_undo(each[1])] == []

@@ -10,5 +10,5 @@ def test_no_line_is_too_long() -> None:
     files = [path for path in STATIC.rglob("*.js") if "vendor" not in path.parts]
     assert len(files) > 100
     for path in files:
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             assert len(line.expandtabs(2)) <= LONGEST, f"{path}:{number}"

@@ -17,7 +17,7 @@ USED = re.compile(
 def texts(language: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in parts(language):
-        found |= dict(ENTRY.findall(path.read_text()))
+        found |= dict(ENTRY.findall(path.read_text(encoding="utf-8")))
     return found
 
 
@@ -38,7 +38,12 @@ def test_both_languages_have_the_same_texts_with_the_same_places() -> None:
 def test_what_is_asked_for_is_there() -> None:
     known = texts("en")
     for path in [*STATIC.glob("*.html"), *STATIC.glob("html/*.html"), *STATIC.glob("js/**/*.js")]:
-        asked = {key for found in USED.findall(path.read_text()) for key in found if "." in key}
+        asked = {
+            key
+            for found in USED.findall(path.read_text(encoding="utf-8"))
+            for key in found
+            if "." in key
+        }
         assert asked <= known.keys(), path
 
 
@@ -53,5 +58,5 @@ def test_a_text_is_the_same_wherever_it_is_registered() -> None:
     for language in ("en", "zh"):
         said: dict[str, str] = {}
         for path in parts(language):
-            for key, text in ENTRY.findall(path.read_text()):
+            for key, text in ENTRY.findall(path.read_text(encoding="utf-8")):
                 assert said.setdefault(key, text) == text, (key, path.name)

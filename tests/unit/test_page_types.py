@@ -11,4 +11,4 @@ def test_types_are_those_of_the_openapi_document() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "page_types"))
     written = script["interfaces"](create_app(Settings()).openapi())
     assert "interface Task {" in written
-    assert script["FILE"].read_text() == written, "run scripts/page_types"
+    assert script["FILE"].read_text(encoding="utf-8") == written, "run scripts/page_types"

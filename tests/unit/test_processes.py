@@ -55,7 +55,7 @@ async def running(settings: Settings, what: str, notes: Path) -> AsyncIterator[W
 
 def begun(notes: Path) -> list[list[int]]:
     """Number and process id of each worker that began."""
-    lines = notes.read_text().splitlines() if notes.exists() else []
+    lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
     return [[int(word) for word in line.split()] for line in lines]
 
 

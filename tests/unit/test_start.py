@@ -125,7 +125,9 @@ def imported_by(module: str) -> set[str]:
     """All modules that are there after its import, in a process of its own."""
     code = f"import sys, {module}; print(*sys.modules)"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, encoding="utf-8"
+    )
     return set(done.stdout.split())
 
 

@@ -21,7 +21,9 @@ print(before, ready())
 def test_they_are_made_ready_for_the_document_only() -> None:
     """In a process of its own, as routes are shared by all applications of one."""
     command = [sys.executable, "-c", COUNT]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, encoding="utf-8"
+    )
     before, after = map(int, done.stdout.split())
     assert before < 5, "those that a route tells by itself"
     assert after > 30

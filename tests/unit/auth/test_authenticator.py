@@ -61,7 +61,7 @@ def test_the_file_is_for_its_owner_alone_and_changes_count_at_once(tmp_path: Pat
     file = KeyFile(path)
     file.add(AccessKey.load(entry()))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "secret" not in path.read_text()
+    assert "secret" not in path.read_text(encoding="utf-8")
     assert getattr(access.identify("secret"), "name", None) == "app"
     file.add(AccessKey.load(entry("other", "two")))
     with pytest.raises(InvalidInput):
@@ -80,15 +80,15 @@ def test_the_file_is_for_its_owner_alone_and_changes_count_at_once(tmp_path: Pat
 
 def test_a_broken_file_changes_nothing_while_we_run_and_stops_a_start(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    path.write_text(json.dumps([entry()]))
+    path.write_text(json.dumps([entry()]), encoding="utf-8")
     access = Access(str(path))
-    path.write_text('[{"name"')
+    path.write_text('[{"name"', encoding="utf-8")
     assert access.identify("secret") is not None
     assert access.trouble
     assert str(path) in access.trouble
     with pytest.raises(InvalidInput):
         Access(str(path))
-    path.write_text(json.dumps([entry(text="new")]))
+    path.write_text(json.dumps([entry(text="new")]), encoding="utf-8")
     assert access.identify("new") is not None
     assert access.trouble is None
     with pytest.raises(Unauthorized):

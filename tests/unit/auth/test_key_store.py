@@ -34,7 +34,9 @@ def changing(file: KeyFile) -> Iterator[None]:
     """Another process changes the file; it is killed at the end."""
     command = [sys.executable, "-c", CHANGE, str(file.path)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         yield
@@ -89,7 +91,7 @@ def test_a_command_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
 def test_a_name_is_one_name_in_whatever_case(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.json")
     former = [{"name": "ALICE", "revoked_at": "2026-01-01"}, {"name": "Bob"}]
-    file.path.write_text(json.dumps({"keys": [entry()], "former": former}))
+    file.path.write_text(json.dumps({"keys": [entry()], "former": former}), encoding="utf-8")
     for name in ("alice", "bob"):
         with pytest.raises(InvalidInput, match="There was a key named"):
             file.add(AccessKey.load({**entry(), "name": name, "hash": "0" * 64}))

@@ -53,7 +53,7 @@ def picture(kind: str, tags: dict[int, str]) -> bytes:
 @pytest.mark.parametrize("name", ["saved.png", "animated.png", "animated.webp"])
 def test_what_comfyui_has_saved(name: str) -> None:
     data = (PICTURES / name).read_bytes()
-    history = json.loads((PICTURES / "history.json").read_text())
+    history = json.loads((PICTURES / "history.json").read_text(encoding="utf-8"))
     assert is_image(data)
     assert unwrap(extract(data)) == unwrap(history)
 

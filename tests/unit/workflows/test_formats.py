@@ -47,7 +47,9 @@ def test_what_is_wrapped_around_a_workflow(value: Any, kind: Format) -> None:
 
 
 def test_what_comfyuis_history_answers() -> None:
-    history = json.loads((ROOT / "tests/fixtures/pictures/history.json").read_text())
+    history = json.loads(
+        (ROOT / "tests/fixtures/pictures/history.json").read_text(encoding="utf-8")
+    )
     kind, graph = unwrap(history)
     assert (kind, graph["1"]["class_type"]) == (Format.API, "EmptyImage")
 
@@ -122,7 +124,7 @@ def test_anything_can_be_described(value: Any) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda p: p.name)
 def test_the_shipped_workflows(path: Any) -> None:
-    kind, graph = unwrap(json.loads(path.read_text()))
+    kind, graph = unwrap(json.loads(path.read_text(encoding="utf-8")))
     if kind is Format.API:  # those in UI format are run, in tests of the demo
         check_structure(graph)
         assert all(node["_meta"]["title"] for node in graph.values())

@@ -11,7 +11,7 @@ FOLDER = ROOT / "tests" / "fixtures" / "conversion"
 OBJECT_INFO: dict[str, Any] = json.loads(
     gzip.decompress((FOLDER / "object_info.json.gz").read_bytes())
 )
-DIGESTS: dict[str, str] = json.loads((FOLDER / "digests.json").read_text())
+DIGESTS: dict[str, str] = json.loads((FOLDER / "digests.json").read_text(encoding="utf-8"))
 
 
 def template(name: str) -> dict[str, Any]:

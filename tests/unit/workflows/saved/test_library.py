@@ -82,13 +82,13 @@ def test_case_and_unicode_form_do_not_make_another_file(library: Library) -> Non
 
 def test_a_name_from_a_mac_is_found(library: Library) -> None:
     decomposed = unicodedata.normalize("NFD", "été.json")
-    (library.folder / decomposed).write_text(json.dumps(API))
+    (library.folder / decomposed).write_text(json.dumps(API), encoding="utf-8")
     assert library.read("été") == (decomposed, API)
 
 
 def test_two_files_that_differ_in_case_are_both_reached(library: Library) -> None:
     for name, content in (("A.json", API), ("a.json", UI)):
-        (library.folder / name).write_text(json.dumps(content))
+        (library.folder / name).write_text(json.dumps(content), encoding="utf-8")
     assert library.read("A") == ("A.json", API)
     assert library.read("a") == ("a.json", UI)
     for color in (1, 2):
@@ -218,8 +218,10 @@ def test_a_listing_reads_what_has_changed_only(
         return read_regular(path, most)
 
     for n in range(20):
-        (library.folder / f"{n:02}.json").write_text(json.dumps(API if n % 2 else UI))
-    (library.folder / "broken.json").write_text("{")
+        (library.folder / f"{n:02}.json").write_text(
+            json.dumps(API if n % 2 else UI), encoding="utf-8"
+        )
+    (library.folder / "broken.json").write_text("{", encoding="utf-8")
     (library.folder / "huge.json").write_bytes(b" " * (9 << 20))
     (library.folder / "many.json").write_bytes(b"[" + b"[]," * 300_000 + b"[]]")
     monkeypatch.setattr("app.workflows.saved.library.read_regular", counted)
@@ -229,7 +231,7 @@ def test_a_listing_reads_what_has_changed_only(
     read.clear()
     assert library.list() == first
     assert read == []
-    (library.folder / "03.json").write_text(json.dumps(UI, indent=1))
+    (library.folder / "03.json").write_text(json.dumps(UI, indent=1), encoding="utf-8")
     os.utime(library.folder / "03.json", ns=(1, 1))
     assert library.list()[3].format is Format.UI
     assert read == ["03.json"]
@@ -244,7 +246,7 @@ def test_names_that_are_no_text_are_in_no_listing(library: Library) -> None:
         "caf\u00e9.json".encode(),
     ):
         with suppress(OSError):  # some file systems refuse such names
-            (library.folder / os.fsdecode(name)).write_text("{}")
+            (library.folder / os.fsdecode(name)).write_text("{}", encoding="utf-8")
     assert [entry.filename for entry in library.list()] == ["caf\u00e9.json"]
     assert library.versions("caf\u00e9.json") == []
 
@@ -254,7 +256,7 @@ def test_what_a_listing_reads_at_once_has_a_bound(
 ) -> None:
     size = len(json.dumps(API))
     for n in range(4):
-        (library.folder / f"{n}.json").write_text(json.dumps(API))
+        (library.folder / f"{n}.json").write_text(json.dumps(API), encoding="utf-8")
     monkeypatch.setattr("app.workflows.saved.library.READ_AT_ONCE", 3 * size)
     assert [entry.format for entry in library.list()] == [*[Format.API] * 3, None]
     assert [entry.format for entry in library.list()] == [Format.API] * 4

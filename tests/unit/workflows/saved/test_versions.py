@@ -75,7 +75,7 @@ def test_a_file_is_replaced_whatever_its_size(
     """Whether it is larger than what may be saved, or than what is kept of those that are."""
     monkeypatch.setattr(versions, "MAX_BYTES", kept)
     library, large = Library(tmp_path, max_bytes=most), padded(size)
-    (tmp_path / "big.json").write_text(json.dumps(large))
+    (tmp_path / "big.json").write_text(json.dumps(large), encoding="utf-8")
     assert library.save("big", API, overwrite=True).workflow == API
     assert [library.version("big", v.id).workflow for v in library.versions("big")] == [large]
     library.restore("big", library.versions("big")[0].id)
@@ -90,11 +90,13 @@ def test_what_is_too_large_to_be_kept_is_not_replaced(
     monkeypatch.setattr(versions, "MAX_BYTES", 3000)
     library = Library(tmp_path, max_bytes=1000)
     content = json.dumps(padded(4000))
-    (tmp_path / "big.json").write_text(content)
+    (tmp_path / "big.json").write_text(content, encoding="utf-8")
     library.save("small", API, overwrite=True)
     library.save("small", UI, overwrite=True)
     version = library.versions("small")[0].id
-    (tmp_path / ".versions" / "small.json" / f"{version}.json").write_text(content)
+    (tmp_path / ".versions" / "small.json" / f"{version}.json").write_text(
+        content, encoding="utf-8"
+    )
     for attempt in (
         lambda: library.save("big", API, overwrite=True),
         lambda: library.version("small", version),
@@ -102,7 +104,7 @@ def test_what_is_too_large_to_be_kept_is_not_replaced(
     ):
         with pytest.raises(InvalidJson, match="may have 3000"):
             attempt()
-    assert (tmp_path / "big.json").read_text() == content
+    assert (tmp_path / "big.json").read_text(encoding="utf-8") == content
 
 
 def test_a_deleted_file_comes_back(library: Library) -> None:
@@ -125,7 +127,7 @@ def test_restore_is_a_save_with_a_version(library: Library) -> None:
 
 
 def test_no_version_of_a_broken_file_is_made_the_present_one(library: Library) -> None:
-    (library.folder / "a.json").write_text("{")
+    (library.folder / "a.json").write_text("{", encoding="utf-8")
     library.save("a", API, overwrite=True)
     with pytest.raises(InvalidJson):
         library.restore("a", library.versions("a")[0].id)
