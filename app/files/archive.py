@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from app.errors import FileNotFound
+from app.files.stores.disk_names import fold, is_device
 from app.files.stores.store import FileStore, numbered, safe_name
 
 MISSING = "MISSING.txt"
@@ -77,17 +78,19 @@ class _Names:
     """Unique names for one folder, safe on every system, compared without case."""
 
     def __init__(self, taken: set[str]) -> None:
-        self._taken = {name.lower() for name in taken}
+        self._taken = set(map(fold, taken))
         self._numbers: dict[str, int] = {}  # the last number used for a name
 
     def unique(self, wanted: str) -> str:
-        name = plain = safe_name(wanted)
-        number = self._numbers.get(plain.lower(), 1)
-        while name.lower() in self._taken:
+        plain = safe_name(wanted)
+        if is_device(plain):
+            plain = safe_name(f"_{plain}")
+        name, number = plain, self._numbers.get(fold(plain), 1)
+        while fold(name) in self._taken:
             number += 1
             name = numbered(plain, number)
-        self._numbers[plain.lower()] = number
-        self._taken.add(name.lower())
+        self._numbers[fold(plain)] = number
+        self._taken.add(fold(name))
         return name
 
 

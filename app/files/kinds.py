@@ -23,6 +23,8 @@ _TYPES = {
     ".csv": "text/csv",
     ".srt": "text/plain",
 }
+# Python's own table: that of the machine is anything on Windows, where programs change it.
+_KNOWN = mimetypes.MimeTypes().types_map[True]
 MODEL3D_SUFFIXES = frozenset(
     {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz", ".ksplat"}
 )
@@ -55,7 +57,7 @@ _MARKUP = re.compile(
 def content_type_of(filename: str, said: str | None = None, head: bytes = b"") -> str:
     """Return the content type by the first bytes, else the suffix, else the server's header."""
     suffix = suffix_of(filename)
-    named = _TYPES.get(suffix) or mimetypes.types_map.get(suffix)
+    named = _TYPES.get(suffix) or _KNOWN.get(suffix)
     proven = sniff(head)
     if proven and not _agree(named, proven):
         return proven

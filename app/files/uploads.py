@@ -156,10 +156,7 @@ class Uploads:
         """Give a received file its name."""
         async with self._folders.naming():
             digest = arrived.stored.hash
-            if overwrite:
-                key = self._below + _path(arrived.wanted)
-            else:
-                key = await self._key_for(arrived.wanted, digest)
+            key = await self._key_for(arrived.wanted, digest, overwrite=overwrite)
             await self.store.move(arrived.stored.key, key)
             return await self._remember(await self.store.stat(key), digest)
 
@@ -198,9 +195,16 @@ class Uploads:
         if not all(map(is_plain, name.split("/"))):
             return None
         for place in places:
-            if await self.store.exists(key := place + _path(name)):
-                return key
+            if (info := await self._present(place + _path(name))) is not None:
+                return info.key
         return None
+
+    async def _present(self, key: str) -> FileInfo | None:
+        """Return the upload with this key, if there is one; on Windows in any case of letters."""
+        try:
+            return await self.store.stat(key)
+        except FileNotFound:
+            return None
 
     async def _stat(self, name: str) -> FileInfo:
         key = await self.find(name)
@@ -235,13 +239,14 @@ class Uploads:
             pass
         return counted.hash
 
-    async def _key_for(self, wanted: str, digest: str) -> str:
-        """Return the key for a new file of this name, without replacing one with other bytes."""
+    async def _key_for(self, wanted: str, digest: str, *, overwrite: bool) -> str:
+        """Return the key for a new file of this name; one with other bytes is only replaced with
+        `overwrite`."""
         folders, slash, name = wanted.rpartition("/")
         key, number = self._below + _path(wanted), 0
-        while await self.store.exists(key):
-            if (await self._looked_at(await self.store.stat(key))).hash == digest:
-                break
+        while (present := await self._present(key)) is not None:
+            if overwrite or (await self._looked_at(present)).hash == digest:
+                return present.key
             number += 1
             key = self._below + _path(f"{folders}{slash}{numbered(name, number)}")
         return key

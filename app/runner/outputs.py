@@ -13,6 +13,7 @@ from app.errors import ComfyError, GatewayError
 from app.events.hub import Hub
 from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
 from app.files.signatures import SNIFFED_BYTES
+from app.files.stores.disk_names import fold
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.stores.streams import look_into
 from app.limits import text_lengths
@@ -56,7 +57,8 @@ class OutputCollector:
         self._files_here = {output.identity[1:] for output in task.outputs}
         self._noted: set[Result] = set()  # noted as missing
         self.left_out: set[Result] = set()  # beyond MOST_RESULTS
-        self._keys = {output.key for output in task.outputs}
+        # Folded, as some file systems take "A.png" for "a.png"
+        self._keys = {fold(output.key) for output in task.outputs if output.key}
         self._fetching: set[asyncio.Task[None]] = set()
         self._texts: dict[str, TextOutputs] = defaultdict(TextOutputs)  # by node, as stored
         for output in task.outputs:
@@ -205,7 +207,7 @@ class OutputCollector:
             raise error
         content_type = content_type_of(result.filename, said, head)[: text_lengths.CONTENT_TYPE]
         stored = await self._files.save(self._free_key(result), chunks)
-        self._keys.add(stored.key)
+        self._keys.add(fold(stored.key))
         await self._record(
             Output(
                 node_id=result.node_id,
@@ -244,7 +246,7 @@ class OutputCollector:
         """Return `<task_id>/<name>`, numbered if another result of the task has the same name."""
         name = safe_name(result.filename)
         key, number = f"{self._task_id}/{name}", 1
-        while key in self._keys:
+        while fold(key) in self._keys:
             number += 1
             key = f"{self._task_id}/{number}_{name}"
         return key

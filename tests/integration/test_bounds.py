@@ -101,6 +101,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "Hub._recent": (SMALL, SMALL),
     "Hub._subscriptions": (SMALL, 0),
     "LocalRates._buckets": (0, 0),
+    "LocalStore._undeleted": (0, 0),
     "Library._formats": (0, 0),
     "StreamReconciler._last_event": (SMALL, 0),
     "StreamReconciler._hopes": (SMALL, 0),

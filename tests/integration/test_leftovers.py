@@ -95,18 +95,11 @@ def test_by_name_and_age(name: str, age: float, stays: bool, tmp_path: Path) -> 
     assert path.exists() == stays
 
 
-@pytest.mark.parametrize("without", ["locks", "fcntl"])
-def test_where_there_are_no_locks(
-    without: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if without == "fcntl":
-        monkeypatch.setattr(temporary, "fcntl", None)
-    else:
+def test_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(37, "No locks available")
 
-        def refuse(*_: Any) -> None:
-            raise OSError(37, "No locks available")
-
-        monkeypatch.setattr(temporary.fcntl, "flock", refuse)
+    monkeypatch.setattr(temporary.fcntl, "flock", refuse)
     with open_part(tmp_path) as file:
         file.write(b"x")
     assert remove_left(tmp_path) == 0

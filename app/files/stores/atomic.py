@@ -8,8 +8,9 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
+from app.files.stores import sharing
 from app.files.stores.temporary import open_part
 
 SHARED_MODE = 0o644  # readable for other users of the machine
@@ -23,18 +24,32 @@ def write_atomically(
     `durable`: sync to disk before the rename, so that the file is complete after a power failure.
     """
     file = open_part(path.parent)
-    partial = Path(file.name)
     try:
         with file:
             file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-            partial.chmod(mode)  # temporary files are readable for their owner only
-            partial.replace(path)
+            put_in_place(file, path, mode, durable=durable)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        sharing.remove_file(Path(file.name))
         raise
+
+
+def put_in_place(
+    file: IO[bytes], target: Path, mode: int = SHARED_MODE, *, durable: bool = False
+) -> None:
+    """Rename a written temporary file to its target. Raises OSError.
+
+    It is renamed while it is open, as it is locked so long and no leftover; on Windows, which
+    renames no open file, right after. A reader of the former file reads on, or on Windows, where it
+    opens the file anew for each piece, notices that it is another one.
+    """
+    partial = Path(file.name)
+    file.flush()
+    if durable:
+        os.fsync(file.fileno())
+    partial.chmod(mode)  # temporary files are readable for their owner only
+    if sharing.WINDOWS:
+        file.close()
+    sharing.patiently(lambda: partial.replace(target))
 
 
 # Windows has no NONBLOCK, and would convert ends of lines
@@ -61,7 +76,7 @@ def open_handle(path: Path | str) -> int:
     Opening a pipe would wait for a writer, and a device may never end.
     """
     try:
-        handle = os.open(path, _READING)
+        handle = sharing.patiently(lambda: _opened(path))
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ELOOP, errno.EISDIR):  # a socket, a loop of links
             raise NotRegular(error.errno, "it is no regular file", str(path)) from error
@@ -73,6 +88,15 @@ def open_handle(path: Path | str) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _opened(path: Path | str) -> int:
+    try:
+        return os.open(path, _READING)
+    except PermissionError as error:
+        if sharing.WINDOWS and Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path)) from error
+        raise
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from app.errors import InvalidInput
 from app.files.stores.local import LocalStore
@@ -37,7 +38,7 @@ def open_store(url: str, folder: Path) -> FileStore:
     """Open the store of a URL accepted by `parse_files_url`, or `folder` if the URL is empty."""
     parts = urlsplit(url)
     if parts.scheme not in BUCKET_SCHEMES:
-        return LocalStore(Path(unquote(parts.path)) if url else folder)
+        return LocalStore(Path(url2pathname(parts.path)) if url else folder)
     from app.files.stores.bucket import BucketStore  # obstore is optional
 
     return BucketStore(url)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from app.files.stores.sharing import long_path
 from app.files.stores.store import FileStore
 from app.files.stores.temporary import remove_left, remove_left_folders
 from app.limits.periodic import every
@@ -17,7 +18,8 @@ class Leftovers:
 
     def __init__(self, stores: Sequence[FileStore], workflows: Path) -> None:
         self._stores = stores
-        self._folders = [(workflows, False), (workflows / ".versions", True)]
+        folder = long_path(workflows)
+        self._folders = [(folder, False), (folder / ".versions", True)]
 
     async def run(self) -> None:
         """Remove leftovers every LEFTOVERS_INTERVAL seconds until cancelled."""

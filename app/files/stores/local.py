@@ -5,23 +5,26 @@ import logging
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from app.errors import FileNotFound, NoRoom, StorageFull, StorageUnavailable
+from app.files.stores import sharing
 from app.files.stores.atomic import NotRegular, open_handle
+from app.files.stores.disk_names import key_of, stored_key
+from app.files.stores.sharing import long_path, patiently, remove_file, remove_folder
 from app.files.stores.store import FileInfo, Stored
 from app.files.stores.streams import Counted, pieces_of
-from app.files.stores.temporary import SUFFIX, is_part, remove_left
+from app.files.stores.temporary import is_part, open_part, remove_left
 from app.files.stores.threads import PartialFile, Reader, in_thread
 
 log = logging.getLogger(__name__)
 
 PIECE = 256 << 10  # bytes per read or write; larger ones delay the event loop
 TRIED = 64 << 10  # bytes written by check_room
+MAX_UNDELETED = 1000  # files that are tried again; others stay
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _RELATIVE = frozenset({"", ".", ".."})
 _UNUSUAL = frozenset("\\:\0")  # separators of Windows, and what no path has
@@ -29,12 +32,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStore:
-    """A FileStore in one folder."""
+    """A FileStore in one folder.
+
+    On Windows names that it cannot hold are stored encoded (`stored_key`), and what cannot be
+    deleted, as another program has it open, is tried again by `remove_left`.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+        self.folder = long_path(folder.resolve())
         self.folder.mkdir(parents=True, exist_ok=True)
         self._root = str(self.folder)
+        self._encodes = sharing.WINDOWS
+        self._undeleted: set[Path] = set()
 
     def path(self, key: str) -> Path:
         """Return the path of a key.
@@ -46,9 +55,10 @@ class LocalStore:
     def _place(self, key: str) -> str:
         """Return the path of a key, like `path`."""
         try:
-            if _is_plain(self._root, key):
-                return f"{self._root}/{key}"
-            path = (self.folder / key).resolve()
+            stored = stored_key(key) if self._encodes else key
+            if (plain := _plain_path(self._root, stored)) is not None:
+                return plain
+            path = (self.folder / stored).resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
         if not path.is_relative_to(self.folder):
@@ -59,6 +69,7 @@ class LocalStore:
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None
     ) -> Stored:
         target = self.path(key)
+        self._undeleted.discard(target)
         counted = Counted(chunks, max_bytes=max_bytes)
         try:
             await _write(target, counted)
@@ -72,7 +83,7 @@ class LocalStore:
         await in_thread(lambda: try_to_write(self.folder))
 
     async def stat(self, key: str) -> FileInfo:
-        return await in_thread(lambda: self._info(self.path(key)))
+        return await in_thread(lambda: self._info(_as_it_is_called(self.path(key))))
 
     async def look(self, key: str, most: int) -> tuple[FileInfo, bytes | None]:
         return await in_thread(lambda: self._seen(self._place(key), most))
@@ -111,7 +122,8 @@ class LocalStore:
         def work() -> None:
             if key.rpartition("/")[0] != to.rpartition("/")[0]:
                 target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
+            self._undeleted.discard(target)
+            patiently(lambda: source.replace(target))
 
         try:
             await in_thread(work)
@@ -130,14 +142,30 @@ class LocalStore:
             raise _unavailable(error) from error
 
     def _delete(self, keys: Sequence[str]) -> None:
+        failed: OSError | None = None
         for path in map(self.path, keys):
             if path == self.folder:
                 raise FileNotFound("The store itself cannot be deleted.")
-            _remove(path)
+            try:
+                _remove(path)
+            except OSError as error:
+                failed = error
+                if sharing.WINDOWS and len(self._undeleted) < MAX_UNDELETED:
+                    self._undeleted.add(path)
+        if failed is not None:
+            raise failed
 
     async def remove_left(self, prefix: str = "") -> None:
         folder = self.path(prefix)
         await in_thread(lambda: remove_left(folder))
+        await in_thread(self._delete_later)
+
+    def _delete_later(self) -> None:
+        """Delete what could not be deleted when it should be."""
+        for path in list(self._undeleted):
+            with suppress(OSError):
+                _remove(path)
+                self._undeleted.discard(path)
 
     async def files(self, prefix: str = "") -> AsyncIterator[FileInfo]:
         for info in await in_thread(lambda: self._below(self.path(prefix))):
@@ -188,7 +216,8 @@ class LocalStore:
         return FileInfo(self._key(path), about.st_size, etag, about.st_mtime)
 
     def _key(self, path: str) -> str:
-        return path[len(self._root) + 1 :].replace(os.sep, "/")
+        stored = path[len(self._root) + 1 :].replace(os.sep, "/")
+        return key_of(stored) if self._encodes else stored
 
     def _is_file(self, path: Path) -> bool:
         try:
@@ -210,11 +239,14 @@ def _unavailable(error: OSError) -> StorageUnavailable:
 def try_to_write(folder: Path) -> None:
     """Raise NoRoom if the folder is full, read-only or missing."""
     try:
-        found = os.statvfs(folder)
-        if found.f_bavail * found.f_frsize < TRIED or (found.f_files and not found.f_favail):
+        if shutil.disk_usage(folder).free < TRIED:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room-", suffix=SUFFIX) as file:
-            file.write(bytes(TRIED))
+        file = open_part(folder)
+        try:
+            with file:
+                file.write(bytes(TRIED))
+        finally:
+            remove_file(Path(file.name))
     except OSError as error:
         raise NoRoom(
             f"nothing can be written ({error.strerror or type(error).__name__}).",
@@ -222,23 +254,28 @@ def try_to_write(folder: Path) -> None:
         ) from error
 
 
-def _is_plain(root: str, key: str) -> bool:
-    """Return whether the key is the path itself: each part of it a name, and none a link.
+def _plain_path(root: str, key: str) -> str | None:
+    """Return the path if it is the key itself: each part of it a name, and none a link.
 
     Raises ValueError for a NUL. To resolve a path would look at each part of the root, too.
     """
     parts = key.split("/")
     if not (_RELATIVE.isdisjoint(parts) and _UNUSUAL.isdisjoint(key)):
-        return False
+        return None
     path = root
     for part in parts:
-        path = f"{path}/{part}"
+        path = f"{path}{os.sep}{part}"
         try:
             if stat.S_ISLNK(os.lstat(path).st_mode):
-                return False
+                return None
         except OSError:
             break  # nothing is there, and nothing below it
-    return True
+    return f"{root}{os.sep}{key.replace('/', os.sep)}"
+
+
+def _as_it_is_called(path: Path) -> Path:
+    """Return the path in the case in which it was made, where a file has it in any case."""
+    return Path(os.path.realpath(path)) if sharing.WINDOWS else path
 
 
 async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
@@ -258,6 +295,6 @@ async def _write(target: Path, chunks: AsyncIterable[bytes]) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
     else:
-        path.unlink(missing_ok=True)
+        remove_file(path)

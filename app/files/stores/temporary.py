@@ -3,6 +3,9 @@
 A killed process leaves them unlocked, so that they can be deleted. Files of an earlier version and
 on file systems without locks are unlocked, too; they are deleted when they are old. The lock is on
 the file itself and is kept when it is renamed; `filelock` would lock another file.
+
+Windows needs no lock: it deletes no file that is open. There a writer closes its file a moment
+before it is renamed (`put_in_place`), so a young one is left alone.
 """
 
 import logging
@@ -17,6 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from app.files.stores import sharing
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -27,7 +32,8 @@ log = logging.getLogger(__name__)
 SUFFIX = ".part"
 LOCKED = ".held-"  # name prefix of locked files
 FOLDER = "comfyui-gateway-work-"  # name prefix of working folders
-YOUNG = 60.0  # seconds in which a new folder may not be locked yet
+IN_USE = ".in-use"  # file in a working folder that is open on Windows while the folder is used
+YOUNG = 60.0  # seconds in which a new folder, or a closed file, may not be what is left
 OLD = 3600.0  # seconds since the last write after which an unlocked file is unused
 _NAMES = re.compile(r"\.(?:held-|room-)?[a-z0-9_]{8}\.part")
 
@@ -58,20 +64,24 @@ def _for_the_owner(path: str, flags: int) -> int:
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """Yield a working folder that is deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix=FOLDER) as name, _locked_folder(name):
+    # A process that was killed may still have a file in it open on Windows: it is left then
+    folder = tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=sharing.WINDOWS)
+    with folder as name, _locked_folder(name):
         yield Path(name)
 
 
 @contextmanager
 def _locked_folder(name: str) -> Iterator[None]:
-    descriptor = os.open(name, os.O_RDONLY) if fcntl is not None else -1
+    if sharing.WINDOWS:
+        with Path(name, IN_USE).open("xb"):
+            yield
+        return
+    descriptor = os.open(name, os.O_RDONLY)
     try:
-        if descriptor >= 0:
-            _lock(descriptor)
+        _lock(descriptor)
         yield
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def remove_left(folder: Path, *, deep: bool = True) -> int:
@@ -94,18 +104,31 @@ def remove_left(folder: Path, *, deep: bool = True) -> int:
 
 def remove_left_folders() -> None:
     """Delete working folders of dead processes of this machine."""
+    remove = _remove_unopened_folder if sharing.WINDOWS else _remove_unlocked_folder
     for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            try:
-                is_young = os.fstat(descriptor).st_mtime > time.time() - YOUNG
-                if not is_young and _is_left(descriptor, has_lock=True):
-                    shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+            remove(path)
+
+
+def _remove_unlocked_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        is_young = os.fstat(descriptor).st_mtime > time.time() - YOUNG
+        if not is_young and _is_left(descriptor, has_lock=True):
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unopened_folder(path: Path) -> None:
+    if path.lstat().st_mtime < time.time() - YOUNG:
+        Path(path, IN_USE).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove(path: Path) -> bool:
+    if sharing.WINDOWS:
+        return _remove_unopened(path)
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     try:
         left = _is_left(descriptor, has_lock=path.name.startswith(LOCKED))
@@ -117,12 +140,19 @@ def _remove(path: Path) -> bool:
         os.close(descriptor)
 
 
+def _remove_unopened(path: Path) -> bool:
+    """Delete a file unless it is young or open. Raises OSError if it is open."""
+    age = YOUNG if path.name.startswith(LOCKED) else OLD
+    if path.lstat().st_mtime > time.time() - age:
+        return False
+    path.unlink()
+    return True
+
+
 def _is_left(descriptor: int, *, has_lock: bool) -> bool:
     """Return whether the file is unused; if so its lock is held afterwards."""
     about = os.fstat(descriptor)
     is_old = about.st_mtime < time.time() - OLD
-    if fcntl is None:
-        return is_old
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -23,6 +23,7 @@ from app.errors import (
     WorkflowNotFound,
 )
 from app.files.stores.atomic import NotRegular, TooLarge, read_regular, write_atomically
+from app.files.stores.sharing import long_path, remove_file
 from app.limits.lru_cache import BoundedCache
 from app.workflows.formats import Format, unwrap
 from app.workflows.json_text import parse_leniently
@@ -68,10 +69,10 @@ class Library:
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = LARGEST) -> None:
-        self.folder = folder
+        self.folder = long_path(folder)
         self._max_bytes = max_bytes
         self._formats: BoundedCache[str, tuple[State, Format | None]] = BoundedCache(MOST_KNOWN)
-        self._versions = Versions(folder / ".versions", max_bytes=max_bytes)
+        self._versions = Versions(self.folder / ".versions", max_bytes=max_bytes)
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -149,7 +150,7 @@ class Library:
             _check(path.name, content, matches)
             with storing():
                 self._versions.keep(path)
-                path.unlink()
+                remove_file(path)
 
     def versions(self, filename: str) -> Sequence[Version]:
         """Return the former contents, newest first; also of a deleted file. Raises

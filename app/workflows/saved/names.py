@@ -3,14 +3,11 @@
 import unicodedata
 
 from app.errors import InvalidInput
+from app.files.stores.disk_names import is_device
 
 SUFFIX = ".json"
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 MAX_BYTES = 200  # of a name in UTF-8; file systems allow 255
-
-# Device names of Windows, which ignores everything from the first dot on.
-_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
-_DEVICES |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 _MARKS = " _-.()"
 
 
@@ -22,7 +19,7 @@ def checked_name(filename: str) -> str:
     name += SUFFIX
     if len(name.encode(errors="replace")) > MAX_BYTES:
         raise _refused(filename, f"It is longer than {MAX_BYTES} bytes.")
-    if _is_device(name):
+    if is_device(name):
         raise _refused(filename, "Windows keeps this name for a device.")
     # A plain name in any script: no folders, no leading dot, no special characters of shells and
     # URLs.
@@ -42,19 +39,9 @@ def name_for_image(filename: str) -> str:
     return filename
 
 
-def fold(name: str) -> str:
-    """Return a key that is equal for names which some file systems equate: "É.json", "é.JSON"."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 def _allowed(character: str) -> bool:
     """Return whether a character is a letter, mark, digit or one of a few signs."""
     return character in _MARKS or unicodedata.category(character)[0] in "LMN"
-
-
-def _is_device(name: str) -> bool:
-    base = unicodedata.normalize("NFKC", name.partition(".")[0])  # COM¹ counts as COM1
-    return base.strip().casefold() in _DEVICES
 
 
 def _refused(filename: str, hint: str) -> InvalidInput:

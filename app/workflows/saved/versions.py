@@ -12,7 +12,9 @@ from blake3 import blake3
 
 from app.errors import VersionNotFound
 from app.files.stores.atomic import NotRegular, read_regular, write_atomically
-from app.workflows.saved.names import SUFFIX, fold
+from app.files.stores.disk_names import fold
+from app.files.stores.sharing import remove_file
+from app.workflows.saved.names import SUFFIX
 
 MAX_BYTES = 64 << 20  # minimum limit for the size of a file that is read
 MAX_VERSIONS = 50  # per file; the oldest is deleted beyond that
@@ -61,7 +63,7 @@ class Versions:
         write_atomically(kept, content)
         os.utime(kept, (saved_at, saved_at))
         for old in self._paths(path.name)[MAX_VERSIONS:]:
-            old.unlink(missing_ok=True)
+            remove_file(old)
 
     def of(self, name: str) -> list[Version]:
         """Return the versions of a file, newest first."""

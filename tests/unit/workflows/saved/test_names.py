@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.workflows.saved.names import checked_name, fold, name_for_image
+from app.files.stores.disk_names import fold
+from app.workflows.saved.names import checked_name, name_for_image
 from tests.unit.workflows.saved.test_library import BAD_NAMES
 
 
