@@ -40,7 +40,7 @@ from app.errors import CannotStart, GatewayError
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
-from app.settings import VERSION, Settings
+from app.settings import ENV_ENCODING, VERSION, Settings
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ REMOVED = {
 
 def removed_settings() -> list[str]:
     """Return a warning for each removed setting that the environment or .env still has."""
-    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env", encoding=ENV_ENCODING))}
     return [
         f"{name} has no effect: it is no setting any more, its value is {value}."
         for name, value in REMOVED.items()
@@ -79,12 +79,29 @@ ROUTERS: list[APIRouter] = [module.router for module in _MODULES]
 STATIC = Path(__file__).parent.parent / "static"
 
 
+# Of each sort of file in static/. On Windows the registry says what a script is, often text/plain:
+# then no browser runs it.
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".svg": "image/svg+xml",
+}
+PLAIN = "text/plain; charset=utf-8"
+
+
 class Static(StaticFiles):
     """Static files that browsers revalidate each time, so that an upgrade shows at once."""
 
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
+    def file_response(
+        self, full_path: str | os.PathLike[str], *args: Any, **options: Any
+    ) -> Response:
+        response = super().file_response(full_path, *args, **options)
         response.headers["Cache-Control"] = "no-cache"
+        if "Content-Type" in response.headers:  # else nothing has changed
+            response.headers["Content-Type"] = CONTENT_TYPES.get(Path(full_path).suffix, PLAIN)
         return response
 
 

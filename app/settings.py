@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 VERSION = "0.1.0"
+ENV_ENCODING = "utf-8-sig"  # of .env: UTF-8, before which Notepad may write a mark
 
 
 class Settings(BaseSettings):
@@ -19,7 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="COMFYUI_",
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding=ENV_ENCODING,
         extra="ignore",
         allow_inf_nan=False,
     )

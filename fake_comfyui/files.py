@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import mimetypes
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from fake_comfyui.folders import KINDS, Folders, OutsideFolder, is_file
+from fake_comfyui.folders import KINDS, TYPES, Folders, OutsideFolder, is_file
 from fake_comfyui.knobs import Knobs
 from fake_comfyui.replies import machine_of, nothing, reply
 from fake_comfyui.validation import Malformed
@@ -91,7 +90,7 @@ def _requested(request: Request, folders: Folders) -> tuple[Path, str]:
 
 def _plain(request: Request, path: Path) -> Response:
     found = path.stat()
-    media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    media = TYPES.guess_type(path.name)[0] or "application/octet-stream"
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": _disposition(path),

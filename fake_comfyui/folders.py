@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 KINDS = ("input", "output", "temp")
+TYPES = mimetypes.MimeTypes()  # Python's own: those of the system may say anything
 _ANNOTATED = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$")
 
 
@@ -16,7 +17,7 @@ def kind_of(name: str) -> str:
     """image, audio, video, ...: by its name, as ComfyUI tells it for the choices of loaders."""
     if name.endswith(".webp"):
         return "image"
-    return (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0]
+    return (TYPES.guess_type(name, strict=False)[0] or "").partition("/")[0]
 
 
 def is_file(path: Path) -> bool:

@@ -15,6 +15,7 @@ from app.limits.json_types import Json
 
 PIECE = 64 << 10  # bytes that are sent at once
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})  # in forms, as browsers do
+_TYPES = mimetypes.MimeTypes()  # Python's own: those of the system may say anything
 
 
 class Body(aiohttp.Payload):
@@ -62,7 +63,7 @@ def form_body(
     boundary = uuid4().hex
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    kind = _TYPES.guess_type(filename)[0] or "application/octet-stream"
     named = f'name="{field}"; filename="{filename.translate(_ESCAPES)}"'
     parts = [
         *(f'name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()),

@@ -6,7 +6,9 @@ import re
 from app.files.signatures import TYPES, sniff
 from app.files.signatures import Kind as Kind  # other modules have it from here
 
-# Missing in some systems' tables, or with outdated types there.
+# Python's own table: that of the system, on Windows of the registry, may say anything.
+_KNOWN = mimetypes.MimeTypes().types_map[True]
+# Missing there, or with outdated types.
 _TYPES = {
     **TYPES,
     ".apng": "image/apng",
