@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from dotenv import dotenv_values
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Route
@@ -26,6 +26,7 @@ from app.api.routers import (
     events,
     image,
     metrics,
+    page,
     saved_workflows,
     servers,
     system,
@@ -125,20 +126,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="One dependable API in front of one or many ComfyUI servers.",
         lifespan=lifespan,
         openapi_url="/openapi.json" if settings.docs else None,
+        docs_url=None,  # FastAPI's pages ask a CDN; ours are in `page`
+        redoc_url=None,
     )
-    for route in app.routes:  # the documentation pages that FastAPI adds
+    for route in app.routes:  # the document that FastAPI adds
         if isinstance(route, Route):
             requires(AccessLevel.OPEN)(route.endpoint)
     problems.install(app)
     for router in ROUTERS:  # include_router would make FastAPI build all routes a second time
         app.router.routes.extend(router.routes)
     app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
-
-    @app.get("/", include_in_schema=False)
-    @requires(AccessLevel.OPEN)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
+    app.router.routes.extend([*page.PAGE, *(page.DOCS if settings.docs else ())])
     app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these
     guard(app, settings, app.routes)
     describe(app, app.routes)

@@ -1,5 +1,5 @@
 // A page that creates an image through the gateway: submit, follow, show. No build step, no library. It
-// works on the gateway itself (/static/example/index.html), and on other origins that the gateway allows
+// works on the gateway itself (static/example/index.html), and on other origins that the gateway allows
 // with COMFYUI_CORS_ORIGINS.
 
 const WORKFLOW = "sd15_text_to_image.json";
@@ -11,7 +11,9 @@ const status = document.querySelector("[role=status]");
 const bar = document.querySelector("progress");
 const figure = document.querySelector("figure");
 
-form.elements.gateway.value = location.protocol.startsWith("http") ? location.origin : "http://localhost:8000";
+form.elements.gateway.value = location.protocol.startsWith("http")
+	? new URL("../..", import.meta.url)
+	: "http://localhost:8000";
 
 form.addEventListener("submit", async (event) => {
 	event.preventDefault();
@@ -31,10 +33,10 @@ form.addEventListener("submit", async (event) => {
 async function makePicture() {
 	const { prompt, negative_prompt, seed, steps } = Object.fromEntries(new FormData(form));
 	const params = { prompt, negative_prompt, seed: Number(seed), steps: Number(steps) };
-	const submitted = await call(`/api/workflow/${WORKFLOW}/run`, { method: "POST", json: { params } });
+	const submitted = await call(`api/workflow/${WORKFLOW}/run`, { method: "POST", json: { params } });
 	const { task_id } = await submitted.json();
 	cancel.disabled = false;
-	cancel.onclick = () => call(`/api/task/${task_id}/cancel`, { method: "POST" });
+	cancel.onclick = () => call(`api/task/${task_id}/cancel`, { method: "POST" });
 
 	const task = await follow(task_id);
 	if (task.status !== "succeeded") {
@@ -51,7 +53,7 @@ async function makePicture() {
 async function follow(taskId) {
 	for (;;) {
 		try {
-			for await (const { event, data } of events(`/api/task/${taskId}/events`)) {
+			for await (const { event, data } of events(`api/task/${taskId}/events`)) {
 				if (data.progress) bar.value = data.progress.value;
 				if (event === "status") {
 					status.textContent = data.queue_position ? `Place ${data.queue_position} in the queue` : data.status;
@@ -107,7 +109,8 @@ async function call(path, { json, ...options } = {}) {
 		headers["Content-Type"] = "application/json";
 		options.body = JSON.stringify(json);
 	}
-	const address = new URL(path, form.elements.gateway.value);
+	// Paths of ours are relative, as the gateway may be below a path; the URLs that it answers with have it.
+	const address = new URL(path, form.elements.gateway.value.replace(/\/*$/, "/"));
 	const response = await fetch(address, { headers, ...options });
 	if (!response.ok) {
 		const problem = await response.json();

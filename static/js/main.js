@@ -33,6 +33,7 @@ document.addEventListener("keydown", (event) => {
 	search.select();
 });
 
+history.replaceState(null, "", document.baseURI + location.hash); // so that "#/..." leads to no other page
 key.ask = async () => (await import("./components/page/key-dialog.js")).ask();
 translate(document.body);
 route.addEventListener("change", show);

@@ -36,13 +36,14 @@
 		return listen.call(this, type, ...rest);
 	};
 	const ask = window.fetch;
+	const ours = (path) => new URL(path, document.baseURI).href.replace(document.baseURI, "/");
 	window.fetch = (path, options = {}) => {
 		const { body, method = "GET", headers = {} } = options;
 		const said =
 			body instanceof FormData
 				? [...body].map(([name, value]) => `${name}=${value.name ?? value}`).join("&")
 				: (body ?? "");
-		seen.push(`${method} ${path} ${said} ${headers.Authorization ?? ""}`);
+		seen.push(`${method} ${ours(path)} ${said} ${headers.Authorization ?? ""}`);
 		return ask(path, options);
 	};
 	const click = HTMLAnchorElement.prototype.click;
@@ -251,7 +252,7 @@
 
 	// Texts that are the key of a text: what it stands for is not loaded, or missing.
 	async function untold() {
-		const { default: known } = await import("/static/js/strings/en/page.js");
+		const { default: known } = await import("./static/js/strings/en/page.js");
 		const spaces = new Set(
 			Object.keys(known)
 				.map((key) => key.split(".")[0])

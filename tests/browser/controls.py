@@ -153,8 +153,8 @@ class Operator:
 READY = """async ([place, language]) => {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   for (const toast of document.querySelectorAll("toast-list > div")) toast.remove();
-  window.workspace = (await import("/static/js/run/workspace.js")).workspace;
-  const { setLanguage, language: now } = await import("/static/js/page/i18n.js");
+  window.workspace = (await import("./static/js/run/workspace.js")).workspace;
+  const { setLanguage, language: now } = await import("./static/js/page/i18n.js");
   const wanted = window.wanted ?? language;
   if (now() !== wanted) await setLanguage(wanted);
   workspace.resetAll();

@@ -16,7 +16,7 @@ FRAME: Table = {
     "gateway-header header button theme": Use(LOOKS),
     "gateway-header header button key": Use(DIALOG),
 }
-HAS_KEY = "(await import('/static/js/api/key.js')).key.value = 'a-key-that-nobody-wants';"
+HAS_KEY = "(await import('./static/js/api/key.js')).key.value = 'a-key-that-nobody-wants';"
 PRESS_KEY = "one('header [data-part=key]').click();"
 FRAME_SCENES = [
     scene("#/servers", "shown('server-panel .models')", HAS_KEY, "shown('header [data-part=key]')"),

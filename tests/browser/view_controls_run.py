@@ -77,7 +77,7 @@ OTHER_TAB = """
   const draft = JSON.parse(localStorage[entry]);
   const newer = { ...draft, values: { "3.steps": steps + 2 }, at: Date.now() + 1e6 };
   localStorage[entry] = JSON.stringify(newer);
-  (await import("/static/js/run/drafts.js")).drafts.dispatchEvent(new Event("change"));
+  (await import("./static/js/run/drafts.js")).drafts.dispatchEvent(new Event("change"));
 """
 UNFOLD = "for (const each of document.querySelectorAll('run-view details')) each.open = true;"
 FOLD = "for (const each of document.querySelectorAll('run-view .work details')) each.open = false;"

@@ -116,8 +116,7 @@ async def asked(gate: Guarded, client: httpx.AsyncClient, things: dict[str, str]
 # everybody shares. All else: GET and HEAD need "read", other methods "run".
 NO_KEY = """
     GET /api/health  GET /api/ready  GET /api/v2/health  GET /static  HEAD /static  GET /
-    GET /openapi.json  GET /docs  GET /docs/oauth2-redirect  GET /redoc
-    HEAD /openapi.json  HEAD /docs  HEAD /docs/oauth2-redirect  HEAD /redoc
+    HEAD /  GET /openapi.json  GET /docs  GET /redoc  HEAD /openapi.json  HEAD /docs  HEAD /redoc
 """
 LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws"
 SHARED = """

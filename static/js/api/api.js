@@ -1,9 +1,9 @@
-// The gateway's REST API; with library.js and servers.js all routes that the page uses. Failures are thrown
-// as a Problem.
+// The gateway's REST API, below the page's <base>; with library.js and servers.js all routes that the page uses.
+// Failures are thrown as a Problem.
 import { key } from "./key.js";
 
 const TIMEOUT = 60_000;
-const HEALTH = "/api/health";
+const HEALTH = "api/health";
 
 export class Problem extends Error {
 	constructor(document) {
@@ -28,46 +28,46 @@ export const query = (fields) => {
 /** @type {() => Promise<GatewayHealth>} */
 export const health = () => get(HEALTH);
 /** @type {() => Promise<ServerList>} */
-export const servers = () => get("/api/servers");
+export const servers = () => get("api/servers");
 /** @type {(name: string) => Promise<ServerDetail>} */
-export const server = (name) => get(`/api/servers/${id(name)}`);
-export const nodes = (fields = {}) => get(`/api/nodes${query(fields)}`);
+export const server = (name) => get(`api/servers/${id(name)}`);
+export const nodes = (fields = {}) => get(`api/nodes${query(fields)}`);
 
 // Tasks, batches, the queue, webhook deliveries
 /** @type {(limit: number, cursor?: string | null, fields?: Record<string, any>) => Promise<TaskPage>} */
-export const tasks = (limit, cursor, fields = {}) => get(`/api/tasks${query({ limit, cursor, ...fields })}`);
+export const tasks = (limit, cursor, fields = {}) => get(`api/tasks${query({ limit, cursor, ...fields })}`);
 /** @type {(name: string) => Promise<Task>} */
-export const task = (name) => get(`/api/task/${id(name)}`);
-export const taskWorkflow = (name) => get(`/api/task/${id(name)}/workflow`);
-export const taskWorkflowText = (name) => exactly(`/api/task/${id(name)}/workflow`);
-export const cancel = (name) => post(`/api/task/${id(name)}/cancel`);
-export const retry = (name) => post(`/api/task/${id(name)}/retry`);
-export const remove = (name) => send("DELETE", `/api/task/${id(name)}`);
-export const removeAll = (names) => post("/api/history/delete", json(names ? { task_ids: names } : { all: true }));
-export const cancelBatch = (name) => post(`/api/batch/${id(name)}/cancel`);
+export const task = (name) => get(`api/task/${id(name)}`);
+export const taskWorkflow = (name) => get(`api/task/${id(name)}/workflow`);
+export const taskWorkflowText = (name) => exactly(`api/task/${id(name)}/workflow`);
+export const cancel = (name) => post(`api/task/${id(name)}/cancel`);
+export const retry = (name) => post(`api/task/${id(name)}/retry`);
+export const remove = (name) => send("DELETE", `api/task/${id(name)}`);
+export const removeAll = (names) => post("api/history/delete", json(names ? { task_ids: names } : { all: true }));
+export const cancelBatch = (name) => post(`api/batch/${id(name)}/cancel`);
 /** @type {(name: string) => Promise<DeliveryList>} */
-export const taskDeliveries = (name) => get(`/api/task/${id(name)}/deliveries`);
-export const replay = (name) => post(`/api/deliveries/${id(name)}/replay`);
-export const zipUrl = (name) => `/api/task/${id(name)}/outputs.zip`;
+export const taskDeliveries = (name) => get(`api/task/${id(name)}/deliveries`);
+export const replay = (name) => post(`api/deliveries/${id(name)}/replay`);
+export const zipUrl = (name) => `api/task/${id(name)}/outputs.zip`;
 
 // Workflows. A source is {filename} of a saved one, or {text, name} of an unsaved one.
 /** @type {() => Promise<WorkflowList>} */
-export const workflows = () => get("/api/workflows");
+export const workflows = () => get("api/workflows");
 /** @type {(name: string) => Promise<Workflow>} */
-export const workflow = (name) => get(`/api/workflow/${id(name)}`);
-export const workflowText = (name) => exactly(`/api/workflow/${id(name)}`);
+export const workflow = (name) => get(`api/workflow/${id(name)}`);
+export const workflowText = (name) => exactly(`api/workflow/${id(name)}`);
 /** @type {(source: Source) => Promise<ParametersOf>} */
-export const parameters = (source) => post("/api/workflow/parameters", envelope(source));
+export const parameters = (source) => post("api/workflow/parameters", envelope(source));
 export const convertText = (source, params) =>
-	exactly("/api/workflow/convert", sent("POST", envelope(source, { params })));
-export const submit = (source, options) => post("/api/workflow/submit", envelope(source, options));
+	exactly("api/workflow/convert", sent("POST", envelope(source, { params })));
+export const submit = (source, options) => post("api/workflow/submit", envelope(source, options));
 export const submitBody = (source, options) => envelope(source, options);
 
 // Files
 /** @type {(image: File) => Promise<Upload>} */
-export const upload = (image) => form("/api/image/upload", { image });
-export const uploadMask = (image, original) => form("/api/image/upload/mask", { image, original });
-export const uploadUrl = (name, fields) => `/api/image/${id(name)}${query({ type: "input", ...fields })}`;
+export const upload = (image) => form("api/image/upload", { image });
+export const uploadMask = (image, original) => form("api/image/upload/mask", { image, original });
+export const uploadUrl = (name, fields) => `api/image/${id(name)}${query({ type: "input", ...fields })}`;
 
 // For resources that an element cannot fetch itself, as <img> sends no key.
 export async function blob(url, options = {}) {

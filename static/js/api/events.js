@@ -30,8 +30,7 @@ class Events extends EventTarget {
 		if (key.isWanted) return; // reconnects when there is another key
 		this.#retry = 0;
 		this.#tell("connecting");
-		const scheme = location.protocol === "https:" ? "wss" : "ws";
-		const socket = new WebSocket(`${scheme}://${location.host}/ws`, key.protocols);
+		const socket = new WebSocket(`${document.baseURI.replace("http", "ws")}ws`, key.protocols);
 		socket.binaryType = "arraybuffer";
 		socket.onopen = () => this.#opened();
 		socket.onclose = () => this.#closed();

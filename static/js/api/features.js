@@ -6,14 +6,14 @@ let asked = null;
 
 export async function has(path, parameter) {
 	asked ??= paths();
-	const route = (await asked)[path];
+	const route = (await asked)[`/${path}`];
 	if (!parameter) return Boolean(route);
 	return Boolean(route?.get?.parameters?.some((each) => each.name === parameter));
 }
 
 async function paths() {
 	try {
-		const answer = await fetch("/openapi.json", { headers: key.headers });
+		const answer = await fetch("openapi.json", { headers: key.headers });
 		return (await answer.json()).paths ?? {};
 	} catch {
 		asked = null; // retried by the next call

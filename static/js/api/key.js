@@ -2,7 +2,8 @@
 // the gateway answers 401; main.js sets it.
 import { remember, remembered } from "../page/remember.js";
 
-const NAME = "gateway.key";
+// Another gateway may be below another path of the same origin.
+const NAME = `gateway.key${new URL(document.baseURI).pathname.slice(0, -1)}`;
 
 // Headers cannot contain other characters.
 export const canBe = (text) => /^[\x21-\x7e]*$/.test(text);

@@ -14,7 +14,7 @@ await styles("upload");
 
 // The address of the file in its original size.
 function whole(address) {
-	const url = new URL(address, location.origin);
+	const url = new URL(address, document.baseURI);
 	url.searchParams.delete("width");
 	return url.href;
 }
@@ -115,7 +115,7 @@ export function uploadControl(parameter, change) {
 		const picture = await api.blob(whole(place));
 		const drawn = await editMask(picture);
 		if (!drawn) return;
-		const isUpload = !new URL(place, location.origin).searchParams.has("server");
+		const isUpload = !new URL(place, document.baseURI).searchParams.has("server");
 		const file = isUpload ? null : new File([picture], name.split(/[\\/]/).pop(), { type: picture.type });
 		await take(drawn, file ? (await api.upload(file)).name : name);
 	};

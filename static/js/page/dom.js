@@ -33,11 +33,11 @@ export function build(element, children) {
 	return (name) => parts[name];
 }
 
-// Icons are symbols of /static/icons.svg: icon("play"). They are hidden from screen readers.
+// Icons are symbols of icons.svg: icon("play"). They are hidden from screen readers.
 export function icon(name) {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-	use.setAttribute("href", `/static/icons.svg#${name}`);
+	use.setAttribute("href", `static/icons.svg#${name}`);
 	svg.setAttribute("class", "icon");
 	svg.setAttribute("aria-hidden", "true");
 	svg.append(use);

@@ -5,7 +5,7 @@ import { key } from "../api/key.js";
 
 // Only files of the gateway itself are shown or linked.
 export function ours(path) {
-	const url = typeof path === "string" ? URL.parse(path, location.origin) : null;
+	const url = typeof path === "string" ? URL.parse(path, document.baseURI) : null;
 	return url?.origin === location.origin ? url : null;
 }
 

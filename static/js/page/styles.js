@@ -1,6 +1,6 @@
 // Loads the stylesheet of a part: await styles("tasks") before the part is shown.
 export async function styles(name) {
-	const href = `/static/css/${name}.css`;
+	const href = `static/css/${name}.css`;
 	if (document.querySelector(`link[href="${href}"]`)) return;
 	const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
 	await new Promise((done) => {

@@ -1,5 +1,6 @@
 // The current run as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for its
-// language. `request` is {path, body, hasKey, origin}; body is a JSON text, so that no digit is lost.
+// language. `request` is {path, body, hasKey, origin}; body is a JSON text, so that no digit is lost; origin is the
+// gateway's address, to which paths are appended: it ends with a slash.
 const KEY = "COMFYUI_API_KEY";
 
 // POSIX shell: inside single quotes only the quote is special.
@@ -40,11 +41,11 @@ with httpx.Client(base_url=${quoted(origin)}, ${key}timeout=60) as client:
     for task in started.get("tasks", [started]):  # a batch has many
         while task["status"] in ("queued", "running", "canceling"):
             time.sleep(0.5)
-            task = client.get(f"/api/task/{task['task_id']}").json()
+            task = client.get(f"api/task/{task['task_id']}").json()
         print(task["task_id"], task["status"], (task["error"] or {}).get("message", ""))
         for output in task["outputs"]:
             if output.get("url"):
-                file = client.get(output["url"]).raise_for_status()
+                file = client.get(client.base_url.join(output["url"])).raise_for_status()
                 Path(output["filename"]).write_bytes(file.content)
 `;
 }
@@ -67,10 +68,10 @@ const started = await call(${readable(path)}, { method: "POST", body });
 for (let task of started.tasks ?? [started]) {
   while (["queued", "running", "canceling"].includes(task.status)) {
     await new Promise((resolve) => setTimeout(resolve, 500));
-    task = await call(\`/api/task/\${task.task_id}\`);
+    task = await call(\`api/task/\${task.task_id}\`);
   }
   console.log(task.task_id, task.status, task.error?.message ?? "");
-  for (const { url } of task.outputs) if (url) console.log(base + url);
+  for (const { url } of task.outputs) if (url) console.log(new URL(url, base).href);
 }
 `;
 }

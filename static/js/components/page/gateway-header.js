@@ -95,7 +95,7 @@ const content = () => [
 		el(
 			"a",
 			{ className: "brand", href: "#/run" },
-			el("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }),
+			el("img", { src: "static/icon.svg", alt: "", width: 24, height: 24 }),
 			el("h1", {}, "ComfyUI gateway"),
 		),
 		el(
@@ -105,7 +105,7 @@ const content = () => [
 			el("a", { href: "#/tasks", i18n: "nav.tasks" }),
 			el("a", { href: "#/servers", i18n: "nav.servers" }),
 		),
-		el("small", { part: "version" }),
+		el("small", { part: "version" }, document.documentElement.dataset.version),
 		el(
 			"span",
 			{ className: "chips", attributes: { "aria-live": "polite" } },

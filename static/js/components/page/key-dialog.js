@@ -60,7 +60,7 @@ export async function ask() {
 async function faultOf(text) {
 	if (!canBe(text)) return "key.refused";
 	try {
-		const { status } = await fetch("/api/tasks?limit=1", { headers: { Authorization: `Bearer ${text}` } });
+		const { status } = await fetch("api/tasks?limit=1", { headers: { Authorization: `Bearer ${text}` } });
 		return status === 401 && "key.refused";
 	} catch {
 		return "health.away";

@@ -85,8 +85,8 @@ function about(task, output, dialog) {
 	const zip = button("download", "large.zip", () => save(api.zipUrl(task.task_id), `${task.task_id}.zip`), {
 		hidden: true,
 	});
-	has("/api/image/{filename}", "metadata").then((can) => (clean.hidden = !can));
-	has("/api/task/{task_id}/outputs.zip").then((can) => (zip.hidden = !can));
+	has("api/image/{filename}", "metadata").then((can) => (clean.hidden = !can));
+	has("api/task/{task_id}/outputs.zip").then((can) => (zip.hidden = !can));
 	const input = workspace.parameters.find(({ upload }) => upload === "image");
 	const facts = [
 		[t("large.workflow"), nameOf(task)],

@@ -17,7 +17,7 @@ export function showRun(options) {
 	const { source } = workspace;
 	const graph = () => api.convertText(source, workspace.params());
 	return showCode({
-		path: "/api/workflow/submit",
+		path: "api/workflow/submit",
 		body: api.submitBody(source, options),
 		isBatch: Boolean(options.batch),
 		graph,
@@ -27,13 +27,13 @@ export function showRun(options) {
 // `request` is {path, body, isBatch, graph}; graph() resolves to the workflow as text in API format.
 /** @param {{ path: string, body: string, isBatch: boolean, graph: () => Promise<string> }} asked */
 async function showCode({ graph, ...request }) {
-	const run = { ...request, origin: location.origin, hasKey: Boolean(key.value) };
+	const run = { ...request, origin: document.baseURI, hasKey: Boolean(key.value) };
 	const kinds = {
 		curl: async () => curl(run),
 		Python: async () => python(run),
 		JavaScript: async () => javascript(run),
 	};
-	if (await has("/api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });
+	if (await has("api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });
 	const code = el("pre", { className: "code", tabIndex: 0 });
 	const fault = el("problem-box", { hidden: true });
 	const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });

@@ -6,7 +6,7 @@ import { curl } from "../../run/code.js";
 // The graph that ran contains all values, with all digits of numbers.
 export async function curlOf(task) {
 	const body = `{"workflow": ${await api.taskWorkflowText(task.task_id)}}`;
-	return curl({ origin: location.origin, path: "/api/workflow/submit", body, hasKey: Boolean(key.value) });
+	return curl({ origin: document.baseURI, path: "api/workflow/submit", body, hasKey: Boolean(key.value) });
 }
 
 export async function copy(text, button, said) {

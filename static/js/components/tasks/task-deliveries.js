@@ -9,7 +9,7 @@ const TONES = { delivered: "good", dead: "bad", pending: "wait" };
 
 // Resolves to null if the gateway has no webhooks, or the task has no deliveries.
 export async function deliveriesOf(id) {
-	if (!(await has("/api/task/{task_id}/deliveries"))) return null;
+	if (!(await has("api/task/{task_id}/deliveries"))) return null;
 	try {
 		const { deliveries } = await api.taskDeliveries(id);
 		return deliveries?.length ? deliveries : null;

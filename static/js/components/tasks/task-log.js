@@ -13,7 +13,7 @@ const TYPES = ["status", "progress", "output"];
 async function taskEvents(name, told, signal) {
 	if (key.isWanted) return;
 	const headers = { ...key.headers, "Last-Event-ID": "0" };
-	const response = await fetch(`/api/task/${encodeURIComponent(name)}/events?previews=false`, { headers, signal });
+	const response = await fetch(`api/task/${encodeURIComponent(name)}/events?previews=false`, { headers, signal });
 	if (!response.ok) return;
 	if (!response.body) return;
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

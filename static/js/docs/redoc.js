@@ -1,0 +1,3 @@
+// Starts Redoc, which is at /redoc.
+const docs = /** @type {HTMLElement} */ (document.getElementById("docs"));
+/** @type {any} */ (window).Redoc.init(docs.dataset.openapi, {}, docs);
