@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from playwright.async_api import Page, expect
 from tests import services
 from tests.browser.helpers import open_file, open_run
 from tests.conftest import RunningGateway, text_to_image
+from tests.powershell import assigned
 
 # Quotes of every kind, what shells and templates expand, line ends, other scripts, half a pair.
 NASTY = "it's \"fine\" `id` $HOME ${x} $(id) \\n \\' %s {0} \u2028 é 雪 🦊 <b> & \n!'''\"\"\""
@@ -64,6 +66,8 @@ async def test_each_language_makes_the_task(
         "comfy-sdk": (sys.executable, "sdk.py"),
     }
     services.program("curl")
+    if pwsh := services.find("pwsh"):  # elsewhere tests/acceptance/test_code_powershell.py reads it
+        commands["PowerShell"] = (pwsh, "run.ps1")
     for kind, (program, file) in commands.items():
         code = await shown(blank, kind)
         folder = tmp_path / kind
@@ -77,7 +81,7 @@ async def test_each_language_makes_the_task(
         text, seed = await newest_prompt(gateway)
         assert text == NASTY, kind
         assert (seed == SEED) is is_new, kind
-    for kind in ("Python", "comfy-sdk"):
+    for kind in commands.keys() & {"PowerShell", "Python", "comfy-sdk"}:
         assert len(list((tmp_path / kind).glob("*.png"))) == 1, f"{kind} fetches the results"
 
 
@@ -92,6 +96,7 @@ async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path
     await page.get_by_role("button", name="As code").click()
     for kind, variable in (
         ("curl", '"Authorization: Bearer $COMFYUI_API_KEY"'),
+        ("PowerShell", '"Bearer $env:COMFYUI_API_KEY"'),
         ("Python", "os.environ['COMFYUI_API_KEY']"),
         ("JavaScript", "process.env.COMFYUI_API_KEY"),
         ("comfy-sdk", 'os.environ["COMFYUI_API_KEY"]'),
@@ -105,6 +110,50 @@ async def test_a_batch_with_a_key(blank: Page, gateway: RunningGateway, tmp_path
     (tmp_path / "run.sh").write_text(await shown(page, "curl"), encoding="utf-8")
     answer = json.loads(await execute("bash", "run.sh", cwd=tmp_path))
     assert len(answer["tasks"]) == 3
+
+
+async def test_powershell_holds_what_curl_sends(
+    blank: Page, gateway: RunningGateway, tmp_path: Path
+) -> None:
+    await opened(blank, is_new=True)
+    (tmp_path / "body.json").write_text(assigned(await shown(blank, "PowerShell"))["body"])
+    (tmp_path / "run.sh").write_text(await shown(blank, "curl"))
+    sent = re.sub(
+        r"--data-raw '.*'\n", "--data @body.json\n", await shown(blank, "curl"), flags=re.S
+    )
+    assert "@body.json" in sent
+    (tmp_path / "run.sh").write_text(sent)
+    await execute("bash", "run.sh", cwd=tmp_path)
+    assert await newest_prompt(gateway) == (NASTY, SEED)
+
+
+WINDOWS = "Object.defineProperty(navigator, 'platform', { get: () => 'Win32' });"
+WINDOWS += "Object.defineProperty(navigator, 'userAgentData', { get: () => undefined });"
+
+
+async def test_windows_is_shown_powershell_until_another_is_chosen(blank: Page) -> None:
+    await blank.add_init_script(WINDOWS)
+    chosen = blank.locator("dialog [role=tab][aria-selected=true]")
+    await opened(blank, is_new=False)
+    await expect(chosen).to_have_text("PowerShell")
+    await shown(blank, "Python")
+    await blank.reload()
+    await blank.get_by_role("button", name="As code").click()
+    await expect(chosen).to_have_text("Python")
+
+
+async def test_on_windows_a_task_is_copied_for_powershell(
+    blank: Page, gateway: RunningGateway
+) -> None:
+    task = await gateway.submit(text_to_image(seed=SEED, text=NASTY))
+    await blank.add_init_script(WINDOWS)
+    await blank.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await blank.goto(f"/#/tasks/{task['task_id']}")
+    await blank.get_by_role("button", name="Copy PowerShell").click()
+    await expect(blank.get_by_role("button", name="Copied")).to_be_visible()
+    copied = assigned(await blank.evaluate("navigator.clipboard.readText()"))
+    graph = json.loads(copied["body"])["workflow"]
+    assert (graph["6"]["inputs"]["text"], graph["3"]["inputs"]["seed"]) == (NASTY, SEED)
 
 
 async def test_a_click_copies(blank: Page) -> None:

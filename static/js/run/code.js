@@ -1,12 +1,15 @@
-// The current run as a program: curl, Python, JavaScript, comfy-sdk. Pure; every value is quoted for its
+// The current run as a program: curl, PowerShell, Python, JavaScript, comfy-sdk. Pure; every value is quoted for its
 // language. `request` is {path, body, hasKey, origin}; body is a JSON text, so that no digit is lost; origin is the
 // gateway's address, to which paths are appended: it ends with a slash.
 const KEY = "COMFYUI_API_KEY";
 
 // POSIX shell: inside single quotes only the quote is special.
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+// PowerShell: curly quotes end a string, too.
+const verbatim = (text) => `'${text.replace(/['\u2018-\u201b]/g, "$&$&")}'`;
 // JSON strings are valid in JavaScript and, with the escapes of JSON.stringify, in Python.
-const quoted = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, escaped);
+const quoted = (text) => ascii(JSON.stringify(text));
+const ascii = (json) => json.replace(/[\u007f-\uffff]/g, escaped);
 const readable = (text) => JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029\ud800-\udfff]/g, escapedUnlessPair);
 const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
 const escapedUnlessPair = (letter, at, whole) => (isPair(whole, at) ? letter : escaped(letter));
@@ -21,6 +24,41 @@ export function curl({ origin, path, body, hasKey }) {
 	return `curl -X POST ${shell(`${origin}${path}?wait=60`)} \\
   -H 'Content-Type: application/json'${key} \\
   --data-raw ${shell(pretty(body))}
+`;
+}
+
+// For Windows PowerShell 5.1 and PowerShell 7. HttpClient, since the cmdlets of 5.1 read answers as Latin-1. All is
+// ASCII: 5.1 takes a file for one of the system's code page. No line of JSON can end a here-string.
+export function powershell({ origin, path, body, hasKey }) {
+	const key = hasKey ? `\n$client.DefaultRequestHeaders.Add('Authorization', "Bearer $env:${KEY}")` : "";
+	return `Add-Type -AssemblyName System.Net.Http
+$client = New-Object System.Net.Http.HttpClient
+$client.BaseAddress = ${verbatim(origin)}${key}
+$body = @'
+${ascii(pretty(body))}
+'@
+$content = New-Object System.Net.Http.StringContent($body, [Text.Encoding]::UTF8, 'application/json')
+
+function Receive-Task($asked) {
+  $ErrorActionPreference = 'Stop'
+  $answer = $asked.GetAwaiter().GetResult()
+  $json = ConvertFrom-Json ($answer.Content.ReadAsStringAsync().GetAwaiter().GetResult())
+  if (-not $answer.IsSuccessStatusCode) { throw $json.detail }
+  if ($json.tasks) { $json.tasks } else { $json } # a batch has many
+}
+
+foreach ($task in Receive-Task ($client.PostAsync(${verbatim(path)}, $content))) {
+  while ($task.status -in 'queued', 'running', 'canceling') {
+    Start-Sleep -Milliseconds 500
+    $task = Receive-Task ($client.GetAsync("api/task/$($task.task_id)"))
+  }
+  "$($task.task_id) $($task.status) $($task.error.message)"
+  foreach ($output in $task.outputs) {
+    if (-not $output.url) { continue }
+    $file = $client.GetByteArrayAsync($output.url).GetAwaiter().GetResult()
+    [IO.File]::WriteAllBytes((Join-Path $PWD.ProviderPath $output.filename), $file)
+  }
+}
 `;
 }
 

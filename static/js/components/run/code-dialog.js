@@ -6,8 +6,9 @@ import { key } from "../../api/key.js";
 import { copy } from "../../page/clipboard.js";
 import { openDialog } from "../../page/dialog.js";
 import { el, icon } from "../../page/dom.js";
-import { texts } from "../../page/i18n.js";
-import { comfySdk, curl, javascript, python } from "../../run/code.js";
+import { texts, translate } from "../../page/i18n.js";
+import { comfySdk, curl, javascript, powershell, python } from "../../run/code.js";
+import { firstOf, choose as remember } from "../../run/code-kind.js";
 import { workspace } from "../../run/workspace.js";
 
 await texts("dialogs");
@@ -30,11 +31,13 @@ async function showCode({ graph, ...request }) {
 	const run = { ...request, origin: document.baseURI, hasKey: Boolean(key.value) };
 	const kinds = {
 		curl: async () => curl(run),
+		PowerShell: async () => powershell(run),
 		Python: async () => python(run),
 		JavaScript: async () => javascript(run),
 	};
 	if (await has("api/v2/jobs")) kinds["comfy-sdk"] = async () => comfySdk({ ...run, graph: await graph() });
 	const code = el("pre", { className: "code", tabIndex: 0 });
+	const hint = el("p", { className: "hint" });
 	const fault = el("problem-box", { hidden: true });
 	const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
 	let chosen = null; // a late answer must not replace the code of another tab
@@ -49,9 +52,15 @@ async function showCode({ graph, ...request }) {
 		code.textContent = text;
 		code.setAttribute("aria-label", name);
 		fault.show(error);
+		hint.dataset.i18n = run.hasKey ? (name === "PowerShell" ? "code.keyPowershell" : "code.key") : "code.open";
+		translate(hint);
+	};
+	const pick = (name) => {
+		remember(name);
+		choose(name);
 	};
 	for (const name of Object.keys(kinds)) {
-		tabs.append(el("button", { textContent: name, attributes: { role: "tab" }, onclick: () => choose(name) }));
+		tabs.append(el("button", { textContent: name, attributes: { role: "tab" }, onclick: () => pick(name) }));
 	}
 	const take = el(
 		"button",
@@ -61,13 +70,8 @@ async function showCode({ graph, ...request }) {
 	);
 	const dialog = openDialog(
 		{ i18n: "code.title" },
-		[
-			el("div", { className: "row wrap" }, tabs, el("span", { className: "grow" }), take),
-			fault,
-			code,
-			el("p", { className: "hint", i18n: run.hasKey ? "code.key" : "code.open" }),
-		],
+		[el("div", { className: "row wrap" }, tabs, el("span", { className: "grow" }), take), fault, code, hint],
 		{ className: "code-dialog" },
 	);
-	choose("curl");
+	choose(firstOf(Object.keys(kinds)));
 }

@@ -1,12 +1,17 @@
-// The request that creates the same task again, for a shell.
+// The request that creates the same task again, for the visitor's shell.
 import * as api from "../../api/api.js";
 import { key } from "../../api/key.js";
-import { curl } from "../../run/code.js";
+import { curl, powershell } from "../../run/code.js";
+import { firstOf, SHELLS } from "../../run/code-kind.js";
+
+const isPowershell = firstOf(SHELLS) === "PowerShell";
+export const COPY = isPowershell ? "task.copyPowershell" : "task.copyCurl";
 
 // The graph that ran contains all values, with all digits of numbers.
 export async function curlOf(task) {
 	const body = `{"workflow": ${await api.taskWorkflowText(task.task_id)}}`;
-	return curl({ origin: document.baseURI, path: "api/workflow/submit", body, hasKey: Boolean(key.value) });
+	const run = { origin: document.baseURI, path: "api/workflow/submit", body, hasKey: Boolean(key.value) };
+	return isPowershell ? powershell(run) : curl(run);
 }
 
 export async function copy(text, button, said) {

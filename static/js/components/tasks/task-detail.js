@@ -6,7 +6,7 @@ import { i18n, t } from "../../page/i18n.js";
 import { go } from "../../page/router.js";
 import { isCut, isFinished, tasks } from "../../tasks/state.js";
 import { act, mayDelete } from "./task-actions.js";
-import { copy, curlOf } from "./task-curl.js";
+import { COPY, copy, curlOf } from "./task-curl.js";
 import { shown as deliveries, deliveriesOf } from "./task-deliveries.js";
 import { taskLog } from "./task-log.js";
 import { outputs } from "./task-outputs.js";
@@ -255,7 +255,7 @@ class TaskDetail extends HTMLElement {
 		parts.retry = button("tasks.retry", () => this.#act("retry"));
 		parts.remove = button("tasks.delete", () => this.#act("delete"), "danger");
 		parts.copyId = button("task.copyId", () => copy(this.id, parts.copyId, t("task.copied")));
-		parts.curl = button("task.copyCurl", () => this.#copyCurl());
+		parts.curl = button(COPY, () => this.#copyCurl());
 		parts.problem = el("problem-box", { hidden: true });
 		const close = el(
 			"button",

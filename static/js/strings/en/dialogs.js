@@ -83,6 +83,7 @@ export default {
 	"delete.done": "{name} is deleted.",
 	"code.title": "This run as code",
 	"code.key": "The key is read from the environment: export COMFYUI_API_KEY=…",
+	"code.keyPowershell": "The key is read from the environment: $env:COMFYUI_API_KEY = '…'",
 	"code.open": "This gateway asked for no key.",
 	"code.kinds": "Language of the code",
 };

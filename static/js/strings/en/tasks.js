@@ -49,6 +49,7 @@ export default {
 	"task.none": "There is no such task.",
 	"task.copyId": "Copy id",
 	"task.copyCurl": "Copy curl",
+	"task.copyPowershell": "Copy PowerShell",
 	"task.copied": "Copied",
 	"task.graph": "Graph",
 	"task.error": "Error",

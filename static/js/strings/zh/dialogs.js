@@ -82,6 +82,7 @@ export default {
 	"delete.done": "{name} 已删除。",
 	"code.title": "此次运行的代码",
 	"code.key": "密钥从环境变量读取：export COMFYUI_API_KEY=…",
+	"code.keyPowershell": "密钥从环境变量读取：$env:COMFYUI_API_KEY = '…'",
 	"code.open": "此网关不需要密钥。",
 	"code.kinds": "代码语言",
 };

@@ -49,6 +49,7 @@ export default {
 	"task.none": "没有这个任务。",
 	"task.copyId": "复制 ID",
 	"task.copyCurl": "复制 curl",
+	"task.copyPowershell": "复制 PowerShell",
 	"task.copied": "已复制",
 	"task.graph": "工作流图",
 	"task.error": "错误",
