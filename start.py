@@ -12,13 +12,15 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from pydantic import ValidationError
 
 from app import logs
 from app.errors import BadSettings, CannotStart, GatewayError
+from app.listening import listening
 from app.processes import CANNOT_START, Inherited, Workers, check_workers
 from app.settings import Settings
 from app.system.console import print_anything, stop_when_closed
@@ -59,30 +61,16 @@ def settings_of(options: argparse.Namespace) -> Settings:
         for name in ("host", "port", "workers", "comfyui_server")
         if (value := getattr(options, name)) is not None
     }
-    return Settings(**given)
+    return read_settings(**given)
 
 
-async def check_host(host: str) -> None:
-    """Raise BadSettings unless this machine can listen on the address."""
-    failure: Exception | None = None
+def read_settings(**given: Any) -> Settings:
+    """Raises BadSettings for a .env that cannot be read, and ValidationError."""
     try:
-        loop = asyncio.get_running_loop()
-        for family, kind, _, _, address in await loop.getaddrinfo(
-            host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            try:
-                with socket.socket(family, kind) as tried:
-                    tried.bind(address)
-                    return
-            except OSError as error:
-                failure = error
-    except (OSError, UnicodeError) as error:
-        failure = error
-    reason = getattr(failure, "strerror", None) or "no such name"
-    raise BadSettings(
-        f"Setting COMFYUI_HOST: {host[:200]!r} is no address to listen on ({reason}). "
-        "Write an address or a name of this machine, such as 127.0.0.1, or 0.0.0.0 for all."
-    )
+        return Settings(**given)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not in UTF-8"
+        raise BadSettings(f"The file .env cannot be read: {reason}.") from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,36 +81,40 @@ def run(options: argparse.Namespace) -> int:
     worker = inherited.number if inherited else None
     logs.configure(settings.log_level, settings.log_format, worker)
     raise_file_limit()
-    if settings.workers > 1 and inherited is None:
-        return asyncio.run(share_port(settings))
+    if inherited is not None:
+        return run_gateway(serve_as_worker(settings, inherited))
+    with listening(settings.host, settings.port) as listeners:
+        if settings.workers > 1:
+            return asyncio.run(Workers(settings, sys.orig_argv[1:], listeners).run())
+        return run_gateway(serve(settings, listeners, demo=options.demo))
+
+
+def run_gateway(serving: Coroutine[Any, Any, None]) -> int:
     # Of what a start makes next to nothing is garbage, and to look for it takes a tenth of the
     # start; `serving.Process` begins to.
     gc.disable()
-    from app import serving
+    from app.serving import loop_factory
 
     stop_when_closed()
-    with asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
-        if inherited is not None:
-            runner.run(serving.serve_as_worker(settings, inherited))
-        else:
-            runner.run(serve(settings, demo=options.demo))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serving)
     return 0
 
 
-async def share_port(settings: Settings) -> int:
-    await check_host(settings.host)
-    return await Workers(settings, sys.orig_argv[1:]).run()
-
-
-async def serve(settings: Settings, *, demo: bool) -> None:
+async def serve_as_worker(settings: Settings, inherited: Inherited) -> None:
     from app import serving
 
-    await check_host(settings.host)
+    await serving.serve_as_worker(settings, inherited)
+
+
+async def serve(settings: Settings, listeners: Sequence[socket.socket], *, demo: bool) -> None:
+    from app import serving
+
     async with AsyncExitStack() as stack:
         if demo:
             address = await stack.enter_async_context(_demo())
             settings = settings.model_copy(update=_demo_settings(settings, address))
-        await serving.serve(settings)
+        await serving.serve(settings, listeners)
 
 
 def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
@@ -137,7 +129,7 @@ def _demo_settings(settings: Settings, address: str) -> dict[str, object]:
 @asynccontextmanager
 async def _demo() -> AsyncIterator[str]:
     """The stand-in, on ComfyUI's own port if that is free; its address."""
-    from fake_comfyui.server import DemoServer
+    from fake_comfyui.server import CannotListen, DemoServer
 
     for port in (DEMO_PORT, 0):
         try:
@@ -145,7 +137,7 @@ async def _demo() -> AsyncIterator[str]:
             async with DemoServer(port=port, preview_method="auto") as server:
                 yield server.address
                 return
-        except OSError:
+        except CannotListen:
             if port == 0:
                 raise
 
@@ -154,7 +146,7 @@ def manage_keys(arguments: list[str]) -> int:
     from app.auth import cli
     from app.container import checked
 
-    return cli.main(arguments, checked(Settings()).api_keys.get_secret_value())
+    return cli.main(arguments, checked(read_settings()).api_keys.get_secret_value())
 
 
 def main() -> int:

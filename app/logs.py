@@ -12,9 +12,13 @@ from app.limits.quoting import cut
 
 LogFormat = Literal["plain", "json"]
 
-_REFUSED = (
-    # Logged by uvicorn for each refused handshake
-    "ASGI callable returned without completing handshake"
+_NO_NEWS = (  # of uvicorn
+    "connection ",
+    "ASGI callable returned without completing handshake",  # for each refused one
+    # Around why a start failed, which is one line
+    "Started server process",  # app/serving.py says so when it is true
+    "Waiting for application startup",
+    "Application startup failed",
 )
 
 LONGEST = 8_000  # bytes of a message, which may contain client data
@@ -47,7 +51,7 @@ def configure(level: str, log_format: LogFormat, worker: int | None = None) -> N
 def _is_news(record: logging.LogRecord) -> bool:
     """Drop uvicorn's lines about WebSockets, which contain the query; there are own ones."""
     text = str(record.msg)
-    return '"WebSocket ' not in text and not text.startswith(("connection ", _REFUSED))
+    return '"WebSocket ' not in text and not text.startswith(_NO_NEWS)
 
 
 class JsonLines(logging.Formatter):

@@ -38,6 +38,7 @@ from app.auth.model import AccessLevel
 from app.container import build, checked
 from app.db.engine.database import Database, open_database
 from app.errors import CannotStart, GatewayError
+from app.files.stores.factory import local_folders
 from app.gateway import Gateway, warnings
 from app.limits.periodic import cancel_all
 from app.redis import connect
@@ -146,11 +147,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """Run a gateway with all of its background work. Raises CannotStart."""
-    for warning in [*warnings(settings), *removed_settings()]:
-        log.warning("%s", warning)
+    _make_folders(settings)
     database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
+    for warning in [*warnings(settings), *removed_settings()]:
+        log.warning("%s", warning)
     work: list[asyncio.Task[None]] = []
     try:
         if gateway.runners is not None:
@@ -174,6 +176,17 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         await database.close()
         gateway.workers.close()
         gateway.decoders.close()
+
+
+def _make_folders(settings: Settings) -> None:
+    """Raises CannotStart for one that cannot be made."""
+    folders = local_folders(settings.files_url, settings.outputs_dir, settings.uploads_dir)
+    for name, folder in {**folders, "WORKFLOWS_DIR": settings.workflows_dir}.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said = f"{error.strerror}: {str(folder)!r}"
+            raise CannotStart(f"Setting COMFYUI_{name} cannot be used: {said}") from error
 
 
 async def _open_database(settings: Settings) -> Database:

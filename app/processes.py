@@ -1,6 +1,6 @@
 """Several gateway processes on one port: started, replaced and stopped together.
 
-The parent binds the address and its workers inherit the socket. So whoever is idle takes the next
+The parent's workers inherit its sockets. So whoever is idle takes the next
 connection, and a worker that dies or freezes keeps none waiting: they stand in the one queue of
 the socket. With SO_REUSEPORT each worker would have a queue of its own, which is lost with it, and
 macOS would give all connections to one of them. uvicorn's own supervisor waits for nothing before
@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from app.errors import BadSettings, CannotStart
+from app.errors import BadSettings
 from app.limits.periodic import wait_or_timeout
+from app.listening import url_of
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -85,39 +86,38 @@ class Workers:
     are replaced whatever they end with, as the others may still do their work.
     """
 
-    def __init__(self, settings: Settings, command: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, command: Sequence[str], listeners: Sequence[socket.socket]
+    ) -> None:
         self._settings = settings
         self._command = command
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._steps = iter(STEPS)
         self._folder: Path
-        self._listeners: Sequence[socket.socket]
+        self._listeners = listeners
         self._stopping = asyncio.Event()
         self._settled = asyncio.Event()  # the first worker is ready, or cannot be
         self._code = 0
 
     async def run(self) -> int:
-        """Return the exit code when all workers have ended. Raises CannotStart."""
+        """Return the exit code when all workers have ended."""
         loop = asyncio.get_running_loop()
         for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(asked, self.stop)
-        host, port = self._settings.host or None, self._settings.port
-        try:
-            server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
-        except OSError as error:
-            raise CannotStart(str(error)) from error
         with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-            self._folder, self._listeners = Path(folder), server.sockets
-            async with server, asyncio.TaskGroup() as group:
+            self._folder = Path(folder)
+            async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep(1))
                 await self._settled.wait()
                 if not self._stopping.is_set():
-                    log.info("running on %s (Press CTRL+C to quit)", _url(host, server.sockets[0]))
+                    url = url_of(self._settings.host, self._listeners[0])
+                    log.info("running on %s (Press CTRL+C to quit)", url)
                 for number in range(2, self._settings.workers + 1):
                     group.create_task(self._keep(number))
                 await self._stopping.wait()
-                server.close()  # what comes when no worker listens any more is refused at once
+                for listener in self._listeners:  # what comes when no worker listens is refused
+                    listener.close()
         return self._code
 
     def stop(self) -> None:
@@ -167,8 +167,3 @@ class Workers:
         finally:
             del self._processes[number]
             writer.close()
-
-
-def _url(host: str | None, listener: socket.socket) -> str:
-    shown = f"[{host}]" if host and ":" in host else host or "0.0.0.0"
-    return f"http://{shown}:{listener.getsockname()[1]}"

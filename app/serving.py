@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import shutil
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import uvicorn
 
 from app.api.uvicorn_server import GatewayServer
 from app.limits.periodic import cancel_all
+from app.listening import url_of
 from app.main import create_app
 from app.processes import READY, Inherited
 from app.settings import Settings
@@ -26,8 +28,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvicorn.Config("", log_config=None).get_loop_factory()
 
 
-async def serve(settings: Settings) -> None:
-    await Process(create_app(settings), settings).serve()
+async def serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    """Serve on bound sockets. Raises BadSettings and CannotStart."""
+
+    async def ready() -> None:
+        url = url_of(settings.host, listeners[0])
+        log.info("running on %s (Press CTRL+C to quit)", url)
+
+    await Process(create_app(settings), settings, ready).serve(list(listeners))
 
 
 async def serve_as_worker(settings: Settings, inherited: Inherited) -> None:
@@ -77,6 +85,7 @@ class Process(GatewayServer):
         gc.freeze()
         gc.enable()
         if not self.should_exit:
+            log.info("Started server process [%d]", os.getpid())
             await self._ready()
             self._settling = asyncio.create_task(self._settle())
 

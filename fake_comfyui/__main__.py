@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import logging
 import signal
+import sys
 from pathlib import Path
 
 from fake_comfyui.order import SetOrder
 from fake_comfyui.reporter import PREVIEW_METHODS
-from fake_comfyui.server import DemoServer, leave
+from fake_comfyui.server import CannotListen, DemoServer, leave
 
 log = logging.getLogger("fake_comfyui")
 
@@ -63,4 +64,8 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    asyncio.run(main(arguments()))
+    try:
+        asyncio.run(main(arguments()))
+    except CannotListen as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(3)

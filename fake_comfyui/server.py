@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ from fake_comfyui.routes import application
 from fake_comfyui.version import NEW, OLD
 
 _LARGEST_MESSAGE = 4 * 1024 * 1024
+
+
+class CannotListen(RuntimeError):
+    """Why, in one line: another program has the port, say."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -59,7 +64,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class DemoServer:
-    """An async context manager; `knobs` and `records` are live all the time.
+    """An async context manager; `knobs` and `records` are live all the time. Raises CannotListen.
 
     `order`: that of outputs and of what else ComfyUI keeps in sets; without it always another one.
     """
@@ -199,13 +204,17 @@ def _listen(host: str, port: int) -> socket.socket:
     # asyncio turns Nagle's delay off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # there it would take the port from who has it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(256)
         listener.setblocking(False)
-    except OSError:
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise
+        reason = getattr(error, "strerror", None) or error
+        raise CannotListen(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port."
+        ) from error
     return listener
 
 

@@ -5,6 +5,7 @@ uvicorn itself has no timeout for incomplete requests and for clients that do no
 
 import asyncio
 import json
+import socket
 import struct
 import sys
 import time
@@ -22,6 +23,7 @@ from app.api.middleware import body_limits
 from app.api.middleware.body_limits import MAX_HEAD
 from app.api.problems import MEDIA_TYPE, document
 from app.errors import CannotStart, GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
+from app.listening import refused
 from app.settings import Settings
 
 # Seconds that an idle connection is kept: longer than clients and proxies keep theirs (httpx 5,
@@ -211,6 +213,21 @@ class Lifespan(LifespanOn):
 
     failure: CannotStart | None = None
 
+    def __init__(self, config: uvicorn.Config, listeners: Iterable[socket.socket]) -> None:
+        super().__init__(config)
+        self._listeners = listeners
+
+    async def startup(self) -> None:
+        """Raises CannotStart if another one had bound the address, too, and listens since: uvloop
+        would say nothing of that."""
+        await super().startup()
+        for listener in () if self.should_exit else self._listeners:
+            try:
+                listener.listen(self.config.backlog)
+            except OSError as error:
+                await self.shutdown()
+                raise refused(listener.getsockname(), error) from error
+
     async def send(self, message: LifespanSendMessage) -> None:
         error = sys.exception()  # Starlette sends from where it handles it
         if message["type"] == "lifespan.startup.failed" and isinstance(error, CannotStart):
@@ -250,7 +267,7 @@ class GatewayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Raises CannotStart, and SystemExit after failures that uvicorn has logged."""
-        self.lifespan = lifespan = Lifespan(self.config)
+        self.lifespan = lifespan = Lifespan(self.config, sockets or ())
         try:
             await super().startup(sockets)
         except SystemExit:

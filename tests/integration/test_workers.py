@@ -22,7 +22,6 @@ from tests.redis_server import RedisServer
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
 UP = re.compile(r"Started server process \[(\d+)\] worker=(\d)")
-COMPLETE = re.compile(r"startup complete\. worker=(\d)")
 
 
 class Several(Gateway):
@@ -37,7 +36,7 @@ class Several(Gateway):
 
     async def all_up(self, starts: int = 2) -> None:
         await wait_until(
-            lambda: len(COMPLETE.findall(self.log.read_text(encoding="utf-8"))) >= starts, 60
+            lambda: len(UP.findall(self.log.read_text(encoding="utf-8"))) >= starts, 60
         )
 
     def requests(self) -> Counter[str]:

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from app import processes
-from app.errors import BadSettings, CannotStart
+from app.errors import BadSettings
+from app.listening import listening
 from app.processes import Workers, check_workers
 from app.settings import Settings
 from tests.conftest import WAIT, wait_until
@@ -42,15 +42,16 @@ def settings() -> Settings:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, what: str, notes: Path) -> AsyncIterator[Workers]:
-    workers = Workers(settings, ["-c", WORKER, what, str(notes)])
-    task = asyncio.create_task(workers.run())
-    try:
-        yield workers
-    finally:
-        for _ in processes.STEPS:
-            workers.stop()
-        async with asyncio.timeout(WAIT):
-            assert await task == 0
+    with listening(settings.host, settings.port) as listeners:
+        workers = Workers(settings, ["-c", WORKER, what, str(notes)], listeners)
+        task = asyncio.create_task(workers.run())
+        try:
+            yield workers
+        finally:
+            for _ in processes.STEPS:
+                workers.stop()
+            async with asyncio.timeout(WAIT):
+                assert await task == 0
 
 
 def begun(notes: Path) -> list[list[int]]:
@@ -94,8 +95,9 @@ def test_several_processes_with_both_lack_nothing(monkeypatch: pytest.MonkeyPatc
 async def test_a_first_worker_that_cannot_start_is_the_only_one(
     settings: Settings, tmp_path: Path
 ) -> None:
-    workers = Workers(settings, ["-c", WORKER, "cannot start", str(tmp_path / "notes")])
-    assert await workers.run() == 3
+    with listening(settings.host, settings.port) as listeners:
+        command = ["-c", WORKER, "cannot start", str(tmp_path / "notes")]
+        assert await Workers(settings, command, listeners).run() == 3
     assert [number for number, _ in begun(tmp_path / "notes")] == [1]
 
 
@@ -135,12 +137,3 @@ async def test_a_third_signal_ends_those_that_do_not_listen(
     async with running(settings, "deaf", tmp_path / "notes"):
         await wait_until(lambda: len(begun(tmp_path / "notes")) == 2)
     assert not any(lives(pid) for _, pid in begun(tmp_path / "notes"))
-
-
-async def test_an_address_in_use_is_told(settings: Settings) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken = settings.model_copy(update={"port": other.getsockname()[1]})
-        with pytest.raises(CannotStart, match="address already in use"):
-            await Workers(taken, ["-c", "raise SystemExit(1)"]).run()

@@ -36,9 +36,8 @@ def parse_files_url(url: str) -> str:
 
 def open_store(url: str, folder: Path) -> FileStore:
     """Open the store of a URL accepted by `parse_files_url`, or `folder` if the URL is empty."""
-    parts = urlsplit(url)
-    if parts.scheme not in BUCKET_SCHEMES:
-        return LocalStore(Path(url2pathname(parts.path)) if url else folder)
+    if urlsplit(url).scheme not in BUCKET_SCHEMES:
+        return LocalStore(_folder(url) if url else folder)
     from app.files.stores.bucket import BucketStore  # obstore is optional
 
     return BucketStore(url)
@@ -49,3 +48,15 @@ def open_uploads(url: str, folder: Path) -> FileStore:
     if urlsplit(url).scheme in BUCKET_SCHEMES:
         return open_store(f"{url.rstrip('/')}/uploads", folder)
     return LocalStore(folder)
+
+
+def local_folders(url: str, outputs: Path, uploads: Path) -> dict[str, Path]:
+    """Return the folders that `open_store` and `open_uploads` use, by the setting of each."""
+    if urlsplit(url).scheme in BUCKET_SCHEMES:
+        return {}
+    results = {"FILES_URL": _folder(url)} if url else {"OUTPUTS_DIR": outputs}
+    return {**results, "UPLOADS_DIR": uploads}
+
+
+def _folder(url: str) -> Path:
+    return Path(url2pathname(urlsplit(url).path))

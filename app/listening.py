@@ -1,0 +1,86 @@
+"""Taking the address to listen on: before anything else of a start, by the sockets that serve."""
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from app.errors import BadSettings, CannotStart
+
+COMFYUI_PORT = 8188
+# Of a name with addresses of both kinds, such as localhost, where there is only one of the kinds
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[Sequence[socket.socket]]:
+    """Yield sockets bound to all addresses of `host`; empty: to all of this machine.
+
+    Whoever serves has them listen: until then clients are refused, not kept waiting. Raises
+    BadSettings for what is no address of this machine, CannotStart for a port that others have.
+    """
+    with ExitStack() as stack:
+        bound: list[socket.socket] = []
+        failure: Exception | None = None
+        for family, address in _addresses(host, port):
+            listener = stack.enter_context(socket.socket(family, proto=socket.IPPROTO_TCP))
+            try:
+                _bind(listener, address)
+                bound.append(listener)
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise refused(address, error) from error
+                failure = error
+        if not bound:
+            raise _no_address(host, failure)
+        yield bound
+
+
+def refused(address: tuple[str, int], error: OSError) -> CannotStart:
+    """Return what to tell an operator of an address that cannot be listened on."""
+    host, port = address[:2]
+    where = f"Cannot listen on {f'[{host}]' if ':' in host else host}:{port}: "
+    remedy = "choose another port with --port or COMFYUI_PORT."
+    # For a port that another program has to itself Windows says that it is not permitted.
+    is_taken = error.errno == errno.EADDRINUSE or (error.errno == errno.EACCES and port >= 1024)
+    if is_taken:
+        who = "ComfyUI, whose own port it is" if port == COMFYUI_PORT else "another gateway"
+        return CannotStart(f"{where}the port is taken, perhaps by {who}. Stop that, or {remedy}")
+    if isinstance(error, PermissionError):
+        return CannotStart(f"{where}this user may not (ports below 1024 are root's). So {remedy}")
+    return CannotStart(f"{where}{error.strerror}. Perhaps {remedy}")
+
+
+def url_of(host: str, listener: socket.socket) -> str:
+    """Return the URL under which an operator reaches a server on `host`."""
+    shown = f"[{host}]" if ":" in host else host or "0.0.0.0"
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise _no_address(host, error) from error
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # type: ignore[misc]
+
+
+def _bind(listener: socket.socket, address: tuple[str, int]) -> None:
+    # On Windows SO_REUSEADDR would take the port from a program that has it.
+    if sys.platform != "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind(address)
+    listener.setblocking(False)
+
+
+def _no_address(host: str, failure: Exception | None) -> BadSettings:
+    reason = getattr(failure, "strerror", None) or "no such name"
+    return BadSettings(
+        f"Setting COMFYUI_HOST: {host[:200]!r} is no address to listen on ({reason}). "
+        "Write an address or a name of this machine, such as 127.0.0.1, or 0.0.0.0 for all."
+    )

@@ -1,0 +1,138 @@
+"""What keeps a program from starting is one line, before any other, and nothing was begun."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, WAIT
+
+START = str(ROOT / "start.py")
+# A warning that each start has: nothing may come before the line, not even that.
+WARNED = {"COMFYUI_POLL_INTERVAL": "1"}
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield str(other.getsockname()[1])
+
+
+async def only_line(folder: Path, *command: str, code: int, **environment: str) -> str:
+    """What a program says in all, in a folder of its own, before it ends with the code."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *command),
+        env={**os.environ, "PYTHONPATH": str(ROOT), **WARNED, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    try:
+        async with asyncio.timeout(WAIT):
+            said = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == code, said
+    assert said.count("\n") == 1, said
+    return said
+
+
+@pytest.mark.parametrize("arguments", [[], ["--demo"], ["--host", "localhost"]])
+async def test_a_port_that_is_taken(tmp_path: Path, taken: str, arguments: list[str]) -> None:
+    said = await only_line(tmp_path, START, *arguments, "--port", taken, code=3)
+    assert said == (
+        f"Cannot listen on 127.0.0.1:{taken}: the port is taken, perhaps by another gateway. "
+        "Stop that, or choose another port with --port or COMFYUI_PORT.\n"
+    )
+    assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+async def test_a_port_that_is_taken_from_several_processes(tmp_path: Path, taken: str) -> None:
+    nowhere = {
+        "COMFYUI_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "COMFYUI_REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    said = await only_line(tmp_path, START, "--workers", "2", "--port", taken, code=3, **nowhere)
+    assert said.startswith(f"Cannot listen on 127.0.0.1:{taken}: the port is taken")
+
+
+async def test_two_that_have_bound_the_same_address(tmp_path: Path) -> None:
+    """The second to listen is refused, by the same line."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        # What another one does between our two steps
+        then = (
+            "import socket, start; from app import main; real = main._open_database\n"
+            f"other = socket.socket(fileno={other.fileno()})\n"
+            "async def later(settings):\n"
+            "    other.listen()\n"
+            "    return await real(settings)\n"
+            "main._open_database = later; raise SystemExit(start.main())"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", then, "--port", str(port)),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=asyncio.subprocess.PIPE,
+            cwd=tmp_path,
+            pass_fds=[other.fileno()],
+        )
+        async with asyncio.timeout(WAIT):
+            said = (await process.communicate())[1].decode()
+    assert process.returncode == 3, said
+    assert said.splitlines()[-1].startswith(f"Cannot listen on 127.0.0.1:{port}: "), said
+    assert "Traceback" not in said
+
+
+async def test_a_port_that_is_taken_from_the_stand_in(tmp_path: Path, taken: str) -> None:
+    said = await only_line(tmp_path, "-m", "fake_comfyui", "--port", taken, code=3)
+    assert said.startswith(f"Cannot listen on 127.0.0.1:{taken}: Address already in use. ")
+    assert said.endswith("Choose another port with --port.\n")
+
+
+async def test_a_port_that_is_none(tmp_path: Path) -> None:
+    said = await only_line(tmp_path, START, "--port", "65536", code=2)
+    assert said.startswith("Setting COMFYUI_PORT: ")
+    said = await only_line(tmp_path, "-m", "fake_comfyui", "--port", "65536", code=3)
+    assert said.startswith("Cannot listen on 127.0.0.1:65536: ")
+
+
+@pytest.mark.parametrize("name", ["OUTPUTS_DIR", "UPLOADS_DIR", "WORKFLOWS_DIR", "FILES_URL"])
+async def test_a_folder_that_cannot_be_made(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("in its way", encoding="utf-8")
+    folder = tmp_path / "file" / "folder"
+    value = f"file://{folder}" if name == "FILES_URL" else str(folder)
+    said = await only_line(tmp_path, START, "--port", "0", code=3, **{f"COMFYUI_{name}": value})
+    assert said.startswith(f"Setting COMFYUI_{name} cannot be used: Not a directory: ")
+    assert not (tmp_path / "gateway.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:////proc/gateway.db", "sqlite:///file", "sqlite:///file/gateway.db"],
+)
+async def test_a_database_that_cannot_be_opened(tmp_path: Path, url: str) -> None:
+    (tmp_path / "file").write_text("no database" * 1000, encoding="utf-8")
+    said = await only_line(tmp_path, START, "--port", "0", code=3, COMFYUI_DATABASE_URL=url)
+    assert said.startswith("Setting COMFYUI_DATABASE_URL cannot be used: ")
+
+
+async def test_keys_that_cannot_be_read(tmp_path: Path) -> None:
+    said = await only_line(tmp_path, START, "--port", "0", code=2, COMFYUI_API_KEYS=str(tmp_path))
+    assert said.startswith("Setting COMFYUI_API_KEYS: ")
+    (tmp_path / "keys").write_text("{", encoding="utf-8")
+    said = await only_line(tmp_path, START, "--port", "0", code=2, COMFYUI_API_KEYS="keys")
+    assert said.startswith("Setting COMFYUI_API_KEYS: ")
+
+
+async def test_settings_that_are_no_text(tmp_path: Path) -> None:
+    """As PowerShell's `>` writes them."""
+    (tmp_path / ".env").write_text("COMFYUI_PORT=8000\n", encoding="utf-16")
+    said = await only_line(tmp_path, START, code=2)
+    assert said == "The file .env cannot be read: it is not in UTF-8.\n"
