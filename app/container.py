@@ -10,6 +10,7 @@ from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
 from app.auth.origins import checked_host, checked_origin
 from app.auth.rate_limits import RateLimits
+from app.base_path import checked_base_path
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, database_file, identity_of, is_sqlite, parse_url
@@ -84,6 +85,7 @@ def _secret(check: Callable[[str], object]) -> Callable[[SecretStr | None], Secr
 
 # Each returns the value in the form that the rest of the gateway expects, or raises.
 _CHECKS: dict[str, Callable[[Any], object]] = {
+    "root_path": checked_base_path,
     "comfyui_server": _each(base_url),
     "database_url": _secret(parse_url),
     "files_url": lambda url: parse_files_url(url) if url else url,
@@ -181,7 +183,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     )
     limits = Limits(settings.retention_age, settings.retention_bytes)
     pace = DeliveryPace()
-    outbox = Outbox(database, lease.runner_id, lease_seconds=pace.held, view=presenter.view)
+    outbox = Outbox(database, lease.runner_id, pace.held, presenter.view, settings.root_path)
     deliverer = Deliverer(outbox, remote, pace, _trusted(settings))
     hub.on_status(deliverer.look_at)
     figures.watch(pool, hub, dispatcher, deliverer)
@@ -190,6 +192,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         id=identity_of(settings.database_url.get_secret_value()),
         access=access,
         caller=EVERYBODY,
+        base_path=settings.root_path,
         settings=settings,
         pool=pool,
         task_parts=TaskParts(submissions, files, access.check_owner),

@@ -38,6 +38,7 @@ class Gateway:
     id: str  # identifies the gateway; replicas share it
     access: Access
     caller: Caller  # the caller that it acts for: see for_caller
+    base_path: str  # the path below which that caller reaches it, "" for none
     settings: Settings
     pool: Pool
     task_parts: TaskParts
@@ -88,17 +89,18 @@ class Gateway:
         trouble = self.access.trouble
         return [*warnings(self.settings), *([trouble] if trouble else []), *self.servers.notes]
 
-    def for_caller(self, caller: Caller) -> "Gateway":
+    def for_caller(self, caller: Caller, base_path: str) -> "Gateway":
         """Return the gateway restricted to a caller; routes get no other one.
 
-        Tasks of other owners do not exist for the caller, and what it creates belongs to it. Only
-        `caller` differs: what depends on it is a property below, made on access.
+        Tasks of other owners do not exist for the caller, and what it creates belongs to it. URLs
+        in what it is told are below the path. Only these two differ: what depends on them is a
+        property below, made on access.
         """
-        return replace(self, caller=caller)
+        return replace(self, caller=caller, base_path=base_path)
 
     @property
     def tasks(self) -> TaskService:
-        return TaskService(self.task_parts, self.caller)
+        return TaskService(self.task_parts, self.caller, self.base_path)
 
     @property
     def submissions(self) -> SubmissionService:

@@ -14,10 +14,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.routing import Route
 
 from app.api import problems, v2
 from app.api.access_levels import requires
+from app.api.middleware.base_path import check_apart
 from app.api.middleware.install import guard
 from app.api.openapi import describe
 from app.api.plain_requests import is_plain
@@ -126,18 +126,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         description="One dependable API in front of one or many ComfyUI servers.",
         lifespan=lifespan,
-        openapi_url="/openapi.json" if settings.docs else None,
-        docs_url=None,  # FastAPI's pages ask a CDN; ours are in `page`
-        redoc_url=None,
+        openapi_url=None,  # what it serves asks a CDN, and knows no base path; ours is in `page`
     )
-    for route in app.routes:  # the document that FastAPI adds
-        if isinstance(route, Route):
-            requires(AccessLevel.OPEN)(route.endpoint)
     problems.install(app)
     for router in ROUTERS:  # include_router would make FastAPI build all routes a second time
         app.router.routes.extend(router.routes)
     app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
     app.router.routes.extend([*page.PAGE, *(page.DOCS if settings.docs else ())])
+    check_apart(settings.root_path, app.routes)
     app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these
     guard(app, settings, app.routes)
     describe(app, app.routes)

@@ -27,6 +27,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    root_path: str = Field(
+        "",
+        description="Path below which a proxy serves the gateway, such as /comfy; empty: the one "
+        "that the proxy tells in X-Forwarded-Prefix, or none.",
+    )
     workers: int = Field(
         1, ge=1, le=64, description="Processes on that port; more than 1 need PostgreSQL and Redis."
     )

@@ -19,6 +19,11 @@ def gateway_of(connection: HTTPConnection) -> Gateway:
     return gateway
 
 
+def base_path_of(connection: HTTPConnection) -> str:
+    """Return the path below which the client reaches the gateway: "", or like "/comfy"."""
+    return gateway_of(connection).base_path
+
+
 async def _gateway(connection: HTTPConnection) -> Gateway:
     return gateway_of(connection)
 

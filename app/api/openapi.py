@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import get_type_hints
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
 from app.api import v2_errors
-from app.api.access_levels import endpoints_of
+from app.api.access_levels import endpoints_of, requires
 from app.api.bodies import BodySchema
+from app.api.deps import base_path_of
 from app.api.problems import CONTENT, Problem
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
@@ -62,6 +64,17 @@ def describe(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         return generate()  # cached by FastAPI
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+@requires(AccessLevel.OPEN)
+async def openapi_document(request: Request) -> JSONResponse:
+    """Return the document of all routes, with the path below which the client reaches them."""
+    return JSONResponse(served_below(request.app.openapi(), base_path_of(request)))
+
+
+def served_below(document: Json, base_path: str) -> Json:
+    """Return an OpenAPI document whose paths are below one; `document` stays as it is."""
+    return {**document, "servers": [{"url": base_path}]} if base_path else document
 
 
 def _complete(document: Json, routes: Sequence[BaseRoute]) -> None:

@@ -52,6 +52,7 @@ class Session:
         self._gateway = gateway
         self._connection = socket_of(socket.scope)
         self._tasks = gateway.tasks
+        self._base_path = gateway.base_path
         self._updates = updates
         self._updates.send = self._send_waiting if self._connection else None
         self._pace = SendRate()
@@ -85,7 +86,7 @@ class Session:
             if update.type == "preview":
                 await self._socket.send_bytes(_preview(update))
             else:
-                await self._socket.send_text(_message(update))
+                await self._socket.send_text(_message(update, self._base_path))
 
     def _send_waiting(self) -> None:
         """Send what waits, in its order, as far as that is possible without waiting."""
@@ -96,7 +97,7 @@ class Session:
                 return
             self._updates.take(1)
             if visible:
-                connection.write(_frame(update))
+                connection.write(_frame(update, self._base_path))
 
     async def receive(self) -> None:
         while True:
@@ -214,17 +215,18 @@ def _is_ids(value: Any) -> bool:
 
 
 @lru_cache(maxsize=16)  # shared by all subscribers
-def _frame(update: Update) -> bytes:
+def _frame(update: Update, base_path: str) -> bytes:
     if update.type == "preview":
         return frame_of(BINARY, _preview(update))
-    return frame_of(TEXT, _message(update).encode())
+    return frame_of(TEXT, _message(update, base_path).encode())
 
 
-def _message(update: Update) -> str:
+def _message(update: Update, base_path: str) -> str:
+    data = update.json_below(base_path)
     head = f'{{"type":"task_update","event":"{update.type}","id":{update.id},'
     if update.type == "output":
-        return f'{head}"task_id":"{update.task_id}","output":{update.json}}}'
-    return head + update.json[1:]
+        return f'{head}"task_id":"{update.task_id}","output":{data}}}'
+    return head + data[1:]
 
 
 def _preview(update: Update) -> bytes:

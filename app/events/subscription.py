@@ -5,13 +5,15 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from app.limits.worker_threads import caller
+from app.tasks.view import output_below, task_below
 
 Type = Literal["status", "progress", "preview", "output"]
 
+WITH_URLS: tuple[Type, ...] = ("status", "output")
 THINNED: tuple[Type, ...] = ("progress", "preview")
 QUEUE_LIMIT = 1000  # maximum number of undelivered updates
 # Maximum size of undelivered updates; each is in memory once, for all subscribers
@@ -44,7 +46,7 @@ class Content:
     @cached_property
     def json(self) -> str:
         """It as JSON, encoded once for all subscribers."""
-        return json.dumps(self.make(), separators=(",", ":"), ensure_ascii=False)
+        return _encoded(self.make())
 
 
 def made(data: Mapping[str, Any]) -> Content:
@@ -79,12 +81,28 @@ class Update:
     def json(self) -> str:
         return self.content.json
 
+    def json_below(self, base_path: str) -> str:
+        """Return `json` with its URLs below a path, "" for none."""
+        if not base_path or self.type not in WITH_URLS:
+            return self.json
+        return _json_below(self, base_path)
+
     @cached_property
     def size(self) -> int:
         """The approximate size in bytes."""
         if self.type in ("progress", "preview"):
             return len(self.image) + PROGRESS_BYTES
         return len(self.json) if self.content.is_made else self.content.weight
+
+
+@lru_cache(maxsize=16)  # shared by all subscribers
+def _json_below(update: Update, base_path: str) -> str:
+    below: Any = output_below if update.type == "output" else task_below
+    return _encoded(below(update.data, base_path))
+
+
+def _encoded(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
 class Ended(Exception):

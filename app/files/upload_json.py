@@ -24,7 +24,8 @@ class UploadJson(TypedDict):
     url: Annotated[str, Field(description="Where the gateway has it.")]
 
 
-def upload_json(upload: Upload) -> UploadJson:
+def upload_json(upload: Upload, base_path: str) -> UploadJson:
+    """Return the JSON; `base_path` comes before the path of its URL."""
     subfolder, _, name = upload.name.rpartition("/")
     below = f"&subfolder={quote(subfolder, safe='')}" if subfolder else ""
     return {
@@ -36,5 +37,5 @@ def upload_json(upload: Upload) -> UploadJson:
         "content_type": upload.content_type,
         "size_bytes": upload.size_bytes,
         "hash": upload.hash,
-        "url": f"/api/image/{quote(name, safe='')}?type=input{below}",
+        "url": f"{base_path}/api/image/{quote(name, safe='')}?type=input{below}",
     }

@@ -24,7 +24,7 @@ from app.services.submissions import SubmissionParts, SubmissionService
 from app.tasks.model import CancelReason, Many, NewTask, Status, Task
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import MAX_STREAM_BYTES
-from app.tasks.view import entries_of, timestamp
+from app.tasks.view import entries_of, task_below, timestamp
 from app.workflows.parameters.apply import with_changes
 from app.workflows.requirements import needs_of, requirements_of, shape_of
 
@@ -53,14 +53,15 @@ class TaskParts:
 
 
 class TaskService:
-    """The tasks that `caller` may see; all others do not exist for it."""
+    """The tasks that `caller` may see; no others exist for it. Their URLs are below `base_path`."""
 
-    def __init__(self, parts: TaskParts, caller: Caller) -> None:
+    def __init__(self, parts: TaskParts, caller: Caller, base_path: str = "") -> None:
         self._parts = parts
         self._store = TaskRepository(parts.submissions.tasks, caller)
         self._hub = parts.submissions.hub
         self._dispatcher = parts.submissions.dispatcher
         self._caller = caller
+        self._base_path = base_path
 
     def sees(self, update: Update) -> bool | None:
         """Return whether the caller may see the update's task; False if the id has been reused
@@ -116,7 +117,7 @@ class TaskService:
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
         """Return the task as JSON with live progress and ETA, its fields cut to `room` bytes; None:
         not cut."""
-        return self._parts.submissions.presenter.view(task, room)
+        return task_below(self._parts.submissions.presenter.view(task, room), self._base_path)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """Wait until all tasks are finished, at most `seconds`, and return them. Does not wait if
@@ -180,7 +181,7 @@ class TaskService:
     def _tell_of_cancel(self, task: Task) -> None:
         if not task.finished:
             self._dispatcher.cancel(task.task_id, CancelReason.REQUEST)
-        view = self.view(task)
+        view = self._parts.submissions.presenter.view(task)
         self._hub.publish(task, "status", lambda: view)
 
     async def retry(self, task_id: str) -> Task:

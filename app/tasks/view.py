@@ -129,6 +129,19 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> OutputJ
     }
 
 
+def task_below(view: TaskJson, base_path: str) -> TaskJson:
+    """Return the JSON of a task with its URLs below a path ("" for none); `view` stays as it is."""
+    if not base_path or not view["outputs"]:
+        return view
+    return {**view, "outputs": [output_below(output, base_path) for output in view["outputs"]]}
+
+
+def output_below(view: OutputJson, base_path: str) -> OutputJson:
+    """Return the JSON of an output with its URL below a path; `view` stays as it is."""
+    url = view.get("url")
+    return {**view, "url": f"{base_path}{url}"} if url else view
+
+
 def entries_of(task: Task) -> list[ArchiveEntry]:
     """Return the task's outputs as entries of an archive."""
     return [

@@ -29,7 +29,7 @@ from app.errors import DeliveryNotFound
 from app.limits.json_types import Json
 from app.tasks.model import TERMINAL, Task
 from app.tasks.task_json import TaskJson
-from app.tasks.view import task_view
+from app.tasks.view import task_below, task_view
 from app.tasks.webhook import STARTED
 from app.webhooks.delivery_json import DeliveryAttemptJson, DeliveryJson
 from app.webhooks.fair_share import Busy
@@ -62,20 +62,21 @@ _ONE = _JOINED.where(deliveries.c.delivery_id == bindparam("id"))
 
 
 class Outbox:
-    """The deliveries of one process (`runner_id`). `view` returns a task as JSON, as in polls."""
+    """The deliveries of one process (`runner_id`). `view` returns a task as JSON, as in polls;
+    `base_path` comes before the paths of its URLs."""
 
     def __init__(
         self,
         database: Database,
         runner_id: str,
-        *,
         lease_seconds: float,
         view: Callable[[Task], TaskJson] = task_view,
+        base_path: str = "",
     ) -> None:
         self._database = database
         self._runner_id = runner_id
         self._lease_seconds = lease_seconds
-        self._view = view
+        self._view = lambda task: task_below(view(task), base_path)
 
     async def announce(self, task_ids: Collection[str] | None = None) -> int:
         """Create deliveries for events of these tasks, or of any (an equal number per lane).

@@ -153,7 +153,7 @@ async def answered(call: Call, gateway: Gateway, things: Things) -> Any:
 
 async def test_no_method_answers_what_belongs_to_another(gate: Guarded, demo: DemoServer) -> None:
     things = await things_of(gate, demo)
-    other = gate.gateway.for_caller(OTHER)
+    other = gate.gateway.for_caller(OTHER, "")
     for name, call in CALLS.items():
         assert await answered(call, other, things) is None, name
     client = await gate.client("owner")
@@ -166,7 +166,7 @@ async def test_no_method_answers_what_belongs_to_another(gate: Guarded, demo: De
 
 async def test_the_same_methods_answer_their_owner(gate: Guarded, demo: DemoServer) -> None:
     things = await things_of(gate, demo)
-    owner = gate.gateway.for_caller(Caller(AccessLevel.RUN, "owner", visible_owner="owner"))
+    owner = gate.gateway.for_caller(Caller(AccessLevel.RUN, "owner", visible_owner="owner"), "")
     removing = {name for name in CALLS if name.endswith((".delete", ".retry", "cancel"))}
     for name in CALLS.keys() - removing - {"TaskService.cancel_queued", "TaskService.cancel_batch"}:
         assert await answered(CALLS[name], owner, things), name

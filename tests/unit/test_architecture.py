@@ -13,7 +13,18 @@ LAYERS = [
     *("serving", "processes"),
     *("main", "container", "api", "gateway", "services", "metrics", "worker_figures", "settings"),
     *("scheduler", "runner", "webhooks", "db", "events", "tasks", "servers", "workflows"),
-    *("redis", "auth", "outbound", "files", "comfyui", "logs", "listening", "errors", "limits"),
+    *(
+        "redis",
+        "auth",
+        "outbound",
+        "files",
+        "comfyui",
+        "base_path",
+        "logs",
+        "listening",
+        "errors",
+        "limits",
+    ),
     "system",
 ]
 FASTAPI = ("main", "api")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware import websocket_auth
+from app.api.middleware.base_path import base_path_told_to, with_location_below
 from app.api.middleware.credentials import key_text
 from app.api.middleware.heads import header
 from app.api.middleware.revocation import serve_until_revoked
@@ -72,8 +73,12 @@ class AuthMiddleware:
         self, caller: Caller, key: AccessKey | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         gateway = _gateway(scope)
-        if caller is not gateway.caller and caller != gateway.caller:
-            scope["state"]["gateway"] = gateway.for_caller(caller)
+        base_path = gateway.base_path or base_path_told_to(scope)  # the setting's, if it is set
+        if base_path != gateway.base_path or (
+            caller is not gateway.caller and caller != gateway.caller
+        ):
+            scope["state"]["gateway"] = gateway.for_caller(caller, base_path)
+        send = with_location_below(base_path, scope, send)
         with working_for(_name_of(key, scope)):
             if key is None:
                 await self._app(scope, receive, send)

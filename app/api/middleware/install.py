@@ -7,6 +7,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from app.api.middleware.auth import AuthMiddleware, TrustedOrigins
+from app.api.middleware.base_path import WithoutBasePath
 from app.api.middleware.body_limits import RequestLimits
 from app.api.middleware.fair_turns import FairTurns
 from app.api.middleware.request_log import REQUEST_ID, RequestLog
@@ -46,6 +47,8 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
     )
     app.add_middleware(FairTurns)  # within the log, whose times include the wait
     app.add_middleware(RequestLog)
+    if settings.root_path:  # outside of all that looks at the path
+        app.add_middleware(WithoutBasePath, base_path=settings.root_path)
 
 
 def _hosts(settings: Settings) -> list[str] | None:

@@ -79,7 +79,7 @@ async def _task_stream(
         sent = max(gateway.hub.last_id, resume or 0)
         if resume is not None:
             for missed in gateway.hub.since(task_id, resume, born):
-                yield _sse(missed.type, missed.json, missed.id)
+                yield _sse(missed.type, missed.json_below(gateway.base_path), missed.id)
         try:
             task = await gateway.tasks.get(task_id)
         except TaskNotFound:  # deleted meanwhile: a client that comes again is told 404
@@ -92,7 +92,7 @@ async def _task_stream(
                 yield format_sse_event(comment="keepalive")
                 continue
             sent = max(sent, update.id)  # the clock of another replica may be ahead
-            yield _sse(update.type, _sse_data(update), sent)
+            yield _sse(update.type, _sse_data(update, gateway.base_path), sent)
             if update.is_end:
                 return
 
@@ -117,9 +117,9 @@ def _sse(event: str, data: str, id: int) -> bytes:
     return f"id: {id}\n".encode() + format_sse_event(event=event, data_str=data)
 
 
-def _sse_data(update: Update) -> str:
+def _sse_data(update: Update, base_path: str) -> str:
     if update.type != "preview":
-        return update.json
+        return update.json_below(base_path)
     image = base64.b64encode(update.image).decode()
     return json.dumps({**update.data, "data_base64": image})
 

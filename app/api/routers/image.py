@@ -264,7 +264,7 @@ async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> UploadJs
     if overwritten:
         await gateway.files.delete(folder_of_upload(upload.key))
     await gateway.assets.note(upload, overwritten=overwritten)
-    return upload_json(upload)
+    return upload_json(upload, gateway.base_path)
 
 
 async def _relayed(

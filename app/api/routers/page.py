@@ -10,7 +10,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from app.api.access_levels import requires
+from app.api.deps import base_path_of
 from app.api.etags import etag, is_known
+from app.api.openapi import openapi_document
 from app.auth.model import AccessLevel
 from app.settings import VERSION
 
@@ -27,8 +29,8 @@ def _showing(template: str) -> Callable[[Request], Awaitable[Response]]:
 
     @requires(AccessLevel.OPEN)
     async def page(request: Request) -> Response:
-        base = request.scope.get("root_path", "")
-        html = _TEMPLATES.get_template(template).render(base=base, version=VERSION)
+        about = {"base": base_path_of(request), "version": VERSION}
+        html = _TEMPLATES.get_template(template).render(about)
         version = hashlib.sha256(html.encode()).hexdigest()[:16]
         headers = {"Cache-Control": "no-cache", "ETag": etag(version)}
         if is_known(version, request.headers.get("if-none-match")):
@@ -39,4 +41,8 @@ def _showing(template: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 PAGE = [Route("/", _showing("page.html"))]
-DOCS = [Route("/docs", _showing("swagger.html")), Route("/redoc", _showing("redoc.html"))]
+DOCS = [
+    Route("/openapi.json", openapi_document),
+    Route("/docs", _showing("swagger.html")),
+    Route("/redoc", _showing("redoc.html")),
+]

@@ -10,6 +10,7 @@ from app.api.bodies import file_content
 from app.api.deps import GatewayDep
 from app.api.etags import IfMatch, IfNoneMatch, etag, is_known, matching
 from app.api.forms import FORM_OR_RUN, run_or_form
+from app.api.openapi import served_below
 from app.api.problems import responses
 from app.api.requests import RestoreRequest, UpdateRequest
 from app.api.routers.submit import SUBMIT_RESPONSES, AskedDep, submit_and_answer
@@ -170,7 +171,8 @@ async def describe_workflow(filename: str, gateway: GatewayDep) -> Json:
     saved = await gateway.workers.run(gateway.library.open, filename)
     shown = await gateway.workers.run(editing.describe, saved.workflow, gateway.pool.definitions())
     path = f"/api/workflow/{quote(saved.filename, safe='')}/run"
-    return openapi.document(saved.filename, saved.version, path, shown.parameters)
+    made = openapi.document(saved.filename, saved.version, path, shown.parameters)
+    return served_below(made, gateway.base_path)
 
 
 @router.get(

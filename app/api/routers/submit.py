@@ -42,6 +42,7 @@ from app.services.submission_request import Queued, Submission
 from app.tasks.model import Output, Status, Task
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST, MAX_STREAM_BYTES, shortened
+from app.tasks.view import task_below
 
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
@@ -148,7 +149,9 @@ def _views(gateway: Gateway, queued: Sequence[Queued], room: int | None) -> list
     """Return the tasks as JSON, each cut to `room` bytes: as published if there is a view, else as
     they are now."""
     return [
-        gateway.tasks.view(task, room) if view is None else shortened(view, room)
+        gateway.tasks.view(task, room)
+        if view is None
+        else task_below(shortened(view, room), gateway.base_path)
         for task, view in queued
     ]
 

@@ -30,24 +30,19 @@ from app.workflows.json_text import parse_json
 from app.workflows.secret_values import check_secrets
 
 MAX_FILTERS = 3
-MAX_PLACE = 300  # characters of the host, and of the path prefix
+MAX_PLACE = 300  # characters of the host
 MAX_FILTER = 1024  # characters
 RESERVED = {"webhook_url", "inputs"}
 _FILTER = re.compile(r"metadata\[(.*)\]")
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 async def place(request: Request) -> Here:
     """Return the URL and path prefix under which the client reaches the gateway.
 
-    The prefix comes from the server or from a proxy's X-Forwarded-Prefix, the host from the
-    request. Raises InvalidRequest.
+    The host is the request's. Raises InvalidRequest.
     """
     gateway: Gateway = request.state.gateway
-    prefix = request.scope.get("root_path") or ""
-    told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
-    if not prefix and len(told) <= MAX_PLACE and _PREFIX.fullmatch(told):
-        prefix = told
+    prefix = gateway.base_path
     if len(request.url.netloc) > MAX_PLACE:  # it would be repeated in hundreds of URLs
         raise InvalidRequest(f"Host: it is longer than {MAX_PLACE} characters.")
     origin = f"{request.url.scheme}://{request.url.netloc}"

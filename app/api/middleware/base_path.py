@@ -1,0 +1,80 @@
+"""Requests below a path: a proxy serves the gateway there, and may leave the path in place."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.middleware.heads import header
+from app.base_path import HEADER, told_base_path
+from app.errors import BadSettings
+
+_HEADER = HEADER.lower().encode()
+
+
+class WithoutBasePath:
+    """ASGI middleware that takes the base path of the settings out of paths that have it.
+
+    The base path alone becomes an empty path, which the router redirects to the page.
+    """
+
+    def __init__(self, app: ASGIApp, base_path: str) -> None:
+        self._app = app
+        self._base_path = base_path
+        self._raw = base_path.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and self._is_below(scope["raw_path"]):
+            path, raw_path = scope["path"], scope["raw_path"]
+            scope = {
+                **scope,
+                "path": path[len(self._base_path) :],
+                "raw_path": raw_path[len(self._raw) :],
+            }
+        await self._app(scope, receive, send)
+
+    def _is_below(self, raw_path: bytes) -> bool:
+        """By whole segments: /comfyx is not below /comfy."""
+        length = len(self._raw)
+        return raw_path.startswith(self._raw) and raw_path[length : length + 1] in (b"/", b"")
+
+
+def check_apart(base_path: str, routes: Iterable[BaseRoute]) -> None:
+    """Raise BadSettings if routes begin as the base path does: whether a proxy has taken it out
+    of a path could not be told."""
+    first = base_path.split("/")[1:2]
+    if first and any(first == getattr(route, "path", "").split("/")[1:2] for route in routes):
+        raise BadSettings(
+            f"Setting COMFYUI_ROOT_PATH: {base_path!r} begins as routes of the gateway do, which "
+            f"has /{first[0]} itself. Take another path, such as /comfy{base_path}."
+        )
+
+
+def base_path_told_to(scope: Scope) -> str:
+    """Return the base path that proxies told with this request."""
+    return told_base_path([value for name, value in scope["headers"] if name == _HEADER])
+
+
+def with_location_below(base_path: str, scope: Scope, send: Send) -> Send:
+    """Put the base path into the Location of a response, which names a route of this gateway."""
+    if not base_path:
+        return send
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, _below(base_path, scope, value) if name == b"location" else value)
+                for name, value in message.get("headers", ())
+            ]
+        await send(message)
+
+    return telling
+
+
+def _below(base_path: str, scope: Scope, location: bytes) -> bytes:
+    """Return a Location below the path; redirects of the router have an absolute one."""
+    parts = urlsplit(location.decode("latin-1"))
+    if parts.netloc and parts.netloc != header(scope, b"host"):
+        return location
+    return parts._replace(path=base_path + parts.path).geturl().encode("latin-1")

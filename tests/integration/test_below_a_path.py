@@ -1,0 +1,280 @@
+"""Below a path: every URL that the gateway tells is below it, and what comes back is understood."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.errors import BadSettings
+from app.main import create_app
+from app.settings import Settings
+from fake_comfyui.server import DemoServer
+from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
+from tests.integration.test_access_matrix import picture
+from tests.keyholders import write_keys
+from tests.receivers import receiving
+from tests.told_paths import misplaced, urls_in
+
+Json = dict[str, Any]
+SettingsFor = Callable[..., Settings]
+PATH = "/below/a~path"
+ENDS = ("succeeded", "canceled")
+LONG = text_to_image(steps=6)
+LOADING = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "copy"}},
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the gateway comes to be below a path."""
+
+    setting: str = ""
+    sent: str = ""  # in X-Forwarded-Prefix
+    kept: str = ""  # at the beginning of what is asked for, as the proxy leaves it there
+    path: str = PATH
+    keys: bool = False
+
+
+WAYS = {
+    "told": Way(sent=PATH),
+    "told with keys": Way(sent=f"{PATH}/", keys=True),
+    "set": Way(setting=PATH),
+    "set with keys": Way(setting=PATH, keys=True),
+    "set and left there": Way(setting=f"{PATH}/", kept=PATH),
+    "set before told": Way(setting=PATH, sent="/another"),
+    "not below": Way(path=""),
+    "told what is none": Way(sent="//another.example", path=""),
+}
+
+
+class Visit:
+    """A client that keeps what it is told, by the request that it sent."""
+
+    def __init__(self, http: httpx.AsyncClient, ws: str) -> None:
+        self.http = http
+        self.ws = ws
+        self.told: list[tuple[str, Any]] = []
+
+    async def ask(self, method: str, path: str, **options: Any) -> Any:
+        answer = await self.http.request(method, path, **options)
+        assert answer.status_code < 400, (method, path, answer.text[:500])
+        headers = {name: answer.headers[name] for name in ("location",) if name in answer.headers}
+        kind = answer.headers.get("content-type", "")
+        body = answer.json() if kind.startswith("application/json") else None
+        if kind.startswith("text/event-stream"):
+            body = [
+                json.loads(line[6:]) for line in answer.text.splitlines() if line[:5] == "data:"
+            ]
+        self.told.append((f"{method} {path}", {"headers": headers, "body": body}))
+        return body
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Keep what a WebSocket is told meanwhile."""
+        names = ("x-forwarded-prefix", "authorization")
+        sent = {name: self.http.headers[name] for name in names if name in self.http.headers}
+        async with connect(self.ws, additional_headers=sent) as socket:
+            reading = asyncio.create_task(self._read(socket))
+            try:
+                yield
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading])
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for message in socket:
+            if isinstance(message, str):
+                self.told.append(("WS /ws", json.loads(message)))
+
+
+@asynccontextmanager
+async def visit(gateway: RunningGateway, way: Way, key: str | None = None) -> AsyncIterator[Visit]:
+    headers = {"X-Forwarded-Prefix": way.sent} if way.sent else {}
+    headers |= {"Authorization": f"Bearer {key}"} if key else {}
+    place = f"{gateway.address}{way.kept}"
+    async with httpx.AsyncClient(base_url=f"http://{place}", timeout=WAIT, headers=headers) as http:
+        yield Visit(http, f"ws://{place}/ws")
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return WAYS[request.param]
+
+
+@pytest.fixture
+async def visitor(
+    way: Way, settings_for: SettingsFor, demo: DemoServer, tmp_path: Path
+) -> AsyncIterator[Visit]:
+    texts = write_keys(tmp_path / "keys.json", boss="manage") if way.keys else {}
+    settings = {"api_keys": str(tmp_path / "keys.json")} if way.keys else {}
+    async with (
+        over(
+            settings_for,
+            demo,
+            root_path=way.setting,
+            allow_private_urls=["127.0.0.1"],
+            **settings,
+        ) as gateway,
+        visit(gateway, way, texts.get("boss")) as found,
+    ):
+        yield found
+
+
+async def submits(visitor: Visit, hook: str) -> dict[str, str]:
+    """Something of each kind; the ids by the names that paths have for them."""
+    ask, submit = visitor.ask, "/api/workflow/submit"
+    files = {"image": ("mine.png", picture())}
+    upload = await ask("POST", "/api/image/upload", files=files)
+    mask = {"original": "mine.png"}
+    await ask("POST", "/api/image/upload/mask", data=mask, files={"image": ("m.png", picture())})
+    about = {"metadata": {"url": "mine", "text": "outputs"}, "webhook": hook}
+    once = {"headers": {"Idempotency-Key": "one"}, "json": {"workflow": model_free(), **about}}
+    first = await ask("POST", f"{submit}?wait={WAIT}", **once)
+    assert (await ask("POST", submit, **once))["task_id"] == first["task_id"]
+    url = first["outputs"][0]["url"]
+    for value in (url, str(visitor.http.base_url.join(url)), upload["url"]):
+        params = {"workflow": LOADING, "params": {"1.image": value}}
+        copy = await ask("POST", f"{submit}?wait={WAIT}&inline=true", json=params)
+        assert copy["status"] == "succeeded", copy
+    many = {"workflow": model_free(7), "batch": {"1.color": [1, 2]}}
+    batch = await ask("POST", f"{submit}?wait={WAIT}", json=many)
+    await ask("POST", f"/api/task/{first['task_id']}/retry")
+    await ask("POST", f"/api/task/{first['task_id']}/cancel")
+    await ask("POST", f"/api/interrupt/{first['task_id']}")
+    await ask("POST", f"/api/batch/{batch['batch_id']}/cancel")
+    saved = {"file": ("mine.json", json.dumps(model_free(9)))}
+    await ask("POST", "/api/workflow/upload", files=saved)
+    await ask("POST", f"/api/workflow/mine.json/run?wait={WAIT}", json={})
+    job = await ask("POST", "/api/v2/jobs", json={"workflow": model_free(11)})
+    form = {"content_type": "image/png", "file_path": "asset.png"}
+    files = {"file": ("asset.png", picture())}
+    asset = await ask("POST", "/api/v2/assets", data=form, files=files)
+    await ask(
+        "POST", "/api/v2/assets/from-hash", json={"hash": asset["hash"], "file_path": "b.png"}
+    )
+    return {
+        "task_id": first["task_id"],
+        "batch_id": batch["batch_id"],
+        "job": job["id"],
+        "asset": asset["id"],
+    }
+
+
+READS = """
+    /api/task/{task_id} /api/task/{task_id}/events /api/task/{task_id}/deliveries
+    /api/task/{task_id}/workflow /api/tasks /api/tasks?limit=1&total=true /api/history /api/queue
+    /api/batch/{batch_id} /api/workflows /api/workflow/mine.json /api/deliveries
+    /api/workflow/mine.json/openapi.json /api/workflow/mine.json/versions /api/system/info
+    /api/servers /api/features /api/health /openapi.json
+    /api/v2/jobs /api/v2/jobs/{job} /api/v2/jobs/{job}/events /api/v2/assets/{asset} /api/v2/health
+"""
+
+
+async def test_every_url_is_below_the_path(visitor: Visit, way: Way) -> None:
+    async with receiving() as receiver, visitor.watching():
+        things = await submits(visitor, f"{receiver.url}/hook")
+        for path in READS.split():
+            await visitor.ask("GET", path.format(**things))
+        resumed = {"headers": {"Last-Event-ID": "1"}}
+        await visitor.ask("GET", f"/api/task/{things['task_id']}/events", **resumed)
+        await wait_until(lambda: receiver.got)
+    wrong = {name: found for name, told in visitor.told if (found := misplaced(told, way.path))}
+    assert wrong == {}
+    names = [name for name, told in visitor.told for _ in urls_in(told)]
+    assert {"WS /ws", "GET /api/tasks", "GET /api/v2/jobs", "POST /api/image/upload"} <= {*names}
+    assert misplaced(json.loads(receiver.got[0].body), way.setting.rstrip("/")) == []
+
+
+async def test_redirects_stay_below_the_path(visitor: Visit, way: Way) -> None:
+    for path in ("/api/health/", "/docs/"):
+        answer = await visitor.http.get(f"{path}?a=b")
+        assert answer.status_code == 307
+        place = httpx.URL(answer.headers["location"])
+        assert place.path == f"{way.path}{path.rstrip('/')}"
+        assert place.query == b"a=b"
+
+
+async def test_the_path_alone_leads_to_the_page(settings_for: SettingsFor) -> None:
+    async with over(settings_for, root_path="/comfy") as gateway:
+        answer = await gateway.http.get("/comfy?a=b")
+        assert answer.status_code == 307
+        assert answer.headers["location"] == f"http://{gateway.address}/comfy/?a=b"
+        assert answer.headers["x-request-id"], "it is in the log, as every request is"
+        assert (await gateway.http.get("/comfy/")).headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    "path", ["/comfyx/api/health", "/comfyapi/health", "/%63omfy/api/health", "/comfy%2Fapi/health"]
+)
+async def test_only_whole_segments_are_the_path(settings_for: SettingsFor, path: str) -> None:
+    async with over(settings_for, root_path="/comfy") as gateway:
+        assert (await gateway.http.get(path)).status_code == 404
+        assert (await gateway.http.get("/comfy/comfy/api/health")).status_code == 404
+        assert (await gateway.http.get("/comfy/api/health")).status_code == 200
+
+
+async def test_keys_guard_what_is_below_the_path(settings_for: SettingsFor, tmp_path: Path) -> None:
+    """Whoever decides what a request needs sees the path that the routes see."""
+    write_keys(tmp_path / "keys.json", reader="read")
+    settings = {"root_path": "/comfy", "api_keys": str(tmp_path / "keys.json")}
+    async with over(settings_for, **settings) as gateway:
+        for path in ("/api/tasks", "/comfy/api/tasks", "/metrics", "/comfy/metrics"):
+            assert (await gateway.http.get(path)).status_code == 401
+        assert (await gateway.http.get("/comfy/api/health")).status_code == 200
+        error = (await gateway.http.get("/comfy/api/v2/jobs")).json()["error"]
+        assert error["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("path", ["/api", "/static/x", "/docs", "/ws", "/metrics", "/openapi.json"])
+def test_a_path_that_routes_begin_with_is_refused(settings_for: SettingsFor, path: str) -> None:
+    """Whether a proxy took it out of /api/api/tasks could not be told."""
+    with pytest.raises(BadSettings, match=r"COMFYUI_ROOT_PATH.*Take another"):
+        create_app(settings_for(root_path=path))
+
+
+def test_a_path_that_is_none_is_refused(settings_for: SettingsFor) -> None:
+    with pytest.raises(BadSettings, match=r"COMFYUI_ROOT_PATH: 'comfy' is no path.*such as /comfy"):
+        create_app(settings_for(root_path="comfy"))
+
+
+async def test_clients_are_told_their_own_path(gateway: RunningGateway, demo: DemoServer) -> None:
+    """Though an update is made once, and one client changes what others hear of."""
+    demo.knobs.step_seconds = 0.02
+    paths = ["/one", "", "/two/more"]
+    ways = [Way(sent=path, path=path) for path in paths]
+    async with AsyncExitStack() as stack:
+        visits = [await stack.enter_async_context(visit(gateway, way)) for way in ways]
+        for each in visits:
+            await stack.enter_async_context(each.watching())
+        task = await visits[0].ask("POST", "/api/workflow/submit", json={"workflow": LONG})
+        url = f"/api/task/{task['task_id']}"
+        streams = [asyncio.create_task(each.ask("GET", f"{url}/events")) for each in visits]
+        await asyncio.gather(*streams)
+        copy = await visits[2].ask("POST", f"{url}/retry")
+        await visits[0].ask("POST", f"/api/task/{copy['task_id']}/cancel")
+        resumed = {"headers": {"Last-Event-ID": "1"}}
+        for each in visits:
+            await each.ask("GET", f"{url}/events", **resumed)
+            await each.ask("GET", url)
+            await wait_until(lambda each=each: ended_in(each, copy["task_id"]))
+    for each, path in zip(visits, paths, strict=True):
+        kinds = {name.partition("?")[0] for name, told in each.told if urls_in(told)}
+        assert {"WS /ws", f"GET {url}/events", f"GET {url}"} <= kinds
+        assert {
+            name: misplaced(told, path) for name, told in each.told if misplaced(told, path)
+        } == {}
+
+
+def ended_in(visitor: Visit, task_id: str) -> bool:
+    """Whether its WebSocket was told of the end."""
+    updates = [told for name, told in visitor.told if name == "WS /ws"]
+    return any(told.get("status") in ENDS and told["task_id"] == task_id for told in updates)
