@@ -230,6 +230,8 @@ def checked(response: httpx.Response) -> httpx.Response:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a code page of Windows lacks most letters
     print(f"Five steps at {GATEWAY_URL}; what they make goes into {PICTURES.resolve()}")
     try:
         PICTURES.mkdir(exist_ok=True)
@@ -237,6 +239,8 @@ if __name__ == "__main__":
     except GatewayProblem as error:
         sys.exit(str(error))
     except (OSError, httpx.TransportError) as error:
-        sys.exit(f"{GATEWAY_URL} does not answer: {error}\nStart the gateway (make demo).")
+        sys.exit(
+            f"{GATEWAY_URL} does not answer: {error}\nStart the gateway (python start.py --demo)."
+        )
     except KeyboardInterrupt:
         sys.exit(130)

@@ -157,6 +157,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a code page of Windows lacks most letters
     options = parse_args()
     try:
         path = generate_image(**vars(options))
@@ -165,7 +167,7 @@ def main() -> int:
         return 1
     except (httpx.TransportError, httpx.InvalidURL) as error:
         print(f"{GATEWAY_URL} does not answer: {error}", file=sys.stderr)
-        print("Start the gateway (make demo), or set GATEWAY_URL.", file=sys.stderr)
+        print("Start the gateway (python start.py --demo), or set GATEWAY_URL.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Canceled.", file=sys.stderr)

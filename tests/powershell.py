@@ -73,7 +73,8 @@ def in_bash(text: str) -> str:
     """The same commands for bash; ValueError for what our documents do not use of PowerShell."""
     lines = []
     variables: dict[str, str] = {}
-    for statement in parsed(text).children[0].children:
+    lists = [node for node in parsed(text).children if node.type == "statement_list"]
+    for statement in lists[0].children:
         written = source(statement)
         if assignment := re.fullmatch(r"\$([\w:]+) = (.*)", written, re.DOTALL):
             name, value = assignment.groups()
@@ -165,3 +166,42 @@ def _request(words: list[str]) -> str:
             raise ValueError(f"5.1 sends a body as Latin-1 without -ContentType '{UTF8}'")
         made += ["--data-binary", options["-Body"]]
     return " ".join(made)
+
+
+# -- the commands of a bash block, so that two can be compared -------------------------------------
+
+
+def commands_of(bash: str) -> list[Any]:
+    """What it does, in order: requests of curl by what they send, all else word by word.
+
+    What `make` does is left out: Windows has none, and the environment is there by then.
+    """
+    lines = re.sub(r"\\\n", " ", bash).splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines]
+    return [
+        _sent(words) if words[0] == "curl" else tuple(words)
+        for words in commands
+        if words and words[0] != "make"
+    ]
+
+
+def _sent(words: list[str]) -> dict[str, Any]:
+    """What a curl command sends, and where the answer goes."""
+    sent: dict[str, Any] = {"headers": {}, "form": []}
+    left = iter(words[1:])
+    for word in left:
+        if word == "-H":
+            name, _, value = next(left).partition(": ")
+            sent["headers"][name.lower()] = value.removesuffix("; charset=utf-8")
+        elif word == "-F":
+            sent["form"].append(next(left))
+        elif word in ("-d", "--data-raw", "--data-binary"):
+            text = next(left)
+            sent["body"] = text if text.startswith("@") else json.loads(text)
+        elif word in ("-X", "-o"):
+            sent[word] = next(left)
+        else:
+            assert not word.startswith("-"), f"{word} is not known here"
+            sent["url"] = word
+    sent.setdefault("-X", "POST" if "body" in sent or sent["form"] else "GET")
+    return sent

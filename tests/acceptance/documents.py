@@ -4,7 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Block:
     content: str
     after: str  # the text up to the next block or heading
     answer: "Block | None" = None  # the JSON that follows and shows what the commands answer
+    twin: "Block | None" = None  # of a block for PowerShell: the one for bash right before it
 
     @property
     def place(self) -> str:
@@ -47,7 +48,10 @@ def blocks_of(path: Path, root: Path) -> list[Block]:
         answer = follows if language == "bash" and follows and follows.language == "json" else None
         line = text.count("\n", 0, match.start()) + 1
         name = str(path.relative_to(root))
-        blocks.append(Block(name, line, language, content, after, answer))
+        block = Block(name, line, language, content, after, answer)
+        if follows and (language, follows.language) == ("bash", "powershell"):
+            blocks[-1] = replace(follows, twin=block)
+        blocks.append(block)
     return blocks[::-1]
 
 

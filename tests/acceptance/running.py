@@ -1,4 +1,5 @@
-"""Runs the blocks of a document as a reader would: bash, Python, JavaScript, Go."""
+"""Runs the blocks of a document as a reader would: bash, Python, JavaScript, Go;
+PowerShell by what it says in bash."""
 
 import asyncio
 import configparser
@@ -10,12 +11,13 @@ import signal
 import socket
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import yaml
 
-from tests import services
+from tests import powershell, services
 from tests.acceptance.documents import SHORTENED, Block, differences, expected_status
 from tests.acceptance.standins import StandIns
 from tests.conftest import RunningGateway, wait_until
@@ -26,7 +28,10 @@ STARTS = re.compile(r"^(\w+=\S+ )*(make demo|\S*python start\.py)(?! keys)( |$)"
 # Needs what a test machine has not, or must not change; newman is what test_postman.py runs.
 ELSEWHERE = re.compile(r"^(sudo|docker|helm|kubectl|systemctl|git clone|git pull|npm|newman)\b")
 # All tests within a test would never end: that the command leads to them must do.
-INSTEAD = {"make test": "make --dry-run test | grep scripts/test && scripts/test --version"}
+INSTEAD = {
+    "make test": "make --dry-run test | grep scripts/test && scripts/test --version",
+    "python3 -m venv .venv": "python3 -m venv --help",  # it is the one that all tests run in
+}
 ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1"}  # what it installs is here already
 # Each answer's status is noted; errors end the block unless it shows one.
 CURL = r"""
@@ -49,6 +54,7 @@ class Reader:
         self._standins = StandIns(gateway, servers)
         self._how: dict[str, Callable] = {
             "bash": self._bash,
+            "powershell": self._powershell,
             "python": self._python,
             "javascript": self._javascript,
             "go": self._go,
@@ -85,6 +91,14 @@ class Reader:
         for line in lines:
             if STARTS.match(line):
                 await self._starts(line)
+
+    async def _powershell(self, block: Block) -> None:
+        """Its commands in bash; a block of bash right before it has run, and is the same."""
+        commands = powershell.in_bash(block.content)
+        if block.twin is None:
+            await self._bash(replace(block, content=commands))
+        else:
+            assert powershell.commands_of(commands) == powershell.commands_of(block.twin.content)
 
     def _compare(self, block: Block, out: str) -> None:
         assert block.answer is not None

@@ -22,6 +22,8 @@ from tests import services
 from tests.conftest import ROOT, WAIT, RunningGateway, over
 from tests.keyholders import guarded
 
+FOX = "\U0001f98a"  # in no code page of Windows
+
 
 @pytest.fixture
 async def shipped(
@@ -91,6 +93,19 @@ async def test_batch_generate(shipped: RunningGateway, folder: Path) -> None:
     assert status == 0, said
     pictures = {path.read_bytes() for path in (folder / "pictures").glob("*.png")}
     assert len(pictures) == 4
+
+
+@pytest.mark.parametrize("name", ["basic_usage.py", "batch_generate.py"])
+async def test_a_console_without_the_letters_of_a_prompt_is_no_fault(
+    shipped: RunningGateway, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp936")
+    prompt = ("--prompt", FOX) if name == "basic_usage.py" else (FOX,)
+    url = f"http://{shipped.address}"
+    status, said = await example(name, *prompt, "--steps", "2", url=url, folder=folder)
+    assert status == 0, said
+    assert "\\U0001f98a" in said
+    assert list((folder / "pictures").glob("*.png"))
 
 
 async def test_advanced_usage_with_a_key(
