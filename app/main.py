@@ -181,8 +181,7 @@ def _make_folders(settings: Settings) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            said = f"{error.strerror}: {str(folder)!r}"
-            raise CannotStart(f"Setting COMFYUI_{name} cannot be used: {said}") from error
+            raise CannotStart(f"Setting COMFYUI_{name} cannot be used: {_told(error)}") from error
 
 
 async def _open_database(settings: Settings) -> Database:
@@ -193,8 +192,15 @@ async def _open_database(settings: Settings) -> Database:
         said = " ".join(filter(None, [error.detail, error.hint]))
         raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {said}") from error
     except (SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]  # the rest is a link to documentation
-        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {reason}") from error
+        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong in one line, with the whole path of a file: a relative one says nothing
+    to whoever did not start this process."""
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return f"{error.strerror}: {str(Path(error.filename).absolute())!r}"
+    return str(error).partition("\n")[0]  # the rest is a link to documentation
 
 
 def _stop_if_dead(work: asyncio.Task[None]) -> None:

@@ -26,16 +26,18 @@ def main(arguments: Sequence[str], setting: str) -> int:
             hint="Change them there; `keys add NAME --inline` prints an entry for it.",
         )
     file = KeyFile(Path(options.file or (FILE if is_inline(setting) else setting) or FILE))
-    if options.command == "add":
-        _add(options, file, setting)
-    elif options.command == "list":
-        _list(file)
-    else:
-        file.revoke(options.name)
-        _say(
-            f"Revoked {options.name!r}. It works no longer, and its open streams end. Its tasks "
-            "and files stay; the name is not given out again without --take-over."
-        )
+    try:
+        if options.command == "add":
+            _add(options, file, setting)
+        elif options.command == "list":
+            _list(file)
+        else:
+            _revoke(options, file)
+    except OSError as error:
+        path, why = file.path.absolute(), error.strerror or error
+        raise InvalidInput(
+            f"The keys cannot be kept in {path}: {why}.", hint="Name another file with --file."
+        ) from error
     return 0
 
 
@@ -82,6 +84,14 @@ def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
     _say(f"The key of {key.name!r} (scope {key.scope.word}) is shown this once: keep it.")
     if Path(setting or os.devnull).resolve() != file.path.resolve():
         _say(f"To use keys, set {SETTING}={file.path} and start the gateway again.")
+
+
+def _revoke(options: argparse.Namespace, file: KeyFile) -> None:
+    file.revoke(options.name)
+    _say(
+        f"Revoked {options.name!r}. It works no longer, and its open streams end. Its tasks "
+        "and files stay; the name is not given out again without --take-over."
+    )
 
 
 def _list(file: KeyFile) -> None:

@@ -71,3 +71,12 @@ def test_a_name_that_was_revoked_is_taken_over_on_purpose_only(
     with pytest.raises(InvalidInput, match="would belong"):
         run("add", "bob")
     run("add", "bob", "--same-owner")
+
+
+@pytest.mark.parametrize("command", [["add", "me"], ["revoke", "me"]])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "keys.json"
+    with pytest.raises(InvalidInput) as refused:
+        cli.main(["--file", str(path), *command], "")
+    assert str(path) in refused.value.detail
