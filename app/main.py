@@ -196,8 +196,8 @@ async def _open_database(settings: Settings) -> Database:
 
 
 def _told(error: Exception) -> str:
-    """Return what went wrong in one line, with the whole path of a file: a relative one says nothing
-    to whoever did not start this process."""
+    """Return what went wrong in one line, with the whole path of a file: a relative one says
+    nothing to whoever did not start this process."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return f"{error.strerror}: {str(Path(error.filename).absolute())!r}"
     return str(error).partition("\n")[0]  # the rest is a link to documentation

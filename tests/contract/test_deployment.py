@@ -1,9 +1,8 @@
-"""Dockerfile, compose.yaml and the Helm chart: their own tools accept them, and they speak of
-settings, files and metrics that exist. No image is built here: that needs Docker."""
+"""The Compose files and the Helm chart: their own tools accept them, they speak of settings, files
+and metrics that exist, and fit the image (test_image.py)."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +16,14 @@ from app.container import checked
 from app.settings import Settings
 from tests import services
 from tests.conftest import ROOT
+from tests.dockerfile import image
 
 Json = dict[str, Any]
 
 BIN = Path(sys.executable).parent
+NOWHERE = ROOT / "deploy"  # without an .env
 CHART = ROOT / "deploy" / "helm"
-FILES = [ROOT / "Dockerfile", ROOT / "compose.yaml", *CHART.rglob("*.yaml")]
+FILES = [ROOT / "Dockerfile", *ROOT.glob("compose*.yaml"), *CHART.rglob("*.yaml")]
 
 
 def run(*command: object, **environment: str) -> str:
@@ -56,90 +57,68 @@ def test_settings_are_real(path: Path) -> None:
     assert set(re.findall(r"\bCOMFYUI_[A-Z_]+\b", path.read_text(encoding="utf-8"))) <= known
 
 
-# -- the image ----------------------------------------------------------------------------------
-
-
-def test_hadolint_has_nothing_to_say() -> None:
-    assert run(BIN / "hadolint", "Dockerfile") == ""
-
-
-def copied() -> list[str]:
-    """What the Dockerfile takes from here."""
-    lines = re.findall(
-        r"^COPY (?!--from)(.*)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    return [word for line in lines for word in line.split()[:-1] if not word.startswith("--")]
-
-
-def test_what_the_image_takes_is_not_ignored() -> None:
-    kept = re.findall(
-        r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert sorted(set(copied())) == sorted(kept)
-    assert all((ROOT / name).exists() for name in kept)
-
-
-def image_environment() -> dict[str, str]:
-    return dict(
-        re.findall(r"\b(COMFYUI_\w+)=(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    )
-
-
-def test_the_image_has_all_files_that_it_needs(tmp_path: Path) -> None:
-    """The gateway runs with those files only, and writes to /data and nowhere else."""
-    image, data = tmp_path / "image", tmp_path / "data"
-    image.mkdir()
-    data.mkdir()
-    for name in copied():
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, image / name)
-    environment = {
-        name: value.replace("/data", str(data)) for name, value in image_environment().items()
-    }
-    environment |= {"COMFYUI_PORT": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
-    before = sorted(image.rglob("*"))
-    script = (
-        "import start, asyncio, fake_comfyui.server\n"
-        "from app.main import create_app, running\n"
-        "async def main():\n"
-        "    async with running(start.settings_of(start.parse_args([]))) as gateway:\n"
-        "        print(len(create_app(gateway.settings).routes), gateway.settings.host)\n"
-        "asyncio.run(main())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=image,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[1] == "0.0.0.0"
-    assert sorted(image.rglob("*")) == before
-    assert (data / "gateway.db").is_file()
-
-
-def test_the_image_does_not_run_as_root() -> None:
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[3:]:
-        assert re.search(r"^USER 10001:10001$", stage, re.MULTILINE), stage.splitlines()[0]
-        assert "\nHEALTHCHECK " in stage
-
-
 # -- compose ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def compose() -> Json:
-    command = (BIN / "docker-compose", "-f", "compose.yaml", "--env-file", os.devnull, "config")
-    found: Json = yaml.safe_load(run(*command))
-    return found
+def composed(file: str, folder: Path = NOWHERE, **environment: str) -> Json:
+    """What Compose makes of a file, with the .env of a folder."""
+    place = ("--project-directory", folder)
+    text = run(BIN / "docker-compose", "-f", ROOT / file, *place, "config", **environment)
+    found: Json = yaml.safe_load(text)
+    return found["services"]
 
 
-def test_the_cluster_is_whole(compose: Json) -> None:
-    services = compose["services"]
+def ours(services: Json) -> list[Json]:
+    return [service for service in services.values() if "build" in service]
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.cluster.yaml"])
+def test_our_containers_may_do_little(file: str) -> None:
+    services = composed(file)
+    for service in ours(services):
+        assert service["read_only"]
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+        assert "command" not in service or service["command"][0] == "python"
+        kept = {volume["target"] for volume in service.get("volumes", ())}
+        assert kept <= set(image(service["build"]["target"]).volumes)
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert [port["host_ip"] for port in published] == ["127.0.0.1"]
+
+
+def test_one_line_is_a_gateway_for_the_comfyui_of_this_machine(tmp_path: Path) -> None:
+    gateway = composed("compose.yaml", tmp_path)["gateway"]
+    settings = checked(Settings(_env_file=None, **_settings(gateway)))
+    assert settings.comfyui_server == ["http://host.docker.internal:8188"]
+    assert gateway["extra_hosts"] == ["host.docker.internal=host-gateway"]
+    assert settings.allowed_hosts == ["localhost"]
+    assert [volume["target"] for volume in gateway["volumes"]] == image("gateway").volumes
+    (port,) = gateway["ports"]
+    assert (port["published"], port["target"]) == ("8000", settings.port)
+    assert [settings.port] == image("gateway").ports
+    assert settings.drain_seconds + 8 < int(gateway["stop_grace_period"].removesuffix("s"))
+    assert gateway["init"]
+
+
+def test_it_takes_settings_from_the_file_that_other_ways_use(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "COMFYUI_COMFYUI_SERVER=a:8188,b:8188\nCOMFYUI_API_KEYS=api_keys.json\n"
+        "COMFYUI_HOST=127.0.0.1\nGATEWAY_PORT=8100\n",
+        encoding="utf-8",
+    )
+    gateway = composed("compose.yaml", tmp_path, GATEWAY_ADDRESS="0.0.0.0")["gateway"]
+    settings = Settings(_env_file=None, **_settings(gateway))
+    assert settings.comfyui_server == ["a:8188", "b:8188"]
+    assert settings.api_keys.get_secret_value() == "api_keys.json"
+    assert (settings.host, settings.port) == ("0.0.0.0", 8000)
+    (port,) = gateway["ports"]
+    assert (port["host_ip"], port["published"]) == ("0.0.0.0", "8100")
+
+
+def test_the_cluster_is_whole() -> None:
+    services = composed("compose.cluster.yaml")
     gateways = [services[name] for name in ("gateway-1", "gateway-2")]
     settings = [checked(Settings(_env_file=None, **_settings(gateway))) for gateway in gateways]
     assert settings[0] == settings[1]
@@ -148,9 +127,9 @@ def test_the_cluster_is_whole(compose: Json) -> None:
         *("postgresql", "redis", "s3"),
     ]
     assert set(hosts) <= set(services)
+    bucket = settings[0].files_url.removeprefix("s3://").partition("/")[0]
+    assert any(f"/data/{bucket}" in text.split() for _, text, _ in image("demo").steps)
     for gateway in gateways:
-        assert gateway["read_only"]
-        assert gateway["cap_drop"] == ["ALL"]
         assert gateway["stop_grace_period"] == "20s"
         assert settings[0].drain_seconds + 3 < 20
     proxied = re.findall(
