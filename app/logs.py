@@ -15,6 +15,7 @@ LogFormat = Literal["plain", "json"]
 _NO_NEWS = (  # of uvicorn
     "connection ",
     "ASGI callable returned without completing handshake",  # for each refused one
+    "ASGI callable returned without completing response",  # for each that breaks off
     # Around why a start failed, which is one line
     "Started server process",  # app/serving.py says so when it is true
     "Waiting for application startup",

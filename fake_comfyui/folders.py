@@ -45,7 +45,7 @@ class Folders:
         """As a restart does; file counters are read from the disk again, too."""
         self._counters.clear()
         shutil.rmtree(self.root / "temp", ignore_errors=True)
-        (self.root / "temp").mkdir()
+        (self.root / "temp").mkdir(exist_ok=True)  # on Windows while a file in it is read
 
     def inside(self, kind: str, *parts: str) -> Path:
         """`parts` below the folder `kind`; raises OutsideFolder, KeyError for no such folder."""
@@ -83,7 +83,8 @@ class Folders:
         return folder, stem, counter + 1
 
     def subfolder(self, kind: str, folder: Path) -> str:
-        relative = folder.relative_to(self.root / kind).as_posix()
+        """How `ui` names the folder: on Windows with backslashes, as ComfyUI does."""
+        relative = str(folder.relative_to(self.root / kind))
         return "" if relative == "." else relative
 
 

@@ -101,7 +101,8 @@ class DemoServer:
             self._port = listener.getsockname()[1]
             folder = self._directory
             if folder is None:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
+                own = tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True)
+                folder = Path(stack.enter_context(own))
             await self._start(stack, listener, folder)
             self._stack = stack.pop_all()
         return self

@@ -24,7 +24,7 @@ OPTIONS = {  # of subprocess
     *("pass_fds", "process_group", "start_new_session", "preexec_fn", "restore_signals"),
 }
 # Where `start.py` does not get on Windows
-ELSEWHERE = {"app/processes.py", "app/worker_figures.py", "app/files/stores/local.py"}
+ELSEWHERE = {"app/processes.py", "app/worker_figures.py"}
 
 SHIPPED = [
     ROOT / "start.py",

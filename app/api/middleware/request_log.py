@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware.heads import add_missing, header
 from app.api.v2_errors import V2_REQUEST_ID, is_v2, keep_request_id
+from app.errors import GatewayError
 from app.logs import current_request, facts
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, watched)
+        except RuntimeError as error:
+            # Starlette's, as no other answer can be given; without an end uvicorn cuts it off
+            if not (seen.began and isinstance(error.__cause__, GatewayError)):
+                raise
+            log.warning("an answer breaks off: %s", error.__cause__.detail)
         finally:
             seen.tell()
             current_request.reset(token)
@@ -69,8 +75,10 @@ class _Seen:
         self._began = time.monotonic()
         self._status = 499 if scope["type"] == "http" else 403  # default if no response is sent
         self._is_stream = scope["type"] == "websocket"
+        self.began = False  # the answer, which has a status by then
 
     def look_at(self, message: Message) -> None:
+        self.began = True
         self._status = message.get("status", 101)  # an accepted WebSocket has none
         self._is_stream = self._is_stream or begins_stream(message)
 

@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import from_url
 
 from app.errors import FileNotFound, InvalidInput, StorageUnavailable
+from app.files.stores.sharing import disk_name
 from app.files.stores.store import FileInfo, Stored
 from app.files.stores.streams import Counted, pieces_of
 from app.files.stores.temporary import work_folder
@@ -121,7 +122,7 @@ class BucketStore:
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:
         with work_folder() as folder:
-            path = folder / key.rpartition("/")[2]
+            path = folder / disk_name(key.rpartition("/")[2])
             with path.open("wb") as file:
                 async for piece in self.read(key):
                     await asyncio.to_thread(file.write, piece)

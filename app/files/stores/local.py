@@ -13,8 +13,14 @@ from pathlib import Path
 from app.errors import FileNotFound, NoRoom, StorageFull, StorageUnavailable
 from app.files.stores import sharing
 from app.files.stores.atomic import NotRegular, open_handle
-from app.files.stores.disk_names import key_of, stored_key
-from app.files.stores.sharing import long_path, patiently, remove_file, remove_folder
+from app.files.stores.disk_names import key_of
+from app.files.stores.sharing import (
+    disk_name,
+    long_path,
+    patiently,
+    remove_file,
+    remove_folder,
+)
 from app.files.stores.store import FileInfo, Stored
 from app.files.stores.streams import Counted, pieces_of
 from app.files.stores.temporary import is_part, open_part, remove_left
@@ -42,7 +48,6 @@ class LocalStore:
         self.folder = long_path(folder.resolve())
         self.folder.mkdir(parents=True, exist_ok=True)
         self._root = str(self.folder)
-        self._encodes = sharing.WINDOWS
         self._undeleted: set[Path] = set()
 
     def path(self, key: str) -> Path:
@@ -55,7 +60,7 @@ class LocalStore:
     def _place(self, key: str) -> str:
         """Return the path of a key, like `path`."""
         try:
-            stored = stored_key(key) if self._encodes else key
+            stored = disk_name(key)
             if (plain := _plain_path(self._root, stored)) is not None:
                 return plain
             path = (self.folder / stored).resolve()
@@ -217,7 +222,7 @@ class LocalStore:
 
     def _key(self, path: str) -> str:
         stored = path[len(self._root) + 1 :].replace(os.sep, "/")
-        return key_of(stored) if self._encodes else stored
+        return key_of(stored) if sharing.WINDOWS else stored
 
     def _is_file(self, path: Path) -> bool:
         try:

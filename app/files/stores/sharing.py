@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from app.files.stores.disk_names import stored_key
+
 T = TypeVar("T")
 
 WINDOWS = sys.platform == "win32"
@@ -32,6 +34,11 @@ def patiently(work: Callable[[], T]) -> T:
         except PermissionError:
             time.sleep(pause)
     return work()
+
+
+def disk_name(key: str) -> str:
+    """Return the relative path of a key on this system's disks: on Windows some are encoded."""
+    return stored_key(key) if WINDOWS else key
 
 
 def remove_file(path: Path) -> None:

@@ -33,4 +33,5 @@ def storing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageFull(f"The workflow cannot be stored: {error.strerror}.") from error
+        reason = error.strerror or "the folder is locked, or may not be written"  # of a lock
+        raise StorageFull(f"The workflow cannot be stored: {reason}.") from error

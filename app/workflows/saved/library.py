@@ -36,6 +36,7 @@ LARGEST = 8 << 20  # maximum bytes of a file that is read
 MOST_KNOWN = 20_000  # files whose format is cached
 SET_OUT = 250_000  # maximum characters of a file that is indented
 LOCK_POLL = 0.01  # seconds between two attempts to lock the folder
+LOCK_WAIT = 30.0  # seconds; on Windows it looks locked, too, if nothing may be written there
 READ_AT_ONCE = 256 << 20  # bytes of files that one listing reads
 
 Change = Callable[[str, Any], Any]
@@ -189,7 +190,9 @@ class Library:
         with self._lock, ExitStack() as stack:
             with storing():
                 self.folder.stat()  # FileLock would create the folder; a missing volume is an error
-                stack.enter_context(FileLock(self.folder / ".lock", poll_interval=LOCK_POLL))
+                stack.enter_context(
+                    FileLock(self.folder / ".lock", timeout=LOCK_WAIT, poll_interval=LOCK_POLL)
+                )
             yield
 
     def _write(self, path: Path, content: bytes, workflow: Any) -> Saved:

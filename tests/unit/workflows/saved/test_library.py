@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import strategies as st
 
 from app.errors import (
@@ -274,3 +275,11 @@ def test_a_file_that_is_too_large_is_not_read_and_not_written(library: Library) 
     wide = {"1": {"class_type": "A", "inputs": {"a": [deep] * 2_500}}}  # 40 times as much in lines
     library.save("c.json", wide, overwrite=False)
     assert library.open("c.json").workflow == wide
+
+
+def test_a_folder_that_stays_locked(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that may not be written seems to be on Windows."""
+    monkeypatch.setattr("app.workflows.saved.library.LOCK_WAIT", 0.05)
+    with FileLock(library.folder / ".lock"), pytest.raises(StorageFull, match="locked"):
+        library.save("a", API, overwrite=False)
+    library.save("a", API, overwrite=False)
