@@ -10,6 +10,7 @@ from pathlib import Path
 
 KINDS = ("input", "output", "temp")
 TYPES = mimetypes.MimeTypes()  # Python's own: those of the system may say anything
+TYPES.add_type("image/webp", ".webp")  # before Python 3.13 it was not among them
 _ANNOTATED = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$")
 
 

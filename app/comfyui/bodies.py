@@ -16,6 +16,7 @@ from app.limits.json_types import Json
 PIECE = 64 << 10  # bytes that are sent at once
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})  # in forms, as browsers do
 _TYPES = mimetypes.MimeTypes()  # Python's own: those of the system may say anything
+_TYPES.add_type("image/webp", ".webp")  # before Python 3.13 it was not among them
 
 
 class Body(aiohttp.Payload):

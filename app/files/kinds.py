@@ -25,8 +25,6 @@ _TYPES = {
     ".csv": "text/csv",
     ".srt": "text/plain",
 }
-# Python's own table: that of the machine is anything on Windows, where programs change it.
-_KNOWN = mimetypes.MimeTypes().types_map[True]
 MODEL3D_SUFFIXES = frozenset(
     {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz", ".ksplat"}
 )

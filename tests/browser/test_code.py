@@ -116,13 +116,15 @@ async def test_powershell_holds_what_curl_sends(
     blank: Page, gateway: RunningGateway, tmp_path: Path
 ) -> None:
     await opened(blank, is_new=True)
-    (tmp_path / "body.json").write_text(assigned(await shown(blank, "PowerShell"))["body"])
-    (tmp_path / "run.sh").write_text(await shown(blank, "curl"))
+    (tmp_path / "body.json").write_text(
+        assigned(await shown(blank, "PowerShell"))["body"], encoding="utf-8"
+    )
+    (tmp_path / "run.sh").write_text(await shown(blank, "curl"), encoding="utf-8")
     sent = re.sub(
         r"--data-raw '.*'\n", "--data @body.json\n", await shown(blank, "curl"), flags=re.S
     )
     assert "@body.json" in sent
-    (tmp_path / "run.sh").write_text(sent)
+    (tmp_path / "run.sh").write_text(sent, encoding="utf-8")
     await execute("bash", "run.sh", cwd=tmp_path)
     assert await newest_prompt(gateway) == (NASTY, SEED)
 
