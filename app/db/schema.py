@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
+    Inspector,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from app.db.tables import metadata
+from app.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +42,30 @@ _version = Table(
 
 
 def is_current(connection: Connection) -> bool:
-    """Return whether the schema is current; a newer one is accepted, as migrations only add."""
-    if not inspect(connection).has_table(_version.name):
+    """Return whether the schema is current; a newer one is accepted, as migrations only add.
+
+    Raises InvalidInput for one of a version that dropped what this one uses, or of no gateway.
+    """
+    inspector = inspect(connection)
+    if not inspector.has_table(_version.name):
         return False
     version = connection.scalar(select(_version)) or ""
     if version > NEWEST_REVISION:
+        _refuse_if_it_lacks_columns(inspector, version)
         log.info("the database is of a newer gateway: %s, ours is %s", version, NEWEST_REVISION)
     return version >= NEWEST_REVISION
+
+
+def _refuse_if_it_lacks_columns(inspector: Inspector, version: str) -> None:
+    tables = inspector.get_multi_columns().items()
+    has = {f"{name}.{column['name']}" for (_, name), columns in tables for column in columns}
+    wanted = {str(column) for table in metadata.sorted_tables for column in table.columns}
+    if missing := sorted(wanted - has):
+        raise InvalidInput(
+            f"It is of version {version}, and ours is {NEWEST_REVISION}: it lacks "
+            f"{', '.join(missing[:5])}.",
+            hint="Start the gateway that it is of, or name another database.",
+        )
 
 
 def bring_up(connection: Connection) -> None:

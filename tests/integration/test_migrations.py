@@ -213,6 +213,18 @@ async def test_what_is_older_is_refused_by_name(url: str, monkeypatch: pytest.Mo
         await open_database(url)
 
 
+async def test_a_newer_one_that_lacks_what_this_version_uses_is_refused(url: str) -> None:
+    """As after a contraction, two releases on; or another program's, which uses Alembic as well."""
+    database = await open_database(url)
+    changes = ("UPDATE alembic_version SET version_num = '9999'", "DROP TABLE runners")
+    for change in (*changes, "ALTER TABLE tasks DROP COLUMN client_id"):
+        await database.write(lambda connection, sql=change: connection.execute(text(sql)))
+    await database.close()
+    lacks = r"of version 9999, .* lacks runners\.alone, .*, tasks\.client_id\."
+    with pytest.raises(InvalidInput, match=lacks):
+        await open_database(url)
+
+
 async def test_a_newer_one_is_used_as_it_is(url: str) -> None:
     database = await open_database(url)
     newer = f"UPDATE alembic_version SET version_num = '{int(NEWEST_REVISION) + 1:04}'"
