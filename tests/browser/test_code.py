@@ -158,6 +158,14 @@ async def test_on_windows_a_task_is_copied_for_powershell(
     assert (graph["6"]["inputs"]["text"], graph["3"]["inputs"]["seed"]) == (NASTY, SEED)
 
 
+async def test_all_languages_have_room_on_a_phone(blank: Page) -> None:
+    await opened(blank, is_new=False)
+    await shown(blank, "PowerShell")
+    await blank.set_viewport_size({"width": 360, "height": 740})
+    size = "document.querySelector('dialog.code-dialog')"
+    assert await blank.evaluate(f"{size}.scrollWidth - {size}.clientWidth") == 0
+
+
 async def test_a_click_copies(blank: Page) -> None:
     await blank.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await opened(blank, is_new=False)

@@ -39,7 +39,11 @@ async function showCode({ graph, ...request }) {
 	const code = el("pre", { className: "code", tabIndex: 0 });
 	const hint = el("p", { className: "hint" });
 	const fault = el("problem-box", { hidden: true });
-	const tabs = el("div", { className: "tabs", attributes: { role: "tablist" }, i18nAttr: "aria-label:code.kinds" });
+	const tabs = el("div", {
+		className: "tabs wrap",
+		attributes: { role: "tablist" },
+		i18nAttr: "aria-label:code.kinds",
+	});
 	let chosen = null; // a late answer must not replace the code of another tab
 	const choose = async (name) => {
 		chosen = name;
