@@ -142,7 +142,7 @@ async def save(http: httpx.AsyncClient, task: Json) -> None:
     if task["status"] != "succeeded":
         raise GatewayProblem(f"The task has {task['status']}: {task['error']}")
     for output in task["outputs"]:
-        content = checked(await http.get(output["url"])).content
+        content = checked(await http.get(http.base_url.join(output["url"]))).content
         target = PICTURES / output["filename"]
         await asyncio.to_thread(target.write_bytes, content)
         print(f"   saved {target}")

@@ -112,7 +112,7 @@ def download(client: httpx.Client, output: Json) -> Path:
     while target.exists():
         number += 1
         target = PICTURES / f"{name.stem} ({number}){name.suffix}"
-    with client.stream("GET", output["url"]) as response:
+    with client.stream("GET", client.base_url.join(output["url"])) as response:
         if response.is_error:
             response.read()
         checked(response)

@@ -93,7 +93,8 @@ def save(client: httpx.Client, task: Json, folder: Path) -> bool:
             continue
         name = PurePosixPath(output["filename"])
         target = folder / f"{name.stem}-{task['task_id'][:8]}{name.suffix}"
-        target.write_bytes(client.get(output["url"]).raise_for_status().content)
+        answer = client.get(client.base_url.join(output["url"])).raise_for_status()
+        target.write_bytes(answer.content)
         print(f"{target}  {task['params']}")
     return True
 

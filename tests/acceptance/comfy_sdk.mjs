@@ -1,8 +1,9 @@
-// The official TypeScript client of Comfy API v2, unchanged. COMFY_BASE_URL names the gateway.
+// The official TypeScript client of Comfy API v2, unchanged. COMFY_BASE_URL names the gateway, and COMFY_API_KEY may be
+// a key of it.
 import assert from "node:assert/strict";
 import { Comfy, IdempotencyKeyReuse, InvalidWorkflow, JobFailed, MissingAsset, NotFound } from "@comfyorg/sdk";
 
-const client = new Comfy();
+const client = new Comfy({ apiKey: process.env.COMFY_API_KEY });
 const [graph, photo, sampling] = process.argv.slice(2);
 const load = (file) => client.workflows.fromFile(file);
 

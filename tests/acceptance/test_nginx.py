@@ -1,7 +1,5 @@
 """The settings for nginx in docs/deployment.md: sockets, live streams and uploads pass through."""
 
-import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,39 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fake_comfyui.server import DemoServer
-from tests import services
 from tests.acceptance.documents import blocks_of
+from tests.acceptance.proxies import nginx, until_it_answers
 from tests.acceptance.running import free_port
-from tests.conftest import ROOT, RunningGateway, text_to_image, wait_until
-
-AROUND = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    {settings}
-}}
-"""
-
-
-@contextlib.asynccontextmanager
-async def nginx(settings: str, folder: Path) -> AsyncIterator[None]:
-    program = services.program("nginx", "apt-get install nginx-light")
-    (folder / "nginx.conf").write_text(
-        AROUND.format(folder=folder, settings=settings), encoding="utf-8"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+from tests.conftest import ROOT, RunningGateway, text_to_image
 
 
 @pytest.fixture
@@ -54,14 +23,8 @@ async def outside(gateway: RunningGateway, tmp_path: Path) -> AsyncIterator[str]
     port = free_port()
     settings = settings.replace("127.0.0.1:8000", gateway.address)
     settings = settings.replace("listen 8080", f"listen 127.0.0.1:{port}")
-    async with nginx(settings, tmp_path), httpx.AsyncClient() as http:
-
-        async def is_up() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return (await http.get(f"http://127.0.0.1:{port}/api/health")).is_success
-            return False
-
-        await wait_until(is_up)
+    async with nginx(settings, tmp_path):
+        await until_it_answers(f"http://127.0.0.1:{port}")
         yield f"127.0.0.1:{port}"
 
 

@@ -12,7 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from app.api.access_levels import names
 from app.container import checked
+from app.main import create_app
 from app.settings import Settings
 from tests import services
 from tests.conftest import ROOT
@@ -147,9 +149,31 @@ def _settings(service: Json) -> Json:
 
 
 @pytest.mark.service
-def test_caddy_takes_its_file() -> None:
-    command = ("validate", "--adapter", "caddyfile", "--config", "deploy/Caddyfile")
+@pytest.mark.parametrize("name", ["Caddyfile", "Caddyfile.below-a-path"])
+def test_caddy_takes_its_file(name: str) -> None:
+    command = ("validate", "--adapter", "caddyfile", "--config", f"deploy/{name}")
     run(services.program("caddy"), *command)
+
+
+def test_traefik_takes_the_path_out() -> None:
+    """Its parts name each other; nginx and Caddy are run, Traefik has no package here."""
+    text = (ROOT / "deploy" / "traefik-below-a-path.yml").read_text(encoding="utf-8")
+    http = yaml.safe_load(text)["http"]
+    (router,) = http["routers"].values()
+    slash, taken = [http["middlewares"][name] for name in router["middlewares"]]
+    assert router["rule"] == "Path(`/comfy`) || PathPrefix(`/comfy/`)", "not /comfyx"
+    assert taken == {"stripPrefix": {"prefixes": ["/comfy"]}}
+    found = slash["redirectRegex"]
+    replacement = re.sub(r"\$\{(\d)\}", r"\\\1", found["replacement"])
+    for url, place in {
+        "https://a.example/comfy": "https://a.example/comfy/",
+        "https://a.example/comfy?b=/comfy": "https://a.example/comfy/?b=/comfy",
+        "https://a.example/comfy/api/tasks?b=/comfy": "https://a.example/comfy/api/tasks?b=/comfy",
+    }.items():
+        assert re.sub(found["regex"], replacement, url) == place
+    service = http["services"][router["service"]]["loadBalancer"]
+    assert service["servers"] == [{"url": "http://127.0.0.1:8000"}]
+    assert f"GET {service['healthCheck']['path']}" in names(create_app(Settings()).routes)
 
 
 # -- the chart ----------------------------------------------------------------------------------

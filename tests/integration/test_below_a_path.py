@@ -222,6 +222,24 @@ async def test_only_whole_segments_are_the_path(settings_for: SettingsFor, path:
         assert (await gateway.http.get("/comfy/api/health")).status_code == 200
 
 
+async def test_what_goes_by_the_path_goes_by_that_of_the_route(settings_for: SettingsFor) -> None:
+    """The log, figures, policies and the kind of errors are those of the route."""
+    async with over(settings_for, root_path="/comfy") as gateway:
+        for path in ("/", "/docs", "/static/icon.svg", "/api/health"):
+            policies = [
+                (await gateway.http.get(f"{base}{path}")).headers["content-security-policy"]
+                for base in ("", "/comfy")
+            ]
+            assert policies[0] == policies[1], path
+        error = (await gateway.http.get("/comfy/api/v2/jobs/nobody")).json()["error"]
+        assert error["code"] == "not_found"
+        hint = (await gateway.http.get("/comfy/prompt")).json()["hint"]
+        assert "POST /api/workflow/submit" in hint
+        figures = (await gateway.http.get("/comfy/metrics")).text
+        assert 'route="/api/v2/jobs/{id}"' in figures
+        assert "comfy/" not in figures
+
+
 async def test_keys_guard_what_is_below_the_path(settings_for: SettingsFor, tmp_path: Path) -> None:
     """Whoever decides what a request needs sees the path that the routes see."""
     write_keys(tmp_path / "keys.json", reader="read")
