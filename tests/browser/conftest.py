@@ -24,6 +24,7 @@ from tests.conftest import ROOT, RunningGateway, run_gateway
 
 HERE = Path(__file__).parent
 WAIT = 60_000  # milliseconds; the machine may be busy
+BELOW = "/a/path"  # where the gateway is for some tests, as behind a proxy
 HOSTILE = "<img src=x onerror=\"console.error('ran')\">"
 
 # The gateway, the demo server and the browser of a test live on the session's loop.
@@ -89,6 +90,13 @@ async def blank(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page
 
 
 @on_loop
+async def below(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
+    """The same, of a gateway that is below a path: the page is at BELOW + "/"."""
+    async with visitor(browser, gateway, below=BELOW) as page:
+        yield page
+
+
+@on_loop
 async def timed(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
     """The same, with a clock that can be set."""
     async with visitor(browser, gateway, locale="en-US") as page:
@@ -101,15 +109,20 @@ async def visitor(
     gateway: RunningGateway,
     *,
     expected: Callable[[str], bool] = lambda _: False,
+    below: str = "",
     **context: Any,
 ) -> AsyncIterator[Page]:
     """A page of a browser that was never here before; it complains of what is expected only.
 
     With options it is one in a context of its own, which takes twice the work to start: needed
     for another language or theme, and where `page.clock` is set, as a context keeps its clock.
+    Without options the gateway may be `below` a path, and all requests must go there.
     """
+    assert not (below and context), "the front door is that of the shared context"
     async with (
-        own_page(browser, gateway, context) if context else shared_page(browser, gateway) as page
+        own_page(browser, gateway, context)
+        if context
+        else shared_page(browser, gateway, below) as page
     ):
         faults = watch(page)
         yield page
@@ -130,15 +143,16 @@ async def own_page(
 
 
 @contextlib.asynccontextmanager
-async def shared_page(browser: Browser, gateway: RunningGateway) -> AsyncIterator[Page]:
+async def shared_page(browser: Browser, gateway: RunningGateway, below: str) -> AsyncIterator[Page]:
     """In the shared context, which keeps nothing but code that is compiled."""
     context = browser.contexts[0]
     keeper = context.pages[0]
-    FrontDoor.lead_to(gateway.address)
+    FrontDoor.lead_to(gateway.address, below)
     page = await context.new_page()
     try:
         yield page
         own_clock = await page.evaluate("String(setTimeout).includes('[native code]')")
+        assert FrontDoor.strayed == [], f"not below {below}"
         assert own_clock, "the clock stays in the shared context: take `timed`"
     finally:
         for each in context.pages[1:]:

@@ -20,8 +20,8 @@ TRANSFER = """([content, name]) => {
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
-async def open_run(page: Page, workflow: str = QWEN) -> None:
-    await page.goto(f"/#/run/{workflow}")
+async def open_run(page: Page, workflow: str = QWEN, below: str = "") -> None:
+    await page.goto(f"{below}/#/run/{workflow}")
     await expect(page.get_by_role("heading", name=workflow).last).to_be_visible()
     await expect(page.locator("parameter-field").first).to_be_visible()
     await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests import services
+from tests.browser.conftest import BELOW, visitor
 from tests.browser.helpers import open_file, open_run
 from tests.conftest import RunningGateway, text_to_image
 from tests.powershell import assigned
@@ -37,8 +38,8 @@ async def execute(*command: str, cwd: Path) -> str:
     return out.decode()
 
 
-async def opened(page: Page, *, is_new: bool) -> None:
-    await open_run(page)
+async def opened(page: Page, *, is_new: bool, below: str = "") -> None:
+    await open_run(page, below=below)
     if is_new:
         await open_file(page, json.dumps(text_to_image(seed=SEED)), "it's.json")
         await expect(page.get_by_label("Seed", exact=True)).to_have_value(str(SEED))
@@ -54,11 +55,20 @@ async def newest_prompt(gateway: RunningGateway) -> tuple[str, int]:
     return graph["6"]["inputs"]["text"], graph["3"]["inputs"]["seed"]
 
 
-@pytest.mark.parametrize("is_new", [True, False], ids=["opened", "saved"])
+@pytest.mark.parametrize(
+    ("is_new", "below"), [(True, ""), (False, BELOW)], ids=["opened", "saved, below a path"]
+)
 async def test_each_language_makes_the_task(
-    blank: Page, gateway: RunningGateway, tmp_path: Path, is_new: bool
+    browser: Browser, gateway: RunningGateway, tmp_path: Path, is_new: bool, below: str
 ) -> None:
-    await opened(blank, is_new=is_new)
+    async with visitor(browser, gateway, below=below) as page:
+        await opened(page, is_new=is_new, below=below)
+        await each_makes_the_task(page, gateway, tmp_path, is_new)
+
+
+async def each_makes_the_task(
+    page: Page, gateway: RunningGateway, tmp_path: Path, is_new: bool
+) -> None:
     commands = {
         "curl": (services.program("bash"), "run.sh"),
         "Python": (sys.executable, "run.py"),
@@ -69,7 +79,7 @@ async def test_each_language_makes_the_task(
     if pwsh := services.find("pwsh"):  # elsewhere tests/acceptance/test_code_powershell.py reads it
         commands["PowerShell"] = (pwsh, "run.ps1")
     for kind, (program, file) in commands.items():
-        code = await shown(blank, kind)
+        code = await shown(page, kind)
         folder = tmp_path / kind
         folder.mkdir()
         (folder / file).write_text(code, encoding="utf-8")

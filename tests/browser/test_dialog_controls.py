@@ -6,7 +6,7 @@ import re
 from playwright.async_api import Browser, Page, expect
 
 from fake_comfyui.server import DemoServer
-from tests.browser.conftest import visitor
+from tests.browser.conftest import BELOW, visitor
 from tests.browser.controls import (
     SCRIPT,
     WIDE,
@@ -263,7 +263,7 @@ async def test_every_control_of_every_dialog(
     browser: Browser, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     demo.knobs.step_seconds = 0
-    async with visitor(browser, gateway, expected=is_gone_picture) as page:
+    async with visitor(browser, gateway, expected=is_gone_picture, below=BELOW) as page:
         await page.add_init_script(path=SCRIPT)
         await page.add_init_script(f"window.IMAGE = {json.dumps(json.dumps(image_to_image()))}")
         await page.set_viewport_size({"width": WIDE, "height": 1000})
@@ -271,7 +271,7 @@ async def test_every_control_of_every_dialog(
             body = {"filename": QWEN, "params": {"steps": steps}}
             await gateway.http.post("/api/workflow/submit?wait=60", json=body)
             await gateway.http.post("/api/workflow/update", json=body)
-        await page.goto(f"/{RUN}")
+        await page.goto(f"{BELOW}/{RUN}")
         await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()
         faults = []
         for scenes, table in DIALOGS:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from fake_comfyui.catalogue import Catalogue
 from fake_comfyui.server import DemoServer
-from tests.browser.conftest import on_loop, visitor
+from tests.browser.conftest import BELOW, on_loop, visitor
 from tests.browser.controls import SCRIPT, WIDE, Operator, Scene, Table, scene
 from tests.browser.helpers import picture
 from tests.browser.view_controls import (
@@ -62,10 +62,11 @@ async def demo(tmp_path: Path) -> AsyncIterator[DemoServer]:
 
 @contextlib.asynccontextmanager
 async def looking(browser: Browser, gateway: RunningGateway, place: str) -> AsyncIterator[Page]:
-    async with visitor(browser, gateway) as page:
+    """Below a path; at the root, all other tests look at it."""
+    async with visitor(browser, gateway, below=BELOW) as page:
         await page.add_init_script(path=SCRIPT)
         await page.set_viewport_size({"width": WIDE, "height": 1000})
-        await page.goto(f"/{place}")
+        await page.goto(f"{BELOW}/{place}")
         await expect(page.locator("[data-part=socket][data-tone=good]")).to_be_visible()
         yield page
 

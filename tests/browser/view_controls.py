@@ -22,7 +22,7 @@ FRAME_SCENES = [
     scene("#/servers", "shown('server-panel .models')", HAS_KEY, "shown('header [data-part=key]')"),
     scene("#/tasks", "shown('task-table .bar')"),
 ]
-STORED = "localStorage['gateway.key']"
+STORED = "localStorage['gateway.key/a/path']"
 KEY_DIALOG: Table = {
     "small button close": Use(DIALOG),
     "dialog (click)": Use(DIALOG, clicks_beside),

@@ -23,8 +23,8 @@ _TEMPLATES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True)
 def _showing(template: str) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint that renders the template.
 
-    `base` is the path that a proxy puts before ours; links in the template begin with it. Browsers
-    revalidate the page each time, as they do its files.
+    `base` is the path below which the gateway is, "" or such as "/comfy"; addresses in the template
+    begin with it. Browsers revalidate the page each time, as they do its files.
     """
 
     @requires(AccessLevel.OPEN)
