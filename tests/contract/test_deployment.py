@@ -215,6 +215,21 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
 
 
 @pytest.mark.service
+def test_the_chart_fits_the_image() -> None:
+    """Whom it runs as, where it listens, and what of its read-only root may be written to."""
+    pod = of_kind(chart(), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    made = image("gateway")
+    ids = pod["securityContext"]
+    assert f"{ids['runAsUser']}:{ids['runAsGroup']}" == made.user
+    assert [port["containerPort"] for port in container["ports"]] == made.ports
+    mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert {"/tmp", *made.volumes} <= set(mounted)
+    asked = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")}
+    assert all(path in made.health[-1] for path in asked)
+
+
+@pytest.mark.service
 def test_there_are_as_many_replicas_as_the_values_say() -> None:
     documents = chart("replicas=5", "autoscaling.kind=hpa")
     assert of_kind(documents, "Deployment")["spec"]["replicas"] == 5
