@@ -13,7 +13,7 @@ from app.db.engine.list_parameters import parts_of
 from app.db.queries import fetch_one
 from app.db.tables import outputs, tasks
 from app.db.webhooks import is_to_be_told
-from app.errors import GatewayError
+from app.errors import GatewayError, StorageUnavailable
 from app.events.hub import Hub
 from app.files.images.views import forget_results, size_of_views
 from app.files.stores.store import FileStore
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RETENTION_INTERVAL = 60.0  # seconds between two sweeps; less if results are kept for a shorter time
 PAGE_TASKS = 500  # tasks per transaction
+MAX_FAILED = 10  # tasks in a sweep whose files cannot be deleted; after more the store is away
 VIEWS_INTERVAL = 600.0  # seconds between two scans of the views; listing a bucket costs money
 
 # Finished tasks that have files, with the size of these in bytes, oldest end first. Tasks with
@@ -103,22 +104,32 @@ class Retention:
             return 0
         holders, total = await self._database.read(_look, large=True)
         total = await self._without_old_views(total + self._views.bytes)
-        expired = 0
+        expired, failed = 0, list[GatewayError]()
         for holder in holders:
             if not self._is_due(holder, total):
                 break
             views = await self._views_of(holder["task_id"])
-            # Files first: if the process stops in between, the next sweep finds the task again.
-            await forget_results(self._files, holder["task_id"])
-            expire = partial(_expire, task_id=holder["task_id"])
-            task = await self._database.write(expire)
-            self._hub.publish(task, "status", partial(task_view, task))
+            try:
+                await self._expire(holder["task_id"])
+            except StorageUnavailable as error:  # on Windows while another program reads a file
+                failed.append(error)
+                if len(failed) > MAX_FAILED:
+                    raise
+                continue
             self._views.bytes -= views
             total -= (holder["size"] or 0) + views
             expired += 1
         if expired:
             log.info("removed the results of %d tasks", expired)
+        if failed:
+            log.warning("results of %d tasks stay for now: %s", len(failed), failed[0].detail)
         return expired
+
+    async def _expire(self, task_id: str) -> None:
+        # Files first: if the process stops in between, the next sweep finds the task again.
+        await forget_results(self._files, task_id)
+        task = await self._database.write(partial(_expire, task_id=task_id))
+        self._hub.publish(task, "status", partial(task_view, task))
 
     async def _look_at_views(self) -> None:
         if time.monotonic() >= self._look_at:

@@ -1,5 +1,6 @@
 """Which results are let go of, on both databases; test_outputs.py has what clients see of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 from app.auth.model import EVERYBODY
 from app.db.engine.database import Database
 from app.db.tasks import TaskRepository, TaskTable
+from app.errors import StorageUnavailable
 from app.events.hub import Hub
 from app.files.stores.local import LocalStore
 from app.files.stores.store import once
@@ -17,6 +19,7 @@ from app.tasks.outcome import Succeeded
 from app.tasks.webhook import Webhook
 from app.webhooks.outbox import Outbox
 from app.webhooks.retries import DeliveryStatus, RetryStep
+from tests import windows_files
 from tests.integration.test_claims import PROMPT, Process
 
 LARGE = 3 << 30  # bytes: more than a column of 32 bits holds
@@ -88,3 +91,36 @@ async def test_who_waits_to_be_told_does_not_shield_others(
 async def test_a_young_result_is_kept(database: Database, files: LocalStore) -> None:
     await made(database, files)
     assert await retention(database, files, Limits(age=3600)).sweep() == 0
+
+
+async def test_a_file_that_another_program_has_open_shields_no_others(
+    database: Database, files: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows_files.pretend(monkeypatch)
+    tasks = [await made(database, files) for _ in range(2)]
+    store = TaskRepository(TaskTable(database), EVERYBODY)
+    sweeper = retention(database, files, Limits(age=0.000_001))
+    async with files.on_disk(f"{tasks[0]}/a.png") as path:
+        with path.open("rb"):
+            assert await sweeper.sweep() == 1
+            assert [(await store.get(id)).status.value for id in tasks] == ["succeeded", "expired"]
+    assert await sweeper.sweep() == 1
+    assert [info async for info in files.files()] == []
+
+
+async def test_a_store_that_is_away_is_not_tried_for_each_task(
+    database: Database, files: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        await made(database, files)
+    tried = []
+
+    async def away(keys: Sequence[str]) -> None:
+        tried.append(keys)
+        raise StorageUnavailable("It is away.")
+
+    monkeypatch.setattr(files, "delete_all", away)
+    monkeypatch.setattr("app.scheduler.retention.MAX_FAILED", 2)
+    with pytest.raises(StorageUnavailable):
+        await retention(database, files, Limits(age=0.000_001)).sweep()
+    assert len(tried) == 3

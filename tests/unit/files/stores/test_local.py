@@ -19,7 +19,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     outside = tmp_path_factory.mktemp("outside")
     folder = outside / "store"
     (folder / "a" / "b").mkdir(parents=True)
-    (folder / "a" / "in").symlink_to(folder / "a")
+    try:
+        (folder / "a" / "in").symlink_to(folder / "a")
+    except OSError:
+        pytest.skip("links need a right on Windows")
     (folder / "in").symlink_to("a")
     (folder / "out").symlink_to(outside)
     (folder / "self").symlink_to("self")
