@@ -115,9 +115,9 @@ class TaskService:
         return await self._store.ids_of(task_ids)
 
     def view(self, task: Task, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
-        """Return the task as JSON with live progress and ETA, its fields cut to `room` bytes; None:
-        not cut."""
-        return task_below(self._parts.submissions.presenter.view(task, room), self._base_path)
+        """Return the task as JSON with live progress and ETA, cut to `room` bytes if not None."""
+        view = self._parts.submissions.presenter.view(task, room)
+        return task_below(view, self._base_path, room)
 
     async def wait(self, task_ids: Sequence[str], seconds: float) -> list[Task]:
         """Wait until all tasks are finished, at most `seconds`, and return them. Does not wait if

@@ -63,7 +63,7 @@ def _shortened(view: Any, room: int, shares: Mapping[str, float]) -> Any:
     if view.get(LAST):
         found[LAST] = _whole_ones(view[LAST], left)
         if len(found[LAST]) < len(view[LAST]):
-            marks[LAST] = len(view[LAST])
+            marks.setdefault(LAST, len(view[LAST]))  # unless it was cut before
     return {**found, "cut": marks} if marks else found
 
 

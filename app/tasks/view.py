@@ -129,11 +129,16 @@ def output_view(task_id: str, output: Output, *, whole: bool = False) -> OutputJ
     }
 
 
-def task_below(view: TaskJson, base_path: str) -> TaskJson:
-    """Return the JSON of a task with its URLs below a path ("" for none); `view` stays as it is."""
+def task_below(view: TaskJson, base_path: str, room: int | None = MAX_STREAM_BYTES) -> TaskJson:
+    """Return the JSON of a task, which was truncated to `room`, with its URLs below a path.
+
+    "" is no path. `view` stays as it is.
+    """
     if not base_path or not view["outputs"]:
         return view
-    return {**view, "outputs": [output_below(output, base_path) for output in view["outputs"]]}
+    outputs = [output_below(output, base_path) for output in view["outputs"]]
+    below: TaskJson = {**view, "outputs": outputs}
+    return shortened(below, room)
 
 
 def output_below(view: OutputJson, base_path: str) -> OutputJson:

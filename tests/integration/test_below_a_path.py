@@ -10,23 +10,26 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 
+from app.api.access_levels import names
+from app.base_path import LONGEST
 from app.errors import BadSettings
 from app.main import create_app
 from app.settings import Settings
+from app.tasks.truncation import LIST, MAX_STREAM_BYTES
 from fake_comfyui.server import DemoServer
 from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
-from tests.integration.test_access_matrix import picture
+from tests.integration.test_access_matrix import filled, picture
 from tests.keyholders import write_keys
 from tests.receivers import receiving
-from tests.told_paths import misplaced, urls_in
+from tests.told_paths import Visit, misplaced, urls_in
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]
 PATH = "/below/a~path"
 ENDS = ("succeeded", "canceled")
 LONG = text_to_image(steps=6)
+MANY = {"width": 8, "height": 8, "batch_size": 120, "color": 1}
 LOADING = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}},
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "copy"}},
@@ -54,46 +57,6 @@ WAYS = {
     "not below": Way(path=""),
     "told what is none": Way(sent="//another.example", path=""),
 }
-
-
-class Visit:
-    """A client that keeps what it is told, by the request that it sent."""
-
-    def __init__(self, http: httpx.AsyncClient, ws: str) -> None:
-        self.http = http
-        self.ws = ws
-        self.told: list[tuple[str, Any]] = []
-
-    async def ask(self, method: str, path: str, **options: Any) -> Any:
-        answer = await self.http.request(method, path, **options)
-        assert answer.status_code < 400, (method, path, answer.text[:500])
-        headers = {name: answer.headers[name] for name in ("location",) if name in answer.headers}
-        kind = answer.headers.get("content-type", "")
-        body = answer.json() if kind.startswith("application/json") else None
-        if kind.startswith("text/event-stream"):
-            body = [
-                json.loads(line[6:]) for line in answer.text.splitlines() if line[:5] == "data:"
-            ]
-        self.told.append((f"{method} {path}", {"headers": headers, "body": body}))
-        return body
-
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Keep what a WebSocket is told meanwhile."""
-        names = ("x-forwarded-prefix", "authorization")
-        sent = {name: self.http.headers[name] for name in names if name in self.http.headers}
-        async with connect(self.ws, additional_headers=sent) as socket:
-            reading = asyncio.create_task(self._read(socket))
-            try:
-                yield
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading])
-
-    async def _read(self, socket: ClientConnection) -> None:
-        async for message in socket:
-            if isinstance(message, str):
-                self.told.append(("WS /ws", json.loads(message)))
 
 
 @asynccontextmanager
@@ -162,33 +125,46 @@ async def submits(visitor: Visit, hook: str) -> dict[str, str]:
         "POST", "/api/v2/assets/from-hash", json={"hash": asset["hash"], "file_path": "b.png"}
     )
     return {
-        "task_id": first["task_id"],
+        **dict.fromkeys(("task_id", "prompt_id"), first["task_id"]),
         "batch_id": batch["batch_id"],
-        "job": job["id"],
+        "result": first["outputs"][0]["filename"],
+        "upload": upload["name"],
         "asset": asset["id"],
+        "hash": asset["hash"],
+        "job": job["id"],
     }
 
 
 READS = """
-    /api/task/{task_id} /api/task/{task_id}/events /api/task/{task_id}/deliveries
-    /api/task/{task_id}/workflow /api/tasks /api/tasks?limit=1&total=true /api/history /api/queue
-    /api/batch/{batch_id} /api/workflows /api/workflow/mine.json /api/deliveries
-    /api/workflow/mine.json/openapi.json /api/workflow/mine.json/versions /api/system/info
-    /api/servers /api/features /api/health /openapi.json
-    /api/v2/jobs /api/v2/jobs/{job} /api/v2/jobs/{job}/events /api/v2/assets/{asset} /api/v2/health
+    /api/tasks?limit=1&total=true /api/workflow/mine.json /api/workflow/mine.json/openapi.json
+    /api/v2/jobs/{job} /api/v2/jobs/{job}/events /api/image/{upload}?type=input
 """
+
+
+async def every_route(visitor: Visit, things: dict[str, str]) -> None:
+    """Send each route a request with nothing in it: errors are told, too."""
+    every = names(create_app(Settings.model_construct()).routes)
+    for name in sorted(every, key=lambda name: (name.startswith("DELETE"), "delete" in name)):
+        method, path = name.partition(" ")[0], filled(name, things)
+        if method != "WS":
+            await visitor.try_out(method, path)
 
 
 async def test_every_url_is_below_the_path(visitor: Visit, way: Way) -> None:
     async with receiving() as receiver, visitor.watching():
         things = await submits(visitor, f"{receiver.url}/hook")
+        await wait_until(lambda: receiver.got)
+        things["delivery_id"] = receiver.got[0].headers["webhook-id"]
         for path in READS.split():
             await visitor.ask("GET", path.format(**things))
         resumed = {"headers": {"Last-Event-ID": "1"}}
         await visitor.ask("GET", f"/api/task/{things['task_id']}/events", **resumed)
-        await wait_until(lambda: receiver.got)
+        await every_route(visitor, things)
     wrong = {name: found for name, told in visitor.told if (found := misplaced(told, way.path))}
     assert wrong == {}
+    servers = [{"url": way.path}] if way.path else None
+    for place in ("/openapi.json", "/api/workflow/mine.json/openapi.json"):
+        assert dict(visitor.told)[f"GET {place}"]["body"].get("servers") == servers
     names = [name for name, told in visitor.told for _ in urls_in(told)]
     assert {"WS /ws", "GET /api/tasks", "GET /api/v2/jobs", "POST /api/image/upload"} <= {*names}
     assert misplaced(json.loads(receiver.got[0].body), way.setting.rstrip("/")) == []
@@ -290,6 +266,25 @@ async def test_clients_are_told_their_own_path(gateway: RunningGateway, demo: De
         assert {
             name: misplaced(told, path) for name, told in each.told if misplaced(told, path)
         } == {}
+
+
+async def test_a_long_path_makes_no_message_too_large(
+    gateway: RunningGateway, demo: DemoServer
+) -> None:
+    path = f"/{'p' * (LONGEST - 1)}"
+    async with visit(gateway, Way(sent=path, path=path)) as visitor, visitor.watching():
+        many = {**model_free(), "1": {"class_type": "EmptyImage", "inputs": MANY}}
+        body = {"workflow": many}
+        task = await visitor.ask("POST", f"/api/workflow/submit?wait={WAIT}", json=body)
+        assert len(task["outputs"]) == MANY["batch_size"]
+        await wait_until(lambda: ended_in(visitor, task["task_id"]))
+        page = await visitor.ask("GET", "/api/tasks")
+    told = [told for name, told in visitor.told if name == "WS /ws" and told.get("outputs")]
+    for view, room in ((told[-1], MAX_STREAM_BYTES), (page["tasks"][0], LIST)):
+        assert len(json.dumps(view)) <= room * 1.1
+        assert view["cut"]["outputs"] == MANY["batch_size"]
+        assert misplaced(view, path) == []
+        assert view["outputs"]
 
 
 def ended_in(visitor: Visit, task_id: str) -> bool:

@@ -78,7 +78,7 @@ class AuthMiddleware:
             caller is not gateway.caller and caller != gateway.caller
         ):
             scope["state"]["gateway"] = gateway.for_caller(caller, base_path)
-        send = with_location_below(base_path, scope, send)
+        send = with_location_below(base_path, send)
         with working_for(_name_of(key, scope)):
             if key is None:
                 await self._app(scope, receive, send)

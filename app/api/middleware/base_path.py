@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.middleware.heads import header
 from app.base_path import HEADER, told_base_path
 from app.errors import BadSettings
 
@@ -56,15 +55,18 @@ def base_path_told_to(scope: Scope) -> str:
     return told_base_path([value for name, value in scope["headers"] if name == _HEADER])
 
 
-def with_location_below(base_path: str, scope: Scope, send: Send) -> Send:
-    """Put the base path into the Location of a response, which names a route of this gateway."""
+def with_location_below(base_path: str, send: Send) -> Send:
+    """Put the base path into the Location of a response, which names a route of this gateway.
+
+    It is a path, or the whole URL where the router redirects.
+    """
     if not base_path:
         return send
 
     async def telling(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [
-                (name, _below(base_path, scope, value) if name == b"location" else value)
+                (name, _below(base_path, value) if name == b"location" else value)
                 for name, value in message.get("headers", ())
             ]
         await send(message)
@@ -72,9 +74,6 @@ def with_location_below(base_path: str, scope: Scope, send: Send) -> Send:
     return telling
 
 
-def _below(base_path: str, scope: Scope, location: bytes) -> bytes:
-    """Return a Location below the path; redirects of the router have an absolute one."""
+def _below(base_path: str, location: bytes) -> bytes:
     parts = urlsplit(location.decode("latin-1"))
-    if parts.netloc and parts.netloc != header(scope, b"host"):
-        return location
     return parts._replace(path=base_path + parts.path).geturl().encode("latin-1")

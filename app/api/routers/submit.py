@@ -42,7 +42,6 @@ from app.services.submission_request import Queued, Submission
 from app.tasks.model import Output, Status, Task
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST, MAX_STREAM_BYTES, shortened
-from app.tasks.view import task_below
 
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
@@ -146,12 +145,10 @@ async def submit_and_answer(submission: Submission, asked: Asked) -> Response:
 
 
 def _views(gateway: Gateway, queued: Sequence[Queued], room: int | None) -> list[TaskJson]:
-    """Return the tasks as JSON, each cut to `room` bytes: as published if there is a view, else as
-    they are now."""
+    """Return the tasks as JSON, each cut to `room` bytes: as published if there is a view, which
+    has no results and so no URLs yet, else as they are now."""
     return [
-        gateway.tasks.view(task, room)
-        if view is None
-        else task_below(shortened(view, room), gateway.base_path)
+        gateway.tasks.view(task, room) if view is None else shortened(view, room)
         for task, view in queued
     ]
 
