@@ -14,7 +14,10 @@ from tests import fleet
 from tests.conftest import ROOT
 
 NO_SETTING = {"COMFYUI_API_KEY"}  # what clients call their key
-ABOUT_REMOVED = ("unit/test_main_removed_settings.py", "integration/test_removed_settings.py")
+ABOUT_REMOVED = (
+    *("unit/test_main_removed_settings.py", "integration/test_removed_settings.py"),
+    "integration/test_cannot_start.py",
+)
 
 
 def test_an_unknown_name_fails(settings_for: Callable[..., Settings], tmp_path: Path) -> None:

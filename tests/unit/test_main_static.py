@@ -37,7 +37,7 @@ async def test_static_files_have_types_that_browsers_take() -> None:
 
 def test_all_that_browsers_run_or_parse_is_known() -> None:
     plain = {path.suffix for path in FILES} - CONTENT_TYPES.keys()
-    assert plain <= {"", ".ts", ".txt"}
+    assert plain <= {"", ".md", ".ts", ".txt"}
 
 
 def test_types_of_results_and_uploads_are_our_own(tmp_path: Path) -> None:
