@@ -212,7 +212,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except (OSError, OverflowError) as error:
         listener.close()
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise CannotListen(
             f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port."
         ) from error
