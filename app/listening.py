@@ -69,8 +69,10 @@ def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
 
 
 def _bind(listener: socket.socket, address: tuple[str, int]) -> None:
-    # On Windows SO_REUSEADDR would take the port from a program that has it.
-    if sys.platform != "win32":
+    # On Windows SO_REUSEADDR takes the port from a program that has it, unless that forbids it.
+    if sys.platform == "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

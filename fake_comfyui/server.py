@@ -205,7 +205,9 @@ def _listen(host: str, port: int) -> socket.socket:
     # asyncio turns Nagle's delay off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform != "win32":  # there it would take the port from who has it
+        if sys.platform == "win32":  # SO_REUSEADDR takes the port from who has it there
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(256)

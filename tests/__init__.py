@@ -1,0 +1,3 @@
+"""Tests; see CONTRIBUTING.md."""
+
+from tests import windows as windows  # before anything of ours is imported

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.webhooks.outbox import Outbox
 from fake_comfyui.order import SetOrder
 from fake_comfyui.server import DemoServer
-from tests import known_settings, services
+from tests import known_settings, services, windows
 from tests.databases import KINDS, database_url
 from tests.proofs import unproved
 from tests.statements import none_too_large
@@ -66,6 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     services.now_runs(item)
+    if mark := item.get_closest_marker("posix"):
+        windows.skip_if_on(mark.args[0])
 
 
 def is_part(config: pytest.Config) -> bool:

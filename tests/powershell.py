@@ -174,15 +174,14 @@ def _request(words: list[str]) -> str:
 def commands_of(bash: str) -> list[Any]:
     """What it does, in order: requests of curl by what they send, all else word by word.
 
-    What `make` does is left out: Windows has none, and the environment is there by then. So are
-    lines of docker, which are the same in every shell.
+    What `make` does is left out: Windows has none, and the environment is there by then.
     """
     lines = re.sub(r"\\\n", " ", bash).splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
     return [
         _sent(words) if words[0] == "curl" else tuple(words)
         for words in commands
-        if words and words[0] not in ("make", "docker")
+        if words and words[0] != "make"
     ]
 
 

@@ -2,7 +2,6 @@
 
 import io
 import resource
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +113,7 @@ def below(most: int, work: Callable[[], object]) -> bool:
     return True
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
+@pytest.mark.posix("files have no such limit")
 @pytest.mark.parametrize("missing", [1, 100, 5000])
 def test_the_last_bytes_have_no_room(tmp_path: Path, missing: int) -> None:
     """Pillow itself writes what there is room for, and says that all is well."""

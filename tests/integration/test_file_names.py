@@ -5,7 +5,6 @@ own system, and by those of Windows.
 """
 
 import io
-import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests import windows_files
 from tests.conftest import RunningGateway, model_free, over
 
 NAMES = ("a.bin", "A.bin", "aux.bin", "NUL", "a:b.bin", "dot.", "PLACIN~1", "<|>?*.bin", "é.bin")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the server's disk holds them not")
+pytestmark = pytest.mark.posix("the server's disk holds them not")
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ os.write(parent, b"ready")
 os.read(parent, 1)
 """
 
+pytestmark = pytest.mark.posix("there are no workers")
 POSTGRESQL, REDIS = "postgresql://gateway@db/gateway", "redis://redis/0"
 
 

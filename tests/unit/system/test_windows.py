@@ -26,8 +26,9 @@ class Kernel:
 def pretend(monkeypatch: pytest.MonkeyPatch, error: int = 0, **answers: int) -> Kernel:
     kernel = Kernel(**answers)
     monkeypatch.setattr(windows, "_kernel32", lambda: kernel)
-    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
-    monkeypatch.setattr(ctypes, "WinError", lambda code: OSError(code, "refused"), raising=False)
+    monkeypatch.setattr(windows.ctypes, "get_last_error", lambda: error, raising=False)
+    told = lambda code: OSError(code, "refused")  # noqa: E731
+    monkeypatch.setattr(windows.ctypes, "WinError", told, raising=False)
     return kernel
 
 

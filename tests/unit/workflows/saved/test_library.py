@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -88,7 +87,7 @@ def test_a_name_from_a_mac_is_found(library: Library) -> None:
     assert library.read("été") == (decomposed, API)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="they are one file there")
+@pytest.mark.posix("they are one file there")
 def test_two_files_that_differ_in_case_are_both_reached(library: Library) -> None:
     for name, content in (("A.json", API), ("a.json", UI)):
         (library.folder / name).write_text(json.dumps(content), encoding="utf-8")
