@@ -204,7 +204,8 @@ def _through_us(make: Callable[..., None]) -> Callable[..., None]:
             at = 1
             while at < len(words) and words[at].startswith("-") and words[at] not in ("-c", "-m"):
                 at += 2 if words[at] in ("-X", "-W") else 1
-            if words[at:] and words[at] != __file__:
+            is_others = words[at : at + 1] == ["-m"] and words[at + 1].split(".")[0] not in OURS
+            if words[at:] and words[at] != __file__ and not is_others:
                 command = [*words[:at], __file__, *words[at:]]
         make(process, command, *arguments, **options)
 
