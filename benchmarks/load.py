@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-import uvloop
-
 from benchmarks.wire import Connection, encoded
 
 NUMBER = b"%NUMBER%"  # in a body: another number in each request
@@ -149,4 +147,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    import uvloop  # not on Windows, where tests import this file
+
     uvloop.run(main())

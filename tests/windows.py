@@ -10,6 +10,7 @@ CP-1252. Python programs that tests start run so, too: through this file.
 import asyncio
 import builtins
 import ctypes
+import datetime
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -71,6 +72,17 @@ def _coarse(clock: Callable[[], float]) -> Callable[[], float]:
     return lambda: clock() // TICK * TICK
 
 
+def _coarse_ns(clock: Callable[[], int]) -> Callable[[], int]:
+    tick = int(TICK * 1e9)
+    return lambda: clock() // tick * tick
+
+
+class _Datetime(datetime.datetime):
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+        return datetime.datetime.fromtimestamp(time.time() // TICK * TICK, tz)
+
+
 def _kill(pid: int, number: int) -> None:
     raise AssertionError(f"os.kill({pid}, {number}) ends the process at once on Windows")
 
@@ -91,9 +103,13 @@ class Kernel32:
 
     def _AssignProcessToJobObject(self, job: int, process: int) -> int:
         seconds = self._limits.basic.per_process_user_time // 10_000_000
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        memory = self._limits.process_memory
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        for limit, value in (
+            (resource.RLIMIT_CPU, seconds),
+            (resource.RLIMIT_DATA, self._limits.process_memory),
+        ):
+            outer = resource.getrlimit(limit)[1]  # a job in a job: the lower limit holds
+            least = value if outer == resource.RLIM_INFINITY else min(value, outer)
+            resource.setrlimit(limit, (least, least))
         os.setpgid(0, 0)
         return 1
 
@@ -143,7 +159,13 @@ def _seen() -> dict[str, Seen]:
         "os": {"name": "nt", "kill": _kill, "O_BINARY": 0},
         "signal": {"SIGBREAK": signal.SIGTTIN},
         "socket": {"SO_EXCLUSIVEADDRUSE": socket.SO_OOBINLINE},
-        "time": {"time": _coarse(time.time), "monotonic": _coarse(time.monotonic)},
+        "time": {
+            "time": _coarse(time.time),
+            "monotonic": _coarse(time.monotonic),
+            "time_ns": _coarse_ns(time.time_ns),
+            "monotonic_ns": _coarse_ns(time.monotonic_ns),
+        },
+        "datetime": {"datetime": _Datetime},
         "subprocess": {"CREATE_NO_WINDOW": 0x08000000, "Popen": Popen, "run": _run},
         "ctypes": {
             "WinDLL": Kernel32,

@@ -32,6 +32,7 @@ from app.db.queries import fetch_one, in_states, is_active
 from app.db.run_steps import BY_OTHERS, CHANGE, END_AT_ONCE, START, LostClaim, Unsaved, add_output
 from app.db.tables import outputs, tasks
 from app.db.task_filters import add_error
+from app.db.task_time import task_time
 from app.limits.json_types import Json
 from app.tasks.model import (
     Attempt,
@@ -165,7 +166,7 @@ class Claims:
         if behind:
             # As in mapping.new_row; the current rank would include earlier waiting times.
             ageing = literal(mapping.PRIORITY_AGEING_SECONDS, Float)
-            change = change.values(rank=literal(time.time(), Float) - ageing * tasks.c.priority)
+            change = change.values(rank=literal(task_time(), Float) - ageing * tasks.c.priority)
 
         new = None if needs is None else requirements_of(needs)
         if new is not None:

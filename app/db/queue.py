@@ -47,7 +47,7 @@ _HELD = Statement(
 _NEWEST = (
     select(tasks.c.server, tasks.c.route)
     .where(is_active(), tasks.c.server.is_not(None), tasks.c.submitted_at.is_not(None))
-    .order_by(tasks.c.submitted_at)
+    .order_by(tasks.c.submitted_at, tasks.c.seq)
 )
 
 # Released, or with an expired lease. Our own tasks stay ours even if the lease is late.

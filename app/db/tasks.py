@@ -1,6 +1,5 @@
 """Repository of tasks: add, read, list, request a cancel, delete. See claims.py for runners."""
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +34,7 @@ from app.db.queries import (
 from app.db.queue_end import QueueEnd, Reading
 from app.db.tables import tasks
 from app.db.task_filters import Selection, counted
+from app.db.task_time import task_time
 from app.errors import InvalidInput
 from app.limits.json_types import Json
 from app.servers.queues import prompt_id_in_use
@@ -86,7 +86,7 @@ class TaskRepository:
             if key is not None and not idempotency.take(connection, key, new[0].task_id):
                 return idempotency.tasks_of(connection, key), found
             quotas.count_daily(connection, self._caller, len(new))
-            now, most = time.time(), self._table.max_queued
+            now, most = task_time(), self._table.max_queued
             rows = [self._row(task, now) for task in new]
             position, waiting = found.position(rows[0]["rank"])
             quotas.check_queue_limit(connection, self._caller, most, len(new), waiting)

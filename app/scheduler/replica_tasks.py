@@ -41,7 +41,7 @@ class ReplicaTasks:
         self._pool = pool
         self._hub = hub
         self._run_times = run_times
-        self._read_at = 0.0  # when the reading of the snapshot began
+        self._asked = self._read = 0  # number of the last reading that began, and of the snapshot's
         self._rows: dict[str, list[Row]] = {}  # by server
         self._tasks: dict[str, list[Task]] = {}  # the same, as far as they were asked for
         self._computed: dict[str, tuple[float, list[Seen]]] = {}
@@ -58,11 +58,12 @@ class ReplicaTasks:
         """Read the tasks now: what was committed before the call is in the snapshot."""
         if self._store is None:
             return
-        began = time.monotonic()
+        self._asked += 1
+        number = self._asked
         rows = await self._store.rows()
-        if began < self._read_at:
+        if number < self._read:
             return  # overtaken by a later call
-        self._read_at = began
+        self._read = number
         self._rows, self._tasks, self._computed = {}, {}, {}
         for row in rows:
             self._rows.setdefault(row["server"], []).append(row)

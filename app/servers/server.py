@@ -198,7 +198,7 @@ class Server:
         whether they changed. Concurrent callers share one request."""
         self.refusals.forget_unnamed()
         async with self._fetching:
-            if not self.online or self._fetched_at >= since:
+            if not self.online or self._fetched_at > since:
                 return False
             before = self.node_types
             try:

@@ -12,7 +12,7 @@ from app.db.tasks import TaskRepository, TaskTable
 from app.tasks.model import NewTask, Status, Task, TaskError
 from app.tasks.outcome import Failed
 from tests.conftest import RunningGateway, model_free
-from tests.integration.test_claims import Process, add
+from tests.integration.test_claims import Process, add, stop_clock
 
 SAYS = [
     ({"params": {"6.text": "Eine GRÜNE Straße, ночь"}}, ["grüne", "STRASSE", "НОЧЬ", "e strass"]),
@@ -62,7 +62,12 @@ async def test_ids_are_found_by_how_they_begin_and_errors_by_what_they_say(
     assert other.task_id in await found(store)
 
 
-async def test_pages_and_totals_go_on_under_every_filter(store: TaskRepository) -> None:
+@pytest.mark.parametrize("stands_still", [False, True])
+async def test_pages_and_totals_go_on_under_every_filter(
+    store: TaskRepository, monkeypatch: pytest.MonkeyPatch, stands_still: bool
+) -> None:
+    if stands_still:
+        stop_clock(monkeypatch)
     tasks: list[Task] = []
     for number in range(12):
         workflow = f"{number % 2}.json"

@@ -2,9 +2,10 @@
 
 import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from app.workflows.saved.names import SUFFIX
 MAX_BYTES = 64 << 20  # minimum limit for the size of a file that is read
 MAX_VERSIONS = 50  # per file; the oldest is deleted beyond that
 
+STAMP = "%Y%m%dT%H%M%S%fZ"
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
 
 
@@ -58,12 +60,20 @@ class Versions:
         content, saved_at = read_regular(path, self.most), path.stat().st_mtime
         folder = named(self._folder, path.name)
         folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        kept = folder / f"{now}-{version_of(content)[:12]}{SUFFIX}"
+        kept = folder / f"{self._stamp(path.name)}-{version_of(content)[:12]}{SUFFIX}"
         write_atomically(kept, content)
         os.utime(kept, (saved_at, saved_at))
         for old in self._paths(path.name)[MAX_VERSIONS:]:
             remove_file(old)
+
+    def _stamp(self, name: str) -> str:
+        """Return the time for an id: now, or behind the newest version if the clock stood still."""
+        now = datetime.fromtimestamp(time.time(), UTC)
+        for newest in self._paths(name)[:1]:
+            with suppress(ValueError, OverflowError):  # not one of ours
+                last = datetime.strptime(newest.stem[:22], STAMP).replace(tzinfo=UTC)
+                now = max(now, last + timedelta(microseconds=1))
+        return now.strftime(STAMP)
 
     def of(self, name: str) -> list[Version]:
         """Return the versions of a file, newest first."""

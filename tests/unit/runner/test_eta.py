@@ -307,4 +307,4 @@ def test_a_warning_is_told_only_while_it_holds(clock: list[float], estimates: Ru
 
 def test_the_clock_is_the_real_one(estimates: RunTimes) -> None:
     seen = Seen(replace(running(), started_at=time.time() - 4), Progress(), 0.0, blind=True)
-    assert 5 < (remaining(seen, estimates) or 0) <= 6
+    assert 5 < (remaining(seen, estimates) or 0) < 6.1  # its clock may stand still for a while

@@ -2,7 +2,9 @@
 
 import json
 import os
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +33,15 @@ def names(library: Library) -> list[str]:
     return [entry.filename for entry in library.list()]
 
 
+@pytest.fixture(params=["goes on", "stands still", "is set back"])
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of Windows stand still for 1/64 s."""
+    step = {"goes on": 0.001, "stands still": 0.0, "is set back": -0.001}[request.param]
+    told = count(1_790_000_000.0, step)
+    monkeypatch.setattr(versions, "time", SimpleNamespace(time=lambda: next(told)))
+
+
+@pytest.mark.usefixtures("clock")
 def test_every_former_content_is_kept(library: Library) -> None:
     for color in range(4):
         library.save("a", model_free(color), overwrite=True)
@@ -50,6 +61,7 @@ def test_a_version_keeps_the_time_of_its_own_save(library: Library) -> None:
     assert library.versions("a")[0].saved_at == 1000
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_oldest_versions_go(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "MAX_VERSIONS", 3)
     for color in range(6):
