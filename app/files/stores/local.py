@@ -67,7 +67,9 @@ class LocalStore:
         except (OSError, RuntimeError, ValueError) as error:
             raise FileNotFound(f"There is no file {key!r}.") from error
         # What resolves to a link leads to itself; Python 3.13 and newer raise nothing for that.
-        if path.is_symlink() or not path.is_relative_to(self.folder):
+        # `is_symlink` raises OSError for names that are too long.
+        is_link = os.path.islink(path)  # noqa: PTH114
+        if is_link or not path.is_relative_to(self.folder):
             raise FileNotFound(f"There is no file {key!r}.")
         return str(path)
 

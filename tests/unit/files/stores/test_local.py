@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import FileNotFound
@@ -30,6 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(folder)
 
 
+@example(key="in/" + "x" * 300)
 @given(key=st.lists(PARTS, min_size=1, max_size=4).map("/".join))
 def test_a_path_is_what_the_key_resolves_to_or_none(store: LocalStore, key: str) -> None:
     try:
