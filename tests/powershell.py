@@ -119,9 +119,9 @@ def _word(written: str, variables: dict[str, str]) -> str:
     if written.startswith("'"):
         return shlex.quote(literal(written))
     if written.startswith('"'):
-        if re.search(r"[`\u201c-\u201e]|\$(?!env:)", written):
+        if re.search(r"[`\u201c-\u201e]|\$(?!\{?env:)", written):
             raise ValueError(f"more than an environment variable is expanded: {written}")
-        return written.replace("$env:", "$")
+        return written.replace("$env:", "$").replace("${env:", "${")
     if re.fullmatch(r"\$\w+", written):
         return shlex.quote(variables[written[1:]])
     if re.search(r"[@&;,(){}|<>$'\"`]", written):
