@@ -142,6 +142,8 @@ def _command(words: list[str]) -> str:
         if (encoding, ascii_) != ("-Encoding", "ascii"):
             raise ValueError("5.1 writes UTF-16")
         return f"echo {text} >> {file}"
+    if name == "icacls":
+        return " ".join([name, *rest])
     if name.startswith(".venv\\Scripts\\python") or name in ALIASES:
         return " ".join([ALIASES.get(name, ".venv/bin/python"), *rest])
     raise ValueError(f"{name} is not known here")
@@ -174,14 +176,15 @@ def _request(words: list[str]) -> str:
 def commands_of(bash: str) -> list[Any]:
     """What it does, in order: requests of curl by what they send, all else word by word.
 
-    What `make` does is left out: Windows has none, and the environment is there by then.
+    What `make` does is left out: Windows has none, and the environment is there by then. So are
+    lines of docker, which are the same in every shell.
     """
     lines = re.sub(r"\\\n", " ", bash).splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
     return [
         _sent(words) if words[0] == "curl" else tuple(words)
         for words in commands
-        if words and words[0] != "make"
+        if words and words[0] not in ("make", "docker")
     ]
 
 

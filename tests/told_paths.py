@@ -40,7 +40,7 @@ def misplaced(told: Any, base_path: str) -> list[str]:
     return [
         f"{place}: {text[:200]}"
         for place, text in strings_in(told)
-        if (path := path_in(text)) is not None
+        if (path := path_in(text) or base_path) != base_path
         and not (path.startswith(base_path) and _OURS.match(path[len(base_path) :]))
     ]
 

@@ -26,7 +26,9 @@ SECONDS = 120.0  # far more than any block takes; the machine may be busy
 # Commands that start a gateway and go on until they are stopped.
 STARTS = re.compile(r"^(\w+=\S+ )*(make demo|\S*python start\.py)(?! keys)( |$)")
 # Needs what a test machine has not, or must not change; newman is what test_postman.py runs.
-ELSEWHERE = re.compile(r"^(sudo|docker|helm|kubectl|systemctl|git clone|git pull|npm|newman|icacls)\b")
+ELSEWHERE = re.compile(
+    r"^(sudo|docker|helm|kubectl|systemctl|git clone|git pull|npm|newman|icacls)\b"
+)
 # All tests within a test would never end: that the command leads to them must do.
 INSTEAD = {
     "make test": "make --dry-run test | grep scripts/test && scripts/test --version",

@@ -230,6 +230,15 @@ def test_the_chart_fits_the_image() -> None:
 
 
 @pytest.mark.service
+@pytest.mark.parametrize(("setting", "path"), [((), "/"), (("/comfy",), "/comfy")])
+def test_the_ingress_is_below_the_path(setting: tuple[str, ...], path: str) -> None:
+    """The controller leaves the path where it is: the gateway takes it out by its setting."""
+    values = [f"settings.COMFYUI_ROOT_PATH={value}" for value in setting]
+    (rule,) = of_kind(chart("ingress.enabled=true", *values), "Ingress")["spec"]["rules"]
+    assert [each["path"] for each in rule["http"]["paths"]] == [path]
+
+
+@pytest.mark.service
 def test_there_are_as_many_replicas_as_the_values_say() -> None:
     documents = chart("replicas=5", "autoscaling.kind=hpa")
     assert of_kind(documents, "Deployment")["spec"]["replicas"] == 5

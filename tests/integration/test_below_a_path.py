@@ -50,6 +50,8 @@ class Way:
 WAYS = {
     "told": Way(sent=PATH),
     "told with keys": Way(sent=f"{PATH}/", keys=True),
+    "told by two": Way(sent="/below/, /a~path"),
+    "told what routes begin with": Way(sent="/api", path="/api"),
     "set": Way(setting=PATH),
     "set with keys": Way(setting=PATH, keys=True),
     "set and left there": Way(setting=f"{PATH}/", kept=PATH),
