@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from app.gateway import Gateway
 from app.workflows.references.ids import as_stored
+from app.workflows.references.results import OwnAddress
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:
@@ -22,6 +23,12 @@ def gateway_of(connection: HTTPConnection) -> Gateway:
 def base_path_of(connection: HTTPConnection) -> str:
     """Return the path below which the client reaches the gateway: "", or like "/comfy"."""
     return gateway_of(connection).base_path
+
+
+def own_address(connection: HTTPConnection) -> OwnAddress:
+    """Return where the client reaches the gateway."""
+    host = connection.headers.get("host", "").lower() or None
+    return OwnAddress(host, base_path_of(connection))
 
 
 async def _gateway(connection: HTTPConnection) -> Gateway:

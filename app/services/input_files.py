@@ -34,7 +34,7 @@ from app.services.batches import MAX_VALUE_BYTES
 from app.services.inline_data import from_base64, from_data_uri
 from app.services.result_files import Results
 from app.workflows.checks.file_names import FORMS, check_name
-from app.workflows.references.results import is_result, result_ref
+from app.workflows.references.results import OwnAddress, is_result, result_ref
 
 Check = Callable[[], Awaitable[None]]
 
@@ -98,14 +98,14 @@ class InputParts:
 class InputFiles:
     """Stores files as uploads of `caller`, from URLs, data and results that the caller may see.
 
-    `here`: the host (HOST:PORT) that the client addressed the gateway by.
+    `here`: where the client reaches the gateway, for URLs of its files.
     """
 
-    def __init__(self, parts: InputParts, caller: Caller, here: str | None = None) -> None:
+    def __init__(self, parts: InputParts, caller: Caller, here: OwnAddress) -> None:
         self._parts = parts
         self._uploads = parts.assets.uploads.of(caller.name)
         self._results = Results(parts.tasks, parts.assets, caller)
-        self._here = here and here.lower()
+        self._here = here
 
     async def resolve(
         self, params: Json, batch: Mapping[str, list[Any]], kinds: Mapping[str, str], check: Check
@@ -153,13 +153,28 @@ class InputFiles:
         return value
 
     async def _keep(self, value: Any, wanted: str) -> str:
-        if (ref := result_ref(value)) and (found := await self._results.find(ref, self._here)):
+        ref = result_ref(value)
+        if ref is None:
+            return await self._brought(value, wanted)
+        if found := await self._results.find(ref, self._here):
             if found.chunks is None:
                 return await self._known(found.filename, wanted)
             return await self._save(found.filename, found.chunks, wanted)
-        if ref is not None and not _has_scheme(value):
+        if ref.is_name:
             return str(value)  # a file that a server may have, although the gateway does not
-        return await self._brought(value, wanted)
+        return await self._brought(self._of_another(value), wanted)
+
+    def _of_another(self, value: Any) -> str:
+        """Return the URL of another gateway's file. Raises InvalidParameter if it has no host."""
+        url = value["url"] if isinstance(value, dict) else value
+        if _has_scheme(url):
+            return str(url)
+        below = f"below {self._here.base_path}" if self._here.base_path else "without a path"
+        raise InvalidParameter(
+            f"{quoted(url)} is no file of this gateway, which you reach {below}.",
+            hint="If it is one of another gateway, write its whole URL, with http:// or https:// "
+            "and the host.",
+        )
 
     async def _brought(self, value: Any, wanted: str) -> str:
         match value:

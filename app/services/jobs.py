@@ -10,6 +10,7 @@ from app.services.submission_request import Submission
 from app.services.submissions import SubmissionService
 from app.services.tasks import TaskService
 from app.tasks.model import Status, Task
+from app.workflows.references.results import OwnAddress
 
 
 class Jobs:
@@ -20,13 +21,18 @@ class Jobs:
         self._submissions = submissions
         self._assets = assets
 
-    async def submit(self, submission: Submission, key: IdempotencyKey | None) -> Task:
+    async def submit(
+        self, submission: Submission, key: IdempotencyKey | None, here: OwnAddress
+    ) -> Task:
         """Queue a task, with its references to assets resolved.
+
+        `here`: where the client reaches the gateway, for URLs of its files.
 
         Raises MissingAsset, and whatever SubmissionService.submit raises.
         """
         workflow = await self._assets.resolved(submission.workflow, small=submission.is_small)
-        added = await self._submissions.submit(replace(submission, workflow=workflow), key=key)
+        submission = replace(submission, workflow=workflow)
+        added = await self._submissions.submit(submission, key=key, here=here)
         return added[0].task
 
     async def page(

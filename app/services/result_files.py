@@ -10,7 +10,7 @@ from app.files.stores.store import FileStore
 from app.limits.quoting import quoted, quoted_list
 from app.services.assets import AssetParts, AssetService
 from app.tasks.model import EXPIRED_OUTPUT, Status, Task
-from app.workflows.references.results import ResultRef
+from app.workflows.references.results import OwnAddress, ResultRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,15 @@ class Results:
         self._uploads = assets.uploads.of(caller.name)
         self._assets = AssetService(assets, caller)
 
-    async def find(self, ref: ResultRef, here: str | None) -> Found | None:
+    async def find(self, ref: ResultRef, here: OwnAddress) -> Found | None:
         """Return the file for a reference. Raises InvalidParameter.
 
-        Returns None for an unknown file name, and for a URL of another host than ours (`here`).
+        Returns None for an unknown file name, and for a URL that leads elsewhere than `here`,
+        unless it has an id of ours: the gateway may be reached under several names and paths.
         """
-        elsewhere = ref.host not in (None, here)  # or here, if a proxy uses another name
-        if elsewhere and not (ref.task_id or ref.asset_id or ref.type == "input"):
-            return None  # any site may have a path like /api/image/NAME
+        elsewhere = not here.has(ref)
+        if elsewhere and not ref.is_by_id:
+            return None  # another gateway may have a file of that name
         try:
             if ref.asset_id is not None:
                 return await self._asset(ref.asset_id)

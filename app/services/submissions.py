@@ -35,7 +35,7 @@ from app.tasks.webhook import Webhook
 from app.workflows.checks.foreign_files import Suspect, refusal, suspects_in
 from app.workflows.extra_data import along
 from app.workflows.formats import Format, unwrap
-from app.workflows.references.results import named_in
+from app.workflows.references.results import ANYWHERE, OwnAddress, named_in
 from app.workflows.requirements import TaskRequirements
 from app.workflows.saved.library import Library
 
@@ -91,12 +91,12 @@ class SubmissionService:
         server: str | None = None,
         key: IdempotencyKey | None = None,
         check: Check = always,
-        here: str | None = None,
+        here: OwnAddress = ANYWHERE,
     ) -> list[Queued]:
         """Queue a task or a batch. With an idempotency key that was used before, return its tasks.
 
         `check` is awaited before each file that comes with the request, and raises to abandon the
-        rest. `here`: the host that the client addressed the gateway by, which its URLs may name.
+        rest. `here`: where the client reaches the gateway, for URLs of its files.
         Raises InvalidWorkflow and its subclasses, ServerNotFound, QueueFull and KeyReused; for
         input files also UrlNotAllowed, UrlFailed, PayloadTooLarge and StorageFull.
         """
@@ -189,7 +189,7 @@ class SubmissionService:
         workflow: Any,
         wanted: str | None,
         check: Check,
-        here: str | None,
+        here: OwnAddress,
     ) -> Submission:
         """Return the submission with upload names in place of URLs, data, files and results."""
         params, batch = submission.params, submission.batch or {}

@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.auth.model import EVERYBODY
-from app.services.result_files import Results
 from app.settings import Settings
-from app.workflows.references.results import result_ref
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over
 from tests.keyholders import Guarded, guarded
@@ -126,16 +123,79 @@ async def test_uploads_by_their_url_and_as_comfyui_writes_them(
         assert await color_of(gateway, await gateway.submit(load(value))) == (0, 0, 255)
 
 
-async def test_a_name_on_another_host_is_not_ours(
-    gateway: RunningGateway, demos: list[DemoServer]
+PATH = "/two"
+FOREIGN = ["/one", "/anything", f"{PATH}/one", f"{PATH}x", f"{PATH}/", "/one//evil.example"]
+
+
+async def uploaded(gateway: RunningGateway, color: str = "blue") -> str:
+    """The path of an upload's URL."""
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), color).save(content, "png")
+    files = {"image": ("same.png", content.getvalue())}
+    answer = await gateway.http.post("/api/image/upload", files=files)
+    return str(answer.json()["url"])
+
+
+async def asked(gateway: RunningGateway, value: Any, path: str = PATH, host: str = "") -> Any:
+    """The answers of both ways to submit, as a client below a path gets them."""
+    headers = {"X-Forwarded-Prefix": path} | ({"Host": host} if host else {})
+    bodies = {SUBMIT: {"params": {"image": value}}, "/api/v2/jobs": {"workflow": load(value)}}
+    bodies[SUBMIT]["workflow"] = load("example.png")
+    return [
+        await gateway.http.post(place, json=body, headers=headers) for place, body in bodies.items()
+    ]
+
+
+@pytest.mark.parametrize("query", ["?type=input", "?type=input&task_id=1", ""])
+async def test_a_name_below_another_path_is_not_ours(gateway: RunningGateway, query: str) -> None:
+    url = (await uploaded(gateway)).partition("?")[0] + query
+    base = str(gateway.http.base_url).rstrip("/")
+    below = [f"{path}{url}" for path in FOREIGN]
+    for value in (*below, f"//evil.example{url}", {"filename": "same.png", "url": below[0]}):
+        first, second = await asked(gateway, value)
+        assert (first.status_code, second.status_code) == (422, 422), (value, first.text)
+        assert first.json()["parameter"] == "image"
+        assert "is no file of this gateway, which you reach below /two" in first.json()["detail"]
+    elsewhere = [f"http://evil.example{path}{url}" for path in ("", PATH, *FOREIGN)]
+    for value in (*elsewhere, *(f"{base}{path}" for path in below), f"http://{url}"):
+        for answer in await asked(gateway, value):
+            assert answer.status_code == 422, (value, answer.text)
+            assert "is no file of this gateway" not in answer.text, "it is a URL like any other"
+
+
+async def test_a_name_is_ours_below_our_path_and_without_it(gateway: RunningGateway) -> None:
+    url, base = await uploaded(gateway), str(gateway.http.base_url).rstrip("/")
+    for value in (url, PATH + url, base + url, base + PATH + url):
+        for answer in await asked(gateway, value):
+            assert answer.status_code < 300, (value, answer.text)
+    named = f"http://localhost:1{PATH}{url}"
+    for answer in await asked(gateway, named, host="LocalHost:1"):
+        assert answer.status_code < 300, answer.text
+    assert (await asked(gateway, url, path=""))[0].json()["status"] == "succeeded"
+
+
+async def test_another_gateways_upload_is_fetched(
+    settings_for: Callable[..., Settings], demo: DemoServer, tmp_path: Path
 ) -> None:
-    [output] = (await first(gateway, demos))["outputs"]
-    parts = gateway.gateway.task_parts.submissions.input_files
-    results = Results(parts.tasks, parts.assets, EVERYBODY)
-    for host, is_ours in (("one.example:80", True), ("two.example", False)):
-        ref = result_ref(f"http://{host}/api/image/{output['filename']}?type=output")
-        assert ref is not None
-        assert (await results.find(ref, "one.example:80") is not None) == is_ours, host
+    """Although this one has a file of the same name, and the host is the same."""
+    allowed = {"allow_private_urls": ["127.0.0.1"]}
+    async with (
+        over(settings_for, demo, **allowed) as one,
+        over(settings_for, demo, **allowed, **apart(tmp_path)) as two,
+    ):
+        url = await uploaded(one, "lime")
+        assert await uploaded(two, "blue") == url
+        base = str(one.http.base_url).rstrip("/")
+        mine = await two.submit(load("x.png"), params={"image": url})
+        theirs = await two.submit(load("x.png"), params={"image": f"{base}{url}"})
+        assert await color_of(two, mine) == (0, 0, 255)
+        assert await color_of(two, theirs) == (0, 255, 0)
+
+
+def apart(folder: Path) -> Json:
+    """Settings of a second gateway, which shares nothing."""
+    places = {"database_url": f"sqlite:///{folder}/other.db", "outputs_dir": folder / "other-out"}
+    return {**places, "uploads_dir": folder / "other-in"}
 
 
 async def test_a_batch_of_results(gateway: RunningGateway, demos: list[DemoServer]) -> None:

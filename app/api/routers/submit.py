@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from app.api.body_memory import let_go
-from app.api.deps import ServerQuery
+from app.api.deps import ServerQuery, own_address
 from app.api.file_response import head_of, safe_headers
 from app.api.idempotency import KeyHeader, key_of
 from app.api.problems import responses
@@ -42,6 +42,7 @@ from app.services.submission_request import Queued, Submission
 from app.tasks.model import Output, Status, Task
 from app.tasks.task_json import TaskJson
 from app.tasks.truncation import LIST, MAX_STREAM_BYTES, shortened
+from app.workflows.references.results import OwnAddress
 
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the finished task.")]
 Inline = Annotated[bool, Query(description="Put the results' files into the answer, in base64.")]
@@ -78,7 +79,7 @@ class Asked:
     accept: str
     done: Callable[[], None]  # releases the body of the request
     check: Check  # raises ClientDisconnect once the client has disconnected
-    here: str | None  # the host that the client addressed
+    here: OwnAddress
 
 
 # One dependency for all of it, and the endpoints read the body themselves: FastAPI takes 20 us to
@@ -90,7 +91,7 @@ async def _asked(
     inline: Inline = False,
     server: ServerQuery = None,
 ) -> Asked:
-    accept, host = request.headers.get("accept", ""), request.headers.get("host")
+    accept = request.headers.get("accept", "")
 
     async def check() -> None:
         if await request.is_disconnected():
@@ -106,7 +107,7 @@ async def _asked(
         accept,
         lambda: let_go(request.scope),
         check,
-        host,
+        own_address(request),
     )
 
 

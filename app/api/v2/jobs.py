@@ -74,7 +74,7 @@ async def post_jobs(asked: NewJobDep) -> JobJson:
     file name. `webhook_url` and `inputs` are reserved.
     """
     gateway = asked.gateway
-    task = await gateway.jobs.submit(asked.job, asked.key)
+    task = await gateway.jobs.submit(asked.job, asked.key, asked.address)
     return job_view(task, gateway.dispatcher.progress_of(task.task_id), asked.here)
 
 

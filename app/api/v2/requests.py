@@ -11,6 +11,7 @@ from fastapi import Depends, Header, Query, Request
 
 from app.api import v2_errors
 from app.api.bodies import BodySchema, by_size, model_of, read_body
+from app.api.deps import own_address
 from app.api.pages import PATTERN, position
 from app.api.v2.schemas import LABEL, JobRequest, checked_metadata
 from app.api.v2.shapes import Here
@@ -27,6 +28,7 @@ from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.services.submission_request import Submission
 from app.workflows.json_text import parse_json
+from app.workflows.references.results import OwnAddress
 from app.workflows.secret_values import check_secrets
 
 MAX_FILTERS = 3
@@ -112,12 +114,13 @@ class NewJob:
     key: IdempotencyKey | None
     gateway: Gateway
     here: Here
+    address: OwnAddress
 
 
 async def new_job(request: Request, idempotency_key: SingleUseHeader = None) -> NewJob:
     """One dependency for all of it: FastAPI takes 20 us to resolve each, however small."""
     job, key = await submission(request), await single_use(idempotency_key)
-    return NewJob(job, key, request.state.gateway, await place(request))
+    return NewJob(job, key, request.state.gateway, await place(request), own_address(request))
 
 
 SingleUse = Annotated[IdempotencyKey | None, Depends(single_use)]

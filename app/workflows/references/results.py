@@ -25,8 +25,9 @@ _VIEW = {"width", "height", "format", "quality", "metadata"}
 class ResultRef:
     """A reference to a file of the gateway; unspecified fields are None.
 
-    `host`: of an absolute URL, which may belong to another service. `asset_id` replaces all other
-    fields. `is_name`: ComfyUI's notation, which may be a file that only a server knows.
+    `host` and `below`, the path before that of the route, are of a URL, which may belong to another
+    gateway or service. `asset_id` replaces all other fields. `is_name`: ComfyUI's notation, which
+    may be a file that only a server knows.
     """
 
     filename: str = ""
@@ -36,7 +37,28 @@ class ResultRef:
     node_id: str | None = None
     asset_id: str | None = None
     host: str | None = None
+    below: str = ""
     is_name: bool = False
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether no other gateway has a file that is called the same."""
+        return self.asset_id is not None or (self.task_id is not None and self.type != "input")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """Where the client of a request reaches the gateway: HOST:PORT, and the path below it."""
+
+    host: str | None = None
+    base_path: str = ""
+
+    def has(self, ref: ResultRef) -> bool:
+        """Return whether the reference leads here; one that is no URL does."""
+        return ref.host in (None, self.host) and ref.below in ("", self.base_path)
+
+
+ANYWHERE = OwnAddress()  # no client is known: only paths and ids are understood
 
 
 def result_ref(value: Any) -> ResultRef | None:
@@ -80,11 +102,12 @@ def _in_url(value: str) -> ResultRef | None:
     found = _PATH.search(parts.path)
     if found is None or "server" in query:
         return None
-    host = parts.netloc.lower() or None
+    is_path = not (parts.scheme or parts.netloc)
+    host, below = None if is_path else parts.netloc.lower(), parts.path[: found.start()]
     if found[2]:
-        return ResultRef(asset_id=as_stored(unquote(found[2])), host=host)
+        return ResultRef(asset_id=as_stored(unquote(found[2])), host=host, below=below)
     if _VIEW & query.keys():
-        if host is not None:
+        if parts.scheme:
             return None  # fetched like any other URL
         raise InvalidParameter(
             "A view of a result cannot be an input.",
@@ -92,7 +115,7 @@ def _in_url(value: str) -> ResultRef | None:
         )
     task_id, subfolder, type_ = (query.get(name) for name in ("task_id", "subfolder", "type"))
     task_id = task_id and as_stored(task_id)
-    return ResultRef(unquote(found[1]), task_id, subfolder, type_, host=host)
+    return ResultRef(unquote(found[1]), task_id, subfolder, type_, host=host, below=below)
 
 
 def named_in(workflow: Any) -> bool:
