@@ -19,7 +19,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from app import logs
-from app.errors import BadSettings, CannotStart, GatewayError
+from app.errors import CannotStart, GatewayError
+from app.given_settings import read_settings
 from app.listening import listening
 from app.processes import CANNOT_START, Inherited, Workers, check_workers
 from app.settings import Settings
@@ -62,15 +63,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
         if (value := getattr(options, name)) is not None
     }
     return read_settings(**given)
-
-
-def read_settings(**given: Any) -> Settings:
-    """Raises BadSettings for a .env that cannot be read, and ValidationError."""
-    try:
-        return Settings(**given)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise BadSettings(f"The file .env cannot be read: {reason}.") from error
 
 
 def run(options: argparse.Namespace) -> int:

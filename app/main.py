@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
-from dotenv import dotenv_values
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
@@ -40,37 +39,12 @@ from app.db.engine.database import Database, open_database
 from app.errors import CannotStart, GatewayError
 from app.files.stores.factory import local_folders
 from app.gateway import Gateway, warnings
+from app.given_settings import read_settings, without_effect
 from app.limits.periodic import cancel_all
 from app.redis import connect
-from app.settings import ENV_ENCODING, VERSION, Settings
+from app.settings import VERSION, Settings
 
 log = logging.getLogger(__name__)
-
-# Settings that were removed, with the value that is fixed now.
-REMOVED = {
-    "COMFYUI_CANCEL_GRACE": "120 seconds",
-    "COMFYUI_CLIENT_TIMEOUT": "30 seconds",
-    "COMFYUI_FETCH_TIMEOUT": "60 seconds",
-    "COMFYUI_MAX_INLINE_BYTES": "16 MiB",
-    "COMFYUI_MAX_STREAMS": "3000",
-    "COMFYUI_MAX_WAIT": "600 seconds",
-    "COMFYUI_OPEN_METRICS": "False: where keys are in use, give Prometheus one with scope read, as "
-    "its bearer token",
-    "COMFYUI_POLL_INTERVAL": "2 seconds",
-    "COMFYUI_PRIORITY_AGEING": "300 seconds",
-    "COMFYUI_WEBHOOK_SCHEDULE": "5,30,120,600,1800,3600,10800,21600,43200 seconds",
-}
-
-
-def removed_settings() -> list[str]:
-    """Return a warning for each removed setting that the environment or .env still has."""
-    given = {name.upper() for name in (*os.environ, *dotenv_values(".env", encoding=ENV_ENCODING))}
-    return [
-        f"{name} has no effect: it is no setting any more, its value is {value}."
-        for name, value in REMOVED.items()
-        if name in given
-    ]
-
 
 # Routes are matched in this order: the most requested come first.
 _MODULES = (
@@ -113,7 +87,7 @@ class LifespanState(TypedDict):
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return a new, independent ASGI application. Raise BadSettings."""
-    settings = checked(settings or Settings())
+    settings = checked(settings or read_settings())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
@@ -147,7 +121,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
-    for warning in [*warnings(settings), *removed_settings()]:
+    for warning in [*warnings(settings), *without_effect()]:
         log.warning("%s", warning)
     work: list[asyncio.Task[None]] = []
     try:

@@ -21,6 +21,7 @@ class Settings(BaseSettings):
         env_prefix="COMFYUI_",
         env_file=".env",
         env_file_encoding=ENV_ENCODING,
+        env_ignore_empty=True,  # an empty text is no value, but as if it were not there
         extra="ignore",
         allow_inf_nan=False,
     )
@@ -153,6 +154,15 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_not_empty(cls, value: str) -> str:
+        if not value:  # to `socket` it means all addresses
+            raise ValueError(
+                "It is empty. Write an address, such as 127.0.0.1, or 0.0.0.0 for all."
+            )
         return value
 
     @field_validator("log_level")

@@ -9,6 +9,8 @@ from tests.contract.test_pages import ROOT
 from tests.powershell import commands_of, in_bash, literal
 
 FOR_BOTH = ("README.md", "examples/README.md")
+DOCS = ("docs/deployment.md", "docs/security.md")
+PAGES = [str(page.relative_to(ROOT)) for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))]
 
 
 def blocks(page: str) -> list[Block]:
@@ -24,7 +26,16 @@ def test_every_command_of_bash_has_its_twin(page: str) -> None:
     assert twins
 
 
-@pytest.mark.parametrize("page", [*FOR_BOTH, "API_USAGE.md"])
+def test_what_adds_to_the_settings_has_its_twin() -> None:
+    """5.1's `>>` would write UTF-16 into them."""
+    found = {page: blocks(page) for page in PAGES}
+    wanted = [b.place for page in found.values() for b in page if ">> .env" in b.content]
+    twins = {b.twin.place for page in found.values() for b in page if b.twin}
+    assert len(wanted) > 4
+    assert set(wanted) <= twins
+
+
+@pytest.mark.parametrize("page", [*FOR_BOTH, "API_USAGE.md", *DOCS])
 def test_twins_do_the_same(page: str) -> None:
     for block in blocks(page):
         if block.language == "powershell":

@@ -96,6 +96,12 @@ async def test_a_port_that_is_taken_from_the_stand_in(tmp_path: Path, taken: str
     assert said.endswith("Choose another port with --port.\n")
 
 
+@pytest.mark.parametrize("name", ["host", "comfyui-server"])
+async def test_an_empty_argument(tmp_path: Path, name: str) -> None:
+    said = await only_line(tmp_path, START, f"--{name}", "", code=2)
+    assert said.startswith(f"Setting COMFYUI_{name.upper().replace('-', '_')}: ")
+
+
 async def test_a_port_that_is_none(tmp_path: Path) -> None:
     said = await only_line(tmp_path, START, "--port", "65536", code=2)
     assert said.startswith("Setting COMFYUI_PORT: ")
@@ -135,4 +141,4 @@ async def test_settings_that_are_no_text(tmp_path: Path) -> None:
     """As PowerShell's `>` writes them."""
     (tmp_path / ".env").write_text("COMFYUI_PORT=8000\n", encoding="utf-16")
     said = await only_line(tmp_path, START, code=2)
-    assert said == "The file .env cannot be read: it is not in UTF-8.\n"
+    assert said == "The file .env cannot be read: not all is in UTF-8. Save it as UTF-8.\n"

@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 # From top to bottom: a package may import those below it only.
 LAYERS = [
     *("serving", "processes"),
-    *("main", "container", "api", "gateway", "services", "metrics", "worker_figures", "settings"),
+    *("main", "container", "api", "gateway", "services", "metrics", "worker_figures"),
+    *("given_settings", "settings"),
     *("scheduler", "runner", "webhooks", "db", "events", "tasks", "servers", "workflows"),
     *(
         "redis",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.main import REMOVED
+from app.given_settings import REMOVED
 from app.settings import Settings
 from benchmarks import programs
 from tests import fleet
@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 NO_SETTING = {"COMFYUI_API_KEY"}  # what clients call their key
 ABOUT_REMOVED = (
-    *("unit/test_main_removed_settings.py", "integration/test_removed_settings.py"),
+    *("unit/test_given_settings.py", "integration/test_removed_settings.py"),
     "integration/test_cannot_start.py",
 )
 
