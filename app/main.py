@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,6 +38,7 @@ from app.container import build, checked
 from app.db.engine.database import Database, open_database
 from app.errors import CannotStart, GatewayError
 from app.files.stores.factory import local_folders
+from app.files.stores.temporary import check_writable
 from app.gateway import Gateway, warnings
 from app.given_settings import read_settings, without_effect
 from app.limits.periodic import cancel_all
@@ -117,7 +118,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """Run a gateway with all of its background work. Raises CannotStart."""
-    _make_folders(settings)
+    with _made_folders(settings):
+        async with _running(settings) as gateway:
+            yield gateway
+
+
+@asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
@@ -148,14 +155,29 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.decoders.close()
 
 
-def _make_folders(settings: Settings) -> None:
-    """Raises CannotStart for one that cannot be made."""
+@contextmanager
+def _made_folders(settings: Settings) -> Iterator[None]:
+    """Make the folders of files; remove those that were made if the body raises CannotStart.
+
+    Raises CannotStart for one that cannot be made or written.
+    """
     folders = local_folders(settings.files_url, settings.outputs_dir, settings.uploads_dir)
-    for name, folder in {**folders, "WORKFLOWS_DIR": settings.workflows_dir}.items():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CannotStart(f"Setting COMFYUI_{name} cannot be used: {_told(error)}") from error
+    made: list[Path] = []
+    try:
+        for name, folder in {**folders, "WORKFLOWS_DIR": settings.workflows_dir}.items():
+            try:
+                made += [path for path in (*folder.parents[::-1], folder) if not path.exists()]
+                folder.mkdir(parents=True, exist_ok=True)
+                check_writable(folder)
+            except OSError as error:
+                said = f"Setting COMFYUI_{name} cannot be used: {_told(error)}"
+                raise CannotStart(said) from error
+        yield
+    except CannotStart:
+        for folder in reversed(made):
+            with suppress(OSError):  # not made, or not empty: another process uses it
+                folder.rmdir()
+        raise
 
 
 async def _open_database(settings: Settings) -> Database:

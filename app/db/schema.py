@@ -29,7 +29,8 @@ from app.errors import InvalidInput
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
-NEWEST_REVISION = max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+REVISIONS = frozenset(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+NEWEST_REVISION = max(REVISIONS)
 MIGRATION_LOCK_ID = 0x6F1A_0001  # PostgreSQL advisory lock: one process migrates at a time
 
 # As Alembic makes it, which reads and updates it.
@@ -42,18 +43,20 @@ _version = Table(
 
 
 def is_current(connection: Connection) -> bool:
-    """Return whether the schema is current; a newer one is accepted, as migrations only add.
+    """Return whether the schema can be used as it is.
 
-    Raises InvalidInput for one of a version that dropped what this one uses, or of no gateway.
+    One of an unknown version is of a newer gateway, and accepted, as migrations only add. Raises
+    InvalidInput if it lacks what this one uses: a newer one dropped it, or it is of no gateway.
     """
     inspector = inspect(connection)
     if not inspector.has_table(_version.name):
         return False
     version = connection.scalar(select(_version)) or ""
-    if version > NEWEST_REVISION:
-        _refuse_if_it_lacks_columns(inspector, version)
-        log.info("the database is of a newer gateway: %s, ours is %s", version, NEWEST_REVISION)
-    return version >= NEWEST_REVISION
+    if not version or version in REVISIONS:
+        return version == NEWEST_REVISION
+    _refuse_if_it_lacks_columns(inspector, version)
+    log.info("the database is of a newer gateway: %s, ours is %s", version, NEWEST_REVISION)
+    return True
 
 
 def _refuse_if_it_lacks_columns(inspector: Inspector, version: str) -> None:

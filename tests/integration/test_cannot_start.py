@@ -1,7 +1,9 @@
 """What keeps a program from starting is one line, before any other, and nothing was begun."""
 
 import asyncio
+import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.files.stores import temporary
 from tests.conftest import ROOT, WAIT
 
 START = str(ROOT / "start.py")
@@ -116,7 +119,29 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     value = f"file://{folder}" if name == "FILES_URL" else str(folder)
     said = await only_line(tmp_path, START, "--port", "0", code=3, **{f"COMFYUI_{name}": value})
     assert said.startswith(f"Setting COMFYUI_{name} cannot be used: Not a directory: ")
-    assert not (tmp_path / "gateway.db").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}, "nothing was begun"
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="no folder that root cannot write to")
+@pytest.mark.parametrize("name", ["OUTPUTS_DIR", "UPLOADS_DIR", "WORKFLOWS_DIR", "FILES_URL"])
+async def test_a_folder_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    value = "file:///sys" if name == "FILES_URL" else "/sys"
+    said = await only_line(tmp_path, START, "--port", "0", code=3, **{f"COMFYUI_{name}": value})
+    assert re.fullmatch(rf"Setting COMFYUI_{name} cannot be used: [A-Z][a-z -]+: '/sys'\n", said)
+    assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_keeps_no_gateway_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
+) -> None:
+    """Somebody has to be able to delete results."""
+
+    def failing(folder: Path) -> None:
+        raise OSError(full, os.strerror(full))
+
+    monkeypatch.setattr(temporary, "open_part", failing)
+    temporary.check_writable(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +150,12 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path, name: str) -> None:
 )
 async def test_a_database_that_cannot_be_opened(tmp_path: Path, url: str) -> None:
     (tmp_path / "file").write_text("no database" * 1000, encoding="utf-8")
-    said = await only_line(tmp_path, START, "--port", "0", code=3, COMFYUI_DATABASE_URL=url)
+    places = {"COMFYUI_DATABASE_URL": url, "COMFYUI_OUTPUTS_DIR": "data/outputs"}
+    (tmp_path / "uploads").mkdir()
+    said = await only_line(tmp_path, START, "--port", "0", code=3, **places)
     assert said.startswith("Setting COMFYUI_DATABASE_URL cannot be used: ")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"file", "uploads"}, "what was there is there, and nothing else"
 
 
 async def test_keys_that_cannot_be_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from app.files.stores.sharing import (
 )
 from app.files.stores.store import FileInfo, Stored
 from app.files.stores.streams import Counted, pieces_of
-from app.files.stores.temporary import is_part, open_part, remove_left
+from app.files.stores.temporary import FULL, is_part, open_part, remove_left
 from app.files.stores.threads import PartialFile, Reader, in_thread
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ MAX_UNDELETED = 1000  # files that are tried again; others stay
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _RELATIVE = frozenset({"", ".", ".."})
 _UNUSUAL = frozenset("\\:\0")  # separators of Windows, and what no path has
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStore:
@@ -82,7 +81,7 @@ class LocalStore:
         try:
             await _write(target, counted)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise StorageFull(f"There is no room left to store {target.name!r}.") from error
             raise _unavailable(error) from error
         return Stored(key, counted.size, counted.hash)

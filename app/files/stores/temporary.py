@@ -8,6 +8,7 @@ Windows needs no lock: it deletes no file that is open. There a writer closes it
 before it is renamed (`put_in_place`), so a young one is left alone.
 """
 
+import errno
 import logging
 import os
 import re
@@ -29,6 +30,7 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what OSErrors of a full disk have
 SUFFIX = ".part"
 LOCKED = ".held-"  # name prefix of locked files
 FOLDER = "comfyui-gateway-work-"  # name prefix of working folders
@@ -54,6 +56,20 @@ def open_part(folder: Path) -> IO[bytes]:
         if not _lock(file.fileno()) or _is_there(file.fileno(), path):
             return file
         file.close()
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError, with the folder as its file name, if no file can be created in the folder.
+
+    A full disk is no error: room can be made while the gateway runs.
+    """
+    try:
+        with open_part(folder) as file:
+            pass
+        sharing.remove_file(Path(file.name))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _for_the_owner(path: str, flags: int) -> int:
