@@ -13,6 +13,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.routing import Match, Mount
+from starlette.types import Scope
 
 from app.api import problems, v2
 from app.api.access_levels import requires
@@ -82,6 +84,15 @@ class Static(StaticFiles):
         return response
 
 
+class Folder(Mount):
+    """A folder of files. It is no page itself, so no redirect leads to it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and scope["path"] == f"{self.path}/":
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
 class LifespanState(TypedDict):
     gateway: Gateway
 
@@ -106,7 +117,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:  # include_router would make FastAPI build all routes a second time
         app.router.routes.extend(router.routes)
-    app.mount("/static", requires(AccessLevel.OPEN)(Static(directory=STATIC)), name="static")
+    files = requires(AccessLevel.OPEN)(Static(directory=STATIC))
+    app.router.routes.append(Folder("/static", files, name="static"))
     app.router.routes.extend([*page.PAGE, *(page.DOCS if settings.docs else ())])
     check_apart(settings.root_path, app.routes)
     app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these

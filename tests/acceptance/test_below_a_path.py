@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,10 @@ PROXIES: dict[str, tuple[str, Proxy]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A gateway behind a proxy; `host` is the proxy's."""
+    """A gateway, by its address, behind a proxy, by its name in PROXIES; `host` is the proxy's."""
 
+    gateway: str
+    proxy: str
     host: str
     key: str
     demo: DemoServer
@@ -81,17 +83,26 @@ async def place(
             _env_file=None,
         )
 
-    name, proxy = PROXIES[request.param]
-    host = f"127.0.0.1:{free_port()}"
     async with DemoServer(preview_method="auto") as demo, over(settings, demo) as gateway:
         demo.knobs.step_seconds = QUICK
-        text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
-        text = text.replace("127.0.0.1:8000", gateway.address)
-        text, listens = re.subn(r"^(:8080|    listen 8080)", _listening(host), text, flags=re.M)
-        assert listens == 1
-        async with proxy(text, folder):
-            await until_it_answers(f"http://{host}{PATH}")
-            yield Place(host, key, demo)
+        async with in_front_of(gateway.address, request.param, folder) as host:
+            yield Place(gateway.address, request.param, host, key, demo)
+
+
+@asynccontextmanager
+async def in_front_of(
+    gateway: str, name: str, folder: Path, change: Callable[[str], str] = str
+) -> AsyncIterator[str]:
+    """A proxy by its file in deploy/, after a change; its HOST:PORT."""
+    file, proxy = PROXIES[name]
+    host = f"127.0.0.1:{free_port()}"
+    text = change((ROOT / "deploy" / file).read_text(encoding="utf-8"))
+    text = text.replace("127.0.0.1:8000", gateway)
+    text, listens = re.subn(r"^(:8080|    listen 8080)", _listening(host), text, flags=re.M)
+    assert listens == 1
+    async with proxy(text, folder):
+        await until_it_answers(f"http://{host}{PATH}")
+        yield host
 
 
 def _listening(host: str) -> Callable[[re.Match[str]], str]:
@@ -126,10 +137,43 @@ async def test_redirects_lead_below_the_path(place: Place) -> None:
         page = await http.get(f"http://{place.host}{PATH}")
         assert str(page.url) == f"{place.url}/"
         assert page.headers["content-type"].startswith("text/html")
+        page = await http.get(f"http://{place.host}{PATH}?lang=zh&a=%2Fcomfy")
+        assert str(page.url) == f"{place.url}/?lang=zh&a=%2Fcomfy"
         health = await http.get(f"{place.url}/api/health/")
         assert (str(health.url), health.status_code) == (f"{place.url}/api/health", 200)
         servers = (await http.get(f"{place.url}/openapi.json")).json()["servers"]
         assert servers == [{"url": PATH}]
+
+
+OUTER = {"X-Forwarded-Prefix": "/outer", "X-Forwarded-Proto": "https"}  # of a proxy before it
+
+
+async def told_to(place: Place, host: str) -> str:
+    """The base URL of an asset, as a client is told it by way of the outer proxy."""
+    async with place.http() as http:
+        form = {"content_type": "image/png", "file_path": "asset.png"}
+        sent = {"data": form, "files": {"file": ("asset.png", png())}, "headers": OUTER}
+        answer = await http.post(f"http://{host}{PATH}/api/v2/assets", **sent)
+        return str(answer.json()["url"]).partition("/api/")[0]
+
+
+async def test_a_path_that_comes_in_is_replaced(place: Place) -> None:
+    assert (await told_to(place, place.host)).endswith(f"://{place.host}{PATH}")
+
+
+async def test_of_two_proxies_the_inner_adds_its_part(place: Place, tmp_path: Path) -> None:
+    """As docs/deployment.md says; the scheme is that of the outer one."""
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    [line] = re.findall(rf"^\| {place.proxy} \| `(.+/inner.*)` \|$", page, re.M | re.I)
+    replaces = r"(proxy_set_header|header_up) X-Forwarded-Prefix /comfy;?"
+
+    def adding(text: str) -> str:
+        text, found = re.subn(replaces, line.replace("/inner", PATH), text)
+        assert found == 1
+        return text.replace("# trusted_proxies", "trusted_proxies")
+
+    async with in_front_of(place.gateway, place.proxy, tmp_path, adding) as host:
+        assert await told_to(place, host) == f"https://{host}/outer{PATH}"
 
 
 async def test_streams_are_live(place: Place) -> None:

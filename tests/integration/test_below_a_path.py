@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -176,18 +177,53 @@ async def test_redirects_stay_below_the_path(visitor: Visit, way: Way) -> None:
     for path in ("/api/health/", "/docs/"):
         answer = await visitor.http.get(f"{path}?a=b")
         assert answer.status_code == 307
-        place = httpx.URL(answer.headers["location"])
-        assert place.path == f"{way.path}{path.rstrip('/')}"
-        assert place.query == b"a=b"
+        assert answer.headers["location"] == f"{way.path}{path.rstrip('/')}?a=b"
 
 
 async def test_the_path_alone_leads_to_the_page(settings_for: SettingsFor) -> None:
     async with over(settings_for, root_path="/comfy") as gateway:
         answer = await gateway.http.get("/comfy?a=b")
         assert answer.status_code == 307
-        assert answer.headers["location"] == f"http://{gateway.address}/comfy/?a=b"
+        assert answer.headers["location"] == "/comfy/?a=b"
         assert answer.headers["x-request-id"], "it is in the log, as every request is"
         assert (await gateway.http.get("/comfy/")).headers["content-type"].startswith("text/html")
+
+
+async def test_no_redirect_leads_to_nothing_or_elsewhere(settings_for: SettingsFor) -> None:
+    """Whatever host and scheme the gateway takes itself for, slashes and routes there are."""
+    every = [name.split(" ") for name in names(create_app(settings_for()).routes)]
+    paths = {path.rstrip("/") for method, path in every if method == "GET" and "{" not in path}
+    redirects = 0
+    async with over(settings_for) as gateway:
+        for path in [*paths, "/static/js", "//evil.example", "//static", "/.."]:
+            for asked in (path, f"{path}/", f"{path}//", f"/{path}/"):
+                answer = await gateway.http.get(f"http://{gateway.address}{asked}?a=b")
+                if 300 <= answer.status_code < 400:
+                    redirects += 1
+                    place = answer.headers["location"]
+                    assert re.fullmatch(r"/([^/].*)?\?a=b", place), (asked, place)
+                    assert (await gateway.http.get(place)).status_code != 404, (asked, place)
+    assert redirects > 20
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [("", "http"), ("127.0.0.0/30", "https")])
+async def test_whose_scheme_counts(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch, trusted: str, scheme: str
+) -> None:
+    """docs/deployment.md: of a proxy that is not on 127.0.0.1 only if it is named."""
+    if trusted:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/comfy"}
+    proxy = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with over(settings_for) as gateway, httpx.AsyncClient(transport=proxy) as http:
+        base = f"http://{gateway.address}"
+        files = {"file": ("asset.png", picture())}
+        form = {"content_type": "image/png", "file_path": "asset.png"}
+        sent = {"data": form, "files": files, "headers": headers}
+        asset = (await http.post(f"{base}/api/v2/assets", **sent)).json()
+        assert asset["url"].startswith(f"{scheme}://{gateway.address}/comfy/api/v2/assets/")
+        location = (await http.get(f"{base}/docs/", headers=headers)).headers["location"]
+        assert location == "/comfy/docs"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from app import base_path
 from app.base_path import LONGEST, checked_base_path, told_base_path
 from app.errors import InvalidInput
 
@@ -54,8 +55,16 @@ def test_several_proxies_are_in_their_order(values: list[bytes], path: str) -> N
     assert told_base_path(values) == path
 
 
-def test_the_log_says_once_what_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_says_once_a_minute_what_is_ignored(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any client can send what is none, also without a key, and another one each time."""
+    now = 0.0
+    monkeypatch.setattr(base_path, "_ignored", base_path.Ignored())
+    monkeypatch.setattr(base_path.time, "monotonic", lambda: now)
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            told_base_path([b"said-once"])
-    assert caplog.text.count("'said-once' is no path such as /comfy") == 1
+        for now in (0.0, base_path.QUIET - 1, base_path.QUIET):
+            for number in range(3000):
+                assert told_base_path([b"bad-%d" % number]) == ""
+    first, second = caplog.messages
+    assert first == second == "X-Forwarded-Prefix is ignored: 'bad-0' is no path such as /comfy"

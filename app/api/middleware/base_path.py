@@ -58,10 +58,9 @@ def base_path_told_to(scope: Scope) -> str:
 def with_location_below(base_path: str, send: Send) -> Send:
     """Put the base path into the Location of a response, which names a route of this gateway.
 
-    It is a path, or the whole URL where the router redirects.
+    It becomes a path: where the router redirects it is a URL, whose scheme and host are not those
+    of the client if a proxy ends TLS or changes Host.
     """
-    if not base_path:
-        return send
 
     async def telling(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -76,4 +75,5 @@ def with_location_below(base_path: str, send: Send) -> Send:
 
 def _below(base_path: str, location: bytes) -> bytes:
     parts = urlsplit(location.decode("latin-1"))
-    return parts._replace(path=base_path + parts.path).geturl().encode("latin-1")
+    path = f"{base_path}/{parts.path.lstrip('/')}"  # what begins with // would be another host
+    return parts._replace(scheme="", netloc="", path=path).geturl().encode("latin-1")
