@@ -131,6 +131,15 @@ def _process_is_as_before() -> Iterator[None]:
             of_app.setLevel(levels[1])
 
 
+def whole(task: Json) -> Json:
+    """The task: whichever way it ended, each of its attempts has an end."""
+    if task["finished_at"] is not None:
+        for attempt in task["attempts"]:
+            assert attempt["ended_at"] is not None, task
+            assert attempt["outcome"] is not None, task
+    return task
+
+
 class RunningGateway:
     """A gateway on a real port, with an httpx client for it."""
 
@@ -162,12 +171,12 @@ class RunningGateway:
         body = {"workflow": workflow, **form}
         answer = await self.http.post(f"/api/workflow/submit?wait={wait}", json=body)
         assert answer.status_code in (200, 202), answer.text
-        return answer.json()
+        return whole(answer.json())
 
     async def task(self, task_id: str) -> Json:
         answer = await self.http.get(f"/api/task/{task_id}")
         assert answer.status_code == 200, answer.text
-        return answer.json()
+        return whole(answer.json())
 
     async def until(self, task_id: str, *statuses: str) -> Json:
         """The task when it has one of the statuses."""

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 
 from tests import known_settings
-from tests.conftest import ROOT, WAIT, wait_until
+from tests.conftest import ROOT, WAIT, wait_until, whole
 
 Json = dict[str, Any]
 
@@ -145,8 +145,7 @@ class Gateway(Program):
     async def task(self, task_id: str) -> Json:
         answer = await self.http.get(f"/api/task/{task_id}")
         assert answer.status_code == 200, answer.text
-        task: Json = answer.json()
-        return task
+        return whole(answer.json())
 
     async def until(self, task_id: str, *statuses: str, seconds: float = 60) -> Json:
         async def has() -> Json | None:

@@ -44,7 +44,7 @@ from app.tasks.model import (
     TaskError,
     sources_of,
 )
-from app.tasks.outcome import Outcome
+from app.tasks.outcome import Failed, Outcome, closed
 from app.workflows.requirements import Needs, requirements_of
 
 
@@ -125,11 +125,13 @@ class Claims:
 
     async def give_up(self, task: Task, error: TaskError) -> Task:
         """Fail the task with nothing but this error, which must be known to be storable."""
+        ran = task.started_at is not None
         return await self._update(
             task,
             changed={"lease_until": None},
             status=Status.FAILED,
             finished_at=time.time(),
+            attempts=tuple(closed(task.attempts, Failed(error), ran=ran)),
             error=error,
             runner_id=None,
         )

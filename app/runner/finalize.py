@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from app.tasks.outcome import (
     Outcome,
     Succeeded,
     bounded,
+    closed,
     may_try_again,
     outcome_of,
     times,
@@ -75,7 +75,8 @@ async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
     outcome = bounded(outcome, run.attempts, context.max_attempts)
-    run = replace(run, attempts=_closed(run, outcome))
+    ran = run.task.started_at is not None or run.unsaved is not None
+    run = replace(run, attempts=closed(run.attempts, outcome, ran=ran))
     on_trial = run.server.breaker.on_trial(run.task.owner)
     _judge_server(run, outcome, context)
     to = outcome.to if isinstance(outcome, Moved) else None
@@ -165,21 +166,6 @@ async def _save_storable(task: Task, unsaved: Unsaved, claims: Claims) -> Task:
                 raise
             lost.append(output)
     return replace(task, outputs=tuple(one for one in task.outputs if one not in lost))
-
-
-def _closed(run: EndedRun, outcome: Outcome) -> Sequence[Attempt]:
-    """Return the attempts of the run, with the last one closed by `outcome`."""
-    if not run.attempts or run.attempts[-1].ended_at is not None:
-        return run.attempts
-    *before, last = run.attempts
-    end = replace(
-        last,
-        ended_at=time.time(),
-        outcome=outcome.word,
-        reason=outcome.reason and cut(outcome.reason, text_lengths.REASON),
-        ran=run.task.started_at is not None or run.unsaved is not None,
-    )
-    return [*before, end]
 
 
 def _judge_server(run: EndedRun, outcome: Outcome, context: RunContext) -> None:

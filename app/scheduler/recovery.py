@@ -11,7 +11,7 @@ from app.runner.failed_saves import FailedSaves
 from app.servers.pool import Pool
 from app.servers.queues import held_ids
 from app.servers.server import Server
-from app.tasks.outcome import Lost, may_try_again
+from app.tasks.outcome import Lost, closed, may_try_again
 from app.tasks.view import task_view
 
 log = logging.getLogger(__name__)
@@ -32,13 +32,21 @@ async def recover_orphans(pool: Pool, context: RunContext, troubles: FailedSaves
 
 
 async def _rescue(claim: Claim, pool: Pool, context: RunContext) -> None:
-    task, lost = claim.task, Lost("server_lost", f"{claim.task.server} is gone.")
+    task, lost = claim.task, _loss(claim.task.server, pool)
+    attempts = closed(task.attempts, lost, ran=task.started_at is not None)
     elsewhere = pool.has_other(task.server, claim.needs, task.wanted_server)
-    if may_try_again(task, lost, task.attempts, context.max_attempts, elsewhere=elsewhere):
-        ended = await context.claims.requeue(task.task_id, task.attempts)
+    if may_try_again(task, lost, attempts, context.max_attempts, elsewhere=elsewhere):
+        ended = await context.claims.requeue(task.task_id, attempts)
     else:
-        ended = await context.claims.settle(task, lost, task.attempts)
+        ended = await context.claims.settle(task, lost, attempts)
     context.hub.publish(ended, "status", partial(task_view, ended))
+
+
+def _loss(server_id: str | None, pool: Pool) -> Lost:
+    """A server that a restart left out of the settings was removed, like one by a request."""
+    if server_id in {server.id for server in pool if not server.removed}:
+        return Lost("server_lost", f"{server_id} is gone.")
+    return Lost("server_removed", f"{server_id} is no server of this gateway any more.")
 
 
 async def cancel_stray_prompts(server: Server, context: RunContext) -> None:

@@ -1,13 +1,16 @@
 """Outcomes of runs, and the resulting state of the task. Pure."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from app.comfyui.cleaning import cut
 from app.comfyui.events import ExecutionError
 from app.comfyui.history import HistoryEntry
 from app.comfyui.memory_errors import is_out_of_memory
 from app.errors import ComfyUnreachable, GatewayError, PromptRejected
+from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.tasks.model import Attempt, CancelReason, Output, Status, Task, TaskError, fields_of
 from app.workflows.requirements import Needs
@@ -136,6 +139,16 @@ def forgotten(server_id: str) -> Lost:
     """Return the outcome of an attempt that the server forgot without being restarted."""
     said = f"{server_id} took the prompt, and knows nothing of it, though it was not restarted."
     return Lost(FORGOTTEN, f"{said} See its log, and what stands between it and the gateway.")
+
+
+def closed(attempts: Sequence[Attempt], outcome: Outcome, *, ran: bool) -> Sequence[Attempt]:
+    """Return the attempts with the last one ended by `outcome` now, unless it has ended already."""
+    if not attempts or attempts[-1].ended_at is not None:
+        return attempts
+    *before, last = attempts
+    reason = outcome.reason and cut(outcome.reason, text_lengths.REASON)
+    end = replace(last, ended_at=time.time(), outcome=outcome.word, reason=reason, ran=ran)
+    return [*before, end]
 
 
 def times(word: str, attempts: Sequence[Attempt]) -> int:

@@ -169,6 +169,29 @@ async def test_gateway_restarted_while_a_task_runs(
         assert starts == {task["task_id"]: 1 for task in (first, *others)}
 
 
+@pytest.mark.parametrize("max_attempts", [1, 2])
+async def test_restarted_with_another_server_while_a_task_runs(
+    demo: DemoServer, settings_for: MakeSettings, max_attempts: int
+) -> None:
+    """As after a removal by request: it waits for the other one, which is not online yet."""
+    demo.knobs.stall = True
+    async with run_gateway(settings_for(demo.address)) as gateway:
+        await gateway.online()
+        task = await gateway.submit(text_to_image(), wait=0)
+        await gateway.until(task["task_id"], "running")
+    async with DemoServer(step_seconds=0) as other:
+        settings = settings_for(other.address, max_attempts=max_attempts)
+        async with run_gateway(settings) as gateway:
+            done = await gateway.until(task["task_id"], "succeeded", "failed")
+    first, *others = done["attempts"]
+    assert (first["server"], first["outcome"], first["ran"]) == (demo.address, "lost", True)
+    if max_attempts == 1:
+        assert (done["error"]["code"], others) == ("server_removed", [])
+    else:
+        assert done["error"] is None
+        assert [(one["server"], one["outcome"]) for one in others] == [(other.address, "succeeded")]
+
+
 async def test_progress_goes_on_after_a_gateway_restart(
     settings_for: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
