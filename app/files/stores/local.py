@@ -109,18 +109,15 @@ class LocalStore:
                     return
                 left = None if left is None else left - len(piece)
                 yield piece
-        except (FileNotFoundError, NotADirectoryError, NotRegular) as error:
-            raise FileNotFound(f"There is no file {key!r}.") from error
         except OSError as error:
-            raise _unavailable(error) from error
+            raise _failed(key, error) from error
         finally:
             reader.close()
 
     @asynccontextmanager
     async def on_disk(self, key: str) -> AsyncIterator[Path]:
         path = self.path(key)
-        if not await in_thread(lambda: self._is_file(path)):
-            raise FileNotFound(f"There is no file {key!r}.")
+        await in_thread(lambda: self._info(path))
         yield path
 
     async def move(self, key: str, to: str) -> None:
@@ -156,6 +153,8 @@ class LocalStore:
             try:
                 _remove(path)
             except OSError as error:
+                if error.errno in _NOT_THERE:
+                    continue
                 failed = error
                 if sharing.WINDOWS and len(self._undeleted) < MAX_UNDELETED:
                     self._undeleted.add(path)
@@ -210,9 +209,7 @@ class LocalStore:
         try:
             about = path.stat()
         except OSError as error:
-            if error.errno in _NOT_THERE:
-                raise FileNotFound(f"There is no file {self._key(str(path))!r}.") from error
-            raise _unavailable(error) from error
+            raise _failed(self._key(str(path)), error) from error
         if not stat.S_ISREG(about.st_mode):
             raise FileNotFound(f"There is no file {self._key(str(path))!r}.")
         return self._told(str(path), about)
@@ -232,6 +229,12 @@ class LocalStore:
         except FileNotFound:
             return False
         return True
+
+
+def _failed(key: str, error: OSError) -> FileNotFound | StorageUnavailable:
+    if isinstance(error, NotRegular) or error.errno in _NOT_THERE:
+        return FileNotFound(f"There is no file {key!r}.")
+    return _unavailable(error)
 
 
 def _unavailable(error: OSError) -> StorageUnavailable:

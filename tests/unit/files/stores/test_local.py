@@ -57,3 +57,21 @@ async def test_a_file_has_the_key_that_it_resolves_to(store: LocalStore, tmp_pat
         assert (await store.stat(key)).key == "a/file"
         info, content = await store.look(key, 10)
         assert (info.key, content) == ("a/file", b"x")
+
+
+@pytest.mark.parametrize("key", ["x" * 300, "a/" + "x" * 300 + "/b", "in/" + "x" * 300])
+async def test_a_name_that_is_too_long_is_that_of_no_file(store: LocalStore, key: str) -> None:
+    async def read() -> list[bytes]:
+        return [piece async for piece in store.read(key)]
+
+    async def on_disk() -> None:
+        async with store.on_disk(key):
+            pass
+
+    assert not await store.exists(key)
+    for ask in (lambda: store.stat(key), lambda: store.look(key, 9), read, on_disk):
+        with pytest.raises(FileNotFound):
+            await ask()
+    assert [info async for info in store.files(key)] == []
+    await store.delete(key)
+    await store.remove_left(key)
