@@ -12,20 +12,26 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from pydantic import ValidationError
+from app.system.own_command import cannot_import
 
-from app import logs
-from app.errors import CannotStart, GatewayError
-from app.given_settings import read_settings
-from app.listening import listening
-from app.processes import CANNOT_START, Inherited, Workers, check_workers
-from app.settings import Settings
-from app.system.console import print_anything, stop_when_closed
-from app.system.process_limits import raise_file_limit
+try:
+    from pydantic import ValidationError
+
+    from app import logs
+    from app.errors import CannotStart, GatewayError
+    from app.given_settings import read_settings
+    from app.listening import listening
+    from app.processes import CANNOT_START, Inherited, Workers, check_workers
+    from app.settings import Settings
+    from app.system.console import print_anything, stop_when_closed
+    from app.system.process_limits import raise_file_limit
+except ImportError as error:
+    sys.stderr.write(f"{cannot_import(error)}\n")
+    sys.exit(3)
 
 DEMO_PORT = 8188
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -74,14 +80,14 @@ def run(options: argparse.Namespace) -> int:
     logs.configure(settings.log_level, settings.log_format, worker)
     raise_file_limit()
     if inherited is not None:
-        return run_gateway(serve_as_worker(settings, inherited))
+        return run_gateway(lambda: serve_as_worker(settings, inherited))
     with listening(settings.host, settings.port) as listeners:
         if settings.workers > 1:
             return asyncio.run(Workers(settings, sys.orig_argv[1:], listeners).run())
-        return run_gateway(serve(settings, listeners, demo=options.demo))
+        return run_gateway(lambda: serve(settings, listeners, demo=options.demo))
 
 
-def run_gateway(serving: Coroutine[Any, Any, None]) -> int:
+def run_gateway(serving: Callable[[], Coroutine[Any, Any, None]]) -> int:
     # Of what a start makes next to nothing is garbage, and to look for it takes a tenth of the
     # start; `serving.Process` begins to.
     gc.disable()
@@ -89,7 +95,7 @@ def run_gateway(serving: Coroutine[Any, Any, None]) -> int:
 
     stop_when_closed()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serving)
+        runner.run(serving())
     return 0
 
 
@@ -157,6 +163,9 @@ def main() -> int:
         return 2
     except CannotStart as error:
         sys.stderr.write(f"{error}\n")
+        return CANNOT_START
+    except ImportError as error:
+        sys.stderr.write(f"{cannot_import(error)}\n")
         return CANNOT_START
     except ValueError as error:
         sys.stderr.write(f"{error}\n")

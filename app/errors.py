@@ -42,6 +42,7 @@ Each class carries the HTTP `status` and the machine-readable `code`; the first 
 docstring is the problem's `title` (RFC 9457). app/api/problems.py turns them into responses.
 """
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 
@@ -470,5 +471,9 @@ def reason_for_operators(error: Exception) -> str:
         return error.detail  # its hint is addressed to API clients
     if isinstance(error, InvalidInput):
         return " ".join(filter(None, [error.detail, error.hint]))
-    why = error.strerror if isinstance(error, OSError) else "it is not well-formed"
+    why = "it is not well-formed"
+    if isinstance(error, OSError):
+        why = str(error.strerror)
+        if isinstance(error, IsADirectoryError | PermissionError):  # there is one, so no secret
+            why = f"{why}: {str(Path(error.filename).absolute())!r}"
     return f"This cannot be used: {why}. docs/settings.md tells what it should be."

@@ -4,7 +4,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.auth.authenticator import Access
+from app.auth.authenticator import KEYS_ADD, Access
 from app.auth.model import AccessLevel, Caller
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
@@ -26,6 +26,7 @@ from app.services.servers import ServerService
 from app.services.submissions import SubmissionService
 from app.services.tasks import TaskParts, TaskService
 from app.settings import Settings
+from app.system.own_command import own_command
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.outbox import Outbox
 from app.workflows.saved.library import Library
@@ -145,7 +146,7 @@ def warnings(settings: Settings) -> list[str]:
     if open_to_all and not is_loopback(settings.host):
         found.append(
             f"Everybody who can reach {settings.host}:{settings.port} can use this gateway: no API "
-            "keys are in use. Make one with `python start.py keys add me --scope manage`, set "
+            f"keys are in use. Make one with `{own_command(*KEYS_ADD)}`, set "
             "COMFYUI_API_KEYS=api_keys.json, and start again."
         )
     if open_to_all and "*" in settings.cors_origins:

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from app.errors import BadSettings, CannotStart
 
-COMFYUI_PORT = 8188
+# Who else may have a port
+_USUAL = {8188: "ComfyUI, whose own port it is", 8000: "another gateway or ComfyUI Desktop"}
 # Of a name with addresses of both kinds, such as localhost, where there is only one of the kinds
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -45,7 +46,7 @@ def refused(address: tuple[str, int], error: OSError) -> CannotStart:
     # For a port that another program has to itself Windows says that it is not permitted.
     is_taken = error.errno == errno.EADDRINUSE or (error.errno == errno.EACCES and port >= 1024)
     if is_taken:
-        who = "ComfyUI, whose own port it is" if port == COMFYUI_PORT else "another gateway"
+        who = _USUAL.get(port, "another gateway")
         return CannotStart(f"{where}the port is taken, perhaps by {who}. Stop that, or {remedy}")
     if isinstance(error, PermissionError):
         return CannotStart(f"{where}this user may not (ports below 1024 are root's). So {remedy}")
@@ -56,6 +57,14 @@ def url_of(host: str, listener: socket.socket) -> str:
     """Return the URL under which an operator reaches a server on `host`."""
     shown = f"[{host}]" if ":" in host else host or "0.0.0.0"
     return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def running_on(host: str, listener: socket.socket) -> str:
+    """Return the line that tells that a server on `host` runs, with an address for browsers."""
+    url = url_of(host, listener)
+    if host in ("", "0.0.0.0", "::"):
+        url += f", on this machine http://localhost:{listener.getsockname()[1]}"
+    return f"running on {url} (Press CTRL+C to quit)"
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:

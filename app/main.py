@@ -37,11 +37,11 @@ from app.api.routers import (
 )
 from app.auth.model import AccessLevel
 from app.container import build, checked
-from app.db.engine.database import Database, open_database
+from app.db.engine.database import Database, damage, open_database
 from app.errors import CannotStart, GatewayError
 from app.files.stores.factory import local_folders
 from app.files.stores.temporary import check_writable
-from app.gateway import Gateway, warnings
+from app.gateway import Gateway
 from app.given_settings import read_settings, without_effect
 from app.limits.periodic import cancel_all
 from app.redis import connect
@@ -140,7 +140,7 @@ async def _running(settings: Settings) -> AsyncIterator[Gateway]:
     database = await _open_database(settings)
     redis = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     gateway = build(settings, database, redis)
-    for warning in [*warnings(settings), *without_effect()]:
+    for warning in [*gateway.warnings(), *without_effect()]:
         log.warning("%s", warning)
     work: list[asyncio.Task[None]] = []
     try:
@@ -194,20 +194,24 @@ def _made_folders(settings: Settings) -> Iterator[None]:
 
 async def _open_database(settings: Settings) -> Database:
     """Raises CannotStart if the database is away or refuses."""
+    url = settings.database_url.get_secret_value()
     try:
-        return await open_database(settings.database_url.get_secret_value())
+        return await open_database(url)
     except GatewayError as error:
         said = " ".join(filter(None, [error.detail, error.hint]))
         raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {said}") from error
     except (SQLAlchemyError, OSError) as error:
-        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {_told(error)}") from error
+        said = damage(error, url) or _told(error)
+        raise CannotStart(f"Setting COMFYUI_DATABASE_URL cannot be used: {said}") from error
 
 
 def _told(error: Exception) -> str:
     """Return what went wrong in one line, with the whole path of a file: a relative one says
     nothing to whoever did not start this process."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
-        return f"{error.strerror}: {str(Path(error.filename).absolute())!r}"
+        # What `mkdir` says of a file; that a folder is there is none.
+        why = "A file, not a folder" if isinstance(error, FileExistsError) else error.strerror
+        return f"{why}: {str(Path(error.filename).absolute())!r}"
     return str(error).partition("\n")[0]  # the rest is a link to documentation
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 
 from app.errors import BadSettings
 from app.limits.periodic import wait_or_timeout
-from app.listening import url_of
+from app.listening import running_on
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,7 @@ class Workers:
                 group.create_task(self._keep(1))
                 await self._settled.wait()
                 if not self._stopping.is_set():
-                    url = url_of(self._settings.host, self._listeners[0])
-                    log.info("running on %s (Press CTRL+C to quit)", url)
+                    log.info(running_on(self._settings.host, self._listeners[0]))
                 for number in range(2, self._settings.workers + 1):
                     group.create_task(self._keep(number))
                 await self._stopping.wait()

@@ -15,7 +15,7 @@ import uvicorn
 
 from app.api.uvicorn_server import GatewayServer
 from app.limits.periodic import cancel_all
-from app.listening import url_of
+from app.listening import running_on
 from app.main import create_app
 from app.processes import READY, Inherited
 from app.settings import Settings
@@ -32,8 +32,7 @@ async def serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     """Serve on bound sockets. Raises BadSettings and CannotStart."""
 
     async def ready() -> None:
-        url = url_of(settings.host, listeners[0])
-        log.info("running on %s (Press CTRL+C to quit)", url)
+        log.info(running_on(settings.host, listeners[0]))
 
     await Process(create_app(settings), settings, ready).serve(list(listeners))
 

@@ -142,7 +142,7 @@ def _command(words: list[str]) -> str:
         if (encoding, ascii_) != ("-Encoding", "ascii"):
             raise ValueError("5.1 writes UTF-16")
         return f"echo {text} >> {file}"
-    if name in ("icacls", "docker"):
+    if name in ("icacls", "docker", "git"):
         return " ".join([name, *rest])
     if name.startswith(".venv\\Scripts\\python") or name in ALIASES:
         return " ".join([ALIASES.get(name, ".venv/bin/python"), *rest])

@@ -9,7 +9,9 @@ from app.auth.model import EVERYBODY, STRANGER, AccessKey, AccessLevel, Caller, 
 from app.auth.rate_limits import Allowance, LocalRates, RateLimits
 from app.errors import Forbidden, InvalidInput, RateLimited, Unauthorized
 from app.limits.periodic import every
+from app.system.own_command import own_command
 
+KEYS_ADD = ("keys", "add", "me", "--scope", "manage")  # makes the first key
 REVOCATION_CHECK_INTERVAL = 0.5  # seconds between two checks for revoked keys of open streams
 
 
@@ -55,7 +57,13 @@ class Access:
 
     @property
     def trouble(self) -> str | None:
-        return self._file.trouble if self._file else None
+        """What the operator should know of the keys; None if all is well."""
+        if not self.in_use or self.keys.by_hash:
+            return self._file.trouble if self._file else None
+        is_missing = self._file is not None and not self._file.exists
+        where = "names a file that is not there" if is_missing else "holds no key"
+        command = own_command(*KEYS_ADD, *([] if self._file else ["--inline"]))
+        return f"COMFYUI_API_KEYS {where}: nobody gets in. Make a key with `{command}`."
 
     def identify(self, text: str | None) -> AccessKey | None:
         """Return the key with this text; None without one. Raises Unauthorized for a wrong one."""

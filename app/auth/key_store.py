@@ -105,6 +105,11 @@ class KeyFile:
         self._stamp = stamp
         return self._keys
 
+    @property
+    def exists(self) -> bool:
+        """Whether the file was there when it was last looked at."""
+        return self._stamp is not None
+
     def current(self) -> Keys:
         """Return the keys currently in the file; cheap enough for each request, as it costs a stat.
 

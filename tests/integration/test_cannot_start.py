@@ -5,8 +5,10 @@ import errno
 import os
 import re
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,10 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     value = f"file://{folder}" if name == "FILES_URL" else str(folder)
     said = await only_line(tmp_path, START, "--port", "0", code=3, **{f"COMFYUI_{name}": value})
     assert said.startswith(f"Setting COMFYUI_{name} cannot be used: Not a directory: ")
+    said = await only_line(
+        tmp_path, START, "--port", "0", code=3, **{f"COMFYUI_{name}": value[: -len("/folder")]}
+    )
+    assert said.endswith(f"cannot be used: A file, not a folder: '{tmp_path}/file'\n")
     assert {path.name for path in tmp_path.iterdir()} == {"file"}, "nothing was begun"
 
 
@@ -154,6 +160,7 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path, url: str) -> Non
     (tmp_path / "uploads").mkdir()
     said = await only_line(tmp_path, START, "--port", "0", code=3, **places)
     assert said.startswith("Setting COMFYUI_DATABASE_URL cannot be used: ")
+    assert url.startswith("sqlite:////proc") or f"'{tmp_path}/file'" in said
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"file", "uploads"}, "what was there is there, and nothing else"
 
@@ -161,6 +168,7 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path, url: str) -> Non
 async def test_keys_that_cannot_be_read(tmp_path: Path) -> None:
     said = await only_line(tmp_path, START, "--port", "0", code=2, COMFYUI_API_KEYS=str(tmp_path))
     assert said.startswith("Setting COMFYUI_API_KEYS: ")
+    assert f"'{tmp_path}'" in said
     (tmp_path / "keys").write_text("{", encoding="utf-8")
     said = await only_line(tmp_path, START, "--port", "0", code=2, COMFYUI_API_KEYS="keys")
     assert said.startswith("Setting COMFYUI_API_KEYS: ")
@@ -171,3 +179,24 @@ async def test_settings_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("COMFYUI_PORT=8000\n", encoding="utf-16")
     said = await only_line(tmp_path, START, code=2)
     assert said == "The file .env cannot be read: not all is in UTF-8. Save it as UTF-8.\n"
+
+
+async def test_a_database_that_is_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE a AS SELECT zeroblob(50000)")
+    os.truncate(file, 5000)
+    said = await only_line(tmp_path, START, "--port", "0", code=3)
+    assert f"'{file}' is no SQLite database, or it is damaged." in said
+
+
+@pytest.mark.parametrize("without", ["-S", "uvicorn"])
+async def test_packages_that_are_not_there(tmp_path: Path, without: str) -> None:
+    """`python start.py` by another Python than that of .venv, or before pip after an update."""
+    lacks = f"raise ModuleNotFoundError('No module named {without}', name='{without}')"
+    (tmp_path / f"{without}.py").write_text(lacks, encoding="utf-8")
+    switches = [without] if without == "-S" else []
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    said = await only_line(tmp_path, *switches, START, "--port", "0", code=3, PYTHONPATH=path)
+    assert "cannot run the gateway: No module named " in said
+    assert said.endswith("python -m pip install -r requirements.txt.\n")

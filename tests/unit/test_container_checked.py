@@ -37,6 +37,7 @@ def test_each_bad_value_is_told_by_its_variable() -> None:
     ("name", "value"),
     [
         ("database_url", "postgresql://u:hidden@x:hidden/z"),
+        ("database_url", "sqlite://hidden"),
         ("files_url", "s3://[hidden"),
         ("cors_origins", "http://[hidden"),
         ("api_keys", "/hidden\0"),

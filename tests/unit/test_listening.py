@@ -8,7 +8,7 @@ import pytest
 
 from app import listening as module
 from app.errors import BadSettings, CannotStart
-from app.listening import listening, refused, url_of
+from app.listening import listening, refused, running_on, url_of
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a" * 80, "::zz"])
@@ -78,9 +78,14 @@ def test_of_a_name_the_addresses_that_are_not_here_are_left_out(
 @pytest.mark.parametrize(
     ("number", "port", "words"),
     [
-        (errno.EADDRINUSE, 8000, "127.0.0.1:8000: the port is taken, perhaps by another gateway."),
+        (errno.EADDRINUSE, 8001, "127.0.0.1:8001: the port is taken, perhaps by another gateway."),
+        (
+            errno.EADDRINUSE,
+            8000,
+            "127.0.0.1:8000: the port is taken, perhaps by another gateway or ",
+        ),
         (errno.EADDRINUSE, 8188, "127.0.0.1:8188: the port is taken, perhaps by ComfyUI,"),
-        (errno.EACCES, 8000, "127.0.0.1:8000: the port is taken, perhaps by another gateway."),
+        (errno.EACCES, 8001, "127.0.0.1:8001: the port is taken, perhaps by another gateway."),
         (errno.EACCES, 80, "127.0.0.1:80: this user may not"),
         (errno.ENOBUFS, 8000, "127.0.0.1:8000: No buffer space available."),
     ],
@@ -90,3 +95,12 @@ def test_the_line_names_address_reason_and_remedy(number: int, port: int, words:
     assert said.startswith(f"Cannot listen on {words}")
     assert said.endswith("choose another port with --port or COMFYUI_PORT.")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_all_addresses_are_told_with_one_that_a_browser_opens(host: str) -> None:
+    with listening(host, 0) as listeners:
+        said = running_on(host, listeners[0])
+        port = listeners[0].getsockname()[1]
+    assert said.startswith(f"running on http://{host}:{port}")
+    assert (f"http://localhost:{port} " in said) is (host == "0.0.0.0")

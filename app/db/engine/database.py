@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.db.engine.errors import code_of
 from app.db.engine.postgresql import RECONNECT_TIMEOUT, Postgresql
 from app.db.engine.sqlite import Sqlite, T, Work, file_of
 from app.db.engine.statement import Statement
@@ -72,6 +73,8 @@ def parse_url(database_url: str) -> URL:
         raise InvalidInput("This is not the URL of a database.", hint=_HINT) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise InvalidInput(f"{url.get_backend_name()} is not supported.", hint=_HINT)
+    if url.get_backend_name() == "sqlite" and url.host:
+        raise InvalidInput("The URL of an SQLite database has three slashes.", hint=_HINT)
     if url.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
         raise InvalidInput("PostgreSQL needs the package asyncpg.", hint="pip install asyncpg")
     return url
@@ -81,6 +84,17 @@ def database_file(database_url: str) -> Path | None:
     """The file of an SQLite database; None for one in memory, and for PostgreSQL."""
     url = parse_url(database_url)
     return file_of(url) if url.get_backend_name() == "sqlite" else None
+
+
+def damage(error: Exception, database_url: str) -> str | None:
+    """Return what to tell an operator whose SQLite file is none, or not whole; else None."""
+    file = database_file(database_url)
+    if file is None or not code_of(error).startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return None
+    return (
+        f"{str(file.absolute())!r} is no SQLite database, or it is damaged. Put a backup in its "
+        "place, or name another file."
+    )
 
 
 def identity_of(database_url: str) -> str:

@@ -95,3 +95,15 @@ def test_a_broken_file_changes_nothing_while_we_run_and_stops_a_start(tmp_path: 
     assert access.trouble is None
     with pytest.raises(Unauthorized):
         access.identify("secret")
+
+
+def test_a_file_without_keys_is_told_with_the_way_to_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    access = Access(str(path))
+    assert "not there" in str(access.trouble)
+    assert "start.py keys add me --scope manage`" in str(access.trouble)
+    path.write_text("[]", encoding="utf-8")
+    assert "holds no key" in str(access.trouble)
+    path.write_text(json.dumps([entry()]), encoding="utf-8")
+    assert access.trouble is None
+    assert "--inline`" in str(Access("[]").trouble)
