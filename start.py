@@ -28,6 +28,7 @@ try:
     from app.processes import CANNOT_START, Inherited, Workers, check_workers
     from app.settings import Settings
     from app.system.console import print_anything, stop_when_closed
+    from app.system.ending import put_away_first
     from app.system.process_limits import raise_file_limit
 except ImportError as error:
     sys.stderr.write(f"{cannot_import(error)}\n")
@@ -108,11 +109,12 @@ async def serve_as_worker(settings: Settings, inherited: Inherited) -> None:
 async def serve(settings: Settings, listeners: Sequence[socket.socket], *, demo: bool) -> None:
     from app import serving
 
-    async with AsyncExitStack() as stack:
-        if demo:
-            address = await stack.enter_async_context(_demo())
-            settings = settings.model_copy(update=_demo_settings(settings, address))
-        await serving.serve(settings, listeners)
+    with put_away_first():
+        async with AsyncExitStack() as stack:
+            if demo:
+                address = await stack.enter_async_context(_demo())
+                settings = settings.model_copy(update=_demo_settings(settings, address))
+            await serving.serve(settings, listeners)
 
 
 def _demo_settings(settings: Settings, address: str) -> dict[str, object]:

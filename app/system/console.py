@@ -1,6 +1,7 @@
 """The console that this process prints to."""
 
 import io
+import signal
 import sys
 
 if sys.platform == "win32":
@@ -8,7 +9,9 @@ if sys.platform == "win32":
 else:
 
     def stop_when_closed() -> None:
-        """Elsewhere the end of a terminal or a session is a signal, and waits for us."""
+        """Turn the end of the terminal into SIGTERM, unless it is ignored (nohup)."""
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def print_anything() -> None:

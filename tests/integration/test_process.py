@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from fake_comfyui.server import DemoServer
+from tests import windows
 from tests.conftest import ROOT, WAIT, model_free, text_to_image, wait_until
 from tests.fleet import WAITED, Gateway, ended
 from tests.integration.test_streams import sse
@@ -119,6 +120,28 @@ async def test_the_demo_flag_runs_everything(tmp_path: Path) -> None:
         assert "preview" in {event["event"] for event in events}, "the demo shows previews"
         await gateway.stop()
         assert WAITED not in gateway.log.read_text(encoding="utf-8")
+
+
+# With a signal, however it is sent, a process ends by it on POSIX; on Windows it has an exit code.
+ENDED_BY = 0 if windows.IS_ON else -signal.SIGTERM
+ENDS = [("SIGTERM", ENDED_BY), ("SIGINT", 130)]
+
+
+@pytest.mark.parametrize(("name", "code"), [*ENDS, *([("SIGHUP", ENDED_BY)] * (not windows.IS_ON))])
+async def test_a_signal_leaves_nothing_of_the_demo(
+    name: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    async with Gateway(tmp_path, "--demo") as gateway:
+        assert list(temporary.glob("demo-*"))
+        await gateway.stop(signal.Signals[name])
+        said = gateway.log.read_text(encoding="utf-8")
+        assert gateway.process.returncode == code, said
+        assert "Finished server process" in said
+        assert "Traceback" not in said
+    assert not list(temporary.glob("demo-*"))
 
 
 async def run_to_exit(*arguments: str, **environment: str) -> tuple[int | None, str]:
