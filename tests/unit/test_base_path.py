@@ -59,11 +59,11 @@ def test_the_log_says_once_a_minute_what_is_ignored(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any client can send what is none, also without a key, and another one each time."""
-    now = 0.0
+    clock = [0.0]
     monkeypatch.setattr(base_path, "_ignored", base_path.Ignored())
-    monkeypatch.setattr(base_path.time, "monotonic", lambda: now)
+    monkeypatch.setattr(base_path.time, "monotonic", lambda: clock[0])
     with caplog.at_level(logging.WARNING):
-        for now in (0.0, base_path.QUIET - 1, base_path.QUIET):
+        for clock[0] in (0.0, base_path.QUIET - 1, base_path.QUIET):
             for number in range(3000):
                 assert told_base_path([b"bad-%d" % number]) == ""
     first, second = caplog.messages
