@@ -38,7 +38,7 @@ POSIX_OPTIONS = {
 }
 METHODS = (
     *("add_signal_handler", "remove_signal_handler", "add_reader", "add_writer"),
-    *("create_unix_server", "create_unix_connection", "connect_read_pipe", "connect_write_pipe"),
+    *("create_unix_server", "create_unix_connection"),
 )
 
 

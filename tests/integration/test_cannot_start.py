@@ -57,6 +57,7 @@ async def test_a_port_that_is_taken(tmp_path: Path, taken: str, arguments: list[
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
+@pytest.mark.posix("there are no workers")
 async def test_a_port_that_is_taken_from_several_processes(tmp_path: Path, taken: str) -> None:
     nowhere = {
         "COMFYUI_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",

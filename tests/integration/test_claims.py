@@ -152,7 +152,7 @@ async def test_what_a_key_made_before_brings_no_new_route(
 
 async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskRepository) -> None:
     await add(store)
-    dead, alive = Process(database, "dead", lease=0), Process(database, "alive")
+    dead, alive = Process(database, "dead", lease=-1), Process(database, "alive")
     claim = await take(dead)
     task_id = claim.task.task_id
     await dead.claims.submitted(claim.task, client_id="c", attempts=[Attempt("s", 1.0)])
@@ -171,7 +171,7 @@ async def test_a_lapsed_lease_is_taken_over(database: Database, store: TaskRepos
 
 async def test_a_heartbeat_keeps_the_lease(database: Database, store: TaskRepository) -> None:
     await add(store)
-    mine, other = Process(database, "mine", lease=0), Process(database, "other")
+    mine, other = Process(database, "mine", lease=-1), Process(database, "other")
     await take(mine)
     await Process(database, "mine", lease=60).claims.renew()
     assert await other.claim("s") is None

@@ -167,7 +167,7 @@ async def test_a_server_busy_for_strangers_is_avoided(
 async def test_old_tasks_of_low_priority_rise(
     settings_for: MakeSettings, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapping, "PRIORITY_AGEING_SECONDS", 1e-6)
+    monkeypatch.setattr(mapping, "PRIORITY_AGEING_SECONDS", 1e-8)
     async with over(settings_for, demo, slots=1) as gateway:
         demo.knobs.stall = True
         await gateway.submit(model_free(0), wait=0)
