@@ -17,6 +17,13 @@ from scripts.docs.reference import document, operations
 Json = dict[str, Any]
 SOURCE = Path(__file__).with_name("postman.yaml")
 BODY = "const body = pm.response.json();"
+# A request of a script by itself, with the key: pm.sendRequest knows nothing of the collection's.
+ASK = """\
+const ask = (method, path, then = () => {}) => {
+  const key = pm.variables.get("api_key");
+  const header = key ? { Authorization: `Bearer ${key}` } : {};
+  pm.sendRequest({ url: pm.variables.get("base_url") + path, method, header }, then);
+};"""
 
 
 def page() -> str:
@@ -129,10 +136,14 @@ def _events(example: Json) -> list[Json]:
     lines = [_status_test(example.get("status")), *([BODY] if uses_body else []), *tests]
     scripts = {"prerequest": example.get("before", "").splitlines(), "test": lines}
     return [
-        {"listen": listen, "script": {"type": "text/javascript", "exec": script}}
+        {"listen": listen, "script": {"type": "text/javascript", "exec": _with_ask(script)}}
         for listen, script in scripts.items()
         if script
     ]
+
+
+def _with_ask(script: list[str]) -> list[str]:
+    return [*ASK.splitlines(), *script] if any("ask(" in line for line in script) else script
 
 
 def _status_test(status: Any) -> str:

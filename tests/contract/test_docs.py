@@ -20,6 +20,7 @@ from app.api.requests import (
 from app.errors import GatewayError
 from app.main import create_app
 from app.settings import Settings
+from scripts.docs.postman import ASK
 
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "head", "post", "put", "patch", "delete"}
@@ -203,6 +204,19 @@ def test_the_collection_has_every_route_and_no_other(
     }
     assert [name for name, route in found.items() if route is None] == []
     assert set(found.values()) == set(operations)
+
+
+def test_scripts_of_the_collection_ask_with_the_key_and_wait(collection: Json) -> None:
+    """pm.sendRequest sends no key by itself, and timers of the sandbox hand on no arguments."""
+    asking = 0
+    for item in requests_of(collection["item"]):
+        for event in item["event"]:
+            script = "\n".join(event["script"]["exec"])
+            asked = script.removeprefix(ASK)
+            assert "sendRequest" not in asked, f"{item['name']}: write ask(method, path, then)"
+            assert len(re.findall(r"setTimeout\(\(\) =>", asked)) == asked.count("setTimeout")
+            asking += script.startswith(ASK)
+    assert asking >= 2
 
 
 def test_the_collections_queries_are_parameters_of_the_routes(
