@@ -87,7 +87,7 @@ def test_of_a_name_the_addresses_that_are_not_here_are_left_out(
         (errno.EADDRINUSE, 8188, "127.0.0.1:8188: the port is taken, perhaps by ComfyUI,"),
         (errno.EACCES, 8001, "127.0.0.1:8001: the port is taken, perhaps by another gateway."),
         (errno.EACCES, 80, "127.0.0.1:80: this user may not"),
-        (errno.ENOBUFS, 8000, "127.0.0.1:8000: No buffer space available."),
+        (errno.ENOMEM, 8000, f"127.0.0.1:8000: {os.strerror(errno.ENOMEM)}."),
     ],
 )
 def test_the_line_names_address_reason_and_remedy(number: int, port: int, words: str) -> None:
