@@ -133,7 +133,7 @@ def _process_is_as_before() -> Iterator[None]:
 
 def whole(task: Json) -> Json:
     """The task: whichever way it ended, each of its attempts has an end."""
-    if task["finished_at"] is not None:
+    if task.get("finished_at") is not None:  # a batch has tasks of its own
         for attempt in task["attempts"]:
             assert attempt["ended_at"] is not None, task
             assert attempt["outcome"] is not None, task

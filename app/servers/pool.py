@@ -134,7 +134,7 @@ class Pool:
         Types that were loaded within REFRESH_INTERVAL are not reloaded, unless `at_once`.
         """
         servers = [self.get(server_id)] if server_id else self.online()
-        since = time.monotonic() - (0 if at_once else REFRESH_INTERVAL)
+        since = time.perf_counter() - (0 if at_once else REFRESH_INTERVAL)
         return any(await asyncio.gather(*(server.refresh(since) for server in servers)))
 
     async def run(self, on_change: Callable[[], None]) -> None:

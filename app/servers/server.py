@@ -194,7 +194,7 @@ class Server:
             self.requests.end_all()
 
     async def refresh(self, since: float) -> bool:
-        """Reload the node types unless a reload began after `since` (monotonic clock); return
+        """Reload the node types unless a reload began after `since` (`perf_counter`); return
         whether they changed. Concurrent callers share one request."""
         self.refusals.forget_unnamed()
         async with self._fetching:
@@ -208,7 +208,7 @@ class Server:
             return self.node_types is not before
 
     async def _fetch_node_types(self) -> None:
-        self._fetched_at = time.monotonic()
+        self._fetched_at = time.perf_counter()  # on Windows `monotonic` stands still for 1/64 s
         told = await self.client.object_info()
         found = await asyncio.to_thread(without_staged, told)  # names of staged files are private
         if found != self.node_types:  # replaced, never modified: others hold references

@@ -17,7 +17,14 @@ from app.files.stores import temporary
 from app.files.stores.atomic import write_atomically
 from app.files.stores.leftovers import Leftovers
 from app.files.stores.local import LocalStore
-from app.files.stores.temporary import OLD, open_part, remove_left, remove_left_folders, work_folder
+from app.files.stores.temporary import (
+    OLD,
+    YOUNG,
+    open_part,
+    remove_left,
+    remove_left_folders,
+    work_folder,
+)
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, model_free, over, run_gateway, wait_until
@@ -44,6 +51,12 @@ def parts_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.part"))
 
 
+def leave(path: Path, content: bytes) -> None:
+    """As somebody has left it who was killed some minutes ago."""
+    path.write_bytes(content)
+    os.utime(path, (time.time() - 2 * YOUNG,) * 2)
+
+
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that writes a result into tmp_path, and is not through with it."""
@@ -55,6 +68,7 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.posix("what is open cannot be deleted, and needs no lock")
 async def test_a_writer_that_is_killed(writer: "subprocess.Popen[str]", tmp_path: Path) -> None:
     assert writer.stdout is not None
     work = Path(writer.stdout.readline().strip())
@@ -79,7 +93,8 @@ async def test_a_writer_that_is_killed(writer: "subprocess.Popen[str]", tmp_path
         (".abcd1234.part", OLD + 60, False),
         (".abcd1234.part", OLD - 60, True),
         (".room-abcd1234.part", OLD + 60, False),
-        (".held-abcd1234.part", 0, False),
+        pytest.param(".held-abcd1234.part", 0, False, marks=pytest.mark.posix("no locks tell it")),
+        (".held-abcd1234.part", YOUNG + 60, False),
         (".mine.part", OLD + 60, True),
         ("movie.part", OLD + 60, True),
         ("a.png", OLD + 60, True),
@@ -95,6 +110,7 @@ def test_by_name_and_age(name: str, age: float, stays: bool, tmp_path: Path) -> 
     assert path.exists() == stays
 
 
+@pytest.mark.posix("nothing is locked")
 def test_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(37, "No locks available")
@@ -111,6 +127,7 @@ def test_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.posix("nothing is locked")
 def test_a_part_that_was_taken_for_one_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,10 +151,10 @@ async def test_a_gateway_removes_them_at_its_start(
     folders = ("outputs/a-task", "outputs/.views/a-task/a.png", "uploads/.keys/me", "workflows")
     for folder in (*folders, "workflows/.versions/a.json"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / ".held-abcd1234.part").write_bytes(b"x" * 1000)
+        leave(tmp_path / folder / ".held-abcd1234.part", b"x" * 1000)
     kept = tmp_path / "workflows" / "mine"
     kept.mkdir()
-    (kept / ".held-abcd1234.part").write_bytes(b"x")
+    leave(kept / ".held-abcd1234.part", b"x")
     async with run_gateway(settings_for(demo.address)):
         await wait_until(lambda: parts_in(tmp_path) == [kept / ".held-abcd1234.part"])
 
@@ -160,7 +177,7 @@ async def test_a_task_that_is_taken_over(
         await gateway.until(task_id, "running")
     left = tmp_path / "outputs" / task_id / ".held-abcd1234.part"
     left.parent.mkdir(parents=True, exist_ok=True)
-    left.write_bytes(b"half of a picture")
+    leave(left, b"half of a picture")
     async with over(settings_for, demo) as gateway:
         demo.knobs.stall = False
         task = await gateway.until(task_id, "succeeded")
@@ -170,7 +187,7 @@ async def test_a_task_that_is_taken_over(
 
 def test_a_key_file_that_was_being_written(tmp_path: Path) -> None:
     left = tmp_path / ".held-abcd1234.part"
-    left.write_text("{}", encoding="utf-8")
+    leave(left, b"{}")
     (tmp_path / ".other.part").write_text("{}", encoding="utf-8")
     KeyFile(tmp_path / "keys.json").add(AccessKey.load(entry()))
     assert not left.exists()

@@ -57,7 +57,7 @@ async def test_what_is_still_to_be_told_is_kept(database: Database, files: Local
         TaskRepository(TaskTable(database), EVERYBODY),
         Outbox(database, "host:1:me", lease_seconds=60),
     )
-    sweeper = retention(database, files, Limits(age=0.000_001))
+    sweeper = retention(database, files, Limits(age=-1))
 
     async def states() -> list[str]:
         return [(await store.get(task_id)).status.value for task_id in (told, plain)]
@@ -99,7 +99,7 @@ async def test_a_file_that_another_program_has_open_shields_no_others(
     windows_files.pretend(monkeypatch)
     tasks = [await made(database, files) for _ in range(2)]
     store = TaskRepository(TaskTable(database), EVERYBODY)
-    sweeper = retention(database, files, Limits(age=0.000_001))
+    sweeper = retention(database, files, Limits(age=-1))
     async with files.on_disk(f"{tasks[0]}/a.png") as path:
         with path.open("rb"):
             assert await sweeper.sweep() == 1
@@ -122,5 +122,5 @@ async def test_a_store_that_is_away_is_not_tried_for_each_task(
     monkeypatch.setattr(files, "delete_all", away)
     monkeypatch.setattr("app.scheduler.retention.MAX_FAILED", 2)
     with pytest.raises(StorageUnavailable):
-        await retention(database, files, Limits(age=0.000_001)).sweep()
+        await retention(database, files, Limits(age=-1)).sweep()
     assert len(tried) == 3

@@ -51,7 +51,7 @@ async def test_views_of_expired_tasks_go(
     database: Database, files: LocalStore, uploads: LocalStore
 ) -> None:
     task_id = await made(database, files)
-    assert await Retention(database, files, Hub(), Limits(age=1e-6), uploads=uploads).sweep() == 1
+    assert await Retention(database, files, Hub(), Limits(age=-1), uploads=uploads).sweep() == 1
     await files.save(f"{VIEWS}/{task_id}/a.png/1.webp", once(b"1"))  # made meanwhile
     assert await Retention(database, files, Hub(), Limits(), uploads=uploads).sweep() == 0
     assert await keys(files) == set()
@@ -74,4 +74,4 @@ async def test_views_of_uploads_count_and_go_before_results(
     assert await left(Limits(bytes=4)) == (1, 0)
     await files.save(f"{folder_of_upload('a.png')}/9.webp", once(b"1"))
     assert await left(Limits(age=3600)) == (0, 1)
-    assert await left(Limits(age=1e-6)) == (0, 0)
+    assert await left(Limits(age=-1)) == (0, 0)

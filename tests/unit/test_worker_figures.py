@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -37,6 +38,7 @@ def test_a_figure_that_one_worker_has_not_is_that_of_the_others() -> None:
     assert 'open{worker="1"} 3.0' in text
 
 
+@pytest.mark.posix("there are no workers")
 async def test_workers_ask_each_other_and_leave_out_who_is_gone(tmp_path: Path) -> None:
     first, second = (
         WorkerFigures(tmp_path, lambda count=count: page(count))  # type: ignore[misc]

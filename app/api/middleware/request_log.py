@@ -72,7 +72,7 @@ class _Seen:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._began = time.monotonic()
+        self._began = time.perf_counter()
         self._status = 499 if scope["type"] == "http" else 403  # default if no response is sent
         self._is_stream = scope["type"] == "websocket"
         self.began = False  # the answer, which has a status by then
@@ -83,7 +83,7 @@ class _Seen:
         self._is_stream = self._is_stream or begins_stream(message)
 
     def tell(self) -> None:
-        seconds = time.monotonic() - self._began
+        seconds = time.perf_counter() - self._began
         method = self._scope.get("method", "WS")
         route = route_of(self._scope)
         key = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +41,9 @@ async def test_a_reload_of_before_is_not_taken_for_one_of_now(
 ) -> None:
     """Though the clock stands still, as it does on Windows for 1/64 s."""
     for module in (pools, servers):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+        monkeypatch.setattr(
+            module, "time", SimpleNamespace(monotonic=lambda: 1000.0, perf_counter=perf_counter)
+        )
     pool, told = Pool(["127.0.0.1:1"], slots=1), iter(({"A": {}}, {"B": {}}))
     (server,) = pool
 

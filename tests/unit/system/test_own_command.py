@@ -13,7 +13,7 @@ from app.system.own_command import cannot_import, own_command
 from tests.conftest import ROOT
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="its shells read it otherwise")
+@pytest.mark.posix("its shells read it otherwise")
 @pytest.mark.parametrize("place", [".", "a folder", "elsewhere"])
 def test_it_is_this_program_from_the_present_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
