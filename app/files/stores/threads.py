@@ -83,8 +83,8 @@ class Reader:
 
     def read(self, size: int) -> bytes:
         with self._lock:
-            if self._closed:
-                return b""
+            if self._closed or (self._seen and self._at >= self._seen[1]):
+                return b""  # at the end of the file it is not opened again
             if self._file is None:
                 self._file = open_regular(self._path)
                 if sharing.WINDOWS:

@@ -129,6 +129,15 @@ async def test_a_file_that_is_downloaded_is_replaced(store: LocalStore) -> None:
         await anext(reading)
 
 
+async def test_a_file_that_was_read_to_its_end_is_replaced(store: LocalStore) -> None:
+    """The end is known, and not asked of the file that is there by then."""
+    await store.save("a.bin", once(b"x" * 1000))
+    pieces = store.read("a.bin")
+    assert await anext(pieces) == b"x" * 1000
+    await store.save("a.bin", once(b"y"))
+    assert [piece async for piece in pieces] == []
+
+
 async def test_what_another_program_has_open_is_deleted_later(store: LocalStore) -> None:
     for key in ("task/a.bin", "task/b.bin", "other/c.bin"):
         await store.save(key, once(b"x"))
