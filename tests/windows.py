@@ -16,7 +16,6 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -27,6 +26,9 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+if sys.platform != "win32":  # where tests run as they are
+    import resource
 
 ROOT = Path(__file__).parent.parent
 IS_ON = os.environ.get("PLATFORM") == "windows"
@@ -157,7 +159,7 @@ def _seen() -> dict[str, Seen]:
     besides: dict[str, dict[str, Any]] = {
         "sys": {"platform": "win32"},
         "os": {"name": "nt", "kill": _kill, "O_BINARY": 0},
-        "signal": {"SIGBREAK": signal.SIGTTIN},
+        "signal": {"SIGBREAK": getattr(signal, "SIGTTIN", None)},
         "socket": {"SO_EXCLUSIVEADDRUSE": socket.SO_OOBINLINE},
         "time": {
             "time": _coarse(time.time),

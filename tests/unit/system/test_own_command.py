@@ -39,7 +39,8 @@ def test_in_powershell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(sys, "executable", "/a folder/python.exe")
     monkeypatch.chdir(ROOT)
-    assert own_command("keys", "list") == '& "/a folder/python.exe" start.py keys list'
+    python = Path("/a folder/python.exe")
+    assert own_command("keys", "list") == f'& "{python}" start.py keys list'
 
 
 def test_what_is_missing_of_ours_is_an_error_of_ours() -> None:

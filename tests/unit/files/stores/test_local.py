@@ -1,5 +1,6 @@
 """Paths of keys: they stay in the folder, whatever links and dots there are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(folder)
 
 
+@example(key="self")
 @example(key="in/" + "x" * 300)
 @given(key=st.lists(PARTS, min_size=1, max_size=4).map("/".join))
 def test_a_path_is_what_the_key_resolves_to_or_none(store: LocalStore, key: str) -> None:
     try:
         wanted = (store.folder / disk_name(key)).resolve()
-        stays = wanted.is_relative_to(store.folder)
+        # Python 3.13 and newer raise nothing for a link to itself
+        stays = wanted.is_relative_to(store.folder) and not os.path.islink(wanted)  # noqa: PTH114
     except (OSError, RuntimeError, ValueError):
         stays = False
     if stays:
