@@ -33,12 +33,8 @@ async def nginx(settings: str, folder: Path) -> AsyncIterator[None]:
         *(program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"),
         stderr=asyncio.subprocess.DEVNULL,
     )
-    try:
+    async with ending(process):
         yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
 
 
 @contextlib.asynccontextmanager
