@@ -144,7 +144,7 @@ async def _demo() -> AsyncIterator[str]:
 
 def manage_keys(arguments: list[str]) -> int:
     from app.auth import cli
-    from app.container import checked
+    from app.checked_settings import checked
 
     return cli.main(arguments, checked(read_settings()).api_keys.get_secret_value())
 

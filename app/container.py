@@ -1,19 +1,14 @@
 """Builds the parts of a gateway from its checked settings."""
 
-from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
-from app.auth.origins import checked_host, checked_origin
 from app.auth.rate_limits import RateLimits
-from app.base_path import checked_base_path
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
-from app.db.engine.database import Database, database_file, identity_of, is_sqlite, parse_url
+from app.db.engine.database import Database, database_file, identity_of, is_sqlite
 from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
 from app.db.lease import Lease, new_runner_id
@@ -23,11 +18,11 @@ from app.db.run_times import RunTimes
 from app.db.runners import Runners
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
-from app.errors import BadSettings, InvalidInput, UrlNotAllowed, reason_for_operators
+from app.events.client_channels import ClientChannels
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
-from app.files.stores.factory import open_store, open_uploads, parse_files_url
+from app.files.stores.factory import open_store, open_uploads
 from app.files.stores.leftovers import Leftovers
 from app.files.stores.local import LocalStore
 from app.files.stores.store import FileStore
@@ -35,9 +30,8 @@ from app.files.uploads import UploadFolders
 from app.gateway import Gateway
 from app.limits.worker_threads import MemoryBudget, Workers
 from app.metrics import Metrics
-from app.outbound.guard import Guard, check_allowed
+from app.outbound.guard import Guard
 from app.outbound.transport import Remote
-from app.redis import check_url
 from app.runner.context import RunContext
 from app.runner.paid_node_keys import PaidNodeKeys
 from app.runner.stage_inputs import empty_everywhere
@@ -46,7 +40,6 @@ from app.scheduler.presenter import TaskPresenter
 from app.scheduler.replica_tasks import ReplicaTasks
 from app.scheduler.retention import Limits, Retention
 from app.scheduler.stream_reconciler import StreamReconciler
-from app.servers.addresses import base_url
 from app.servers.pool import Pool
 from app.services.assets import AssetParts, AssetService
 from app.services.duplicate_servers import DuplicateServers
@@ -59,8 +52,6 @@ from app.tasks.webhook import EVERYWHERE, Webhook
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.fair_share import DeliveryPace
 from app.webhooks.outbox import Outbox
-from app.webhooks.requests import events_of
-from app.webhooks.signing import key_of
 from app.workflows.saved.library import Library
 
 # Concurrent request bodies of the maximum size, in all and of one caller.
@@ -68,49 +59,6 @@ BODIES, OWN_BODIES = 16, 2
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-
-def _each(check: Callable[[str], str]) -> Callable[[Iterable[str]], list[str]]:
-    return lambda values: list(dict.fromkeys(map(check, values)))
-
-
-def _secret(check: Callable[[str], object]) -> Callable[[SecretStr | None], SecretStr | None]:
-    def checked(value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            check(value.get_secret_value())
-        return value
-
-    return checked
-
-
-# Each returns the value in the form that the rest of the gateway expects, or raises.
-_CHECKS: dict[str, Callable[[Any], object]] = {
-    "root_path": checked_base_path,
-    "comfyui_server": _each(base_url),
-    "database_url": _secret(parse_url),
-    "files_url": lambda url: parse_files_url(url) if url else url,
-    "redis_url": _secret(check_url),
-    "allow_private_urls": _each(check_allowed),
-    "webhook_url": _secret(Guard(["*"]).check),
-    "webhook_secret": _secret(key_of),
-    "webhook_events": lambda events: list(events_of(events)),
-    "api_keys": _secret(Access),
-    "allowed_hosts": _each(checked_host),
-    "cors_origins": _each(checked_origin),
-}
-
-
-def checked(settings: Settings) -> Settings:
-    """Return the settings with normalized values. Raise BadSettings for invalid ones."""
-    values, faults = dict(settings), []
-    for name, check in _CHECKS.items():
-        try:
-            values[name] = check(values[name])
-        except (InvalidInput, UrlNotAllowed, ValueError, OSError) as error:
-            faults.append(f"Setting COMFYUI_{name.upper()}: {reason_for_operators(error)}")
-    if faults:
-        raise BadSettings("\n".join(faults))
-    return Settings.model_construct(settings.model_fields_set, **values)
 
 
 def build(settings: Settings, database: Database, redis: "Redis | None" = None) -> Gateway:
@@ -126,7 +74,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     uploads, access = _uploads(settings, database), _access(settings, redis)
     library = Library(settings.workflows_dir, max_bytes=settings.max_body_bytes)
     paid_node_keys, figures = PaidNodeKeys(), Metrics(database)
-    hub = _hub(redis, figures, paid_node_keys)
+    hub, channels = _hub(redis, figures, paid_node_keys), ClientChannels()
+    hub.on_status(channels.note)
     run_times, lease = RunTimes(database), Lease(new_runner_id(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     context = RunContext(
@@ -134,6 +83,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         queue=queue,
         claims=Claims(database, lease),
         hub=hub,
+        channels=channels,
         files=files,
         uploads=uploads,
         pool=pool,
@@ -198,6 +148,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         task_parts=TaskParts(submissions, files, access.check_owner),
         servers=servers,
         hub=hub,
+        channels=channels,
         dispatcher=dispatcher,
         library=library,
         files=files,

@@ -10,6 +10,7 @@ from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
 from app.db.runners import Runners
 from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
+from app.events.client_channels import ClientChannels
 from app.events.hub import Hub
 from app.files.images.views import Views
 from app.files.stores.store import FileStore
@@ -45,6 +46,7 @@ class Gateway:
     task_parts: TaskParts
     servers: ServerService
     hub: Hub
+    channels: ClientChannels  # to the sockets of ComfyUI's own protocol
     dispatcher: Dispatcher
     library: Library
     files: FileStore

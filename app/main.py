@@ -20,6 +20,7 @@ from app.api import problems, v2
 from app.api.access_levels import requires
 from app.api.middleware.base_path import check_apart
 from app.api.middleware.install import guard
+from app.api.native.routes import ROUTES as NATIVE_ROUTES
 from app.api.openapi import describe
 from app.api.plain_requests import is_plain
 from app.api.routers import (
@@ -36,7 +37,8 @@ from app.api.routers import (
     workflow,
 )
 from app.auth.model import AccessLevel
-from app.container import build, checked
+from app.checked_settings import checked
+from app.container import build
 from app.db.engine.database import Database, damage, open_database
 from app.errors import CannotStart, GatewayError
 from app.files.stores.factory import local_folders
@@ -122,8 +124,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.extend([*page.PAGE, *(page.DOCS if settings.docs else ())])
     check_apart(settings.root_path, app.routes)
     app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these
+    describe(app, list(app.routes))
+    app.router.routes.extend(NATIVE_ROUTES)
     guard(app, settings, app.routes)
-    describe(app, app.routes)
     return app
 
 

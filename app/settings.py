@@ -14,7 +14,7 @@ ENV_ENCODING = "utf-8-sig"  # of .env: UTF-8, before which Notepad may write a m
 class Settings(BaseSettings):
     """Each field is the environment variable COMFYUI_<NAME>; see .env.example.
 
-    Only types and ranges are validated here; `app.container.checked` does the rest.
+    Only types and ranges are validated here; `app.checked_settings.checked` does the rest.
     """
 
     model_config = SettingsConfigDict(

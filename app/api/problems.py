@@ -15,7 +15,6 @@ from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from app.api import v2_errors
-from app.api.comfyui_routes import hint_for
 from app.db.engine.errors import is_data_error, is_full
 from app.errors import (
     DatabaseUnavailable,
@@ -176,8 +175,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         "detail": str(error.detail),
         "code": _HTTP_CODES.get(error.status_code) or phrase.lower().replace(" ", "_"),
     }
-    if error.status_code in (404, 405) and (hint := hint_for(request.url.path)):
-        problem["hint"] = hint
     return answer(request.scope, {**problem}, dict(error.headers) if error.headers else None)
 
 

@@ -24,6 +24,7 @@ from app.tasks.model import (
     WaitingTask,
     fields_of,
 )
+from app.tasks.native import NativePrompt
 from app.tasks.truncation import MAX_ROW_PARAMS_BYTES, brief
 from app.workflows.requirements import Needs
 
@@ -43,6 +44,7 @@ _COLUMNS = {
 }
 _parse = json.JSONDecoder().raw_decode
 _EMPTY = dict.fromkeys(tasks.c.keys())
+_NOT_NATIVE = dict.fromkeys(("number", "client", "origin", "lane"))
 _OUTLINE = {**_EMPTY, "params": "{}", "metadata": "{}", "attempts": "[]", "warnings": "[]"}
 Row = RowMapping | Mapping[str, Any]
 _OUTPUT = [name for name in Output.__dataclass_fields__ if name not in ("length", "copy")]
@@ -109,6 +111,7 @@ def new_row(task: NewTask, created_at: float) -> dict[str, Any]:
         "progress": dump_progress(Progress(nodes_total=len(task.prompt))),
         "needs_key": task.needs_paid_node_key,
         "key_name": task.owner,
+        **_native_columns(task.native),
         "params": params,
         "cut": dump(cut) if cut else None,
         "metadata": "{}" if task.metadata == {} else dump(task.metadata),
@@ -152,6 +155,7 @@ def added(
         webhook=json.loads(webhook) if webhook else None,
         needs_paid_node_key=task.needs_paid_node_key,
         owner=task.owner,
+        native=task.native,
     )
 
 
@@ -175,6 +179,7 @@ def task_of(
         runner_id=row["owner"],
         owner=row["key_name"],
         needs_paid_node_key=row["needs_key"],
+        native=None if row["number"] is None else _native_of(row),
         status=Status(row["status"]),
         cancel_reason=CancelReason(row["cancel_reason"]) if row["cancel_reason"] else None,
         params=_load(row["params"]),
@@ -200,6 +205,7 @@ def waiting_of(row: Any, needs: Needs, wanted_server: str | None, now: float) ->
         priority=row.priority,
         waited=now - row.created_at,
         owner=row.key_name,
+        lane=row.lane,
     )
 
 
@@ -228,6 +234,17 @@ def numbered(outputs: Sequence[Output]) -> tuple[Output, ...]:
         before[this] += 1
         found.append(replace(output, copy=copy) if copy else output)
     return tuple(found)
+
+
+def _native_columns(native: NativePrompt | None) -> dict[str, Any]:
+    if native is None:
+        return _NOT_NATIVE
+    names = ("number", "client_id", "origin", "lane")
+    return dict(zip(_NOT_NATIVE, (getattr(native, name) for name in names), strict=True))
+
+
+def _native_of(row: Row) -> NativePrompt:
+    return NativePrompt(row["number"], row["client"], row["origin"] or "", row["lane"])
 
 
 def _error(text: str | None) -> TaskError | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert
 
-from app.db import mapping, prompts, task_filters, webhooks
+from app.db import mapping, native, prompts, task_filters, webhooks
 from app.db.engine.statement import Statement
 from app.db.queries import stuck_in
 from app.db.tables import tasks
@@ -23,6 +23,7 @@ def write(
     """
     cut = {row["task_id"] for row in made if row["cut"]}
     prompts.write(connection, new, cut)
+    native.write(connection, [task for task in new if task.native is not None])
     seqs = {row.task_id: row.seq for row in _ADD.each(connection, made)}
     task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:

@@ -60,7 +60,7 @@ _FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
 _WAITING = Statement(
     select(
         *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
-        *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name),
+        *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name, tasks.c.lane),
     )
     .where(is_queued(), tasks.c.server.is_(None), _FREE)
     .where(none_of(tasks.c.route, "excluded"))

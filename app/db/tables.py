@@ -4,13 +4,13 @@ The column types reject values that cannot be stored (engine/columns.py), with t
 checked in requests (app/limits/text_lengths.py).
 """
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, text
+from sqlalchemy import Column, Index, Table, text
 
+from app.db import webhook_tables  # noqa: F401 - its tables belong to the schema, too
 from app.db.engine.columns import BigWhole, Flag, LongWords, Number, Whole, Words, name_columns
+from app.db.metadata import metadata as metadata  # for whoever needs all tables
 from app.limits import text_lengths
 from app.tasks.model import ACTIVE
-
-metadata = MetaData()
 
 tasks = Table(
     "tasks",
@@ -45,6 +45,11 @@ tasks = Table(
     Column("batch_id", Words(text_lengths.ID)),
     Column("needs_key", Flag(), nullable=False),  # see app/runner/paid_node_keys.py
     Column("key_name", Words(text_lengths.KEY_NAME)),  # the API key that created it
+    # For tasks that came through ComfyUI's own protocol, see app/tasks/native.py.
+    Column("number", Number()),
+    Column("client", Words(text_lengths.CLIENT)),
+    Column("origin", Words(text_lengths.ORIGIN)),
+    Column("lane", Words(text_lengths.FINGERPRINT)),
     Column("params", LongWords(text_lengths.LONG_TEXT), nullable=False),
     Column("cut", LongWords(text_lengths.LONG_TEXT)),  # the original lengths of truncated params
     Column("metadata", LongWords(text_lengths.LONG_TEXT), nullable=False),
@@ -82,6 +87,19 @@ extras = Table(
     metadata,
     Column("extra_id", Words(64), primary_key=True),
     Column("extra", LongWords(text_lengths.PROMPT), nullable=False),
+)
+
+# What else is known of tasks that came through ComfyUI's own protocol. `about` is of the request,
+# see app/tasks/native.py, `result` of the server's history. `hidden`: deleted from the native
+# history; `told`: a socket of the client was sent the end.
+native_prompts = Table(
+    "native_prompts",
+    metadata,
+    Column("task_id", Words(text_lengths.ID), primary_key=True),
+    Column("about", LongWords(text_lengths.LONG_TEXT), nullable=False),
+    Column("hidden", Flag(), nullable=False),
+    Column("told", Flag(), nullable=False),
+    Column("result", LongWords(text_lengths.LONG_TEXT)),
 )
 
 # Texts for the search of tasks (see task_filters.py), kept apart from the rows that lists scan.
@@ -180,6 +198,7 @@ servers = Table(
 )
 
 _QUEUED = text("status = 'queued'")
+_NATIVE = text("number IS NOT NULL")
 # In the spelling of the queries: SQLite compares conditions textually.
 _ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
 _FINISHED = text("finished_at IS NOT NULL")
@@ -193,6 +212,7 @@ Index(
     tasks.c.server,
     tasks.c.expected,
     tasks.c.key_name,
+    tasks.c.lane,
     sqlite_where=_QUEUED,
     postgresql_where=_QUEUED,
 )
@@ -211,68 +231,20 @@ Index(
     sqlite_where=_FINISHED,
     postgresql_where=_FINISHED,
 )
+Index(
+    "tasks_native",
+    tasks.c.key_name,
+    tasks.c.seq,
+    tasks.c.finished_at,
+    sqlite_where=_NATIVE,
+    postgresql_where=_NATIVE,
+)
 Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
 Index("tasks_of_workflow", tasks.c.filename, tasks.c.seq)
 Index("tasks_by_time", tasks.c.created_at, tasks.c.seq)
 Index("tasks_of_batch", tasks.c.batch_id, tasks.c.seq)
 Index("outputs_by_filename", outputs.c.filename, outputs.c.id)
 Index("outputs_by_hash", outputs.c.hash)
-webhooks = Table(
-    "webhooks",
-    metadata,
-    Column("id", Whole(), primary_key=True, autoincrement=True),
-    Column(
-        "task_id",
-        Words(text_lengths.ID),
-        ForeignKey("tasks.task_id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
-    Column("scope", Words(text_lengths.WORD), nullable=False),
-    Column("state", Words(8), nullable=False),  # open or closed
-    Column("start_wanted", Flag(), nullable=False),  # task.started is wanted and not announced yet
-    Column("host", Words(text_lengths.HOST), nullable=False),
-    Column("events", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    Column("shown", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    # Set for a task's own webhook only.
-    Column("url", LongWords(text_lengths.LONG_TEXT)),
-    Column("headers", LongWords(text_lengths.LONG_TEXT)),
-    Column("secret", LongWords(text_lengths.LONG_TEXT)),
-    Column(
-        "lane", Words(text_lengths.LANE), nullable=False, server_default=""
-    ),  # app/webhooks/fair_share.py
-    Column(
-        "place", Words(text_lengths.HOST), nullable=False, server_default=""
-    ),  # the host without the port
-)
-
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("seq", Whole(), primary_key=True, autoincrement=True),
-    Column("delivery_id", Words(40), nullable=False, unique=True),  # the header webhook-id
-    Column(
-        "task_id",
-        Words(text_lengths.ID),
-        ForeignKey("tasks.task_id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
-    Column("webhook", Whole(), nullable=False),
-    Column("event", Words(40), nullable=False),
-    Column("host", Words(text_lengths.HOST), nullable=False),
-    Column("body", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    Column("status", Words(text_lengths.WORD), nullable=False),  # pending, delivered or dead
-    Column("tries", Whole(), nullable=False),  # since the last replay
-    Column("log", LongWords(text_lengths.LONG_TEXT), nullable=False),
-    Column("created_at", Number(), nullable=False),
-    Column("finished_at", Number()),
-    # When the delivery is due; while claimed, the end of the lease.
-    Column("next_at", Number()),
-    Column("owner", Words(text_lengths.OWNER)),
-    Column("lane", Words(text_lengths.LANE), nullable=False, server_default=""),
-    Column("place", Words(text_lengths.HOST), nullable=False, server_default=""),
-)
 
 # The gateway processes on a PostgreSQL that they share, see runners.py.
 runners = Table(
@@ -282,26 +254,5 @@ runners = Table(
     Column("lease_until", Number(), nullable=False),
     Column("alone", Flag(), nullable=False),  # it has no Redis
 )
-
-_OPEN = text("state = 'open'")
-_PENDING = text("status = 'pending'")
-Index("webhooks_open", webhooks.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
-Index("deliveries_due", deliveries.c.next_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
-# For app/webhooks/lanes.py. The constant state comes first, as SQLite would otherwise use another
-# index.
-Index(
-    "webhooks_of_lane",
-    *(webhooks.c.state, webhooks.c.lane, webhooks.c.id),
-    sqlite_where=_OPEN,
-    postgresql_where=_OPEN,
-)
-Index(
-    "deliveries_of_lane",
-    *(deliveries.c.status, deliveries.c.lane, deliveries.c.next_at),
-    *(deliveries.c.place, deliveries.c.host),
-    sqlite_where=_PENDING,
-    postgresql_where=_PENDING,
-)
-Index("deliveries_by_status", deliveries.c.status, deliveries.c.seq)
 
 name_columns(metadata)

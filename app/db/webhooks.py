@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from app.db.engine.statement import Statement
-from app.db.tables import deliveries, webhooks
+from app.db.webhook_tables import deliveries, webhooks
 from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.tasks.webhook import OPERATOR, STARTED, TASK, Webhook

@@ -6,6 +6,7 @@ from app.db.claims import Claims
 from app.db.lease import Lease
 from app.db.queue import Queue
 from app.db.run_times import RunTimes
+from app.events.client_channels import ClientChannels
 from app.events.hub import Hub
 from app.files.stores.store import FileStore
 from app.files.uploads import UploadFolders
@@ -21,6 +22,7 @@ class RunContext:
     queue: Queue
     claims: Claims
     hub: Hub
+    channels: ClientChannels
     files: FileStore
     uploads: UploadFolders
     pool: Pool

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from app.limits.json_types import Json
 from app.services.batches import Mode
 from app.tasks.model import Task
+from app.tasks.native import NativePrompt, NativeRequest
 from app.tasks.task_json import TaskJson
 from app.tasks.webhook import Webhook
 from app.workflows.formats import is_api
@@ -38,6 +39,8 @@ class Submission:
     # {a|b}, %date:...%; None: only in texts that params set in a UI file
     fill_texts: bool | None = None
     embed_workflow: bool = True  # embed the workflow, in UI format, in the result files
+    native: NativePrompt | None = None  # set if it came through ComfyUI's own protocol
+    native_request: NativeRequest | None = None
     size: int | None = None  # bytes of the body that it came in as a whole; None: not known
 
     @property

@@ -131,6 +131,8 @@ class SubmissionService:
                     needs_paid_node_key=bool(submission.secrets),
                     secrets=submission.secrets,
                     owner=self._caller.name,
+                    native=submission.native,
+                    native_request=submission.native_request,
                 )
                 for one in prepared
             ],

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from app.limits.json_types import Json
+from app.tasks.native import NativePrompt, NativeRequest
 from app.tasks.webhook import Webhook, WebhookJson
 from app.workflows.parameters.apply import Change
 from app.workflows.requirements import NO_REQUIREMENTS, Needs, TaskRequirements
@@ -179,6 +180,9 @@ class NewTask:
     # Secrets in extra_data, such as keys of paid nodes: never stored, see
     # app/runner/paid_node_keys.py.
     secrets: Secrets = field(default_factory=dict, repr=False)
+    # Of a task that came through ComfyUI's own protocol
+    native: NativePrompt | None = None
+    native_request: NativeRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,7 @@ class Task:
     webhook: WebhookJson | None = field(default=None, repr=False)
     needs_paid_node_key: bool = False  # it came with an API key, see app/runner/paid_node_keys.py
     owner: str | None = None  # the API key that created it, see app/auth
+    native: NativePrompt | None = None  # set if it came through ComfyUI's own protocol
 
     @property
     def finished(self) -> bool:
@@ -281,6 +286,7 @@ class WaitingTask:
     priority: int
     waited: float
     owner: str | None = None  # the API key that created it
+    lane: str | None = None  # see app/tasks/native.py
 
 
 class Assignment(NamedTuple):

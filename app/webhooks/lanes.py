@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from app.db.engine.list_parameters import none_of
-from app.db.tables import deliveries, webhooks
+from app.db.webhook_tables import deliveries, webhooks
 from app.db.webhooks import is_pending
 
 

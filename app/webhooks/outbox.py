@@ -23,7 +23,8 @@ from app.auth.model import Caller
 from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.list_parameters import any_of
 from app.db.queries import fetch_one, in_states, no_task
-from app.db.tables import deliveries, tasks, webhooks
+from app.db.tables import tasks
+from app.db.webhook_tables import deliveries, webhooks
 from app.db.webhooks import is_open, is_pending, webhook_of
 from app.errors import DeliveryNotFound
 from app.limits.json_types import Json

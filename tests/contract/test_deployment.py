@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from app.api.access_levels import names
-from app.container import checked
+from app.checked_settings import checked
 from app.main import create_app
 from app.settings import Settings
 from tests import services

@@ -70,6 +70,13 @@ REACHED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("lease_until", "submitted_at", "expected"), "ours"),
         **dict.fromkeys(("route", "shape"), "ours"),  # digests
         **dict.fromkeys(("owner", "server", "key_name"), "ours"),  # by settings, and checked there
+        **dict.fromkeys(("number", "client"), "client"),
+        **dict.fromkeys(("origin", "lane"), "ours"),  # digests
+    },
+    "native_prompts": {
+        **dict.fromkeys(("task_id", "hidden", "told"), "ours"),
+        "about": "client",
+        "result": "server",
     },
     "prompts": {
         **dict.fromkeys(("prompt", "changes", "params"), "client"),

@@ -94,6 +94,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "ServerService._named": (1, 0),
     "ServerService.notes": (20, 0),
     "Health.stats": (10, 20),
+    "ClientChannels._mailboxes": (SMALL, SMALL),
     "Hub._everything": (SMALL, 0),
     "Hub._followed": (SMALL, 0),
     "Hub._of_task": (3 * SMALL, SMALL),
@@ -166,6 +167,7 @@ GROWING: dict[str, tuple[int, int]] = {
 FIXED = {
     *("Connection.app_state", "Socket.app_state", "Socket.default_headers", "Deliverer.results"),
     *(
+        "NativeDoors._ports",
         "Guard._hosts",
         "Guard._networks",
         "Hub._listeners",

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 LAYERS = [
     *("serving", "processes"),
     *("main", "container", "api", "gateway", "services", "metrics", "worker_figures"),
-    *("given_settings", "settings"),
+    *("checked_settings", "given_settings", "settings"),
     *("scheduler", "runner", "webhooks", "db", "events", "tasks", "servers", "workflows"),
     *(
         "redis",
@@ -108,7 +108,7 @@ def check_libraries(path: Path, here: str, used: set[str]) -> None:
 
 
 def test_the_settings_know_nothing_of_what_they_set() -> None:
-    """Their types and ranges are checked where they stand, all else by `app.container.checked`."""
+    """Their types and ranges are checked where they stand, all else by `app.checked_settings`."""
     ours = {name for name in imports(ROOT / "app/settings.py") if name.split(".")[0] == "app"}
     assert not ours
 

@@ -10,6 +10,7 @@ from app.api.middleware.auth import AuthMiddleware, TrustedOrigins
 from app.api.middleware.base_path import WithoutBasePath
 from app.api.middleware.body_limits import RequestLimits
 from app.api.middleware.fair_turns import FairTurns
+from app.api.middleware.native_doors import NativeDoors
 from app.api.middleware.request_log import REQUEST_ID, RequestLog
 from app.api.middleware.scopes import Rules
 from app.api.middleware.security_headers import SecurityHeaders
@@ -47,6 +48,7 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
     )
     app.add_middleware(FairTurns)  # within the log, whose times include the wait
     app.add_middleware(RequestLog)
+    app.add_middleware(NativeDoors, ports={})
     if settings.root_path:  # outside of all that looks at the path
         app.add_middleware(WithoutBasePath, base_path=settings.root_path)
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 
-from app.db import idempotency, prompts
+from app.db import idempotency, native, prompts
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of, parts_of
 from app.db.engine.list_parameters import task_ids as plausible
 from app.db.engine.notify import Topic, tell_all
@@ -113,6 +113,7 @@ def delete(connection: Connection, mine: ColumnElement[bool], task_ids: Sequence
     removed = [row.task_id for row in found]
     connection.execute(_FORGET, {"seqs": [row.seq for row in found]})
     prompts.forget(connection, removed)
+    native.forget(connection, removed)
     connection.execute(_FORGET_OUTPUTS, {"task_ids": removed})
     idempotency.let_go(connection, {row.task_id: row.batch_id for row in found})
     return removed

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import start
-from app.container import checked
+from app.checked_settings import checked
 from app.errors import BadSettings, InvalidInput
 from app.servers.addresses import base_url, may_be_one_machine
 from app.settings import Settings

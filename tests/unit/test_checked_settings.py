@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.container import checked
+from app.checked_settings import checked
 from app.errors import BadSettings
 from app.settings import Settings
 from app.tasks.webhook import FINALS

@@ -1,0 +1,51 @@
+"""SQL for tasks that came through ComfyUI's own protocol."""
+
+import json
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from app.db import mapping
+from app.db.engine.list_parameters import any_of
+from app.db.engine.statement import Statement
+from app.db.tables import native_prompts
+from app.limits.json_types import Json
+from app.tasks.model import NewTask
+from app.tasks.native import NativeRequest
+
+_WRITE = Statement(insert(native_prompts))
+_THESE = any_of(native_prompts.c.task_id, "task_ids")
+_ABOUT = Statement(select(native_prompts.c.task_id, native_prompts.c.about).where(_THESE))
+_FORGET = delete(native_prompts).where(_THESE)
+
+
+def write(connection: Connection, new: Sequence[NewTask]) -> None:
+    """Insert what else is known of tasks that are added next."""
+    if new:
+        _WRITE.each(connection, [_row(task) for task in new])
+
+
+def _row(task: NewTask) -> Json:
+    asked = task.native_request or NativeRequest()
+    about = {"outputs": list(asked.outputs_to_execute), "targets": asked.targets}
+    row: Json = {"task_id": task.task_id, "about": mapping.dump(about)}
+    return {**row, "hidden": False, "told": False, "result": None}
+
+
+def requests(connection: Connection, task_ids: Collection[str]) -> dict[str, NativeRequest]:
+    """Return what else was posted with these tasks, by id."""
+    return {
+        row.task_id: request_of(row.about)
+        for row in _ABOUT.rows(connection, {"task_ids": list(task_ids)})
+    }
+
+
+def request_of(text: str) -> NativeRequest:
+    about = json.loads(text)
+    return NativeRequest(about["outputs"], about["targets"])
+
+
+def forget(connection: Connection, task_ids: Collection[str]) -> None:
+    """Delete the rows of deleted tasks."""
+    if task_ids:
+        connection.execute(_FORGET, {"task_ids": list(task_ids)})
