@@ -1,4 +1,4 @@
-"""Conversion of errors to application/problem+json (RFC 9457)."""
+"""Conversion of errors to application/problem+json (RFC 9457), and to the forms of other APIs."""
 
 import logging
 from http import HTTPStatus
@@ -15,6 +15,8 @@ from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from app.api import v2_errors
+from app.api.native import errors as native_errors
+from app.api.native.doors import door_of
 from app.db.engine.errors import is_data_error, is_full
 from app.errors import (
     DatabaseUnavailable,
@@ -84,11 +86,13 @@ def responses(*errors: type[GatewayError]) -> dict[int | str, Json]:
 
 
 def answer(scope: Scope, problem: Json, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Return the response: a problem document, or the format of Comfy API v2.
+    """Return the response: a problem document, or the format of ComfyUI or Comfy API v2.
 
     Long values are truncated, so that the answer repeats little of the request.
     """
     problem = bounded(problem)
+    if door_of(scope):
+        return native_errors.response(problem, headers)
     if v2_errors.is_v2(scope):
         return v2_errors.response(scope, problem, headers)
     return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)

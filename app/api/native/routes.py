@@ -3,5 +3,7 @@
 from starlette.routing import BaseRoute
 
 from app.api.native import server
+from app.api.native.unknown import rest_of
 
 ROUTES: list[BaseRoute] = [*server.ROUTES]
+ROUTES.append(rest_of(ROUTES))  # the last one
