@@ -173,11 +173,18 @@ def _numbered(files: Iterable[FileResult | LostResult]) -> Iterator[FileResult |
 
 def _named_models(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult]:
     for item in items:
-        if not isinstance(item, str) or not _MODEL_PATH.fullmatch(item):
-            continue
-        subfolder, _, filename = item.replace("\\", "/").rpartition("/")
-        if not subfolder.startswith("/") and ".." not in subfolder.split("/"):
-            yield FileResult(node_id, key, filename, subfolder, "output", optional=True)
+        if path := model_path(item):
+            yield FileResult(node_id, key, path[1], path[0], "output", optional=True)
+
+
+def model_path(item: Any) -> tuple[str, str] | None:
+    """Return (subfolder, filename) of a value under `result` that is the path of a 3D model."""
+    if not isinstance(item, str) or not _MODEL_PATH.fullmatch(item):
+        return None
+    subfolder, _, filename = item.replace("\\", "/").rpartition("/")
+    if subfolder.startswith("/") or ".." in subfolder.split("/"):
+        return None
+    return subfolder, filename
 
 
 def _files(node_id: str, key: str, items: list[Any]) -> Iterator[FileResult | LostResult]:
