@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from fake_comfyui.knobs import PREVIEW_METHODS
 from fake_comfyui.order import SetOrder
-from fake_comfyui.reporter import PREVIEW_METHODS
 from fake_comfyui.server import CannotListen, DemoServer, leave
 
 log = logging.getLogger("fake_comfyui")

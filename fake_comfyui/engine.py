@@ -29,7 +29,6 @@ class Engine:
     hub: Hub
     knobs: Knobs
     version: Version
-    preview_method: str
     order: Order
     cache: dict[str, CachedNode] = field(default_factory=dict)
     interrupted: bool = False

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
 
 
 class UnknownKnob(ValueError):
@@ -17,6 +20,8 @@ class Knobs:
     """Misbehaviour on demand. Live: a change takes effect at the next opportunity."""
 
     step_seconds: float = 0.12
+    preview_method: str = "none"
+    """As ComfyUI's `--preview-method`, whose default it has: one of PREVIEW_METHODS."""
     slow: float = 0.0
     """Extra seconds per node."""
     fail_node: str | None = None
@@ -111,6 +116,8 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name in _WORDS:
         return value is None or isinstance(value, str)
+    if name == "preview_method":
+        return value in PREVIEW_METHODS
     if name == "say":
         return value is None or isinstance(value, dict)
     if name == "reject_with":
@@ -142,6 +149,7 @@ class AcceptedPrompt:
     client_id: Any
     number: float
     graph: dict[str, Any]
+    accepted_at: float = field(default_factory=time.time)
 
 
 @dataclass(slots=True)

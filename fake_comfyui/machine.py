@@ -40,13 +40,11 @@ class Machine:
         knobs: Knobs,
         records: Records,
         cut: Callable[[WebSocket], None],
-        preview_method: str,
         order: Order,
     ) -> None:
         self.knobs = knobs
         self.records = records
         self.version = version
-        self.preview_method = preview_method
         self.order = order
         self.folders = Folders(folder)
         _draw_example(folder / "input" / "example.png")
@@ -67,7 +65,6 @@ class Machine:
             self.hub,
             self.knobs,
             self.version,
-            self.preview_method,
             self.order,
         )
         self.counter = 0

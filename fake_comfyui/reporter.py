@@ -9,13 +9,12 @@ from fake_comfyui.background import compute
 from fake_comfyui.engine import Engine
 from fake_comfyui.frames import metadata_frame, preview_frame, text_frame
 from fake_comfyui.growing import GrowingGraph
+from fake_comfyui.knobs import PREVIEW_METHODS
 from fake_comfyui.nodes import NodeFailure
 from fake_comfyui.nodes.values import Recipe
 from fake_comfyui.pictures import Previews
 from fake_comfyui.progress import ProgressState
 from fake_comfyui.queue import QueueItem
-
-PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
 
 
 class Interrupted(Exception):
@@ -36,8 +35,11 @@ class Studio:
         self._knobs = engine.knobs
         # Newer servers let a prompt choose; any other word means what the server was started with.
         wish = item.extra_data.get("preview_method") if engine.version.jobs_api else None
-        method = wish if wish in PREVIEW_METHODS else engine.preview_method
-        self._shows_previews = method != "none"
+        self._preview_method = wish if wish in PREVIEW_METHODS else None
+
+    @property
+    def _shows_previews(self) -> bool:
+        return (self._preview_method or self._knobs.preview_method) != "none"
 
     def check(self) -> None:
         """Raise Interrupted if somebody asked for it."""

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from fake_comfyui.files import upload_image, upload_mask, view
+from fake_comfyui.internal import INTERNAL_ROUTES
 from fake_comfyui.jobs import JOB_ROUTES
 from fake_comfyui.knob_routes import KNOB_ROUTES, Connections
 from fake_comfyui.knobs import distorted
@@ -238,6 +239,7 @@ def application(machine: Machine, connections: Connections) -> Starlette:
         routes=[
             *KNOB_ROUTES,
             *ROUTES,
+            *INTERNAL_ROUTES,
             Mount("/api", routes=[*jobs, *ROUTES]),
             Route("/", home),
         ],

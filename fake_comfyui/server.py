@@ -86,13 +86,12 @@ class DemoServer:
         self._object_info = object_info
         self._directory = directory
         self._version = NEW if jobs_api else OLD
-        self._preview_method = preview_method
         self._order = order or SetOrder()
         self._on_death = on_death or self._fall_silent
         self._stack = contextlib.AsyncExitStack()
         self._machine: Machine | None = None
         self._uvicorn: _Uvicorn | None = None
-        self.knobs = Knobs(step_seconds=step_seconds)
+        self.knobs = Knobs(step_seconds=step_seconds, preview_method=preview_method)
         self.records = Records()
 
     async def __aenter__(self) -> Self:
@@ -125,7 +124,6 @@ class DemoServer:
             self.knobs,
             self.records,
             self._cut,
-            self._preview_method,
             self._order,
         )
         machine.on_death = self._on_death

@@ -219,6 +219,19 @@ async def test_previews_are_for_who_asks(
     assert "progress 5 4/4" in client.seen
 
 
+async def test_previews_are_a_knob(
+    demo: DemoServer, client: Client, http: httpx.AsyncClient
+) -> None:
+    for method, previews in (("none", 0), ("taesd", 4), ("none", 0)):
+        answer = await http.post("/demo/knobs", json={"preview_method": method})
+        assert answer.json()["preview_method"] == method
+        client.frames.clear()
+        await client.run(txt2img(seed=previews + len(client.seen)))
+        assert len(client.frames) == previews, method
+    answer = await http.post("/demo/knobs", json={"preview_method": "nonsense"})
+    assert answer.status_code == 400
+
+
 async def test_delete_of_the_last_pending_prompt(
     demo: DemoServer, client: Client, http: httpx.AsyncClient, recorded: dict[str, Any]
 ) -> None:

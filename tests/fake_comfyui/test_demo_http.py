@@ -215,6 +215,16 @@ async def test_what_newer_servers_tell_of_themselves(http: httpx.AsyncClient) ->
     assert len(types["KSampler"]["output_tooltips"]) == 1
 
 
+async def test_the_log_can_be_read(http: httpx.AsyncClient, prompts: Prompts) -> None:
+    assert (await http.get("/internal/logs")).json() == ""
+    await prompts.post(picture())
+    assert (await http.get("/internal/logs")).json().endswith(" - got prompt\n")
+    raw = (await http.get("/internal/logs/raw")).json()
+    assert [entry["m"] for entry in raw["entries"]] == ["got prompt\n"]
+    assert raw["size"].keys() == {"cols", "rows"}
+    assert (await http.get("/api/internal/logs")).status_code == 404
+
+
 async def test_foreign_origins_are_refused(http: httpx.AsyncClient, demo: DemoServer) -> None:
     async def status(**headers: str) -> int:
         return (await http.get("/queue", headers=headers)).status_code
