@@ -43,6 +43,7 @@ from app.scheduler.stream_reconciler import StreamReconciler
 from app.servers.pool import Pool
 from app.services.assets import AssetParts, AssetService
 from app.services.duplicate_servers import DuplicateServers
+from app.services.encoded_nodes import EncodedNodes
 from app.services.input_files import InputParts
 from app.services.servers import ServerService
 from app.services.submissions import SubmissionParts
@@ -151,6 +152,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         channels=channels,
         dispatcher=dispatcher,
         library=library,
+        nodes=EncodedNodes(workers),
         files=files,
         views=Views(files, decoders),
         room=MemoryBudget(BODIES * settings.max_body_bytes, OWN_BODIES * settings.max_body_bytes),

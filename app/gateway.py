@@ -22,6 +22,7 @@ from app.outbound.guard import Guard
 from app.scheduler.dispatcher import Dispatcher
 from app.servers.pool import Pool
 from app.services.assets import AssetService
+from app.services.encoded_nodes import EncodedNodes
 from app.services.jobs import Jobs
 from app.services.servers import ServerService
 from app.services.submissions import SubmissionService
@@ -49,6 +50,7 @@ class Gateway:
     channels: ClientChannels  # to the sockets of ComfyUI's own protocol
     dispatcher: Dispatcher
     library: Library
+    nodes: EncodedNodes  # object_info for ComfyUI's own protocol
     files: FileStore
     views: Views
     workers: Workers  # threads for slow work

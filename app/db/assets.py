@@ -104,6 +104,17 @@ def of_other_bytes(connection: Connection, upload: str, hash: str) -> list[Asset
     return _uploads(connection, query)
 
 
+def upload_names(
+    connection: Connection, owner: str | None, *, of_all: bool, most: int
+) -> list[tuple[str, str]]:
+    """Return names and content types of the newest uploads of an API key; `of_all`: of anyone."""
+    query = select(assets.c.upload, assets.c.content_type).where(_alive())
+    if not of_all:
+        query = query.where(assets.c.key_name.is_not_distinct_from(owner))
+    query = query.order_by(assets.c.created_at.desc()).limit(most)
+    return list(dict(tuple(row) for row in connection.execute(query)).items())
+
+
 def expired(connection: Connection) -> list[Asset]:
     query = select(assets).where(assets.c.expires_at <= time.time()).limit(500)
     return _uploads(connection, query)

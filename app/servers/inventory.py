@@ -1,21 +1,23 @@
 """Node types and model files of the servers."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeVar
 
-from app.errors import ComfyMissing
+from app.errors import ComfyError, ComfyMissing
 from app.limits.json_types import Json
 from app.servers.server import Server
 from app.workflows.checks.model_files import with_slashes
 
+T = TypeVar("T")
 PARALLEL = 4  # requests to one server at a time, which answers them between sampling steps
 
 
 async def models(servers: Iterable[Server], folder: str | None = None) -> dict[str, list[str]]:
     """Return the models of all servers by folder. Raises ComfyMissing for an unknown folder."""
     found: dict[str, list[str]] = {}
-    for part in await asyncio.gather(*(_models_of(server, folder) for server in servers)):
+    for part in await of_all(servers, lambda server: _models_of(server, folder)):
         for name, files in part.items():
             found.setdefault(name, []).extend(files)
     if folder is not None and folder not in found:
@@ -23,6 +25,72 @@ async def models(servers: Iterable[Server], folder: str | None = None) -> dict[s
             f"There is no model folder {folder[:80]!r}.", hint="GET /api/models lists them."
         )
     return {name: each_once(files) for name, files in sorted(found.items())}
+
+
+async def model_folders(servers: Iterable[Server]) -> list[str]:
+    """Return the names of the model folders of all servers, in the order of the first one."""
+    lists = await of_all(servers, lambda server: server.client.model_folders())
+    return list(dict.fromkeys(name for names in lists for name in names))
+
+
+async def model_files(servers: Iterable[Server], folder: str) -> list[str]:
+    """Return the files in a model folder, in the order of the first server that has it.
+
+    Raises ComfyMissing for a folder that no server has.
+    """
+    return in_order(await of_all(servers, lambda server: server.client.models(folder)))
+
+
+async def embeddings(servers: Iterable[Server]) -> list[str]:
+    """Return the names of the embeddings of all servers, in the order of the first one."""
+    return in_order(await of_all(servers, lambda server: server.client.embeddings()))
+
+
+def in_order(lists: Iterable[Iterable[str]]) -> list[str]:
+    """Return all names in their order; those that differ only in their separators are one."""
+    found: dict[str, str] = {}
+    for name in chain.from_iterable(lists):
+        found.setdefault(with_slashes(name), name)
+    return list(found.values())
+
+
+async def features(servers: Iterable[Server]) -> Json:
+    """Return the features that all servers support, as far as they agree on their values."""
+    told = await of_all(servers, lambda server: server.client.features())
+    found = told[0]
+    for other in told[1:]:
+        found = common(found, other)
+    return found
+
+
+def common(one: Json, other: Json) -> Json:
+    """Return the features that two servers have in common; of flags, those that are set at both."""
+    found: Json = {}
+    for name in one.keys() & other.keys():
+        mine, theirs = one[name], other[name]
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            found[name] = common(mine, theirs)
+        elif isinstance(mine, bool) and isinstance(theirs, bool):
+            found[name] = mine and theirs
+        elif mine == theirs:
+            found[name] = mine
+    return found
+
+
+async def of_all(servers: Iterable[Server], ask: Callable[[Server], Awaitable[T]]) -> list[T]:
+    """Return the answers of the servers that answer. Raises ComfyError if none does."""
+    answers = await asyncio.gather(*map(ask, servers), return_exceptions=True)
+    found, failures = [], []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            if not isinstance(answer, ComfyError):
+                raise answer
+            failures.append(answer)
+        else:
+            found.append(answer)
+    if failures and not found:
+        raise failures[0]
+    return found
 
 
 def each_once(names: Iterable[str]) -> list[str]:

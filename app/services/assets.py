@@ -16,6 +16,7 @@ from app.db.engine.database import Database
 from app.db.idempotency import IdempotencyKey
 from app.errors import AssetInUse, AssetNotFound, BlobNotFound, GatewayError, MissingAsset
 from app.files.images.views import folder_of_upload
+from app.files.kinds import Kind, kind_of
 from app.files.stores.store import FileStore, once, safe_name
 from app.files.uploads import Upload, UploadFolders, Uploads
 from app.limits.periodic import every
@@ -25,6 +26,7 @@ from app.workflows.references.assets import reference, references, replaced
 from app.workflows.references.ids import as_stored
 
 MOST_REFERENCES = 1000  # per workflow
+MOST_NAMES = 1000  # uploads that are listed as choices
 Gone = Callable[[str], Awaitable[None]]
 EXPIRY_INTERVAL = 30.0  # seconds between two checks for expired assets
 
@@ -172,6 +174,17 @@ class AssetService:
         return await self._parts.workers.run(
             replaced, workflow, lambda info: known[as_stored(info["id"])]
         )
+
+    async def uploads_by_kind(self) -> list[tuple[str, Kind]]:
+        """Return the names and kinds of the caller's newest uploads, MOST_NAMES at most."""
+        of_all = self._parts.uploads.shared
+        found = await self._database.read(
+            lambda connection: assets.upload_names(
+                connection, self._caller.name, of_all=of_all, most=MOST_NAMES
+            ),
+            large=True,
+        )
+        return [(name, kind_of(name, content_type)) for name, content_type in found]
 
     async def content(self, asset: Asset) -> tuple[FileStore, str]:
         """Return the store and key of an asset that is no text. Raises FileNotFound."""

@@ -85,6 +85,7 @@ def filled(name: str, things: dict[str, str]) -> str:
         "filename": things["result"] if "/api/image/" in route else "none.json",
         "id": things["asset"] if "/assets/" in route else things["task_id"],
         "folder": "loras",
+        "class_type": "KSampler",
         "server_id": "127.0.0.1:1",
         "version": "0",
     }
@@ -122,7 +123,7 @@ LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws"
 SHARED = """
     POST /api/servers  PATCH /api/servers/{server_id:path}  DELETE /api/servers/{server_id:path}
     POST /api/servers/{server_id:path}/drain  POST /api/servers/{server_id:path}/resume
-    POST /api/system/free  POST /api/workflow/upload  POST /api/workflow/update
+    POST /api/system/free  POST /comfy/free  POST /api/workflow/upload  POST /api/workflow/update
     DELETE /api/workflow/{filename}  POST /api/workflow/{filename}/restore
 """
 

@@ -75,6 +75,7 @@ GROWING: dict[str, tuple[int, int]] = {
     "OutputCollector.left_out": (A_PROMPT, 10),
     "OutputCollector.missing": (A_PROMPT, 0),
     "OutputCollector.outputs": (A_PROMPT, 0),
+    "EncodedNodes._known": (0, 0),  # by bytes
     "Connection.connections": (SMALL * 3, 0),
     "Connection.headers": (100, 0),
     "Connection.pipeline": (1000, 0),

@@ -71,6 +71,7 @@ CALLS: dict[str, Call] = {
     "AssetService.get": lambda g, t: g.assets.get(t["asset"]),
     "AssetService.from_hash": lambda g, t: g.assets.from_hash(t["hash"], Wish()),
     "AssetService.is_known": lambda g, t: g.assets.is_known(t["hash"]),
+    "AssetService.uploads_by_kind": lambda g, t: g.assets.uploads_by_kind(),
     "AssetService.delete": lambda g, t: g.assets.delete(t["asset"]),
     "AssetService.resolved": lambda g, t: g.assets.resolved(
         {"1": {"inputs": {"image": {"__type": "core/ASSET", "info": {"id": t["asset"]}}}}}

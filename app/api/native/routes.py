@@ -2,8 +2,8 @@
 
 from starlette.routing import BaseRoute
 
-from app.api.native import server
+from app.api.native import nodes, server
 from app.api.native.unknown import rest_of
 
-ROUTES: list[BaseRoute] = [*server.ROUTES]
+ROUTES: list[BaseRoute] = [*nodes.ROUTES, *server.ROUTES]
 ROUTES.append(rest_of(ROUTES))  # the last one

@@ -1,21 +1,89 @@
-"""What ComfyUI says of itself: /system_stats."""
+"""What ComfyUI says of itself: /system_stats, /features, /extensions; and POST /free."""
+
+import re
+from collections.abc import Sequence
+from itertools import count
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.access_levels import requires
+from app.api.bodies import read_body
 from app.api.deps import gateway_of
+from app.api.native.replies import json_reply, nothing
 from app.auth.model import AccessLevel
+from app.errors import InvalidJson
+from app.limits.json_types import Json
+from app.servers import inventory
+from app.servers.server import Server
+from app.workflows.json_text import parse_json
 
 
 @requires(AccessLevel.READ)
-async def system_stats(request: Request) -> JSONResponse:
-    """Answer for all online servers together: `system` of one, `devices` of all."""
-    online = gateway_of(request).pool.online()
-    stats = [server.health.stats for server in online if server.health.stats]
-    devices = [device for one in stats for device in one.get("devices", ())]
-    return JSONResponse({"system": stats[0]["system"] if stats else {}, "devices": devices})
+async def system_stats(request: Request) -> Response:
+    """Answer for all online servers: `system` of the oldest version, `devices` of all of them."""
+    online = gateway_of(request).pool.choose(None)
+    oldest = min(online, key=_version)
+    system = oldest.health.stats.get("system")
+    shown = {**system, "argv": []} if isinstance(system, dict) else {}
+    return json_reply({"system": shown, "devices": _devices(online)})
 
 
-ROUTES = [Route("/comfy/system_stats", system_stats)]
+def _version(server: Server) -> list[int]:
+    """Return a version for comparison: [0, 33, 0]; an unknown one is the newest."""
+    numbers = re.findall(r"\d{1,9}", server.health.version or "")
+    return [int(number) for number in numbers[:3]] or [1 << 30]
+
+
+def _devices(servers: Sequence[Server]) -> list[Json]:
+    """Return the devices of all servers, numbered: clients tell them apart by `index`.
+
+    A CPU keeps the null that ComfyUI gives it.
+    """
+    numbers, found = count(), []
+    for server in servers:
+        told = server.health.stats.get("devices")
+        for device in told if isinstance(told, list) else ():
+            if isinstance(device, dict):
+                is_numbered = device.get("index") is not None
+                found.append({**device, "index": next(numbers)} if is_numbered else device)
+    return found
+
+
+@requires(AccessLevel.READ)
+async def features(request: Request) -> Response:
+    """Return what all servers support. Assets are the gateway's own, at /api/v2."""
+    gateway = gateway_of(request)
+    found = await inventory.features(gateway.pool.choose(None))
+    limit = gateway.settings.max_upload_bytes
+    return json_reply({**found, "max_upload_size": limit, "assets": False})
+
+
+@requires(AccessLevel.READ)
+async def extensions(request: Request) -> Response:
+    """Return no JavaScript of node packs: none is served."""
+    return json_reply([])
+
+
+@requires(AccessLevel.MANAGE)
+async def free(request: Request) -> Response:
+    """Unload models and clear cached results of all servers, whoever uses them."""
+    servers = gateway_of(request).pool.choose(None)
+    body = await read_body(request)
+    said = parse_json(body) if body.strip() else {}
+    if not isinstance(said, dict):
+        raise InvalidJson("The body must be a JSON object.")
+    unload, forget = (bool(said.get(name)) for name in ("unload_models", "free_memory"))
+    await inventory.of_all(
+        servers, lambda server: server.client.free(unload_models=unload, free_memory=forget)
+    )
+    return nothing()
+
+
+ROUTES = [
+    Route("/comfy/system_stats", system_stats),
+    Route("/comfy/features", features),
+    Route("/comfy/extensions", extensions),
+    Route("/comfy/free", free, methods=["POST"]),
+]

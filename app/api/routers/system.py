@@ -199,9 +199,7 @@ async def model_metadata(
 @requires(AccessLevel.READ)
 async def embeddings(gateway: GatewayDep, server: ServerQuery = None) -> EmbeddingsJson:
     """Return the names of textual inversion `embeddings` of all servers."""
-    servers = gateway.pool.choose(server)
-    lists = await asyncio.gather(*(candidate.client.embeddings() for candidate in servers))
-    return {"embeddings": inventory.each_once(name for names in lists for name in names)}
+    return {"embeddings": sorted(await inventory.embeddings(gateway.pool.choose(server)))}
 
 
 @router.get("/features", responses=_ASKS)
