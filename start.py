@@ -2,6 +2,7 @@
 
 python start.py [--host --port --workers N --comfyui-server HOST:PORT ...] [--demo]
 python start.py keys add NAME --scope run | keys list | keys revoke NAME
+python start.py keys url NAME | keys revoke-url NAME ID
 
 What a gateway needs takes most of a second to import, and 70 MB. It is imported where it is used:
 the parent of workers is no gateway.
@@ -22,6 +23,7 @@ try:
     from pydantic import ValidationError
 
     from app import logs
+    from app.auth.native_ports import ports_of
     from app.errors import CannotStart, GatewayError
     from app.given_settings import read_settings
     from app.listening import listening
@@ -82,7 +84,10 @@ def run(options: argparse.Namespace) -> int:
     raise_file_limit()
     if inherited is not None:
         return run_gateway(lambda: serve_as_worker(settings, inherited))
-    with listening(settings.host, settings.port) as listeners:
+    keys = settings.api_keys.get_secret_value()
+    ports = ports_of(settings.native_ports, main_port=settings.port, keys=keys)
+    places = [(each.host, each.port) for each in ports]
+    with listening(settings.host, settings.port, places) as listeners:
         if settings.workers > 1:
             return asyncio.run(Workers(settings, sys.orig_argv[1:], listeners).run())
         return run_gateway(lambda: serve(settings, listeners, demo=options.demo))
@@ -146,7 +151,11 @@ def manage_keys(arguments: list[str]) -> int:
     from app.auth import cli
     from app.checked_settings import checked
 
-    return cli.main(arguments, checked(read_settings()).api_keys.get_secret_value())
+    settings = checked(read_settings())
+    everywhere = settings.host in ("0.0.0.0", "::")
+    host = "localhost" if everywhere else settings.host
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{settings.root_path}"
+    return cli.main(arguments, settings.api_keys.get_secret_value(), url)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from app.auth.authenticator import Access
+from app.auth.native_ports import ports_of
 from app.auth.origins import checked_host, checked_origin
 from app.base_path import checked_base_path
 from app.db.engine.database import parse_url
@@ -57,6 +58,11 @@ def checked(settings: Settings) -> Settings:
             values[name] = check(values[name])
         except (InvalidInput, UrlNotAllowed, ValueError, OSError) as error:
             faults.append(f"Setting COMFYUI_{name.upper()}: {reason_for_operators(error)}")
+    try:
+        keys = settings.api_keys.get_secret_value()
+        ports_of(settings.native_ports, main_port=settings.port, keys=keys)
+    except BadSettings as error:
+        faults.append(str(error))
     if faults:
         raise BadSettings("\n".join(faults))
     return Settings.model_construct(settings.model_fields_set, **values)

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.auth.authenticator import KEYS_ADD, Access
 from app.auth.model import AccessLevel, Caller
+from app.auth.native_ports import parse_all
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
 from app.db.runners import Runners
@@ -92,7 +93,13 @@ class Gateway:
     def warnings(self) -> list[str]:
         """Return the warnings for the operator."""
         trouble = self.access.trouble
-        return [*warnings(self.settings), *([trouble] if trouble else []), *self.servers.notes]
+        ports = parse_all(self.settings.native_ports)
+        return [
+            *warnings(self.settings),
+            *([trouble] if trouble else []),
+            *(line for each in ports if (line := self.access.trouble_with_port(each.key_name))),
+            *self.servers.notes,
+        ]
 
     def for_caller(self, caller: Caller, base_path: str) -> "Gateway":
         """Return the gateway restricted to a caller; routes get no other one.
@@ -153,6 +160,12 @@ def warnings(settings: Settings) -> list[str]:
             f"keys are in use. Make one with `{own_command(*KEYS_ADD)}`, set "
             "COMFYUI_API_KEYS=api_keys.json, and start again."
         )
+    for each in parse_all(settings.native_ports):
+        if each.is_for_all:
+            found.append(
+                f"Everybody who can reach {each.place} (COMFYUI_NATIVE_PORTS) acts as "
+                f"{each.key_name or 'the owner'} there, without an API key."
+            )
     if open_to_all and "*" in settings.cors_origins:
         found.append(
             "COMFYUI_CORS_ORIGINS=* without API keys lets every web page that somebody here "

@@ -3,8 +3,9 @@
 import errno
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from app.errors import BadSettings, CannotStart
 
@@ -14,35 +15,58 @@ _USUAL = {8188: "ComfyUI, whose own port it is", 8000: "another gateway or Comfy
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
+class Told(NamedTuple):
+    """The settings that an operator changes if an address cannot be listened on."""
+
+    host: str
+    port: str
+
+
+MAIN = Told("COMFYUI_HOST", "--port or COMFYUI_PORT")
+NATIVE = Told("COMFYUI_NATIVE_PORTS", "COMFYUI_NATIVE_PORTS")
+
+
 @contextmanager
-def listening(host: str, port: int) -> Iterator[Sequence[socket.socket]]:
-    """Yield sockets bound to all addresses of `host`; empty: to all of this machine.
+def listening(
+    host: str, port: int, native_ports: Iterable[tuple[str, int]] = ()
+) -> Iterator[Sequence[socket.socket]]:
+    """Yield sockets bound to all addresses of `host`; empty: to all of this machine. Those of
+    further ports come after them.
 
     Whoever serves has them listen: until then clients are refused, not kept waiting. Raises
     BadSettings for what is no address of this machine, CannotStart for a port that others have.
     """
     with ExitStack() as stack:
+        bound = [*stack.enter_context(_bound(host, port, MAIN))]
+        for native_host, native_port in native_ports:
+            bound += stack.enter_context(_bound(native_host, native_port, NATIVE))
+        yield bound
+
+
+@contextmanager
+def _bound(host: str, port: int, told: Told) -> Iterator[Sequence[socket.socket]]:
+    with ExitStack() as stack:
         bound: list[socket.socket] = []
         failure: Exception | None = None
-        for family, address in _addresses(host, port):
+        for family, address in _addresses(host, port, told):
             listener = stack.enter_context(socket.socket(family, proto=socket.IPPROTO_TCP))
             try:
                 _bind(listener, address)
                 bound.append(listener)
             except OSError as error:
                 if error.errno not in _NOT_HERE:
-                    raise refused(address, error) from error
+                    raise refused(address, error, told) from error
                 failure = error
         if not bound:
-            raise _no_address(host, failure)
+            raise _no_address(host, failure, told)
         yield bound
 
 
-def refused(address: tuple[str, int], error: OSError) -> CannotStart:
+def refused(address: tuple[str, int], error: OSError, told: Told) -> CannotStart:
     """Return what to tell an operator of an address that cannot be listened on."""
     host, port = address[:2]
     where = f"Cannot listen on {f'[{host}]' if ':' in host else host}:{port}: "
-    remedy = "choose another port with --port or COMFYUI_PORT."
+    remedy = f"choose another port with {told.port}."
     # For a port that another program has to itself Windows says that it is not permitted.
     is_taken = error.errno == errno.EADDRINUSE or (error.errno == errno.EACCES and port >= 1024)
     if is_taken:
@@ -67,13 +91,13 @@ def running_on(host: str, listener: socket.socket) -> str:
     return f"running on {url} (Press CTRL+C to quit)"
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+def _addresses(host: str, port: int, told: Told) -> list[tuple[int, tuple[str, int]]]:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        raise _no_address(host, error) from error
+        raise _no_address(host, error, told) from error
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # type: ignore[misc]
 
 
@@ -89,9 +113,9 @@ def _bind(listener: socket.socket, address: tuple[str, int]) -> None:
     listener.setblocking(False)
 
 
-def _no_address(host: str, failure: Exception | None) -> BadSettings:
+def _no_address(host: str, failure: Exception | None, told: Told) -> BadSettings:
     reason = getattr(failure, "strerror", None) or "no such name"
     return BadSettings(
-        f"Setting COMFYUI_HOST: {host[:200]!r} is no address to listen on ({reason}). "
+        f"Setting {told.host}: {host[:200]!r} is no address to listen on ({reason}). "
         "Write an address or a name of this machine, such as 127.0.0.1, or 0.0.0.0 for all."
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from app.limits.json_types import Json
 from app.limits.quoting import cut
+from app.limits.redaction import without_secrets
 
 LogFormat = Literal["plain", "json"]
 
@@ -74,7 +75,7 @@ class JsonLines(logging.Formatter):
         line.update(getattr(record, "facts", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)[-LONGEST_TRACE:]
-        return json.dumps(line, default=str)
+        return without_secrets(json.dumps(line, default=str))
 
 
 class PlainLines(logging.Formatter):
@@ -82,6 +83,9 @@ class PlainLines(logging.Formatter):
         super().__init__("%(asctime)s")  # has `formatTime` called
         self._worker = worker
         self._second, self._shown = 0, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         if (second := int(record.created)) != self._second:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from app.auth.native_ports import lines_about, parse_all
 from app.errors import BadSettings
 from app.limits.periodic import wait_or_timeout
 from app.listening import running_on
@@ -111,6 +112,8 @@ class Workers:
                 group.create_task(self._keep(1))
                 await self._settled.wait()
                 if not self._stopping.is_set():
+                    for line in lines_about(parse_all(self._settings.native_ports)):
+                        log.info(line)
                     log.info(running_on(self._settings.host, self._listeners[0]))
                 for number in range(2, self._settings.workers + 1):
                     group.create_task(self._keep(number))

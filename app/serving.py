@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from app.api.uvicorn_server import GatewayServer
+from app.auth.native_ports import lines_about, parse_all
 from app.limits.periodic import cancel_all
 from app.listening import running_on
 from app.main import create_app
@@ -32,6 +33,8 @@ async def serve(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     """Serve on bound sockets. Raises BadSettings and CannotStart."""
 
     async def ready() -> None:
+        for line in lines_about(parse_all(settings.native_ports)):
+            log.info(line)
         log.info(running_on(settings.host, listeners[0]))
 
     await Process(create_app(settings), settings, ready).serve(list(listeners))

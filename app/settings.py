@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Processes on that port; more than 1 need PostgreSQL and Redis."
     )
+    native_ports: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Ports on which ComfyUI's own protocol is spoken at the root, each bound to an "
+        "API key: 8188:alice,0.0.0.0:8189:bob; on 127.0.0.1 if no address is told; without API "
+        "keys the port alone.",
+    )
     comfyui_server: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1:8188"], description="ComfyUI servers as HOST:PORT, separated by commas."
     )
@@ -133,7 +139,9 @@ class Settings(BaseSettings):
         False, description="API keys see each other's tasks and files, and may do all with them."
     )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
-        [], description="Names besides localhost under which it may be asked, without API keys."
+        [],
+        description="Names besides localhost under which it may be asked, without API keys and on "
+        "COMFYUI_NATIVE_PORTS.",
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [], description="Origins of other web pages that may use it: scheme://host[:port]."
@@ -147,7 +155,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("comfyui_server", "allow_private_urls", "webhook_events", "allowed_hosts"),
-        "cors_origins",
+        *("cors_origins", "native_ports"),
         mode="before",
     )
     @classmethod

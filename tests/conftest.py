@@ -15,9 +15,11 @@ import pytest
 
 from app.api.uvicorn_server import GatewayServer
 from app.auth.model import EVERYBODY
+from app.auth.native_ports import parse_all
 from app.db.engine.database import Database, open_database
 from app.db.tasks import TaskRepository, TaskTable
 from app.gateway import Gateway
+from app.listening import listening
 from app.main import create_app
 from app.runner import run
 from app.servers.server import Server
@@ -198,7 +200,10 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     server.config.timeout_graceful_shutdown = 1
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     _running.add(server)
-    serving = asyncio.create_task(server.serve())
+    places = [(each.host, each.port) for each in parse_all(settings.native_ports)]
+    stack = contextlib.ExitStack()
+    listeners = stack.enter_context(listening("127.0.0.1", 0, places)) if places else None
+    serving = asyncio.create_task(server.serve(listeners and [*listeners]))
     try:
         await wait_until(lambda: server.started or serving.done())
         if serving.done():
@@ -216,6 +221,7 @@ async def run_gateway(settings: Settings) -> AsyncIterator[RunningGateway]:
     finally:
         server.should_exit = True
         await serving
+        stack.close()
         _running.discard(server)
     if not _running:
         assert not (left := own_tasks()), f"the gateway has ended, but not {left}"

@@ -23,7 +23,7 @@ from app.api.middleware import body_limits
 from app.api.middleware.body_limits import MAX_HEAD
 from app.api.problems import MEDIA_TYPE, document
 from app.errors import CannotStart, GatewayError, HeadTooLarge, RequestTimeout, TooManyConnections
-from app.listening import refused
+from app.listening import MAIN, NATIVE, refused
 from app.settings import Settings
 
 # Seconds that an idle connection is kept: longer than clients and proxies keep theirs (httpx 5,
@@ -226,7 +226,9 @@ class Lifespan(LifespanOn):
                 listener.listen(self.config.backlog)
             except OSError as error:
                 await self.shutdown()
-                raise refused(listener.getsockname(), error) from error
+                address = listener.getsockname()
+                told = MAIN if address[1] == self.config.port else NATIVE
+                raise refused(address, error, told) from error
 
     async def send(self, message: LifespanSendMessage) -> None:
         error = sys.exception()  # Starlette sends from where it handles it

@@ -65,6 +65,16 @@ class Access:
         command = own_command(*KEYS_ADD, *([] if self._file else ["--inline"]))
         return f"COMFYUI_API_KEYS {where}: nobody gets in. Make a key with `{command}`."
 
+    def trouble_with_port(self, key_name: str | None) -> str | None:
+        """What the operator should know of the key that a port is bound to."""
+        if not self.in_use or key_name is None or self.keys.named(key_name):
+            return None
+        command = own_command("keys", "add", key_name)
+        return (
+            f"COMFYUI_NATIVE_PORTS names the API key {key_name!r}, which is not there: nobody gets "
+            f"in by its port. Make one with `{command}`."
+        )
+
     def identify(self, text: str | None) -> AccessKey | None:
         """Return the key with this text; None without one. Raises Unauthorized for a wrong one."""
         if text is None or not self.in_use:
@@ -76,6 +86,35 @@ class Access:
                 hint="`python start.py keys list` names those in force.",
             )
         return key
+
+    def identify_native(self, text: str | None, *, in_path: bool) -> AccessKey | None:
+        """Return the key for a request of ComfyUI's own protocol, restricted as the text is.
+
+        Tokens for paths are good there; keys themselves are refused in paths. Raises Unauthorized.
+        """
+        if text is None or not self.in_use:
+            return None
+        found = self.keys.find_url(text)
+        if not in_path:
+            found = self.keys.find(text) or found
+        if found is None:
+            raise Unauthorized(
+                f"There is no such {'token' if in_path else 'API key'}, or it was revoked.",
+                hint="`python start.py keys url NAME` makes the URL of a key.",
+            )
+        return found
+
+    def of_port(self, name: str | None) -> AccessKey | None:
+        """Return the key that a port is bound to. Raises Unauthorized if it is not there."""
+        if not self.in_use:
+            return None
+        key = self.keys.named(name) if name else None
+        if key is None:
+            raise Unauthorized(
+                f"This port is bound to the API key {name!r}, which is not there.",
+                hint=f"`python start.py keys add {name or 'NAME'}` makes one.",
+            )
+        return key.in_url()
 
     def caller(self, key: AccessKey | None, needed: AccessLevel) -> Caller:
         """Return the caller if its scope is sufficient. Raises Unauthorized and Forbidden."""
@@ -131,7 +170,7 @@ class Access:
         await every(REVOCATION_CHECK_INTERVAL, self._end_revoked, "ending streams of revoked keys")
 
     async def _end_revoked(self) -> None:
-        known = self.keys.by_hash if self._open else {}
+        known = self.keys.hashes if self._open else set()
         for end in [end for end, digest in self._open.items() if digest not in known]:
             del self._open[end]
             end()

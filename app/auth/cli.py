@@ -1,29 +1,36 @@
-"""Command line: python start.py keys add NAME --scope run | list | revoke NAME"""
+"""Command line: python start.py keys add NAME --scope run | list | revoke NAME
+
+... | url NAME | revoke-url NAME ID
+"""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.auth.key_store import KeyFile, is_inline
+from app.auth.key_store import KeyFile, is_inline, parse
 from app.auth.model import SCOPES, AccessKey
 from app.auth.secrets import hash_of, new_key
-from app.errors import InvalidInput
+from app.auth.url_tokens import new_token
+from app.errors import InvalidInput, NotFound
 
 SETTING = "COMFYUI_API_KEYS"
 FILE = "api_keys.json"
 
 
-def main(arguments: Sequence[str], setting: str) -> int:
-    """Run a command; `setting` is the value of COMFYUI_API_KEYS. Raises InvalidInput, NotFound."""
+def main(arguments: Sequence[str], setting: str, gateway_url: str = "") -> int:
+    """Run a command; `setting` is the value of COMFYUI_API_KEYS, `gateway_url` where clients find
+    the gateway. Raises InvalidInput, NotFound."""
     options = parser().parse_args(arguments)
     if options.file is None and is_inline(setting) and not getattr(options, "inline", False):
         raise InvalidInput(
             f"The keys stand in {SETTING} itself.",
-            hint="Change them there; `keys add NAME --inline` prints an entry for it.",
+            hint="Change them there; `keys add NAME --inline` prints an entry for it, and "
+            "`keys url NAME --inline` one with a URL.",
         )
     file = KeyFile(Path(options.file or (FILE if is_inline(setting) else setting) or FILE))
     try:
@@ -31,6 +38,11 @@ def main(arguments: Sequence[str], setting: str) -> int:
             _add(options, file, setting)
         elif options.command == "list":
             _list(file)
+        elif options.command == "url":
+            _url(options, file, setting, gateway_url)
+        elif options.command == "revoke-url":
+            file.revoke_url(options.name, options.id)
+            _say(f"Revoked the URL {options.id} of {options.name!r}. Its open sockets end.")
         else:
             _revoke(options, file)
     except OSError as error:
@@ -60,7 +72,19 @@ def parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("list", help="show the keys; not their texts, which nobody has")
     commands.add_parser("revoke", help="end a key at once").add_argument("name")
+    _add_urls(commands)
     return found
+
+
+def _add_urls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    url = commands.add_parser(
+        "url", help="make a URL for clients of ComfyUI that take no key, and show it once"
+    )
+    url.add_argument("name", help="the key that it stands for")
+    url.add_argument("--inline", action="store_true", help=f"print {SETTING} with it instead")
+    revoke = commands.add_parser("revoke-url", help="end such a URL at once")
+    revoke.add_argument("name", help="the key that it stands for")
+    revoke.add_argument("id", help="of the URL, as `keys list` shows it")
 
 
 def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
@@ -86,6 +110,28 @@ def _add(options: argparse.Namespace, file: KeyFile, setting: str) -> None:
         _say(f"To use keys, set {SETTING}={file.path} and start the gateway again.")
 
 
+def _url(options: argparse.Namespace, file: KeyFile, setting: str, gateway_url: str) -> None:
+    text, token = new_token(datetime.now(UTC).isoformat(timespec="seconds"))
+    if options.inline:
+        keys = parse(setting if is_inline(setting) else file.path.read_bytes())
+        key = keys.named(options.name)
+        if key is None:
+            raise NotFound(f"There is no key named {options.name!r} in {SETTING}.")
+        entry = json.dumps(replace(key, urls=(*key.urls, token)).dump())
+    else:
+        file.add_url(options.name, token)
+    path = f"/comfy/~{text}/"
+    sys.stdout.write(f"{gateway_url}{path}\n")
+    _say(
+        f"Whoever has this URL acts as {options.name!r} in ComfyUI's own protocol (scope run at "
+        f"most): give it to clients as the address of ComfyUI. Behind a proxy its path is {path} "
+        f"below the gateway's. It is shown this once; `keys revoke-url {options.name} {token.id}` "
+        "ends it."
+    )
+    if options.inline:
+        _say(f"The key's entry in {SETTING}:\n{entry}")
+
+
 def _revoke(options: argparse.Namespace, file: KeyFile) -> None:
     file.revoke(options.name)
     _say(
@@ -97,10 +143,12 @@ def _revoke(options: argparse.Namespace, file: KeyFile) -> None:
 def _list(file: KeyFile) -> None:
     keys = file.load()
     for key in keys:
-        fields = {name: value for name, value in key.dump().items() if name != "hash"}
+        fields = {name: value for name, value in key.dump().items() if name not in ("hash", "urls")}
         name = fields.pop("name")
         words = " ".join(f"{field}={value}" for field, value in fields.items())
         sys.stdout.write(f"{name}  {words}\n")
+        for token in key.urls:
+            sys.stdout.write(f"  url {token.id}  created_at={token.created_at or 'unknown'}\n")
     if keys.former:
         _say(f"Revoked, and not given out again: {', '.join(sorted(keys.former))}")
 

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from app.auth.model import AccessKey, check_names
 from app.auth.secrets import hash_of
+from app.auth.url_tokens import UrlToken
 from app.errors import GatewayError, InvalidInput, NotFound
 from app.files.stores.atomic import write_atomically
 from app.files.stores.temporary import remove_left
@@ -53,6 +54,23 @@ class Keys:
                 found = key
         return found
 
+    def find_url(self, text: str) -> AccessKey | None:
+        """Return the key that a token with this text stands for, restricted to what that allows.
+
+        All tokens are compared, as keys are.
+        """
+        wanted, found = hash_of(text), None
+        for key in self:
+            for token in key.urls:
+                if hmac.compare_digest(token.hash, wanted):
+                    found = key.in_url(token.hash)
+        return found
+
+    @property
+    def hashes(self) -> set[str]:
+        """The hashes of all keys and tokens."""
+        return {*self.by_hash, *(token.hash for key in self for token in key.urls)}
+
     def named(self, name: str) -> AccessKey | None:
         return next((key for key in self if key.name == name), None)
 
@@ -82,6 +100,11 @@ def _former(entries: Any) -> dict[str, str]:
             raise InvalidInput('former: a list of {"name": ..., "revoked_at": ...} is wanted.')
         found[entry["name"].casefold()] = str(entry.get("revoked_at") or "")
     return found
+
+
+def _with(keys: Keys, changed: AccessKey) -> Keys:
+    """Return the set with this key in place of the one of its name."""
+    return Keys.of((changed if key.name == changed.name else key for key in keys), keys.former)
 
 
 def is_inline(setting: str) -> bool:
@@ -149,11 +172,33 @@ class KeyFile:
         """Remove a key; its name is remembered. Raises NotFound."""
         with self._locked():
             keys = self.load()
-            if keys.named(name) is None:
-                raise NotFound(f"There is no key named {name!r} in {self.path}.")
+            self._of(keys, name)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             left = [key for key in keys if key.name != name]
             self._write(Keys.of(left, {**keys.former, name.casefold(): now}))
+
+    def add_url(self, name: str, token: UrlToken) -> None:
+        """Add a token for paths to a key. Raises NotFound."""
+        with self._locked():
+            keys = self.load()
+            key = self._of(keys, name)
+            self._write(_with(keys, replace(key, urls=(*key.urls, token))))
+
+    def revoke_url(self, name: str, token_id: str) -> None:
+        """Remove a token of a key. Raises NotFound."""
+        with self._locked():
+            keys = self.load()
+            key = self._of(keys, name)
+            left = tuple(token for token in key.urls if token.id != token_id)
+            if len(left) == len(key.urls):
+                raise NotFound(f"Key {name!r} has no URL with the id {token_id[:60]!r}.")
+            self._write(_with(keys, replace(key, urls=left)))
+
+    def _of(self, keys: Keys, name: str) -> AccessKey:
+        key = keys.named(name)
+        if key is None:
+            raise NotFound(f"There is no key named {name!r} in {self.path}.")
+        return key
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
+from app.auth.url_tokens import UrlToken, load_all
 from app.errors import Forbidden, InvalidInput
 from app.limits.json_types import Json
 
@@ -58,6 +59,7 @@ class AccessKey:
     """A stored key; `hash` is the SHA-256 of its text, in hex. A limit of None means no limit.
 
     `concurrent`: tasks on servers at a time; `queued`: waiting tasks; `daily`: tasks per day.
+    `urls`: tokens that stand for the key in paths of ComfyUI's own protocol.
     """
 
     name: str
@@ -68,6 +70,15 @@ class AccessKey:
     queued: int | None = None
     daily: int | None = None
     created_at: str = ""
+    urls: tuple[UrlToken, ...] = ()
+
+    def in_url(self, token_hash: str | None = None) -> "AccessKey":
+        """Return the key as a token of this hash stands for it, or a port that is bound to it.
+
+        It shares name and limits, and allows no more than `run`.
+        """
+        scope = min(self.scope, AccessLevel.RUN)
+        return replace(self, hash=token_hash or self.hash, scope=scope)
 
     def dump(self) -> Json:
         """Return the key as JSON, without unset fields."""
@@ -80,6 +91,7 @@ class AccessKey:
             "queued": self.queued,
             "daily": self.daily,
             "created_at": self.created_at or None,
+            "urls": [token.dump() for token in self.urls] or None,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -119,6 +131,7 @@ def _checked(name: str, fields: Json) -> AccessKey:
         queued=_limit(fields, "queued"),
         daily=_limit(fields, "daily"),
         created_at=str(fields.get("created_at") or ""),
+        urls=load_all(fields.get("urls", [])),
     )
 
 

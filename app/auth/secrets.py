@@ -8,7 +8,9 @@ checks one.
 import hashlib
 import secrets
 
-PREFIX = "cgw_"  # allows people and secret scanners to recognize a key
+from app.limits.redaction import KEY
+
+PREFIX = KEY  # allows people and secret scanners to recognize a key
 
 
 def new_key() -> str:

@@ -14,6 +14,7 @@ from math import isfinite
 from typing import Any
 
 from app.limits.json_types import Json
+from app.limits.redaction import without_secrets
 
 SHORT = 80  # characters of a value in a sentence
 DETAIL, HINT = 900, 400  # bytes of these fields of an error
@@ -79,7 +80,7 @@ def bounded(problem: Mapping[str, Any]) -> Json:
     room = _Room()
     for name, most in (("detail", DETAIL), ("hint", HINT)):
         if problem.get(name) is not None:
-            found[name] = cut(str(problem[name]), most)
+            found[name] = cut(without_secrets(str(problem[name])), most)
             room.take(found[name])
     omitted = Counter(problem.get("omitted", {}))
     for name, value in problem.items():

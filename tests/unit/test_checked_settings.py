@@ -20,6 +20,7 @@ BAD = {
     "api_keys": '[{"name": "a", "hash": "hidden"}]',
     "allowed_hosts": "http://x",
     "cors_origins": "example.com",
+    "native_ports": "nope",
 }
 
 

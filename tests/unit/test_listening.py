@@ -8,7 +8,7 @@ import pytest
 
 from app import listening as module
 from app.errors import BadSettings, CannotStart
-from app.listening import listening, refused, running_on, url_of
+from app.listening import MAIN, listening, refused, running_on, url_of
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a" * 80, "::zz"])
@@ -91,7 +91,7 @@ def test_of_a_name_the_addresses_that_are_not_here_are_left_out(
     ],
 )
 def test_the_line_names_address_reason_and_remedy(number: int, port: int, words: str) -> None:
-    said = str(refused(("127.0.0.1", port), OSError(number, os.strerror(number))))
+    said = str(refused(("127.0.0.1", port), OSError(number, os.strerror(number)), MAIN))
     assert said.startswith(f"Cannot listen on {words}")
     assert said.endswith("choose another port with --port or COMFYUI_PORT.")
     assert "\n" not in said

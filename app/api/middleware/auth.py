@@ -1,6 +1,6 @@
 """ASGI middleware for authentication and authorization of all requests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +11,9 @@ from app.api.middleware.credentials import key_text
 from app.api.middleware.heads import header
 from app.api.middleware.revocation import serve_until_revoked
 from app.api.middleware.scopes import Rules
+from app.api.native.doors import door_of, is_below_token
 from app.api.problems import refusal
+from app.auth.authenticator import Access
 from app.auth.model import AccessKey, Caller
 from app.auth.origins import SAFE_METHODS, check_host, check_origin
 from app.auth.rate_limits import Allowance
@@ -23,17 +25,35 @@ from app.outbound.addresses import site_of
 
 @dataclass(frozen=True, slots=True)
 class TrustedOrigins:
-    """The allowed origins of requests; `hosts` are the gateway's names, None for any."""
+    """The allowed origins of requests; `hosts` are the gateway's names, None for any.
+
+    `port_hosts`: the same for ports of ComfyUI's own protocol, by port.
+    """
 
     hosts: Sequence[str] | None
     origins: Sequence[str]
+    keys_in_use: bool
+    port_hosts: Mapping[int, Sequence[str] | None]
 
     def check(self, scope: Scope) -> None:
         """Check the headers. Raises HostNotAllowed and OriginNotAllowed."""
+        door = door_of(scope)
+        if door is None or door.kind != "port":
+            if not is_below_token(door, keys_in_use=self.keys_in_use):
+                self._check(scope, self.hosts, self.origins, scope.get("method", "WEBSOCKET"))
+            return
+        # Whoever reaches the port needs no key, a page in somebody's browser as well: none of
+        # another origin may even read, unless it is named.
+        origins = [origin for origin in self.origins if origin != "*"]
+        named = origins if self.keys_in_use else self.origins
+        self._check(scope, self.port_hosts[scope["server"][1]], named, "WEBSOCKET")
+
+    def _check(
+        self, scope: Scope, hosts: Sequence[str] | None, origins: Sequence[str], method: str
+    ) -> None:
         host = header(scope, b"host") or ""
-        if self.hosts is not None:
-            check_host(host, self.hosts)
-        method = scope.get("method", "WEBSOCKET")
+        if hosts is not None:
+            check_host(host, hosts)
         if method in SAFE_METHODS:  # most requests: no further look at their headers
             return
         check_origin(
@@ -41,7 +61,7 @@ class TrustedOrigins:
             host=host,
             origin=header(scope, b"origin"),
             fetch_site=header(scope, b"sec-fetch-site"),
-            allowed=self.origins,
+            allowed=origins,
         )
 
 
@@ -59,7 +79,7 @@ class AuthMiddleware:
         try:
             self._trusted_origins.check(scope)
             needed = self._rules.needed(scope)
-            key = access.identify(key_text(scope) if access.in_use else None)
+            key = _key_of(scope, access) if access.in_use else None
             if scope["type"] == "websocket":
                 send = websocket_auth.answering_protocol(scope, send)
             allowance = await access.count(key)
@@ -84,6 +104,18 @@ class AuthMiddleware:
                 await self._app(scope, receive, send)
             else:
                 await serve_until_revoked(self._app, gateway.access, key, scope, receive, send)
+
+
+def _key_of(scope: Scope, access: Access) -> AccessKey | None:
+    """Return the key of a request; None without one. Raises Unauthorized for a wrong one."""
+    door = door_of(scope)
+    if door is None:
+        return access.identify(key_text(scope))
+    if door.kind == "port":
+        return access.of_port(door.key_name)
+    if door.token is not None:  # whatever the headers say, which the client may have from elsewhere
+        return access.identify_native(door.token, in_path=True)
+    return access.identify_native(key_text(scope, basic=True), in_path=False)
 
 
 def _name_of(key: AccessKey | None, scope: Scope) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.native.doors import at_root
 from app.base_path import HEADER, told_base_path
 from app.errors import BadSettings
 
@@ -15,7 +16,8 @@ _HEADER = HEADER.lower().encode()
 class WithoutBasePath:
     """ASGI middleware that takes the base path of the settings out of paths that have it.
 
-    The base path alone becomes an empty path, which the router redirects to the page.
+    The base path alone becomes an empty path, which the router redirects to the page. The scope
+    itself is changed, as its server logs from it: middleware within takes secrets out of the path.
     """
 
     def __init__(self, app: ASGIApp, base_path: str) -> None:
@@ -25,12 +27,8 @@ class WithoutBasePath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and self._is_below(scope["raw_path"]):
-            path, raw_path = scope["path"], scope["raw_path"]
-            scope = {
-                **scope,
-                "path": path[len(self._base_path) :],
-                "raw_path": raw_path[len(self._raw) :],
-            }
+            scope["path"] = scope["path"][len(self._base_path) :]
+            scope["raw_path"] = scope["raw_path"][len(self._raw) :]
         await self._app(scope, receive, send)
 
     def _is_below(self, raw_path: bytes) -> bool:
@@ -41,9 +39,11 @@ class WithoutBasePath:
 
 def check_apart(base_path: str, routes: Iterable[BaseRoute]) -> None:
     """Raise BadSettings if routes begin as the base path does: whether a proxy has taken it out
-    of a path could not be told."""
+    of a path could not be told. That it is /comfy, as door B is, does no harm: below it all of
+    ComfyUI's routes are at the root as well, but for what our own API answers there."""
     first = base_path.split("/")[1:2]
-    if first and any(first == getattr(route, "path", "").split("/")[1:2] for route in routes):
+    paths = [*(getattr(route, "path", "") for route in routes), *at_root()]
+    if first and any(first == path.split("/")[1:2] for path in paths):
         raise BadSettings(
             f"Setting COMFYUI_ROOT_PATH: {base_path!r} begins as routes of the gateway do, which "
             f"has /{first[0]} itself. Take another path, such as /comfy{base_path}."

@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware.heads import add_missing, header
+from app.api.native.doors import door_of
 from app.api.problems import answer, document
 from app.api.v2_errors import path_of
 from app.errors import NotFound
@@ -59,10 +60,22 @@ class SecurityHeaders:
                 else:
                     _drop_repetitions(message)
                     add_missing(message, added)
+                    if door_of(scope):
+                        _keep_private(message)
             if not replaced:
                 await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _keep_private(message: Message) -> None:
+    """Let no shared cache keep an answer: below a token the path alone is whose it is."""
+    control = header(message, b"cache-control") or ""
+    words = [word.strip() for word in control.split(",") if word.strip()]
+    if not {"private", "no-store"} & set(words):
+        kept = ["private", *(word for word in words if word != "public")]
+        others = [pair for pair in message["headers"] if pair[0] != b"cache-control"]
+        message["headers"] = [*others, (b"cache-control", ", ".join(kept).encode())]
 
 
 def _drop_repetitions(message: Message) -> None:

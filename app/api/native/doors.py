@@ -45,6 +45,14 @@ def door_of(scope: Scope) -> Door | None:
     return door
 
 
+def is_below_token(door: Door | None, *, keys_in_use: bool) -> bool:
+    """Return whether the path holds a secret, so that who asks there has been let in by its owner.
+
+    Without API keys it says nothing: anything may stand in its place.
+    """
+    return keys_in_use and door is not None and door.token is not None
+
+
 def enter(scope: Scope, door: Door, rest: str) -> None:
     """Let a request through: `rest` is its path in ComfyUI's terms.
 
@@ -68,6 +76,11 @@ def without_api(path: str) -> str:
     """Return the path of a route's twin below /api as the route's own."""
     first = path.removeprefix("/api/").partition("/")[0]
     return path.removeprefix("/api") if first in TWINS and path.startswith("/api/") else path
+
+
+def at_root() -> list[str]:
+    """Return the paths below which door A is, of ComfyUI's routes without /api."""
+    return [f"/{first}" for first in sorted(TWINS - _NOT_AT_ROOT)]
 
 
 def _with_token(path: str) -> tuple[Door, str] | None:

@@ -3,6 +3,8 @@
 import json
 import stat
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from app.auth.authenticator import Access
 from app.auth.key_store import KeyFile
 from app.auth.model import AccessKey, AccessLevel
 from app.auth.secrets import hash_of
+from app.auth.url_tokens import new_token
 from app.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 
 Json = dict[str, Any]
@@ -43,6 +46,65 @@ def test_scopes_contain_each_other() -> None:
     with pytest.raises(Unauthorized):
         access.caller(None, AccessLevel.READ)
     assert access.caller(None, AccessLevel.OPEN).visible_owner == ""
+
+
+def test_a_token_for_paths_stands_for_its_key_in_comfyuis_own_protocol_only() -> None:
+    text, token = new_token("")
+    key = entry("boss", scope="manage", daily=3, urls=[token.dump()])
+    access = Access(json.dumps([key, entry("other", "two")]))
+    for in_path in (True, False):
+        found = access.identify_native(text, in_path=in_path)
+        assert found is not None
+        assert (found.name, found.scope, found.daily) == ("boss", AccessLevel.RUN, 3)
+        with pytest.raises(Unauthorized):
+            access.identify_native("wrong", in_path=in_path)
+    with pytest.raises(Unauthorized):
+        access.identify(text)
+    with pytest.raises(Unauthorized):
+        access.identify_native("secret", in_path=True)
+    whole = access.identify_native("secret", in_path=False)
+    assert whole is not None
+    assert whole.scope is AccessLevel.MANAGE
+
+
+async def test_a_token_ends_alone(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    file.add(AccessKey.load(entry()))
+    access, ended = Access(str(file.path)), []
+    texts = []
+    for _ in range(2):
+        text, token = new_token("")
+        file.add_url("app", token)
+        texts.append((text, token.id))
+    keys = [access.identify_native(text, in_path=True) for text, _ in texts]
+    with ExitStack() as stack:
+        for (_, token_id), key in zip(texts, [*keys], strict=True):
+            assert key is not None
+            stack.enter_context(access.until_revoked(key, partial(ended.append, token_id)))
+        await access._end_revoked()
+        assert ended == []
+        file.revoke_url("app", texts[0][1])
+        await access._end_revoked()
+        assert ended == [texts[0][1]]
+        with pytest.raises(NotFound):
+            file.revoke_url("app", texts[0][1])
+        with pytest.raises(NotFound):
+            file.revoke_url("nobody", texts[1][1])
+        file.revoke("app")
+        await access._end_revoked()
+        assert ended == [token_id for _, token_id in texts]
+
+
+def test_a_port_is_bound_to_a_key_by_its_name() -> None:
+    access = Access(json.dumps([entry("boss", scope="manage")]))
+    key = access.of_port("boss")
+    assert key is not None
+    assert (key.name, key.scope) == ("boss", AccessLevel.RUN)
+    assert access.trouble_with_port("boss") is None
+    with pytest.raises(Unauthorized, match="'nobody'"):
+        access.of_port("nobody")
+    assert "keys add nobody" in (access.trouble_with_port("nobody") or "")
+    assert Access("").of_port(None) is None
 
 
 def test_without_keys_everybody_may_do_all() -> None:

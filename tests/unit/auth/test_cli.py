@@ -1,4 +1,4 @@
-"""The commands `keys add`, `list` and `revoke`."""
+"""The commands `keys add`, `list`, `revoke`, `url` and `revoke-url`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from app.auth.authenticator import Access
 from app.auth.key_store import KeyFile
 from app.auth.model import AccessLevel, Rate
 from app.auth.secrets import hash_of
-from app.errors import InvalidInput, Unauthorized
+from app.errors import InvalidInput, NotFound, Unauthorized
 
 
 def test_the_commands(
@@ -36,8 +36,19 @@ def test_the_commands(
     shown = capsys.readouterr()
     setting = shown.err.partition("COMFYUI_API_KEYS='")[2].rstrip("'\n")
     assert Access(setting).identify(shown.out.strip()) is not None
-    with pytest.raises(InvalidInput, match="COMFYUI_API_KEYS itself"):
-        cli.main(["revoke", "box"], setting)
+    for command in (["revoke", "box"], ["url", "box"], ["revoke-url", "box", "1"]):
+        with pytest.raises(InvalidInput, match="COMFYUI_API_KEYS itself"):
+            cli.main(command, setting)
+    cli.main(["url", "box", "--inline"], setting, "http://gate.example/below")
+    shown = capsys.readouterr()
+    head, _, token = shown.out.strip().partition("~")
+    assert head == "http://gate.example/below/comfy/"
+    entry = shown.err.strip().splitlines()[-1]
+    access = Access(f"[{entry}]")
+    assert access.identify_native(token.rstrip("/"), in_path=True) is not None
+    assert len(access.keys.by_hash) == 1
+    with pytest.raises(NotFound):
+        cli.main(["url", "nobody", "--inline"], setting)
 
 
 def test_a_name_that_was_revoked_is_taken_over_on_purpose_only(

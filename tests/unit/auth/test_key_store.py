@@ -13,6 +13,7 @@ import pytest
 from app.auth.key_store import KeyFile, Keys, parse
 from app.auth.model import AccessKey
 from app.auth.secrets import hash_of
+from app.auth.url_tokens import new_token
 from app.errors import InvalidInput
 from tests.conftest import ROOT
 
@@ -70,6 +71,24 @@ def test_a_key_is_found_by_its_text_only(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     keys.find("one")
     assert compared == [(hash_of("one"), hash_of("one")), (hash_of("two"), hash_of("one"))]
+
+
+def test_a_token_is_found_by_its_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are compared, whichever it is."""
+    (one, first), (two, second) = new_token(""), new_token("")
+    keys = parse(json.dumps([entry("a", "x", urls=[first.dump(), second.dump()]), entry("b", "y")]))
+    for text in (one, two):
+        assert getattr(keys.find_url(text), "name", None) == "a"
+        assert keys.find(text) is None
+    for text in ("", "x", first.hash):
+        assert keys.find_url(text) is None
+    assert keys.hashes == {first.hash, second.hash, hash_of("x"), hash_of("y")}
+    compared: list[str] = []
+    monkeypatch.setattr(
+        "hmac.compare_digest", lambda a, b: compared.append(a) is not None or a == b
+    )
+    keys.find_url(one)
+    assert compared == [first.hash, second.hash]
 
 
 def test_a_change_that_is_under_way_is_not_overwritten(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ def entry(name: str = "app", text: str = "secret", **fields: Any) -> Json:
 
 def test_a_key_is_the_same_after_writing_and_reading() -> None:
     fields = entry(scope="manage", rate="5/second", concurrent=1, queued=2, daily=3)
+    fields["urls"] = [
+        {"id": "1a", "hash": hash_of("one"), "created_at": "2026-01-01"},
+        {"id": "2b", "hash": hash_of("two")},
+    ]
     assert AccessKey.load(fields).dump() == fields
     assert AccessKey.load(entry()).scope is AccessLevel.RUN
 
@@ -38,6 +42,14 @@ def test_a_key_is_the_same_after_writing_and_reading() -> None:
         ({"queued": True}, "queued"),
         ({"concurrent": "4"}, "concurrent"),
         ({"colour": "red"}, "colour"),
+        ({"urls": None}, "urls"),
+        ({"urls": {}}, "urls"),
+        ({"urls": ["x"]}, "urls"),
+        ({"urls": [{"id": "a"}]}, "urls"),
+        ({"urls": [{"id": "A B", "hash": "0" * 64}]}, "urls"),
+        ({"urls": [{"id": "a", "hash": "secret"}]}, "urls"),
+        ({"urls": [{"id": "a", "hash": "0" * 64, "text": "x"}]}, "urls"),
+        ({"urls": [{"id": "a", "hash": "0" * 64}] * 2}, "urls"),
     ],
 )
 def test_what_is_wrong_with_a_key_is_said(change: Json, said: str) -> None:

@@ -19,6 +19,8 @@ Json = dict[str, Any]
         ({"authorization": "bearer  abc "}, [], "abc"),
         ({"x-api-key": "abc"}, [], "abc"),
         ({"authorization": "Bearer abc", "x-api-key": "abc"}, [], "abc"),
+        ({"authorization": "Bearer "}, [], None),
+        ({"authorization": "Bearer ", "x-api-key": "abc"}, [], "abc"),
         ({"authorization": "Basic YTpiYw=="}, [], None),
         ({}, ["comfyui-gateway", "key.abc"], "abc"),
         ({}, ["comfyui-gateway"], None),
@@ -30,6 +32,24 @@ def test_where_a_key_may_stand(headers: Json, protocols: list[str], found: str |
     assert key_text(scope) == found
     if protocols:  # not of a WebSocket
         assert key_text({"type": "http", "headers": raw}) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("Basic YTpiYw==", "bc"),  # a:bc
+        ("basic OmI6Yw==", "b:c"),  # :b:c
+        ("Basic YTo=", None),  # a:
+        ("Basic YQ==", None),  # a
+        ("Basic", None),
+        ("Basic !!!", None),
+        ("Basic /w==", None),  # no UTF-8
+    ],
+)
+def test_the_password_of_basic(value: str, found: str | None) -> None:
+    scope = {"type": "http", "headers": [(b"authorization", value.encode())]}
+    assert key_text(scope, basic=True) == found
+    assert key_text(scope) is None
 
 
 def test_two_different_keys_are_refused() -> None:
