@@ -45,6 +45,7 @@ from app.services.assets import AssetParts, AssetService
 from app.services.duplicate_servers import DuplicateServers
 from app.services.encoded_nodes import EncodedNodes
 from app.services.input_files import InputParts
+from app.services.native_memory import NativeMemory
 from app.services.servers import ServerService
 from app.services.submissions import SubmissionParts
 from app.services.tasks import TaskParts
@@ -150,6 +151,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         servers=servers,
         hub=hub,
         channels=channels,
+        native_memory=NativeMemory(),
         dispatcher=dispatcher,
         library=library,
         nodes=EncodedNodes(workers),

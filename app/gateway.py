@@ -9,6 +9,7 @@ from app.auth.model import AccessLevel, Caller
 from app.auth.native_ports import parse_all
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
+from app.db.native_tasks import NativeTasks
 from app.db.runners import Runners
 from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
 from app.events.client_channels import ClientChannels
@@ -25,6 +26,9 @@ from app.servers.pool import Pool
 from app.services.assets import AssetService
 from app.services.encoded_nodes import EncodedNodes
 from app.services.jobs import Jobs
+from app.services.native_memory import NativeMemory
+from app.services.native_prompts import NativePrompts
+from app.services.native_queue import NativeQueue
 from app.services.servers import ServerService
 from app.services.submissions import SubmissionService
 from app.services.tasks import TaskParts, TaskService
@@ -49,6 +53,7 @@ class Gateway:
     servers: ServerService
     hub: Hub
     channels: ClientChannels  # to the sockets of ComfyUI's own protocol
+    native_memory: NativeMemory  # of its polled answers
     dispatcher: Dispatcher
     library: Library
     nodes: EncodedNodes  # object_info for ComfyUI's own protocol
@@ -130,6 +135,18 @@ class Gateway:
     @property
     def jobs(self) -> Jobs:
         return Jobs(self.tasks, self.submissions, self.assets)
+
+    @property
+    def native_prompts(self) -> NativePrompts:
+        return NativePrompts(self.task_parts.submissions, self.caller)
+
+    @property
+    def native_tasks(self) -> NativeTasks:
+        return NativeTasks(self.task_parts.submissions.tasks.database, self.caller.name)
+
+    @property
+    def native_queue(self) -> NativeQueue:
+        return NativeQueue(self.native_tasks, self.tasks, self.native_memory, self.caller.name)
 
     def admit_stream(self) -> None:
         """Raise TooManyConnections if no further stream is allowed, LiveUpdatesUnavailable while

@@ -27,7 +27,12 @@ def write(connection: Connection, new: Sequence[NewTask]) -> None:
 
 def _row(task: NewTask) -> Json:
     asked = task.native_request or NativeRequest()
-    about = {"outputs": list(asked.outputs_to_execute), "targets": asked.targets}
+    about = {
+        "outputs": list(asked.outputs_to_execute),
+        "targets": asked.targets,
+        "left_out": asked.left_out,
+        "node_errors": asked.node_errors,
+    }
     row: Json = {"task_id": task.task_id, "about": mapping.dump(about)}
     return {**row, "hidden": False, "told": False, "result": None}
 
@@ -42,7 +47,9 @@ def requests(connection: Connection, task_ids: Collection[str]) -> dict[str, Nat
 
 def request_of(text: str) -> NativeRequest:
     about = json.loads(text)
-    return NativeRequest(about["outputs"], about["targets"])
+    return NativeRequest(
+        about["outputs"], about["targets"], about["left_out"], about["node_errors"]
+    )
 
 
 def forget(connection: Connection, task_ids: Collection[str]) -> None:

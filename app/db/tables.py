@@ -234,8 +234,8 @@ Index(
 Index(
     "tasks_native",
     tasks.c.key_name,
-    tasks.c.seq,
     tasks.c.finished_at,
+    tasks.c.seq,
     sqlite_where=_NATIVE,
     postgresql_where=_NATIVE,
 )

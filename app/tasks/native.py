@@ -23,10 +23,14 @@ class NativeRequest:
     """What else was posted with it, and is told again or sent to the server.
 
     `targets`: partial_execution_targets. `outputs_to_execute`: as in rows of /queue and /history.
+    `left_out`: nodes that only outputs need which are not run, faulty ones or no targets; they are
+    no part of the task's prompt. `node_errors`: of faulty outputs, as they were answered.
     """
 
     outputs_to_execute: Sequence[str] = ()
     targets: Sequence[str] | None = None
+    left_out: Json = field(default_factory=dict, repr=False)
+    node_errors: Json = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,14 @@
 
 from starlette.routing import BaseRoute
 
-from app.api.native import nodes, server
+from app.api.native import history, nodes, prompts, queue, server
 from app.api.native.unknown import rest_of
 
-ROUTES: list[BaseRoute] = [*nodes.ROUTES, *server.ROUTES]
+ROUTES: list[BaseRoute] = [
+    *prompts.ROUTES,
+    *queue.ROUTES,
+    *history.ROUTES,
+    *nodes.ROUTES,
+    *server.ROUTES,
+]
 ROUTES.append(rest_of(ROUTES))  # the last one

@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_index(
         "tasks_native",
         "tasks",
-        ["key_name", "seq", "finished_at"],
+        ["key_name", "finished_at", "seq"],
         sqlite_where=_NATIVE,
         postgresql_where=_NATIVE,
     )

@@ -1,0 +1,241 @@
+"""Reads the tasks that one caller has through ComfyUI's own protocol: its queue and its history.
+
+Clients poll these, so all queries use the index `tasks_native`.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, true, update
+
+from app.db import native, prompts
+from app.db.engine.database import Database
+from app.db.engine.list_parameters import any_of, parts_of
+from app.db.engine.list_parameters import task_ids as plausible
+from app.db.engine.statement import Statement
+from app.db.prompts import PromptParts
+from app.db.queries import TASKS, fetch
+from app.db.tables import native_prompts, tasks
+from app.limits.json_types import Json
+from app.tasks.model import Status, Task
+from app.tasks.native import NativeRequest, NativeResult
+
+MOST_QUEUED = 1000  # rows of /queue
+MOST_ENDED = 10_000  # entries in a history of ComfyUI
+LOOKED_AT = 1000  # newest ended tasks among which those are that are not hidden
+NEWEST = 200  # entries of a history if a client asks for no number
+
+_IS_NATIVE = tasks.c.number.is_not(None)  # as in the index
+_HAS_ENDED, _IS_OPEN = tasks.c.finished_at.is_not(None), tasks.c.finished_at.is_(None)
+# By whether there is an API key
+_MINE: dict[bool, ColumnElement[bool]] = {
+    True: tasks.c.key_name == bindparam("owner"),
+    False: tasks.c.key_name.is_(None),
+}
+_THESE = any_of(tasks.c.task_id, "task_ids")
+
+
+class Ended(NamedTuple):
+    """An ended task in the history. Whatever is told of it stays the same while these do."""
+
+    task_id: str
+    finished_at: float
+    has_result: bool
+
+
+class Unfinished(NamedTuple):
+    """A task in the queue. `is_running`: its server has begun with it."""
+
+    task_id: str
+    number: float
+    client_id: str | None
+    origin: str
+    created_at: float
+    is_running: bool
+    is_canceling: bool
+    started_at: float | None
+
+
+class NativeTask(NamedTuple):
+    """A task with all that is told of it."""
+
+    task: Task
+    parts: PromptParts
+    asked: NativeRequest
+    result: NativeResult | None
+
+
+def _ended(mine: ColumnElement[bool], looked_at: int, most: int) -> Statement:
+    """Return a query for the newest ended tasks that are not hidden, newest first."""
+    newest = (
+        select(tasks.c.task_id, tasks.c.finished_at, tasks.c.seq, tasks.c.status)
+        .where(_IS_NATIVE, mine, _HAS_ENDED)
+        .order_by(tasks.c.finished_at.desc(), tasks.c.seq.desc())
+        .limit(looked_at)
+        .subquery()
+    )
+    return Statement(
+        select(
+            newest.c.task_id,
+            newest.c.finished_at,
+            native_prompts.c.result.is_not(None).label("has_result"),
+        )
+        .join(native_prompts, native_prompts.c.task_id == newest.c.task_id)
+        .where(~native_prompts.c.hidden, newest.c.status != Status.EXPIRED)
+        .order_by(newest.c.finished_at.desc(), newest.c.seq.desc())
+        .limit(most)
+    )
+
+
+def _one(mine: ColumnElement[bool]) -> Statement:
+    return Statement(
+        select(
+            tasks.c.task_id,
+            tasks.c.finished_at,
+            native_prompts.c.result.is_not(None).label("has_result"),
+        )
+        .join(native_prompts, native_prompts.c.task_id == tasks.c.task_id)
+        .where(tasks.c.task_id == bindparam("task_id"), _IS_NATIVE, mine, _HAS_ENDED)
+        .where(~native_prompts.c.hidden, tasks.c.status != Status.EXPIRED)
+    )
+
+
+_COUNT = {
+    has: Statement(select(func.count()).select_from(tasks).where(_IS_NATIVE, mine, _IS_OPEN))
+    for has, mine in _MINE.items()
+}
+_QUEUE = {
+    has: Statement(
+        select(
+            *(tasks.c.task_id, tasks.c.number, tasks.c.client, tasks.c.origin, tasks.c.created_at),
+            *(tasks.c.started_at, tasks.c.status),
+        )
+        .where(_IS_NATIVE, mine, _IS_OPEN)
+        .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
+        .limit(MOST_QUEUED)
+    )
+    for has, mine in _MINE.items()
+}
+_NEWEST = {has: _ended(mine, LOOKED_AT, NEWEST) for has, mine in _MINE.items()}
+_ALL = {has: _ended(mine, MOST_ENDED, MOST_ENDED) for has, mine in _MINE.items()}
+_ONE = {has: _one(mine) for has, mine in _MINE.items()}
+_RESULTS = Statement(
+    select(native_prompts.c.task_id, native_prompts.c.result).where(
+        any_of(native_prompts.c.task_id, "task_ids")
+    )
+)
+_OPEN = {
+    has: Statement(select(tasks.c.task_id).where(_THESE, _IS_NATIVE, mine, _IS_OPEN))
+    for has, mine in _MINE.items()
+}
+
+
+def _hide(mine: ColumnElement[bool], these: ColumnElement[bool]) -> Any:
+    ended = select(tasks.c.task_id).where(_IS_NATIVE, mine, _HAS_ENDED, these)
+    return (
+        update(native_prompts)
+        .where(~native_prompts.c.hidden, native_prompts.c.task_id.in_(ended))
+        .values(hidden=True)
+    )
+
+
+class NativeTasks:
+    """The native tasks that were submitted with the API key `owner`, or without any."""
+
+    def __init__(self, database: Database, owner: str | None) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def count(self) -> int:
+        """Return the number of unfinished tasks."""
+        ((number,),) = await self._rows(_COUNT)
+        return int(number)
+
+    async def unfinished(self) -> list[Unfinished]:
+        """Return unfinished tasks: first those at work, then the others in queue order."""
+        return [
+            Unfinished(
+                *(row.task_id, row.number, row.client, row.origin or "", row.created_at),
+                is_running=row.status != Status.QUEUED and row.started_at is not None,
+                is_canceling=row.status == Status.CANCELING,
+                started_at=row.started_at,
+            )
+            for row in await self._rows(_QUEUE)
+        ]
+
+    async def newest(self) -> list[Ended]:
+        """Return the newest entries of the history, oldest first."""
+        return _oldest_first(await self._rows(_NEWEST))
+
+    async def ended(self) -> list[Ended]:
+        """Return all entries of the history, oldest first."""
+        return _oldest_first(await self._rows(_ALL, large=True))
+
+    async def one(self, task_id: str) -> Ended | None:
+        """Return the entry of a task; None unless it has ended and is listed."""
+        found = [Ended(*row) for row in await self._rows(_ONE, task_id=task_id)]
+        return found[0] if found else None
+
+    async def open(self, task_ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that are unfinished tasks, in this order."""
+        found: set[str] = set()
+        for part in parts_of(plausible(task_ids)):
+            found |= {row.task_id for row in await self._rows(_OPEN, task_ids=part)}
+        return [task_id for task_id in dict.fromkeys(task_ids) if task_id in found]
+
+    async def whole(self, task_ids: Collection[str]) -> list[NativeTask]:
+        """Return tasks that this caller has, with all that is told of them."""
+
+        def work(connection: Connection) -> list[NativeTask]:
+            return [one for part in parts_of(task_ids) for one in _whole(connection, part)]
+
+        return await self._database.read(work, large=len(task_ids) > 1)
+
+    async def hide(self, task_ids: Sequence[str] | None) -> None:
+        """Take ended tasks out of the history: these, or all."""
+        mine = _MINE[self._owner is not None]
+        these = [None] if task_ids is None else list(parts_of(plausible(task_ids)))
+        for part in these:
+            query = _hide(mine, true() if part is None else _THESE)
+            values = {**self._values(), **({} if part is None else {"task_ids": part})}
+            await self._database.write(partial(_execute, query, values), large=True)
+
+    async def _rows(
+        self, statements: dict[bool, Statement], *, large: bool = False, **values: Any
+    ) -> Sequence[Any]:
+        statement, given = statements[self._owner is not None], {**self._values(), **values}
+        return await self._database.read(lambda c: statement.rows(c, given), large=large)
+
+    def _values(self) -> Json:
+        return {} if self._owner is None else {"owner": self._owner}
+
+
+def _execute(query: Any, values: Json, connection: Connection) -> None:
+    connection.execute(query, values)
+
+
+def _oldest_first(rows: Sequence[Any]) -> list[Ended]:
+    return [Ended(row[0], row[1], bool(row[2])) for row in reversed(rows)]
+
+
+def _whole(connection: Connection, task_ids: Sequence[str]) -> list[NativeTask]:
+    these = {"task_ids": list(task_ids)}
+    found = {task.task_id: task for task in fetch(connection, TASKS.where(_THESE), these)}
+    parts = prompts.parts(connection, list(found))
+    asked = native.requests(connection, list(found))
+    results = {row.task_id: row.result for row in _RESULTS.rows(connection, these)}
+    return [
+        NativeTask(found[task_id], parts[task_id], asked[task_id], result_of(results.get(task_id)))
+        for task_id in task_ids
+        if task_id in found and task_id in parts and task_id in asked
+    ]
+
+
+def result_of(text: str | None) -> NativeResult | None:
+    """Return what is stored of the server's history; None if there is nothing."""
+    if text is None:
+        return None
+    found = json.loads(text)
+    return NativeResult(found["outputs"], found["meta"], found["messages"])
