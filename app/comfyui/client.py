@@ -1,6 +1,6 @@
 """ComfyUI's HTTP routes as methods. One client for all versions: features are detected."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
@@ -155,9 +155,17 @@ class ComfyClient:
     # -- writing --------------------------------------------------------------------------------
 
     async def queue_prompt(
-        self, prompt: Json, *, prompt_id: str, client_id: str, extra: Json
+        self,
+        prompt: Json,
+        *,
+        prompt_id: str,
+        client_id: str,
+        extra: Json,
+        targets: Sequence[str] | None = None,
     ) -> Json:
         """Queue a prompt under the given id; return the node_errors of outputs left out.
+
+        `targets`: the output nodes to run, None for all; with [] ComfyUI refuses the prompt.
 
         ComfyUI runs a repeated prompt_id again: call `find` before a POST that may be a second one.
         Raises PromptRejected, ComfyUnreachable (the prompt may be queued nevertheless), and
@@ -166,6 +174,8 @@ class ComfyClient:
         body: Json = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
         if extra:
             body["extra_data"] = extra
+        if targets is not None:
+            body["partial_execution_targets"] = list(targets)
         answer = await self._post("/prompt", body, timeout=SLOW)
         return sound_errors(answers.taken(answer, self.address).get("node_errors"))
 

@@ -5,24 +5,28 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
-from app.db import mapping
+from app.db import mapping, webhooks
 from app.db.engine.list_parameters import any_of
 from app.db.engine.statement import Statement
 from app.db.tables import native_prompts
 from app.limits.json_types import Json
 from app.tasks.model import NewTask
 from app.tasks.native import NativeRequest
+from app.tasks.webhook import Webhook
 
 _WRITE = Statement(insert(native_prompts))
 _THESE = any_of(native_prompts.c.task_id, "task_ids")
 _ABOUT = Statement(select(native_prompts.c.task_id, native_prompts.c.about).where(_THESE))
 _FORGET = delete(native_prompts).where(_THESE)
 
+# The webhook of a submit, and what else was posted through ComfyUI's own protocol
+Beside = tuple[Webhook | None, NativeRequest | None]
+
 
 def write(connection: Connection, new: Sequence[NewTask]) -> None:
-    """Insert what else is known of tasks that are added next."""
-    if new:
-        _WRITE.each(connection, [_row(task) for task in new])
+    """Insert what else is known of those tasks that have any, which are added next."""
+    if rows := [_row(task) for task in new if task.native or task.native_request]:
+        _WRITE.each(connection, rows)
 
 
 def _row(task: NewTask) -> Json:
@@ -43,6 +47,11 @@ def requests(connection: Connection, task_ids: Collection[str]) -> dict[str, Nat
         row.task_id: request_of(row.about)
         for row in _ABOUT.rows(connection, {"task_ids": list(task_ids)})
     }
+
+
+def beside(connection: Connection, task_id: str) -> Beside:
+    """Return what the submit of a task had beside the prompt."""
+    return webhooks.own(connection, task_id), requests(connection, [task_id]).get(task_id)
 
 
 def request_of(text: str) -> NativeRequest:

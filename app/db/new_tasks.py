@@ -23,7 +23,7 @@ def write(
     """
     cut = {row["task_id"] for row in made if row["cut"]}
     prompts.write(connection, new, cut)
-    native.write(connection, [task for task in new if task.native is not None])
+    native.write(connection, new)
     seqs = {row.task_id: row.seq for row in _ADD.each(connection, made)}
     task_filters.keep(connection, [(seqs[task.task_id], task) for task in new])
     for task in new:

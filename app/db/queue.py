@@ -7,7 +7,6 @@ and no server gets more than its slots.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
 from app.db import prompts, quotas, requirements
+from app.db.claimed import Claim, claims_of
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
 from app.db.engine.notify import Topic, notify
@@ -26,7 +26,7 @@ from app.db.requirements import Requirements, RequirementsCache
 from app.db.tables import prompts as prompt_rows
 from app.db.tables import tasks
 from app.limits.json_types import Json
-from app.tasks.model import Assignment, Task, WaitingTask
+from app.tasks.model import Assignment, WaitingTask
 from app.workflows.requirements import Needs, requirements_of
 
 MAX_CANDIDATES = 32  # tasks at the head of the queue that are considered at a time
@@ -114,16 +114,6 @@ def _taking(condition: ColumnElement[bool]) -> Any:
 
 _TAKE_OVER = _taking(any_of(tasks.c.server, "servers"))
 _TAKE_ORPHANS = _taking(none_of(tasks.c.server, "servers"))
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A task owned until its lease ends, with the graph to run and its needs."""
-
-    task: Task
-    prompt: Json = field(repr=False)
-    needs: Needs
-    extra: Json | None = field(default=None, repr=False)  # see app/workflows/extra_data.py
 
 
 class Left(Enum):
@@ -275,31 +265,14 @@ class Queue:
         found = _CLAIMED.rows(connection, {"seqs": given})
         got = {row.seq: task_of(row._asdict()) for row in found}
         parts = prompts.parts_in(connection, found)
-        return self._claims_of(connection, [got[g.seq] for g in gifts if g.seq in got], parts)
+        in_order = [got[gift.seq] for gift in gifts if gift.seq in got]
+        return claims_of(connection, self.requirements, in_order, parts)
 
     def _taken(self, connection: Connection, taking: Any, values: Json) -> list[Claim]:
         seqs = list(connection.scalars(taking, values))
         found = fetch(connection, _THESE, {"seqs": seqs}) if seqs else []
         parts = prompts.parts(connection, [task.task_id for task in found])
-        return self._claims_of(connection, found, parts)
-
-    def _claims_of(
-        self,
-        connection: Connection,
-        found: Sequence[Task],
-        parts: Mapping[str, prompts.PromptParts],
-    ) -> list[Claim]:
-        requirements = self.requirements.read(connection, {task.requirements_id for task in found})
-        # A task without its prompt fails on its own; it must not block other claims.
-        return [
-            Claim(
-                task,
-                prompts.whole(parts[task.task_id]) if task.task_id in parts else {},
-                requirements[task.requirements_id].needs,
-                parts[task.task_id].extra if task.task_id in parts else None,
-            )
-            for task in found
-        ]
+        return claims_of(connection, self.requirements, found, parts)
 
 
 def _places(part: Sequence[str], connection: Connection) -> Sequence[Any]:

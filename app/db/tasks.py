@@ -13,7 +13,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from app.auth.model import Caller
-from app.db import idempotency, mapping, new_tasks, prompts, quotas, webhooks
+from app.db import idempotency, mapping, native, new_tasks, prompts, quotas
 from app.db.engine import bulk
 from app.db.engine.database import FEW_ROWS, Database
 from app.db.engine.notify import Topic, notify
@@ -39,7 +39,6 @@ from app.errors import InvalidInput
 from app.limits.json_types import Json
 from app.servers.queues import prompt_id_in_use
 from app.tasks.model import CancelReason, NewTask, Output, Status, Task
-from app.tasks.webhook import Webhook
 
 ALL = Selection()
 
@@ -149,9 +148,9 @@ class TaskRepository:
 
         return await self._database.read(work)
 
-    async def webhook(self, task_id: str) -> Webhook | None:
-        """Return the webhook of a task's submit; for a task that the caller has already read."""
-        return await self._database.read(lambda connection: webhooks.own(connection, task_id))
+    async def beside(self, task_id: str) -> native.Beside:
+        """Return what a task's submit had; for a task that the caller has already read."""
+        return await self._database.read(lambda connection: native.beside(connection, task_id))
 
     async def page(
         self, selection: Selection = ALL, *, limit: int = 50, before: int | None = None

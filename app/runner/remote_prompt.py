@@ -105,8 +105,10 @@ class RemotePrompt:
             return False
         return True
 
-    async def post(self, prompt: Json, extra: Json) -> Json:
+    async def post(self, prompt: Json, extra: Json, targets: Sequence[str] | None = None) -> Json:
         """Queue the prompt with `extra` as its extra_data; return ComfyUI's node_errors.
+
+        `targets`: the output nodes to run, None for all.
 
         ComfyUI runs a repeated prompt id again, so after a POST without a usable answer the prompt
         is searched for before it is sent again. Raises ComfyError for an answer that is not
@@ -121,6 +123,7 @@ class RemotePrompt:
                     prompt_id=self._prompt_id,
                     client_id=self._server.client_id,
                     extra=extra,
+                    targets=targets,
                 )
                 self._server.ear.queue_changed(since)
                 self._server.pace.sent(time.monotonic() - since)

@@ -12,8 +12,8 @@ from functools import partial
 from app.comfyui.events import Event, Executed, Executing, ExecutionError, ExecutionStart, Preview
 from app.comfyui.history import HistoryEntry, PromptState
 from app.comfyui.socket import Connected
+from app.db.claimed import Claim
 from app.db.engine.errors import cannot_write
-from app.db.queue import Claim
 from app.db.run_steps import LostClaim
 from app.errors import GatewayError
 from app.runner import messages

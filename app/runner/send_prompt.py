@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.comfyui.answers import TOO_LARGE, may_be_the_prompts
-from app.db.queue import Claim
+from app.db.claimed import Claim
 from app.errors import ComfyError, ComfyUnreachable, PromptRejected
 from app.runner.cache_marks import marked
 from app.runner.cancellation import unless_canceled
@@ -93,13 +93,14 @@ class PromptSender:
         prompt, record.names = await stage_inputs(spelled, server, uploads)
         extra = with_secrets(to_send(claim.extra, spelled), secrets)
         about = (prompt, extra, record.attempts, server.node_types)
+        targets = claim.native_request.targets if claim.native_request else None
         is_small = len(prompt) <= SMALL_PROMPT_NODES
         prompt = marked(*about) if is_small else await asyncio.to_thread(marked, *about)
         async with server.fifo_lock.next():
             await self.note_attempt(server.client_id)
             self.asked_at = time.time()
             try:
-                node_errors = await self._remote_prompt.post(prompt, extra)
+                node_errors = await self._remote_prompt.post(prompt, extra, targets)
             except PromptRejected as error:
                 said = error.extra.get("node_errors") or {}
                 server.refusals.learn(spelled, said, record.task.owner, error.class_type)

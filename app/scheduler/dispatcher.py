@@ -6,10 +6,11 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from app.db.claimed import Claim
 from app.db.claims import Claims
 from app.db.engine.notify import Notifications, Topic
 from app.db.lease import RENEWALS, is_dead
-from app.db.queue import Choose, Claim, Left, Queue
+from app.db.queue import Choose, Left, Queue
 from app.limits.periodic import Work, attempt, every, to_its_end
 from app.runner.context import RunContext
 from app.runner.eta import Seen

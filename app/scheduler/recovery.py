@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from app.db.queue import Claim
+from app.db.claimed import Claim
 from app.db.run_steps import LostClaim
 from app.errors import ComfyError
 from app.runner.context import RunContext

@@ -187,8 +187,7 @@ class TaskService:
     async def retry(self, task_id: str) -> Task:
         """Queue a new task from the same request.
 
-        Raises TaskNotFound, InvalidInput, QueueFull, and ApiKeyGone if the task had a secret:
-        secrets are kept for one task only, until it ends.
+        Raises TaskNotFound, InvalidInput, QueueFull, and ApiKeyGone if the task had a secret.
         """
         old = await self._store.get(task_id)
         self._parts.check_owner(old.owner)
@@ -197,7 +196,7 @@ class TaskService:
                 "The task came with an API key, which is kept for that task only.",
                 hint="Submit the workflow again, with its key.",
             )
-        webhook = await self._store.webhook(task_id)
+        webhook, native_request = await self._store.beside(task_id)
         prompt, changes, extra = await self._store.prompt_parts(task_id)
         submissions = SubmissionService(self._parts.submissions, self._caller)
         whole = with_changes(prompt, changes)
@@ -219,6 +218,7 @@ class TaskService:
             retry_of=task_id,
             webhooks=(webhook,) if webhook else (),
             owner=old.owner,  # the task's input files belong to that owner
+            native_request=native_request,
         )
         return (await submissions.add([new]))[0].task
 

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import update
 
 from app.db import task_time
+from app.db.claimed import Claim
 from app.db.claims import Claims
 from app.db.engine.database import Database, open_database
 from app.db.engine.postgresql import Unreachable
 from app.db.idempotency import IdempotencyKey
 from app.db.lease import Lease
-from app.db.queue import Claim, Queue
+from app.db.queue import Queue
 from app.db.run_steps import LostClaim
 from app.db.tables import tasks
 from app.db.task_filters import Selection

@@ -11,12 +11,13 @@ from sqlalchemy import func, insert, select, text
 
 from app.auth.model import EVERYBODY
 from app.db import prompts as graphs
+from app.db.claimed import Claim
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
 from app.db.lease import Lease
 from app.db.mapping import dump
 from app.db.prompts import graph_of
-from app.db.queue import Claim, Queue
+from app.db.queue import Queue
 from app.db.tables import prompts, routes, tasks
 from app.db.tasks import TaskRepository, TaskTable
 from app.errors import TaskNotFound

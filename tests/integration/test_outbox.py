@@ -265,7 +265,7 @@ async def test_they_go_with_their_task(store: TaskRepository, outbox: Outbox) ->
     assert len(await all_deliveries(outbox)) == 2
     await store.delete([task_id])
     assert len(await all_deliveries(outbox)) == 1
-    assert await store.webhook(task_id) is None
+    assert await store.beside(task_id) == (None, None)
 
 
 async def test_pages(store: TaskRepository, outbox: Outbox) -> None:

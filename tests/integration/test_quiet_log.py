@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.model import EVERYBODY
+from app.db.claimed import Claim
 from app.db.engine.database import Database, open_database
-from app.db.queue import Claim
 from app.db.tables import metadata
 from app.logs import JsonLines, PlainLines
 from app.redis import told

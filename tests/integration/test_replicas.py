@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from app.auth.model import EVERYBODY
+from app.db.claimed import Claim
 from app.db.claims import Claims
 from app.db.engine.database import Database, open_database
 from app.db.engine.notify import Notifications, Topic, notify
 from app.db.lease import Lease
-from app.db.queue import Claim, Queue
+from app.db.queue import Queue
 from app.db.tasks import TaskRepository, TaskTable
 from app.settings import Settings
 from app.tasks.model import Assignment, NewTask, WaitingTask
