@@ -6,6 +6,7 @@ demo: setup
 
 # What needs no service and no browser; `TESTS=all make test` runs everything.
 test: setup-dev
+	[ "$(TESTS)" != all ] || scripts/clients
 	scripts/test
 
 check: setup-dev
