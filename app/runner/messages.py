@@ -34,9 +34,12 @@ Message = Event | Connected | CancelRequest | MoveRequest
 
 
 def calls_for_a_look(message: Message | None) -> bool:
-    """Return whether to query the prompt: after a timeout, a reconnect or a reported end."""
+    """Return whether to query the prompt: after a timeout, a reconnect, a cancel or a reported end.
+
+    A prompt that was canceled while it waited on the server is gone at once, and no event tells.
+    """
     match message:
-        case None | Connected() | Executing(node=None):
+        case None | Connected() | CancelRequest() | Executing(node=None):
             return True
         case _:
             return False

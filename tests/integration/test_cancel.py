@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
+from app.runner import run
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
+from tests.conftest import WAIT, RunningGateway, model_free, run_gateway, text_to_image, wait_until
 
 
 @pytest.fixture(params=[True, False], ids=["jobs-api", "old"])
@@ -43,6 +44,21 @@ async def test_waiting_on_the_server(gateway: RunningGateway, demo: DemoServer) 
     await gateway.until(second["task_id"], "canceled")
     assert (await gateway.task(first["task_id"]))["status"] == "running"
     assert second["task_id"] not in demo.records.executed
+    await cancel(gateway, first["task_id"])
+    await gateway.until(first["task_id"], "canceled")
+
+
+async def test_waiting_on_the_server_it_ends_at_once(
+    gateway: RunningGateway, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients of ComfyUI's own protocol expect it out of the queue when they are answered; no event
+    of the server tells, and its next poll is far away."""
+    monkeypatch.setattr(run, "POLL_SECONDS", 10 * WAIT)
+    first = await gateway.submit(text_to_image(steps=500, seed=1), wait=0)
+    second = await gateway.submit(text_to_image(steps=500, seed=2), wait=0)
+    await wait_until(lambda: len(demo.records.prompts) == 2)
+    await cancel(gateway, second["task_id"])
+    await gateway.until(second["task_id"], "canceled")
     await cancel(gateway, first["task_id"])
     await gateway.until(first["task_id"], "canceled")
 
