@@ -54,6 +54,18 @@ interface GatewayHealth {
 	warnings: Array<string>;
 }
 
+interface Native {
+	root: string;
+	path: string;
+	ports: Array<NativePort>;
+}
+
+interface NativePort {
+	host: string;
+	port: number;
+	key: string | null;
+}
+
 interface Output {
 	node_id: string;
 	kind: "image" | "video" | "audio" | "text" | "file" | "latent" | "model3d";

@@ -85,3 +85,38 @@ async def test_add_with_errors_beside_the_field_and_remove_by_force(
         await dialog.get_by_label("Stop what runs there").check()
         await dialog.get_by_role("button", name="Remove").click()
         await expect(card).to_have_count(0)
+
+
+async def test_the_addresses_for_clients_of_comfyui(page: Page) -> None:
+    doors = page.locator("server-panel .doors")
+    base = await page.evaluate("document.baseURI")
+    await expect(doors.locator("code")).to_have_text([base, f"{base}comfy/"])
+    await page.get_by_label("Language").select_option("zh")
+    await expect(doors).to_contain_text("供 ComfyUI 客户端使用")
+    for width in (390, 1440):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await assert_fits(page, width)
+
+
+async def test_ports_are_told_by_an_address_that_leads_there(page: Page) -> None:
+    told = {
+        "root": "/",
+        "path": "/comfy/",
+        "ports": [
+            {"host": "127.0.0.1", "port": 8188, "key": "alice"},
+            {"host": "::1", "port": 8189, "key": "<b>"},
+            {"host": "0.0.0.0", "port": 8190, "key": None},
+        ],
+    }
+    await page.route("**/api/system/info", lambda route: route.fulfill(json={"native": told}))
+    await page.reload()
+    doors = page.locator("server-panel .doors")
+    here = await page.evaluate("location.hostname")
+    await expect(doors.locator("code")).to_have_text(
+        [
+            *(await page.evaluate("[document.baseURI, document.baseURI + 'comfy/']")),
+            *("http://127.0.0.1:8188", "http://[::1]:8189", f"http://{here}:8190"),
+        ]
+    )
+    await expect(doors).to_contain_text("as alice")
+    await expect(doors).to_contain_text("as <b>")

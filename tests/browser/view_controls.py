@@ -60,6 +60,7 @@ SERVERS: Table = {
         Use("it.value", "fill:3", first="one('.add [name=address]').value = '127.0.0.1:10'"),
         Use("sent('POST /api/servers .*127.0.0.1:10.*3')", "press:Enter"),
     ),
+    "server-panel li button copy": Use("sent('COPY http://.*/')"),
 }
 UNFOLD = "for (const each of document.querySelectorAll('.models')) each.open = true;"
 SERVERS_SCENES = [

@@ -277,6 +277,22 @@ async def test_a_port_without_keys(settings_for: SettingsFor, demo: DemoServer) 
         assert await status(port, "/system_stats", {"Host": "evil.example"}) == 403
 
 
+async def test_the_doors_are_told(settings_for: SettingsFor, tmp_path: Path) -> None:
+    """Whose the ports are only to their owners, and to who manages."""
+    ports = [f"{free_port()}:alice", f"localhost:{free_port()}:reader"]
+    told = [
+        {"host": host, "port": int(port.split(":")[-2]), "key": port.split(":")[-1]}
+        for host, port in zip(("127.0.0.1", "localhost"), ports, strict=True)
+    ]
+    async with guarded(settings_for, tmp_path, keys=KEYS, native_ports=ports) as gate:
+        for name, seen in (("alice", told[:1]), ("reader", told[1:]), ("boss", told)):
+            client = await gate.client(name)
+            info = (await client.get("/api/system/info")).json()
+            assert info["native"] == {"root": "/", "path": "/comfy/", "ports": seen}
+            below = await client.get("/api/system/info", headers={"X-Forwarded-Prefix": "/x"})
+            assert below.json()["native"]["path"] == "/x/comfy/"
+
+
 # -- below a path -------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query
 
 from app.api.access_levels import requires
 from app.api.deps import GatewayDep, ServerQuery
+from app.api.native.doors import PREFIX
 from app.api.problems import responses
 from app.api.requests import FreeRequest
 from app.api.routers.servers import server_json
@@ -18,11 +19,13 @@ from app.api.routers.system_json import (
     InfoJson,
     ModelMetadataJson,
     ModelsJson,
+    NativeJson,
     NodeTypesJson,
     ServerFeaturesJson,
 )
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
+from app.auth.native_ports import parse_all
 from app.errors import (
     ComfyError,
     ComfyMissing,
@@ -109,6 +112,7 @@ async def ready(gateway: GatewayDep) -> HealthJson:
 async def info(gateway: GatewayDep) -> InfoJson:
     """Return the version, each server with its `system_stats`, and the number of `subscribers`.
 
+    `native` has the addresses for clients of ComfyUI's own protocol.
     The current `settings`, without secrets, are shown to keys with scope manage.
     """
     await gateway.dispatcher.peers.refresh()
@@ -121,6 +125,22 @@ async def info(gateway: GatewayDep) -> InfoJson:
             for server in gateway.pool
         ],
         "subscribers": gateway.hub.subscribers,
+        "native": _doors(gateway),
+    }
+
+
+def _doors(gateway: Gateway) -> NativeJson:
+    """Return where ComfyUI's own protocol is spoken, for this caller."""
+    caller, base = gateway.caller, gateway.base_path
+    sees_all = caller.scope is AccessLevel.MANAGE
+    return {
+        "root": f"{base}/",
+        "path": f"{base}{PREFIX}/",
+        "ports": [
+            {"host": each.host, "port": each.port, "key": each.key_name}
+            for each in parse_all(gateway.settings.native_ports)
+            if sees_all or each.key_name == caller.name
+        ],
     }
 
 

@@ -26,6 +26,25 @@ class ServerInfoJson(ServerJson):
     system_stats: Annotated[Json | None, Field(description="What ComfyUI says of its machine.")]
 
 
+class NativePortJson(TypedDict):
+    host: Annotated[str, Field(description="The address that it listens on.")]
+    port: int
+    key: Annotated[str | None, Field(description="The API key that it is bound to, if any is.")]
+
+
+class NativeJson(TypedDict):
+    """Where ComfyUI's own protocol is spoken."""
+
+    root: Annotated[str, Field(description="Path for clients that bring a key themselves.")]
+    path: Annotated[
+        str, Field(description="Path below which all of it is; a token may follow: ~TOKEN/.")
+    ]
+    ports: Annotated[
+        list[NativePortJson],
+        Field(description="Of COMFYUI_NATIVE_PORTS; those of other keys need scope manage."),
+    ]
+
+
 class InfoJson(TypedDict):
     version: str
     settings: Annotated[
@@ -34,6 +53,7 @@ class InfoJson(TypedDict):
     ]
     servers: list[ServerInfoJson]
     subscribers: Annotated[int, Field(description="Open streams of this process.")]
+    native: NativeJson
 
 
 class NodeTypesJson(TypedDict):

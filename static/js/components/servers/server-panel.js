@@ -6,6 +6,7 @@ import { el } from "../../page/dom.js";
 import { i18n, texts } from "../../page/i18n.js";
 import { ServerAdd } from "./server-add.js";
 import { ServerCard } from "./server-card.js";
+import { ServerDoors } from "./server-doors.js";
 
 await texts("servers");
 
@@ -16,6 +17,7 @@ class ServerPanel extends HTMLElement {
 	#cards = new Map();
 	/** @type {Record<string, any>} */
 	#parts;
+	#doors = new ServerDoors();
 	#detailed = new Map(); // id -> time of the last request for its details
 	#round = 0;
 
@@ -29,6 +31,7 @@ class ServerPanel extends HTMLElement {
 		this.#parts.add = new ServerAdd(() => this.#changed()).element;
 		this.#parts.cards.append(this.#parts.add);
 		this.append(el("h2", { i18n: "servers.title" }), this.#parts.problem, this.#parts.empty, this.#parts.cards);
+		this.append(this.#doors.element);
 		i18n.addEventListener("language", () => {
 			this.#detailed.clear();
 			this.#list();
@@ -50,6 +53,7 @@ class ServerPanel extends HTMLElement {
 			if (round !== this.#round) return; // a newer request was sent
 			this.#parts.problem.show(null);
 			this.#show(servers);
+			await this.#doors.read();
 		} catch (problem) {
 			this.#parts.problem.show(problem);
 		}
