@@ -136,11 +136,18 @@ class NodeText:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message of an unknown type, or one that could not be decoded."""
+    """A message of an unknown type, as node packs have, or one that could not be decoded."""
 
     type: str
     data: Any = None
 
+    @property
+    def prompt_id(self) -> str | None:
+        found = self.data.get("prompt_id") if isinstance(self.data, dict) else None
+        return found if isinstance(found, str) else None
+
+
+UNREADABLE = "unreadable"  # the type of a message that could not be decoded
 
 Event = (
     Status
@@ -167,8 +174,8 @@ def decode(frame: str | bytes) -> Event:
             return _binary(frame)
         message = wire.loads(frame)
         return decode_message(name_of(message["type"]), message.get("data"))
-    except _UNREADABLE as error:
-        return Unknown("unreadable", repr(error))
+    except _DECODING_ERRORS as error:
+        return Unknown(UNREADABLE, repr(error))
 
 
 def decode_message(kind: str, data: Any) -> Event:
@@ -176,19 +183,12 @@ def decode_message(kind: str, data: Any) -> Event:
     reader = _READERS.get(kind)
     try:
         return reader(data) if reader else Unknown(kind, data)
-    except _UNREADABLE as error:
-        return Unknown("unreadable", repr(error))
+    except _DECODING_ERRORS as error:
+        return Unknown(UNREADABLE, repr(error))
 
 
-_UNREADABLE = (
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    OverflowError,
-    struct.error,
-)
+_DECODING = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
+_DECODING_ERRORS = (*_DECODING, OverflowError, struct.error)
 
 
 LATEST = 1e14  # ms since the epoch; later timestamps are ignored

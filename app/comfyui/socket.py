@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
+from typing import NamedTuple
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -23,6 +24,13 @@ FEATURES = {"supports_preview_metadata": True}
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 LARGE_PROGRESS_CHARACTERS = 16 * 1024  # size of a progress message with about a hundred nodes
 SHARE = 0.05  # maximum share of the time for processing large progress messages
+
+
+class Heard(NamedTuple):
+    """An event, and the frame that it came in."""
+
+    event: Event
+    frame: str | bytes
 
 
 class Connected:
@@ -50,7 +58,7 @@ def _retry_always(error: Exception) -> Exception | None:
     return None if isinstance(error, expected) else error
 
 
-async def listen(base_url: str, client_id: str) -> AsyncGenerator[Event | Connected | Disconnected]:
+async def listen(base_url: str, client_id: str) -> AsyncGenerator[Heard | Connected | Disconnected]:
     """Yield the events that ComfyUI at `base_url` (http…) sends to `client_id`, for ever.
 
     Only one socket per client_id may be open: a second one that overlaps the first makes ComfyUI
@@ -105,7 +113,7 @@ def _is_large_state(frame: str | bytes) -> bool:
     )
 
 
-async def _frames(connection: ClientConnection) -> AsyncGenerator[Event | Connected]:
+async def _frames(connection: ClientConnection) -> AsyncGenerator[Heard | Connected]:
     breaths, states = Breaths(), States()
     try:
         await connection.send(json.dumps({"type": "feature_flags", "data": FEATURES}))
@@ -113,7 +121,7 @@ async def _frames(connection: ClientConnection) -> AsyncGenerator[Event | Connec
         async for frame in connection:
             await breaths.take()
             if states.is_wanted(frame):
-                yield decode(frame)
+                yield Heard(decode(frame), frame)
                 states.took(frame)
     except (OSError, WebSocketException, asyncio.IncompleteReadError) as error:
         log.debug("socket lost: %r", error)

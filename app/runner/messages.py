@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.comfyui.events import Event, Executing
+from app.comfyui.events import Event, Executing, NodeText, Unknown
 from app.comfyui.socket import Connected
 from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
@@ -43,6 +43,11 @@ def calls_for_a_look(message: Message | None) -> bool:
             return True
         case _:
             return False
+
+
+def is_sign_of_life(event: Event) -> bool:
+    """Return whether the event shows that the prompt moves on; packs may tell of anything."""
+    return not isinstance(event, NodeText | Unknown)
 
 
 async def until_heard(server: Server, inbox: EventInbox) -> None:

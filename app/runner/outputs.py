@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from app.comfyui.cleaning import CUT_MARK, cut
 from app.comfyui.results import FileResult, LostResult, Result, TextResult, results_of
 from app.errors import ComfyError, GatewayError
-from app.events.hub import Hub
 from app.files.kinds import Kind, content_type_of, is_no_media, kind_of
 from app.files.signatures import SNIFFED_BYTES
 from app.files.stores.disk_names import fold
@@ -23,7 +22,6 @@ from app.runner.download_outputs import Fetching, is_nameable
 from app.runner.run_record import RunRecord
 from app.servers.server import Server
 from app.tasks.model import ITEM, Output, Task
-from app.tasks.view import output_view
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +38,14 @@ class OutputCollector:
     """Collects results: `add` as nodes end, `finish` with the history, which is authoritative."""
 
     def __init__(
-        self, task: Task, server: Server, files: FileStore, record: RunRecord, hub: Hub
+        self,
+        task: Task,
+        server: Server,
+        files: FileStore,
+        record: RunRecord,
+        tell: Callable[[Output], None],
     ) -> None:
+        """`tell` is called with each result once it is written."""
         self._task, self._task_id = task, task.task_id
         self._server_id = server.id
         # The previous owner may have been killed
@@ -49,7 +53,7 @@ class OutputCollector:
         self._fetching_files = Fetching(server, self._keep)
         self._files = files
         self._run_record = record
-        self._hub = hub
+        self._tell = tell
         self._one_at_a_time = asyncio.Lock()
         self.outputs = list(task.outputs)
         self._have = Counter(output.identity for output in task.outputs)
@@ -238,9 +242,6 @@ class OutputCollector:
         self.outputs.append(output)
         self._have[output.identity] += 1
         self._files_here.add(output.identity[1:])
-
-    def _tell(self, output: Output) -> None:
-        self._hub.publish(self._task, "output", partial(output_view, self._task_id, output))
 
     def _free_key(self, result: FileResult) -> str:
         """Return `<task_id>/<name>`, numbered if another result of the task has the same name."""

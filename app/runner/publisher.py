@@ -1,6 +1,7 @@
 """Publishes the state of a run to subscribers, with its estimated end."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from app.comfyui.events import Preview
@@ -9,8 +10,8 @@ from app.events.hub import Hub
 from app.runner.eta import Seen, is_waiting
 from app.runner.expectation import SeenOn, expected_on
 from app.servers.server import Server
-from app.tasks.model import Progress, Task
-from app.tasks.view import UNKNOWN, Expected, progress_view, task_view
+from app.tasks.model import Output, Progress, Task
+from app.tasks.view import UNKNOWN, Expected, output_view, progress_view, task_view
 
 View = Callable[[Task, Progress, Expected], Mapping[str, Any]]
 
@@ -29,6 +30,9 @@ class ProgressPublisher:
 
     def progress(self, seen: Seen) -> None:
         self._publish("progress", seen, progress_view)
+
+    def output(self, task: Task, output: Output) -> None:
+        self._hub.publish(task, "output", partial(output_view, task.task_id, output))
 
     def preview(self, task: Task, node_id: str | None, preview: Preview) -> None:
         about = {"task_id": task.task_id, "node_id": node_id, "content_type": preview.content_type}

@@ -11,7 +11,7 @@ from app.errors import ComfyError, ComfyUnreachable
 from app.limits.json_types import Json
 from app.servers.server import Server
 from app.tasks.model import Attempt
-from app.tasks.outcome import SECOND_TRIES, Lost, forgotten
+from app.tasks.outcome import SECOND_TRIES, Lost, Moved, Outcome, forgotten
 
 RETRY_SECONDS = 0.5  # before the next attempt to reach a server that does not answer
 
@@ -90,6 +90,18 @@ class RemotePrompt:
 
     async def withdraw(self) -> None:
         await self.retrying(lambda: self._server.client.withdraw(self._prompt_id))
+
+    async def take_off(self, reason: str, *, has_begun: bool, force: bool) -> Outcome | None:
+        """Take the prompt off the server, and with `force` even if it runs; return None if it is
+        still there."""
+        await self.withdraw()
+        state = (await self.look()).state
+        if state is PromptState.UNKNOWN and not has_begun:
+            return Moved(reason)
+        if state is PromptState.RUNNING and force:
+            await self.cancel()
+            return Lost("server_removed", reason)
+        return None
 
     async def forget(self) -> bool:
         """Delete the prompt's earlier entry from the history, so that it is not taken for the new

@@ -26,16 +26,17 @@ from app.runner.messages import CancelRequest, Message, MoveRequest, calls_for_a
 from app.runner.outputs import SAVE_IMAGE_WEBSOCKET, TOO_MANY, OutputCollector
 from app.runner.progress import Tracker
 from app.runner.publisher import ProgressPublisher
+from app.runner.relay import Relay
 from app.runner.remote_prompt import RemotePrompt, nodes_of
 from app.runner.run_record import RunRecord
 from app.runner.send_prompt import PromptSender
 from app.runner.stage_inputs import readable_outcome
-from app.runner.watchdog import Watchdog
+from app.runner.watchdog import Watchdog, check_pulse
 from app.servers.event_inbox import EventInbox
 from app.servers.server import Server
 from app.tasks.model import CancelReason, Output, Progress, Status, Task
-from app.tasks.outcome import Canceled, Lost, Moved, Outcome, Succeeded, interruption, judge
-from app.tasks.warnings import blocked, may_be_stuck, remarks_on
+from app.tasks.outcome import Canceled, Outcome, Succeeded, interruption, judge
+from app.tasks.warnings import blocked, remarks_on
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +52,22 @@ class Run:
         self.needs = claim.needs
         self.server = server
         self.history: HistoryEntry | None = None  # set when the prompt is over
-        task, claims, hub = claim.task, context.claims, context.hub
+        task = claim.task
         known = task.progress if task.progress.nodes_total else None
         took = context.run_times.known(task.shape, server.id)
         self.tracker = Tracker(claim.prompt, known, took.nodes if took else None)
         self.prompt = claim.prompt
         self._context = context
-        self._teller = ProgressPublisher(hub, context.run_times, server, seen_on)
+        self._teller = ProgressPublisher(context.hub, context.run_times, server, seen_on)
         self._remote = RemotePrompt(server, task.task_id, grace=context.server_grace)
         self._canceling = Cancellation(self._remote, server.id)
-        about = (task, claims, context.paid_node_keys, lambda: self.outputs, self._publish_status)
-        self._record = RunRecord(*about, took=took)
-        self._collector = OutputCollector(task, server, context.files, self._record, hub)
+        about = (task, context.claims, context.paid_node_keys, lambda: self.outputs)
+        self._record = RunRecord(*about, self._publish_status, took=took)
+        self._collector = OutputCollector(task, server, context.files, self._record, self._tell)
         self._asked: asyncio.Future[CancelReason] = asyncio.Future()  # set by a cancel request
         self._sender = PromptSender(claim, server, self._record, self._remote, context, self._asked)
-        self._inbox = EventInbox()
+        self._relay = Relay(self._record, claim.prompt, context)
+        self._inbox = EventInbox(self._relay.is_heard)
         self._watchdog = Watchdog(context.stall_timeout)
         self._saved = self.progress
         self._was_blocked = self._untold = False  # untold: the progress, since it changed
@@ -102,7 +104,9 @@ class Run:
         try:
             outcome = readable_outcome(await self._until_the_end(), self._record.names)
             outcome = self._context.paid_node_keys.without(self.task, outcome)
-            self._record.end(await finalize(self._ended, outcome, self._context))
+            task = await finalize(self._ended, outcome, self._context)
+            self._relay.finish(self.history, again=not task.finished)
+            self._record.end(task)
             self._remote.note_end(self.history)
         except LostClaim:
             log.warning("task %s is driven by somebody else now", self.task.task_id)
@@ -176,6 +180,8 @@ class Run:
         return None
 
     async def _hear(self, event: Event) -> None:
+        if not isinstance(event, Preview):
+            self._relay.take(event, self._inbox.frame)
         match event:
             case ExecutionStart() | Executing(node=str()):
                 await self._mark_started()
@@ -185,9 +191,11 @@ class Run:
                 await self._say_blocked(event)
             case Preview():
                 await self._take_image(event)
-        self.server.shows_life()
+        if messages.is_sign_of_life(event):
+            self.server.shows_life()
+            self._watchdog.reset()
         is_last = self._inbox.empty()
-        self._untold |= self.tracker.apply(event, self._watchdog.reset(), more=not is_last)
+        self._untold |= self.tracker.apply(event, time.monotonic(), more=not is_last)
         if is_last and not self._record.unsaved:
             self._tell_progress()
 
@@ -209,25 +217,18 @@ class Run:
             return self._gone()
         if sighting.state is PromptState.RUNNING:
             await self._mark_started()
-            await self._check_pulse()
+            await check_pulse(self._watchdog, self.server, self._record)
         if (left := self._canceling.time_left(self.task)) is not None and left <= 0:
             await self._begin_cancel(CancelReason.TIMEOUT)
             return None
         return await self._canceling.press_on()
 
-    async def _check_pulse(self) -> None:
-        """Mark the server as stalled if a running prompt has sent no event for too long."""
-        if not self.server.connected:
-            self._watchdog.reset()  # events cannot arrive while the socket is down
-        if (stalled_for := self._watchdog.stalled_for()) and not self.server.stalled:
-            said = f"no sign of progress for {stalled_for:.0f} s"
-            self.server.mark_stalled(f"task {self.task.task_id}: {said}")
-            await self._record.warn(may_be_stuck(self.server.id, said))
-
     async def _take_image(self, preview: Preview) -> None:
         node_id = preview.node_id or self.progress.current_node
         class_type = self.prompt.get(node_id or "", {}).get("class_type")
-        if node_id and class_type == SAVE_IMAGE_WEBSOCKET:
+        is_result = class_type == SAVE_IMAGE_WEBSOCKET
+        self._relay.take_image(preview, self._inbox.frame, node_id, is_result=is_result)
+        if node_id and is_result:
             await self._collector.add_image(node_id, preview.image, preview.content_type)
             return
         await self._record.save()
@@ -239,9 +240,9 @@ class Run:
             await self._record.started()
 
     def _gone(self) -> Outcome:
-        # Canceled while pending: ComfyUI keeps no history of it
-        is_canceled = self.task.status is Status.CANCELING
-        return Canceled(interruption(self.task)) if is_canceled else self._remote.loss()
+        if self.task.status is Status.CANCELING:  # while pending: ComfyUI keeps no history of it
+            return Canceled(interruption(self.task))
+        return self._remote.loss()
 
     # -- leaving before the end --------------------------------------------------------------------
 
@@ -255,14 +256,8 @@ class Run:
         if self.task.status is Status.CANCELING:
             return None
         await self._record.save()
-        await self._remote.withdraw()
-        state = (await self._remote.look()).state
-        if state is PromptState.UNKNOWN and self.task.started_at is None:
-            return Moved(request.reason)
-        if state is PromptState.RUNNING and request.force:
-            await self._remote.cancel()
-            return Lost("server_removed", request.reason)
-        return None
+        has_begun = self.task.started_at is not None
+        return await self._remote.take_off(request.reason, has_begun=has_begun, force=request.force)
 
     # -- ending ---------------------------------------------------------------------------------
 
@@ -299,8 +294,13 @@ class Run:
             return seen._replace(progress=self.progress, asked_at=asked, has_begun=begun)
         return Seen(self.task, self.progress, still, not self.server.connected, has_begun=begun)
 
+    def _tell(self, output: Output) -> None:
+        self._teller.output(self.task, output)
+        self._relay.stored(output)
+
     def _publish_status(self) -> None:
         self._teller.status(self.seen)
+        self._relay.tell()
         if self.task.status is Status.RUNNING:
             self._tell_progress()
 

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from uuid import uuid4
 
 from app.comfyui.client import ComfyClient
-from app.comfyui.events import Event, Preview, Status
+from app.comfyui.events import Status
 from app.comfyui.socket import Connected, Disconnected, listen
 from app.errors import ComfyError
 from app.files.staged_names import without_staged
@@ -21,6 +21,7 @@ from app.servers.health import Health
 from app.servers.offer import Offer
 from app.servers.open_requests import OpenRequests
 from app.servers.pace import Pace
+from app.servers.prompt_events import PromptEvents
 from app.servers.refusals import Refusals
 from app.servers.server_json import ServerState
 from app.servers.socket_liveness import Ear
@@ -76,7 +77,7 @@ class Server:
         self._grace, self._fetched_at, self._fetching = grace, 0.0, asyncio.Lock()
         self.refusals = Refusals()
         self.requests = OpenRequests(lambda: f"{self.id} is gone: {self.health.reason}")
-        self._inboxes: dict[str, EventInbox] = {}
+        self._events = PromptEvents()
         self._look_now = asyncio.Event()
 
     @property
@@ -166,14 +167,9 @@ class Server:
         finally:
             await self.client.aclose()
 
-    @contextmanager
-    def follow(self, prompt_id: str, inbox: EventInbox) -> Iterator[None]:
+    def follow(self, prompt_id: str, inbox: EventInbox) -> AbstractContextManager[None]:
         """Put the prompt's events into `inbox`, and `Connected` if events may have been missed."""
-        self._inboxes[prompt_id] = inbox
-        try:
-            yield
-        finally:
-            del self._inboxes[prompt_id]
+        return self._events.follow(prompt_id, inbox)
 
     @asynccontextmanager
     async def hearing(self, client_id: str | None) -> AsyncIterator[None]:
@@ -276,17 +272,18 @@ class Server:
             self.connected = False
 
     async def _receive(self, client_id: str) -> None:
-        current: str | None = None  # the running prompt, for previews without a prompt id
-        async with aclosing(listen(self.base_url, client_id)) as events:
-            async for event in events:
+        running: str | None = None  # the prompt of ours that runs, as far as it is known
+        async with aclosing(listen(self.base_url, client_id)) as heard:
+            async for one in heard:
                 if client_id == self.client_id:
                     self.ear.hears()
-                if isinstance(event, Connected | Disconnected):
-                    self._socket_changed(client_id, isinstance(event, Connected))
-                elif isinstance(event, Status):
-                    self.queue_length = event.queue_remaining or 0
+                if isinstance(one, Connected | Disconnected):
+                    running = None
+                    self._socket_changed(client_id, isinstance(one, Connected))
+                elif isinstance(one.event, Status):
+                    self.queue_length = one.event.queue_remaining or 0
                 else:
-                    current = self._deliver(event, current)
+                    running = self._events.deliver(one, running)
 
     def _socket_changed(self, client_id: str, connected: bool) -> None:
         if client_id == self.client_id:
@@ -295,16 +292,4 @@ class Server:
             self.refusals.forget()
             self.look_now()
         if connected:
-            for inbox in self._inboxes.values():
-                inbox.put_nowait(Connected())
-
-    def _deliver(self, event: Event, current: str | None) -> str | None:
-        prompt_id = getattr(event, "prompt_id", None)
-        if isinstance(event, Preview):
-            prompt_id = prompt_id or current
-        elif prompt_id is not None:
-            current = prompt_id
-        inbox = self._inboxes.get(prompt_id) if prompt_id else None
-        if inbox is not None:
-            inbox.offer(event)
-        return current
+            self._events.connected()

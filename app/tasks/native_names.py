@@ -4,7 +4,8 @@ Servers give their files the same names, so the first part of each `subfolder` i
 task, by which `GET /view` finds the file. Events, history and jobs all name files so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from app.comfyui.results import model_path
@@ -20,18 +21,25 @@ def named_for_clients(task_id: str, output: Any, names: Mapping[str, str] = _NO_
     begins with the task id, too. `names`: names of the caller's uploads by their names on the
     server; a file that is one of these stays an input of the caller, in the folder `input`.
     """
-    root = [output]
+    return _changed(output, partial(_named, task_id), names)
+
+
+def with_own_names(value: Any, names: Mapping[str, str]) -> Any:
+    """Return JSON of a server with uploads under the names that the caller gave them."""
+    return _changed(value, dict, names)
+
+
+def _changed(value: Any, change: Callable[[dict[str, Any]], Any], names: Mapping[str, str]) -> Any:
+    """Return a copy with all objects changed by `change`, which returns a copy of its own."""
+    root = [value]
     containers: list[Any] = [root]
     while containers:  # without recursion: servers may nest deeper than Python does
         container = containers.pop()
-        for place, value in _items_of(container):
-            if isinstance(value, str):
-                container[place] = readable(value, names)
-            elif isinstance(value, dict):
-                container[place] = _named(task_id, value)
-                containers.append(container[place])
-            elif isinstance(value, list):
-                container[place] = list(value)
+        for place, item in _items_of(container):
+            if isinstance(item, str):
+                container[place] = readable(item, names)
+            elif isinstance(item, dict | list):
+                container[place] = change(item) if isinstance(item, dict) else list(item)
                 containers.append(container[place])
     return root[0]
 

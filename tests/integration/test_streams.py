@@ -169,12 +169,12 @@ async def test_events_that_come_together_are_told_once(
     task_id = (await gateway.submit(text_to_image(steps=20), wait=0))["task_id"]
     await wait_until(lambda: _is_running(gateway, task_id))
     server, hub = next(iter(gateway.gateway.pool)), gateway.gateway.hub
-    inbox = server._inboxes[task_id]
+    inbox = server._events._inboxes[task_id]
     await wait_until(inbox.empty)
     with hub.subscribe([task_id]) as updates:
         told = hub.since(task_id, 0)
         for step in range(1, 11):
-            server._deliver(Progress(task_id, "3", step, 20), None)
+            inbox.offer(Progress(task_id, "3", step, 20))
         assert (await updates.get()).data["progress"]["step"] == 10
         assert len(hub.since(task_id, 0)) == len(told) + 1
 
