@@ -12,6 +12,8 @@ from app.db.engine.database import Database, database_file, identity_of, is_sqli
 from app.db.engine.health import Readiness, WritableStores
 from app.db.engine.notify import Notifications
 from app.db.lease import Lease, new_runner_id
+from app.db.native_counts import NativeCounts
+from app.db.native_ends import NativeEnds
 from app.db.queue import Queue
 from app.db.replica_tasks import ReplicaTaskRepository
 from app.db.run_times import RunTimes
@@ -78,6 +80,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     paid_node_keys, figures = PaidNodeKeys(), Metrics(database)
     hub, channels = _hub(redis, figures, paid_node_keys), ClientChannels()
     hub.on_status(channels.note)
+    native_ends = NativeEnds(database)
     run_times, lease = RunTimes(database), Lease(new_runner_id(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     context = RunContext(
@@ -152,6 +155,8 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         hub=hub,
         channels=channels,
         native_memory=NativeMemory(),
+        native_ends=native_ends,
+        native_counts=NativeCounts(database),
         dispatcher=dispatcher,
         library=library,
         nodes=EncodedNodes(workers),
@@ -174,6 +179,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             servers.run(),
             DuplicateServers(pool, servers).run(),
             reconciler.run(),
+            native_ends.run(),
             *((hub.event_bus.run(),) if hub.event_bus else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),

@@ -9,6 +9,8 @@ from app.auth.model import AccessLevel, Caller
 from app.auth.native_ports import parse_all
 from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
+from app.db.native_counts import NativeCounts
+from app.db.native_ends import NativeEnds
 from app.db.native_tasks import NativeTasks
 from app.db.runners import Runners
 from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
@@ -54,6 +56,8 @@ class Gateway:
     hub: Hub
     channels: ClientChannels  # to the sockets of ComfyUI's own protocol
     native_memory: NativeMemory  # of its polled answers
+    native_ends: NativeEnds
+    native_counts: NativeCounts
     dispatcher: Dispatcher
     library: Library
     nodes: EncodedNodes  # object_info for ComfyUI's own protocol

@@ -8,10 +8,11 @@ import asyncio
 import json
 import struct
 import time
+from collections.abc import Coroutine
 from functools import lru_cache
 from typing import Any
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.api.uvicorn_server import BINARY, TEXT, frame_of, socket_of
 from app.db.queries import no_task
@@ -42,6 +43,29 @@ class SendRate:
         self._left = min(self._left + (now - self._then) * PER_SECOND, BURST) - cost
         self._then = now
         return max(-self._left / PER_SECOND, 0.0)
+
+    async def wait(self, cost: int) -> None:
+        """Wait as long as the rate demands. Nothing is read meanwhile, so the client slows down."""
+        if seconds := self.delay(cost):
+            await asyncio.sleep(seconds)
+
+
+async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
+    """Run what a connection does at a time, until one part of it ends; then end the others.
+
+    A route that only sends would not notice that the client has left. Raises what one of them has
+    raised, except that the client has left.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+            raise result
 
 
 class Session:
@@ -104,7 +128,7 @@ class Session:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            await self._costs(1)
+            await self._pace.wait(1)
             try:
                 await self._gateway.access.count_caller(self._gateway.caller)
             except RateLimited as error:
@@ -112,11 +136,6 @@ class Session:
                 continue
             text = message.get("text")
             await self._answer(message.get("bytes") or b"" if text is None else text.encode())
-
-    async def _costs(self, cost: int) -> None:
-        """Wait as long as the rate demands. Nothing is read meanwhile, so the client slows down."""
-        if seconds := self._pace.delay(cost):
-            await asyncio.sleep(seconds)
 
     async def _answer(self, text: bytes) -> None:
         try:
@@ -153,7 +172,7 @@ class Session:
             return
         if "previews" in message:
             self._updates.previews = message["previews"] is True
-        await self._costs(len(wanted) // 10)
+        await self._pace.wait(len(wanted) // 10)
         self._updates.task_ids = None if task_ids is None else wanted
         await self._socket.send_json({"type": "subscribed", "task_ids": self._listed()})
         if task_ids:

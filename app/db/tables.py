@@ -199,6 +199,7 @@ servers = Table(
 
 _QUEUED = text("status = 'queued'")
 _NATIVE = text("number IS NOT NULL")
+_OF_CLIENT = text("client IS NOT NULL")
 # In the spelling of the queries: SQLite compares conditions textually.
 _ACTIVE = text(f"status IN ({', '.join(repr(str(status)) for status in sorted(ACTIVE))})")
 _FINISHED = text("finished_at IS NOT NULL")
@@ -238,6 +239,13 @@ Index(
     tasks.c.seq,
     sqlite_where=_NATIVE,
     postgresql_where=_NATIVE,
+)
+Index(
+    "tasks_of_client",
+    tasks.c.client,
+    tasks.c.finished_at,
+    sqlite_where=_OF_CLIENT,
+    postgresql_where=_OF_CLIENT,
 )
 Index("tasks_of_key", tasks.c.key_name, tasks.c.seq)
 Index("tasks_of_workflow", tasks.c.filename, tasks.c.seq)

@@ -6,7 +6,7 @@ kept for sockets that come later: how a task ended is read from the database (ap
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -131,10 +131,16 @@ class ClientChannels:
     def deliver(self, channel: Channel, message: Message) -> None:
         """Deliver a message to sockets of this process: of those from the address that posted the
         prompt, or of all if there are none."""
-        found = self._mailboxes.get(channel, ())
-        near = [one for one in found if is_of_address(one.origin, message.origin)]
-        for mailbox in near or found:
+        for mailbox in self._hearers(channel, message.origin):
             mailbox.put(message)
+
+    def hears(self, mailbox: Mailbox, origin: str) -> bool:
+        """Return whether the socket gets the messages of a task that was posted from `origin`."""
+        return mailbox in self._hearers(mailbox.channel, origin)
+
+    def _hearers(self, channel: Channel, origin: str) -> Collection[Mailbox]:
+        found = self._mailboxes.get(channel, ())
+        return [one for one in found if is_of_address(one.origin, origin)] or found
 
     def publish_count(self, owner: str | None) -> None:
         """Tell all sockets of the caller that its number of unfinished tasks may have changed."""

@@ -121,7 +121,7 @@ NO_KEY = """
     GET /api/health  GET /api/ready  GET /api/v2/health  GET /static  HEAD /static  GET /
     HEAD /  GET /openapi.json  GET /docs  GET /redoc  HEAD /openapi.json  HEAD /docs  HEAD /redoc
 """
-LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws"
+LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws  WS /comfy/ws"
 SHARED = """
     POST /api/servers  PATCH /api/servers/{server_id:path}  DELETE /api/servers/{server_id:path}
     POST /api/servers/{server_id:path}/drain  POST /api/servers/{server_id:path}/resume

@@ -21,10 +21,11 @@ import websockets
 from PIL import Image
 from sqlalchemy import Connection, func, insert, select
 
+from app.api.native import session
 from app.auth import rate_limits
 from app.auth.model import Rate
 from app.comfyui.events import Preview, Progress
-from app.db import idempotency, requirements
+from app.db import idempotency, native_ends, requirements
 from app.db import run_times as estimates
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database
@@ -32,6 +33,7 @@ from app.db.engine.list_parameters import MAX_LIST_ROWS
 from app.db.run_times import RunTime, RunTimes
 from app.db.tables import idempotency_keys, key_usage, run_times
 from app.events import hub, status_log
+from app.events.client_channels import Channel, Message
 from app.files import uploads
 from app.limits.lru_cache import BoundedCache
 from app.runner.paid_node_keys import PaidNodeKeys
@@ -45,6 +47,7 @@ from fake_comfyui.server import DemoServer
 from tests.conftest import ROOT, RunningGateway, model_free, over, wait_until
 from tests.growing import caches, containers, largest_within, size_of
 from tests.hubs import tell
+from tests.native_clients import native_socket
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +100,11 @@ GROWING: dict[str, tuple[int, int]] = {
     "Health.stats": (10, 20),
     "ClientChannels._mailboxes": (SMALL, SMALL),
     "Hub._everything": (SMALL, 0),
+    "Mailbox._waiting": (1000, 0),
+    "NativeCounts._next": (SMALL, 0),
+    "NativeEnds._unsaved": (SMALL, 0),
+    "NativeSession._at_work": (SMALL, 0),
+    "NativeSession._told": (0, 0),
     "Hub._followed": (SMALL, 0),
     "Hub._of_task": (3 * SMALL, SMALL),
     "Hub._previews": (0, 0),
@@ -243,6 +251,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for name in names:
             monkeypatch.setattr(module, name, SMALL)
+    monkeypatch.setattr(session, "MOST_AT_WORK", SMALL)
+    monkeypatch.setattr(session, "MOST_TOLD", SMALL)
+    monkeypatch.setattr(native_ends, "MOST_UNSAVED", SMALL)
     monkeypatch.setattr(hub, "MOST_FOLLOWED", 3 * SMALL)
     monkeypatch.setattr(offer, "KNOWN_FITS", SMALL * 50)
     monkeypatch.setattr(requirements, "MAX_CACHE_CHARACTERS", SMALL * 250)
@@ -379,8 +390,21 @@ async def follow_all(gateway: RunningGateway, demo: DemoServer) -> None:
         }.values()
         for task in await gateway.gateway.tasks.queue():
             looking._tell(task)
-        check()
+        async with native_socket(gateway.address):
+            await say_natively(gateway)
+            check()
     demo.knobs.stall = False
+
+
+async def say_natively(gateway: RunningGateway) -> None:
+    """To a socket of ComfyUI's own protocol, of more tasks than it remembers."""
+    channels, ends = gateway.gateway.channels, gateway.gateway.native_ends
+    for number in range(COUNT):
+        message = Message("text", f"task {number}", "", b'{"type": "x", "data": {}}')
+        channels.publish(Channel(None, "c"), message)
+        ends.tell(f"task {number}")
+    (mailbox,) = channels._mailboxes[Channel(None, "c")]
+    await wait_until(lambda: not mailbox._waiting)
 
 
 async def test_a_chatty_server_fills_no_memory() -> None:

@@ -33,7 +33,7 @@ JSON = "application/json"
 WAIT = 1.0  # seconds that the other key may wait, but for one request of a hundred; of a whole core
 MEMORY = 600 << 20  # bytes that the process may take
 # What these do is not of the body: they would end the servers, or never end themselves.
-LEFT_OUT = ("DELETE /api/servers/{server_id:path}", "WS /ws")
+LEFT_OUT = ("DELETE /api/servers/{server_id:path}", "WS /ws", "WS /comfy/ws")
 
 
 def dumped(value: Any) -> Body:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 from uuid import UUID
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from app.api.bodies import by_size, read_body
 from app.api.native.errors import refused
@@ -35,12 +35,12 @@ async def object_of(request: Request) -> Json:
     return found
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Return the address that the client has."""
     return request.client.host if request.client else ""
 
 
-def user_agent_of(request: Request) -> str:
+def user_agent_of(request: HTTPConnection) -> str:
     return request.headers.get("user-agent", "")
 
 

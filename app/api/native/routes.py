@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute
 
-from app.api.native import history, nodes, prompts, queue, server
+from app.api.native import history, nodes, prompts, queue, server, socket
 from app.api.native.unknown import rest_of
 
 ROUTES: list[BaseRoute] = [
@@ -11,5 +11,6 @@ ROUTES: list[BaseRoute] = [
     *history.ROUTES,
     *nodes.ROUTES,
     *server.ROUTES,
+    *socket.ROUTES,
 ]
 ROUTES.append(rest_of(ROUTES))  # the last one

@@ -14,6 +14,7 @@ from app.api.deps import gateway_of
 from app.api.native.replies import json_reply, nothing
 from app.auth.model import AccessLevel
 from app.errors import InvalidJson
+from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.servers import inventory
 from app.servers.server import Server
@@ -53,11 +54,22 @@ def _devices(servers: Sequence[Server]) -> list[Json]:
 
 @requires(AccessLevel.READ)
 async def features(request: Request) -> Response:
-    """Return what all servers support. Assets are the gateway's own, at /api/v2."""
-    gateway = gateway_of(request)
+    """Return what all servers support."""
+    return json_reply(await common_features(gateway_of(request)))
+
+
+async def common_features(gateway: Gateway) -> Json:
+    """Return what all servers support, and the gateway's own limits in place of theirs.
+
+    Raises NoServer, and ComfyError if no server answers.
+    """
     found = await inventory.features(gateway.pool.choose(None))
-    limit = gateway.settings.max_upload_bytes
-    return json_reply({**found, "max_upload_size": limit, "assets": False})
+    return {**found, **own_features(gateway)}
+
+
+def own_features(gateway: Gateway) -> Json:
+    """Return what the gateway says of itself. Assets are its own, at /api/v2."""
+    return {"max_upload_size": gateway.settings.max_upload_bytes, "assets": False}
 
 
 @requires(AccessLevel.READ)

@@ -12,6 +12,7 @@ from app.db.native_tasks import NativeTask
 from app.db.prompts import whole
 from app.limits.json_types import Json
 from app.tasks.model import Output, Status, Task, TaskError
+from app.tasks.native import NativeResult
 from app.tasks.native_names import named_for_clients
 
 SUCCESS, ERROR, INTERRUPTED = "execution_success", "execution_error", "execution_interrupted"
@@ -88,12 +89,16 @@ def _rebuilt(outputs: Sequence[Output]) -> Json:
 
 def messages_of(found: NativeTask) -> list[Message]:
     """Return the messages of an ended task: the server's, if they tell its end as it is."""
-    told = [list(message) for message in found.result.messages] if found.result else []
+    return messages_about(found.task, found.result)
+
+
+def messages_about(task: Task, result: NativeResult | None) -> list[Message]:
+    told = [list(message) for message in result.messages] if result else []
     kinds = {message[0] for message in told}
-    task = found.task
     if task.status is Status.SUCCEEDED:
         return told if told else [*_begun(task), _success(task)]
-    if kinds & {ERROR, INTERRUPTED}:
+    was_late = task.error is not None and task.error.code == "timeout"  # the server knows no reason
+    if kinds & {ERROR, INTERRUPTED} and not was_late:
         return told
     begun = [message for message in told if message[0] in (START, CACHED)]
     return [*(begun or _begun(task)), end_of(task)]

@@ -9,13 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
-from starlette.websockets import WebSocketDisconnect
 
 from app.api.access_levels import requires
 from app.api.deps import GatewayDep, Id
 from app.api.problems import responses
 from app.api.strict_route import StrictRoute
-from app.api.websocket_session import Session
+from app.api.websocket_session import Session, until_one_ends
 from app.auth.model import AccessLevel
 from app.errors import LiveUpdatesUnavailable, TaskNotFound, TooManyConnections
 from app.events.subscription import Ended, Subscription, Update
@@ -135,17 +134,4 @@ async def websocket(socket: WebSocket, gateway: GatewayDep) -> None:
     await socket.accept()
     with gateway.hub.subscribe() as updates:
         session = Session(socket, gateway, updates)
-        # Both directions run as tasks: a route that only sends would not notice a disconnect.
-        tasks = [
-            asyncio.create_task(session.send_updates(), name="ws send"),
-            asyncio.create_task(session.receive(), name="ws receive"),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
-            raise result
+        await until_one_ends(session.send_updates(), session.receive())

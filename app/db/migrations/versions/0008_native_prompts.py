@@ -7,6 +7,7 @@ revision = "0008"
 down_revision = "0007"
 
 _QUEUED, _NATIVE = text("status = 'queued'"), text("number IS NOT NULL")
+_OF_CLIENT = text("client IS NOT NULL")
 _INDEX = ("rank", "seq", "route", "server", "expected", "key_name")
 
 
@@ -30,6 +31,13 @@ def upgrade() -> None:
         ["key_name", "finished_at", "seq"],
         sqlite_where=_NATIVE,
         postgresql_where=_NATIVE,
+    )
+    op.create_index(
+        "tasks_of_client",
+        "tasks",
+        ["client", "finished_at"],
+        sqlite_where=_OF_CLIENT,
+        postgresql_where=_OF_CLIENT,
     )
     op.drop_index("tasks_queued", "tasks")
     op.create_index(
