@@ -28,6 +28,7 @@ from app.servers.pool import Pool
 from app.services.assets import AssetService
 from app.services.encoded_nodes import EncodedNodes
 from app.services.jobs import Jobs
+from app.services.native_files import NativeFiles
 from app.services.native_memory import NativeMemory
 from app.services.native_prompts import NativePrompts
 from app.services.native_queue import NativeQueue
@@ -135,6 +136,11 @@ class Gateway:
     def uploads(self) -> Uploads:
         folders = self.task_parts.submissions.input_files.assets.uploads
         return folders.of(self.caller.name)
+
+    @property
+    def native_files(self) -> NativeFiles:
+        parts = self.task_parts.submissions.input_files
+        return NativeFiles(parts.tasks, parts.assets, self.pool, self.caller)
 
     @property
     def jobs(self) -> Jobs:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from email.utils import formatdate
 from urllib.parse import quote
 
 from blake3 import blake3
@@ -15,6 +16,8 @@ from app.files.stores.store import FileInfo, FileStore, once
 
 # Bytes that are sent at once, as a stream would cost more than it saves
 MAX_ONE_PIECE_BYTES = 256 << 10
+# Of a content type, a file name and the first bytes: headers for the file.
+HeadersOf = Callable[[str, str, bytes], dict[str, str]]
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -23,16 +26,25 @@ class Unsatisfiable(Exception):
 
 
 async def stored_file(
-    request: Request, files: FileStore, key: str, *, content_type: str, filename: str
+    request: Request,
+    files: FileStore,
+    key: str,
+    *,
+    content_type: str,
+    filename: str,
+    headers_of: HeadersOf | None = None,
 ) -> Response:
-    """Return the file, the part requested by Range, or 304 or 416. Raises FileNotFound."""
+    """Return the file, the part requested by Range, or 304 or 416. Raises FileNotFound.
+
+    `headers_of`: in place of `safe_headers`.
+    """
     info, content = await files.look(key, MAX_ONE_PIECE_BYTES)
 
     def read(start: int, end: int) -> AsyncIterator[bytes]:
         return files.read(key, start, end) if content is None else once(content[start:end])
 
     head = content[:SNIFFED_BYTES] if content is not None else await head_of(files, info)
-    headers = safe_headers(content_type, filename, head)
+    headers = (headers_of or safe_headers)(content_type, filename, head)
     return await _served(request, info, read, headers, content_type)
 
 
@@ -61,7 +73,9 @@ async def _served(
     content_type: str,
 ) -> Response:
     headers["ETag"] = etag(info.etag)
-    if is_known(info.etag, request.headers.get("if-none-match")):
+    if info.modified_at:
+        headers["Last-Modified"] = formatdate(info.modified_at, usegmt=True)
+    if _is_unchanged(request, info, headers.get("Last-Modified")):
         return Response(status_code=304, headers=headers)
     headers["Accept-Ranges"] = "bytes"
     try:
@@ -80,6 +94,13 @@ async def _served(
         content = b"".join([piece async for piece in read(start, end)])
         return Response(content, status, headers, media_type=content_type)
     return StreamingResponse(read(start, end), status, headers, media_type=content_type)
+
+
+def _is_unchanged(request: Request, info: FileInfo, modified: str | None) -> bool:
+    """Return whether the client has the file. A date counts only if no ETag is sent."""
+    if (tags := request.headers.get("if-none-match")) is not None:
+        return is_known(info.etag, tags)
+    return modified is not None and request.headers.get("if-modified-since") == modified
 
 
 def byte_range(headers: Mapping[str, str], size: int, version: str) -> tuple[int, int] | None:

@@ -124,11 +124,12 @@ class AssetService:
     async def note(self, upload: Upload, *, overwritten: bool = False) -> None:
         """Create an asset for a file that was uploaded otherwise, unless there is one.
 
-        Assets of a file that it replaced are deleted, as their bytes are gone.
+        Assets and views of a file that it replaced are deleted, as its bytes are gone.
         """
         if not overwritten:
             await self._record(upload)
             return
+        await self._parts.files.delete(folder_of_upload(upload.key))
         async with self._one_at_a_time():
             # It may have been replaced in turn: the record must be of the current file.
             present = await self._uploads.get(upload.name)

@@ -2,13 +2,14 @@
 
 from starlette.routing import BaseRoute
 
-from app.api.native import history, nodes, prompts, queue, server, socket
+from app.api.native import files, history, nodes, prompts, queue, server, socket
 from app.api.native.unknown import rest_of
 
 ROUTES: list[BaseRoute] = [
     *prompts.ROUTES,
     *queue.ROUTES,
     *history.ROUTES,
+    *files.ROUTES,
     *nodes.ROUTES,
     *server.ROUTES,
     *socket.ROUTES,

@@ -1,6 +1,5 @@
 """Routes of files: results by name, views of them, uploads."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from app.api.deps import GatewayDep, Id
 from app.api.file_response import safe_headers, stored_file
 from app.api.plain_requests import MAX_ID, MAX_SUBFOLDER, of_a_result, plainly
 from app.api.problems import responses
+from app.api.relayed_file import relayed
 from app.api.strict_route import StrictRoute
 from app.auth.model import AccessLevel
 from app.errors import (
@@ -32,15 +32,11 @@ from app.errors import (
 )
 from app.files.images.jobs import MAX_SIDE, View, ViewFormat
 from app.files.images.mask_uploads import masked_upload
-from app.files.images.views import INPUTS, folder_of_upload
-from app.files.kinds import content_type_of
-from app.files.signatures import SNIFFED_BYTES
+from app.files.images.views import INPUTS
 from app.files.stores.store import FileStore
-from app.files.stores.streams import look_into
 from app.files.upload_json import UploadJson, upload_json
 from app.files.uploads import Upload
 from app.gateway import Gateway
-from app.servers.server import Server
 from app.workflows.json_text import parse_json
 
 router = APIRouter(prefix="/api", tags=["images"], route_class=StrictRoute)
@@ -121,7 +117,7 @@ async def get_image(
             raise InvalidInput("A view cannot be made of a file on a server.", field="server")
         gateway.caller.need_all("server: a server's folder")
         chosen = gateway.pool.get(server)
-        return await _relayed(request, chosen, filename, subfolder or "", type or "output")
+        return await relayed(request, chosen, filename, subfolder or "", type or "output")
     files: FileStore = gateway.files
     if type == "input":
         upload = await gateway.uploads.get(f"{subfolder}/{filename}" if subfolder else filename)
@@ -224,10 +220,12 @@ async def upload_mask(
     The mask must have the same size; transparent means masked. The name is like
     `masked-result.png`.
     """
+    of = _original(original, original_ref)
     upload = await masked_upload(
         gateway.uploads,
-        _original(original, original_ref),
+        gateway.uploads.on_disk(of),
         chunks_of(image),
+        name=f"masked-{Path(of).stem}.png",
         max_bytes=gateway.settings.max_upload_bytes,
         decoders=gateway.decoders,
         subfolder=subfolder,
@@ -257,38 +255,6 @@ def _original(name: str | None, ref: str | None) -> str:
 
 
 async def _kept(gateway: Gateway, upload: Upload, overwritten: bool) -> UploadJson:
-    """Record the upload as an asset and return its JSON.
-
-    The views of a replaced upload are deleted.
-    """
-    if overwritten:
-        await gateway.files.delete(folder_of_upload(upload.key))
+    """Record the upload as an asset and return its JSON."""
     await gateway.assets.note(upload, overwritten=overwritten)
     return upload_json(upload, gateway.base_path)
-
-
-async def _relayed(
-    request: Request, server: Server, filename: str, subfolder: str, folder: str
-) -> Response:
-    """Stream a file from a server."""
-    view = server.client.view(filename, subfolder=subfolder, type=folder)
-    file = await view.__aenter__()
-    try:
-        head, whole = await look_into(file.chunks, SNIFFED_BYTES)
-    except BaseException:
-        await view.__aexit__(None, None, None)
-        raise
-
-    async def body() -> AsyncIterator[bytes]:
-        try:
-            async for chunk in whole:
-                yield chunk
-        finally:
-            await view.__aexit__(None, None, None)
-
-    content_type = content_type_of(filename, file.content_type, head)
-    headers = safe_headers(content_type, filename, head)
-    if request.method == "HEAD":
-        await view.__aexit__(None, None, None)
-        return Response(headers=headers, media_type=content_type)
-    return StreamingResponse(body(), media_type=content_type, headers=headers)

@@ -144,8 +144,9 @@ async def get_asset_content(
 ) -> Response:
     """Return the bytes of an asset."""
     asset = await gateway.assets.get(id)
-    about = {"content_type": asset.content_type, "filename": asset.filename}
+    kind, name = asset.content_type, asset.filename
     if asset.text is not None:
-        return await stored_bytes(request, encoded(asset.text), **about)
+        content = encoded(asset.text)
+        return await stored_bytes(request, content, content_type=kind, filename=name)
     files, key = await gateway.assets.content(asset)
-    return await stored_file(request, files, key, **about)
+    return await stored_file(request, files, key, content_type=kind, filename=name)

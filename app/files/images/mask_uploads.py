@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 from app.files.images.decoding import apply_mask
@@ -17,29 +17,25 @@ PIECE = 1 << 20
 
 async def masked_upload(
     uploads: Uploads,
-    original: str,
+    original: AbstractAsyncContextManager[Path],
     mask: AsyncIterator[bytes],
     *,
+    name: str,
     max_bytes: int,
     decoders: Workers,
     subfolder: str = "",
     overwrite: bool = False,
 ) -> Upload:
-    """Store the original with the mask's alpha channel as an upload.
+    """Store the original with the mask's alpha channel as an upload of this name.
 
     Raises FileNotFound, InvalidInput, PayloadTooLarge, StorageFull and StorageUnavailable.
     """
     with work_folder() as folder:
         painted, target = folder / "mask", folder / "masked.png"
-        async with uploads.on_disk(original) as path:
+        async with original as path:
             await _write(painted, Counted(mask, max_bytes=max_bytes))
             await decoders.run(apply_mask, path, painted, target)
-        return await uploads.save(
-            f"masked-{Path(original).stem}.png",
-            read_file(target),
-            subfolder=subfolder,
-            overwrite=overwrite,
-        )
+        return await uploads.save(name, read_file(target), subfolder=subfolder, overwrite=overwrite)
 
 
 @contextmanager

@@ -11,7 +11,14 @@ from PIL import Image
 
 from app.errors import InvalidInput, NotInstalled
 from app.files.images import video_frame
-from app.files.images.jobs import MAX_DECODED, MAX_SIDE, View, ViewFormat, unwritten
+from app.files.images.jobs import (
+    MAX_DECODED,
+    MAX_SIDE,
+    Channel,
+    View,
+    ViewFormat,
+    unwritten,
+)
 from app.files.images.metadata import (
     ENCODING,
     ORIENTATION,
@@ -107,7 +114,7 @@ def _fitted(image: Image.Image, view: View, allowed: int, *, turned: bool) -> Im
     image.load()
     result: Image.Image | None = None
     for top, strip, part in _strips(image, box, size):
-        plain = _in_mode_for(strip, view.format)
+        plain = _channel_of(_in_mode_for(strip, view.format), view.channel)
         done = plain.resize((size[0], part[1]), Image.Resampling.BICUBIC, part[0], _GAP)
         if result is None:
             result = Image.new(done.mode, size)
@@ -149,6 +156,18 @@ def _in_mode_for(image: Image.Image, format: ViewFormat | None) -> Image.Image:
     if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.convert("RGB") if format == "jpeg" and image.mode == "RGBA" else image
+
+
+def _channel_of(image: Image.Image, channel: Channel | None) -> Image.Image:
+    """Return the colors of an image, or black with its transparency, as ComfyUI's /view does."""
+    if channel is None:
+        return image
+    if channel == "rgb":
+        return image.convert("RGB")
+    alpha = image.getchannel("A") if image.mode == "RGBA" else Image.new("L", image.size, 255)
+    found = Image.new("RGBA", image.size)
+    found.putalpha(alpha)
+    return found
 
 
 def _first_frame(source: Path, target: Path) -> None:

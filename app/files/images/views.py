@@ -35,7 +35,7 @@ class Views:
         """
         info = await source.stat(key)
         suffix = view.format or "plain"
-        digest = hashlib.sha256(f"{info.etag}|{view}".encode()).hexdigest()[:24]
+        digest = hashlib.sha256(f"{info.etag}|{view.identity}".encode()).hexdigest()[:24]
         wanted = "/".join(part for part in (VIEWS, below, key, f"{digest}.{suffix}") if part)
         making = self._making.get(wanted)
         if making is None:
