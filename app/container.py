@@ -20,7 +20,7 @@ from app.db.run_times import RunTimes
 from app.db.runners import Runners
 from app.db.servers import ServerRepository
 from app.db.tasks import TaskRepository, TaskTable
-from app.events.client_channels import ClientChannels
+from app.events.client_channels import Carrier, ClientChannels
 from app.events.hub import EventBus, Hub
 from app.events.status_log import StatusLog
 from app.files.images.views import Views
@@ -81,6 +81,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     hub, channels = _hub(redis, figures, paid_node_keys), ClientChannels()
     hub.on_status(channels.note)
     native_ends = NativeEnds(database)
+    channels.carrier = carrier = _carrier(redis, channels)
     run_times, lease = RunTimes(database), Lease(new_runner_id(), settings.lease_seconds)
     queue = Queue(database, lease, access.concurrency)
     context = RunContext(
@@ -181,6 +182,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
             reconciler.run(),
             native_ends.run(),
             *((hub.event_bus.run(),) if hub.event_bus else ()),
+            *((carrier.run(),) if carrier else ()),
             Retention(database, files, hub, limits, uploads=uploads.store).run(),
             deliverer.run(),
             readiness.stores.run(),
@@ -247,6 +249,14 @@ def _event_bus(redis: "Redis | None", hub: Hub) -> EventBus | None:
     from app.events.redis_bus import RedisEventBus  # requires the optional package
 
     return RedisEventBus(redis, hub)
+
+
+def _carrier(redis: "Redis | None", channels: ClientChannels) -> Carrier | None:
+    if redis is None:
+        return None
+    from app.events.redis_channels import RedisChannels  # requires the optional package
+
+    return RedisChannels(redis, channels)
 
 
 def _operators_webhook(settings: Settings) -> Webhook | None:

@@ -49,6 +49,10 @@ class Carrier(Protocol):
         """Wait until messages for the channel are received, for a second at most."""
         ...
 
+    async def run(self) -> None:
+        """Carry messages until cancelled."""
+        ...
+
 
 class Mailbox:
     """The undelivered messages of one socket."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,16 @@ from app.services.submission_request import Submission
 from app.settings import Settings
 from app.tasks.native import NativePrompt, NativeRequest
 from fake_comfyui.server import DemoServer
-from tests.conftest import WAIT, RunningGateway, model_free, over, text_to_image, wait_until
+from tests.conftest import (
+    WAIT,
+    RunningGateway,
+    keep_out,
+    model_free,
+    over,
+    text_to_image,
+    wait_until,
+)
+from tests.databases import database_url
 from tests.redis_server import shared_settings
 
 Json = dict[str, Any]
@@ -238,3 +248,29 @@ async def test_one_start_over_two_processes(url: str, settings_for: SettingsFor)
             assert (await gateway.task(task_id))["status"] == "succeeded"
     assert "execution_start" not in socket.types
     assert "executed" in socket.types, "also if it was told to nobody"
+
+
+@pytest.mark.service
+async def test_sockets_at_two_replicas(settings_for: SettingsFor, tmp_path: Path) -> None:
+    async with (
+        DemoServer(step_seconds=0.01) as demo,
+        database_url("postgresql", tmp_path) as url,
+        shared_settings(settings_for, url) as make,
+        over(make, demo) as one,
+        over(make, demo) as other,
+    ):
+        keep_out(other)
+        with listening(one) as here, listening(other) as there:
+            channels = other.gateway.channels
+            assert channels.carrier is not None
+            async with asyncio.timeout(WAIT):
+                await channels.carrier.listens(Channel(None, CLIENT))
+            await send(other, text_to_image(steps=20))
+            executed = await there.until(is_type("executed"))
+            task = await other.task(executed.task_id)
+            assert [one["type"] for one in task["outputs"]] == ["output"], "it can be read here"
+            await there.until_end()
+            await here.until_end()
+    assert here.types == there.types
+    assert here.types[0] == "execution_start"
+    assert here.types[-2:] == ["executed", "end"]
