@@ -47,7 +47,9 @@ class Several(Gateway):
 
 
 @contextlib.asynccontextmanager
-async def two_workers(folder: Path, demo: DemoServer, redis: RedisServer) -> AsyncIterator[Several]:
+async def two_workers(
+    folder: Path, demo: DemoServer, redis: RedisServer, **settings: object
+) -> AsyncIterator[Several]:
     async with (
         postgresql() as url,
         Several(
@@ -56,6 +58,7 @@ async def two_workers(folder: Path, demo: DemoServer, redis: RedisServer) -> Asy
             database_url=url,
             redis_url=redis.url,
             lease_seconds=300,
+            **settings,
         ) as gateway,
     ):
         try:

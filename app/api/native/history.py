@@ -61,8 +61,8 @@ async def post_history(request: Request) -> Response:
     mine, body = gateway_of(request).native_tasks, await object_of(request)
     if body.get("clear"):
         await mine.hide(None)
-    if ids := [one for one in body.get("delete") or () if isinstance(one, str)]:
-        await mine.hide(ids)
+    if isinstance(these := body.get("delete"), list):
+        await mine.hide([one for one in these if isinstance(one, str)])
     return Response()
 
 
