@@ -42,6 +42,7 @@ class HistoryEntry:
     cached: frozenset[str] = frozenset()  # nodes that were not executed
     started_at: float | None = None  # Unix timestamp by the server's clock
     finished_at: float | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was read
 
     @property
     def seconds(self) -> float | None:
@@ -71,6 +72,7 @@ class HistoryEntry:
             cached=frozenset(cached.nodes) if cached else frozenset(),
             started_at=_seconds(start.timestamp if start else None),
             finished_at=_seconds(end.timestamp if end else None),
+            raw=entry,
         )
 
 

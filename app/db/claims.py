@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.db import mapping, requirements
+from app.db import mapping, native, requirements
 from app.db.engine.columns import ignoring_unstorable
 from app.db.engine.database import Database
 from app.db.engine.notify import Topic, notify
@@ -104,10 +104,13 @@ class Claims:
         outcome: Outcome,
         attempts: Sequence[Attempt],
         unsaved: Unsaved | None = None,
+        *,
+        native_result: str | None = None,
     ) -> Task:
         """Write the end of the task, with its start and its results if they are `unsaved`.
 
-        With these, LostClaim is also raised if a cancel was requested.
+        With these, LostClaim is also raised if a cancel was requested. `native_result`: JSON of
+        what the server's history says, of a task of ComfyUI's own protocol.
         """
         began = {} if unsaved is None else {"started_at": unsaved.began}
         return await self._update(
@@ -121,6 +124,7 @@ class Claims:
             attempts=tuple(attempts),
             error=outcome.error,
             runner_id=None,
+            native_result=native_result,
         )
 
     async def give_up(self, task: Task, error: TaskError) -> Task:
@@ -246,12 +250,14 @@ class Claims:
         statement: Statement | None = None,
         changed: Json | None = None,
         outputs: Sequence[Output] = (),
+        native_result: str | None = None,
         **fields: Any,
     ) -> Task:
         """Apply one fenced change and return the updated task.
 
         The change consists of `fields`, or is given by `statement`; `changed` has values of columns
-        that are no fields, and `outputs` are added. Raises LostClaim if the task has another owner.
+        that are no fields, and `outputs` and `native_result` are added. Raises LostClaim if the
+        task has another owner.
         """
         change = _change_to(fields.get("status")) if statement is None else statement
         values = {
@@ -268,6 +274,8 @@ class Claims:
                 raise LostClaim(task.task_id)
             if fields.get("error"):
                 add_error(connection, task.task_id, fields["error"])
+            if native_result is not None:
+                native.keep_result(connection, task.task_id, native_result)
             return found[0]
 
         row = await self._database.write(work)

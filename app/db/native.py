@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from app.db import mapping, webhooks
 from app.db.engine.list_parameters import any_of
@@ -11,12 +11,17 @@ from app.db.engine.statement import Statement
 from app.db.tables import native_prompts
 from app.limits.json_types import Json
 from app.tasks.model import NewTask
-from app.tasks.native import NativeRequest
+from app.tasks.native import NativeRequest, NativeResult
 from app.tasks.webhook import Webhook
 
 _WRITE = Statement(insert(native_prompts))
 _THESE = any_of(native_prompts.c.task_id, "task_ids")
 _ABOUT = Statement(select(native_prompts.c.task_id, native_prompts.c.about).where(_THESE))
+_KEEP_RESULT = Statement(
+    update(native_prompts)
+    .where(native_prompts.c.task_id == bindparam("id"))
+    .values(result=bindparam("said"))
+)
 _FORGET = delete(native_prompts).where(_THESE)
 
 # The webhook of a submit, and what else was posted through ComfyUI's own protocol
@@ -59,6 +64,16 @@ def request_of(text: str) -> NativeRequest:
     return NativeRequest(
         about["outputs"], about["targets"], about["left_out"], about["node_errors"]
     )
+
+
+def keep_result(connection: Connection, task_id: str, result: str) -> None:
+    """Store the JSON of a NativeResult, in the transaction that writes the end."""
+    _KEEP_RESULT.count(connection, {"id": task_id, "said": result})
+
+
+def result_of(text: str | None) -> NativeResult | None:
+    """Return the stored result; None without one: no server's history was read."""
+    return None if text is None else NativeResult(**json.loads(text))
 
 
 def forget(connection: Connection, task_ids: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from app.limits import text_lengths
 from app.limits.json_types import Json
 from app.runner.context import RunContext
 from app.runner.failed_saves import reason_of
+from app.runner.native_result import result_of
 from app.runner.progress import Tracker
 from app.runner.rerouting import after_refusal, why_refused
 from app.servers.fault_attribution import speaks_against_server
@@ -65,12 +66,16 @@ class EndedRun:
     tracker: Tracker
     history: HistoryEntry | None
     unsaved: Unsaved | None = None
+    native_result: str | None = None  # see native_result.py
 
 
-async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task:
+async def finalize(
+    run: EndedRun, outcome: Outcome, context: RunContext, names: Mapping[str, str]
+) -> Task:
     """Write the end of the task or requeue it for another attempt; return the updated task.
 
-    Raises LostClaim if another process owns the task.
+    `names`: names of uploads by their names on the server. Raises LostClaim if another process
+    owns the task.
     """
     if isinstance(outcome, Lost) and run.server.removed:
         outcome = replace(outcome, code="server_removed")
@@ -108,7 +113,8 @@ async def finalize(run: EndedRun, outcome: Outcome, context: RunContext) -> Task
     if isinstance(outcome, Succeeded):
         run.tracker.complete()
     task = replace(run.task, progress=run.tracker.progress, outputs=run.outputs)
-    return await _settle(task, outcome, run, context.claims)
+    native = await result_of(task, run.history, names, context.paid_node_keys)
+    return await _settle(task, outcome, replace(run, native_result=native), context.claims)
 
 
 async def _requeue(run: EndedRun, context: RunContext, to: Needs | None, *, behind: bool) -> Task:
@@ -146,13 +152,15 @@ async def _settle(task: Task, outcome: Outcome, run: EndedRun, claims: Claims) -
 
 async def _write_end(task: Task, outcome: Outcome, run: EndedRun, claims: Claims) -> Task:
     try:
-        return await claims.settle(task, outcome, run.attempts, run.unsaved)
+        return await claims.settle(
+            task, outcome, run.attempts, run.unsaved, native_result=run.native_result
+        )
     except LostClaim:
         if run.unsaved is None:
             raise
     # Ours still, unless this raises the same: a cancel was requested meanwhile
     task = await claims.started(task, run.unsaved.began, run.unsaved.outputs)
-    return await claims.settle(task, outcome, run.attempts)
+    return await claims.settle(task, outcome, run.attempts, native_result=run.native_result)
 
 
 async def _save_storable(task: Task, unsaved: Unsaved, claims: Claims) -> Task:

@@ -102,9 +102,9 @@ class Run:
     async def drive(self) -> None:
         """Run until the end is written; return without writing if the claim was lost."""
         try:
-            outcome = readable_outcome(await self._until_the_end(), self._record.names)
+            outcome = readable_outcome(await self._until_the_end(), names := self._record.names)
             outcome = self._context.paid_node_keys.without(self.task, outcome)
-            task = await finalize(self._ended, outcome, self._context)
+            task = await finalize(self._ended, outcome, self._context, names)
             self._relay.finish(self.history, again=not task.finished)
             self._record.end(task)
             self._remote.note_end(self.history)
