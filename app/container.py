@@ -83,7 +83,7 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
     native_ends = NativeEnds(database)
     channels.carrier = carrier = _carrier(redis, channels)
     run_times, lease = RunTimes(database), Lease(new_runner_id(), settings.lease_seconds)
-    queue = Queue(database, lease, access.concurrency)
+    queue = Queue(database, lease, access.concurrency, settings.native_parallel)
     context = RunContext(
         lease=lease,
         queue=queue,

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds without a sign of a running task after which its server is stalled.",
     )
+    native_parallel: int = Field(
+        1,
+        ge=1,
+        description="Tasks of one client of ComfyUI's own protocol that servers have at a time.",
+    )
     max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; more are refused.")
     lease_seconds: float = Field(
         15, ge=1, description="Seconds until another process takes over a silent one's tasks."

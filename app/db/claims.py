@@ -150,8 +150,8 @@ class Claims:
     ) -> Task:
         """Put the task back into the queue for any server, without the results of the lost run.
 
-        `behind`: with the rank of a new task; `needs`: new requirements, for a task without a
-        wanted server. A task in state CANCELING becomes CANCELED instead.
+        `behind`: with the rank of a new task, unless it is in a lane; `needs`: new requirements,
+        for a task without a wanted server. A task in state CANCELING becomes CANCELED instead.
         """
         canceling = tasks.c.status == Status.CANCELING
         # A task with a paid node key stays ours: no other process has the key
@@ -172,7 +172,9 @@ class Claims:
         if behind:
             # As in mapping.new_row; the current rank would include earlier waiting times.
             ageing = literal(mapping.PRIORITY_AGEING_SECONDS, Float)
-            change = change.values(rank=literal(task_time(), Float) - ageing * tasks.c.priority)
+            rank = literal(task_time(), Float) - ageing * tasks.c.priority
+            # Tasks of a lane keep their order
+            change = change.values(rank=case((tasks.c.lane.is_(None), rank), else_=tasks.c.rank))
 
         new = None if needs is None else requirements_of(needs)
         if new is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
-from app.db import prompts, quotas, requirements
+from app.db import client_lanes, prompts, quotas, requirements
 from app.db.claimed import Claim, claims_of
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import any_of, none_of, parts_of, task_ids
@@ -57,9 +57,9 @@ _OWNERLESS = or_(
 )
 # A queued task has an owner if it came with a paid node key, which only that process holds.
 _FREE = or_(tasks.c.owner == bindparam("me"), _OWNERLESS)
-_WAITING = Statement(
+_CANDIDATES = (
     select(
-        *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected),
+        *(tasks.c.seq, tasks.c.route, tasks.c.shape, tasks.c.expected, tasks.c.rank),
         *(tasks.c.priority, tasks.c.created_at, tasks.c.key_name, tasks.c.lane),
     )
     .where(is_queued(), tasks.c.server.is_(None), _FREE)
@@ -68,6 +68,11 @@ _WAITING = Statement(
     .order_by(tasks.c.rank, tasks.c.seq)
     .limit(MAX_CANDIDATES)
 )
+# By whether there are lanes to pass over
+_WAITING = {
+    False: Statement(_CANDIDATES),
+    True: Statement(_CANDIDATES.where(none_of(client_lanes.LANE, "lanes"))),
+}
 # A cancel may have come in between.
 _STILL_THERE = (
     select(tasks.c.seq)
@@ -133,7 +138,8 @@ Offer = Callable[[Mapping[str, int]], tuple[Collection[str], Choose] | None]
 class Queue:
     """Claims tasks for one process.
 
-    `concurrency` returns the limits of tasks on servers at a time, for the API keys that have one.
+    `concurrency` returns the limits of tasks on servers at a time, for the API keys that have one,
+    `in_lane` is the limit of each lane.
     """
 
     def __init__(
@@ -141,10 +147,12 @@ class Queue:
         database: Database,
         lease: Lease,
         concurrency: Callable[[], Mapping[str, int]] = dict,
+        in_lane: int = 1,
     ) -> None:
         self._database = database
         self._lease = lease
         self._concurrency = concurrency
+        self.in_lane = in_lane
         self.requirements = RequirementsCache()
 
     async def take_over(self, servers: Collection[str]) -> list[Claim]:
@@ -178,16 +186,24 @@ class Queue:
                 return [], Left.UNFIT
             excluded, choose = offered
             room = quotas.free_slots(connection, limits)
-            full = [*quotas.exhausted_keys(room), *barred]
+            full = [*quotas.exhausted(room), *barred]
             values = {**lease, "excluded": list(excluded), "full": full}
-            found = _WAITING.rows(connection, values)
+
+            def read(passed_over: Collection[str]) -> Sequence[Any]:
+                waiting = _WAITING[bool(passed_over)]
+                return waiting.rows(connection, {**values, "lanes": passed_over})
+
+            found, more, is_cut = client_lanes.offered(
+                connection, read, MAX_CANDIDATES, self.in_lane
+            )
             requirements = self.requirements.read(connection, {row.route for row in found})
             waiting = [waiting_of(row, *requirements[row.route], lease["now"]) for row in found]
-            gifts = quotas.cap_by_key(room, choose(waiting), waiting)
+            owners = {task.seq: task.owner for task in waiting}
+            gifts = quotas.within(room, choose(waiting), lambda gift: owners[gift.seq])
             got = self._give(connection, gifts, lease)
-            if len(found) == MAX_CANDIDATES or len(got) < len(gifts):
+            if more or len(got) < len(gifts):
                 return got, Left.MORE
-            is_all = len(got) == len(found) and not (excluded or full)
+            is_all = len(got) == len(found) and not (excluded or full or is_cut)
             return got, Left.NOTHING if is_all else Left.UNFIT
 
         return await self._database.write(work, large=large)

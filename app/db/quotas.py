@@ -1,7 +1,8 @@
 """Limits of the queue and of API keys: queued tasks, tasks per day, tasks on servers at a time."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,7 +13,8 @@ from app.db.engine.statement import Statement
 from app.db.queries import KEY_NAME, is_active, is_queued
 from app.db.tables import key_usage, tasks
 from app.errors import KeyQueueFull, QueueFull, QuotaExceeded
-from app.tasks.model import Assignment, WaitingTask
+
+T = TypeVar("T")
 
 DAY = 86400
 
@@ -116,22 +118,30 @@ def free_slots(connection: Connection, limits: Mapping[str, int]) -> dict[str, i
     return {name: limit - held.get(name, 0) for name, limit in limits.items()}
 
 
-def exhausted_keys(room: Mapping[str, int]) -> list[str]:
-    """Return the keys without free slots."""
+def exhausted(room: Mapping[str, int]) -> list[str]:
+    """Return the groups without free slots."""
     return [name for name, left in room.items() if left <= 0]
 
 
-def cap_by_key(
-    room: Mapping[str, int], chosen: Iterable[Assignment], waiting: Sequence[WaitingTask]
-) -> Collection[Assignment]:
-    """Return the chosen tasks, limited for each key to its free slots. Pure."""
-    owners = {task.seq: task.owner for task in waiting}
+def within(
+    room: Mapping[str, int],
+    items: Iterable[T],
+    group_of: Callable[[T], str | None],
+    *,
+    default: int | None = None,
+) -> list[T]:
+    """Return the first items of each group, as many as it has room for. Pure.
+
+    Groups that `room` does not name have room for `default` items, None for any number, and so has
+    what is in no group.
+    """
     left, kept = dict(room), []
-    for gift in chosen:
-        owner = owners[gift.seq]
-        if owner is not None and owner in left:
-            if left[owner] <= 0:
+    for item in items:
+        group = group_of(item)
+        free = None if group is None else left.get(group, default)
+        if group is not None and free is not None:
+            if free <= 0:
                 continue
-            left[owner] -= 1
-        kept.append(gift)
+            left[group] = free - 1
+        kept.append(item)
     return kept

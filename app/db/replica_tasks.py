@@ -14,6 +14,7 @@ from app.db.tables import tasks
 _ELSEWHERE = select(
     *(tasks.c.seq, tasks.c.task_id, tasks.c.status, tasks.c.shape, tasks.c.server, tasks.c.owner),
     *(tasks.c.created_at, tasks.c.submitted_at, tasks.c.started_at, tasks.c.progress),
+    *(tasks.c.number, tasks.c.client, tasks.c.origin, tasks.c.lane),
 ).where(
     is_active(),
     tasks.c.server.is_not(None),

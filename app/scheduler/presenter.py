@@ -16,6 +16,11 @@ from app.tasks.truncation import MAX_STREAM_BYTES
 from app.tasks.view import Expected, task_view
 from app.workflows.requirements import Needs
 
+OF_ITS_CLIENT = (
+    "another task of its client is at work: servers have {} of them at a time, which is the "
+    "setting COMFYUI_NATIVE_PARALLEL."
+)
+
 
 class TaskPresenter:
     def __init__(
@@ -75,6 +80,8 @@ class TaskPresenter:
             states = (f"{s.id} is {_state(s, barred=s.id in barred)}" for s in able)
             return Expected(waiting_for=_sentence([*states, *refusals]))
         held = {server.id: self._dispatcher.seen_on(server) for server in taking}
+        if self._lane_is_full(task):
+            return Expected(waiting_for=OF_ITS_CLIENT.format(self._queue.in_lane))
         unknown = {
             s.id: unknown_on(s, held[s.id], len(held[s.id]), self._run_times) for s in taking
         }
@@ -83,6 +90,15 @@ class TaskPresenter:
         waits = [wait_on(s, held[s.id], self._run_times) for s in taking if not unknown[s.id]]
         eta = rounded(eta_of_queued(task, waits, self._run_times))
         return Expected(eta, _sentence(refusals) if refusals else None)
+
+    def _lane_is_full(self, task: Task) -> bool:
+        """Return whether servers have as many tasks of its client as they may."""
+        lane = task.native and task.native.lane
+        if lane is None:
+            return False
+        seen = (one.task for server in self._pool for one in self._dispatcher.seen_on(server))
+        ours = sum(one.native is not None and one.native.lane == lane for one in seen)
+        return ours >= self._queue.in_lane
 
     def _refusals(self, needs: Needs) -> list[str]:
         """Return the refusals by servers that could run the task otherwise."""
