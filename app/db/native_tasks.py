@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
 
 from app.db import native, prompts
 from app.db.engine.database import Database
@@ -19,7 +19,7 @@ from app.db.prompts import PromptParts
 from app.db.queries import TASKS, fetch
 from app.db.tables import native_prompts, tasks
 from app.limits.json_types import Json
-from app.tasks.model import Status, Task
+from app.tasks.model import CancelReason, Status, Task
 from app.tasks.native import NativeRequest, NativeResult
 
 MOST_QUEUED = 1000  # rows of /queue
@@ -38,11 +38,17 @@ _THESE = any_of(tasks.c.task_id, "task_ids")
 
 
 class Ended(NamedTuple):
-    """An ended task in the history. Whatever is told of it stays the same while these do."""
+    """An ended task in the history. Whatever is told of it stays the same while these do.
+
+    `state`: in the words of /api/jobs.
+    """
 
     task_id: str
     finished_at: float
     has_result: bool
+    created_at: float
+    started_at: float | None
+    state: str
 
 
 class Unfinished(NamedTuple):
@@ -67,38 +73,37 @@ class NativeTask(NamedTuple):
     result: NativeResult | None
 
 
+_LISTED = (~native_prompts.c.hidden, tasks.c.status != Status.EXPIRED)
+_ENDED_COLUMNS = (
+    *(tasks.c.task_id, tasks.c.finished_at, native_prompts.c.result.is_not(None).label("has")),
+    *(tasks.c.created_at, tasks.c.started_at, tasks.c.status, tasks.c.cancel_reason),
+)
+
+
 def _ended(mine: ColumnElement[bool], looked_at: int, most: int) -> Statement:
     """Return a query for the newest ended tasks that are not hidden, newest first."""
     newest = (
-        select(tasks.c.task_id, tasks.c.finished_at, tasks.c.seq, tasks.c.status)
+        select(tasks.c.seq)
         .where(_IS_NATIVE, mine, _HAS_ENDED)
         .order_by(tasks.c.finished_at.desc(), tasks.c.seq.desc())
         .limit(looked_at)
         .subquery()
     )
     return Statement(
-        select(
-            newest.c.task_id,
-            newest.c.finished_at,
-            native_prompts.c.result.is_not(None).label("has_result"),
-        )
-        .join(native_prompts, native_prompts.c.task_id == newest.c.task_id)
-        .where(~native_prompts.c.hidden, newest.c.status != Status.EXPIRED)
-        .order_by(newest.c.finished_at.desc(), newest.c.seq.desc())
+        select(*_ENDED_COLUMNS)
+        .join(newest, newest.c.seq == tasks.c.seq)
+        .join(native_prompts, native_prompts.c.task_id == tasks.c.task_id)
+        .where(*_LISTED)
+        .order_by(tasks.c.finished_at.desc(), tasks.c.seq.desc())
         .limit(most)
     )
 
 
 def _one(mine: ColumnElement[bool]) -> Statement:
     return Statement(
-        select(
-            tasks.c.task_id,
-            tasks.c.finished_at,
-            native_prompts.c.result.is_not(None).label("has_result"),
-        )
+        select(*_ENDED_COLUMNS)
         .join(native_prompts, native_prompts.c.task_id == tasks.c.task_id)
-        .where(tasks.c.task_id == bindparam("task_id"), _IS_NATIVE, mine, _HAS_ENDED)
-        .where(~native_prompts.c.hidden, tasks.c.status != Status.EXPIRED)
+        .where(tasks.c.task_id == bindparam("task_id"), _IS_NATIVE, mine, _HAS_ENDED, *_LISTED)
     )
 
 
@@ -126,19 +131,23 @@ _RESULTS = Statement(
         any_of(native_prompts.c.task_id, "task_ids")
     )
 )
-_OPEN = {
-    has: Statement(select(tasks.c.task_id).where(_THESE, _IS_NATIVE, mine, _IS_OPEN))
+
+
+def _hide(mine: ColumnElement[bool], *, all_of_them: bool) -> Any:
+    """Return the statement that hides ended tasks: all, or those in `task_ids`."""
+    ended = select(tasks.c.task_id).where(_IS_NATIVE, mine, _HAS_ENDED)
+    these: ColumnElement[bool] = native_prompts.c.task_id.in_(ended)
+    if not all_of_them:
+        found = ended.where(tasks.c.task_id == native_prompts.c.task_id).correlate(native_prompts)
+        these = and_(any_of(native_prompts.c.task_id, "task_ids"), found.exists())
+    return update(native_prompts).where(~native_prompts.c.hidden, these).values(hidden=True)
+
+
+_HIDE = {
+    (has, whole): _hide(mine, all_of_them=whole)
     for has, mine in _MINE.items()
+    for whole in (True, False)
 }
-
-
-def _hide(mine: ColumnElement[bool], these: ColumnElement[bool]) -> Any:
-    ended = select(tasks.c.task_id).where(_IS_NATIVE, mine, _HAS_ENDED, these)
-    return (
-        update(native_prompts)
-        .where(~native_prompts.c.hidden, native_prompts.c.task_id.in_(ended))
-        .values(hidden=True)
-    )
 
 
 class NativeTasks:
@@ -175,15 +184,8 @@ class NativeTasks:
 
     async def one(self, task_id: str) -> Ended | None:
         """Return the entry of a task; None unless it has ended and is listed."""
-        found = [Ended(*row) for row in await self._rows(_ONE, task_id=task_id)]
+        found = _oldest_first(await self._rows(_ONE, task_id=task_id))
         return found[0] if found else None
-
-    async def open(self, task_ids: Sequence[str]) -> list[str]:
-        """Return those of the ids that are unfinished tasks, in this order."""
-        found: set[str] = set()
-        for part in parts_of(plausible(task_ids)):
-            found |= {row.task_id for row in await self._rows(_OPEN, task_ids=part)}
-        return [task_id for task_id in dict.fromkeys(task_ids) if task_id in found]
 
     async def whole(self, task_ids: Collection[str]) -> list[NativeTask]:
         """Return tasks that this caller has, with all that is told of them."""
@@ -195,10 +197,8 @@ class NativeTasks:
 
     async def hide(self, task_ids: Sequence[str] | None) -> None:
         """Take ended tasks out of the history: these, or all."""
-        mine = _MINE[self._owner is not None]
-        these = [None] if task_ids is None else list(parts_of(plausible(task_ids)))
-        for part in these:
-            query = _hide(mine, true() if part is None else _THESE)
+        query = _HIDE[self._owner is not None, task_ids is None]
+        for part in [None] if task_ids is None else parts_of(plausible(task_ids)):
             values = {**self._values(), **({} if part is None else {"task_ids": part})}
             await self._database.write(partial(_execute, query, values), large=True)
 
@@ -217,7 +217,17 @@ def _execute(query: Any, values: Json, connection: Connection) -> None:
 
 
 def _oldest_first(rows: Sequence[Any]) -> list[Ended]:
-    return [Ended(row[0], row[1], bool(row[2])) for row in reversed(rows)]
+    return [
+        Ended(task_id, finished_at, bool(has), created_at, started_at, _state(status, reason))
+        for task_id, finished_at, has, created_at, started_at, status, reason in reversed(rows)
+    ]
+
+
+def _state(status: str, reason: str | None) -> str:
+    if status == Status.SUCCEEDED:
+        return "completed"
+    is_timeout = reason == CancelReason.TIMEOUT
+    return "cancelled" if status == Status.CANCELED and not is_timeout else "failed"
 
 
 def _whole(connection: Connection, task_ids: Sequence[str]) -> list[NativeTask]:

@@ -13,8 +13,10 @@ from app.db.idempotency import IdempotencyKey
 from app.db.native_tasks import NativeTasks
 from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, KeyReused
+from app.files.staged_names import folder_named
 from app.limits.json_types import Json
-from app.services.native_validation import Judged, judge
+from app.services.input_files import is_file_reference
+from app.services.native_validation import Judged, file_names, judge
 from app.services.submission_request import Submission
 from app.services.submissions import SubmissionParts, SubmissionService
 from app.tasks.model import Task
@@ -130,8 +132,18 @@ class NativePrompts:
         )
 
     async def _missing(self, prompt: Json) -> set[str]:
-        """Return the names of files in the prompt that nobody has."""
-        return set()
+        """Return the names of input files in the prompt that nobody has, neither as an upload nor
+        on a server.
+
+        Names with a folder, and URLs, are looked at later.
+        """
+        uploads = self._parts.input_files.assets.uploads.of(self._caller.name)
+        found = set[str]()
+        for text in file_names(prompt):
+            name = text.removesuffix(" [input]")
+            if folder_named(name) is None and not is_file_reference(name):
+                found |= set() if await uploads.exists(name) else {text}
+        return found
 
     async def _submission(self, posted: PostedPrompt, judged: Judged) -> Submission:
         kept = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from app.db.native_tasks import NativeTasks, Unfinished
+from app.db.native_tasks import NativeTasks
 from app.services.native_memory import NativeMemory
 from app.services.tasks import TaskService
 
@@ -21,27 +21,25 @@ class NativeQueue:
     async def delete(self, task_ids: Iterable[object], origin: str) -> None:
         """Cancel those of these tasks that wait. One that runs goes on; an interrupt by the same
         client within the next ten seconds is for it."""
-        wanted = dict.fromkeys(task_id for task_id in task_ids if isinstance(task_id, str))
-        open_ones = {one.task_id: one for one in await self._mine.unfinished()} if wanted else {}
-        for task_id in wanted:
-            if (one := open_ones.get(task_id)) is None:
-                continue
+        wanted = {task_id for task_id in task_ids if isinstance(task_id, str)}
+        open_ones = await self._mine.unfinished() if wanted else []
+        found = [one for one in open_ones if one.task_id in wanted]
+        await self._tasks.cancel_all([one.task_id for one in found if not one.is_running])
+        for one in found:
             if one.is_running:
-                self._memory.note_tried(self._owner, origin, task_id)
-            else:
-                await self._cancel(one)
+                self._memory.note_tried(self._owner, origin, one.task_id)
 
     async def clear(self) -> None:
-        """Cancel all tasks that wait, the last one first."""
-        for one in reversed([one for one in await self._mine.unfinished() if not one.is_running]):
-            await self._cancel(one)
+        """Cancel all tasks that wait."""
+        open_ones = await self._mine.unfinished()
+        await self._tasks.cancel_all([one.task_id for one in open_ones if not one.is_running])
 
     async def cancel(self, task_ids: Sequence[str]) -> bool:
         """Cancel these tasks, whether they run or wait; return whether there was any."""
         open_ones = {one.task_id: one for one in await self._mine.unfinished()}
-        found = [open_ones[task_id] for task_id in task_ids if task_id in open_ones]
-        done = [await self._cancel(one) for one in found if not one.is_canceling]
-        return any(done)
+        found = [open_ones[task_id] for task_id in dict.fromkeys(task_ids) if task_id in open_ones]
+        begun = [one.task_id for one in found if not one.is_canceling]
+        return (await self._tasks.cancel_all(begun)).count > 0
 
     async def interrupt(self, origin: str, prompt_id: str | None, client_id: str | None) -> None:
         """Cancel one running task at most.
@@ -62,8 +60,4 @@ class NativeQueue:
         else:
             chosen = [one for one in running if one.origin == origin]
         for one in chosen[:1]:
-            await self._cancel(one)
-
-    async def _cancel(self, one: Unfinished) -> bool:
-        task = await self._tasks.cancel(one.task_id)
-        return not task.finished or task.cancel_reason is not None
+            await self._tasks.cancel(one.task_id)

@@ -1,5 +1,6 @@
 """Predicts what ComfyUI answers to a prompt, for all servers together: `validate_prompt` there."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,11 @@ from app.comfyui.problems import Problem
 from app.comfyui.validation import Validator
 from app.errors import InvalidWorkflow
 from app.limits.json_types import Json
-from app.limits.quoting import quoted
+from app.limits.quoting import DETAIL, bounded, cut, quoted
 from app.workflows.checks.node_inputs import Known
 from app.workflows.checks.prompt import links_of
+
+MOST_TOLD = 64 * 1024  # bytes of errors that are told as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,11 @@ class Judged:
 class _Rules(Known):
     """As `Known`, and classes that load a file look whether there is one.
 
-    `missing`: names in the prompt that are no file of the caller.
+    `missing`: names in the prompt that are no uploads of the caller.
     """
 
-    def __init__(self, missing: Collection[str]) -> None:
+    def __init__(self, types: NodeTypes, missing: Collection[str]) -> None:
+        self._types = types
         self._missing = missing
 
     def custom(self, class_type: str, inputs: Json) -> list[Problem]:
@@ -46,6 +50,9 @@ class _Rules(Known):
         file = inputs.get(name)
         if not isinstance(file, str) or file not in self._missing:
             return []
+        for one in self._types.inputs(class_type, inputs):
+            if one.name == name and file in (one.choices or ()):
+                return []  # a server has it
         return [problems.custom_validation_failed(name, f"Invalid {kind} file: {file}")]
 
 
@@ -61,24 +68,42 @@ def judge(
     for node_id, node in prompt.items():
         _check_node(node_id, node)
         if object_info and node.get("class_type") not in object_info:
-            return Judged(problems.missing_node_type("missing_node_type", node_id, node))
+            missing_type = problems.missing_node_type("missing_node_type", node_id, node)
+            is_long = len(json.dumps(missing_type)) > MOST_TOLD
+            return Judged(_brief(missing_type) if is_long else missing_type)
     converted = {
         node_id: {**node, "inputs": dict(node["inputs"])} if "inputs" in node else node
         for node_id, node in prompt.items()
     }
     if not object_info:
         return Judged(None if prompt else problems.no_outputs(), prompt=converted)
-    validator = Validator(converted, NodeTypes(object_info), _Rules(missing), rewrites=True)
+    types = NodeTypes(object_info)
+    validator = Validator(converted, types, _Rules(types, missing), rewrites=True)
     wanted = validator.outputs(targets)
     if not wanted:
         return Judged(problems.no_outputs())
     verdict = validator.verdict(wanted)
-    if not verdict.outputs:
-        return Judged(problems.outputs_failed(verdict.details), verdict.node_errors)
+    failed = None if verdict.outputs else problems.outputs_failed(verdict.details)
+    error, node_errors = _told(failed, verdict.node_errors)
+    if error is not None:
+        return Judged(error, node_errors)
     _keep_wrapped(prompt, converted)
     others = [one for one in validator.outputs() if one not in verdict.outputs]
     left_out = _only_for(others, verdict.outputs, converted) if others else {}
-    return Judged(None, verdict.node_errors, verdict.outputs, converted, left_out)
+    return Judged(None, node_errors, verdict.outputs, converted, left_out)
+
+
+def _brief(error: Problem) -> Problem:
+    return {**error, "message": cut(error["message"], DETAIL), "extra_info": {}}
+
+
+def _told(error: Problem | None, node_errors: Json) -> tuple[Problem | None, Json]:
+    """Return what is told of the errors: all, unless it repeats much of the request."""
+    if len(json.dumps([error, node_errors])) <= MOST_TOLD:
+        return error, node_errors
+    if error is not None:
+        error = {**error, "details": cut(error["details"], DETAIL)}
+    return error, bounded({"node_errors": node_errors})["node_errors"]
 
 
 def file_names(prompt: Json) -> set[str]:

@@ -149,7 +149,7 @@ class TaskService:
 
     async def cancel_queued(self) -> Many:
         """Cancel all queued tasks of the caller."""
-        return await self._cancel_all(await self._store.unfinished())
+        return await self.cancel_all(await self._store.unfinished())
 
     async def counts(self, batch_id: str) -> dict[Status, int]:
         """Return the number of tasks of the batch by status. Raise BatchNotFound."""
@@ -164,9 +164,9 @@ class TaskService:
     async def cancel_batch(self, batch_id: str) -> Many:
         """Cancel all unfinished tasks of a batch. Raise BatchNotFound."""
         await self.counts(batch_id)
-        return await self._cancel_all(await self._store.unfinished(batch_id))
+        return await self.cancel_all(await self._store.unfinished(batch_id))
 
-    async def _cancel_all(self, task_ids: Collection[str]) -> Many:
+    async def cancel_all(self, task_ids: Collection[str]) -> Many:
         """Cancel tasks in parts, so that other work can run and subscribers catch up. Starts at the
         end of the queue, as servers that become free take from its head."""
         done, patience = Many(), DELIVERY_TIMEOUT

@@ -24,7 +24,11 @@ from tests.keyholders import WRONG, Guarded, guarded
 KEYS = {"reader": "read", "runner": "run", "other": "run", "boss": "manage"}
 NEEDED = access_levels(create_app(Settings.model_construct()).routes)
 # As ComfyUI, these answer 200 with {}, or that nothing was cancelled, for whatever is not there
-NOTHING = {"GET /comfy/history/{prompt_id}", "HEAD /comfy/history/{prompt_id}"}
+NOTHING = {
+    "GET /comfy/history/{prompt_id}",
+    "HEAD /comfy/history/{prompt_id}",
+    "POST /comfy/api/jobs/{prompt_id}/cancel",
+}
 PUBLIC = {"unauthorized": 401, "forbidden": 403}
 
 Json = dict[str, Any]
@@ -51,6 +55,19 @@ def picture() -> bytes:
     return file.getvalue()
 
 
+async def native_prompt(client: httpx.AsyncClient) -> str:
+    """The id of an ended prompt of ComfyUI's own protocol."""
+    prompt_id = str(
+        (await client.post("/prompt", json={"prompt": model_free()})).json()["prompt_id"]
+    )
+
+    async def entry() -> Json:
+        return dict((await client.get(f"/history/{prompt_id}")).json())
+
+    await wait_until(entry)
+    return prompt_id
+
+
 async def belongings(client: httpx.AsyncClient) -> dict[str, str]:
     """Something of each kind that a key may own, by the names that paths have for it."""
     webhook = {"url": "http://127.0.0.1:9/hook", "events": ["task.succeeded"]}
@@ -69,7 +86,7 @@ async def belongings(client: httpx.AsyncClient) -> dict[str, str]:
 
     return {
         "task_id": task["task_id"],
-        "prompt_id": task["task_id"],
+        "prompt_id": await native_prompt(client),
         "batch_id": batch["batch_id"],
         "delivery_id": (await wait_until(deliveries))[0]["delivery_id"],
         "result": task["outputs"][0]["filename"],
@@ -212,7 +229,7 @@ async def test_who_manages_sees_all(gate: Guarded) -> None:
 async def test_lists_and_counts_are_those_of_the_key(gate: Guarded) -> None:
     runner, other, boss = [await gate.client(name) for name in ("runner", "other", "boss")]
     things = await belongings(runner)
-    for client, count in ((runner, 3), (other, 0), (boss, 3)):
+    for client, count in ((runner, 4), (other, 0), (boss, 4)):
         assert len((await client.get("/api/tasks")).json()["tasks"]) == count
         assert len((await client.get("/api/history")).json()["tasks"]) == count
         assert len((await client.get("/api/v2/jobs")).json()["jobs"]) == count

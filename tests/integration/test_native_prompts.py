@@ -5,7 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
+from app.db.native_tasks import NativeTasks
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, wait_until
 
@@ -94,3 +96,31 @@ async def test_one_bad_output_does_not_stop_the_others(gateway: RunningGateway) 
     assert entry["prompt"][4] == ["3"]
     assert entry["status"]["completed"] is True
     assert list(entry["outputs"]) == ["3"]
+
+
+async def test_polling_reads_no_task_again(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has ended is read and encoded once; which tasks there are is asked each time."""
+    ids = [(await posted(gateway.http, {"prompt": model_free(c)}))["prompt_id"] for c in range(3)]
+    for prompt_id in ids:
+        await ended(gateway.http, prompt_id)
+    paths = ("/history", f"/history/{ids[0]}", "/history?max_items=2", "/api/jobs", "/queue")
+    first = [(await gateway.http.get(path)).content for path in paths]
+    read: list[Any] = []
+    whole = NativeTasks.whole
+
+    async def noted(self: NativeTasks, task_ids: Any) -> Any:
+        read.append(task_ids)
+        return await whole(self, task_ids)
+
+    monkeypatch.setattr(NativeTasks, "whole", noted)
+    assert [(await gateway.http.get(path)).content for path in paths] == first
+    assert read == []
+    await gateway.http.post("/history", json={"delete": [ids[1]]})
+    assert list((await gateway.http.get("/history")).json()) == [ids[0], ids[2]]
+    assert len((await gateway.http.get("/api/jobs")).json()["jobs"]) == 2
+    last = await posted(gateway.http, {"prompt": model_free(9)})
+    await ended(gateway.http, last["prompt_id"])
+    assert list((await gateway.http.get("/history")).json()) == [ids[0], ids[2], last["prompt_id"]]
+    assert read == [[last["prompt_id"]]] * len(read)

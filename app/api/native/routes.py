@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute
 
-from app.api.native import files, history, nodes, prompts, queue, server, socket
+from app.api.native import files, history, jobs, nodes, prompts, queue, server, socket
 from app.api.native.unknown import rest_of
 
 ROUTES: list[BaseRoute] = [
@@ -10,6 +10,7 @@ ROUTES: list[BaseRoute] = [
     *queue.ROUTES,
     *history.ROUTES,
     *files.ROUTES,
+    *jobs.ROUTES,
     *nodes.ROUTES,
     *server.ROUTES,
     *socket.ROUTES,

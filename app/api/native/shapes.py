@@ -5,13 +5,13 @@ history: [[type, data], ...], with the keys of ComfyUI 0.33.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from app.db.native_tasks import NativeTask
 from app.db.prompts import whole
 from app.limits.json_types import Json
-from app.tasks.model import Output, Status, Task, TaskError
+from app.tasks.model import CancelReason, Output, Status, Task, TaskError
 from app.tasks.native import NativeResult
 from app.tasks.native_names import named_for_clients
 
@@ -56,16 +56,21 @@ def _with_times(extra: Json, client_id: str | None, created_at: float) -> Json:
 
 def entry_of(found: NativeTask) -> Json:
     """Return the entry of an ended task in the history."""
-    done = found.task.status is Status.SUCCEEDED
     return {
         "prompt": row_of(found),
         "outputs": outputs_of(found),
-        "status": {
-            "status_str": "success" if done else "error",
-            "completed": done,
-            "messages": messages_of(found),
-        },
+        "status": status_of(found),
         "meta": found.result.meta if found.result else {},
+    }
+
+
+def status_of(found: NativeTask) -> Json:
+    """Return `status` of an ended task in the history."""
+    done = found.task.status is Status.SUCCEEDED
+    return {
+        "status_str": "success" if done else "error",
+        "completed": done,
+        "messages": messages_of(found),
     }
 
 
@@ -94,11 +99,8 @@ def messages_of(found: NativeTask) -> list[Message]:
 
 def messages_about(task: Task, result: NativeResult | None) -> list[Message]:
     told = [list(message) for message in result.messages] if result else []
-    kinds = {message[0] for message in told}
-    if task.status is Status.SUCCEEDED:
-        return told if told else [*_begun(task), _success(task)]
-    was_late = task.error is not None and task.error.code == "timeout"  # the server knows no reason
-    if kinds & {ERROR, INTERRUPTED} and not was_late:
+    wanted = _end_kind(task)
+    if told and (task.status is Status.SUCCEEDED or wanted in {message[0] for message in told}):
         return told
     begun = [message for message in told if message[0] in (START, CACHED)]
     return [*(begun or _begun(task)), end_of(task)]
@@ -106,9 +108,9 @@ def messages_about(task: Task, result: NativeResult | None) -> list[Message]:
 
 def end_of(task: Task) -> Message:
     """Return the message that tells the end of a task, made from the task alone."""
-    if task.status is Status.SUCCEEDED:
+    kind, error = _end_kind(task), task.error or _CANCELED
+    if kind == SUCCESS:
         return _success(task)
-    error = task.error or _CANCELED
     about: Json = {
         "prompt_id": task.task_id,
         "node_id": error.node_id or "",
@@ -116,7 +118,7 @@ def end_of(task: Task) -> Message:
         "executed": list(task.progress.node_seconds),
     }
     at = {"timestamp": _ms(task.finished_at)}
-    if task.error is None:
+    if kind == INTERRUPTED:
         return [INTERRUPTED, {**about, **at}]
     why: Json = {
         "exception_message": error.message,
@@ -128,8 +130,17 @@ def end_of(task: Task) -> Message:
     return [ERROR, {**about, **why, **at}]
 
 
+def _end_kind(task: Task) -> str:
+    """Return the type of the message about the end; a timeout is an error."""
+    if task.status is Status.SUCCEEDED:
+        return SUCCESS
+    is_timeout = task.cancel_reason is CancelReason.TIMEOUT
+    return INTERRUPTED if task.status is Status.CANCELED and not is_timeout else ERROR
+
+
 def _begun(task: Task) -> list[Message]:
-    about = {"prompt_id": task.task_id, "timestamp": _ms(task.started_at or task.finished_at)}
+    begun = _ms(task.started_at or task.finished_at)
+    about = {"prompt_id": task.task_id, "timestamp": begun}
     return [[START, about], [CACHED, {"nodes": [], **about}]]
 
 
@@ -139,16 +150,3 @@ def _success(task: Task) -> Message:
 
 def _ms(seconds: float | None) -> int:
     return int((seconds or 0) * 1000)
-
-
-def times_of(messages: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
-    """Return the times of a job in ms, and its error, from its messages."""
-    found: Json = {}
-    for kind, data in messages:
-        if kind == START:
-            found["execution_start_time"] = data.get("timestamp")
-        elif kind in (SUCCESS, ERROR, INTERRUPTED):
-            found["execution_end_time"] = data.get("timestamp")
-        if kind == ERROR:
-            found["execution_error"] = data
-    return found
