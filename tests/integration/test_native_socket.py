@@ -133,6 +133,34 @@ async def test_flags_that_count_for_nothing(
         assert await socket.next() == struct.pack(">II", 1, 1) + b"a picture"
 
 
+class _Carrier:
+    """Of messages between replicas, as far as a socket needs it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Channel] = []
+        self.ready = asyncio.Event()
+
+    def send(self, *_: Any) -> None:
+        pass
+
+    async def listens(self, channel: Channel) -> None:
+        self.asked.append(channel)
+        await self.ready.wait()
+
+
+async def test_other_replicas_know_a_socket_before_it_is_greeted(gateway: RunningGateway) -> None:
+    """So what a client posts after the first message is told it, wherever it runs."""
+    carrier = gateway.gateway.channels.carrier = _Carrier()
+    async with websockets.connect(f"ws://{gateway.address}/comfy/ws?clientId=c") as connection:
+        socket = NativeSocket(connection)
+        await wait_until(lambda: carrier.asked)
+        assert carrier.asked == [OURS]
+        say(gateway, "text", b'{"type": "mine", "data": {}}')
+        assert await socket.all_so_far() == []
+        carrier.ready.set()
+        assert [(await socket.next())["type"] for _ in "ab"] == ["status", "mine"]
+
+
 # -- frames ---------------------------------------------------------------------------------------
 
 
