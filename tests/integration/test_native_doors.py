@@ -98,6 +98,7 @@ async def test_a_token_in_the_path(gate: Guarded) -> None:
     for client in (await gate.client(), await gate.client(key=WRONG)):  # whatever the headers say
         for below in ("", "/api"):
             assert await status(client, f"/comfy/~{token}{below}/system_stats") == 200
+            assert await status(client, f"/comfy/~{token}/{below}/system_stats") == 200
             assert await status(client, f"/comfy/~{wrong}{below}/system_stats") == 401
     client = await gate.client("alice")
     for path in ("/comfy/~/system_stats", f"/comfy/~{wrong}/system_stats"):

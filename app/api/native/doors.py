@@ -58,7 +58,8 @@ def enter(scope: Scope, door: Door, rest: str) -> None:
 
     The scope itself is changed, as the server logs from it: no token is to stay there.
     """
-    path = PREFIX + without_api(rest)
+    # Two slashes: an address that was entered with one at its end, by a client that adds its own.
+    path = PREFIX + without_api(f"/{rest.lstrip('/')}")
     scope["path"], scope["raw_path"] = path, path.encode()
     scope[_KEY] = door
 
