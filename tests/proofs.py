@@ -62,6 +62,10 @@ PROOFS: dict[str, tuple[str, ...]] = {
         "unit/files/images/test_render.py::test_every_mode_becomes_every_format",
     ),
     "results in a bucket": ("integration/test_stores.py::test_what_is_saved_is_read",),
+    "programs that speak ComfyUI's own protocol, unchanged": (
+        "acceptance/native/test_clients.py::test_it_works_through_every_door_that_it_can_use",
+        "acceptance/native/test_replays.py::test_two_pictures_at_once",
+    ),
     "Comfy API v2, official SDKs": (
         "acceptance/test_comfy_typescript.py::test_the_typescript_client",
     ),

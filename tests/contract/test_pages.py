@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 TWINS = [
     (ROOT / f"{name}.md", ROOT / f"{name}.zh-CN.md")
-    for name in ("README", "POSTMAN_GUIDE", "API_USAGE", "docs/why")
+    for name in ("README", "POSTMAN_GUIDE", "API_USAGE", "docs/why", "docs/clients")
 ]
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 

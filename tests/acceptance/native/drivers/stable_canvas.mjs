@@ -6,10 +6,11 @@ const { WebSocket } = load("ws");
 
 await main(async (job) => {
 	const { host, pathname } = new URL(job.url);
+	const base = pathname === "/" ? "" : pathname;
 	const headers = job.key ? { Authorization: `Bearer ${job.key}` } : {};
 	const client = new Client({
 		api_host: host,
-		api_base: pathname === "/" ? "" : pathname,
+		api_base: base,
 		WebSocket: class extends WebSocket {
 			constructor(url) {
 				super(url, { headers });
@@ -18,9 +19,10 @@ await main(async (job) => {
 		fetch: (url, options) => fetch(url, { ...options, headers: { ...options?.headers, ...headers } }),
 	});
 	await client.getSystemStats();
-	await client.connect();
+	const polls = job.second || base; // its socket leaves the path out
+	if (!polls) await client.connect();
 	try {
-		const enqueue = job.second ? client.enqueue_polling : client.enqueue;
+		const enqueue = polls ? client.enqueue_polling : client.enqueue;
 		const { images } = await enqueue.call(client, job.graph, { polling_ms: 100 });
 		const [{ type, data }] = images;
 		if (type === "buff") return data;
