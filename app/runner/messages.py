@@ -47,7 +47,7 @@ def calls_for_a_look(message: Message | None) -> bool:
 
 def is_sign_of_life(event: Event) -> bool:
     """Return whether the event shows that the prompt moves on; packs may tell of anything."""
-    return not isinstance(event, NodeText | Unknown)
+    return type(event) not in (NodeText, Unknown)
 
 
 async def until_heard(server: Server, inbox: EventInbox) -> None:

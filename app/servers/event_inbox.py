@@ -11,12 +11,14 @@ from app.limits.worker_threads import Breaths
 MOST_EVENTS = 2_000  # maximum waiting events of one run
 MOST_BYTES = 64 << 20  # maximum bytes of their images, and of the frames that are kept
 
+_FOR_CLIENTS = (NodeText, Unknown)  # they mean nothing to a run
+
 
 class EventInbox(asyncio.Queue[Any]):
     """Queue of events of one prompt and of requests to its run.
 
     `wants_frames` returns whether events are to come with their frames, and messages that mean
-    something to clients only (NodeText, Unknown) at all.
+    something to clients only at all.
     """
 
     _bytes = 0
@@ -58,15 +60,17 @@ class EventInbox(asyncio.Queue[Any]):
 
     def offer(self, event: Event, frame: str | bytes = "") -> None:
         """Put an event unless the inbox is full: the run polls as well, so events may be lost."""
-        wants_frames = self._wants_frames()
-        if not wants_frames and isinstance(event, NodeText | Unknown):
+        item: Event | Heard = event
+        if self._wants_frames():
+            item = Heard(event, frame)
+        elif type(event) in _FOR_CLIENTS:
             return
-        item = Heard(event, frame) if wants_frames else event
         if self.qsize() < MOST_EVENTS and self._bytes + _size_of(item) <= MOST_BYTES:
             self.put_nowait(item)
 
 
 def _size_of(item: Any) -> int:
-    if isinstance(item, Heard):
+    kind = type(item)
+    if kind is Heard:
         return len(item.frame)
-    return len(item.image) if isinstance(item, Preview) else 0
+    return len(item.image) if kind is Preview else 0

@@ -41,10 +41,11 @@ class PromptEvents:
         prompt_id: str | None = getattr(event, "prompt_id", None)
         if prompt_id is None:
             prompt_id = running if isinstance(event, _OF_WHAT_RUNS) else None
-        elif not isinstance(event, Unknown):  # what packs say may come late
+        elif type(event) is not Unknown:  # what packs say may come late
             running = prompt_id
         inbox = self._inboxes.get(prompt_id) if prompt_id else None
         if inbox is not None:
             inbox.offer(event, heard.frame)
-        is_over = isinstance(event, Executing) and event.node is None
-        return None if is_over else running
+        if type(event) is Executing and event.node is None:
+            return None
+        return running
