@@ -61,6 +61,15 @@ def folders_of(subfolder: str) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
+def folder_for(type_: str, subfolder: str) -> str:
+    """Return the folder among the uploads for what is uploaded with ComfyUI's type of folder.
+
+    Uploads are inputs. What ComfyUI would write into its folders of outputs or temporary files is
+    kept in a folder of that name, where `name [temp]` in a prompt finds it.
+    """
+    return "/".join(part for part in ("" if type_ == "input" else type_, subfolder) if part)
+
+
 class UploadFolders:
     """The uploads of all owners; `of` returns those of one.
 

@@ -6,7 +6,7 @@ into, but for what a task of the caller says that it has saved there.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from app.auth.model import Caller
@@ -16,12 +16,13 @@ from app.errors import ComfyError, FileNotFound, Forbidden, InvalidRequest, Task
 from app.files.images.views import INPUTS
 from app.files.staged_names import is_staged
 from app.files.stores.store import FileStore
-from app.files.uploads import Uploads
+from app.files.uploads import Uploads, folder_for
 from app.limits.quoting import quoted
 from app.servers.pool import Pool
 from app.servers.server import Server
 from app.services.assets import AssetParts
 from app.workflows.references.ids import as_stored, is_id
+from app.workflows.references.results import spellings
 
 TYPES = ("output", "input", "temp")
 
@@ -98,15 +99,6 @@ def inner(subfolder: str) -> str | None:
     return None if found.split("/")[0] == ".." else "" if found == "." else found
 
 
-def upload_folder(type_: str, subfolder: str) -> str:
-    """Return the folder among the uploads for what a client uploads with a type.
-
-    Uploads are inputs. What ComfyUI would write into its folders of outputs or temporary files is
-    kept in a folder of that name, where prompts and /view find it.
-    """
-    return "/".join(part for part in ("" if type_ == "input" else type_, subfolder) if part)
-
-
 def _annotated(name: str, type_: str) -> tuple[str, str]:
     for word in TYPES:
         if name.endswith(f"[{word}]"):
@@ -148,7 +140,7 @@ class NativeFiles:
     async def _result(
         self, wanted: Wanted, task_id: str | None, subfolder: str | None
     ) -> StoredFile | None:
-        for spelling in _spellings(subfolder):
+        for spelling in spellings(subfolder):
             output = await self._tasks.find_output(
                 wanted.filename, own=True, task_id=task_id, subfolder=spelling, type=wanted.type
             )
@@ -158,7 +150,7 @@ class NativeFiles:
         return None
 
     async def _upload(self, wanted: Wanted) -> StoredFile | None:
-        folder = upload_folder(wanted.type, wanted.subfolder)
+        folder = folder_for(wanted.type, wanted.subfolder)
         name = f"{folder}/{wanted.filename}" if folder else wanted.filename
         try:
             upload = await self._uploads.get(name)
@@ -194,10 +186,3 @@ class NativeFiles:
 def _is_same(result: FileResult, wanted: Wanted) -> bool:
     is_named = (result.filename, result.type) == (wanted.filename, wanted.type)
     return is_named and inner(result.subfolder) == wanted.below_task
-
-
-def _spellings(subfolder: str | None) -> Iterator[str | None]:
-    """Yield a subfolder as servers on other systems write it, too."""
-    yield subfolder
-    if subfolder and "/" in subfolder:
-        yield subfolder.replace("/", "\\")

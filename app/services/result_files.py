@@ -7,10 +7,11 @@ from app.auth.model import Caller
 from app.db.tasks import TaskRepository, TaskTable
 from app.errors import FileNotFound, GatewayError, InvalidParameter
 from app.files.stores.store import FileStore
+from app.files.uploads import folder_for
 from app.limits.quoting import quoted, quoted_list
 from app.services.assets import AssetParts, AssetService
-from app.tasks.model import EXPIRED_OUTPUT, Status, Task
-from app.workflows.references.results import OwnAddress, ResultRef
+from app.tasks.model import EXPIRED_OUTPUT, Output, Status, Task
+from app.workflows.references.results import OwnAddress, ResultRef, spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Results:
         except InvalidParameter:
             raise
         except GatewayError as error:
-            if ref.is_name or elsewhere:
+            if ref.is_name and ref.task_id is None:
+                return await self._uploaded_as(ref)
+            if elsewhere:
                 return None
             raise InvalidParameter(error.detail, hint=error.hint) from error
 
@@ -56,16 +59,19 @@ class Results:
         name = f"{ref.subfolder}/{ref.filename}" if ref.subfolder else ref.filename
         return Found((await self._uploads.get(name)).name)
 
+    async def _uploaded_as(self, ref: ResultRef) -> Found | None:
+        """Return what was uploaded as ComfyUI's output or temporary file, for `name [temp]`."""
+        folder = folder_for(ref.type or "input", ref.subfolder or "")
+        name = f"{folder}/{ref.filename}" if folder else ref.filename
+        return Found(name) if await self._uploads.exists(name) else None
+
     async def _asset(self, asset_id: str) -> Found:
         asset = await self._assets.get(asset_id)
         files, key = await self._assets.content(asset)
         return Found(asset.filename, files.read(key))
 
     async def _result(self, ref: ResultRef) -> Found:
-        about = {"task_id": ref.task_id, "subfolder": ref.subfolder, "type": ref.type}
-        found = await self._store.find_output(
-            ref.filename, own=ref.task_id is None, node_id=ref.node_id, **about
-        )
+        found = await self._output(ref)
         if found is None and ref.task_id is not None:
             raise _missing(ref, await self._store.get(ref.task_id))
         if found is None or not await self._files.exists(found.key or ""):
@@ -74,6 +80,16 @@ class Results:
                 hint='Name the task, too: {"task_id": ..., "filename": ...}.',
             )
         return Found(ref.filename, self._files.read(found.key or ""))
+
+    async def _output(self, ref: ResultRef) -> Output | None:
+        for subfolder in spellings(ref.subfolder):
+            about = {"task_id": ref.task_id, "subfolder": subfolder, "type": ref.type}
+            found = await self._store.find_output(
+                ref.filename, own=ref.task_id is None, node_id=ref.node_id, **about
+            )
+            if found is not None:
+                return found
+        return None
 
 
 def _missing(ref: ResultRef, task: Task) -> InvalidParameter:

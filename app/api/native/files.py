@@ -21,7 +21,7 @@ from app.errors import InvalidRequest
 from app.files.images.jobs import Channel, View
 from app.files.images.mask_uploads import masked_upload
 from app.files.kinds import is_inline
-from app.files.uploads import Upload
+from app.files.uploads import Upload, folder_for
 from app.gateway import Gateway
 from app.limits.json_types import Json
 from app.services.native_files import (
@@ -30,7 +30,6 @@ from app.services.native_files import (
     StoredFile,
     candidates,
     inner,
-    upload_folder,
 )
 from app.workflows.json_text import parse_json
 
@@ -143,7 +142,7 @@ async def _fields(form: FormData) -> _Fields:
     if subfolder is None:
         raise InvalidRequest("subfolder: it leads out of the folder.")
     overwrite = await forms.text_of(form, "overwrite") in ("true", "1")
-    return _Fields(image, name, said, type_, upload_folder(type_, subfolder), overwrite)
+    return _Fields(image, name, said, type_, folder_for(type_, subfolder), overwrite)
 
 
 @requires(AccessLevel.RUN)

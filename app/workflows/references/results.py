@@ -1,7 +1,8 @@
 """References to results of tasks in inputs that name files. Pure.
 
 A value may be `{"task_id": ..., "filename": ...}`, the `url` of a result, an asset or an upload,
-relative or absolute, or `name [output]` in ComfyUI's own notation.
+relative or absolute, or `name [output]` in ComfyUI's own notation, whose first folder may be the
+id of the task.
 """
 
 import re
@@ -14,7 +15,7 @@ from app.errors import InvalidParameter
 from app.files.staged_names import LONGEST, folder_named
 from app.limits.json_types import Json
 from app.workflows.parameters.model import names_file
-from app.workflows.references.ids import as_stored
+from app.workflows.references.ids import as_stored, is_id
 
 _FIELDS = {"task_id", "filename", "subfolder", "type", "node_id"}  # all optional except filename
 _PATH = re.compile(r"/api/(?:image/([^/]+)|v2/assets/([^/]+)/content)$")
@@ -75,7 +76,17 @@ def result_ref(value: Any) -> ResultRef | None:
     if (folder := folder_named(value)) is None:
         return None
     subfolder, _, name = value[: value.rindex("[")].rstrip().replace("\\", "/").rpartition("/")
+    first, _, rest = subfolder.partition("/")
+    if is_id(first) and folder != "input":  # as clients of ComfyUI's own protocol are told files
+        return ResultRef(name, as_stored(first), rest, folder, is_name=True)
     return ResultRef(name, subfolder=subfolder, type=folder, is_name=True)
+
+
+def spellings(subfolder: str | None) -> Iterator[str | None]:
+    """Yield a subfolder, and as servers on Windows tell it."""
+    yield subfolder
+    if subfolder and "/" in subfolder:
+        yield subfolder.replace("/", "\\")
 
 
 def _in_object(value: Json) -> ResultRef | None:
