@@ -15,6 +15,7 @@ from app.files.stores.factory import parse_files_url
 from app.outbound.guard import Guard, check_allowed
 from app.redis import check_url
 from app.servers.addresses import base_url
+from app.servers.passing import checked_pass
 from app.settings import Settings
 from app.webhooks.requests import events_of
 from app.webhooks.signing import key_of
@@ -47,6 +48,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "api_keys": _secret(Access),
     "allowed_hosts": _each(checked_host),
     "cors_origins": _each(checked_origin),
+    "native_pass": _each(checked_pass),
 }
 
 

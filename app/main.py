@@ -20,6 +20,7 @@ from app.api import problems, v2
 from app.api.access_levels import requires
 from app.api.middleware.base_path import check_apart
 from app.api.middleware.install import guard
+from app.api.native import passing
 from app.api.native.routes import ROUTES as NATIVE_ROUTES
 from app.api.openapi import describe
 from app.api.plain_requests import is_plain
@@ -125,7 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     check_apart(settings.root_path, app.routes)
     app.router.routes.sort(key=is_plain, reverse=True)  # stays in order but for these
     describe(app, list(app.routes))
-    app.router.routes.extend(NATIVE_ROUTES)
+    app.router.routes.extend([*passing.routes(settings.native_pass), *NATIVE_ROUTES])
     guard(app, settings, app.routes)
     return app
 

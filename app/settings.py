@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         "API key: 8188:alice,0.0.0.0:8189:bob; on 127.0.0.1 if no address is told; without API "
         "keys the port alone.",
     )
+    native_pass: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Routes of node packs that one server answers for clients of ComfyUI's own "
+        "protocol: PATTERN:SERVER, such as /api/etn/*:127.0.0.1:8188.",
+    )
     comfyui_server: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1:8188"], description="ComfyUI servers as HOST:PORT, separated by commas."
     )
@@ -160,7 +165,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("comfyui_server", "allow_private_urls", "webhook_events", "allowed_hosts"),
-        *("cors_origins", "native_ports"),
+        *("cors_origins", "native_ports", "native_pass"),
         mode="before",
     )
     @classmethod

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from app.comfyui import answers, wire
 from app.comfyui.answers import Answer
-from app.comfyui.bodies import form_body, json_body
+from app.comfyui.bodies import Body, form_body, json_body
 from app.comfyui.history import HistoryEntry, PromptState, Sighting, state_of_job
 from app.comfyui.node_errors import sound_errors
 from app.comfyui.node_types import sound
@@ -26,6 +26,15 @@ VIEW: float | None = 10.0  # between two chunks of a file, which may have any si
 class OpenFile:
     """A file that is being read from a server, with the type that the server gives it."""
 
+    content_type: str | None
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PassedAnswer:
+    """An answer that is passed on to the client as it is read."""
+
+    status: int
     content_type: str | None
     chunks: AsyncIterator[bytes]
 
@@ -243,6 +252,18 @@ class ComfyClient:
             if status != 200:
                 raise answers.fault(answer_of(response), self.address)
             yield OpenFile(response.headers.get("content-type"), response.content.iter_any())
+
+    @asynccontextmanager
+    async def passed(
+        self, method: str, path: str, *, query: str, content: bytes, content_type: str | None
+    ) -> AsyncIterator[PassedAnswer]:
+        """Send a request of a client to a route of a node pack; path and query are quoted."""
+        kind = content_type or "application/octet-stream"
+        body = Body([content], len(content), kind, SLOW) if content else None
+        options: Json = {"params": query, "body": body, "timeout": SLOW}
+        async with self._http.opened(method, path, **options) as response:
+            told = response.headers.get("content-type")
+            yield PassedAnswer(response.status, told, response.content.iter_any())
 
     # -- helpers --------------------------------------------------------------------------------
 

@@ -79,11 +79,15 @@ class Transport:
         path: str,
         *,
         timeout: float | None,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int] | str | None = None,
         body: Body | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield the answer, whose content is still to be read. Raises what `ask` raises."""
-        query = f"?{urlencode(params)}" if params else ""
+        """Yield the answer, whose content is still to be read. Raises what `ask` raises.
+
+        `params`: or a query that is quoted.
+        """
+        text = params if isinstance(params, str) else urlencode(params or {})
+        query = f"?{text}" if text else ""
         url = URL(f"{self._origin}{self._prefix}{path}{query}", encoded=True)
         options: Json = {"timeout": _timeouts(timeout), "allow_redirects": False}
         with translating(self):

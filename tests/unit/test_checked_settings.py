@@ -21,6 +21,7 @@ BAD = {
     "allowed_hosts": "http://x",
     "cors_origins": "example.com",
     "native_ports": "nope",
+    "native_pass": "/manager/*:127.0.0.1:8188",
 }
 
 
