@@ -205,6 +205,7 @@ interface Task {
 	workflow: string | null;
 	retry_of: string | null;
 	batch_id: string | null;
+	client_id: string | null;
 	webhook?: Webhook | null;
 	cut?: Record<string, number> | null;
 }

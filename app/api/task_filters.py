@@ -10,6 +10,7 @@ from fastapi import Depends, Query
 from app.api.deps import Id
 from app.db.task_filters import Selection
 from app.errors import InvalidInput
+from app.limits import text_lengths
 from app.limits.quoting import quoted
 from app.tasks.model import Status
 
@@ -86,8 +87,15 @@ async def _wanted(
     searched: Searched,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable.")] = None,
     batch_id: Annotated[Id | None, Query(description="Only of this batch.")] = None,
+    client_id: Annotated[
+        str | None,
+        Query(
+            max_length=text_lengths.CLIENT,
+            description="Only of this client of ComfyUI's own protocol.",
+        ),
+    ] = None,
 ) -> Selection:
-    return replace(searched, statuses=status or (), batch_id=batch_id)
+    return replace(searched, statuses=status or (), batch_id=batch_id, client_id=client_id)
 
 
 Wanted = Annotated[Selection, Depends(_wanted)]

@@ -78,6 +78,7 @@ class Selection:
 
     statuses: Collection[Status] = ()
     batch_id: str | None = None
+    client_id: str | None = None  # of ComfyUI's own protocol
     labels: Mapping[str, str] | None = None
     workflow: str | None = None
     text: str | None = None
@@ -88,10 +89,11 @@ class Selection:
         found: list[ColumnElement[bool]] = []
         if self.statuses:
             found.append(_has_one_of(frozenset(self.statuses)))
-        if self.batch_id is not None:
-            found.append(tasks.c.batch_id == self.batch_id)
-        if self.workflow is not None:
-            found.append(tasks.c.filename == self.workflow)
+        equal = ((tasks.c.batch_id, self.batch_id), (tasks.c.filename, self.workflow))
+        found += [column == value for column, value in equal if value is not None]
+        if self.client_id is not None:
+            # The first one for the sake of an index
+            found += [tasks.c.number.is_not(None), tasks.c.client == self.client_id]
         if self.since is not None:
             found.append(tasks.c.created_at >= self.since)
         if self.until is not None:
@@ -122,13 +124,15 @@ def add_error(connection: Connection, task_id: str, error: TaskError) -> None:
 
 
 def text_of(task: NewTask) -> str:
-    return found_by(task.filename, task.params, task.metadata)
+    client = task.native.client_id if task.native else None
+    return found_by(task.filename, task.params, task.metadata, client)
 
 
-def found_by(filename: str | None, params: Any, metadata: Any) -> str:
+def found_by(filename: str | None, params: Any, metadata: Any, client: str | None = None) -> str:
     """Return the search text, one text per line, normalized by `folded` and truncated."""
     return joined(
-        [filename, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)], text_lengths.SEARCHED
+        [filename, client, *_texts(metadata, _DEPTH), *_texts(params, _DEPTH)],
+        text_lengths.SEARCHED,
     )
 
 

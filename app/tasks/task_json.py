@@ -133,6 +133,10 @@ class TaskJson(TypedDict):
     workflow: Annotated[str | None, Field(description="The saved workflow it came from.")]
     retry_of: Annotated[str | None, Field(description="The task that this one repeats.")]
     batch_id: str | None
+    client_id: Annotated[
+        str | None,
+        Field(description="The client of ComfyUI's own protocol that sent it, in its own words."),
+    ]
     webhook: NotRequired[WebhookJson | None]
     cut: NotRequired[Annotated[Cut | None, Field(description=CUT)]]
 

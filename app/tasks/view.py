@@ -84,6 +84,7 @@ def task_view(
         "workflow": task.filename,
         "retry_of": task.retry_of,
         "batch_id": task.batch_id,
+        "client_id": task.native.client_id if task.native else None,
         "webhook": task.webhook,
     }
     if task.cut:

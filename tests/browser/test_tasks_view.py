@@ -60,6 +60,18 @@ async def test_rows_live_filter_select_and_act(
         await assert_fits(page, width)
 
 
+async def test_a_task_of_a_client_of_comfyui_tells_whose_it_is(
+    page: Page, gateway: RunningGateway
+) -> None:
+    client = f"krita {HOSTILE}"
+    answer = await gateway.http.post("/prompt", json={"prompt": model_free(), "client_id": client})
+    task_id = answer.json()["prompt_id"]
+    await expect(row(page, task_id)).to_contain_text(f"from {client}")
+    await row(page, task_id).get_by_role("link").click()
+    facts = page.locator("task-detail dl", has_text="Client")
+    await expect(facts.first).to_contain_text(client)
+
+
 async def test_details_of_a_task(page: Page, gateway: RunningGateway, demo: DemoServer) -> None:
     demo.knobs.step_seconds = 0.3
     task = await gateway.submit(text_to_image(seed=2**63 + 1, text=HOSTILE), wait=0)

@@ -159,3 +159,26 @@ async def test_two_servers_take_turns_with_one_client(settings_for: MakeSettings
         ended = [await gateway.until(task.task_id, "succeeded") for task in made]
         for before, after in pairwise(ended):
             assert before["finished_at"] <= after["attempts"][0]["started_at"]
+
+
+async def test_a_task_tells_its_client_and_lists_are_found_by_it(
+    settings_for: MakeSettings, url: str, demo: DemoServer
+) -> None:
+    async with over(settings_for, demo, database_url=url) as gateway:
+        made = {
+            client: (await native_tasks.submit(gateway, model_free(), client=client)).task_id
+            for client in ("krita", "Krita", None)
+        }
+        await gateway.submit(model_free())
+
+        async def found(**query: str) -> list[tuple[str, str | None]]:
+            told = (await gateway.http.get("/api/tasks", params=query)).json()["tasks"]
+            return [(task["task_id"], task["client_id"]) for task in told]
+
+        assert await found(client_id="krita") == [(made["krita"], "krita")]
+        assert await found(client_id="nobody") == []
+        assert {client for _, client in await found(q="krita")} == {"krita", "Krita"}
+        assert len(await found()) == 4
+        assert (await gateway.task(made[None]))["client_id"] is None
+        again = await gateway.http.post(f"/api/task/{made['krita']}/retry?wait=60")
+        assert again.json()["client_id"] is None

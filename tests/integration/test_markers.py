@@ -24,6 +24,7 @@ from tests.keyholders import Guarded, guarded
 from tests.receivers import receiving
 
 MARK = "ZQmarkerQZ"
+CLIENT = f"{MARK}-client"  # of ComfyUI's own protocol
 KEYS = {"alice": "run", "reader": "read", "runner": "run"}
 ENDED = ("succeeded", "failed", "canceled")
 HOOK = {
@@ -113,6 +114,9 @@ class Alice:
         knobs.reject_with = None
         many = await self.submit(workflow=marked("many"), batch={"1.color": [1, 2]})
         ids = {name: answer.json()["task_id"] for name, answer in done.items()}
+        body = {"prompt": marked("native"), "client_id": CLIENT}
+        ids["of a client"] = (await self.http.post("/prompt", json=body)).json()["prompt_id"]
+        await wait_until(lambda: self.status_is(ids["of a client"], "succeeded"))
         return {
             **ids,
             "batch": many.json()["batch_id"],
@@ -204,6 +208,7 @@ async def test_nothing_of_one_key_is_told_to_another(
 
     for path in paths_of(gate, mine, ids):
         await other.read("GET", path)
+    await other.read("GET", f"/api/tasks?client_id={CLIENT}")
     for task_id in ids.values():
         await other.read("POST", f"/api/task/{task_id}/cancel")
         await other.read("POST", f"/api/task/{task_id}/retry")
@@ -236,7 +241,9 @@ async def states_are_as_named(alice: Alice, ids: Json) -> None:
         assert MARK in answer.text
         states[name] = answer.json()["status"]
     assert states == {
-        **dict.fromkeys(("succeeded", "retried", "tried again", "of batch"), "succeeded"),
+        **dict.fromkeys(
+            ("succeeded", "retried", "tried again", "of batch", "of a client"), "succeeded"
+        ),
         **dict.fromkeys(("failed", "refused"), "failed"),
         "running": "running",
         "queued there": "queued",

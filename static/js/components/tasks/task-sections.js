@@ -55,6 +55,7 @@ export function facts(task) {
 		[t("task.finished"), clock(task.finished_at)],
 		[t("tasks.server"), task.server],
 		[t("tasks.batch"), task.batch_id],
+		[t("task.client"), task.client_id],
 		[t("task.priority"), task.priority ? String(task.priority) : ""],
 		[t("task.timeout"), task.timeout ? `${task.timeout} s` : ""],
 		[t("task.metadata"), metadata],

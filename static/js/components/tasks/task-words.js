@@ -12,7 +12,9 @@ export const TONES = { succeeded: "good", failed: "bad", running: "busy", cancel
 export const wordOf = (group, name) => (t(`${group}.${name}`) === `${group}.${name}` ? name : t(`${group}.${name}`));
 export const statusWord = (status) => t(`status.${status}`);
 export const nameOf = (task) =>
-	task.workflow ?? (typeof task.metadata?.file === "string" ? task.metadata.file : null) ?? t("tasks.unnamed");
+	task.workflow ??
+	(typeof task.metadata?.file === "string" ? task.metadata.file : null) ??
+	(task.client_id ? t("tasks.from", { client: task.client_id }) : t("tasks.unnamed"));
 
 // The remaining time: the place in the queue, and the estimate in seconds.
 export function expected(task) {
