@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, bindparam, func, select, update
 
 from app.db import native, prompts
 from app.db.engine.database import Database
@@ -29,11 +29,13 @@ NEWEST = 200  # entries of a history if a client asks for no number
 
 _IS_NATIVE = tasks.c.number.is_not(None)  # as in the index
 _HAS_ENDED, _IS_OPEN = tasks.c.finished_at.is_not(None), tasks.c.finished_at.is_(None)
-# By whether there is an API key
-_MINE: dict[bool, ColumnElement[bool]] = {
-    True: tasks.c.key_name == bindparam("owner"),
-    False: tasks.c.key_name.is_(None),
-}
+
+
+def _is_mine(has_key: bool, table: FromClause = tasks) -> ColumnElement[bool]:
+    return table.c.key_name == bindparam("owner") if has_key else table.c.key_name.is_(None)
+
+
+_MINE = {has: _is_mine(has) for has in (True, False)}
 _THESE = any_of(tasks.c.task_id, "task_ids")
 
 
@@ -80,20 +82,24 @@ _ENDED_COLUMNS = (
 )
 
 
-def _ended(mine: ColumnElement[bool], looked_at: int, most: int) -> Statement:
+def _ended(has_key: bool, looked_at: int, most: int) -> Statement:
     """Return a query for the newest ended tasks that are not hidden, newest first."""
-    newest = (
-        select(tasks.c.seq)
-        .where(_IS_NATIVE, mine, _HAS_ENDED)
-        .order_by(tasks.c.finished_at.desc(), tasks.c.seq.desc())
-        .limit(looked_at)
-        .subquery()
+    mine = _MINE[has_key]
+    other = tasks.alias()  # the oldest one that is looked at; the index alone tells it
+    oldest = (
+        select(other.c.finished_at)
+        .where(
+            other.c.number.is_not(None), _is_mine(has_key, other), other.c.finished_at.is_not(None)
+        )
+        .order_by(other.c.finished_at.desc(), other.c.seq.desc())
+        .limit(1)
+        .offset(looked_at - 1)
+        .scalar_subquery()
     )
     return Statement(
         select(*_ENDED_COLUMNS)
-        .join(newest, newest.c.seq == tasks.c.seq)
         .join(native_prompts, native_prompts.c.task_id == tasks.c.task_id)
-        .where(*_LISTED)
+        .where(_IS_NATIVE, mine, tasks.c.finished_at >= func.coalesce(oldest, 0.0), *_LISTED)
         .order_by(tasks.c.finished_at.desc(), tasks.c.seq.desc())
         .limit(most)
     )
@@ -123,8 +129,8 @@ _QUEUE = {
     )
     for has, mine in _MINE.items()
 }
-_NEWEST = {has: _ended(mine, LOOKED_AT, NEWEST) for has, mine in _MINE.items()}
-_ALL = {has: _ended(mine, MOST_ENDED, MOST_ENDED) for has, mine in _MINE.items()}
+_NEWEST = {has: _ended(has, LOOKED_AT, NEWEST) for has in _MINE}
+_ALL = {has: _ended(has, MOST_ENDED, MOST_ENDED) for has in _MINE}
 _ONE = {has: _one(mine) for has, mine in _MINE.items()}
 _RESULTS = Statement(
     select(native_prompts.c.task_id, native_prompts.c.result).where(
