@@ -5,6 +5,7 @@ import io
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from PIL import Image
 
 from scripts.native_comparison.graphs import Graph, changed, loaded, node, picture, sampled
@@ -12,6 +13,16 @@ from scripts.native_comparison.play import Listener, Play
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 FLAGS = {"supports_preview_metadata": True}
+
+
+async def compared(direct: str, gateway: str, key: str | None = None) -> list[dict[str, Any]]:
+    """Play at both; each finds the server's cache empty."""
+    plays = []
+    for base, its_key in ((direct, None), (gateway, key)):
+        async with httpx.AsyncClient(base_url=direct, timeout=60, trust_env=False) as server:
+            await server.post("/free", json={"unload_models": True, "free_memory": True})
+        plays.append(await play(base, its_key))
+    return plays
 
 
 async def play(base: str, key: str | None = None) -> dict[str, Any]:
@@ -211,6 +222,8 @@ async def two_clients(one: Play) -> None:
         await asyncio.gather(first.until_end(ids[0], ids[2]), second.until_end(ids[1], ids[3]))
         first.note("socket: first of two", ids)
         second.note("socket: second of two", ids)
+    # In which order they ended is a matter of time.
+    await one.http.post("/history", json={"delete": ids})
 
 
 async def queue(one: Play) -> None:
@@ -223,11 +236,12 @@ async def _queued(one: Play, client: str, listener: Listener) -> None:
     async def post(name: str, graph: Graph, **more: Any) -> str:
         return await one.post_prompt(graph, f"queue: {name}", client_id=client, **more)
 
-    extra = {"extra_pnginfo": {"workflow": {}}}
+    extra = {"extra_pnginfo": {"workflow": {"nodes": []}}}
     first = await post("one runs", sampled(one.run, one.number + 4, 500), extra_data=extra)
     await listener.until("progress")
     waiting = [await post(f"{n} waits", picture(one.run, 20 + n, f"q{n}")) for n in (1, 2, 3)]
-    await post("one is to be first", picture(one.run, 24, "q4"), front=True)
+    graph = picture(one.run, 24, "q4")
+    waiting.append(await post("one is to be first", graph, front=True))
     await one.ask("GET", "/queue", "queue: one runs, four wait")
     await one.ask("GET", "/prompt", "queue: five are counted")
     await one.ask("GET", f"/history/{first}", "queue: history of one that runs")
@@ -248,6 +262,7 @@ async def _queued(one: Play, client: str, listener: Listener) -> None:
     await one.http.post("/interrupt", json={"prompt_id": first})
     await _finished(one, "queue", first)
     await one.ask("GET", "/queue", "queue: empty")
+    await one.http.post("/history", json={"delete": waiting})
 
 
 async def history(one: Play) -> None:

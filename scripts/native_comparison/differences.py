@@ -32,8 +32,16 @@ def differences(direct: Mapping[str, Any], gateway: Mapping[str, Any]) -> list[D
     found = []
     for call in {**direct, **gateway}:
         one, other = direct.get(call, MISSING), gateway.get(call, MISSING)
-        found += [Difference(call, *each) for each in _differ("", one, other)]
+        if is_other_status(one, other):  # all else follows from it
+            found.append(Difference(call, "status", one["status"], other["status"]))
+        else:
+            found += [Difference(call, *each) for each in _differ("", one, other)]
     return found
+
+
+def is_other_status(one: Any, other: Any) -> bool:
+    statuses = [each.get("status") for each in (one, other) if isinstance(each, dict)]
+    return all(isinstance(status, int) for status in statuses) and len({*statuses}) > 1
 
 
 def sorted_out(

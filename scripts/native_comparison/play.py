@@ -92,7 +92,9 @@ class Play:
         async with connect(url, **options) as opened:
             if flags is not None:
                 await opened.send(json.dumps({"type": "feature_flags", "data": flags}))
-            yield Listener(self, opened)
+            listener = Listener(self, opened)
+            await listener.next()  # it tells how many wait now, not after what is queued next
+            yield listener
 
     def masked(self, value: Json, key: str = "") -> Json:
         """The value without what is different each time."""
@@ -106,6 +108,8 @@ class Play:
         return self._masked_number(value, key) if is_number else value
 
     def _masked_object(self, value: dict[str, Json]) -> Json:
+        if "queue_pending" in value:  # ComfyUI shows it as the heap that it keeps it in
+            value = {**value, "queue_pending": sorted(value["queue_pending"])}
         found: Json = {}
         for name, item in value.items():
             shown = self._masked_text(name, "")
@@ -180,7 +184,8 @@ class Listener:
         self._play.answers[name] = {
             "first": told[0] if told else None,
             "story": story,
-            "last": [one["type"] for one in told[-3:]],
+            # Beside other prompts of the caller a status may come in between.
+            "last": [one["type"] for one in told[-3:]] if not ids else "",
             "status": _shape([one["data"] for one in told[1:] if one["type"] == "status"][-1:]),
             **{kind: _shape([m for m in told if m["type"] == kind][-1:]) for kind in SHAPES},
         }

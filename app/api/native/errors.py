@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
+from app.api.native.replies import MEDIA_TYPE
 from app.errors import InvalidRequest
 from app.limits.json_types import Json
 
@@ -48,7 +49,8 @@ def response(problem: Json, headers: dict[str, str] | None = None) -> JSONRespon
     sent = {name: value for name, value in (headers or {}).items() if name != "WWW-Authenticate"}
     if problem.get("request_id"):
         sent["X-Request-Id"] = str(problem["request_id"])
-    return JSONResponse(envelope(problem), _REFUSAL if status == 422 else status, sent)
+    code = _REFUSAL if status == 422 else status
+    return JSONResponse(envelope(problem), code, sent, media_type=MEDIA_TYPE)
 
 
 def envelope(problem: Json) -> ErrorEnvelope:
