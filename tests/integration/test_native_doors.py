@@ -1,6 +1,7 @@
 """Who gets in by which door of ComfyUI's own protocol, and as whom."""
 
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from app.auth.url_tokens import PREFIX, new_token
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.acceptance.running import free_port
-from tests.conftest import RunningGateway, over
+from tests.conftest import RunningGateway, over, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
 
 Json = dict[str, Any]
@@ -312,3 +313,22 @@ async def test_below_a_path_of_a_proxy(
             assert await status(await gate.client("alice"), path) == 200
         told = {"X-Forwarded-Prefix": "/comfy"}
         assert await status(client, f"/~{token}/system_stats", told) == 200
+
+
+# -- revocation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["path", "header"])
+async def test_a_revoked_token_ends_its_sockets(gate: Guarded, way: str) -> None:
+    token = token_of(gate, "alice")
+    path = f"/comfy/~{token}/ws" if way == "path" else "/ws?clientId=a"
+    headers = {"X-API-Key": token} if way == "header" else None
+    key = gate.gateway.access.keys.named("alice")
+    assert key is not None
+    async with connect(f"ws://{gate.address}{path}", additional_headers=headers) as socket:
+        gate.file.revoke_url("alice", key.urls[0].id)
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 1008
+    assert await wait_until(lambda: not gate.gateway.access._open)
