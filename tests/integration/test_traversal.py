@@ -10,13 +10,15 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from app.api.access_levels import endpoints_of
+from app.api.native.routes import ROUTES as NATIVE
 from app.errors import FileNotFound
 from app.files.stores.local import LocalStore
 from app.files.stores.store import once, safe_name
 from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.conftest import RunningGateway, model_free, over
+from tests.conftest import RunningGateway, model_free, over, wait_until
 
 Json = dict[str, Any]
 
@@ -252,6 +254,65 @@ async def test_names_that_servers_give(gateway: RunningGateway, house: House) ->
             await store.save(key, once(b"x"))
         with pytest.raises(FileNotFound):
             await store.stat(key)
+
+
+async def test_names_in_paths_of_comfyuis_own_routes(gateway: RunningGateway, house: House) -> None:
+    paths = [each for each in endpoints_of(NATIVE) if "{" in each.path and "{rest" not in each.path]
+    assert len(paths) > 5
+    for turn, each in enumerate(paths):
+        before, _, after = each.path.partition("{")
+        for name in targets(house.names(), turn):
+            target = before + name + after.partition("}")[2]
+            check(await send(gateway, each.method, target), f"{each.method} {target}")
+
+
+async def test_names_of_files_of_comfyuis_own_routes(gateway: RunningGateway, house: House) -> None:
+    task_id = (await gateway.http.post("/prompt", json={"prompt": model_free()})).json()[
+        "prompt_id"
+    ]
+    picture = b"\x89PNG\r\n\x1a\n"
+    for number, name in enumerate(house.names()):
+        kind = ("input", "output", "temp", name)[number % 4]
+        for query in (
+            {"filename": name, "type": kind},
+            {"filename": "canary.png", "subfolder": name, "type": kind},
+            {"filename": name, "subfolder": task_id, "type": kind},
+            {"filename": "canary.png", "subfolder": f"{task_id}/{name}", "type": kind},
+        ):
+            check(await gateway.http.get("/view", params=query), f"/view {query}")
+        if "\0" in name:
+            continue  # httpx does not send it as a name
+        for path in ("/upload/image", "/upload/mask"):
+            for file, folder in ((name or "x", ""), ("a.png", name)):
+                form = {
+                    "subfolder": folder,
+                    "type": kind,
+                    "overwrite": "true",
+                    "original_ref": json.dumps({"filename": name, "subfolder": folder}),
+                }
+                files = {"image": (file, picture)}
+                answer = await gateway.http.post(path, data=form, files=files)
+                check(answer, f"{path} {file!r} {folder!r}")
+
+
+async def test_names_in_prompts_of_comfyuis_own_protocol(
+    gateway: RunningGateway, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.servers.breaker.FAILURES", 1000)  # or its server would be taken out
+    for name in (name for name in house.names(".png") if len(name) < 200):
+        for graph in reading_and_writing(name):
+            check(await gateway.http.post("/prompt", json={"prompt": graph}), name)
+
+    async def all_ended() -> bool:
+        return bool((await gateway.http.get("/prompt")).json()["exec_info"]["queue_remaining"] == 0)
+
+    await wait_until(all_ended)
+    history = (await gateway.http.get("/history")).json()
+    assert len(history) > 5
+    for entry in history.values():
+        for node in entry["outputs"].values():
+            for file in node.get("images", ()):
+                check(await gateway.http.get("/view", params=file), str(file))
 
 
 async def test_a_file_where_it_should_be_is_found(gateway: RunningGateway, house: House) -> None:
