@@ -54,8 +54,8 @@ def prompt_of(graph: Json, prefix: str) -> Json:
             node["inputs"]["filename_prefix"] = f"{MARK}-{prefix}"
     extra = {
         "extra_pnginfo": {"workflow": {MARK: MARK}},
-        "api_key_comfy_org": MARK,
-        "auth_token_comfy_org": MARK,
+        "api_key_comfy_org": f"{MARK}-key",  # struck out wherever it stands
+        "auth_token_comfy_org": f"{MARK}-token",
         MARK: [MARK],
     }
     return {"prompt": graph, "client_id": CLIENT, "prompt_id": str(uuid4()), "extra_data": extra}
