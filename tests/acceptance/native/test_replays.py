@@ -308,7 +308,7 @@ async def with_krita(place: Place, work: Any) -> None:
             await work(krita)
 
 
-@pytest.mark.parametrize("door", [DIRECT])
+@pytest.mark.parametrize("door", [DIRECT, HEADER, PATH, PORT])
 async def test_krita_gets_its_pictures_by_socket(doors: dict[str, Place], door: str) -> None:
     colors = [0x111111, 0x222222, 0x333333, 0x444444]
 
@@ -323,7 +323,7 @@ async def test_krita_gets_its_pictures_by_socket(doors: dict[str, Place], door: 
     await with_krita(doors[door], work)
 
 
-@pytest.mark.parametrize("door", [DIRECT])
+@pytest.mark.parametrize("door", [DIRECT, HEADER, PATH, PORT])
 async def test_krita_cancels_what_waits_and_what_runs(
     doors: dict[str, Place], demos: list[DemoServer], door: str
 ) -> None:
