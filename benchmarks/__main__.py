@@ -20,6 +20,7 @@ from benchmarks.rows import (
     idle,
     listing,
     many_tasks,
+    native,
     one_task,
     polls,
     servers,
@@ -43,6 +44,7 @@ ROWS = {
     "conversion": conversion,
     "listing": listing,
     "servers": servers,
+    "native": native,
     "idle": idle,
     "start": start,
 }
