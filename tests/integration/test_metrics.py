@@ -57,6 +57,7 @@ async def test_figures_after_a_run(gateway: RunningGateway, demo: DemoServer) ->
     assert (await gateway.submit(model_free(1)))["status"] == "failed"
     await gateway.http.get("/api/task/nope")
     await gateway.http.get("/nowhere/at/all")
+    await gateway.http.get("/history/an-id")
     found = await scrape(gateway)
     assert figure(found, "tasks_total", status="succeeded", server=server) == 1
     assert figure(found, "tasks_total", status="failed", server=server) == 1
@@ -76,6 +77,8 @@ async def test_figures_after_a_run(gateway: RunningGateway, demo: DemoServer) ->
     assert figure(found, "http_request_seconds_count", **route) == 1
     nowhere = {"method": "GET", "route": "unmatched"}
     assert figure(found, "http_requests_total", **nowhere, status="404") == 1
+    native = {"method": "GET", "route": "/comfy/history/{prompt_id}"}
+    assert figure(found, "http_requests_total", **native, status="200") == 1
     assert found["process_open_fds", frozenset()] > 0
 
 

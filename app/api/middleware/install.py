@@ -47,7 +47,7 @@ def guard(app: FastAPI, settings: Settings, routes: Sequence[BaseRoute]) -> None
         SecurityHeaders, keys_in_use=keys_in_use, open_to_pages="*" in settings.cors_origins
     )
     app.add_middleware(FairTurns)  # within the log, whose times include the wait
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, routes=routes)
     app.add_middleware(NativeDoors, ports={each.port: each.key_name for each in ports})
     if settings.root_path:  # outside of all that looks at the path
         app.add_middleware(WithoutBasePath, base_path=settings.root_path)

@@ -3,11 +3,14 @@
 import logging
 import re
 import time
+from collections.abc import Iterable, Mapping
 from random import getrandbits  # ids are no secrets, and the system's randomness takes its time
 from typing import Any
 
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.access_levels import endpoints_of
 from app.api.middleware.heads import add_missing, header
 from app.api.v2_errors import V2_REQUEST_ID, is_v2, keep_request_id
 from app.errors import GatewayError
@@ -26,8 +29,11 @@ _QUIET = ("/api/health", "/api/ready", "/metrics")
 class RequestLog:
     """ASGI middleware. Bodies, queries and values in paths are never logged."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute] = ()) -> None:
+        """`routes`: all of the application; of those that are not FastAPI's a request does not tell
+        which one it had."""
         self._app = app
+        self._paths = {each.answered_by: each.path for each in endpoints_of(routes)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -40,7 +46,7 @@ class RequestLog:
         request_id = id_of(given)
         keep_request_id(scope, request_id)
         token = current_request.set(request_id)
-        seen = _Seen(scope)
+        seen = _Seen(scope, self._paths)
 
         async def watched(message: Message) -> None:
             kind = message["type"]
@@ -70,8 +76,9 @@ def id_of(given: str | None) -> str:
 class _Seen:
     """The data for the log line of one request."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, paths: Mapping[object, str]) -> None:
         self._scope = scope
+        self._paths = paths
         self._began = time.perf_counter()
         self._status = 499 if scope["type"] == "http" else 403  # default if no response is sent
         self._is_stream = scope["type"] == "websocket"
@@ -85,7 +92,7 @@ class _Seen:
     def tell(self) -> None:
         seconds = time.perf_counter() - self._began
         method = self._scope.get("method", "WS")
-        route = route_of(self._scope)
+        route = route_of(self._scope, self._paths)
         key = None
         if gateway := self._scope.get("state", {}).get("gateway"):
             key = gateway.caller.name  # of the API key, if there is one
@@ -105,7 +112,10 @@ def begins_stream(message: Message) -> bool:
     return bool(message["type"] == "websocket.accept")
 
 
-def route_of(scope: Scope) -> str:
-    """Return the route's template; values in the path may be private, and are unlimited."""
+def route_of(scope: Scope, paths: Mapping[object, str]) -> str:
+    """Return the route's template; values in the path may be private, and are unlimited.
+
+    `paths`: by the endpoint of each route.
+    """
     route = scope.get("route")
-    return str(getattr(route, "path", None) or "unmatched")
+    return str(getattr(route, "path", None) or paths.get(scope.get("endpoint")) or "unmatched")
