@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.api.native.ends import end_of, messages_of
-from app.tasks.model import Status, TaskError
+from app.tasks.model import CancelReason, Status, TaskError
 from app.tasks.native import NativeResult
 from tests.unit.tasks import test_model
 
@@ -89,7 +89,8 @@ def test_an_error_that_no_server_told(code: str) -> None:
 def test_a_timeout_is_an_error_though_the_server_was_interrupted() -> None:
     """Nobody has asked for it, and only the gateway knows why."""
     error = TaskError("timeout", "The task ran longer than its timeout of 1 s.")
-    kind, data = end_of(replace(CANCELED, error=error), history(CANCEL))
+    task = replace(CANCELED, error=error, cancel_reason=CancelReason.TIMEOUT)
+    kind, data = end_of(task, history(CANCEL))
     assert (kind, list(data)) == ("execution_error", ERROR)
     assert (data["exception_type"], data["exception_message"]) == ("timeout", error.message)
 
