@@ -11,6 +11,7 @@ from app.auth.origins import is_loopback
 from app.db.engine.health import Readiness
 from app.db.native_counts import NativeCounts
 from app.db.native_ends import NativeEnds
+from app.db.native_stops import NativeStops
 from app.db.native_tasks import NativeTasks
 from app.db.runners import Runners
 from app.errors import LiveUpdatesUnavailable, NoServer, Stopping, TooManyConnections
@@ -156,7 +157,8 @@ class Gateway:
 
     @property
     def native_queue(self) -> NativeQueue:
-        return NativeQueue(self.native_tasks, self.tasks, self.native_memory, self.caller.name)
+        stops = NativeStops(self.task_parts.submissions.tasks.database, self.caller.name)
+        return NativeQueue(self.native_tasks, stops, self.tasks)
 
     def admit_stream(self) -> None:
         """Raise TooManyConnections if no further stream is allowed, LiveUpdatesUnavailable while

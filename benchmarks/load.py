@@ -35,6 +35,7 @@ class Load:
         return await (await self.start()).wait()
 
     async def start(self) -> "Generating":
+        """Return once the first requests are being sent."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.load"),
             stdin=asyncio.subprocess.PIPE,
@@ -43,6 +44,8 @@ class Load:
         assert process.stdin is not None
         process.stdin.write(json.dumps(asdict(self)).encode())
         process.stdin.close()
+        assert process.stdout is not None
+        await process.stdout.readline()
         return Generating(process)
 
 
@@ -97,6 +100,8 @@ class Generator:
         connections = [
             await Connection.open(load.base_url, keep=False) for _ in range(load.connections)
         ]
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
         requests, begin = self._requests(connections[0].host), time.perf_counter()
         numbers = itertools.count()
         work = [self._work(connection, requests, numbers, begin) for connection in connections]

@@ -59,6 +59,11 @@ class NativeSocket:
         texts = [one for one in self.heard if isinstance(one, dict)]
         return [one["type"] for one in texts if one["data"].get("prompt_id") == prompt_id]
 
+    def end_of(self, prompt_id: str) -> list[str]:
+        """The types of the texts that tell the end of the prompt."""
+        texts = [one for one in self.heard if isinstance(one, dict)]
+        return [one["type"] for one in texts if is_about_end(one, prompt_id)]
+
     @property
     def sid(self) -> str:
         sid: str = self.heard[0]["data"]["sid"]
@@ -71,6 +76,12 @@ def is_end(message: Any, prompt_id: str | None = None) -> bool:
         return False
     data = message["data"]
     return data["node"] is None and prompt_id in (None, data["prompt_id"])
+
+
+def is_about_end(message: Json, prompt_id: str) -> bool:
+    kinds = ("execution_success", "execution_error", "execution_interrupted")
+    about = message["type"] in kinds and message["data"]["prompt_id"] == prompt_id
+    return about or is_end(message, prompt_id)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-FIRST = ("api", "static", "ws", "docs", "redoc", "openapi.json", "metrics")
+FIRST = ("api", "comfy", "static", "ws", "docs", "redoc", "openapi.json", "metrics")
 _OURS = re.compile(rf"/(?:{'|'.join(map(re.escape, FIRST))})(?:/|$)")
 
 
@@ -40,7 +40,7 @@ def misplaced(told: Any, base_path: str) -> list[str]:
     return [
         f"{place}: {text[:200]}"
         for place, text in strings_in(told)
-        if (path := path_in(text) or base_path) != base_path
+        if (path := path_in(text) or base_path).rstrip("/") != base_path
         and not (path.startswith(base_path) and _OURS.match(path[len(base_path) :]))
     ]
 

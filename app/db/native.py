@@ -43,7 +43,8 @@ def _row(task: NewTask) -> Json:
         "node_errors": asked.node_errors,
     }
     row: Json = {"task_id": task.task_id, "about": mapping.dump(about)}
-    return {**row, "hidden": False, "told": False, "result": None}
+    unset = dict.fromkeys(("result", "stop_from", "stop_at"))
+    return {**row, "hidden": False, "told": False, **unset}
 
 
 def requests(connection: Connection, task_ids: Collection[str]) -> dict[str, NativeRequest]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, false, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, false, func, select, update
 
 from app.db import mapping
 from app.db.engine.database import Database
 from app.db.engine.list_parameters import MAX_LIST_ROWS, any_of
 from app.db.engine.statement import Statement
-from app.db.native_tasks import result_of
+from app.db.native import result_of
 from app.db.queries import FOUND_KEY_NAME, in_states
 from app.db.tables import native_prompts, tasks
 from app.events.client_channels import Channel
@@ -22,20 +22,34 @@ from app.tasks.model import TERMINAL, Status, Task
 from app.tasks.native import NativeResult
 
 TOLD_WITHIN = 600.0  # seconds after a task's end in which a socket that comes is told of it
+# Seconds after a task's end in which its client may post another prompt and still wait for this
+# end. Who posts later has given up on it, and with a fixed id may take it for the new prompt's.
+STILL_AWAITED = 3.0
 MOST_UNTOLD = 1000  # ends that one look finds
 MOST_UNSAVED = 10_000  # told ends that are not stored yet; of more the oldest are told again
-GATHERED = 0.2  # seconds in which told ends are gathered before they are stored
+GATHERED = 0.02  # seconds in which told ends are gathered before they are stored
 
 _ENDED = in_states(TERMINAL - {Status.EXPIRED})
 _TASK = select(tasks).where(tasks.c.task_id == bindparam("task_id"), _ENDED)
 _RESULT = Statement(
     select(native_prompts.c.result).where(native_prompts.c.task_id == bindparam("task_id"))
 )
+_LATER = tasks.alias("later")
+_IS_SUPERSEDED = exists().where(
+    and_(
+        _LATER.c.client == tasks.c.client,
+        _LATER.c.client.is_not(None),  # as in the index
+        func.coalesce(_LATER.c.key_name, "") == func.coalesce(tasks.c.key_name, ""),
+        _LATER.c.origin == tasks.c.origin,
+        _LATER.c.created_at > tasks.c.finished_at + STILL_AWAITED,
+    )
+)
 _UNTOLD = (
     select(tasks.c.task_id, tasks.c.origin)
     .join(native_prompts, native_prompts.c.task_id == tasks.c.task_id)
     .where(tasks.c.client.is_not(None), tasks.c.client == bindparam("client"))
     .where(tasks.c.finished_at > bindparam("since"), native_prompts.c.told == false(), _ENDED)
+    .where(~_IS_SUPERSEDED)
     .order_by(tasks.c.finished_at, tasks.c.seq)
     .limit(MOST_UNTOLD)
 )

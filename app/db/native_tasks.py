@@ -3,12 +3,20 @@
 Clients poll these, so all queries use the index `tasks_native`.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    func,
+    select,
+    update,
+)
 
 from app.db import native, prompts
 from app.db.engine.database import Database
@@ -27,6 +35,7 @@ MOST_ENDED = 10_000  # entries in a history of ComfyUI
 LOOKED_AT = 1000  # newest ended tasks among which those are that are not hidden
 NEWEST = 200  # entries of a history if a client asks for no number
 
+_LAST = 1e12  # after any time
 _IS_NATIVE = tasks.c.number.is_not(None)  # as in the index
 _HAS_ENDED, _IS_OPEN = tasks.c.finished_at.is_not(None), tasks.c.finished_at.is_(None)
 
@@ -35,7 +44,7 @@ def _is_mine(has_key: bool, table: FromClause = tasks) -> ColumnElement[bool]:
     return table.c.key_name == bindparam("owner") if has_key else table.c.key_name.is_(None)
 
 
-_MINE = {has: _is_mine(has) for has in (True, False)}
+HAS_KEY = {has: _is_mine(has) for has in (True, False)}
 _THESE = any_of(tasks.c.task_id, "task_ids")
 
 
@@ -84,7 +93,7 @@ _ENDED_COLUMNS = (
 
 def _ended(has_key: bool, looked_at: int, most: int) -> Statement:
     """Return a query for the newest ended tasks that are not hidden, newest first."""
-    mine = _MINE[has_key]
+    mine = HAS_KEY[has_key]
     other = tasks.alias()  # the oldest one that is looked at; the index alone tells it
     oldest = (
         select(other.c.finished_at)
@@ -115,7 +124,7 @@ def _one(mine: ColumnElement[bool]) -> Statement:
 
 _COUNT = {
     has: Statement(select(func.count()).select_from(tasks).where(_IS_NATIVE, mine, _IS_OPEN))
-    for has, mine in _MINE.items()
+    for has, mine in HAS_KEY.items()
 }
 _QUEUE = {
     has: Statement(
@@ -124,19 +133,38 @@ _QUEUE = {
             *(tasks.c.started_at, tasks.c.status),
         )
         .where(_IS_NATIVE, mine, _IS_OPEN)
-        .order_by(tasks.c.status == Status.QUEUED, tasks.c.rank, tasks.c.seq)
+        .order_by(
+            tasks.c.status == Status.QUEUED,
+            tasks.c.server.is_(None),  # on a server their order is that of the hand-over
+            *(func.coalesce(tasks.c.submitted_at, _LAST), tasks.c.rank, tasks.c.seq),
+        )
         .limit(MOST_QUEUED)
     )
-    for has, mine in _MINE.items()
+    for has, mine in HAS_KEY.items()
 }
-_NEWEST = {has: _ended(has, LOOKED_AT, NEWEST) for has in _MINE}
-_ALL = {has: _ended(has, MOST_ENDED, MOST_ENDED) for has in _MINE}
-_ONE = {has: _one(mine) for has, mine in _MINE.items()}
+_NEWEST = {has: _ended(has, LOOKED_AT, NEWEST) for has in HAS_KEY}
+_ALL = {has: _ended(has, MOST_ENDED, MOST_ENDED) for has in HAS_KEY}
+_ONE = {has: _one(mine) for has, mine in HAS_KEY.items()}
 _RESULTS = Statement(
     select(native_prompts.c.task_id, native_prompts.c.result).where(
         any_of(native_prompts.c.task_id, "task_ids")
     )
 )
+
+
+def _last_number(mine: ColumnElement[bool]) -> Statement:
+    newest = (
+        select(tasks.c.number, tasks.c.seq)
+        .where(mine)
+        .order_by(tasks.c.seq.desc())
+        .limit(LOOKED_AT)
+        .subquery()
+    )
+    found = select(newest.c.number).where(newest.c.number.is_not(None))
+    return Statement(found.order_by(newest.c.seq.desc()).limit(1))
+
+
+_LAST_NUMBER = {has: _last_number(mine) for has, mine in HAS_KEY.items()}
 
 
 def _hide(mine: ColumnElement[bool], *, all_of_them: bool) -> Any:
@@ -151,7 +179,7 @@ def _hide(mine: ColumnElement[bool], *, all_of_them: bool) -> Any:
 
 _HIDE = {
     (has, whole): _hide(mine, all_of_them=whole)
-    for has, mine in _MINE.items()
+    for has, mine in HAS_KEY.items()
     for whole in (True, False)
 }
 
@@ -179,6 +207,11 @@ class NativeTasks:
             )
             for row in await self._rows(_QUEUE)
         ]
+
+    async def last_number(self) -> float | None:
+        """Return the number of the caller's last native task among its `LOOKED_AT` newest tasks."""
+        found = await self._rows(_LAST_NUMBER)
+        return found[0].number if found else None
 
     async def newest(self) -> list[Ended]:
         """Return the newest entries of the history, oldest first."""
@@ -241,17 +274,10 @@ def _whole(connection: Connection, task_ids: Sequence[str]) -> list[NativeTask]:
     found = {task.task_id: task for task in fetch(connection, TASKS.where(_THESE), these)}
     parts = prompts.parts(connection, list(found))
     asked = native.requests(connection, list(found))
-    results = {row.task_id: row.result for row in _RESULTS.rows(connection, these)}
+    rows = _RESULTS.rows(connection, these)
+    results = {row.task_id: native.result_of(row.result) for row in rows}
     return [
-        NativeTask(found[task_id], parts[task_id], asked[task_id], result_of(results.get(task_id)))
+        NativeTask(found[task_id], parts[task_id], asked[task_id], results[task_id])
         for task_id in task_ids
         if task_id in found and task_id in parts and task_id in asked
     ]
-
-
-def result_of(text: str | None) -> NativeResult | None:
-    """Return what is stored of the server's history; None if there is nothing."""
-    if text is None:
-        return None
-    found = json.loads(text)
-    return NativeResult(found["outputs"], found["meta"], found["messages"])

@@ -100,6 +100,9 @@ native_prompts = Table(
     Column("hidden", Flag(), nullable=False),
     Column("told", Flag(), nullable=False),
     Column("result", LongWords(text_lengths.LONG_TEXT)),
+    # Who wanted to delete it from the queue while it ran, as `tasks.origin`, and when
+    Column("stop_from", Words(text_lengths.ORIGIN)),
+    Column("stop_at", Number()),
 )
 
 # Texts for the search of tasks (see task_filters.py), kept apart from the rows that lists scan.

@@ -1,6 +1,7 @@
 """POST /prompt of ComfyUI's own protocol: queues a task for it."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,18 +16,18 @@ from app.db.tasks import TaskRepository
 from app.errors import InvalidInput, KeyReused
 from app.files.staged_names import folder_named
 from app.limits.json_types import Json
-from app.services.input_files import is_file_reference
 from app.services.native_validation import Judged, file_names, judge
 from app.services.submission_request import Submission
 from app.services.submissions import SubmissionParts, SubmissionService
 from app.tasks.model import Task
 from app.tasks.native import NativePrompt, NativeRequest, lane_of, origin_of
-from app.workflows.references.results import ANYWHERE, OwnAddress
+from app.workflows.references.results import ANYWHERE, OwnAddress, is_result
 from app.workflows.secret_values import Secrets
 
 # Points of priority of a prompt for the front, as `number` < 0 means it, too: ahead of what came in
 # the last eight hours.
 FRONT = 100
+MOST_COUNTED = 2.0**53  # from there on the next number is the same one
 _ID_IN_USE = "prompt_id: it is in use, by another prompt."
 
 
@@ -135,13 +136,13 @@ class NativePrompts:
         """Return the names of input files in the prompt that nobody has, neither as an upload nor
         on a server.
 
-        Names with a folder, and URLs, are looked at later.
+        Results of tasks are looked at later. No other URL is fetched: the protocol has none.
         """
         uploads = self._parts.input_files.assets.uploads.of(self._caller.name)
         found = set[str]()
         for text in file_names(prompt):
             name = text.removesuffix(" [input]")
-            if folder_named(name) is None and not is_file_reference(name):
+            if folder_named(name) is None and not is_result(name):
                 found |= set() if await uploads.exists(name) else {text}
         return found
 
@@ -174,8 +175,10 @@ class NativePrompts:
         )
 
     async def _number(self, posted: PostedPrompt) -> float:
-        """Return its place in the order of arrival, negative for the front, as in ComfyUI."""
+        """Return its place among the caller's own, negative for the front, as in ComfyUI: a counter
+        of all would tell how many others there are."""
         if posted.number is not None:
             return posted.number
-        number = await self._store.newest() + 1
+        last = abs(await self._mine.last_number() or 0.0)
+        number = math.floor(last) + 1 if last < MOST_COUNTED else 1
         return float(-number if posted.front else number)

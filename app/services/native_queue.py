@@ -1,22 +1,24 @@
 """POST /queue and POST /interrupt of ComfyUI's own protocol: cancels tasks of the caller."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 
+from app.db.native_stops import NativeStops
 from app.db.native_tasks import NativeTasks
-from app.services.native_memory import NativeMemory
 from app.services.tasks import TaskService
+
+DELETED_SECONDS = 10.0  # an interrupt so long after a delete of a running task is for that one
+# Seconds between the two calls of a client that cancels so: what it wanted may have ended meanwhile
+AT_ONCE = 1.0
 
 
 class NativeQueue:
-    """The unfinished native tasks of a caller, whose key is named `owner`."""
+    """The unfinished native tasks of a caller."""
 
-    def __init__(
-        self, mine: NativeTasks, tasks: TaskService, memory: NativeMemory, owner: str | None
-    ) -> None:
+    def __init__(self, mine: NativeTasks, stops: NativeStops, tasks: TaskService) -> None:
         self._mine = mine
+        self._stops = stops
         self._tasks = tasks
-        self._memory = memory
-        self._owner = owner
 
     async def delete(self, task_ids: Iterable[object], origin: str) -> None:
         """Cancel those of these tasks that wait. One that runs goes on; an interrupt by the same
@@ -25,9 +27,8 @@ class NativeQueue:
         open_ones = await self._mine.unfinished() if wanted else []
         found = [one for one in open_ones if one.task_id in wanted]
         await self._tasks.cancel_all([one.task_id for one in found if not one.is_running])
-        for one in found:
-            if one.is_running:
-                self._memory.note_tried(self._owner, origin, one.task_id)
+        if running := [one.task_id for one in found if one.is_running]:
+            await self._stops.want(running, origin, time.time())
 
     async def clear(self) -> None:
         """Cancel all tasks that wait."""
@@ -44,15 +45,16 @@ class NativeQueue:
     async def interrupt(self, origin: str, prompt_id: str | None, client_id: str | None) -> None:
         """Cancel one running task at most.
 
-        `prompt_id`: that one. Else the one that this client has just wanted to delete; else the one
-        of `client_id`, or of the same address and program, that began first.
+        `prompt_id`: that one. Else the one that this client has just wanted to delete, and none if
+        that has ended since a moment; else the one of `client_id`, or of the same address and
+        program, that began first.
         """
         running = sorted(
             (one for one in await self._mine.unfinished() if one.is_running),
             key=lambda one: one.started_at or 0.0,
         )
         if prompt_id is None:
-            prompt_id = self._memory.take_tried(self._owner, origin)
+            prompt_id = await self._just_deleted(origin, {one.task_id for one in running})
         if prompt_id is not None:
             chosen = [one for one in running if one.task_id == prompt_id]
         elif client_id is not None:
@@ -61,3 +63,15 @@ class NativeQueue:
             chosen = [one for one in running if one.origin == origin]
         for one in chosen[:1]:
             await self._tasks.cancel(one.task_id)
+
+    async def _just_deleted(self, origin: str, running: Collection[str]) -> str | None:
+        """Return the task that this client wanted to delete while it ran, if it is meant."""
+        now = time.time()
+        wanted = await self._stops.wanted(origin, now - DELETED_SECONDS)
+        if wanted is None:
+            return None
+        task_id, at = wanted
+        if task_id in running:
+            await self._stops.want([task_id], origin, 0.0)  # it is stopped, and no other one
+            return task_id
+        return task_id if now - at < AT_ONCE else None

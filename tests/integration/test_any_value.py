@@ -74,7 +74,7 @@ REACHED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("origin", "lane"), "ours"),  # digests
     },
     "native_prompts": {
-        **dict.fromkeys(("task_id", "hidden", "told"), "ours"),
+        **dict.fromkeys(("task_id", "hidden", "told", "stop_from", "stop_at"), "ours"),
         "about": "client",
         "result": "server",
     },

@@ -209,6 +209,25 @@ async def test_headers_of_answers(gate: Guarded) -> None:
         assert answer.headers["cache-control"].split(", ")[0] in ("private", "no-store")
 
 
+async def test_who_asks_for_the_page_learns_that_a_comfyui_is_there(gate: Guarded) -> None:
+    client, token = await gate.client(), token_of(gate, "alice")
+    for path in ("/comfy", "/comfy/", f"/comfy/~{token}", f"/comfy/~{token}/"):
+        for method in ("GET", "HEAD"):
+            answer = await client.request(method, path)
+            assert answer.status_code == 200, path
+            assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_pages_of_this_machine_show_its_pictures(
+    settings_for: SettingsFor, demo: DemoServer
+) -> None:
+    async with over(settings_for, demo) as gateway:
+        answer = await gateway.http.get("/system_stats")
+        assert answer.headers["cross-origin-resource-policy"] == "same-site"
+        answer = await gateway.http.get("/api/health")
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
 # -- ports --------------------------------------------------------------------------------------
 
 

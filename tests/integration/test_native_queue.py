@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.services import native_queue
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, text_to_image, wait_until
@@ -107,6 +108,38 @@ async def test_an_interrupt_stops_one_at_most(both: RunningGateway) -> None:
     assert (await queue(http))[0] == [first]
     await http.post("/interrupt")
     assert interrupted(await ended(http, first)), "the only one from here"
+
+
+async def test_what_ended_after_its_delete_keeps_no_other_one_from_an_interrupt(
+    both: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only does so for a moment, in which the two calls of one cancel come."""
+    http = both.http
+    first, second = await post(http, 1, "one"), await post(http, 2, "two")
+    await running(http, first, second)
+    await http.post("/queue", json={"delete": [first]})
+    await http.post("/interrupt", json={"prompt_id": first})
+    await ended(http, first)
+    monkeypatch.setattr(native_queue, "AT_ONCE", 1000.0)
+    await http.post("/interrupt")
+    assert (await queue(http))[0] == [second]
+    monkeypatch.setattr(native_queue, "AT_ONCE", 0.0)
+    await http.post("/interrupt")
+    assert interrupted(await ended(http, second))
+
+
+async def test_numbers_are_counted_for_each_caller(
+    settings_for: SettingsFor, tmp_path: Path, demo: DemoServer
+) -> None:
+    """One counter for all would tell each how many prompts the others have."""
+    keys: dict[str, str | Json] = {"alice": "run", "bob": "run"}
+    async with guarded(settings_for, tmp_path, demo, keys=keys) as gate:
+        alice, bob = await gate.client("alice"), await gate.client("bob")
+        for http, number in ((alice, 1), (alice, 2), (bob, 1), (alice, 3), (bob, 2)):
+            answer = await http.post("/prompt", json={"prompt": model_free(number)})
+            assert answer.json()["number"] == number
+        answer = await alice.post("/prompt", json={"prompt": model_free(9), "front": True})
+        assert answer.json()["number"] == -4
 
 
 async def test_another_program_is_not_interrupted(gateway: RunningGateway) -> None:

@@ -329,7 +329,7 @@ async def test_a_socket_that_comes_at_any_time_hears_the_end_once(
         async with native_socket(gateway.address) as socket:
             await socket.until_end(task_id)
             await socket.all_so_far()
-    assert [kind for kind in socket.about(task_id) if kind.startswith("execution_s")] == ENDED[:1]
+    assert socket.end_of(task_id) == ENDED
     assert len([one for one in socket.heard if is_end(one)]) == 1
     await wait_until(lambda: told(gateway, task_id))
     async with native_socket(gateway.address) as later:
@@ -363,7 +363,7 @@ async def test_each_socket_of_a_client_hears_the_end(gateway: RunningGateway) ->
         await other.until_end(task_id)
         for socket in (one, other):
             await socket.all_so_far()
-            assert socket.about(task_id) == ENDED
+            assert socket.end_of(task_id) == ENDED
 
 
 async def test_ends_that_no_server_told(gateway: RunningGateway, demo: DemoServer) -> None:
@@ -372,7 +372,7 @@ async def test_ends_that_no_server_told(gateway: RunningGateway, demo: DemoServe
         task_id = await post(gateway.gateway, model_free())
         await gateway.gateway.tasks.cancel(task_id)
         await socket.until_end(task_id)
-        assert socket.about(task_id) == ["execution_interrupted", "executing"]
+        assert socket.end_of(task_id) == ["execution_interrupted", "executing"]
         keep_out(gateway, out=False)
         demo.knobs.reject_with = (400, {"error": {"message": "I will not"}, "node_errors": {}})
         task_id = await post(gateway.gateway, model_free(7))
@@ -383,7 +383,8 @@ async def test_ends_that_no_server_told(gateway: RunningGateway, demo: DemoServe
         demo.knobs.step_seconds = 0.05
         task_id = await post(gateway.gateway, text_to_image(steps=1000), timeout=0.2)
         await socket.until_end(task_id)
-        error = [one["data"] for one in socket.heard if one["type"] == "execution_error"][-1]
+        texts = [one for one in socket.heard if isinstance(one, dict)]
+        error = [one["data"] for one in texts if one["type"] == "execution_error"][-1]
         assert error["exception_type"] == "timeout"
         assert "execution_interrupted" not in socket.about(task_id)
 
@@ -399,6 +400,32 @@ async def test_an_end_is_not_told_for_ever(gateway: RunningGateway) -> None:
         await gateway.gateway.tasks.cancel(task_id)  # says once more that it has ended
         await socket.all_so_far()
         assert not socket.about(task_id)
+
+
+async def test_an_end_is_not_told_once_its_client_has_posted_another_prompt(
+    gateway: RunningGateway,
+) -> None:
+    """A client with a fixed id could take it for the end of the new one. Within some seconds it may
+    have posted several, and wait for all."""
+    first = await post(gateway.gateway, model_free(1))
+    await gateway.until(first, "succeeded")
+    second = await post(gateway.gateway, model_free(2))
+    await gateway.until(second, "succeeded")
+    database = await gateway.database()
+
+    async def ended_before(seconds: float) -> None:
+        change = update(tasks).where(tasks.c.task_id == first)
+        change = change.values(finished_at=tasks.c.finished_at - seconds)
+        await database.write(lambda connection: connection.execute(change))
+
+    await ended_before(60)
+    async with native_socket(gateway.address) as socket:
+        await socket.until_end(second)
+        await socket.all_so_far()
+        assert not socket.about(first)
+    await ended_before(-60)
+    async with native_socket(gateway.address) as socket:
+        await socket.until_end(first)
 
 
 async def test_an_end_that_was_not_read_is_read_again(
@@ -419,7 +446,7 @@ async def test_an_end_that_was_not_read_is_read_again(
     async with native_socket(gateway.address) as socket:
         task_id = await post(gateway.gateway, model_free())
         await socket.until_end(task_id)
-        assert socket.about(task_id) == ENDED
+        assert socket.end_of(task_id) == ENDED
 
 
 async def test_a_session_that_dies_before_the_last_message_leaves_the_end_untold(
@@ -446,7 +473,7 @@ async def test_a_session_that_dies_before_the_last_message_leaves_the_end_untold
     monkeypatch.undo()
     async with native_socket(gateway.address) as socket:
         await socket.until_end(task_id)
-        assert socket.about(task_id) == ENDED
+        assert socket.end_of(task_id) == ENDED
 
 
 # -- whose messages -------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ _ALWAYS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
+# ComfyUI's own protocol: web UIs on this machine, on other ports, show its pictures.
+_NATIVE = (b"cross-origin-resource-policy", b"same-site")
 # Not with keys: an embedded resource needs one then, so that embedding is intentional.
 _OURS = (b"cross-origin-resource-policy", b"same-origin")
 
@@ -59,9 +61,10 @@ class SecurityHeaders:
                     await problem(scope, receive, send)
                 else:
                     _drop_repetitions(message)
-                    add_missing(message, added)
                     if door_of(scope):
+                        add_missing(message, [_NATIVE] if _OURS in added else [])
                         _keep_private(message)
+                    add_missing(message, added)
             if not replaced:
                 await send(message)
 

@@ -17,7 +17,7 @@ from app.limits.quoting import quoted
 from app.services.native_prompts import PostedPrompt
 from app.workflows.extra_data import PREVIEWS, parted
 from app.workflows.formats import describe
-from app.workflows.json_text import parse_json
+from app.workflows.json_text import parse_json, parse_leniently
 
 _USAGE = "comfy-usage-source"  # a header that ComfyUI 0.33 keeps in extra_data
 
@@ -48,7 +48,8 @@ async def posted_prompt(request: Request) -> PostedPrompt:
     """Return the body of POST /prompt. Raises what `object_of` does, InvalidRequest with ComfyUI's
     words, and InvalidInput for other fields."""
     content = await read_body(request)
-    body = await by_size(request, parse_json, content)
+    # ComfyUI itself writes NaN into the prompts of pictures (`is_changed`), and takes it back
+    body = await by_size(request, parse_leniently, content)
     if not isinstance(body, dict) or "prompt" not in body:
         raise _refused(problems.no_prompt())
     if not isinstance(body["prompt"], dict):
@@ -58,7 +59,7 @@ async def posted_prompt(request: Request) -> PostedPrompt:
     return PostedPrompt(
         prompt=body["prompt"],
         prompt_id=_prompt_id(body.get("prompt_id")),
-        number=_number(body["number"]) if "number" in body else None,
+        number=_number(body["number"]) if body.get("number") is not None else None,
         front=bool(body.get("front")),
         client_id=_client_id(body, extra),
         extra_data=kept,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from app.api.access_levels import requires
@@ -93,7 +93,21 @@ async def free(request: Request) -> Response:
     return nothing()
 
 
+_FRONT = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>ComfyUI gateway</title></head>
+<body><p>ComfyUI's own protocol, for all servers of this gateway. Its page is not here.</p></body>
+</html>
+"""
+
+
+@requires(AccessLevel.OPEN)
+async def front(request: Request) -> HTMLResponse:
+    """Answer who asks for the page only to find out whether a ComfyUI is there."""
+    return HTMLResponse(_FRONT)
+
+
 ROUTES = [
+    Route("/comfy/", front),
     Route("/comfy/system_stats", system_stats),
     Route("/comfy/features", features),
     Route("/comfy/extensions", extensions),

@@ -24,6 +24,8 @@ def upgrade() -> None:
         Column("hidden", Boolean, nullable=False),
         Column("told", Boolean, nullable=False),
         Column("result", Text),
+        Column("stop_from", String(16)),
+        Column("stop_at", Float),
     )
     op.create_index(
         "tasks_native",
