@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from app.auth.authenticator import Access
-from app.auth.native_ports import ports_of
+from app.auth.native_ports import parse_all, ports_of
 from app.auth.origins import checked_host, checked_origin
 from app.base_path import checked_base_path
 from app.db.engine.database import parse_url
@@ -14,7 +14,7 @@ from app.errors import BadSettings, InvalidInput, UrlNotAllowed, reason_for_oper
 from app.files.stores.factory import parse_files_url
 from app.outbound.guard import Guard, check_allowed
 from app.redis import check_url
-from app.servers.addresses import base_url
+from app.servers.addresses import base_url, leads_back
 from app.servers.passing import checked_pass
 from app.settings import Settings
 from app.webhooks.requests import events_of
@@ -68,3 +68,21 @@ def checked(settings: Settings) -> Settings:
     if faults:
         raise BadSettings("\n".join(faults))
     return Settings.model_construct(settings.model_fields_set, **values)
+
+
+def listened_on(settings: Settings) -> list[tuple[str, int]]:
+    """Return the hosts and ports that the gateway listens on."""
+    ports = parse_all(settings.native_ports)
+    return [(settings.host, settings.port), *((each.host, each.port) for each in ports)]
+
+
+def refuse_own_addresses(settings: Settings) -> None:
+    """Raise BadSettings if a ComfyUI server is said to be where the gateway itself listens."""
+    bound = listened_on(settings)
+    for url in settings.comfyui_server:
+        if leads_back(url, bound):
+            raise BadSettings(
+                f"Setting COMFYUI_COMFYUI_SERVER (--comfyui-server): the gateway itself listens on "
+                f"{url}, by --port or COMFYUI_NATIVE_PORTS. Name ComfyUI's address, and give the "
+                "gateway another port."
+            )

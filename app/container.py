@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from app.auth.authenticator import Access
 from app.auth.model import EVERYBODY
 from app.auth.rate_limits import RateLimits
+from app.checked_settings import listened_on
 from app.db.claims import Claims
 from app.db.cleanup import Tidying
 from app.db.engine.database import Database, database_file, identity_of, is_sqlite
@@ -110,7 +111,9 @@ def build(settings: Settings, database: Database, redis: "Redis | None" = None) 
         runners = Runners(database, lease, alone=redis is None)
     reconciler = StreamReconciler(hub, store, presenter, dispatcher)
     named = settings.comfyui_server if "comfyui_server" in settings.model_fields_set else ()
-    servers = ServerService(pool, ServerRepository(database), dispatcher, named)
+    servers = ServerService(
+        *(pool, ServerRepository(database), dispatcher, named), own=listened_on(settings)
+    )
     notifications = Notifications(database)
     for part in (dispatcher, servers):
         part.listen(notifications)

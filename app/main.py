@@ -38,7 +38,7 @@ from app.api.routers import (
     workflow,
 )
 from app.auth.model import AccessLevel
-from app.checked_settings import checked
+from app.checked_settings import checked, refuse_own_addresses
 from app.container import build
 from app.db.engine.database import Database, damage, open_database
 from app.errors import CannotStart, GatewayError
@@ -103,6 +103,7 @@ class LifespanState(TypedDict):
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return a new, independent ASGI application. Raise BadSettings."""
     settings = checked(settings or read_settings())
+    refuse_own_addresses(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:

@@ -98,9 +98,11 @@ class Access:
         if not in_path:
             found = self.keys.find(text) or found
         if found is None:
+            what, command = ("token", "url NAME") if in_path else ("API key", "list")
+            does = "makes the URL of a key" if in_path else "names those in force"
             raise Unauthorized(
-                f"There is no such {'token' if in_path else 'API key'}, or it was revoked.",
-                hint="`python start.py keys url NAME` makes the URL of a key.",
+                f"There is no such {what}, or it was revoked.",
+                hint=f"`python start.py keys {command}` {does}.",
             )
         return found
 
@@ -112,7 +114,8 @@ class Access:
         if key is None:
             raise Unauthorized(
                 f"This port is bound to the API key {name!r}, which is not there.",
-                hint=f"`python start.py keys add {name or 'NAME'}` makes one.",
+                hint=f"`python start.py keys add {name or 'NAME'}` makes one, with --take-over if "
+                "it was revoked.",
             )
         return key.in_url()
 
@@ -129,8 +132,11 @@ class Access:
                 )
             return STRANGER
         if key.scope < needed:
+            own = self.keys.named(key.name)
+            here = " here: a URL with a token, and a port, allow no more" if own != key else ""
             raise Forbidden(
-                f"This needs a key with scope {needed.word}; {key.name!r} has {key.scope.word}."
+                f"This needs a key with scope {needed.word}; {key.name!r} has "
+                f"{key.scope.word}{here if own and own.scope > key.scope else ''}."
             )
         return caller_of(key, shared=self._shared)
 
@@ -142,7 +148,8 @@ class Access:
         if not allowance.allowed:
             raise RateLimited(
                 f"Key {key.name!r} may ask {key.rate.requests} times in {key.rate.seconds} s.",
-                hint="Ask less often; a WebSocket or ?wait= tells of a task's end unasked.",
+                hint="Ask less often; a WebSocket tells of a task's end unasked, as ?wait= does in "
+                "the gateway's own API.",
                 retry_after=allowance.retry_after,
             )
         return allowance

@@ -44,16 +44,18 @@ def checked_host(text: str) -> str:
     return name
 
 
-def check_host(host: str, allowed: Collection[str]) -> None:
+def check_host(host: str, allowed: Collection[str], *, keys_help: bool = True) -> None:
     """Raise HostNotAllowed unless the Host header names this machine or is in the list.
 
     A page on evil.example whose name resolves to 127.0.0.1 sends its own name in Host.
+    `keys_help`: with API keys it would not be asked.
     """
     name = host_name(host)
     if not is_loopback(name) and name not in allowed:
         raise HostNotAllowed(
             f"The gateway is not known under the name {name[:100]!r}.",
-            hint=f"If it is, set COMFYUI_ALLOWED_HOSTS={name[:100] or 'NAME'}, or use API keys.",
+            hint=f"If it is, set COMFYUI_ALLOWED_HOSTS={name[:100] or 'NAME'}"
+            f"{', or use API keys' if keys_help else ''}.",
         )
 
 

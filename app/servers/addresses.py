@@ -3,14 +3,17 @@
 import asyncio
 import re
 import socket
+from collections.abc import Iterable
 from contextlib import closing
 from urllib.parse import unquote, urlsplit
 
+from app.auth.origins import is_loopback
 from app.errors import InvalidInput
 from app.limits import text_lengths
 
 PORT = 8188  # ComfyUI's default, used if the address has none
 _SECURE = 443
+_ALL = ("", "0.0.0.0", "::")  # listening on these is on all addresses of a machine
 _ADDRESS = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
 _HOW = "Write HOST:PORT or http(s)://HOST:PORT, such as 127.0.0.1:8188."
 
@@ -75,6 +78,22 @@ def _host_of(url: str) -> tuple[str, int | None]:
 def _is_a_mere_word(text: str, host: str) -> bool:
     """Return whether the text is a single word that nothing marks as an address."""
     return text.lower() == host and "." not in host and ":" not in host and host != "localhost"
+
+
+def leads_back(url: str, bound: Iterable[tuple[str, int]]) -> bool:
+    """Return whether a server's URL is one of the addresses that the gateway itself listens on.
+
+    By their names alone: `bound` are (host, port), without brackets.
+    """
+    parts = urlsplit(url)
+    return any(
+        parts.port == port and _is_of(parts.hostname or "", host) for host, port in bound if port
+    )
+
+
+def _is_of(name: str, host: str) -> bool:
+    """Return whether who asks for `name` reaches what listens on `host`."""
+    return name == host or (is_loopback(name) and (host in _ALL or is_loopback(host)))
 
 
 async def may_be_one_machine(one: str, other: str) -> bool:

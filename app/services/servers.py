@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from app.db.engine.notify import Notifications, Topic
 from app.db.servers import ServerRepository, ServerRow, State
-from app.errors import ServerBusy
+from app.errors import InvalidInput, ServerBusy
 from app.limits.periodic import every
 from app.scheduler.dispatcher import Dispatcher
-from app.servers.addresses import base_url
+from app.servers.addresses import base_url, leads_back
 from app.servers.duplicates import refuse_twin
 from app.servers.pool import Pool
 from app.servers.server import Server
@@ -34,8 +34,10 @@ class ServerService:
         registry: ServerRepository,
         dispatcher: Dispatcher,
         named: Sequence[str] = (),
+        own: Sequence[tuple[str, int]] = (),
     ) -> None:
-        """`named`: addresses from the command line or a setting."""
+        """`named`: addresses from the command line or a setting; `own`: the gateway's own ones."""
+        self._own = own
         self.notes: deque[str] = deque(maxlen=NOTES)  # messages for the operator
         self._named = {base_url(address).split("://", 1)[-1] for address in named}
         self._pool = pool
@@ -83,6 +85,12 @@ class ServerService:
 
     async def add(self, address: str, slots: int | None) -> Server:
         """Add a server. Raises InvalidInput, and ServerExists if it is in the pool."""
+        if leads_back(base_url(address), self._own):
+            raise InvalidInput(
+                "address: the gateway itself listens there.",
+                hint="Name the address of a ComfyUI.",
+                field="address",
+            )
         await refuse_twin(self._pool, base_url(address))
         async with self._changing:
             server = self._pool.add(address, slots=slots)

@@ -159,7 +159,7 @@ async def test_a_revoked_key_ends_at_once_with_its_streams(
                     await _listen(socket)
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
-                *(1008, "the API key was revoked"),
+                *(1008, "the API key, or its URL, was revoked"),
             )
             await of_bob.send('{"type": "ping"}')
             assert json.loads(await of_bob.recv()) == {"type": "pong"}

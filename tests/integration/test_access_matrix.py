@@ -137,6 +137,7 @@ async def asked(gate: Guarded, client: httpx.AsyncClient, things: dict[str, str]
 NO_KEY = """
     GET /api/health  GET /api/ready  GET /api/v2/health  GET /static  HEAD /static  GET /
     HEAD /  GET /openapi.json  GET /docs  GET /redoc  HEAD /openapi.json  HEAD /docs  HEAD /redoc
+    GET /comfy/  HEAD /comfy/
 """
 LOOKS_ONLY = "POST /api/workflow/parameters  POST /api/workflow/convert  WS /ws  WS /comfy/ws"
 SHARED = """

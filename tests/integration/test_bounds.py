@@ -185,6 +185,7 @@ GROWING: dict[str, tuple[int, int]] = {
 FIXED = {
     *("Connection.app_state", "Socket.app_state", "Socket.default_headers", "Deliverer.results"),
     *(
+        "ServerService._own",
         *("NativeDoors._ports", "RequestLog._paths", "_Seen._paths"),
         "Guard._hosts",
         "Guard._networks",

@@ -19,6 +19,7 @@ from fake_comfyui.server import DemoServer
 from tests.acceptance.running import free_port
 from tests.conftest import RunningGateway, over, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
+from tests.native_clients import native_socket
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]
@@ -207,6 +208,20 @@ async def test_headers_of_answers(gate: Guarded) -> None:
         answer = await client.get(f"{below}{path}")
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cache-control"].split(", ")[0] in ("private", "no-store")
+
+
+async def test_two_slashes_after_an_address_that_ends_with_one(gate: Guarded) -> None:
+    """The page and `keys url` tell addresses that do; most clients add a path that begins so."""
+    client, token = await gate.client("alice"), token_of(gate, "alice")
+    for door in ("/", "/comfy/", f"/comfy/~{token}/"):
+        for path in ("/queue", "/api/prompt", "/history/x"):
+            answer = await client.get(f"http://{gate.address}{door}{path}")
+            assert answer.status_code == 200, (door, path)
+    async with native_socket(gate.address, key=gate.texts["alice"], path="//ws"):
+        pass
+    assert (await client.get(f"http://{gate.address}//api/health")).status_code == 404, (
+        "our own are where they are"
+    )
 
 
 async def test_who_asks_for_the_page_learns_that_a_comfyui_is_there(gate: Guarded) -> None:

@@ -526,7 +526,7 @@ async def test_a_revoked_key_ends_its_sockets(gate: Guarded) -> None:
             await socket.next()
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
-            *(1008, "the API key was revoked"),
+            *(1008, "the API key, or its URL, was revoked"),
         )
 
 

@@ -194,6 +194,9 @@ async def test_servers_are_added_drained_resumed_and_removed(
             assert answer.json()["slots"] == 4
             again = await gateway.http.post("/api/servers", json={"address": b.address})
             assert (again.status_code, again.json()["code"]) == (409, "server_exists")
+            gateway.gateway.servers._own = [("127.0.0.1", 1234)]
+            own = await gateway.http.post("/api/servers", json={"address": "localhost:1234"})
+            assert (own.status_code, own.json()["field"]) == (422, "address")
             drained = await gateway.http.post(f"/api/servers/{a.address}/drain")
             assert (drained.json()["state"], drained.json()["accepting"]) == ("draining", False)
             changed = await gateway.http.patch(f"/api/servers/{b.address}", json={"slots": 3})

@@ -53,7 +53,7 @@ class TrustedOrigins:
     ) -> None:
         host = header(scope, b"host") or ""
         if hosts is not None:
-            check_host(host, hosts)
+            check_host(host, hosts, keys_help=not self.keys_in_use)
         if method in SAFE_METHODS:  # most requests: no further look at their headers
             return
         check_origin(

@@ -10,7 +10,8 @@ from app.api.middleware.websocket_auth import REFUSED
 from app.auth.authenticator import Access
 from app.auth.model import AccessKey
 
-_CLOSED = {"type": "websocket.close", "code": REFUSED, "reason": "the API key was revoked"}
+_REASON = "the API key, or its URL, was revoked"
+_CLOSED = {"type": "websocket.close", "code": REFUSED, "reason": _REASON}
 _ENDED = {"type": "http.response.body", "body": b"", "more_body": False}
 
 

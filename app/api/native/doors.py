@@ -93,8 +93,10 @@ def _with_token(path: str) -> tuple[Door, str] | None:
 
 
 def _at_root(scope: Scope, path: str) -> tuple[Door, str] | None:
-    if path == "/ws":
-        is_native = "clientId" in QueryParams(scope["query_string"])
+    if path.startswith("//"):  # see `enter`
+        path = f"/{path.lstrip('/')}"
+    if path in ("/ws", "/api/ws"):
+        is_native = path == "/api/ws" or "clientId" in QueryParams(scope["query_string"])
         return (Door("root"), path) if is_native and scope["type"] == "websocket" else None
     below = path.removeprefix("/api")
     first, _, more = below[1:].partition("/")

@@ -8,7 +8,8 @@ import pytest
 import start
 from app.checked_settings import checked
 from app.errors import BadSettings, InvalidInput
-from app.servers.addresses import base_url, may_be_one_machine
+from app.main import create_app
+from app.servers.addresses import base_url, leads_back, may_be_one_machine
 from app.settings import Settings
 
 MEANT = {
@@ -64,3 +65,26 @@ async def test_what_may_be_one_machine() -> None:
     assert not await may_be_one_machine(one, "http://localhost:8189")
     assert not await may_be_one_machine(one, "http://192.0.2.1:8188")
     assert not await may_be_one_machine(one, "http://no-such-name.invalid:8188")
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "is_ours"),
+    [
+        ("http://127.0.0.1:8188", "127.0.0.1", True),
+        ("http://localhost:8188/x", "127.0.0.1", True),
+        ("http://localhost:8188", "0.0.0.0", True),
+        ("http://[::1]:8188", "::", True),
+        ("http://gpu:8188", "gpu", True),
+        ("http://127.0.0.1:8189", "127.0.0.1", False),
+        ("http://gpu:8188", "0.0.0.0", False),
+        ("http://127.0.0.1:8188", "192.0.2.1", False),
+    ],
+)
+def test_what_leads_back_to_the_gateway(url: str, host: str, is_ours: bool) -> None:
+    assert leads_back(url, [("127.0.0.1", 0), (host, 8188)]) is is_ours
+
+
+@pytest.mark.parametrize("where", [{"port": 8188}, {"native_ports": ["8188"]}])
+def test_a_gateway_is_no_server_of_its_own(where: dict[str, Any]) -> None:
+    with pytest.raises(BadSettings, match="the gateway itself listens on"):
+        create_app(Settings(_env_file=None, **where))
