@@ -17,29 +17,34 @@ async def start(page: Page) -> Locator:
     return page.locator("result-tile").first
 
 
+async def known(page: Page, tile: Locator) -> Locator:
+    """The tile wherever it is: what ends goes behind what runs."""
+    return page.locator(f"result-tile[data-id='{await tile.get_attribute('data-id')}']")
+
+
 async def test_cancel_retry_and_delete(
     blank: Page, gateway: RunningGateway, demo: DemoServer
 ) -> None:
     page = blank
     demo.knobs.step_seconds = 2
     await open_run(page)
-    running = await start(page)
+    running = await known(page, await start(page))
     await expect(running).to_have_attribute("data-status", "running")
     await expect(page.locator("run-bar")).to_contain_text("1 running")
-    waiting = await start(page)
+    waiting = await known(page, await start(page))
     await expect(waiting).to_contain_text("number 1 in the queue")
     await waiting.get_by_role("button", name="Cancel").click()
     await expect(waiting).to_have_attribute("data-status", "canceled")
-    canceled = page.locator("result-tile").last
-    await canceled.get_by_role("button", name="Cancel").click()
-    await expect(canceled).to_have_attribute("data-status", "canceled")
+    await running.get_by_role("button", name="Cancel").click()
+    await expect(running).to_have_attribute("data-status", "canceled")
 
     demo.knobs.step_seconds = 0.01
     await waiting.get_by_role("button", name="Retry").click()
-    again = page.locator("result-tile").first
+    await expect(page.locator("result-tile")).to_have_count(3)
+    again = await known(page, page.locator("result-tile").first)
     await expect(again).to_have_attribute("data-status", "succeeded")
     task = await gateway.task(await again.get_attribute("data-id") or "")
-    assert task["retry_of"] == await page.locator("result-tile").nth(1).get_attribute("data-id")
+    assert task["retry_of"] == await waiting.get_attribute("data-id")
     # A picture that is still being loaded when it is deleted is a 404 on the console.
     await expect(again.locator(".picture img")).to_have_js_property("complete", True)
     await again.get_by_role("button", name="Delete this result").click()
