@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.comfyui.job_query import BadQuery, one_of, whole_number
 from fake_comfyui.machine import Machine
 from fake_comfyui.queue import HistoryEntry, QueueItem
 from fake_comfyui.replies import json_body, machine_of, reply
@@ -20,10 +21,6 @@ Job = dict[str, Any]
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 _LONGEST_EXCERPT = 1024
 _MEDIA = ("images", "video", "audio", "3d", "gifs")
-
-
-class BadQuery(ValueError):
-    """A parameter of GET /api/jobs is wrong; answered as 400."""
 
 
 # --- jobs out of queue and history ----------------------------------------------------------
@@ -134,22 +131,6 @@ def _statuses(text: str) -> set[str]:
     return words
 
 
-def _whole_number(query: Mapping[str, str], name: str) -> int | None:
-    if name not in query:
-        return None
-    try:
-        return int(query[name])
-    except ValueError as error:
-        raise BadQuery(f"{name} must be an integer") from error
-
-
-def _one_of(query: Mapping[str, str], name: str, words: tuple[str, str]) -> str:
-    word = query.get(name) or words[0]
-    if word not in words:
-        raise BadQuery(f"{name} must be {' or '.join(map(repr, sorted(words)))}")
-    return word
-
-
 def _duration(job: Job) -> int:
     end, start = job.get("execution_end_time"), job.get("execution_start_time")
     return end - start if end is not None and start is not None else 0
@@ -163,11 +144,11 @@ _SORTS: Mapping[str, Callable[[Job], Any]] = {
 
 def listing(jobs: list[Job], query: Mapping[str, str]) -> Job:
     """What GET /api/jobs answers to these parameters."""
-    limit, offset = _whole_number(query, "limit"), _whole_number(query, "offset") or 0
+    limit, offset = whole_number(query, "limit"), whole_number(query, "offset") or 0
     if limit is not None and limit < 1:
         raise BadQuery("limit must be a positive integer")
-    key = _SORTS[_one_of(query, "sort_by", ("created_at", "execution_duration"))]
-    descending = _one_of(query, "sort_order", ("desc", "asc")) == "desc"
+    key = _SORTS[one_of(query, "sort_by", ("created_at", "execution_duration"))]
+    descending = one_of(query, "sort_order", ("desc", "asc")) == "desc"
     if query.get("status"):
         wanted = _statuses(query["status"])
         jobs = [job for job in jobs if job["status"] in wanted]

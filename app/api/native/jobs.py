@@ -12,12 +12,9 @@ from app.api.native.encoded_jobs import STATES, Wanted, job_bytes, jobs_bytes
 from app.api.native.replies import MEDIA_TYPE, json_reply
 from app.api.native.requests import is_canonical, json_of
 from app.auth.model import AccessLevel
+from app.comfyui.job_query import BadQuery, one_of, whole_number
 from app.errors import InvalidInput, InvalidJson
 from app.limits.quoting import SHORT
-
-
-class _BadQuery(ValueError):
-    """A parameter of GET /api/jobs is wrong."""
 
 
 @requires(AccessLevel.READ)
@@ -26,7 +23,7 @@ async def get_jobs(request: Request) -> Response:
     gateway = gateway_of(request)
     try:
         wanted = _wanted(request.query_params)
-    except _BadQuery as error:
+    except BadQuery as error:
         return json_reply({"error": str(error)}, 400)
     content = await jobs_bytes(gateway.native_tasks, gateway.native_memory, wanted)
     return Response(content, media_type=MEDIA_TYPE)
@@ -66,13 +63,13 @@ async def cancel_jobs(request: Request) -> Response:
 
 
 def _wanted(query: Mapping[str, str]) -> Wanted:
-    """Return the parameters. Raises _BadQuery, with ComfyUI's words."""
+    """Return the parameters. Raises BadQuery, with ComfyUI's words."""
     states = _states(query.get("status", ""))
-    sort_by = _one_of(query, "sort_by", ("created_at", "execution_duration"))
-    order = _one_of(query, "sort_order", ("desc", "asc"))
-    limit, offset = _whole_number(query, "limit"), _whole_number(query, "offset")
+    sort_by = one_of(query, "sort_by", ("created_at", "execution_duration"))
+    order = one_of(query, "sort_order", ("desc", "asc"))
+    limit, offset = whole_number(query, "limit"), whole_number(query, "offset")
     if limit is not None and limit < 1:
-        raise _BadQuery("limit must be a positive integer")
+        raise BadQuery("limit must be a positive integer")
     return Wanted(
         states,
         by_duration=sort_by == "execution_duration",
@@ -87,24 +84,8 @@ def _states(text: str) -> frozenset[str] | None:
     words = {word.strip().lower() for word in text.split(",")} - {""}
     if wrong := sorted(words - set(STATES)):
         named = ", ".join(word[:SHORT] for word in wrong[:20])
-        raise _BadQuery(f"Invalid status value(s): {named}. Valid values: {', '.join(STATES)}")
+        raise BadQuery(f"Invalid status value(s): {named}. Valid values: {', '.join(STATES)}")
     return frozenset(words) if text else None
-
-
-def _one_of(query: Mapping[str, str], name: str, words: tuple[str, str]) -> str:
-    word = query.get(name) or words[0]
-    if word not in words:
-        raise _BadQuery(f"{name} must be {' or '.join(map(repr, sorted(words)))}")
-    return word
-
-
-def _whole_number(query: Mapping[str, str], name: str) -> int | None:
-    if name not in query:
-        return None
-    try:
-        return int(query[name])
-    except ValueError as error:
-        raise _BadQuery(f"{name} must be an integer") from error
 
 
 ROUTES = [
