@@ -28,6 +28,8 @@ from uuid import uuid4
 import httpx
 from websockets.asyncio.client import connect
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 STEPS = 200
 AT_A_TIME = 50  # connections that are being opened
@@ -36,9 +38,7 @@ AT_A_TIME = 50  # connections that are being opened
 @contextlib.asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """Its address and process id."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     places = {
         "COMFYUI_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
         "COMFYUI_WORKFLOWS_DIR": f"{folder}/workflows",

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,16 +13,10 @@ from typing import Any, NamedTuple, Self
 from benchmarks.load import Load
 from benchmarks.wire import Answer, Connection
 from tests import known_settings
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Program:

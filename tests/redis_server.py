@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -13,6 +12,7 @@ from app.redis import connect
 from app.settings import Settings
 from tests import services
 from tests.conftest import wait_until
+from tests.ports import free_port
 
 
 class RedisServer:
@@ -21,9 +21,7 @@ class RedisServer:
     def __init__(self, program: str, folder: Path) -> None:
         self._program = program
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process: asyncio.subprocess.Process
 
     @property

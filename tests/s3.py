@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 KEY, SECRET, BUCKET = "tests-access-key", "tests-secret-key", "results"
 
@@ -30,9 +31,7 @@ def environment(endpoint: str) -> dict[str, str]:
 def running_s3(folder: Path) -> Iterator[str]:
     """The server's endpoint, such as http://127.0.0.1:9000."""
     (folder / BUCKET).mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "nanio", "serve", "--data-dir", str(folder)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     secrets = {"NANIO_ACCESS_KEY": KEY, "NANIO_SECRET_KEY": SECRET}

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from tests import powershell, services
 from tests.acceptance.documents import SHORTENED, Block, differences, expected_status
 from tests.acceptance.standins import StandIns
 from tests.conftest import RunningGateway, wait_until
+from tests.ports import free_port
 
 SECONDS = 120.0  # far more than any block takes; the machine may be busy
 # Commands that start a gateway and go on until they are stopped.
@@ -218,12 +218,6 @@ class Reader:
 
     async def _nothing(self, block: Block) -> None:
         """An excerpt of an output."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 async def _is_healthy(http: httpx.AsyncClient, process: asyncio.subprocess.Process) -> bool:

@@ -22,11 +22,11 @@ from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests import services
 from tests.acceptance.proxies import caddy, nginx, until_it_answers
-from tests.acceptance.running import free_port
 from tests.acceptance.test_comfy_typescript import LOADING, done_by_typescript, run
 from tests.conftest import ROOT, WAIT, model_free, over, text_to_image
 from tests.integration.test_files import png
 from tests.keyholders import write_keys
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

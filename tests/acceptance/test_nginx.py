@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 from fake_comfyui.server import DemoServer
 from tests.acceptance.documents import blocks_of
 from tests.acceptance.proxies import nginx, until_it_answers
-from tests.acceptance.running import free_port
 from tests.conftest import ROOT, RunningGateway, text_to_image
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from fake_comfyui.server import DemoServer
-from tests.acceptance.running import free_port
 from tests.conftest import ROOT, WAIT, wait_until
 from tests.containers import Containers
 from tests.dockerfile import USER, image, instructions, is_ignored, lay_out
+from tests.ports import free_port
 
 HADOLINT = Path(sys.executable).parent / "hadolint"
 SECRET_OR_LARGE = (

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ import pytest
 from tests import services
 from tests.conftest import WAIT, text_to_image
 from tests.fleet import Chance, Demo, Gateway, Json, on, stand_ins, starts_on
+from tests.ports import free_port
 from tests.redis_server import running_redis
 
 TASKS = int(os.environ.get("FAULTS_REPLICA_TASKS", "60"))
@@ -223,9 +223,7 @@ class Postgresql:
             services.absent("PostgreSQL's programs are not installed, or this is not root")
         self._bin, self._data = found[-1], folder
         shutil.chown(folder, "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._run("initdb", "--auth", "trust", "--pgdata", folder)
         self.control("start")
         self._run("createdb", "--host", "127.0.0.1", "--port", self.port, "test")

@@ -16,10 +16,10 @@ from app.auth import cli
 from app.auth.url_tokens import PREFIX, new_token
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.acceptance.running import free_port
 from tests.conftest import RunningGateway, over, wait_until
 from tests.keyholders import WRONG, Guarded, guarded
 from tests.native_clients import native_socket
+from tests.ports import free_port
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]

@@ -18,11 +18,11 @@ from app.api.access_levels import endpoints_of
 from app.api.native.routes import ROUTES
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.acceptance.running import free_port
 from tests.conftest import model_free, text_to_image, wait_until
 from tests.integration.test_access_matrix import picture
 from tests.integration.test_native_doors import token_of
 from tests.keyholders import Guarded, guarded
+from tests.ports import free_port
 
 MARK = "ZQmarkerQZ"
 CLIENT = "comfyui-mcp"  # what programs with a fixed id have in common

@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from fake_comfyui.server import DemoServer
-from tests.acceptance.running import free_port
 from tests.conftest import wait_until
 from tests.fleet import Gateway
 from tests.integration.test_cannot_start import START, only_line
 from tests.integration.test_workers import two_workers
 from tests.keyholders import write_keys
+from tests.ports import free_port
 from tests.redis_server import RedisServer
 
 

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests import services
 from tests.conftest import ROOT, WAIT, text_to_image, wait_until
 from tests.databases import postgresql
 from tests.fleet import Demo, Gateway, on, stand_ins
+from tests.ports import free_port
 from tests.redis_server import RedisServer, running_redis
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
@@ -300,9 +300,7 @@ async def test_tasks_end_while_redis_is_away(cluster: Cluster) -> None:
 async def proxy(replicas: list[Gateway], folder: Path) -> AsyncIterator[str]:
     """Caddy with the file that compose.yaml gives it, in front of these replicas; its URL."""
     program = services.program("caddy")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     text = (ROOT / "deploy" / "Caddyfile").read_text(encoding="utf-8")
     text = text.replace("\n:8000 {", f"\nhttp://127.0.0.1:{port} {{")
     for number, replica in enumerate(replicas, 1):

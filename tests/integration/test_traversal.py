@@ -19,6 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
+from tests.folders import lasting_files
 
 Json = dict[str, Any]
 
@@ -46,9 +47,8 @@ class House:
         ours = [self.inside / folder for folder in ("workflows", "uploads", "outputs")]
         return {
             str(path): path.read_bytes()
-            for path in self.root.rglob("*")
-            if path.is_file()
-            and not path.name.startswith("gateway.db")
+            for path in lasting_files(self.root)
+            if not path.name.startswith("gateway.db")
             and not any(path.is_relative_to(folder) for folder in ours)
         }
 

@@ -9,6 +9,7 @@ import pytest
 from app import listening as module
 from app.errors import BadSettings, CannotStart
 from app.listening import MAIN, listening, refused, running_on, url_of
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a" * 80, "::zz"])
@@ -55,10 +56,8 @@ def test_an_address_of_ipv6_stands_in_brackets() -> None:
 def test_what_was_bound_is_let_go_when_another_address_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as free:
-        free.bind(("127.0.0.2", 0))
-        address = free.getsockname()
-        free.close()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = ("127.0.0.2", free_port())
         both = [(socket.AF_INET, address), (socket.AF_INET, other.getsockname())]
         monkeypatch.setattr(module, "_addresses", lambda *_: both)
         with pytest.raises(CannotStart), listening("", 0):

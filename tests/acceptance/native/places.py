@@ -9,8 +9,8 @@ from typing import Any
 from app.auth.url_tokens import new_token
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
-from tests.acceptance.running import free_port
 from tests.keyholders import guarded
+from tests.ports import free_port
 
 Json = dict[str, Any]
 SettingsFor = Callable[..., Settings]
