@@ -1,5 +1,7 @@
 """comfy-headless: it polls; name and password stand in its address."""
 
+import time
+
 from comfy_headless.client import ComfyClient
 from job import Json, main
 
@@ -7,7 +9,10 @@ from job import Json, main
 def run(job: Json) -> bytes:
     account = f"any:{job['key']}@" if job["key"] else ""
     with ComfyClient(f"http://{account}{job['host']}") as client:
-        assert client.is_online()
+        until = time.monotonic() + 60
+        while not client.is_online():  # it gives a server one second; a busy machine may take more
+            assert time.monotonic() < until
+            time.sleep(0.1)
         prompt_id = client.queue_prompt(job["graph"], {"note": job["name"]})
         entry = client.wait_for_completion(prompt_id, timeout=60, poll_interval=0.1)
         (image,) = entry["outputs"]["3"]["images"]
