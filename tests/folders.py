@@ -3,15 +3,17 @@ file that is there for a moment: no test may take that for something that was le
 
 from pathlib import Path
 
-from app.files.stores.temporary import is_part
+from app.files.stores.temporary import SUFFIX
 from tests.conftest import wait_until
 
 
-def lasting_files(folder: Path) -> list[Path]:
-    """The files below a folder that are not being written."""
-    return [path for path in folder.rglob("*") if not is_part(path.name) and path.is_file()]
+async def settled(folder: Path) -> list[Path]:
+    """What is in a folder and below it at a moment in which nothing is being written there. A file
+    that was left unfinished is one that is being written for ever: it fails the test."""
 
+    def found() -> tuple[list[Path]] | None:
+        paths = list(folder.rglob("*"))
+        return None if any(path.suffix == SUFFIX for path in paths) else (paths,)
 
-async def until_none_is_unfinished(*folders: Path) -> None:
-    """Wait until nothing is being written, as it would be for ever if a file had been left."""
-    await wait_until(lambda: not any([*folder.rglob("*.part")] for folder in folders))
+    (paths,) = await wait_until(found)
+    return list(paths)

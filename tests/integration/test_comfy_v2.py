@@ -24,7 +24,6 @@ from fake_comfyui.queue import PromptQueue, QueueItem
 from fake_comfyui.server import DemoServer
 from tests.comfy_api import FACTS, Client, events_of
 from tests.conftest import WAIT, RunningGateway, model_free, run_gateway, text_to_image, wait_until
-from tests.folders import lasting_files
 from tests.integration.test_conversion import ui_file
 from tests.integration.test_files import png
 
@@ -553,7 +552,7 @@ def indiscreet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def held_in(folder: Path, secret: str) -> list[Path]:
     """The files below a folder that have it in them."""
-    files = lasting_files(folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     return [path for path in files if secret.encode() in path.read_bytes()]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image
-from tests.folders import lasting_files, until_none_is_unfinished
+from tests.folders import settled
 
 
 def png(color: tuple[int, ...] = (255, 0, 0), size: tuple[int, int] = (32, 16)) -> bytes:
@@ -117,8 +117,7 @@ async def test_an_upload_that_is_too_large(
         assert refused.status_code == 413, refused.text
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.json()["code"] == "payload_too_large"
-    await until_none_is_unfinished(tmp_path / "uploads")
-    assert not lasting_files(tmp_path / "uploads")
+    assert not await settled(tmp_path / "uploads")
 
 
 async def test_names_of_uploads(gateway: RunningGateway, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.conftest import ROOT, RunningGateway, model_free
-from tests.folders import lasting_files
+from tests.folders import settled
 
 PICTURES = ROOT / "tests/fixtures/pictures"
 Json = dict[str, Any]
@@ -121,7 +121,7 @@ async def test_bad_uploads(
 ) -> None:
     answer = await upload(gateway, "x.json", content, filename=name)
     assert answer.status_code == status, answer.text
-    assert {path.name for path in lasting_files(tmp_path / "workflows")} <= {".lock"}
+    assert {path.name for path in await settled(tmp_path / "workflows")} <= {".lock"}
 
 
 def ui_format(width: int = 16) -> Json:

@@ -10,7 +10,7 @@ from app.runner import run
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, run_gateway, text_to_image, wait_until
-from tests.folders import until_none_is_unfinished
+from tests.folders import settled
 from tests.ports import free_port
 
 MakeSettings = Callable[..., Settings]
@@ -214,7 +214,7 @@ async def test_results_gone_from_the_server_are_said(
     assert task["status"] == "failed"
     assert task["error"]["code"] == "output_unavailable"
     assert task["outputs"][0]["error"]["code"] == "output_unavailable"
-    await until_none_is_unfinished(tmp_path / "outputs")
+    await settled(tmp_path / "outputs")
 
 
 async def test_an_error_in_a_node(gateway: RunningGateway, demo: DemoServer) -> None:

@@ -19,7 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from fake_comfyui.server import DemoServer
 from tests.conftest import RunningGateway, model_free, over, wait_until
-from tests.folders import lasting_files
+from tests.folders import settled
 
 Json = dict[str, Any]
 
@@ -42,13 +42,14 @@ class House:
             (place / "canary.json").write_text(json.dumps(WORKFLOW), encoding="utf-8")
             (place / "canary.png").write_bytes(b"\x89PNG\r\n\x1a\n" + CANARY.encode())
 
-    def outside(self) -> dict[str, bytes]:
+    async def outside(self) -> dict[str, bytes]:
         """Every file that is none of the gateway's."""
         ours = [self.inside / folder for folder in ("workflows", "uploads", "outputs")]
         return {
             str(path): path.read_bytes()
-            for path in lasting_files(self.root)
-            if not path.name.startswith("gateway.db")
+            for path in await settled(self.root)
+            if path.is_file()
+            and not path.name.startswith("gateway.db")
             and not any(path.is_relative_to(folder) for folder in ours)
         }
 
@@ -100,9 +101,9 @@ async def gateway(
 ) -> AsyncIterator[RunningGateway]:
     folders = {f"{name}_dir": house.inside / name for name in ("workflows", "uploads", "outputs")}
     async with over(settings_for, demo, **folders) as running:
-        before = house.outside()
+        before = await house.outside()
         yield running
-        assert house.outside() == before
+        assert await house.outside() == before
 
 
 def check(answer: httpx.Response, said: str) -> None:

@@ -1,17 +1,19 @@
 """What tests see of the folders of a running gateway."""
 
+import asyncio
 from pathlib import Path
 
-from app.files.stores.local import LocalStore
 from app.files.stores.temporary import open_part
-from tests.folders import lasting_files, until_none_is_unfinished
+from tests.folders import settled
 
 
-async def test_a_file_that_is_being_written_was_not_left(tmp_path: Path) -> None:
+async def test_what_is_being_written_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "kept").write_bytes(b"x")
-    with open_part(tmp_path):
-        assert lasting_files(tmp_path) == [tmp_path / "a" / "kept"]
-    next(tmp_path.glob("*.part")).unlink()
-    await LocalStore(tmp_path).check_room()
-    await until_none_is_unfinished(tmp_path)
+    with open_part(tmp_path / "a") as file:
+        seen = asyncio.create_task(settled(tmp_path))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not seen.done()
+        Path(file.name).unlink()
+    assert sorted(await seen) == [tmp_path / "a", tmp_path / "a" / "kept"]
