@@ -10,10 +10,11 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.bench import Bench, by_turns
-from benchmarks.figures import median, rate, ratios, spread
+from benchmarks.figures import median, ratios, spread
 from benchmarks.load import Load
 from benchmarks.programs import Gateway, StandIn, workflow
 from benchmarks.report import Row
+from benchmarks.rows.storm import LONGEST, beside_polls
 from benchmarks.wire import Connection
 
 CLIENTS, PROMPTS = 3, 12
@@ -66,31 +67,18 @@ async def _clients(bench: Bench, base: str) -> Row:
 
 async def _polled(bench: Bench, base: str) -> Row:
     count = bench.effort.of(24, 3)
-    polls: list[float] = []
 
-    async def quiet() -> float:
+    async def rate_of_tasks() -> float:
         return count / await _all_of(_native_client(base, count // CLIENTS) for _ in range(CLIENTS))
 
-    async def polled() -> float:
-        load = Load(base, ["/history"], connections=POLLERS, seconds=60.0, rate=POLLERS * POLLS)
-        polling = await load.start()
-        found = await quiet()
-        polls.append((await polling.stop()).check(200).rate)
-        return found
-
-    found = await by_turns(bench.effort.rounds, {"quiet": quiet, "polled": polled})
-    share = ratios(found["polled"], found["quiet"])
-    return Row(
+    return await beside_polls(
+        bench,
+        rate_of_tasks,
+        Load(base, ["/history"], connections=POLLERS, seconds=LONGEST, rate=POLLERS * POLLS),
         what=f"tasks while {POLLERS} clients ask for the history {POLLS:.0f} times a second each",
-        goal="≥ 0.9 x the rate without them",
-        result=f"{median(share):.2f} x",
-        met=median(share) >= 0.9,
-        figures={
-            "gateway": f"{rate(median(found['polled']))}, {rate(median(found['quiet']))} without"
-        },
-        spread=f"{spread(share)} x",
+        least=0.9,
         note=f"{ENDED} ended tasks are in the history, a prompt takes {SLOW * 1000:.0f} ms; "
-        f"{rate(median(polls))} of the polls are answered.",
+        "{polls} of the polls are answered.",
     )
 
 
